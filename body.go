@@ -1,0 +1,183 @@
+package multiprolab
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/proc"
+)
+
+// workerRole says which instance a worker is. It exists in the worker.
+type workerRole struct {
+	pool          string
+	index, life   int
+	releaseThread func() // gives the main thread back to the scheduler
+}
+
+// spawn starts a life of an instance and its wire. It is called by the instance's supervisor.
+func (m *Main) spawn(s *slot, life int) (*peer, error) {
+	p := &peer{slot: s, life: life, begun: time.Now(), hello: make(chan *hello, 1), ready: make(chan *readiness, 1),
+		read: make(chan struct{}), wrote: make(chan struct{})}
+	if m.cfg.InProcess {
+		b := newGoroutineBody(m, s, life)
+		p.body, p.link = b, newLink(m.codec, b.fromWorker, b.toWorker, m.cfg.MaxMessageSize)
+		p.converse(b.cookie, func([]byte) {})
+		return p, nil
+	}
+	out := m.output(s.name)
+	b, err := startProcess(m, s, life, out)
+	if err != nil {
+		return nil, &StartError{Worker: s.name, Reason: "its process could not be started", Err: err}
+	}
+	p.body, p.link = b, newLink(m.codec, b.proc.Out, b.proc.In, m.cfg.MaxMessageSize)
+	p.converse(b.cookie, func(stray []byte) { _, _ = out.Write(stray) })
+	return p, nil
+}
+
+func newCookie() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return hex.EncodeToString(b[:])
+}
+
+// processBody is a worker in a process of its own. It exists in main.
+type processBody struct {
+	proc   *proc.Process
+	cookie string
+	errors *tail
+	ended  chan struct{}
+}
+
+// startProcess re-executes the program as a worker, and starts the goroutines that pass its output on. They end when the process
+// and everything that holds its pipes has, or a moment after the process.
+func startProcess(m *Main, s *slot, life int, out io.Writer) (*processBody, error) {
+	b := &processBody{cookie: newCookie(), errors: &tail{next: m.stderr}, ended: make(chan struct{})}
+	spec := &proc.Spec{
+		Role: proc.Role{Main: m.cfg.Name, Path: append(append([]string(nil), m.path...), s.pool.name), Index: s.index, Life: life,
+			Depth: m.depth + 1, Cookie: b.cookie},
+		Dir: s.pool.cfg.Dir,
+	}
+	if len(s.pool.cfg.Env) > 0 {
+		spec.Env = append(os.Environ(), s.pool.cfg.Env...)
+	}
+	var printed, printer *os.File
+	if m.cfg.Stdout != nil {
+		var err error
+		if printed, printer, err = os.Pipe(); err != nil {
+			return nil, err
+		}
+		spec.Stdout = printer
+	}
+	var err error
+	b.proc, err = m.spawner.Start(spec)
+	if printer != nil {
+		_ = printer.Close() // the worker has it now
+	}
+	if err != nil {
+		if printed != nil {
+			_ = printed.Close()
+		}
+		return nil, err
+	}
+	var copies sync.WaitGroup
+	pipe := func(from *os.File, to io.Writer) {
+		copies.Go(func() {
+			_, _ = io.Copy(to, from)
+			if l, ok := to.(interface{ flush() }); ok {
+				l.flush()
+			}
+		})
+	}
+	pipe(b.proc.Err, b.errors)
+	if printed != nil {
+		pipe(printed, out)
+	}
+	go func() { // ends when the process has ended and its output has been read, or drainTimeout later
+		defer close(b.ended)
+		<-b.proc.Done()
+		deadline := time.Now().Add(drainTimeout)
+		_ = b.proc.Err.SetReadDeadline(deadline)
+		if printed != nil {
+			_ = printed.SetReadDeadline(deadline)
+			defer printed.Close()
+		}
+		copies.Wait()
+	}()
+	return b, nil
+}
+
+func (b *processBody) pid() int              { return b.proc.Pid }
+func (b *processBody) done() <-chan struct{} { return b.ended }
+func (b *processBody) status() proc.Status   { return b.proc.Status() }
+func (b *processBody) terminate()            { _ = b.proc.Terminate() }
+func (b *processBody) kill()                 { _ = b.proc.Kill() }
+func (b *processBody) stderr() string        { return b.errors.String() }
+func (b *processBody) close()                { b.proc.Close() }
+
+// goroutineBody is a worker in goroutines of this process, for Config.InProcess.
+type goroutineBody struct {
+	worker     *Worker
+	cookie     string
+	fromWorker *io.PipeReader // main's ends
+	toWorker   *io.PipeWriter
+	ended      chan struct{}
+	mu         sync.Mutex
+	killed     bool
+	failed     error
+}
+
+func newGoroutineBody(m *Main, s *slot, life int) *goroutineBody {
+	b := &goroutineBody{cookie: newCookie(), ended: make(chan struct{})}
+	var fromMain *io.PipeReader // the worker's ends
+	var toMain *io.PipeWriter
+	b.fromWorker, toMain = io.Pipe()
+	fromMain, b.toWorker = io.Pipe()
+	role := workerRole{pool: s.pool.name, index: s.index, life: life, releaseThread: func() {}}
+	b.worker = newWorker(role, &codec.Codec{}, &m.cfg)
+	go func() { // ends when the worker does; peer.end waits for it
+		defer close(b.ended)
+		err := b.worker.run(fromMain, toMain, s.pool.setup, m.identity, b.cookie, func(error) { b.worker.kill(ErrStopped) })
+		_ = toMain.Close()
+		_ = fromMain.Close()
+		b.mu.Lock()
+		b.failed = err
+		b.mu.Unlock()
+	}()
+	return b
+}
+
+func (b *goroutineBody) pid() int              { return os.Getpid() }
+func (b *goroutineBody) done() <-chan struct{} { return b.ended }
+func (b *goroutineBody) terminate()            { b.worker.kill(context.Canceled) }
+func (b *goroutineBody) stderr() string        { return "" }
+
+func (b *goroutineBody) kill() {
+	b.mu.Lock()
+	b.killed = true
+	b.mu.Unlock()
+	b.worker.kill(context.Canceled)
+	b.close()
+}
+
+func (b *goroutineBody) close() {
+	_ = b.fromWorker.Close()
+	_ = b.toWorker.Close()
+}
+
+func (b *goroutineBody) status() proc.Status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.killed:
+		return proc.Status{ExitCode: -1, Signal: "SIGKILL"}
+	case b.failed != nil:
+		return proc.Status{ExitCode: 1}
+	}
+	return proc.Status{}
+}

@@ -1,0 +1,138 @@
+// Package multiprolab runs work in separate operating system processes from one Go binary, and makes that as easy as starting a
+// goroutine. Workers are isolated from crashes, can be killed, are replaced when they die, and talk to each other with messages, calls and a task
+// queue over pipes.
+//
+// A goroutine cannot be killed, cannot be given its own memory, and takes the whole program down when it panics, runs out of memory or calls C
+// code that crashes. A process can be killed, limited and replaced.
+//
+//	package main
+//
+//	import (
+//		"context"
+//		"fmt"
+//		"log"
+//
+//		"github.com/multiprolab/multiprolab"
+//	)
+//
+//	func main() {
+//		app := multiprolab.New(nil)
+//		app.RegisterWorker("squarer", squarer, &multiprolab.WorkerConfig{Count: 4})
+//		app.After(0, func(ctx context.Context) error {
+//			n, err := multiprolab.Do[int](ctx, app, "square", 12)
+//			fmt.Println(n, err)
+//			app.Exit()
+//			return nil
+//		})
+//		if err := app.Run(context.Background()); err != nil {
+//			log.Fatal(err)
+//		}
+//	}
+//
+//	func squarer(ctx context.Context, w *multiprolab.Worker) error {
+//		multiprolab.HandleTask(w, "square", func(ctx context.Context, n int) (int, error) { return n * n, nil })
+//		return nil
+//	}
+//
+// # Processes
+//
+// [Main.Run] and [Main.Start] re-execute the program's own binary once for each registered worker. The new process runs the same main function with the
+// same arguments, and when it comes to Run it becomes the worker: it calls the worker's setup function, handles what it is sent, and exits. Run never
+// returns there. So the setup function is the boundary between the processes: what is inside it is in the worker's process, nothing else is, and what
+// comes before Run happens in every process.
+//
+// A worker's stdin and stdout pipes are the wire to main; they are taken over before main and before the init functions of the packages that import this one.
+// What anything in the worker prints goes to the stdout of main, or to [Config.Stdout] line by line. The worker's own stdin is empty.
+//
+// A worker may run a Main of its own if it starts it in its setup function, to the depth of [Config.MaxDepth].
+//
+// # Messages
+//
+// A message has a receiver, a type and a body. [Send] sends one to "main", to an instance such as "squarer/2", or to a pool such as "squarer", of which the instance
+// with the least to do gets it; [Broadcast] reaches all. [Handle] registers the handler of a type. Bodies are encoded with gob; []byte and string go as they are. The
+// receiver's handler must take the type that was sent: a body of another type is an error, not a value with holes.
+//
+// All messages go through main, which forwards bodies without decoding them. A receiver that is slow makes its senders wait, not the memory grow: see
+// [Config.Window].
+//
+// # Calls
+//
+// [Call] is a message that waits for the reply of its handler, registered with [HandleCall]. It fails at once if the worker dies, and with [ErrCallCycle] if it
+// would wait for itself.
+//
+// # Tasks
+//
+// Tasks go to whichever worker is free. A worker registers handlers for the types that it takes with [HandleTask], or takes tasks itself with
+// [Worker.GetTask]. [Submit] gives a future, [Do] waits for the result, and [Map] runs a sequence of items through the queue and yields the results.
+// [TaskOptions] limit the time, allow more attempts, and receive progress.
+//
+// # Actions
+//
+// Each process has a loop, on which its handlers, tasks and actions take turns. [Main.Action] and [Worker.Action] run a function at an interval or on every
+// turn, Every and After at times. [Worker.Loop] gives the main thread of a worker to somebody else's event loop.
+//
+// # Supervision
+//
+// A worker that dies, or whose action fails, is replaced: the first time at once, then with growing pauses, see [WorkerConfig]. One that dies too often ends Run
+// with a [*RestartLimitError]; one that does not even start the first time ends Run with a [*StartError]. Every such event goes to [Config.OnEvent] and
+// [Config.Logger], and the error carries pid, exit status or signal, and the end of the worker's stderr.
+//
+// # Shutdown
+//
+// Exit is requested by [Main.Exit] or [Worker.Exit], by SIGINT or SIGTERM (while Run runs), by the end of Run's context, or by an error of an action of main. What is queued is then
+// finished or dropped, see [ShutdownMode]; the workers are told to end and finish what they are doing. One that does not end within
+// [Config.ShutdownTimeout] gets SIGTERM, and [Config.KillTimeout] later SIGKILL, with all processes that it has started. A second SIGINT or SIGTERM kills at once. A handler
+// that may take long watches the context of the setup function, which ends when exit is requested.
+//
+// # Guarantees
+//
+// Messages:
+//
+//	between two processes             first in, first out
+//	the receiver does not exist       Send returns an *UnknownReceiverError
+//	no handler, or the wrong type     a DeadLetter event in main, with the reason
+//	the receiver died before          what was not sent yet goes to its replacement; what was sent and is not known to be
+//	                                  handled becomes a DeadLetter event
+//	the handler returned an error     a HandlerFailed event in main
+//
+// Calls:
+//
+//	the handler returned              its reply, or a *RemoteError
+//	the worker died                   a *WorkerDiedError, at once
+//	no handler, or the wrong type     an *UnknownTypeError or a *DecodeError
+//	the caller's context ended        its cause; the context of the handler ends
+//	the call would wait for itself    ErrCallCycle, at once
+//
+// Tasks have exactly one outcome:
+//
+//	the handler returned              its result, or a *RemoteError
+//	the worker died                   if it had started the task, that uses up an attempt: the task is started again, or ends with a
+//	                                  *WorkerDiedError; if it had not, the task goes back to the front of the queue
+//	past its TaskOptions.Timeout      a *TimeoutError, after the handler returned or its worker was killed
+//	cancelled by its submitter        ErrCancelled
+//	no worker can ever take it        an *UnknownTypeError or a *NoWorkerError
+//	the program ends                  ErrStopped
+//	a result written before a death   stands
+//
+// By default a task is started at most once; with more [TaskOptions].Attempts, at least once unless attempts are used up.
+//
+// Processes:
+//
+//	Run has returned                  no process, goroutine or file descriptor of the workers is left
+//	main ended, however               every worker and its process group end: a worker sees the end of its pipe, even beside a handler that spins.
+//	                                  What a worker has started in another session (setsid) is not reached
+//	a worker broke the wire           only this worker is killed; main believes no length, name or number that a worker sends
+//
+// # Concurrency
+//
+// All methods of [Main] and [Worker], and all functions of this package, may be called from any goroutine, except those that register something, which belong before Run or in the setup
+// function. Handlers, tasks and actions of one process run one at a time, so what only they touch needs no lock. While a handler waits in Call, Do or Send,
+// no other handler of its process runs.
+//
+// User code is never wrapped in a recover: a panic in a worker ends that worker, and one in main ends the program.
+//
+// # Testing
+//
+// With [Config].InProcess the workers are goroutines over in-memory pipes, which also works in a bubble of testing/synctest. A test binary that starts real workers
+// calls the package multiprolabtest in TestMain.
+package multiprolab

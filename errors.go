@@ -1,0 +1,401 @@
+package multiprolab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// The sentinel errors. Each is wrapped in an error that says more; test with errors.Is.
+var (
+	// ErrStopped reports that the program is ending, or has ended, so that nothing new is taken and what was queued is not
+	// worked on any more.
+	ErrStopped = errors.New("multiprolab: stopped")
+	// ErrExit is the cause of the contexts of actions and event loops that end because exit was requested.
+	ErrExit = errors.New("multiprolab: exit was requested")
+	// ErrQueueFull reports that the task queue holds Config.QueueLimit tasks. Submit again later, or with Submit, which waits.
+	ErrQueueFull = errors.New("multiprolab: the task queue is full")
+	// ErrNoTask reports that TryGetTask found no task.
+	ErrNoTask = errors.New("multiprolab: no task is waiting")
+	// ErrBacklog reports a message that was refused because its receiver, which itself waits for another process, holds
+	// as many messages as it may.
+	ErrBacklog = errors.New("multiprolab: the receiver waits for another process and its inbox is full")
+	// ErrCallCycle reports a call that would have waited for itself: a handler that waits for a process, whose handler waits
+	// for the first process, and so on round.
+	ErrCallCycle = errors.New("multiprolab: the call would wait for itself")
+	// ErrCancelled reports a task that its submitter cancelled.
+	ErrCancelled = errors.New("multiprolab: the task was cancelled")
+	// ErrNotWorker reports a method that only makes sense while the worker's process is connected to its main process.
+	ErrNotWorker = errors.New("multiprolab: this worker is not connected to a main process")
+)
+
+// ConfigError reports a configuration that cannot work. Start and Run return it before they start anything.
+type ConfigError struct {
+	Field  string // such as "Config.ShutdownTimeout"
+	Value  any
+	Reason string // what is wrong and how to mend it
+}
+
+func (e *ConfigError) Error() string {
+	return fmt.Sprintf("multiprolab: %s is %v: %s", e.Field, e.Value, e.Reason)
+}
+
+// WorkerDiedError reports that a worker's process ended without saying goodbye: it crashed, exited, was killed from
+// outside, or was killed by the main process for the reason in Reason.
+type WorkerDiedError struct {
+	Worker   string // name of the instance, such as "thumbnailer/2"
+	PID      int
+	Life     int           // 1 for the first process of the instance
+	ExitCode int           // -1 if a signal ended it
+	Signal   string        // such as "SIGKILL"; empty if it exited
+	CoreDump bool          // it left a core dump
+	Reason   string        // why main killed it, or what is known beyond the exit status; may be empty
+	During   string        // what it was doing, as far as main knows, such as `task "thumbnail"`; may be empty
+	Uptime   time.Duration // from its start to its end
+	Stderr   string        // the end of what it wrote to stderr; from the panic on, if there was one
+}
+
+func (e *WorkerDiedError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "multiprolab: worker %s (pid %d): ", e.Worker, e.PID)
+	switch {
+	case e.Signal != "":
+		fmt.Fprintf(&b, "killed by %s", e.Signal)
+	default:
+		fmt.Fprintf(&b, "exited with status %d", e.ExitCode)
+	}
+	if e.CoreDump {
+		b.WriteString(" (core dumped)")
+	}
+	if e.During != "" {
+		fmt.Fprintf(&b, " while running %s", e.During)
+	}
+	if e.Reason != "" {
+		fmt.Fprintf(&b, ": %s", e.Reason)
+	}
+	if s := strings.TrimSpace(e.Stderr); s != "" {
+		const most = 2048 // bytes of stderr in the text; all that was kept is in the field
+		if len(s) > most {
+			s = s[:most] + " ..."
+		}
+		fmt.Fprintf(&b, "; stderr:\n%s", s)
+	}
+	return b.String()
+}
+
+// StartError reports a worker that did not become ready: its process could not be started, ended or fell silent before
+// it reached Run, or its setup function returned an error.
+type StartError struct {
+	Worker string // name of the instance
+	PID    int    // 0 if there was no process
+	Reason string // what happened, the likely cause, and how to mend it
+	Err    error  // the error behind it: of the start, *WorkerDiedError, or *RemoteError from the setup function
+}
+
+func (e *StartError) Error() string {
+	s := "multiprolab: worker " + e.Worker
+	if e.PID != 0 {
+		s += fmt.Sprintf(" (pid %d)", e.PID)
+	}
+	s += " did not start: " + e.Reason
+	if e.Err != nil {
+		s += ": " + strings.TrimPrefix(e.Err.Error(), "multiprolab: ")
+	}
+	return s
+}
+
+// Unwrap returns the error behind the failed start.
+func (e *StartError) Unwrap() error { return e.Err }
+
+// RestartLimitError ends Run when a worker died more often than WorkerConfig.RestartLimit allows.
+type RestartLimitError struct {
+	Worker   string
+	Restarts int
+	Window   time.Duration
+	Err      error // the last cause, such as a *WorkerDiedError
+}
+
+func (e *RestartLimitError) Error() string {
+	return fmt.Sprintf("multiprolab: worker %s failed again after %d restarts within %v; the last cause: %s",
+		e.Worker, e.Restarts, e.Window, strings.TrimPrefix(e.Err.Error(), "multiprolab: "))
+}
+
+// Unwrap returns the last cause.
+func (e *RestartLimitError) Unwrap() error { return e.Err }
+
+// ShutdownError is what Run returns when workers did not end by themselves within the time they had.
+type ShutdownError struct {
+	Killed []KilledWorker
+}
+
+// KilledWorker is a worker that had to be killed at the end of the program.
+type KilledWorker struct {
+	Worker string
+	PID    int
+	Reason string
+}
+
+func (e *ShutdownError) Error() string {
+	var parts []string
+	for _, k := range e.Killed {
+		parts = append(parts, fmt.Sprintf("%s (pid %d): %s", k.Worker, k.PID, k.Reason))
+	}
+	return "multiprolab: workers had to be killed: " + strings.Join(parts, "; ")
+}
+
+// RemoteError is an error that user code in another process returned: a handler, a task, or a setup function. It matches
+// context.Canceled and context.DeadlineExceeded with errors.Is where the original did.
+type RemoteError struct {
+	Worker string // the process that it comes from
+	Type   string // message or task type; empty for a setup function
+	Text   string // the error's own text
+	GoType string // the error's Go type, such as "*fs.PathError"
+	is     error
+}
+
+func (e *RemoteError) Error() string {
+	if e.Type == "" {
+		return fmt.Sprintf("multiprolab: %s: %s", e.Worker, e.Text)
+	}
+	return fmt.Sprintf("multiprolab: %s: %q: %s", e.Worker, e.Type, e.Text)
+}
+
+// Unwrap returns context.Canceled or context.DeadlineExceeded where the original error was one, else nil.
+func (e *RemoteError) Unwrap() error { return e.is }
+
+// UnknownReceiverError reports a message to a name that nobody registered.
+type UnknownReceiverError struct {
+	Receiver string
+	Known    []string
+}
+
+func (e *UnknownReceiverError) Error() string {
+	return fmt.Sprintf("multiprolab: no receiver is named %q: register a worker with this name, or send to one of %s",
+		e.Receiver, strings.Join(e.Known, ", "))
+}
+
+// UnknownTypeError reports a message, call or task of a type for which its receiver has no handler.
+type UnknownTypeError struct {
+	Receiver string // empty for a task
+	Verb     string // "message", "call" or "task"
+	Type     string
+	Known    []string
+}
+
+func (e *UnknownTypeError) Error() string {
+	known := "none is registered"
+	if len(e.Known) > 0 {
+		known = "registered are " + strings.Join(e.Known, ", ")
+	}
+	register := map[string]string{"message": "Handle", "call": "HandleCall", "task": "HandleTask"}[e.Verb]
+	if e.Receiver == "" {
+		return fmt.Sprintf("multiprolab: no worker handles the task type %q: register it with %s in a worker's setup function (%s)",
+			e.Type, register, known)
+	}
+	return fmt.Sprintf("multiprolab: %s has no handler for the %s type %q: register it with %s (%s)",
+		e.Receiver, e.Verb, e.Type, register, known)
+}
+
+// EncodeError reports a body that cannot be sent. Nothing was sent.
+type EncodeError struct {
+	Receiver string // empty for a task or a result
+	Type     string // message or task type
+	GoType   string // of the body
+	Err      error
+}
+
+func (e *EncodeError) Error() string {
+	to := ""
+	if e.Receiver != "" {
+		to = " to " + e.Receiver
+	}
+	return fmt.Sprintf("multiprolab: the body of %q%s, a %s, cannot be encoded: %v", e.Type, to, e.GoType, e.Err)
+}
+
+// Unwrap returns the error of the encoder.
+func (e *EncodeError) Unwrap() error { return e.Err }
+
+// DecodeError reports a body that its receiver cannot decode into the type that its handler takes.
+type DecodeError struct {
+	Receiver string // the process that could not decode
+	Type     string // message or task type
+	Err      error
+}
+
+func (e *DecodeError) Error() string {
+	return fmt.Sprintf("multiprolab: %s cannot decode the body of %q: %v", e.Receiver, e.Type, e.Err)
+}
+
+// Unwrap returns the error of the decoder.
+func (e *DecodeError) Unwrap() error { return e.Err }
+
+// SizeError reports a body over Config.MaxMessageSize. Nothing was sent.
+type SizeError struct {
+	Type  string // message or task type
+	Size  int64  // bytes, encoded
+	Limit int64  // bytes
+}
+
+func (e *SizeError) Error() string {
+	return fmt.Sprintf("multiprolab: the body of %q takes %d bytes, more than the limit of %d: raise Config.MaxMessageSize "+
+		"(at most %d), or send it in parts or by a file", e.Type, e.Size, e.Limit, MaxMessageSize)
+}
+
+// TimeoutError reports a task that ran past its deadline. It matches context.DeadlineExceeded.
+type TimeoutError struct {
+	Worker  string
+	PID     int
+	Type    string
+	Timeout time.Duration
+	Killed  bool   // the handler did not return within the grace, so its worker was killed and replaced
+	Stderr  string // the end of the killed worker's stderr, with the stacks of its goroutines where the platform gives them
+}
+
+func (e *TimeoutError) Error() string {
+	s := fmt.Sprintf("multiprolab: task %q ran past its timeout of %v on worker %s (pid %d)", e.Type, e.Timeout, e.Worker, e.PID)
+	if e.Killed {
+		s += ", which was killed"
+	}
+	return s
+}
+
+// Unwrap returns context.DeadlineExceeded.
+func (e *TimeoutError) Unwrap() error { return context.DeadlineExceeded }
+
+// wireError is an error on its way to another process. Exactly one field is set, or Text alone.
+type wireError struct {
+	Kind        string                `json:",omitempty"`
+	Text        string                `json:",omitempty"`
+	Remote      *RemoteError          `json:",omitempty"`
+	RemoteIs    string                `json:",omitempty"`
+	Died        *WorkerDiedError      `json:",omitempty"`
+	Timeout     *TimeoutError         `json:",omitempty"`
+	UnknownType *UnknownTypeError     `json:",omitempty"`
+	Unknown     *UnknownReceiverError `json:",omitempty"`
+	Size        *SizeError            `json:",omitempty"`
+	Decode      *DecodeError          `json:",omitempty"`
+	Encode      *EncodeError          `json:",omitempty"`
+	Err         string                `json:",omitempty"` // the text of what Decode or Encode wrap
+}
+
+var wireSentinels = map[string]error{
+	"stopped": ErrStopped, "exit": ErrExit, "full": ErrQueueFull, "backlog": ErrBacklog, "cycle": ErrCallCycle,
+	"cancelled": ErrCancelled, "context canceled": context.Canceled, "deadline": context.DeadlineExceeded,
+}
+
+// error gives the error back that toWireError took apart.
+func (w *wireError) error() error {
+	switch {
+	case w.Died != nil:
+		return w.Died
+	case w.Timeout != nil:
+		return w.Timeout
+	case w.UnknownType != nil:
+		return w.UnknownType
+	case w.Unknown != nil:
+		return w.Unknown
+	case w.Size != nil:
+		return w.Size
+	case w.Decode != nil:
+		w.Decode.Err = errors.New(w.Err)
+		return w.Decode
+	case w.Encode != nil:
+		w.Encode.Err = errors.New(w.Err)
+		return w.Encode
+	case w.Remote != nil:
+		w.Remote.is = wireSentinels[w.RemoteIs]
+		return w.Remote
+	}
+	if s, ok := wireSentinels[w.Kind]; ok {
+		return &sentinelError{w.Text, s}
+	}
+	return errors.New(w.Text)
+}
+
+func sentinelKind(err error) string {
+	for kind, s := range wireSentinels {
+		if err != nil && errors.Is(err, s) {
+			return kind
+		}
+	}
+	return ""
+}
+
+// toWireError takes an error of the library apart for the wire.
+func toWireError(err error) *wireError {
+	w := &wireError{}
+	switch {
+	case errors.As(err, &w.Died), errors.As(err, &w.Timeout), errors.As(err, &w.UnknownType),
+		errors.As(err, &w.Unknown), errors.As(err, &w.Size):
+	case errors.As(err, &w.Decode):
+		d := DecodeError{Receiver: w.Decode.Receiver, Type: w.Decode.Type}
+		w.Decode, w.Err = &d, w.Decode.Err.Error()
+	case errors.As(err, &w.Encode):
+		e := EncodeError{Receiver: w.Encode.Receiver, Type: w.Encode.Type, GoType: w.Encode.GoType}
+		w.Encode, w.Err = &e, w.Encode.Err.Error()
+	case errors.As(err, &w.Remote):
+		w.RemoteIs = sentinelKind(w.Remote.is)
+	default:
+		w.Kind, w.Text = sentinelKind(err), err.Error()
+	}
+	return w
+}
+
+// marshalError lays out an error of the library for the wire.
+func marshalError(err error) []byte {
+	b, err := json.Marshal(toWireError(err))
+	if err != nil {
+		b, _ = json.Marshal(wireError{Text: err.Error()})
+	}
+	return b
+}
+
+// unmarshalError reads what marshalError wrote, from a process that is not to be trusted.
+func unmarshalError(b []byte) error {
+	var w wireError
+	if err := json.Unmarshal(b, &w); err != nil {
+		return fmt.Errorf("multiprolab: an error came that cannot be read: %w", err)
+	}
+	return w.error()
+}
+
+// sentinelError is one of the sentinels with the text that another process, or a more telling place, gave it.
+type sentinelError struct {
+	text string
+	is   error
+}
+
+func (e *sentinelError) Error() string { return e.text }
+func (e *sentinelError) Unwrap() error { return e.is }
+
+// remote wraps an error that user code returned.
+func remote(worker, typ string, err error) error {
+	r := &RemoteError{Worker: worker, Type: typ, Text: err.Error(), GoType: fmt.Sprintf("%T", err)}
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		r.is = context.DeadlineExceeded
+	case errors.Is(err, context.Canceled):
+		r.is = context.Canceled
+	}
+	return r
+}
+
+// NoWorkerError reports a task of a type whose workers have all ended for good.
+type NoWorkerError struct {
+	Type string
+	Err  error // how the last worker ended; may be nil
+}
+
+func (e *NoWorkerError) Error() string {
+	s := fmt.Sprintf("multiprolab: no worker is left for tasks of type %q", e.Type)
+	if e.Err != nil {
+		s += "; the last end was: " + strings.TrimPrefix(e.Err.Error(), "multiprolab: ")
+	}
+	return s
+}
+
+// Unwrap returns how the last worker ended.
+func (e *NoWorkerError) Unwrap() error { return e.Err }

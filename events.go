@@ -1,0 +1,107 @@
+package multiprolab
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+)
+
+// Event is something that happened to a worker or a message: one of the types *WorkerStarted, *WorkerReady, *WorkerStopped,
+// *WorkerFailed, *DeadLetter and *HandlerFailed. Config.OnEvent gets it, and Config.Logger a record of it.
+type Event interface {
+	record() (level slog.Level, text string, attrs []slog.Attr)
+}
+
+// WorkerStarted says that the process of a worker has been started.
+type WorkerStarted struct {
+	Worker string
+	PID    int
+	Life   int // 1 for the first process of the instance
+}
+
+// WorkerReady says that the setup function of a worker has returned.
+type WorkerReady struct {
+	Worker string
+	PID    int
+	Life   int
+	Took   time.Duration // from the start of the process
+}
+
+// WorkerStopped says that a worker has ended because it was asked to, or because its event loop returned.
+type WorkerStopped struct {
+	Worker string
+	PID    int
+	Life   int
+}
+
+// WorkerFailed says that a worker has died, or ended with an error. Err is a *WorkerDiedError, a *StartError or a *RemoteError.
+type WorkerFailed struct {
+	Worker  string
+	PID     int
+	Life    int
+	Err     error
+	Restart bool          // it will be replaced
+	After   time.Duration // the pause before that
+}
+
+// DeadLetter says that a one-way message, or the reply that nobody can get any more, has not been handled, and why.
+type DeadLetter struct {
+	Sender   string
+	Receiver string
+	Type     string
+	Size     int // of the body, in bytes
+	Reason   string
+}
+
+// HandlerFailed says that the handler of a one-way message has returned an error.
+type HandlerFailed struct {
+	Sender   string
+	Receiver string // the process of the handler
+	Type     string
+	Err      error
+}
+
+func (e *WorkerStarted) record() (slog.Level, string, []slog.Attr) {
+	return slog.LevelDebug, "worker started", []slog.Attr{slog.String("worker", e.Worker), slog.Int("pid", e.PID), slog.Int("life", e.Life)}
+}
+
+func (e *WorkerReady) record() (slog.Level, string, []slog.Attr) {
+	return slog.LevelDebug, "worker ready", []slog.Attr{slog.String("worker", e.Worker), slog.Int("pid", e.PID), slog.Int("life", e.Life),
+		slog.Duration("took", e.Took)}
+}
+
+func (e *WorkerStopped) record() (slog.Level, string, []slog.Attr) {
+	return slog.LevelDebug, "worker stopped", []slog.Attr{slog.String("worker", e.Worker), slog.Int("pid", e.PID), slog.Int("life", e.Life)}
+}
+
+func (e *WorkerFailed) record() (slog.Level, string, []slog.Attr) {
+	return slog.LevelError, "worker failed", []slog.Attr{slog.String("worker", e.Worker), slog.Int("pid", e.PID), slog.Int("life", e.Life),
+		slog.String("error", brief(e.Err)), slog.Bool("restart", e.Restart), slog.Duration("after", e.After)}
+}
+
+func (e *DeadLetter) record() (slog.Level, string, []slog.Attr) {
+	return slog.LevelWarn, "message not delivered", []slog.Attr{slog.String("sender", e.Sender), slog.String("receiver", e.Receiver),
+		slog.String("type", e.Type), slog.Int("size", e.Size), slog.String("reason", strings.TrimPrefix(e.Reason, "multiprolab: "))}
+}
+
+func (e *HandlerFailed) record() (slog.Level, string, []slog.Attr) {
+	return slog.LevelError, "handler failed", []slog.Attr{slog.String("sender", e.Sender), slog.String("receiver", e.Receiver),
+		slog.String("type", e.Type), slog.String("error", fmt.Sprint(e.Err))}
+}
+
+// emit logs an event, and hands it to the user's function on the loop of main.
+func (m *Main) emit(e Event) {
+	level, text, attrs := e.record()
+	m.cfg.Logger.LogAttrs(context.Background(), level, "multiprolab: "+text, attrs...)
+	if m.cfg.OnEvent != nil {
+		m.receiver.soon(func() { m.cfg.OnEvent(e) })
+	}
+}
+
+// brief is an error without the stderr of a dead worker, which has been passed on already.
+func brief(err error) string {
+	text, _, _ := strings.Cut(err.Error(), "; stderr:\n")
+	return strings.TrimPrefix(text, "multiprolab: ")
+}

@@ -1,0 +1,42 @@
+// The functions of this file serve both processes.
+
+package proc
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/windows"
+)
+
+func executable() (string, error) {
+	return os.Executable()
+}
+
+// identity is taken at the start of the process: later, the path may lead to another file.
+func identity() (string, error) { return early.id, early.err }
+
+var early = takeIdentity()
+
+type identityResult struct {
+	id  string
+	err error
+}
+
+func takeIdentity() (r identityResult) {
+	path, err := os.Executable()
+	if err != nil {
+		return identityResult{err: err}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return identityResult{err: err}
+	}
+	defer f.Close()
+	var info windows.ByHandleFileInformation
+	if err := windows.GetFileInformationByHandle(windows.Handle(f.Fd()), &info); err != nil {
+		return identityResult{err: os.NewSyscallError("GetFileInformationByHandle", err)}
+	}
+	return identityResult{id: fmt.Sprintf("%x-%x%08x-%x%08x-%x", info.VolumeSerialNumber, info.FileIndexHigh, info.FileIndexLow,
+		info.FileSizeHigh, info.FileSizeLow, info.LastWriteTime.Nanoseconds())}
+}

@@ -1,0 +1,11 @@
+// The functions of this file serve the worker process.
+
+//go:build darwin || dragonfly || freebsd || netbsd || openbsd
+
+package proc
+
+import "golang.org/x/sys/unix"
+
+func dupOnto(from, to int) error {
+	return unix.Dup2(from, to)
+}

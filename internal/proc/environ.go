@@ -1,0 +1,55 @@
+// The functions of this file serve the process that starts workers.
+
+package proc
+
+import (
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+// environ returns the worker's environment: that of the Spec, in which of equal names the last one counts, as in os/exec,
+// and with our marker as the only one.
+func (spec *Spec) environ(stdout uintptr) ([]string, error) {
+	m := marker{Role: spec.Role, Parent: os.Getpid(), Stdout: stdout}
+	text, err := m.text()
+	if err != nil {
+		return nil, err
+	}
+	env := spec.Env
+	if env == nil {
+		env = os.Environ()
+	}
+	out := make([]string, 0, len(env)+2)
+	seen := map[string]bool{envKey(markerName): true}
+	for _, entry := range slices.Backward(env) {
+		// Windows has names that begin with '=' (the working directories of the drives).
+		i := strings.IndexByte(entry, '=')
+		if i == 0 && runtime.GOOS == "windows" {
+			i = strings.IndexByte(entry[1:], '=') + 1
+		}
+		if i > 0 {
+			key := envKey(entry[:i])
+			if seen[key] {
+				continue
+			}
+			seen[key] = true
+		}
+		out = append(out, entry)
+	}
+	if runtime.GOOS == "windows" && !seen["SYSTEMROOT"] { // nothing that uses the network runs without it
+		out = append(out, "SYSTEMROOT="+os.Getenv("SYSTEMROOT"))
+	}
+	out = append(out, markerName+"="+text)
+	slices.Reverse(out)
+	return out, nil
+}
+
+// envKey returns the form of an environment variable's name under which equal ones meet.
+func envKey(name string) string {
+	if runtime.GOOS == "windows" {
+		return strings.ToUpper(name)
+	}
+	return name
+}

@@ -1,0 +1,108 @@
+// The types of this file live in the process that starts workers.
+
+package proc
+
+import (
+	"os"
+	"sync"
+	"time"
+)
+
+// Process is a worker process as seen by the process that started it. Its goroutine waits for the exit and reaps.
+// All methods may be called from any goroutine.
+type Process struct {
+	Pid int
+	In  *os.File // what main writes here, the worker reads from the wire
+	Out *os.File // what the worker writes on the wire, main reads here
+	Err *os.File // the worker's standard error, for main to read
+
+	proc *os.Process
+	tree *tree         // the platform's means to see the exit and to end the worker's descendants
+	done chan struct{} // closed by watch, last
+	exit Status        // set by watch before it closes done
+
+	mu   sync.Mutex // held while a signal is sent, so that none is sent after the reap
+	gone bool       // the process is about to be reaped; its pid must not be used any more
+}
+
+// Status is how a process ended.
+type Status struct {
+	ExitCode int           // -1 if the process was ended by a signal, or if somebody else reaped it
+	Signal   string        // the signal that ended the process, for example "SIGKILL"; empty if none did, and on Windows
+	CoreDump bool          // whether there is a core dump
+	User     time.Duration // processor time in user mode, of the process and of the children that it reaped
+	System   time.Duration // processor time in the kernel, of the same
+	MaxRSS   int64         // peak resident memory in bytes, 0 where unknown; Linux counts the starter's at the time of the start, too
+}
+
+// watch waits for the process to end, ends its descendants, reaps it, and only then closes done.
+func (p *Process) watch() {
+	defer close(p.done)
+	seen := p.tree.waitExit(p)
+
+	p.mu.Lock()
+	if seen {
+		// Not reaped yet: the pid still is this process's, and the group's with its number is its group.
+		p.tree.kill(p)
+	}
+	p.gone = true
+	p.mu.Unlock()
+
+	p.exit = status(p.proc.Wait())
+	p.tree.close()
+}
+
+// Done returns a channel that is closed when the exit was seen, the worker's process group (on Windows, its job) was
+// killed, and the process was reaped, in that order. The pipes may still hold what the process wrote.
+func (p *Process) Done() <-chan struct{} {
+	return p.done
+}
+
+// Status returns how the process ended. It is valid after Done.
+func (p *Process) Status() Status {
+	select {
+	case <-p.done:
+		return p.exit
+	default:
+		return Status{}
+	}
+}
+
+// Terminate asks the worker process, and not its descendants, to end: SIGTERM on Unix, CTRL_BREAK on Windows, where it
+// fails if the two processes share no console. It returns os.ErrProcessDone after the process has ended.
+func (p *Process) Terminate() error {
+	return p.whileAlive(p.tree.terminate)
+}
+
+// Quit asks the worker process, and not its descendants, to end with a dump of its stacks on its standard error: SIGQUIT.
+// It returns os.ErrProcessDone after the process has ended, and errors.ErrUnsupported on Windows.
+func (p *Process) Quit() error {
+	return p.whileAlive(p.tree.quit)
+}
+
+// Kill ends the worker process and its process group (on Windows, its job) at once. It returns nil if they are gone.
+func (p *Process) Kill() error {
+	err := p.whileAlive(p.tree.kill)
+	if err == os.ErrProcessDone {
+		return nil
+	}
+	return err
+}
+
+// whileAlive calls f unless the process was reaped, and keeps it from being reaped meanwhile.
+func (p *Process) whileAlive(f func(*Process) error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.gone {
+		return os.ErrProcessDone
+	}
+	return f(p)
+}
+
+// Close closes main's ends of the three pipes. It does not end the process. Calls after the first do nothing.
+func (p *Process) Close() {
+	// The error of a second Close is all that there can be: nothing is buffered.
+	_ = p.In.Close()
+	_ = p.Out.Close()
+	_ = p.Err.Close()
+}

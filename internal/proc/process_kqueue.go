@@ -1,0 +1,77 @@
+// The types of this file live in the process that starts workers.
+
+//go:build darwin || dragonfly || freebsd || netbsd || openbsd
+
+package proc
+
+import (
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// tree is the BSDs' means to see a worker's exit and to end its descendants. Only watch uses it, except for the signals.
+type tree struct {
+	kq int // asked for the exit of one process
+}
+
+// newTree takes the kqueue before the start, so that a lack of descriptors fails the start and not the watch.
+func newTree(*os.File) (*tree, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	kq, err := unix.Kqueue()
+	if err != nil {
+		return nil, os.NewSyscallError("kqueue", err)
+	}
+	unix.CloseOnExec(kq)
+	return &tree{kq: kq}, nil
+}
+
+// sysProcAttr returns how to start the worker: as the leader of a process group. There is no signal at our death here;
+// the end of file on the wire has to tell the worker.
+func (t *tree) sysProcAttr() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true}
+}
+
+// waitExit returns when the process has exited, without reaping it. It returns false if there is no way to tell.
+// It costs a thread: Darwin does not put a kqueue into non-blocking mode, as the runtime's poller wants it.
+func (t *tree) waitExit(p *Process) bool {
+	change := make([]unix.Kevent_t, 1)
+	unix.SetKevent(&change[0], p.Pid, unix.EVFILT_PROC, unix.EV_ADD|unix.EV_ONESHOT)
+	change[0].Fflags = unix.NOTE_EXIT
+	event := make([]unix.Kevent_t, 1)
+	for {
+		// The change is registered in the same call; to register it again after EINTR does no harm.
+		n, err := unix.Kevent(t.kq, change, event, nil)
+		switch {
+		case err == unix.EINTR:
+		case err == unix.ESRCH: // not reaped, because only we do that: it has already exited (kqueue(2))
+			return true
+		case err != nil:
+			return false
+		case n == 1 && event[0].Flags&unix.EV_ERROR != 0:
+			return event[0].Data == int64(unix.ESRCH)
+		case n == 1:
+			return true
+		}
+	}
+}
+
+// close releases what newTree took.
+func (t *tree) close() {
+	unix.Close(t.kq)
+}
+
+// closeOnExecPipe makes a pipe that no command inherits. Darwin has no pipe2: the lock keeps a start in another goroutine
+// from coming between the two steps.
+func closeOnExecPipe(fds *[2]int) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := unix.Pipe(fds[:]); err != nil {
+		return err
+	}
+	unix.CloseOnExec(fds[0])
+	unix.CloseOnExec(fds[1])
+	return nil
+}

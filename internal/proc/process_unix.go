@@ -1,0 +1,76 @@
+// The functions of this file serve the process that starts workers.
+
+//go:build unix
+
+package proc
+
+import (
+	"os"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// files returns the worker's descriptors in the order of their numbers.
+func (*tree) files(p *pipes, stdout *os.File) []*os.File {
+	return []*os.File{0: p.cin, 1: p.cout, 2: p.cerr, stdoutFD: stdout}
+}
+
+// stdout is Windows's affair.
+func (*tree) stdout() uintptr { return 0 }
+
+// adopt finishes the start: nothing is left to do.
+func (*tree) adopt(*os.Process) error { return nil }
+
+// wirePipe makes one pipe that no command inherits, and puts main's end of it on the runtime's poller.
+func wirePipe(mainReads bool) (r, w *os.File, err error) {
+	var fds [2]int
+	if err := closeOnExecPipe(&fds); err != nil {
+		return nil, nil, os.NewSyscallError("pipe", err)
+	}
+	ours := fds[1]
+	if mainReads {
+		ours = fds[0]
+	}
+	if err := unix.SetNonblock(ours, true); err != nil { // before NewFile, which looks at it
+		unix.Close(fds[0])
+		unix.Close(fds[1])
+		return nil, nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "|0"), os.NewFile(uintptr(fds[1]), "|1"), nil
+}
+
+// terminate sends SIGTERM to the worker process. The caller holds p.mu.
+func (*tree) terminate(p *Process) error { return p.proc.Signal(unix.SIGTERM) }
+
+// quit sends SIGQUIT to the worker process. The caller holds p.mu.
+func (*tree) quit(p *Process) error { return p.proc.Signal(unix.SIGQUIT) }
+
+// kill sends SIGKILL to the worker's process group, and to the worker in case it has left the group. The caller holds
+// p.mu. The group's error tells nothing that the worker's does not: a group is gone, or (Darwin: EPERM) has only zombies.
+func (*tree) kill(p *Process) error {
+	_ = unix.Kill(-p.Pid, unix.SIGKILL)
+	return p.proc.Kill()
+}
+
+// status translates what os.Process.Wait returned.
+func status(state *os.ProcessState, err error) Status {
+	if err != nil { // somebody else in this process waited for our child
+		return Status{ExitCode: -1}
+	}
+	s := Status{ExitCode: state.ExitCode(), User: state.UserTime(), System: state.SystemTime()}
+	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		s.CoreDump = ws.CoreDump()
+		if s.Signal = unix.SignalName(ws.Signal()); s.Signal == "" { // the real-time ones have no names
+			s.Signal = ws.Signal().String()
+		}
+	}
+	if usage, ok := state.SysUsage().(*syscall.Rusage); ok {
+		s.MaxRSS = int64(usage.Maxrss) // getrusage(2): bytes on Darwin, kibibytes elsewhere
+		if runtime.GOOS != "darwin" && runtime.GOOS != "ios" {
+			s.MaxRSS *= 1024
+		}
+	}
+	return s
+}

@@ -1,0 +1,163 @@
+// The types of this file live in both processes: main writes the role, the worker reads it.
+
+package proc
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"sync/atomic"
+)
+
+// markerName is the environment variable that makes a process a worker.
+const markerName = "MULTIPROLAB_ROLE"
+
+// markerVersion is the version of the marker's text. A worker refuses any other.
+const markerVersion = 1
+
+// Exit statuses of a worker process that ends before or outside of user code. Both are accompanied by one line on stderr
+// where there is still somebody to read it.
+const (
+	exitTakeover = 70 // the initialiser could not make this process a worker; EX_SOFTWARE of sysexits.h
+	exitOrphan   = 75 // the main process is gone; EX_TEMPFAIL of sysexits.h
+)
+
+// Role is what a main process told the worker process that it started.
+// It is written before the worker exists and read-only in the worker.
+type Role struct {
+	Main   string   // Config.Name of the Main that started this process
+	Path   []string // pool names from the outermost Main down to this worker, e.g. ["thumbnailer"] or ["outer","inner"]
+	Index  int      // instance number within the pool
+	Life   int      // 1 for the first process of this instance, 2 for its replacement, ...
+	Depth  int      // 1 for a worker of a top-level Main
+	Cookie string   // random hex, opens the wire
+}
+
+// check reports the first field that no worker can have.
+func (r *Role) check() error {
+	switch {
+	case len(r.Path) == 0:
+		return errors.New("the role has no Path")
+	case r.Index < 0:
+		return fmt.Errorf("the role's Index is %d", r.Index)
+	case r.Life < 1:
+		return fmt.Errorf("the role's Life is %d", r.Life)
+	case r.Depth < 1:
+		return fmt.Errorf("the role's Depth is %d", r.Depth)
+	case r.Cookie == "":
+		return errors.New("the role has no Cookie")
+	}
+	return nil
+}
+
+// String returns the name by which messages call this worker, for example "outer/inner/2".
+func (r *Role) String() string {
+	return fmt.Sprintf("%s/%d", strings.Join(r.Path, "/"), r.Index)
+}
+
+// marker is the content of the environment variable: the role, and what only the two sides of this package exchange.
+type marker struct {
+	Version int
+	Role
+	Parent int     // pid of the process that starts the worker, as that process sees it
+	Stdout uintptr `json:",omitempty"` // Windows: the inherited handle that becomes the worker's standard output
+}
+
+// text returns the marker as the value of the environment variable.
+func (m *marker) text() (string, error) {
+	m.Version = markerVersion
+	b, err := json.Marshal(m)
+	return string(b), err
+}
+
+// parseMarker is the inverse of text. It trusts nothing.
+func parseMarker(text string) (*marker, error) {
+	m := new(marker)
+	if err := json.Unmarshal([]byte(text), m); err != nil {
+		return nil, err
+	}
+	if m.Version != markerVersion {
+		return nil, fmt.Errorf("it is of version %d, this binary reads version %d", m.Version, markerVersion)
+	}
+	if m.Parent < 1 {
+		return nil, fmt.Errorf("the parent's pid is %d", m.Parent)
+	}
+	return m, m.check()
+}
+
+// self is what the initialiser made of this process. It is the initialiser that has to run before anything else in the
+// program: a package-level variable, because those of a package come before its init functions.
+var self = takeOver()
+
+// workerSelf lives in the worker process only; in a main process it is empty. It never changes after initialisation,
+// except for released.
+type workerSelf struct {
+	role     *Role
+	r, w     *os.File
+	std      [2]*os.File // the original os.Stdin and os.Stdout: kept, because their finalizers would close our descriptors
+	released atomic.Bool // ReleaseMainThread was called
+}
+
+// takeOver makes this process a worker if the marker is present. A marker that is present always means worker: a process
+// that cannot become one exits here, because running on as a main would start workers that do the same, without end.
+func takeOver() *workerSelf {
+	s := new(workerSelf)
+	text, ok := os.LookupEnv(markerName)
+	if !ok {
+		return s
+	}
+	if err := os.Unsetenv(markerName); err != nil {
+		die(exitTakeover, "cannot remove %s from the environment: %v", markerName, err)
+	}
+	m, err := parseMarker(text)
+	if err != nil {
+		die(exitTakeover, "the environment variable %s is not for users to set, and its value is malformed: %v", markerName, err)
+	}
+	// Package initialisation runs on the main goroutine and on the process's main thread. The lock keeps the goroutine
+	// there until ReleaseMainThread, so that user code which needs the main thread can still be given it.
+	runtime.LockOSThread()
+	guardWorker(m)
+	s.std = [2]*os.File{os.Stdin, os.Stdout}
+	if s.r, s.w, err = takeOverPipes(m); err != nil {
+		die(exitTakeover, "worker %s cannot take over its standard input and output: %v", &m.Role, err)
+	}
+	s.role = &m.Role
+	return s
+}
+
+// die ends a process that must not reach main.main.
+func die(code int, format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "multiprolab: "+format+"\n", args...)
+	os.Exit(code)
+}
+
+// Current returns the role of this process, or nil in a process that is not a worker. The caller must not change it.
+func Current() *Role {
+	return self.role
+}
+
+// Wire returns the pipes of a worker process, r for what main writes and w for what main reads; nil, nil in a process
+// that is not a worker. On Unix both are on the runtime's poller, so that Close and deadlines unblock a pending call. On
+// Windows they are synchronous: Close cancels a pending call, deadlines are not supported, and main reads the end of file
+// only when this process ends.
+func Wire() (r, w *os.File) {
+	return self.r, self.w
+}
+
+// ReleaseMainThread undoes the lock that holds the main goroutine of a worker process on the process's main thread. It
+// has to be called on the main goroutine. The first call counts, and in a process that is not a worker none does.
+func ReleaseMainThread() {
+	if self.role != nil && self.released.CompareAndSwap(false, true) {
+		runtime.UnlockOSThread()
+	}
+}
+
+// OnMainThread reports whether the calling goroutine runs on the process's main thread at this moment. Only a goroutine
+// that is locked to its thread can rely on the answer for longer. Linux and Windows know; elsewhere there is no way to ask
+// without cgo, and the answer is whether the main goroutine of a worker is still locked to the thread.
+func OnMainThread() bool {
+	return onMainThread()
+}

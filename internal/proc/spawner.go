@@ -1,0 +1,130 @@
+// The types of this file live in the process that starts workers.
+
+package proc
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+)
+
+// Spec says what to start. The process that fills it in may not change it before Start returns.
+type Spec struct {
+	Role   Role     // told to the worker; Path, Life, Depth and Cookie are required
+	Args   []string // the worker's arguments, the program's name first; nil means os.Args
+	Env    []string // the worker's environment, of equal names the last one counts; nil means os.Environ(). A role in it is replaced
+	Dir    string   // the worker's working directory; empty means this process's
+	Stdout *os.File // the worker's standard output; nil means this process's os.Stdout, or the null device if that is closed
+	Path   string   // the program; empty means Executable()
+}
+
+// Spawner starts worker processes, all of them on one thread. Linux ties the signal that a child gets at its parent's
+// death to the thread that started it (prctl(2), PR_SET_PDEATHSIG), so that thread must last.
+// All methods may be called from any goroutine.
+type Spawner struct {
+	requests chan *startRequest
+	quit     chan struct{} // closed by Close
+	done     chan struct{} // closed by the goroutine when it ends
+	once     sync.Once
+}
+
+// startRequest carries one Start to the spawner's goroutine and its outcome back.
+type startRequest struct {
+	spec    *Spec
+	process *Process
+	err     error
+	done    chan struct{} // closed when process and err are set
+}
+
+// NewSpawner returns a Spawner. It runs one goroutine that has a thread of its own, until Close.
+func NewSpawner() *Spawner {
+	s := &Spawner{
+		requests: make(chan *startRequest),
+		quit:     make(chan struct{}),
+		done:     make(chan struct{}),
+	}
+	go s.run() // ended, and waited for, by Close
+	return s
+}
+
+func (s *Spawner) run() {
+	defer close(s.done)
+	runtime.LockOSThread()
+	// With the lock in place the thread would end here, and Linux would signal whatever worker is left.
+	defer runtime.UnlockOSThread()
+	for {
+		select {
+		case req := <-s.requests:
+			req.process, req.err = startWorker(req.spec)
+			close(req.done)
+		case <-s.quit:
+			return
+		}
+	}
+}
+
+// Start starts a worker process. The error wraps the system's, EAGAIN or ENOENT for example, and names the program; after
+// Close it wraps os.ErrClosed. The caller has to close the Process it gets, after or before Done.
+func (s *Spawner) Start(spec *Spec) (*Process, error) {
+	req := &startRequest{spec: spec, done: make(chan struct{})}
+	select {
+	case s.requests <- req:
+		<-req.done // never long: the goroutine answers every request that it takes
+		return req.process, req.err
+	case <-s.done:
+		return nil, fmt.Errorf("start worker process %s: spawner: %w", &spec.Role, os.ErrClosed)
+	}
+}
+
+// Close ends the spawner's goroutine and waits for it. It is to be called after every process has been reaped; calls
+// after the first only wait.
+func (s *Spawner) Close() {
+	s.once.Do(func() { close(s.quit) })
+	<-s.done
+}
+
+// startWorker starts the process for one Spec, in the spawner's goroutine.
+func startWorker(spec *Spec) (*Process, error) {
+	if err := spec.Role.check(); err != nil {
+		return nil, fmt.Errorf("start worker process: %w", err)
+	}
+	path := spec.Path
+	if path == "" {
+		var err error
+		if path, err = Executable(); err != nil {
+			return nil, fmt.Errorf("start worker process %s: find the running program: %w", &spec.Role, err)
+		}
+	}
+	p, err := start(spec, path)
+	if err != nil {
+		if spec.Dir != "" { // the system says only that something is missing
+			if _, derr := os.Stat(spec.Dir); derr != nil {
+				err = fmt.Errorf("working directory: %w", derr)
+			}
+		}
+		return nil, fmt.Errorf("start worker process %s from %s: %w", &spec.Role, path, err)
+	}
+	go p.watch() // ends after the process has; closes p.done
+	return p, nil
+}
+
+// args returns the worker's arguments.
+func (spec *Spec) args() []string {
+	if spec.Args != nil {
+		return spec.Args
+	}
+	return os.Args
+}
+
+// stdout returns the file that becomes the worker's standard output, and whether it was opened here.
+func (spec *Spec) stdout() (f *os.File, opened bool, err error) {
+	if spec.Stdout != nil {
+		return spec.Stdout, false, nil
+	}
+	if _, err := os.Stdout.Stat(); err == nil {
+		return os.Stdout, false, nil
+	}
+	f, err = os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	return f, true, err
+}

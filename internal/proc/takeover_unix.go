@@ -1,0 +1,114 @@
+// The functions of this file serve the worker process.
+
+//go:build unix
+
+package proc
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	stdoutFD = 3  // where the parent put the file that becomes the worker's standard output
+	wireFD   = 10 // the wire's descriptors are the lowest free ones from here on
+)
+
+// guardWorker makes the worker deaf to the terminal's interrupt, and makes sure that it does not outlive its parent.
+//
+// A newly started worker ends by itself if its parent dies before the first line of this function, because SIGHUP has its
+// default action until then. If the parent was gone even before the kernel was asked for the signal, or if SIGHUP was
+// ignored up to here (nohup), the comparison of the pids finds out. From then on the signal does.
+func guardWorker(m *marker) {
+	// Ctrl-C reaches the whole foreground process group, and may be sent to a worker by hand: main decides what it means.
+	// Notify and not Ignore: an ignored signal stays ignored in the commands that the worker starts.
+	// Nobody reads the channel; Notify does not block on a full one.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGINT)
+
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, unix.SIGHUP)
+	parent := os.Getppid()
+	if parent != 0 && parent != m.Parent { // 0: the parent is outside of this PID namespace
+		die(exitOrphan, "worker %s: process %d, which started it, is gone", &m.Role, m.Parent)
+	}
+	// This goroutine ends with the process.
+	go watchParent(hup, parent)
+}
+
+// watchParent ends the worker when SIGHUP comes and the parent is gone. SIGHUP is what the spawner asks the kernel for
+// on Linux, and what the kernel sends, with SIGCONT, to a stopped process group that has become an orphan (POSIX, _exit).
+// Linux sends it whenever a thread of the parent ends that the worker was a child of: only after the last one does
+// getppid show the change, and the signal follows the change. Where the parent's pid cannot be seen, the signal decides.
+func watchParent(hup <-chan os.Signal, parent int) {
+	for range hup {
+		if parent == 0 || os.Getppid() != parent {
+			KillSelfTree()
+		}
+	}
+}
+
+// KillSelfTree ends the worker process and its process group at once, when main is gone. It does not return.
+func KillSelfTree() {
+	if pid := unix.Getpid(); unix.Getpgrp() == pid {
+		// Includes this process. Workers of a Main in this process lead groups of their own; they notice our end.
+		_ = unix.Kill(-pid, unix.SIGKILL)
+	}
+	os.Exit(exitOrphan)
+}
+
+// takeOverPipes moves the pipes on descriptors 0 and 1 out of reach of user code, and gives user code the null device to
+// read from and main's output to write to.
+func takeOverPipes(*marker) (r, w *os.File, err error) {
+	if r, err = keep(0, "wire in"); err != nil {
+		return nil, nil, err
+	}
+	if w, err = keep(1, "wire out"); err != nil {
+		return nil, nil, err
+	}
+	null, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, &os.PathError{Op: "open", Path: os.DevNull, Err: err}
+	}
+	if err := move(null, 0); err != nil {
+		return nil, nil, err
+	}
+	if err := move(stdoutFD, 1); err != nil {
+		return nil, nil, err
+	}
+	// os.Stdout was made for a descriptor in blocking mode. Should the output have come in the other mode (some parents of
+	// main leave theirs so), then only a new File knows to wait.
+	if flags, err := unix.FcntlInt(1, unix.F_GETFL, 0); err == nil && flags&unix.O_NONBLOCK != 0 {
+		os.Stdout = os.NewFile(1, "/dev/stdout")
+	}
+	return r, w, nil
+}
+
+// keep duplicates a descriptor to a private one that no command inherits, and puts it on the runtime's poller.
+func keep(fd int, name string) (*os.File, error) {
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, wireFD)
+	if err != nil {
+		return nil, fmt.Errorf("duplicate descriptor %d: %w", fd, err)
+	}
+	if err := unix.SetNonblock(dup, true); err != nil { // before NewFile, which looks at it
+		return nil, fmt.Errorf("make descriptor %d non-blocking: %w", dup, err)
+	}
+	return os.NewFile(uintptr(dup), name), nil
+}
+
+// move gives the file on descriptor from the number to, where commands inherit it.
+func move(from, to int) error {
+	for {
+		err := dupOnto(from, to)
+		if err == unix.EINTR || err == unix.EBUSY { // EBUSY: a race with open in another thread, Linux, dup(2)
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("duplicate descriptor %d onto %d: %w", from, to, err)
+		}
+		return syscall.Close(from)
+	}
+}

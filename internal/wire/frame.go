@@ -1,0 +1,177 @@
+// Package wire knows frames and no processes: how one message between two processes is laid out in bytes, how it is
+// checked, and how much memory it may take.
+//
+// Both ends of a wire use this package, the main process and every worker process.
+//
+// A frame is a fixed header of HeaderSize bytes, then four texts (To, From, Type, Meta), then the body:
+//
+//	offset size
+//	0      2    magic 'm' 'p'
+//	2      1    version of the wire
+//	3      1    kind
+//	4      1    flags
+//	5      1    encoding of the body
+//	6      2    length of Meta
+//	8      8    id
+//	16     8    id of the gob type definitions that the body needs, or 0
+//	24     4    length of the body
+//	28     1    length of To
+//	29     1    length of From
+//	30     1    length of Type
+//	31     1    zero
+//	32     4    CRC-32C of the 32 bytes before
+//
+// Numbers are little-endian. The checksum covers the header alone: pipes do not flip bits, but a reader that lost its
+// place, or a writer that went wild, must be found out before a length is believed.
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+)
+
+const (
+	// Version is the version of this layout. Two ends with different versions do not talk.
+	Version = 1
+	// HeaderSize is the length of the fixed header in bytes.
+	HeaderSize = 36
+	// MaxName is the greatest length of To, From and Type in bytes.
+	MaxName = 255
+	// MaxMeta is the greatest length of Meta in bytes.
+	MaxMeta = 1<<16 - 1
+	// MaxBody is the greatest length of a body in bytes that the layout can carry; readers may set a lower one.
+	MaxBody = 1<<31 - 1
+
+	magic0, magic1 = 'm', 'p'
+)
+
+// Kind says what a frame is for. The comments name who sends it: M the main process, W a worker process.
+type Kind uint8
+
+// The kinds of frames.
+const (
+	Hello       Kind = iota + 1 // W: the first frame; the body is JSON
+	Welcome                     // M: the answer; the body is JSON
+	Ready                       // W: the setup function has returned; the body is JSON
+	Bye                         // W: the last frame of a worker that ends by itself; the body is JSON
+	Exit                        // M: end now
+	ExitRequest                 // W: end the whole program
+	Defs                        // both: gob type definitions under the id in Defs
+	Credit                      // both: messages and bytes that left the inbox; ID is the bytes, Defs the number of messages
+	Message                     // both: a one-way message
+	Call                        // both: a message that wants a Reply with the same id
+	Reply                       // both
+	Undelivered                 // W: a one-way message that could not be handed to its handler; Meta is the reason
+	Failed                      // W: the handler of a one-way message returned an error; the body is JSON
+	Submit                      // W: a task for the queue
+	Accepted                    // M: the queue has taken the task
+	Task                        // M: a task to work on
+	Start                       // W: work on the task begins
+	Progress                    // both: news of a running task
+	Result                      // both: the outcome of a task
+	Cancel                      // both: stop the call or the task
+	Fetch                       // W: asks for one task
+	FetchCancel                 // W: takes a Fetch back
+	NoTask                      // M: the answer to a Fetch when there is none
+	kindEnd
+)
+
+var kindNames = [...]string{
+	Hello: "Hello", Welcome: "Welcome", Ready: "Ready", Bye: "Bye", Exit: "Exit", ExitRequest: "ExitRequest",
+	Defs: "Defs", Credit: "Credit", Message: "Message", Call: "Call", Reply: "Reply", Undelivered: "Undelivered",
+	Failed: "Failed", Submit: "Submit", Accepted: "Accepted", Task: "Task", Start: "Start", Progress: "Progress",
+	Result: "Result", Cancel: "Cancel", Fetch: "Fetch", FetchCancel: "FetchCancel", NoTask: "NoTask",
+}
+
+// String returns the name of the kind.
+func (k Kind) String() string {
+	if k > 0 && k < kindEnd {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("Kind(%d)", uint8(k))
+}
+
+// Flags qualify a kind.
+type Flags uint8
+
+// The flags.
+const (
+	FlagError     Flags = 1 << iota // Reply, Result: the body is an error, as JSON
+	FlagBroadcast                   // Message: to every instance of To, or to every worker if To is empty
+	FlagWait                        // Submit, Fetch: wait for a slot or a task instead of answering that there is none
+	FlagSoft                        // Cancel: the deadline has passed; it was not the submitter who cancelled
+)
+
+// Frame is one message on the wire. Body is owned by whoever holds the frame.
+type Frame struct {
+	Kind     Kind
+	Flags    Flags
+	Encoding uint8
+	ID       uint64
+	Defs     uint64
+	To       string
+	From     string
+	Type     string
+	Meta     string
+	Body     []byte
+}
+
+// Size returns the number of bytes that the frame takes on the wire.
+func (f *Frame) Size() int {
+	return HeaderSize + len(f.To) + len(f.From) + len(f.Type) + len(f.Meta) + len(f.Body)
+}
+
+// SizeError reports a part of a frame that is larger than it may be. Nothing of the frame was written.
+type SizeError struct {
+	Part  string // "body", "receiver name", ...
+	Size  int64  // bytes
+	Limit int64  // bytes
+}
+
+func (e *SizeError) Error() string {
+	return fmt.Sprintf("%s of %d bytes is over the limit of %d bytes", e.Part, e.Size, e.Limit)
+}
+
+// Check reports whether the frame can be laid out with a body of at most maxBody bytes.
+func (f *Frame) Check(maxBody int) error {
+	switch {
+	case len(f.Body) > min(maxBody, MaxBody):
+		return &SizeError{"body", int64(len(f.Body)), int64(min(maxBody, MaxBody))}
+	case len(f.To) > MaxName:
+		return &SizeError{"receiver name", int64(len(f.To)), MaxName}
+	case len(f.From) > MaxName:
+		return &SizeError{"sender name", int64(len(f.From)), MaxName}
+	case len(f.Type) > MaxName:
+		return &SizeError{"type", int64(len(f.Type)), MaxName}
+	case len(f.Meta) > MaxMeta:
+		return &SizeError{"meta text", int64(len(f.Meta)), MaxMeta}
+	}
+	return nil
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// AppendHead appends everything of the frame but its body, so that a large body can be written without a copy. The
+// frame must pass Check.
+func AppendHead(dst []byte, f *Frame) []byte {
+	var h [HeaderSize]byte
+	h[0], h[1], h[2] = magic0, magic1, Version
+	h[3], h[4], h[5] = byte(f.Kind), byte(f.Flags), f.Encoding
+	binary.LittleEndian.PutUint16(h[6:], uint16(len(f.Meta)))
+	binary.LittleEndian.PutUint64(h[8:], f.ID)
+	binary.LittleEndian.PutUint64(h[16:], f.Defs)
+	binary.LittleEndian.PutUint32(h[24:], uint32(len(f.Body)))
+	h[28], h[29], h[30] = byte(len(f.To)), byte(len(f.From)), byte(len(f.Type))
+	binary.LittleEndian.PutUint32(h[32:], crc32.Checksum(h[:32], castagnoli))
+	dst = append(dst, h[:]...)
+	dst = append(dst, f.To...)
+	dst = append(dst, f.From...)
+	dst = append(dst, f.Type...)
+	return append(dst, f.Meta...)
+}
+
+// Append appends the whole frame, which must pass Check.
+func Append(dst []byte, f *Frame) []byte {
+	return append(AppendHead(dst, f), f.Body...)
+}

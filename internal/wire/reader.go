@@ -1,0 +1,210 @@
+package wire
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+)
+
+const (
+	readBuffer = 64 << 10
+	// firstChunk bounds the memory that is taken on the word of a header alone: a longer body grows as its bytes come.
+	firstChunk = 1 << 20
+	// maxInterned bounds the names that a reader remembers, and so what a peer that invents names can make it hold.
+	maxInterned = 4096
+)
+
+// CorruptError reports bytes that are no frame. The stream cannot be read any further.
+type CorruptError struct {
+	Offset int64 // of the frame in the stream, in bytes
+	Reason string
+}
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("corrupt frame at byte %d: %s", e.Offset, e.Reason)
+}
+
+// Reader reads frames from a stream. It trusts nothing that it reads. One goroutine at a time may use it.
+type Reader struct {
+	r       *bufio.Reader
+	maxBody int
+	offset  int64
+	names   map[string]string
+}
+
+// NewReader returns a Reader that refuses bodies over maxBody bytes; zero or less means MaxBody.
+func NewReader(r io.Reader, maxBody int) *Reader {
+	rd := &Reader{r: bufio.NewReaderSize(r, readBuffer), names: map[string]string{}}
+	rd.Limit(maxBody)
+	return rd
+}
+
+// Limit sets the greatest length of a body in bytes; zero or less means MaxBody.
+func (r *Reader) Limit(maxBody int) {
+	if maxBody <= 0 || maxBody > MaxBody {
+		maxBody = MaxBody
+	}
+	r.maxBody = maxBody
+}
+
+// Buffered returns the number of bytes that have been read from the stream and not yet returned as frames.
+func (r *Reader) Buffered() int { return r.r.Buffered() }
+
+// SkipPast reads up to and including the first occurrence of mark and hands everything before it to before, in order.
+// It serves the start of a stream, where stray output may come before the first frame. The slices that before gets are
+// valid only during the call.
+func (r *Reader) SkipPast(mark []byte, before func([]byte)) error {
+	var held []byte // a suffix of what was read that may be the beginning of mark
+	for {
+		if _, err := r.r.Peek(1); err != nil {
+			if len(held) > 0 {
+				before(held)
+			}
+			return err
+		}
+		chunk, _ := r.r.Peek(r.r.Buffered())
+		held = append(held, chunk...)
+		if i := bytes.Index(held, mark); i >= 0 {
+			if i > 0 {
+				before(held[:i])
+			}
+			_, err := r.r.Discard(len(chunk) - (len(held) - i - len(mark)))
+			return err
+		}
+		if _, err := r.r.Discard(len(chunk)); err != nil {
+			return err
+		}
+		if n := len(held) - overlap(held, mark); n > 0 {
+			before(held[:n])
+			held = append(held[:0], held[n:]...)
+		}
+	}
+}
+
+// overlap returns the length of the longest suffix of s that is a proper prefix of mark.
+func overlap(s, mark []byte) int {
+	for n := min(len(s), len(mark)-1); n > 0; n-- {
+		if bytes.HasSuffix(s, mark[:n]) {
+			return n
+		}
+	}
+	return 0
+}
+
+// Next reads the next frame into f and returns io.EOF at the end of the stream, io.ErrUnexpectedEOF if it ends within a
+// frame, a *CorruptError for bytes that are no frame, a *SizeError for a body over the limit, or the error of the
+// stream. After an error the Reader is of no further use.
+func (r *Reader) Next(f *Frame) error {
+	h, err := r.r.Peek(HeaderSize)
+	if err != nil {
+		if errors.Is(err, io.EOF) && len(h) > 0 {
+			return io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	if h[0] != magic0 || h[1] != magic1 {
+		return r.corrupt("it starts with %#02x %#02x instead of the magic number", h[0], h[1])
+	}
+	if crc32.Checksum(h[:32], castagnoli) != binary.LittleEndian.Uint32(h[32:]) {
+		return r.corrupt("the checksum of the header does not match")
+	}
+	if h[2] != Version {
+		return r.corrupt("it has version %d of the wire, this end has version %d", h[2], Version)
+	}
+	if k := Kind(h[3]); k == 0 || k >= kindEnd {
+		return r.corrupt("kind %d does not exist", h[3])
+	}
+	if h[31] != 0 {
+		return r.corrupt("the spare byte is %d", h[31])
+	}
+	f.Kind, f.Flags, f.Encoding = Kind(h[3]), Flags(h[4]), h[5]
+	f.ID = binary.LittleEndian.Uint64(h[8:])
+	f.Defs = binary.LittleEndian.Uint64(h[16:])
+	metaLen := int(binary.LittleEndian.Uint16(h[6:]))
+	bodyLen := int64(binary.LittleEndian.Uint32(h[24:]))
+	toLen, fromLen, typeLen := int(h[28]), int(h[29]), int(h[30])
+	if bodyLen > int64(r.maxBody) {
+		return &SizeError{"body", bodyLen, int64(r.maxBody)}
+	}
+	if _, err := r.r.Discard(HeaderSize); err != nil {
+		return err
+	}
+	if f.To, err = r.name(toLen); err != nil {
+		return err
+	}
+	if f.From, err = r.name(fromLen); err != nil {
+		return err
+	}
+	if f.Type, err = r.name(typeLen); err != nil {
+		return err
+	}
+	f.Meta = ""
+	if metaLen > 0 {
+		meta, err := r.bytes(metaLen)
+		if err != nil {
+			return err
+		}
+		f.Meta = string(meta)
+	}
+	f.Body = nil
+	if bodyLen > 0 {
+		if f.Body, err = r.bytes(int(bodyLen)); err != nil {
+			return err
+		}
+	}
+	r.offset += int64(f.Size())
+	return nil
+}
+
+func (r *Reader) corrupt(format string, args ...any) error {
+	return &CorruptError{Offset: r.offset, Reason: fmt.Sprintf(format, args...)}
+}
+
+// name reads a short text. Names repeat, so each is kept once.
+func (r *Reader) name(n int) (string, error) {
+	if n == 0 {
+		return "", nil
+	}
+	b, err := r.r.Peek(n)
+	if err != nil {
+		return "", unexpected(err)
+	}
+	s, ok := r.names[string(b)]
+	if !ok {
+		s = string(b)
+		if len(r.names) < maxInterned {
+			r.names[s] = s
+		}
+	}
+	_, err = r.r.Discard(n)
+	return s, err
+}
+
+func (r *Reader) bytes(n int) ([]byte, error) {
+	b := make([]byte, min(n, firstChunk))
+	for got := 0; ; {
+		m, err := io.ReadFull(r.r, b[got:])
+		if err != nil {
+			return nil, unexpected(err)
+		}
+		got += m
+		if got == n {
+			return b, nil
+		}
+		grown := make([]byte, min(n, 4*got))
+		copy(grown, b)
+		b = grown
+	}
+}
+
+// unexpected turns an end of the stream within a frame into io.ErrUnexpectedEOF.
+func unexpected(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}

@@ -1,0 +1,426 @@
+package multiprolab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/proc"
+)
+
+var (
+	errNotStarted = errors.New("multiprolab: the workers have not been started: call Run or Start first")
+	errTwice      = errors.New("multiprolab: Run or Start was called before on this Main: make a new one with New for each life")
+	errOnlyMain   = errors.New("multiprolab: this works only in the main process")
+)
+
+// Main is the main process's view of the whole: it starts the workers, routes the messages, owns the task queue and sees to it that
+// nothing is left in the end. It exists in the main process; in a worker process the same code makes one too, which ends in Run. All methods
+// may be called from any goroutine, but those that register something only before Run or Start.
+type Main struct {
+	*node
+	cfg    Config
+	err    error // what is wrong with the configuration
+	pools  []*pool
+	router *MessageRouter
+	broker *broker
+	queue  *TaskQueue
+
+	identity string   // of the binary
+	path     []string // of the worker that this Main runs in, if it runs in one
+	depth    int
+	spawner  *proc.Spawner
+	stdout   *sharedWriter
+	stderr   *sharedWriter
+
+	stopping   context.Context // ends when the workers must be ended
+	stop       context.CancelCauseFunc
+	whole      context.Context // of the handlers: ends with the last worker, or when all are killed
+	cancel     context.CancelCauseFunc
+	exitAsked  chan struct{} // closed by the first exit
+	hurryAsked chan struct{} // closed by the first exit with another mode than DrainQueue
+	killAsked  chan struct{} // closed by the first exit with KillAll
+	allReady   chan struct{} // closed when every instance has become ready once
+	ended      chan struct{} // closed when nothing is left
+	loopEnded  chan struct{}
+
+	lifeMu   sync.Mutex
+	state    mainState
+	mode     ShutdownMode
+	notReady int
+	failure  error // the first, which ended the program
+	killed   []KilledWorker
+}
+
+type mainState int
+
+const (
+	mainNew mainState = iota
+	mainRunning
+	mainEnded
+)
+
+// New makes a Main. It starts nothing: what is wrong with the configuration is reported by Run or Start. A nil config means the
+// defaults.
+func New(cfg *Config) *Main {
+	m := &Main{exitAsked: make(chan struct{}), hurryAsked: make(chan struct{}), killAsked: make(chan struct{}), allReady: make(chan struct{}),
+		ended: make(chan struct{}), loopEnded: make(chan struct{})}
+	m.cfg, m.err = cfg.filled()
+	m.node = newNode(MainName, &codec.Codec{}, m.cfg.MaxMessageSize, m.cfg.Window)
+	m.router = &MessageRouter{main: m}
+	m.up = m.router
+	m.broker = newBroker(m.node, m.cfg.QueueLimit)
+	m.queue = &TaskQueue{node: m.node, main: m}
+	m.loop.held = true
+	m.stdout, m.stderr = &sharedWriter{w: m.cfg.Stdout}, &sharedWriter{w: os.Stderr}
+	if m.cfg.Stderr != nil {
+		m.stderr.w = m.cfg.Stderr
+	}
+	m.stopping, m.stop = context.WithCancelCause(context.Background())
+	m.cancel = func(error) {}
+	return m
+}
+
+// RegisterWorker registers cfg.Count identical workers under a name. setup runs in each worker's process, and nothing else does: there it
+// registers handlers and actions. Instances are named name/0, name/1 and so on. It panics if the name is empty, reserved, malformed or taken.
+func (m *Main) RegisterWorker(name string, setup func(ctx context.Context, w *Worker) error, cfg *WorkerConfig) {
+	site := callSite()
+	if err := checkWorkerName(name); err != nil {
+		registrationPanic("%v (%s)", err, site)
+	}
+	if setup == nil {
+		registrationPanic("the setup function of worker %q is nil (%s)", name, site)
+	}
+	if old := m.pool(name); old != nil {
+		registrationPanic("worker %q is registered twice, at %s and at %s: choose another name, or use WorkerConfig.Count for identical workers",
+			name, old.site, site)
+	}
+	m.lifeMu.Lock()
+	defer m.lifeMu.Unlock()
+	if m.state != mainNew {
+		registrationPanic("worker %q is registered after Run or Start: register it before (%s)", name, site)
+	}
+	p := &pool{name: name, setup: setup, site: site}
+	var err error
+	if p.cfg, err = cfg.filled(); err != nil && m.err == nil {
+		m.err = fmt.Errorf("worker %q (%s): %w", name, site, err)
+	}
+	m.pools = append(m.pools, p)
+}
+
+func (m *Main) pool(name string) *pool {
+	for _, p := range m.pools {
+		if p.name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+func (m *Main) poolNames() []string {
+	var names []string
+	for _, p := range m.pools {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// Name returns "main".
+func (m *Main) Name() string { return m.name }
+
+// Receiver returns the receiver of main.
+func (m *Main) Receiver() *MessageReceiver { return m.receiver }
+
+// Router returns the router.
+func (m *Main) Router() *MessageRouter { return m.router }
+
+// Tasks returns main's door to the task queue.
+func (m *Main) Tasks() *TaskQueue { return m.queue }
+
+func (m *Main) self() *node { return m.node }
+
+// Action runs fn once every worker is ready, and then at the interval every; what it misses while a handler runs is left out. An interval
+// of zero runs fn on every turn of the loop, between two of which the waiting messages are handled: main then never sleeps unless fn does. fn's
+// context ends when exit is requested. An error ends the program, and Run returns it.
+func (m *Main) Action(every time.Duration, fn func(ctx context.Context) error) {
+	m.addAction("Action", every, fn)
+}
+
+// Every runs fn at the interval every, the first time after one interval. Otherwise it is like Action.
+func (m *Main) Every(every time.Duration, fn func(ctx context.Context) error) {
+	m.addAction("Every", every, fn)
+}
+
+// After runs fn once, after the time d. Otherwise it is like Action.
+func (m *Main) After(d time.Duration, fn func(ctx context.Context) error) {
+	m.addAction("After", d, fn)
+}
+
+// Run starts the workers, handles messages and actions on the calling goroutine until exit is requested, ends the workers and returns when
+// nothing of them is left. Exit is requested by Exit, by SIGINT or SIGTERM, by the end of ctx, or by an error: of an action of main, of a worker
+// that does not start, or of one that dies too often. Run returns nil, that error, or a *ShutdownError that names the workers that had to be killed.
+//
+// In a worker process Run becomes the worker and never returns.
+func (m *Main) Run(ctx context.Context) error {
+	if err := m.begin(ctx); err != nil {
+		return err
+	}
+	defer m.handleSignals()()
+	m.work()
+	return m.Wait(context.Background())
+}
+
+// Start is Run for a program that has a main loop of its own: it starts the workers and returns when all are ready. Messages and
+// actions of main are handled on a goroutine. Signals are left to the program. The end of ctx requests exit. If a worker does not start, Start ends the others
+// and returns its error. Call Wait or Close in the end.
+//
+// In a worker process Start becomes the worker and never returns.
+func (m *Main) Start(ctx context.Context) error {
+	if err := m.begin(ctx); err != nil {
+		return err
+	}
+	go m.work() // ends when every worker has; Wait and Close wait for it
+	select {
+	case <-m.allReady:
+		return nil
+	case <-m.ended:
+		return m.Wait(context.Background())
+	}
+}
+
+// begin checks everything, becomes a worker if this is a worker's process, and starts what runs beside the loop.
+func (m *Main) begin(ctx context.Context) error {
+	m.lifeMu.Lock()
+	if m.state != mainNew {
+		m.lifeMu.Unlock()
+		return errTwice
+	}
+	m.state = mainRunning
+	m.whole, m.cancel = context.WithCancelCause(context.WithoutCancel(ctx)) // handlers see the values of ctx
+	if closed(m.killAsked) {
+		m.cancel(ErrStopped)
+	}
+	m.lifeMu.Unlock()
+	err := m.prepare()
+	if err == nil && ctx.Err() != nil {
+		err = fmt.Errorf("multiprolab: nothing was started: %w", context.Cause(ctx))
+	}
+	if err != nil {
+		m.conclude(err)
+		return err
+	}
+	unwatch := context.AfterFunc(ctx, func() { m.exit(m.cfg.Shutdown) })
+	go m.conduct(unwatch) // ends when every worker has; Wait waits for it
+	return nil
+}
+
+// prepare finds out what this process is, and makes the instances.
+func (m *Main) prepare() error {
+	if m.err != nil {
+		return m.err
+	}
+	if !m.cfg.InProcess || proc.Current() != nil {
+		if err := m.takeRole(); err != nil { // does not return in a worker process
+			return err
+		}
+	}
+	if !m.cfg.InProcess {
+		if proc.IsTestBinary() && !proc.TestBinaryAllowed() {
+			return errors.New("multiprolab: this is a test binary, and re-executing it would run all its tests in each worker: " +
+				"call multiprolabtest.Main in TestMain, or set Config.InProcess")
+		}
+		var err error
+		if m.identity, err = proc.Identity(); err != nil {
+			return fmt.Errorf("multiprolab: the program's own file cannot be examined: %w", err)
+		}
+		m.spawner = proc.NewSpawner()
+	}
+	for _, p := range m.pools {
+		for i := range p.cfg.Count {
+			p.slots = append(p.slots, newSlot(m, p, i))
+		}
+		m.notReady += p.cfg.Count
+	}
+	m.broker.pools = m.pools
+	if m.notReady == 0 {
+		close(m.allReady)
+		m.loop.release()
+	}
+	return nil
+}
+
+// conduct is the life of the whole beside the loop: it starts the workers' supervisors, waits for the exit, and ends everything in order.
+func (m *Main) conduct(unwatch func() bool) {
+	var supervisors sync.WaitGroup
+	for _, p := range m.pools {
+		for _, s := range p.slots {
+			if !closed(m.exitAsked) {
+				supervisors.Go(func() { m.supervise(s) })
+			}
+		}
+	}
+	<-m.exitAsked
+	unwatch()
+	drain := m.shutdownMode() == DrainQueue
+	m.broker.stop(ErrStopped, drain)
+	if drain {
+		m.drain()
+		m.broker.stop(ErrStopped, false)
+	}
+	m.loop.stopActions(ErrExit)
+	m.stop(ErrStopped)
+	supervisors.Wait()
+	m.broker.end(ErrStopped)
+	m.loop.exit(DrainQueue) // what the workers sent before they ended is still handled
+	<-m.loopEnded
+	for fn, ok := m.receiver.nextUrgent(); ok; fn, ok = m.receiver.nextUrgent() {
+		fn() // the last events; no handler runs any more
+	}
+	m.receiver.seal(ErrStopped)
+	m.node.close(ErrStopped)
+	if m.spawner != nil {
+		m.spawner.Close()
+	}
+	m.conclude(nil)
+}
+
+// drain waits until no task is left, as long as the config allows and nobody presses for the end.
+func (m *Main) drain() {
+	var timeout <-chan time.Time
+	if m.cfg.DrainTimeout > 0 {
+		timer := time.NewTimer(m.cfg.DrainTimeout)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	select {
+	case <-m.broker.join():
+	case <-timeout:
+	case <-m.hurryAsked:
+	}
+}
+
+// work runs the loop until conduct ends it. An error of an action ends the program, not the loop.
+func (m *Main) work() {
+	defer close(m.loopEnded)
+	for {
+		err := m.loop.run(m.whole)
+		if err == nil || m.whole.Err() != nil {
+			return
+		}
+		m.loop.stopActions(ErrExit)
+		m.fail(err)
+	}
+}
+
+// conclude ends the life of the Main.
+func (m *Main) conclude(err error) {
+	m.lifeMu.Lock()
+	m.state = mainEnded
+	if m.failure == nil {
+		m.failure = err
+	}
+	m.lifeMu.Unlock()
+	m.stop(ErrStopped)
+	m.cancel(ErrStopped)
+	close(m.ended)
+}
+
+// fail ends the program with an error, unless it has another one already.
+func (m *Main) fail(err error) {
+	m.lifeMu.Lock()
+	if m.failure == nil {
+		m.failure = err
+	}
+	m.lifeMu.Unlock()
+	m.exit(FinishRunning)
+}
+
+// exit requests the end in a mode. A later request counts if it is harsher.
+func (m *Main) exit(mode ShutdownMode) {
+	m.lifeMu.Lock()
+	defer m.lifeMu.Unlock()
+	if first := !closed(m.exitAsked); first {
+		m.mode = mode
+		close(m.exitAsked)
+	} else if mode == KillAll || m.mode == DrainQueue {
+		m.mode = mode
+	}
+	if mode != DrainQueue && !closed(m.hurryAsked) {
+		close(m.hurryAsked)
+	}
+	if mode == KillAll && !closed(m.killAsked) {
+		close(m.killAsked)
+		m.cancel(ErrStopped)
+	}
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func (m *Main) shutdownMode() ShutdownMode {
+	m.lifeMu.Lock()
+	defer m.lifeMu.Unlock()
+	return m.mode
+}
+
+// running returns why messages and tasks cannot be sent now, or nil.
+func (m *Main) running() error {
+	m.lifeMu.Lock()
+	defer m.lifeMu.Unlock()
+	switch m.state {
+	case mainNew:
+		return errNotStarted
+	case mainEnded:
+		return ErrStopped
+	}
+	return nil
+}
+
+// Exit requests the end of the program, in the mode of Config.Shutdown. It returns at once. It may be called from any goroutine, any number of
+// times, before Run as well.
+func (m *Main) Exit() { m.exit(m.cfg.Shutdown) }
+
+// Wait waits until nothing of the workers is left, and returns what Run returns. It does not request the end. The end of ctx ends the waiting
+// alone.
+func (m *Main) Wait(ctx context.Context) error {
+	if m.running() == errNotStarted {
+		return errNotStarted
+	}
+	select {
+	case <-m.ended:
+	case <-ctx.Done():
+		return fmt.Errorf("multiprolab: waiting for the workers to end: %w", context.Cause(ctx))
+	}
+	m.lifeMu.Lock()
+	defer m.lifeMu.Unlock()
+	if len(m.killed) > 0 {
+		killed := &ShutdownError{Killed: m.killed}
+		if m.failure != nil {
+			return errors.Join(m.failure, killed)
+		}
+		return killed
+	}
+	return m.failure
+}
+
+// Close requests the end in the mode of Config.Shutdown, and waits for it. Unlike Wait it may be called before Start, and does nothing then.
+func (m *Main) Close() error { return m.Stop(context.Background(), m.cfg.Shutdown) }
+
+// Stop requests the end in a mode, and waits for it as Wait does. A second Stop may ask for a harsher one.
+func (m *Main) Stop(ctx context.Context, mode ShutdownMode) error {
+	m.exit(mode)
+	if m.running() == errNotStarted {
+		return nil
+	}
+	return m.Wait(ctx)
+}

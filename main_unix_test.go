@@ -1,0 +1,23 @@
+//go:build unix
+
+package multiprolab_test
+
+import (
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// alive reports whether a process exists, be it as a zombie.
+func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }
+
+func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+func signalSelf(name string) { _ = syscall.Kill(os.Getpid(), unix.SignalNum(name)) }
+
+// signalProcess sends a signal, given by its name, to a process of this test.
+func signalProcess(pid int, name string) error { return syscall.Kill(pid, unix.SignalNum(name)) }
+
+// signalGroup sends a signal to a process group of this test.
+func signalGroup(pgid int, name string) error { return syscall.Kill(-pgid, unix.SignalNum(name)) }

@@ -1,0 +1,35 @@
+package multiprolab_test
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// alive reports whether a process exists.
+func alive(pid int) bool {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return false
+	}
+	_ = p.Release()
+	return true
+}
+
+func ownGroup() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
+}
+
+func signalSelf(string) { os.Exit(137) }
+
+// signalProcess ends a process of this test: Windows has no other signal.
+func signalProcess(pid int, _ string) error {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return err
+	}
+	return p.Kill()
+}
+
+// signalGroup is for tests that do not run on Windows.
+func signalGroup(int, string) error { return errors.ErrUnsupported }

@@ -1,0 +1,140 @@
+package multiprolab
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+
+	"github.com/multiprolab/multiprolab/internal/codec"
+)
+
+// Message is what a handler is given: who sent it, what kind it is, and its encoded body. It exists in the process of its
+// receiver and belongs to the handler.
+type Message struct {
+	Sender   string // name of the process that sent it, as main knows it: "main" or an instance such as "thumbnailer/2"
+	Receiver string // name of the process that it came to
+	Type     string
+
+	payload codec.Payload
+	codec   *codec.Codec
+	chain   string                      // processes whose loops wait for this call, separated by commas
+	reply   func(*reply)                // nil unless it is a call; called once
+	taken   func(bytes, messages int64) // gives credit back; nil for a message of the process to itself
+	granted bool                        // its bytes were given back before it was taken
+	id      uint64                      // of the call
+	ctx     *scope                      // while its handler runs
+}
+
+// Decode decodes the body into the value that v points to, which has the type of the value that was sent. A []byte or a
+// string decodes into one of these, nil into an interface, a pointer or an empty struct. Any other type is a *DecodeError.
+func (m *Message) Decode(v any) error {
+	if err := m.codec.Decode(m.payload, v); err != nil {
+		return &DecodeError{Receiver: m.Receiver, Type: m.Type, Err: err}
+	}
+	return nil
+}
+
+// Size returns the length of the encoded body in bytes.
+func (m *Message) Size() int { return len(m.payload.Data) }
+
+func (m *Message) cost() int64 { return int64(frameCost + len(m.payload.Data)) }
+
+// leaveInbox tells the sender's credit that the message takes no room any more.
+func (m *Message) leaveInbox() {
+	switch {
+	case m.taken == nil:
+	case m.granted:
+		m.taken(0, 1)
+	default:
+		m.taken(m.cost(), 1)
+	}
+}
+
+// reply is the outcome of a call or a task: a value or an error.
+type reply struct {
+	payload codec.Payload
+	err     error
+}
+
+// scope is the context of a handler, task or action while it runs. It knows on which loop it runs, so that what waits for
+// another process inside it can say that the loop waits too.
+type scope struct {
+	context.Context
+	cancel context.CancelCauseFunc
+	node   *node
+	msg    *Message
+	task   *Task
+	chain  string
+	over   atomic.Bool // it has returned; the loop does not wait any more
+}
+
+type scopeKey struct{}
+
+// Value makes the scope findable from every context derived from it.
+func (s *scope) Value(key any) any {
+	if key == (scopeKey{}) {
+		return s
+	}
+	return s.Context.Value(key)
+}
+
+// scopeOf returns the scope that ctx belongs to, or nil if it belongs to none that still runs.
+func scopeOf(ctx context.Context) *scope {
+	s, _ := ctx.Value(scopeKey{}).(*scope)
+	if s == nil || s.over.Load() {
+		return nil
+	}
+	return s
+}
+
+// stall notes that the loop that ctx belongs to waits for another process, until the function that it returns is called.
+// Meanwhile the inbox of the loop takes more than its window, up to a limit, so that two handlers that send to each other
+// do not wait for each other.
+func stall(ctx context.Context) func() {
+	s := scopeOf(ctx)
+	if s == nil {
+		return func() {}
+	}
+	s.node.receiver.stalled(1)
+	return func() { s.node.receiver.stalled(-1) }
+}
+
+// chainOf returns the processes that wait for what is done under ctx, the one of ctx included.
+func chainOf(ctx context.Context) string {
+	s := scopeOf(ctx)
+	if s == nil {
+		return ""
+	}
+	if s.chain == "" {
+		return s.node.name
+	}
+	return s.chain + "," + s.node.name
+}
+
+// inChain reports whether the process with the name waits in chain.
+func inChain(chain, name string) bool {
+	for chain != "" {
+		var head string
+		head, chain, _ = strings.Cut(chain, ",")
+		if head == name {
+			return true
+		}
+	}
+	return false
+}
+
+// MessageFrom returns the message or call whose handler runs under ctx, or nil.
+func MessageFrom(ctx context.Context) *Message {
+	if s, _ := ctx.Value(scopeKey{}).(*scope); s != nil {
+		return s.msg
+	}
+	return nil
+}
+
+// TaskFrom returns the task that runs under ctx, or nil.
+func TaskFrom(ctx context.Context) *Task {
+	if s, _ := ctx.Value(scopeKey{}).(*scope); s != nil {
+		return s.task
+	}
+	return nil
+}

@@ -1,0 +1,131 @@
+package multiprolab
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/multiprolab/multiprolab/internal/wire"
+)
+
+// Process is the process that code runs in, as the functions of this package take it: a *Main in the main process, a *Worker in a
+// worker process.
+type Process interface {
+	// Name returns the name under which the other processes reach this one.
+	Name() string
+	// Receiver returns the receiver of this process, to register untyped handlers.
+	Receiver() *MessageReceiver
+	// Tasks returns this process's door to the task queue.
+	Tasks() *TaskQueue
+	// Exit asks the whole program to end.
+	Exit()
+	self() *node
+}
+
+// Handle registers the handler of the one-way messages of a type. It panics if the type has one already. The body must have
+// been sent as a T; any other is reported as a dead letter with a *DecodeError. An error of fn is reported to main as an event.
+func Handle[T any](p Process, typ string, fn func(ctx context.Context, body T) error) {
+	if fn == nil {
+		registrationPanic("the handler of message type %q is nil (%s)", typ, callSite())
+	}
+	p.Receiver().Handle(typ, func(ctx context.Context, m *Message) error {
+		var body T
+		if err := m.Decode(&body); err != nil {
+			return err
+		}
+		return fn(ctx, body)
+	})
+}
+
+// HandleCall registers the handler of the calls of a type. It panics if the type has a handler already. What fn returns goes back to
+// the caller, an error as a *RemoteError. The context ends when the caller does not wait any more.
+func HandleCall[T, R any](p Process, typ string, fn func(ctx context.Context, body T) (R, error)) {
+	if fn == nil {
+		registrationPanic("the handler of call type %q is nil (%s)", typ, callSite())
+	}
+	p.Receiver().HandleCall(typ, func(ctx context.Context, m *Message) (any, error) {
+		var body T
+		if err := m.Decode(&body); err != nil {
+			return nil, err
+		}
+		return fn(ctx, body)
+	})
+}
+
+// HandleTask registers the handler of the tasks of a type in a worker. It panics if the type has one already. What fn returns goes
+// to the submitter, an error as a *RemoteError. The context ends when the task is cancelled or past its deadline.
+func HandleTask[T, R any](w *Worker, typ string, fn func(ctx context.Context, body T) (R, error)) {
+	if fn == nil {
+		registrationPanic("the handler of task type %q is nil (%s)", typ, callSite())
+	}
+	w.HandleTask(typ, func(ctx context.Context, t *Task) (any, error) {
+		var body T
+		if err := t.Decode(&body); err != nil {
+			return nil, err
+		}
+		return fn(ctx, body)
+	})
+}
+
+// Send sends a one-way message to the receiver with the name: "main", an instance such as "thumbnailer/2", or a pool such as
+// "thumbnailer", of which the instance with the least to do gets it. It waits while the receiver, or in a worker the wire to main, has no
+// room, and returns when the message is on its way. Between two processes messages arrive in the order they were sent. body may be nil; the
+// bytes of a []byte may be changed after Send has returned.
+//
+// An error means that nothing was sent. What happens to a message later is reported to main: see DeadLetter.
+func Send(ctx context.Context, p Process, receiver, typ string, body any) error {
+	return p.self().send(ctx, 0, receiver, typ, body)
+}
+
+// Broadcast sends a one-way message to every instance of a pool, or, if pool is empty, to every worker; a worker does not send to itself.
+func Broadcast(ctx context.Context, p Process, pool, typ string, body any) error {
+	return p.self().send(ctx, wire.FlagBroadcast, pool, typ, body)
+}
+
+// Call sends a call to the receiver with the name, as Send does, and waits for its reply. It returns an error, and does not wait for
+// ever, when the receiver dies or does not exist, when its handler fails, or when ctx ends.
+//
+// A handler of this process cannot run while another one waits in Call. Calls in a circle get ErrCallCycle.
+func Call[R any](ctx context.Context, p Process, receiver, typ string, body any) (R, error) {
+	var r R
+	err := p.self().call(ctx, receiver, typ, body, &r)
+	return r, err
+}
+
+// Submit puts a task into the queue and returns its future. It waits while the queue is full; ctx limits this wait alone. See
+// TaskQueue.TrySubmit for a submission that does not wait.
+func Submit[R any](ctx context.Context, p Process, typ string, body any, o *TaskOptions) (*Future[R], error) {
+	s, err := p.Tasks().Submit(ctx, typ, body, o)
+	if err != nil {
+		return nil, err
+	}
+	return &Future[R]{s}, nil
+}
+
+// Do puts a task into the queue and waits for its result. The end of ctx cancels the task.
+func Do[R any](ctx context.Context, p Process, typ string, body any) (R, error) {
+	return DoWith[R](ctx, p, typ, body, nil)
+}
+
+// DoWith is Do with options.
+func DoWith[R any](ctx context.Context, p Process, typ string, body any, o *TaskOptions) (R, error) {
+	var r R
+	s, err := p.Tasks().Submit(ctx, typ, body, o)
+	if err != nil {
+		return r, err
+	}
+	err = s.Result(ctx, &r)
+	if ctx.Err() != nil {
+		s.Cancel() // has no effect if the outcome is there
+	}
+	return r, err
+}
+
+// Progress reports news of the task that runs under ctx to its submitter, where TaskOptions.OnProgress gets it before the outcome. body is
+// anything that can be sent. It returns an error if no task runs under ctx.
+func Progress(ctx context.Context, body any) error {
+	t := TaskFrom(ctx)
+	if t == nil {
+		return fmt.Errorf("multiprolab: Progress works only in the handler of a task, with its context")
+	}
+	return t.Progress(ctx, body)
+}

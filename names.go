@@ -1,0 +1,88 @@
+package multiprolab
+
+import (
+	"fmt"
+	"runtime"
+	"strconv"
+	"strings"
+)
+
+// MainName is the name under which every process reaches the main process.
+const MainName = "main"
+
+const maxNameLen = 200 // bytes; leaves room for an instance number within the 255 bytes of the wire
+
+// checkName reports what is wrong with a name of a worker, a message type or a task type.
+func checkName(what, name string) error {
+	switch {
+	case name == "":
+		return fmt.Errorf("the %s is empty: give it one of letters, digits, '_', '-' and '/'", what)
+	case len(name) > maxNameLen:
+		return fmt.Errorf("the %s %.20q... has %d bytes: use at most %d", what, name, len(name), maxNameLen)
+	}
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '-', c == '/':
+		default:
+			return fmt.Errorf("the %s %q holds %q: use letters, digits, '_', '-' and '/' only", what, name, c)
+		}
+	}
+	return nil
+}
+
+// checkWorkerName also keeps the names free that main and the instances of a pool have.
+func checkWorkerName(name string) error {
+	if err := checkName("worker name", name); err != nil {
+		return err
+	}
+	if name == MainName || strings.HasPrefix(name, MainName+"/") {
+		return fmt.Errorf("the worker name %q is reserved for the main process: choose another one", name)
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		if part == "" {
+			return fmt.Errorf("the worker name %q has an empty part: write one name between two '/'", name)
+		}
+	}
+	if last := name[strings.LastIndexByte(name, '/')+1:]; allDigits(last) {
+		return fmt.Errorf("the worker name %q ends in a number, as the name of one instance does: choose another one", name)
+	}
+	return nil
+}
+
+func allDigits(s string) bool {
+	_, err := strconv.ParseUint(s, 10, 64)
+	return err == nil
+}
+
+// instanceName names the instance i of a pool.
+func instanceName(pool string, i int) string { return pool + "/" + strconv.Itoa(i) }
+
+// splitInstance takes an instance's name apart. ok is false if name is not one of an instance.
+func splitInstance(name string) (pool string, i int, ok bool) {
+	at := strings.LastIndexByte(name, '/')
+	if at <= 0 || !allDigits(name[at+1:]) {
+		return "", 0, false
+	}
+	i, err := strconv.Atoi(name[at+1:])
+	return name[:at], i, err == nil
+}
+
+// callSite returns file:line of the user's code that called into the package, for messages about registrations.
+func callSite() string {
+	var pcs [16]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	for {
+		f, more := frames.Next()
+		if !strings.HasPrefix(f.Function, "github.com/multiprolab/multiprolab.") || strings.HasSuffix(f.File, "_test.go") {
+			return fmt.Sprintf("%s:%d", f.File, f.Line)
+		}
+		if !more {
+			return "unknown place"
+		}
+	}
+}
+
+// registrationPanic ends the program on a mistake in a registration, as http.ServeMux does.
+func registrationPanic(format string, args ...any) {
+	panic("multiprolab: " + fmt.Sprintf(format, args...))
+}

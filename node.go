@@ -1,0 +1,256 @@
+package multiprolab
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/wire"
+)
+
+// node is what a Main and a Worker have in common: a name, a receiver with its loop, and a way to the other processes.
+type node struct {
+	name     string
+	codec    *codec.Codec
+	maxBody  int
+	receiver *MessageReceiver
+	loop     *loop
+	up       uplink
+
+	mu          sync.Mutex
+	lastID      uint64
+	calls       map[uint64]chan *reply
+	submissions map[uint64]*Submission
+	closed      error // why no call and no task is answered any more
+}
+
+// uplink is the way of a node to the other processes: the router itself in main, the wire in a worker.
+type uplink interface {
+	// send routes a one-way message and waits for room.
+	send(ctx context.Context, f *wire.Frame) error
+	// call routes a call and waits for room. The outcome comes through node.answer.
+	call(ctx context.Context, f *wire.Frame) error
+	cancelCall(id uint64)
+	// submit hands a task to the queue. The outcome comes through node.resolve.
+	submit(ctx context.Context, s *Submission, f *wire.Frame, o *TaskOptions) error
+	cancelTask(id uint64)
+	// undelivered reports a one-way message that came here and no handler took.
+	undelivered(m *Message, reason error)
+	// failed reports the error of a handler of a one-way message.
+	failed(m *Message, err error)
+	// idle is called when the loop has nothing to do.
+	idle()
+}
+
+func newNode(name string, c *codec.Codec, maxBody, window int) *node {
+	n := &node{name: name, codec: c, maxBody: maxBody, calls: map[uint64]chan *reply{}, submissions: map[uint64]*Submission{}}
+	n.receiver = newReceiver(n, int64(window))
+	n.loop = &loop{node: n}
+	return n
+}
+
+// enter begins the scope of a handler, task or action.
+func (n *node) enter(ctx context.Context, m *Message, t *Task, chain string) *scope {
+	s := &scope{node: n, msg: m, task: t, chain: chain}
+	s.Context, s.cancel = context.WithCancelCause(ctx)
+	return s
+}
+
+func (s *scope) leave() {
+	s.over.Store(true)
+	s.cancel(nil)
+}
+
+// encode encodes a body and checks its size.
+func (n *node) encode(receiver, typ string, body any) (codec.Payload, error) {
+	p, err := n.codec.Encode(body)
+	if err != nil {
+		return p, &EncodeError{Receiver: receiver, Type: typ, GoType: fmt.Sprintf("%T", body), Err: err}
+	}
+	if len(p.Data) > n.maxBody {
+		return p, &SizeError{Type: typ, Size: int64(len(p.Data)), Limit: int64(n.maxBody)}
+	}
+	return p, nil
+}
+
+// outcome makes the reply from what user code returned.
+func (n *node) outcome(typ string, value any, err error) *reply {
+	if err != nil {
+		if _, ok := err.(*DecodeError); ok {
+			return &reply{err: err}
+		}
+		return &reply{err: remote(n.name, typ, err)}
+	}
+	p, err := n.encode("", typ, value)
+	return &reply{payload: p, err: err}
+}
+
+// frame makes the frame of a message, call or task.
+func (n *node) frame(ctx context.Context, kind wire.Kind, receiver, typ string, body any) (*wire.Frame, error) {
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("multiprolab: %q was not sent: %w", typ, context.Cause(ctx))
+	}
+	if err := checkName("type", typ); err != nil {
+		return nil, fmt.Errorf("multiprolab: %w", err)
+	}
+	p, err := n.encode(receiver, typ, body)
+	if err != nil {
+		return nil, err
+	}
+	f := &wire.Frame{Kind: kind, To: receiver, From: n.name, Type: typ}
+	setPayload(f, p)
+	return f, nil
+}
+
+func (n *node) send(ctx context.Context, flags wire.Flags, receiver, typ string, body any) error {
+	f, err := n.frame(ctx, wire.Message, receiver, typ, body)
+	if err != nil {
+		return err
+	}
+	f.Flags = flags
+	return n.up.send(ctx, f)
+}
+
+// call sends a call, waits for its outcome and decodes it into the value that out points to.
+func (n *node) call(ctx context.Context, receiver, typ string, body, out any) error {
+	f, err := n.frame(ctx, wire.Call, receiver, typ, body)
+	if err != nil {
+		return err
+	}
+	f.Meta = chainOf(ctx)
+	answer := make(chan *reply, 1)
+	n.mu.Lock()
+	if n.closed != nil {
+		n.mu.Unlock()
+		return n.closed
+	}
+	n.lastID++
+	f.ID = n.lastID
+	n.calls[f.ID] = answer
+	n.mu.Unlock()
+	defer func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		delete(n.calls, f.ID)
+	}()
+	defer stall(ctx)()
+	if err := n.up.call(ctx, f); err != nil {
+		return err
+	}
+	select {
+	case r := <-answer:
+		return n.take(typ, r, out)
+	case <-ctx.Done():
+		n.up.cancelCall(f.ID)
+		return fmt.Errorf("multiprolab: call %q to %s: %w", typ, receiver, context.Cause(ctx))
+	}
+}
+
+// take decodes the value of a reply, or returns its error.
+func (n *node) take(typ string, r *reply, out any) error {
+	if r.err != nil {
+		return r.err
+	}
+	if err := n.codec.Decode(r.payload, out); err != nil {
+		return &DecodeError{Receiver: n.name, Type: typ, Err: err}
+	}
+	return nil
+}
+
+// answer hands the outcome of a call to who waits for it. One that nobody waits for any more is dropped.
+func (n *node) answer(id uint64, r *reply) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if ch := n.calls[id]; ch != nil {
+		ch <- r
+		delete(n.calls, id)
+	}
+}
+
+// submit hands a task to the queue.
+func (n *node) submit(ctx context.Context, typ string, body any, o *TaskOptions, try bool) (*Submission, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	f, err := n.frame(ctx, wire.Submit, "", typ, body)
+	if err != nil {
+		return nil, err
+	}
+	if !try {
+		f.Flags |= wire.FlagWait
+	}
+	f.Meta = o.marshal(chainOf(ctx))
+	s := &Submission{node: n, typ: typ, done: make(chan struct{}), news: make(chan struct{}, 1), accepted: make(chan struct{})}
+	n.mu.Lock()
+	if n.closed != nil {
+		n.mu.Unlock()
+		return nil, n.closed
+	}
+	n.lastID++
+	s.id, f.ID = n.lastID, n.lastID
+	n.submissions[s.id] = s
+	n.mu.Unlock()
+	if err := n.up.submit(ctx, s, f, o); err != nil {
+		n.mu.Lock()
+		delete(n.submissions, s.id)
+		n.mu.Unlock()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (n *node) submission(id uint64, remove bool) *Submission {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := n.submissions[id]
+	if remove {
+		delete(n.submissions, id)
+	}
+	return s
+}
+
+// resolve hands the outcome of a task to its submission. A second one is dropped.
+func (n *node) resolve(id uint64, r *reply) {
+	if s := n.submission(id, true); s != nil {
+		s.resolve(r)
+	}
+}
+
+// close ends every call and every submission that still waits.
+func (n *node) close(err error) {
+	n.mu.Lock()
+	n.closed = err
+	submissions := n.submissions
+	n.submissions = map[uint64]*Submission{}
+	for id, ch := range n.calls {
+		ch <- &reply{err: err}
+		delete(n.calls, id)
+	}
+	n.mu.Unlock()
+	for _, s := range submissions {
+		s.resolve(&reply{err: err})
+	}
+}
+
+// addAction registers an action for the loop; the checks are those of Main.Action and Worker.Action.
+func (n *node) addAction(what string, d time.Duration, fn func(context.Context) error) {
+	if fn == nil {
+		registrationPanic("%s: the function is nil (%s)", what, callSite())
+	}
+	if d < 0 {
+		registrationPanic("%s: the time %v is negative: give zero or more (%s)", what, d, callSite())
+	}
+	switch what {
+	case "Action":
+		n.loop.add(fn, 0, d, d == 0)
+	case "Every":
+		if d == 0 {
+			registrationPanic("Every: the interval is zero: use Action(0, ...) for an action on every turn (%s)", callSite())
+		}
+		n.loop.add(fn, d, d, false)
+	case "After":
+		n.loop.add(fn, d, 0, false)
+	}
+}

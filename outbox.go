@@ -1,0 +1,205 @@
+package multiprolab
+
+import (
+	"container/list"
+	"context"
+	"sync"
+
+	"github.com/multiprolab/multiprolab/internal/wire"
+)
+
+// frameCost is what a message counts beyond its body, in bytes, against the window of its receiver.
+const frameCost = 128
+
+func cost(f *wire.Frame) int64 { return int64(frameCost + len(f.Body)) }
+
+// parcel is a message that waits for credit.
+type parcel struct {
+	frame   *wire.Frame
+	sent    func() // called once it has been written or given up; gives the credit of its own sender back. May be nil
+	call    *callEntry
+	waiting chan error // of a sender that waits in send, else nil
+}
+
+// letter is a message that was written to a worker and not yet taken there.
+type letter struct {
+	from, typ string
+	size      int
+}
+
+// outbox sends the messages of one direction, first in first out, each as soon as its receiver has room for it: the receiver
+// gives credit in bytes. It exists in a worker once, for main, and in main once for each instance of a worker, whose lives it
+// outlasts: between two lives everything waits. Any goroutine may use it. No method but send ever waits.
+type outbox struct {
+	window int64
+	track  bool // keep letters: only main reports what became of them
+
+	mu      sync.Mutex
+	link    *link // nil between two lives
+	credit  int64
+	waiting list.List // of *parcel
+	letters []letter  // written, not yet taken; the first at head
+	head    int
+	sealed  error // why nothing more is taken; what waits still goes out
+	closed  bool
+}
+
+// put queues a message. It is written at once if there is room. It returns an error if the outbox is closed.
+func (o *outbox) put(p *parcel) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.putLocked(p)
+}
+
+func (o *outbox) putLocked(p *parcel) error {
+	if o.sealed != nil {
+		return o.sealed
+	}
+	if o.waiting.Len() == 0 && o.tryWrite(p) {
+		return nil
+	}
+	o.waiting.PushBack(p)
+	return nil
+}
+
+// tryWrite writes the message if the receiver has room. A message larger than half of the window needs half of it free, so
+// that every message can be sent at some time.
+func (o *outbox) tryWrite(p *parcel) bool {
+	n := cost(p.frame)
+	if o.link == nil || o.credit < min(n, o.window/2) {
+		return false
+	}
+	o.credit -= n
+	if o.track {
+		o.letters = append(o.letters, letter{p.frame.From, p.frame.Type, len(p.frame.Body)})
+	}
+	if p.call != nil {
+		p.call.written = true
+	}
+	_ = o.link.post(p.frame) // it fails only when the link is closed: detach then tells what was lost
+	if p.sent != nil {
+		p.sent()
+	}
+	return true
+}
+
+// send queues a message and waits until it has been written. If ctx ends before, the message is taken back.
+func (o *outbox) send(ctx context.Context, f *wire.Frame, call *callEntry) error {
+	o.mu.Lock()
+	p := &parcel{frame: f, call: call}
+	if err := o.putLocked(p); err != nil || o.waiting.Len() == 0 || o.waiting.Back().Value != p {
+		o.mu.Unlock()
+		return err
+	}
+	e := o.waiting.Back()
+	p.waiting = make(chan error, 1)
+	o.mu.Unlock()
+
+	defer stall(ctx)()
+	select {
+	case err := <-p.waiting:
+		return err
+	case <-ctx.Done():
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	select {
+	case err := <-p.waiting: // it went out, or was refused, in the same moment
+		return err
+	default:
+		o.waiting.Remove(e)
+		o.pump() // a smaller one behind it may fit
+		return context.Cause(ctx)
+	}
+}
+
+// pump writes what waits as far as the credit reaches.
+func (o *outbox) pump() {
+	for e := o.waiting.Front(); e != nil; e = o.waiting.Front() {
+		p := e.Value.(*parcel)
+		if !o.tryWrite(p) {
+			return
+		}
+		o.waiting.Remove(e)
+		if p.waiting != nil {
+			p.waiting <- nil
+		}
+	}
+}
+
+// granted takes credit in: bytes of room, and the number of messages that a handler has taken since the last time. It reports
+// whether both can be true.
+func (o *outbox) granted(bytes, taken uint64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if bytes > uint64(o.window-min(o.credit, o.window)) || o.track && taken > uint64(len(o.letters)-o.head) {
+		return false
+	}
+	o.credit += int64(bytes)
+	if o.track {
+		o.head += int(taken)
+		if o.head > 64 && o.head*2 > len(o.letters) {
+			o.letters = append(o.letters[:0], o.letters[o.head:]...)
+			o.head = 0
+		}
+	}
+	o.pump()
+	return true
+}
+
+// attach gives the outbox the wire of a new life.
+func (o *outbox) attach(l *link) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.link, o.credit = l, o.window
+	o.pump()
+}
+
+// detach takes the wire of a life that has ended away and returns what was written to it and not taken there.
+func (o *outbox) detach() []letter {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	lost := o.letters[o.head:]
+	o.link, o.credit, o.letters, o.head = nil, 0, nil, 0
+	return lost
+}
+
+// close refuses further messages with err and returns those that were waiting and have nobody who waits with them.
+func (o *outbox) close(err error) []letter {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.closed {
+		return nil
+	}
+	o.closed, o.sealed = true, err
+	var lost []letter
+	for e := o.waiting.Front(); e != nil; e = e.Next() {
+		p := e.Value.(*parcel)
+		switch {
+		case p.waiting != nil:
+			p.waiting <- err
+		case p.call == nil:
+			lost = append(lost, letter{p.frame.From, p.frame.Type, len(p.frame.Body)})
+		}
+		if p.sent != nil {
+			p.sent()
+		}
+	}
+	o.waiting.Init()
+	return lost
+}
+
+// load is the number of messages on their way to the receiver or in its inbox.
+func (o *outbox) load() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.waiting.Len() + len(o.letters) - o.head
+}
+
+// finish sends a last frame behind everything that waits, and refuses what comes later.
+func (o *outbox) finish(f *wire.Frame) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_ = o.putLocked(&parcel{frame: f})
+	o.sealed = ErrStopped
+}

@@ -1,0 +1,357 @@
+package multiprolab
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/multiprolab/multiprolab/internal/proc"
+	"github.com/multiprolab/multiprolab/internal/wire"
+)
+
+const (
+	// drainTimeout bounds the reading of a dead worker's pipes, which a process that it left behind may hold open.
+	drainTimeout = 500 * time.Millisecond
+	// lingerTimeout is how long a worker may live on after it has closed its end of the wire, before it is killed.
+	lingerTimeout = 2 * time.Second
+)
+
+// body is what a life of a worker runs in: a process, or goroutines of this process. All methods may be called from any goroutine.
+type body interface {
+	pid() int
+	done() <-chan struct{} // closed when it has ended and nothing of it is left
+	status() proc.Status   // after done
+	terminate()            // asks it to end: SIGTERM
+	kill()                 // ends it and all that it started: SIGKILL
+	stderr() string        // the end of what it wrote there; complete after done
+	close()                // gives up its pipes
+}
+
+// peer is one life of a worker as main sees it: from the start of its process until nothing of it is left. It exists in main. Its
+// reader calls receive; everything else may be called from any goroutine.
+type peer struct {
+	slot  *slot
+	life  int
+	body  body
+	link  *link
+	begun time.Time
+
+	hello chan *hello     // capacity 1
+	ready chan *readiness // capacity 1
+	read  chan struct{}   // closed when the wire has been read to its end
+	tasks *taskWorker     // set by the broker when it is ready, guarded by its mutex
+	wrote chan struct{}   // closed when the writer has ended
+
+	mu       sync.Mutex
+	spent    int64 // what the worker has sent and has no credit back for, in bytes
+	owed     int64 // credit to be sent back, in bytes
+	owedMsgs int64
+	why      string // the reason of the kill
+	bye      *farewell
+	readErr  error
+	state    peerState // of the protocol; used by the reader only
+	ledOut   bool      // the supervisor ended it by force; used by the supervisor only
+}
+
+type peerState int
+
+const (
+	stateNew peerState = iota
+	stateHello
+	stateReady
+	stateBye
+)
+
+func (p *peer) pid() int { return p.body.pid() }
+
+// kill ends the worker with all that it started. The first reason stands.
+func (p *peer) kill(why string) {
+	p.mu.Lock()
+	if p.why == "" {
+		p.why = why
+	}
+	p.mu.Unlock()
+	p.body.kill()
+}
+
+// converse reads and writes the wire until it ends. The goroutines end with the wire: at the latest when body.close closes it.
+func (p *peer) converse(cookie string, before func([]byte)) {
+	go func() {
+		defer close(p.wrote)
+		_ = p.link.writeLoop() // an error of the pipe is not the verdict: the exit status is
+	}()
+	go func() {
+		defer close(p.read)
+		mark, _ := hex.DecodeString(cookie)
+		err := p.link.r.SkipPast(mark, before)
+		if err == nil {
+			err = p.link.readLoop(p.receive)
+		}
+		p.mu.Lock()
+		p.readErr = err
+		p.mu.Unlock()
+		var violation *wireViolation
+		var corrupt *wire.CorruptError
+		var size *wire.SizeError
+		if errors.As(err, &violation) || errors.As(err, &corrupt) || errors.As(err, &size) {
+			p.kill("it broke the wire: " + err.Error())
+		}
+	}()
+}
+
+// receive handles a frame from the worker, which is not trusted: an error ends it. It never waits.
+func (p *peer) receive(f *wire.Frame) error {
+	m, b := p.slot.main, p.slot.main.broker
+	switch {
+	case p.state == stateNew && f.Kind != wire.Hello, p.state != stateNew && f.Kind == wire.Hello,
+		p.state == stateBye, f.Kind == wire.Ready && p.state != stateHello:
+		return &wireViolation{fmt.Sprintf("a %v frame came out of turn", f.Kind)}
+	}
+	switch f.Kind {
+	case wire.Hello:
+		var h hello
+		if err := unmarshalBody(f, &h); err != nil {
+			return err
+		}
+		p.state = stateHello
+		p.hello <- &h
+	case wire.Ready:
+		var r readiness
+		if err := unmarshalBody(f, &r); err != nil {
+			return err
+		}
+		p.state = stateReady
+		if r.Error == nil {
+			p.slot.pool.learn(&r)
+			b.enter(p, &r, p.slot.pool.cfg.Prefetch)
+		}
+		p.ready <- &r
+	case wire.Bye:
+		var bye farewell
+		if err := unmarshalBody(f, &bye); err != nil {
+			return err
+		}
+		p.state = stateBye
+		p.mu.Lock()
+		p.bye = &bye
+		p.mu.Unlock()
+	case wire.ExitRequest:
+		m.Exit()
+	case wire.Credit:
+		if !p.slot.out.granted(f.ID, f.Defs) {
+			return &wireViolation{"it gave credit for more than it was sent"}
+		}
+	case wire.Message, wire.Call:
+		if err := p.charge(f); err != nil {
+			return err
+		}
+		m.router.forward(p, f)
+	case wire.Reply:
+		if e := p.slot.forget(f.ID); e != nil {
+			m.router.replied(e, replyOf(f), f)
+		}
+	case wire.Undelivered:
+		m.emit(&DeadLetter{Sender: f.To, Receiver: p.slot.name, Type: f.Type, Size: int(f.ID), Reason: f.Meta})
+	case wire.Failed:
+		m.emit(&HandlerFailed{Sender: f.To, Receiver: p.slot.name, Type: f.Type, Err: unmarshalError(f.Body)})
+	case wire.Submit:
+		return p.submit(f)
+	case wire.Start:
+		return b.started(p, f.ID)
+	case wire.Progress:
+		if err := p.charge(f); err != nil {
+			return err
+		}
+		p.grant(cost(f), 1)
+		return b.progress(p, f)
+	case wire.Result:
+		return b.result(p, f.ID, replyOf(f))
+	case wire.Cancel:
+		if f.Type == "call" {
+			m.router.cancelCallOf(p, f.ID)
+		} else {
+			b.cancel(p, f.ID)
+		}
+	case wire.Fetch:
+		return b.fetch(p, f.ID, strings.Split(f.Meta, ","), f.Flags&wire.FlagWait != 0)
+	case wire.FetchCancel:
+		b.cancelFetch(p, f.ID)
+	default:
+		return &wireViolation{fmt.Sprintf("a worker does not send %v frames", f.Kind)}
+	}
+	return nil
+}
+
+func (p *peer) submit(f *wire.Frame) error {
+	if err := p.charge(f); err != nil {
+		return err
+	}
+	meta, err := unmarshalTaskMeta(f.Meta)
+	if err != nil {
+		return &wireViolation{"the options of a task cannot be read: " + err.Error()}
+	}
+	meta.Attempt = 0
+	j := &job{typ: f.Type, payload: payloadOf(f), meta: meta, submitter: p, submitterID: f.ID, cost: cost(f)}
+	if err := p.slot.main.broker.submit(j, f.Flags&wire.FlagWait != 0); err != nil {
+		p.grant(cost(f), 1)
+		_ = p.link.post(replyFrame(wire.Result, f.ID, &reply{err: err}))
+	}
+	return nil
+}
+
+// charge books a frame that needs credit, and checks that the worker had it.
+func (p *peer) charge(f *wire.Frame) error {
+	n, window := cost(f), p.slot.out.window
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.spent > window-min(n, window/2) {
+		return &wireViolation{fmt.Sprintf("it sent %d bytes of messages with a window of %d", p.spent+n, window)}
+	}
+	p.spent += n
+	return nil
+}
+
+// grant gives credit back to the worker. It is sent when a quarter of the window has gathered: before that no sender waits.
+func (p *peer) grant(bytes, messages int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.owed += bytes
+	p.owedMsgs += messages
+	if p.owed >= p.slot.out.window/4 {
+		p.spent -= p.owed
+		_ = p.link.post(&wire.Frame{Kind: wire.Credit, ID: uint64(p.owed), Defs: uint64(p.owedMsgs)})
+		p.owed, p.owedMsgs = 0, 0
+	}
+}
+
+// handshake waits until the worker has said hello, and welcomes it.
+func (p *peer) handshake(ctx context.Context) error {
+	m := p.slot.main
+	timer := time.NewTimer(m.cfg.StartTimeout)
+	defer timer.Stop()
+	select {
+	case h := <-p.hello:
+		w := &welcome{Pools: map[string]int{}, MaxBody: m.cfg.MaxMessageSize, Window: m.cfg.Window}
+		for _, q := range m.pools {
+			w.Pools[q.name] = len(q.slots)
+		}
+		if h.Identity != m.identity {
+			w.Error = "the program's file was replaced while main runs"
+		}
+		_ = p.link.post(jsonFrame(wire.Welcome, w))
+		if w.Error != "" {
+			return &StartError{Worker: p.slot.name, PID: p.pid(), Reason: w.Error + ": its workers would be of another build. Restart the program"}
+		}
+		return nil
+	case <-p.read:
+		return p.startError("its process ended before it reached Run: it must get from main() to Run of the same Main, by the same path as the main process", p.end(m))
+	case <-timer.C:
+		p.kill(fmt.Sprintf("it did not reach Run within Config.StartTimeout (%v)", m.cfg.StartTimeout))
+		return p.startError(fmt.Sprintf("it did not reach Run within %v: something before Run blocks, "+
+			"or Config.StartTimeout is too short", m.cfg.StartTimeout), p.end(m))
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// becomeReady waits until the worker's setup function has returned.
+func (p *peer) becomeReady(ctx context.Context) error {
+	m := p.slot.main
+	timer := time.NewTimer(m.cfg.SetupTimeout)
+	defer timer.Stop()
+	select {
+	case r := <-p.ready:
+		if r.Error != nil {
+			return p.startError("its setup function returned an error", r.Error.error())
+		}
+		return nil
+	case <-p.read:
+		select {
+		case r := <-p.ready: // both came at once
+			if r.Error != nil {
+				return p.startError("its setup function returned an error", r.Error.error())
+			}
+			return nil
+		default:
+		}
+		return p.startError("its process ended in its setup function", p.end(m))
+	case <-timer.C:
+		p.kill(fmt.Sprintf("its setup function did not return within Config.SetupTimeout (%v)", m.cfg.SetupTimeout))
+		return p.startError(fmt.Sprintf("its setup function did not return within %v (Config.SetupTimeout)", m.cfg.SetupTimeout), p.end(m))
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (p *peer) startError(reason string, err error) error {
+	return &StartError{Worker: p.slot.name, PID: p.pid(), Reason: reason, Err: err}
+}
+
+// end waits until nothing of the life is left and says how it went: nil if it said goodbye without an error. First the wire is
+// read to its end, so that what the worker wrote before its death counts; then the exit status is there; then comes the verdict.
+func (p *peer) end(m *Main) error {
+	select {
+	case <-p.body.done():
+	case <-p.read:
+		linger := time.NewTimer(lingerTimeout)
+		defer linger.Stop()
+		select {
+		case <-p.body.done():
+		case <-linger.C:
+			p.kill("it closed its end of the wire and did not exit")
+			if !within(p.body.done(), lingerTimeout) {
+				break // goroutines cannot be killed
+			}
+		}
+	}
+	if !within(p.read, drainTimeout) {
+		p.body.close()
+		within(p.read, drainTimeout)
+	}
+	p.link.close(errLinkClosed)
+	p.body.close()
+	within(p.wrote, drainTimeout)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	st := p.body.status()
+	if p.bye != nil && p.why == "" && st.Signal == "" {
+		if p.bye.Error != nil {
+			return p.bye.Error.error()
+		}
+		if st.ExitCode == 0 {
+			return nil
+		}
+	}
+	d := &WorkerDiedError{Worker: p.slot.name, PID: p.pid(), Life: p.life, ExitCode: st.ExitCode, Signal: st.Signal,
+		CoreDump: st.CoreDump, Reason: p.why, Uptime: time.Since(p.begun), Stderr: interesting(p.body.stderr())}
+	switch {
+	case d.Reason != "":
+	case errors.Is(p.readErr, io.ErrUnexpectedEOF):
+		d.Reason = "it died in the middle of a message, which is lost"
+	case d.ExitCode == 0 && d.Signal == "":
+		d.Reason = "it exited without saying goodbye: something in it called os.Exit(0), or its main function returned"
+	}
+	return d
+}
+
+// within waits for c, at most for the time d, and reports whether c was closed.
+func within(c <-chan struct{}, d time.Duration) bool {
+	select {
+	case <-c:
+		return true
+	default:
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-c:
+		return true
+	case <-timer.C:
+		return false
+	}
+}

@@ -1,0 +1,181 @@
+package multiprolab
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/multiprolab/multiprolab/internal/wire"
+)
+
+// pool is what one RegisterWorker registered: identical workers. It exists in main, and in a worker as far as needed to find its setup
+// function.
+type pool struct {
+	name  string
+	setup func(ctx context.Context, w *Worker) error
+	cfg   WorkerConfig
+	site  string
+	slots []*slot
+	turn  atomic.Uint32
+
+	mu      sync.Mutex
+	types   []string // of tasks; the same in every instance
+	learned bool
+}
+
+// leastBusy returns the instance with the least to do; of several, each in its turn.
+func (p *pool) leastBusy() *slot {
+	if len(p.slots) == 1 {
+		return p.slots[0]
+	}
+	first := int(p.turn.Add(1))
+	var best *slot
+	var bestLoad int
+	for i := range p.slots {
+		s := p.slots[(first+i)%len(p.slots)]
+		load := s.load()
+		if best == nil || load < bestLoad {
+			best, bestLoad = s, load
+		}
+	}
+	return best
+}
+
+func (p *pool) learn(r *readiness) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.types, p.learned = append(append([]string(nil), r.Tasks...), r.Pulls...), true
+}
+
+// taskTypes returns the types of tasks that the workers take, and whether that is known yet.
+func (p *pool) taskTypes() ([]string, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.types, p.learned
+}
+
+// alive reports whether an instance is there or will be.
+func (p *pool) alive() bool {
+	for _, s := range p.slots {
+		if s.alive() {
+			return true
+		}
+	}
+	return false
+}
+
+// slot is the place of one instance, such as "thumbnailer/2". It outlasts the processes that fill it one after the other. It exists in
+// main; one goroutine, Main.supervise, starts and ends them.
+type slot struct {
+	main  *Main
+	pool  *pool
+	index int
+	name  string
+	out   *outbox
+
+	mu       sync.Mutex
+	lastCall uint64
+	calls    map[uint64]*callEntry // by the id that the worker is given
+	gone     error                 // why there will be no further life
+	current  *peer
+}
+
+func newSlot(m *Main, p *pool, i int) *slot {
+	return &slot{main: m, pool: p, index: i, name: instanceName(p.name, i), calls: map[uint64]*callEntry{},
+		out: &outbox{window: int64(m.cfg.Window), track: true}}
+}
+
+func (s *slot) alive() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gone == nil
+}
+
+// load is a measure of what the instance has to do: messages, calls and tasks.
+func (s *slot) load() int {
+	s.mu.Lock()
+	gone, calls := s.gone != nil, len(s.calls)
+	s.mu.Unlock()
+	if gone {
+		return 1 << 30
+	}
+	return s.out.load() + calls + s.main.broker.heldAt(s)
+}
+
+// expect notes a call that will be sent to the instance, and gives it the id that the worker sees.
+func (s *slot) expect(origin *peer, f *wire.Frame) *callEntry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := &callEntry{origin: origin, id: f.ID, typ: f.Type}
+	s.lastCall++
+	f.ID = s.lastCall
+	s.calls[f.ID] = e
+	return e
+}
+
+// forget drops a call that was not sent after all, or has been answered, and returns it.
+func (s *slot) forget(id uint64) *callEntry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.calls[id]
+	delete(s.calls, id)
+	return e
+}
+
+// cancelCall passes the cancellation of a call on to the worker, and reports whether the call was here.
+func (s *slot) cancelCall(origin *peer, id uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for calleeID, e := range s.calls {
+		if e.origin == origin && e.id == id {
+			if s.current != nil {
+				from := MainName
+				if origin != nil {
+					from = origin.slot.name
+				}
+				_ = s.current.link.post(&wire.Frame{Kind: wire.Cancel, Type: "call", ID: calleeID, From: from})
+			}
+			return true
+		}
+	}
+	return false
+}
+
+// failCalls answers the calls of a life that has ended: those that were sent to it or, if all is set, all.
+func (s *slot) failCalls(err error, all bool) {
+	s.mu.Lock()
+	var failed []*callEntry
+	for id, e := range s.calls {
+		if all || e.written {
+			failed = append(failed, e)
+			delete(s.calls, id)
+		}
+	}
+	s.mu.Unlock()
+	for _, e := range failed {
+		cause := err
+		if died, ok := err.(*WorkerDiedError); ok && e.written {
+			d := *died
+			d.During = `call "` + e.typ + `"`
+			cause = &d
+		}
+		s.main.router.replied(e, &reply{err: cause}, nil)
+	}
+}
+
+// bury ends the instance for good: everything that waits for it fails with err.
+func (s *slot) bury(err error) {
+	s.mu.Lock()
+	s.gone = err
+	s.mu.Unlock()
+	lost := s.out.close(err)
+	s.failCalls(err, true)
+	s.deadLetters(lost, err)
+	s.main.broker.reconsider()
+}
+
+func (s *slot) deadLetters(lost []letter, err error) {
+	for _, l := range lost {
+		s.main.emit(&DeadLetter{Sender: l.from, Receiver: s.name, Type: l.typ, Size: l.size, Reason: err.Error()})
+	}
+}

@@ -1,0 +1,310 @@
+package multiprolab
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+)
+
+// backlogWindows is how many windows of messages an inbox holds at most while its loop waits for another process.
+const backlogWindows = 16
+
+// MessageHandler handles one message. An error is reported to main as an event, and to nobody else: the sender of a
+// one-way message has gone on.
+type MessageHandler func(ctx context.Context, m *Message) error
+
+// CallHandler handles one call; what it returns goes back to the caller.
+type CallHandler func(ctx context.Context, m *Message) (reply any, err error)
+
+// MessageReceiver holds the inbox of one process and the handlers of its message types. There is one in main and one in each
+// worker process. Handlers are registered before the process handles messages: in main before Run or Start, in a worker in
+// its setup function. They run one at a time, on the loop of the process.
+type MessageReceiver struct {
+	node   *node
+	window int64
+
+	mu       sync.Mutex
+	handlers map[string]*handler
+	inbox    queue[*Message]
+	bytes    int64
+	stalls   int           // greater than zero while the loop waits for another process
+	running  *Message      // the call whose handler runs, to be cancelled
+	wake     chan struct{} // tells the loop that there is something to do
+	sealed   error         // why no more messages are taken
+	urgent   queue[func()] // events, to be called on the loop before anything else
+}
+
+type handler struct {
+	message MessageHandler // one of the two
+	call    CallHandler
+	site    string
+}
+
+func newReceiver(n *node, window int64) *MessageReceiver {
+	return &MessageReceiver{node: n, window: window, handlers: map[string]*handler{}, wake: make(chan struct{}, 1)}
+}
+
+// Handle registers the handler of a message type. It panics if the type has one already, with both places.
+func (r *MessageReceiver) Handle(typ string, fn MessageHandler) {
+	if fn == nil {
+		registrationPanic("the handler of message type %q is nil (%s)", typ, callSite())
+	}
+	r.register(typ, &handler{message: fn, site: callSite()})
+}
+
+// HandleCall registers the handler of a call type. It panics if the type has a handler already, with both places.
+func (r *MessageReceiver) HandleCall(typ string, fn CallHandler) {
+	if fn == nil {
+		registrationPanic("the handler of call type %q is nil (%s)", typ, callSite())
+	}
+	r.register(typ, &handler{call: fn, site: callSite()})
+}
+
+func (r *MessageReceiver) register(typ string, h *handler) {
+	if err := checkName("message type", typ); err != nil {
+		registrationPanic("%v (%s)", err, h.site)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if old := r.handlers[typ]; old != nil {
+		registrationPanic("message type %q is registered twice, at %s and at %s: choose another type or remove one", typ, old.site, h.site)
+	}
+	r.handlers[typ] = h
+}
+
+// types returns the registered types of calls or of one-way messages.
+func (r *MessageReceiver) types(calls bool) []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var types []string
+	for t, h := range r.handlers {
+		if (h.call != nil) == calls {
+			types = append(types, t)
+		}
+	}
+	slices.Sort(types)
+	return types
+}
+
+// deliver puts a message into the inbox. It never waits and runs no handler, so that the goroutine that reads the wire may call
+// it. A message that is refused gets its answer here.
+func (r *MessageReceiver) deliver(m *Message) {
+	r.mu.Lock()
+	var refusal error
+	switch {
+	case r.sealed != nil:
+		refusal = r.sealed
+	case r.stalls > 0 && r.bytes > backlogWindows*r.window:
+		refusal = ErrBacklog
+	case m.reply != nil && r.stalls > 0 && inChain(m.chain, r.node.name):
+		refusal = ErrCallCycle
+	}
+	if refusal != nil {
+		r.mu.Unlock()
+		r.refuse(m, refusal)
+		return
+	}
+	r.inbox.push(m)
+	r.bytes += m.cost()
+	grant := r.stalls > 0 && m.taken != nil
+	m.granted = grant
+	r.mu.Unlock()
+	if grant {
+		m.taken(m.cost(), 0)
+	}
+	wakeUp(r.wake)
+}
+
+// refuse gives a message that no handler will see back to who must know: the caller, or main as a dead letter.
+func (r *MessageReceiver) refuse(m *Message, reason error) {
+	m.leaveInbox()
+	if m.reply != nil {
+		m.reply(&reply{err: reason})
+		return
+	}
+	r.node.up.undelivered(m, reason)
+}
+
+// stalled counts the waits of the loop for other processes. When the first begins, everything in the inbox is credited (see
+// stall), and calls that wait for the very wait that begins are refused.
+func (r *MessageReceiver) stalled(by int) {
+	var credit, cyclic []*Message
+	r.mu.Lock()
+	r.stalls += by
+	if by > 0 && r.stalls == 1 {
+		r.inbox.remove(func(m *Message) bool {
+			if m.reply != nil && inChain(m.chain, r.node.name) {
+				r.bytes -= m.cost()
+				cyclic = append(cyclic, m)
+				return true
+			}
+			if m.taken != nil && !m.granted {
+				m.granted = true
+				credit = append(credit, m)
+			}
+			return false
+		})
+	}
+	r.mu.Unlock()
+	for _, m := range credit {
+		m.taken(m.cost(), 0)
+	}
+	for _, m := range cyclic {
+		r.refuse(m, ErrCallCycle)
+	}
+}
+
+// next takes the oldest message out of the inbox, or returns nil.
+func (r *MessageReceiver) next() *Message {
+	r.mu.Lock()
+	m, ok := r.inbox.pop()
+	if !ok {
+		r.mu.Unlock()
+		return nil
+	}
+	r.bytes -= m.cost()
+	r.mu.Unlock()
+	return m
+}
+
+// Len returns the number of messages in the inbox.
+func (r *MessageReceiver) Len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.inbox.len()
+}
+
+// full reports whether the inbox holds as much as it may; it is asked for messages of the process to itself, which no credit bounds.
+func (r *MessageReceiver) full() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bytes > backlogWindows*r.window
+}
+
+// handle runs the handler of one message on the calling goroutine, which is the one of the loop.
+func (r *MessageReceiver) handle(ctx context.Context, m *Message) {
+	r.mu.Lock()
+	h := r.handlers[m.Type]
+	r.mu.Unlock()
+	if h == nil || (h.call != nil) != (m.reply != nil) {
+		verb := "message"
+		if m.reply != nil {
+			verb = "call"
+		}
+		r.refuse(m, &UnknownTypeError{Receiver: r.node.name, Verb: verb, Type: m.Type, Known: r.types(m.reply != nil)})
+		return
+	}
+	s := r.node.enter(ctx, m, nil, m.chain)
+	if h.call != nil {
+		r.setRunning(m, s)
+		value, err := h.call(s, m)
+		r.setRunning(nil, nil)
+		m.reply(r.node.outcome(m.Type, value, err))
+	} else if err := h.message(s, m); err != nil {
+		if decode := (*DecodeError)(nil); errors.As(err, &decode) && decode.Receiver == r.node.name {
+			r.node.up.undelivered(m, err)
+		} else {
+			r.node.up.failed(m, remote(r.node.name, m.Type, err))
+		}
+	}
+	s.leave()
+	m.leaveInbox()
+}
+
+func (r *MessageReceiver) setRunning(m *Message, s *scope) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if m != nil {
+		m.ctx = s
+	}
+	r.running = m
+}
+
+// cancel ends the context of a call whose caller does not wait any more.
+func (r *MessageReceiver) cancel(id uint64, sender string) {
+	var dropped []*Message
+	r.mu.Lock()
+	if m := r.running; m != nil && m.id == id && m.Sender == sender {
+		m.ctx.cancel(context.Canceled)
+	}
+	r.inbox.remove(func(m *Message) bool {
+		if m.reply == nil || m.id != id || m.Sender != sender {
+			return false
+		}
+		r.bytes -= m.cost()
+		dropped = append(dropped, m)
+		return true
+	})
+	r.mu.Unlock()
+	for _, m := range dropped {
+		r.refuse(m, context.Canceled)
+	}
+}
+
+// seal refuses every further message with err and returns what was in the inbox.
+func (r *MessageReceiver) seal(err error) {
+	r.mu.Lock()
+	if r.sealed == nil {
+		r.sealed = err
+	}
+	var rest []*Message
+	for m, ok := r.inbox.pop(); ok; m, ok = r.inbox.pop() {
+		r.bytes -= m.cost()
+		rest = append(rest, m)
+	}
+	r.mu.Unlock()
+	for _, m := range rest {
+		r.refuse(m, err)
+	}
+}
+
+// Receive waits for one message and handles it on the calling goroutine. It is for an action that decides by itself when
+// messages are handled; ctx must be the action's, or derived from it. It returns an error when ctx ends.
+func (r *MessageReceiver) Receive(ctx context.Context) error {
+	for {
+		if ok, err := r.TryReceive(ctx); ok || err != nil {
+			return err
+		}
+		select {
+		case <-r.wake:
+		case <-ctx.Done():
+			wakeUp(r.wake) // it may have been meant for the loop
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// TryReceive handles one message, if there is one, on the calling goroutine, and reports whether there was. Like Receive it is
+// for actions only.
+func (r *MessageReceiver) TryReceive(ctx context.Context) (bool, error) {
+	if s := scopeOf(ctx); s == nil || s.node != r.node || s.msg != nil || s.task != nil {
+		return false, errors.New("multiprolab: Receive and TryReceive work only in an action of the same process, with its context: " +
+			"elsewhere the loop handles messages by itself")
+	}
+	m := r.next()
+	if m == nil {
+		r.node.up.idle()
+		return false, nil
+	}
+	r.handle(ctx, m)
+	wakeUp(r.wake) // the loop looks again
+	return true, nil
+}
+
+// soon calls fn on the loop, before messages. The oldest of more than 4096 that wait are dropped.
+func (r *MessageReceiver) soon(fn func()) {
+	r.mu.Lock()
+	if r.urgent.len() >= 4096 {
+		r.urgent.pop()
+	}
+	r.urgent.push(fn)
+	r.mu.Unlock()
+	wakeUp(r.wake)
+}
+
+func (r *MessageReceiver) nextUrgent() (func(), bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.urgent.pop()
+}

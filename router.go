@@ -1,0 +1,299 @@
+package multiprolab
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/multiprolab/multiprolab/internal/wire"
+)
+
+// MessageRouter finds the receiver of each message by its name. It exists in the main process, through which all messages go. It never decodes a
+// body that is not for main, and never waits for a receiver: what has no room waits in the outbox of its receiver, at the cost of its
+// sender's credit. All methods may be called from any goroutine.
+//
+// A message from main goes Send -> MessageRouter.send -> outbox -> link of the worker. A message from a worker comes from its link ->
+// peer.receive -> MessageRouter.forward -> outbox of the other worker, or the inbox of main.
+type MessageRouter struct {
+	main *Main
+}
+
+// Send sends a one-way message from main; see the function Send.
+func (r *MessageRouter) Send(ctx context.Context, receiver, typ string, body any) error {
+	return r.main.node.send(ctx, 0, receiver, typ, body)
+}
+
+// Broadcast sends a one-way message from main to every instance of a pool, or to every worker if pool is empty.
+func (r *MessageRouter) Broadcast(ctx context.Context, pool, typ string, body any) error {
+	return r.main.node.send(ctx, wire.FlagBroadcast, pool, typ, body)
+}
+
+// Call sends a call from main, waits for its reply and decodes it into the value that reply points to; see the function Call.
+func (r *MessageRouter) Call(ctx context.Context, receiver, typ string, body, reply any) error {
+	return r.main.node.call(ctx, receiver, typ, body, reply)
+}
+
+// Receivers returns the names of all receivers: "main" and every instance, in the order of their registration.
+func (r *MessageRouter) Receivers() []string {
+	names := []string{MainName}
+	for _, p := range r.main.pools {
+		for _, s := range p.slots {
+			names = append(names, s.name)
+		}
+	}
+	return names
+}
+
+// callEntry is a call that is on its way to a worker or handled there.
+type callEntry struct {
+	origin  *peer // nil for main
+	id      uint64
+	typ     string
+	written bool // guarded by the outbox
+}
+
+// resolve finds the instance that a name means: itself, or of a pool the one with the least to do.
+func (r *MessageRouter) resolve(name string) (*slot, error) {
+	if pool, i, ok := splitInstance(name); ok {
+		if p := r.main.pool(pool); p != nil && i < len(p.slots) {
+			return p.slots[i], nil
+		}
+	} else if p := r.main.pool(name); p != nil {
+		return p.leastBusy(), nil
+	}
+	return nil, &UnknownReceiverError{Receiver: name, Known: append(r.main.poolNames(), MainName)}
+}
+
+// targets returns the instances that a broadcast goes to.
+func (r *MessageRouter) targets(name string, except *slot) ([]*slot, error) {
+	pools := r.main.pools
+	if name != "" {
+		p := r.main.pool(name)
+		if p == nil {
+			return nil, &UnknownReceiverError{Receiver: name, Known: r.main.poolNames()}
+		}
+		pools = []*pool{p}
+	}
+	var slots []*slot
+	for _, p := range pools {
+		for _, s := range p.slots {
+			if s != except && s.alive() {
+				slots = append(slots, s)
+			}
+		}
+	}
+	return slots, nil
+}
+
+// send is the uplink of main.
+func (r *MessageRouter) send(ctx context.Context, f *wire.Frame) error {
+	if err := r.main.running(); err != nil {
+		return err
+	}
+	if f.Flags&wire.FlagBroadcast != 0 {
+		slots, err := r.targets(f.To, nil)
+		if err != nil {
+			return err
+		}
+		for _, s := range slots {
+			c := *f
+			c.To, c.Flags = s.name, 0
+			if err := s.out.send(ctx, &c, nil); err != nil {
+				return fmt.Errorf("multiprolab: broadcast %q stopped at %s: %w", f.Type, s.name, err)
+			}
+		}
+		return nil
+	}
+	if f.To == MainName {
+		return r.toSelf(f)
+	}
+	s, err := r.resolve(f.To)
+	if err != nil {
+		return err
+	}
+	if err := s.out.send(ctx, f, nil); err != nil {
+		return fmt.Errorf("multiprolab: message %q to %s: %w", f.Type, s.name, err)
+	}
+	return nil
+}
+
+// toSelf delivers a message of main to main.
+func (r *MessageRouter) toSelf(f *wire.Frame) error {
+	m := r.message(f)
+	if f.Kind == wire.Call {
+		m.reply = func(reply *reply) { r.main.node.answer(m.id, reply) }
+	} else if r.main.receiver.full() {
+		return fmt.Errorf("multiprolab: message %q of main to itself: %w", f.Type, ErrBacklog)
+	}
+	r.main.receiver.deliver(m)
+	return nil
+}
+
+func (r *MessageRouter) message(f *wire.Frame) *Message {
+	return &Message{Sender: f.From, Receiver: MainName, Type: f.Type, id: f.ID, chain: f.Meta, payload: payloadOf(f), codec: r.main.node.codec}
+}
+
+// call is the uplink of main.
+func (r *MessageRouter) call(ctx context.Context, f *wire.Frame) error {
+	if err := r.main.running(); err != nil {
+		return err
+	}
+	if f.To == MainName {
+		return r.toSelf(f)
+	}
+	s, err := r.resolve(f.To)
+	if err != nil {
+		return err
+	}
+	if inChain(f.Meta, s.name) {
+		return cycleError(f, s.name)
+	}
+	e := s.expect(nil, f)
+	if err := s.out.send(ctx, f, e); err != nil {
+		s.forget(f.ID)
+		return fmt.Errorf("multiprolab: call %q to %s: %w", f.Type, s.name, err)
+	}
+	return nil
+}
+
+func cycleError(f *wire.Frame, name string) error {
+	return &sentinelError{fmt.Sprintf("multiprolab: call %q to %s would wait for itself (%s -> %s): let one of them use Send, or reply from a goroutine",
+		f.Type, name, strings.ReplaceAll(f.Meta, ",", " -> "), name), ErrCallCycle}
+}
+
+// forward routes a message or a call of a worker. It runs on the goroutine that reads the worker's wire.
+func (r *MessageRouter) forward(from *peer, f *wire.Frame) {
+	f.From = from.slot.name
+	n := cost(f)
+	switch {
+	case f.Flags&wire.FlagBroadcast != 0:
+		r.forwardAll(from, f)
+	case f.To == MainName:
+		m := r.message(f)
+		m.taken = from.grant
+		if f.Kind == wire.Call {
+			m.reply = func(reply *reply) { _ = from.link.post(replyFrame(wire.Reply, m.id, reply)) }
+		}
+		r.main.receiver.deliver(m)
+	default:
+		s, err := r.resolve(f.To)
+		var e *callEntry
+		id := f.ID
+		if err == nil && f.Kind == wire.Call {
+			if inChain(f.Meta, s.name) {
+				err = cycleError(f, s.name)
+			} else {
+				e = s.expect(from, f)
+			}
+		}
+		if err == nil {
+			err = s.out.put(&parcel{frame: f, call: e, sent: func() { from.grant(n, 1) }})
+			if err != nil && e != nil {
+				s.forget(f.ID)
+			}
+		}
+		if err == nil {
+			return
+		}
+		from.grant(n, 1)
+		if f.Kind == wire.Call {
+			_ = from.link.post(replyFrame(wire.Reply, id, &reply{err: err}))
+			return
+		}
+		r.main.emit(&DeadLetter{Sender: f.From, Receiver: f.To, Type: f.Type, Size: len(f.Body), Reason: err.Error()})
+	}
+}
+
+func (r *MessageRouter) forwardAll(from *peer, f *wire.Frame) {
+	n := cost(f)
+	slots, err := r.targets(f.To, from.slot)
+	if err != nil {
+		r.main.emit(&DeadLetter{Sender: f.From, Receiver: f.To, Type: f.Type, Size: len(f.Body), Reason: err.Error()})
+	}
+	var mu sync.Mutex
+	left := 1 // and one for this function
+	done := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if left--; left == 0 {
+			from.grant(n, 1)
+		}
+	}
+	for _, s := range slots {
+		mu.Lock()
+		left++
+		mu.Unlock()
+		c := *f
+		c.To, c.Flags = s.name, 0
+		if err := s.out.put(&parcel{frame: &c, sent: done}); err != nil {
+			done()
+			r.main.emit(&DeadLetter{Sender: f.From, Receiver: s.name, Type: f.Type, Size: len(f.Body), Reason: err.Error()})
+		}
+	}
+	done()
+}
+
+// replied routes the outcome of a call back to its caller. Nobody can answer a call that was not put to it: entries are
+// kept with the instance that was asked.
+func (r *MessageRouter) replied(e *callEntry, outcome *reply, f *wire.Frame) {
+	if e.origin == nil {
+		r.main.node.answer(e.id, outcome)
+		return
+	}
+	if f == nil {
+		f = replyFrame(wire.Reply, e.id, outcome)
+	}
+	f.ID = e.id
+	_ = e.origin.link.post(f) // if the caller is gone, nobody waits
+}
+
+// The rest of the uplink of main.
+
+func (r *MessageRouter) cancelCall(id uint64) { r.cancelCallOf(nil, id) }
+
+// cancelCallOf tells the process that handles a call that the caller does not wait any more.
+func (r *MessageRouter) cancelCallOf(origin *peer, id uint64) {
+	for _, p := range r.main.pools {
+		for _, s := range p.slots {
+			if s.cancelCall(origin, id) {
+				return
+			}
+		}
+	}
+	sender := MainName
+	if origin != nil {
+		sender = origin.slot.name
+	}
+	r.main.receiver.cancel(id, sender)
+}
+
+func (r *MessageRouter) submit(ctx context.Context, s *Submission, f *wire.Frame, o *TaskOptions) error {
+	if err := r.main.running(); err != nil {
+		return err
+	}
+	return r.main.broker.mainSubmit(ctx, s, f, o)
+}
+
+func (r *MessageRouter) cancelTask(id uint64) { r.main.broker.cancel(nil, id) }
+
+func (r *MessageRouter) undelivered(m *Message, reason error) {
+	r.main.emit(&DeadLetter{Sender: m.Sender, Receiver: m.Receiver, Type: m.Type, Size: m.Size(), Reason: reason.Error()})
+}
+
+func (r *MessageRouter) failed(m *Message, err error) {
+	r.main.emit(&HandlerFailed{Sender: m.Sender, Receiver: m.Receiver, Type: m.Type, Err: err})
+}
+
+func (r *MessageRouter) idle() {}
+
+// poolNames returns the names in a welcome in order.
+func poolNames(pools map[string]int) []string {
+	names := make([]string, 0, len(pools))
+	for name := range pools {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}

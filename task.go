@@ -1,0 +1,240 @@
+package multiprolab
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/multiprolab/multiprolab/internal/codec"
+)
+
+// maxProgress is how many reports of progress are kept for a submission that nobody waits for: the newest.
+const maxProgress = 1024
+
+// TaskOptions are the options of one task. Nil, and the zero value, are good defaults.
+type TaskOptions struct {
+	// Timeout limits each attempt, from its start on a worker. At its end the context of the handler is cancelled; a handler that does
+	// not return within Grace is killed with its worker. Defaults to no limit.
+	Timeout time.Duration
+	// Grace is the time between the cancellation of a handler's context, by Timeout or by the submitter, and the kill.
+	// Defaults to 1 second.
+	Grace time.Duration
+	// Attempts is how often the task may be started: each death of a worker that had started it uses up one. Errors that a
+	// handler returns are final. Defaults to 1, so that a task runs at most once.
+	Attempts int
+	// OnProgress gets what the handler reports with Progress, in order and before the outcome. It is called by the goroutine
+	// that waits for the outcome. Not for Submit in a program that never waits. Defaults to none.
+	OnProgress func(ctx context.Context, m *Message)
+}
+
+func (o *TaskOptions) check() error {
+	if o == nil {
+		return nil
+	}
+	return cmp.Or(
+		notNegative("TaskOptions.Timeout", o.Timeout),
+		notNegative("TaskOptions.Grace", o.Grace),
+		notNegative("TaskOptions.Attempts", o.Attempts),
+	)
+}
+
+// taskMeta is what travels with a task beside its body.
+type taskMeta struct {
+	Timeout  time.Duration `json:",omitempty"`
+	Grace    time.Duration `json:",omitempty"`
+	Attempts int           `json:",omitempty"` // allowed
+	Attempt  int           `json:",omitempty"` // this one, from 1
+	Chain    string        `json:",omitempty"` // loops that wait for it
+}
+
+func (o *TaskOptions) meta(chain string) taskMeta {
+	if o == nil {
+		return taskMeta{Chain: chain}
+	}
+	return taskMeta{Timeout: o.Timeout, Grace: o.Grace, Attempts: o.Attempts, Chain: chain}
+}
+
+func (o *TaskOptions) marshal(chain string) string { return o.meta(chain).marshal() }
+
+func (m taskMeta) marshal() string {
+	if m == (taskMeta{}) {
+		return ""
+	}
+	b, _ := json.Marshal(m)
+	return string(b)
+}
+
+func unmarshalTaskMeta(s string) (m taskMeta, err error) {
+	if s != "" {
+		err = json.Unmarshal([]byte(s), &m)
+	}
+	return m, err
+}
+
+// Task is a task on the worker that works on it. It exists in the worker process.
+type Task struct {
+	ID        uint64 // unique in the life of main
+	Type      string
+	Submitter string // name of the process that submitted it
+	Attempt   int    // 1 for the first
+	payload   codec.Payload
+	worker    *Worker
+	chain     string
+	ctx       context.Context
+	cancel    context.CancelCauseFunc
+
+	mu   sync.Mutex
+	done bool
+}
+
+// Decode decodes the body of the task into the value that v points to; see Message.Decode.
+func (t *Task) Decode(v any) error {
+	if err := t.worker.codec.Decode(t.payload, v); err != nil {
+		return &DecodeError{Receiver: t.worker.Name(), Type: t.Type, Err: err}
+	}
+	return nil
+}
+
+// Context ends when the task is cancelled or past its deadline, with the reason as its cause.
+func (t *Task) Context() context.Context { return t.ctx }
+
+// Done ends a task that was taken with GetTask: result goes to the submitter. A result that cannot be encoded goes to the submitter
+// as that error, which Done returns as well. To end a task twice is an error.
+func (t *Task) Done(result any) error {
+	r := t.worker.outcome(t.Type, result, nil)
+	return cmp.Or(t.finish(r), r.err)
+}
+
+// Fail ends a task that was taken with GetTask: err goes to the submitter. To end a task twice is an error.
+func (t *Task) Fail(err error) error {
+	if err == nil {
+		return fmt.Errorf("multiprolab: Fail of task %q (id %d) was called with a nil error: call Done instead", t.Type, t.ID)
+	}
+	return t.finish(t.worker.outcome(t.Type, nil, err))
+}
+
+// TaskHandler works on one task; what it returns goes to the submitter.
+type TaskHandler func(ctx context.Context, t *Task) (result any, err error)
+
+// Submission is a task as its submitter sees it: an outcome to come. All its methods may be called from any goroutine.
+type Submission struct {
+	node     *node
+	id       uint64
+	typ      string
+	done     chan struct{} // closed with the outcome
+	accepted chan struct{} // closed when the queue has taken it
+	news     chan struct{} // there is progress
+	progress func(ctx context.Context, m *Message)
+
+	mu      sync.Mutex
+	reports queue[*Message]
+	outcome *reply
+	then    func()
+}
+
+// ID returns the number of the task, unique among those of its submitter.
+func (s *Submission) ID() uint64 { return s.id }
+
+// Done returns a channel that is closed when the outcome is there.
+func (s *Submission) Done() <-chan struct{} { return s.done }
+
+// Cancel cancels the task. One that is queued never runs; the context of one that runs is cancelled, and if its handler does not
+// return within the grace its worker is killed. The outcome is ErrCancelled, unless it was there before.
+func (s *Submission) Cancel() { s.node.up.cancelTask(s.id) }
+
+// Result waits for the outcome and decodes it into the value that v points to; v may be nil. The end of ctx ends the waiting, not
+// the task.
+func (s *Submission) Result(ctx context.Context, v any) error {
+	if err := s.wait(ctx); err != nil {
+		return err
+	}
+	if v == nil {
+		return s.outcome.err
+	}
+	return s.node.take(s.typ, s.outcome, v)
+}
+
+// wait waits for the outcome and hands progress on meanwhile. An outcome that is there counts more than the end of ctx.
+func (s *Submission) wait(ctx context.Context) error {
+	select {
+	case <-s.done:
+		s.report(ctx)
+		return nil
+	default:
+	}
+	defer stall(ctx)()
+	for {
+		select {
+		case <-s.done:
+			s.report(ctx)
+			return nil
+		case <-s.news:
+			s.report(ctx)
+		case <-ctx.Done():
+			return fmt.Errorf("multiprolab: task %q: %w", s.typ, context.Cause(ctx))
+		}
+	}
+}
+
+// report hands the progress that has come to the submitter's function.
+func (s *Submission) report(ctx context.Context) {
+	for {
+		s.mu.Lock()
+		m, ok := s.reports.pop()
+		s.mu.Unlock()
+		if !ok {
+			return
+		}
+		s.progress(ctx, m)
+	}
+}
+
+func (s *Submission) addProgress(m *Message) {
+	if s.progress == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reports.len() == maxProgress {
+		s.reports.pop()
+	}
+	s.reports.push(m)
+	wakeUp(s.news)
+}
+
+func (s *Submission) resolve(r *reply) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.outcome != nil {
+		return
+	}
+	s.outcome = r
+	close(s.done)
+	if s.then != nil {
+		s.then()
+	}
+}
+
+// onDone has fn called once, when the outcome is there. fn must not wait, nor call a method of s.
+func (s *Submission) onDone(fn func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.outcome != nil {
+		fn()
+		return
+	}
+	s.then = fn
+}
+
+// Future is a Submission whose result has the type R.
+type Future[R any] struct{ *Submission }
+
+// Wait waits for the outcome of the task. The end of ctx ends the waiting, not the task.
+func (f *Future[R]) Wait(ctx context.Context) (R, error) {
+	var r R
+	err := f.Result(ctx, &r)
+	return r, err
+}

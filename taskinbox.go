@@ -1,0 +1,266 @@
+package multiprolab
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/multiprolab/multiprolab/internal/wire"
+)
+
+// taskInbox holds the tasks that main has handed to a worker, and the worker's task handlers. It exists in the worker process. The loop
+// calls work; the goroutine that reads the wire delivers.
+type taskInbox struct {
+	worker *Worker
+
+	mu       sync.Mutex
+	handlers map[string]*taskHandler
+	waiting  queue[*Task]
+	active   map[uint64]*Task      // started and not ended
+	fetches  map[uint64]chan *Task // calls of GetTask that wait for main's answer
+	lastID   uint64
+	sealed   bool
+}
+
+type taskHandler struct {
+	fn   TaskHandler // nil for a type that is pulled
+	site string
+}
+
+func (b *taskInbox) register(typ string, fn TaskHandler, site string, late bool) {
+	if err := checkName("task type", typ); err != nil {
+		registrationPanic("%v (%s)", err, site)
+	}
+	if late {
+		registrationPanic("task type %q is registered after the setup function of worker %s has returned: "+
+			"main has been told the types by then; register it in the setup function (%s)", typ, b.worker.name, site)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if old := b.handlers[typ]; old != nil {
+		registrationPanic("task type %q is registered twice in worker %s, at %s and at %s: remove one", typ, b.worker.name, old.site, site)
+	}
+	if b.handlers == nil {
+		b.handlers = map[string]*taskHandler{}
+	}
+	b.handlers[typ] = &taskHandler{fn, site}
+}
+
+// types returns the types that are handled and those that are pulled.
+func (b *taskInbox) types() (tasks, pulls []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, typ := range slices.Sorted(maps.Keys(b.handlers)) {
+		if b.handlers[typ].fn != nil {
+			tasks = append(tasks, typ)
+		} else {
+			pulls = append(pulls, typ)
+		}
+	}
+	return tasks, pulls
+}
+
+// deliver takes a task from main in: for a handler, or as the answer to a fetch.
+func (b *taskInbox) deliver(f *wire.Frame) error {
+	meta, err := unmarshalTaskMeta(f.Meta)
+	if err != nil {
+		return &wireViolation{"the options of a task cannot be read: " + err.Error()}
+	}
+	t := &Task{ID: f.ID, Type: f.Type, Submitter: f.From, Attempt: meta.Attempt, chain: meta.Chain, payload: payloadOf(f), worker: b.worker}
+	if f.To != "" {
+		id, err := strconv.ParseUint(f.To, 10, 64)
+		if err != nil {
+			return &wireViolation{"a task answers fetch " + f.To}
+		}
+		b.start(t, b.worker.whole)
+		b.answer(id, t)
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.sealed { // else main sees that it was never started
+		b.waiting.push(t)
+		wakeUp(b.worker.receiver.wake)
+	}
+	return nil
+}
+
+// start tells main that work on the task begins.
+func (b *taskInbox) start(t *Task, ctx context.Context) {
+	s := b.worker.enter(ctx, nil, t, t.chain)
+	t.ctx, t.cancel = s, s.cancel
+	b.mu.Lock()
+	if b.active == nil {
+		b.active = map[uint64]*Task{}
+	}
+	b.active[t.ID] = t
+	b.mu.Unlock()
+	_ = b.worker.post(&wire.Frame{Kind: wire.Start, ID: t.ID})
+}
+
+// work takes the next task and runs its handler, and reports whether there was one.
+func (b *taskInbox) work(ctx context.Context) bool {
+	b.mu.Lock()
+	t, ok := b.waiting.pop()
+	if !ok {
+		b.mu.Unlock()
+		return false
+	}
+	h := b.handlers[t.Type]
+	b.mu.Unlock()
+	b.start(t, ctx)
+	_ = b.worker.link.flush() // main must know whom a death of this worker costs an attempt, before it can happen
+	if h == nil || h.fn == nil {
+		_ = t.finish(&reply{err: &UnknownTypeError{Receiver: b.worker.name, Verb: "task", Type: t.Type}})
+		return true
+	}
+	value, err := h.fn(t.ctx, t)
+	_ = t.finish(b.worker.outcome(t.Type, value, err)) // a second end is the handler's own Done or Fail
+	return true
+}
+
+// finish sends the outcome of a task to main, once.
+func (t *Task) finish(r *reply) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.done {
+		return fmt.Errorf("multiprolab: task %q (id %d) has ended already: call Done or Fail once", t.Type, t.ID)
+	}
+	t.done = true
+	b := &t.worker.inbox
+	b.mu.Lock()
+	delete(b.active, t.ID)
+	b.mu.Unlock()
+	t.ctx.(*scope).leave()
+	return t.worker.post(replyFrame(wire.Result, t.ID, r))
+}
+
+// Progress reports news of the task to its submitter; see the function Progress.
+func (t *Task) Progress(ctx context.Context, body any) error {
+	p, err := t.worker.encode(t.Submitter, t.Type, body)
+	if err != nil {
+		return err
+	}
+	f := &wire.Frame{Kind: wire.Progress, ID: t.ID, Type: t.Type}
+	setPayload(f, p)
+	return t.worker.out.send(ctx, f, nil)
+}
+
+// cancel ends the context of a task, or drops it if it has not been started. soft says that its deadline has passed.
+func (b *taskInbox) cancel(id uint64, soft bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if t := b.active[id]; t != nil {
+		if soft {
+			t.cancel(context.DeadlineExceeded)
+		} else {
+			t.cancel(ErrCancelled)
+		}
+		return
+	}
+	b.waiting.remove(func(t *Task) bool {
+		if t.ID == id {
+			_ = b.worker.post(replyFrame(wire.Result, id, &reply{err: ErrCancelled}))
+		}
+		return t.ID == id
+	})
+}
+
+// seal drops the tasks that have not been started; main gives them to others.
+func (b *taskInbox) seal() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sealed = true
+	b.waiting.remove(func(*Task) bool { return true })
+	for id, answer := range b.fetches {
+		answer <- nil
+		delete(b.fetches, id)
+	}
+}
+
+// answer hands main's answer to the call of GetTask that asked; nil says that there is no task.
+func (b *taskInbox) answer(id uint64, t *Task) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if answer := b.fetches[id]; answer != nil {
+		answer <- t
+		delete(b.fetches, id)
+	}
+}
+
+// fetch asks main for a task of one of the types, or of every pulled type.
+func (b *taskInbox) fetch(ctx context.Context, wait bool, types []string) (*Task, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	_, pulls := b.types()
+	if len(pulls) == 0 {
+		return nil, fmt.Errorf("multiprolab: worker %s pulls no tasks: declare their types in its setup function with PullTasks", b.worker.name)
+	}
+	for _, typ := range types {
+		if !slices.Contains(pulls, typ) {
+			return nil, fmt.Errorf("multiprolab: worker %s does not pull tasks of type %q: declare it in its setup function with PullTasks (declared are %s)",
+				b.worker.name, typ, strings.Join(pulls, ", "))
+		}
+	}
+	if len(types) == 0 {
+		types = pulls
+	}
+	answer := make(chan *Task, 1)
+	b.mu.Lock()
+	if b.sealed {
+		b.mu.Unlock()
+		return nil, ErrStopped
+	}
+	if b.fetches == nil {
+		b.fetches = map[uint64]chan *Task{}
+	}
+	b.lastID++
+	id := b.lastID
+	b.fetches[id] = answer
+	b.mu.Unlock()
+
+	f := &wire.Frame{Kind: wire.Fetch, ID: id, Meta: strings.Join(types, ",")}
+	if wait {
+		f.Flags |= wire.FlagWait
+	}
+	if err := b.worker.post(f); err != nil {
+		return nil, err
+	}
+	defer stall(ctx)()
+	var cancelled error
+	done := ctx.Done()
+	for {
+		select {
+		case t := <-answer:
+			switch {
+			case t != nil: // even if ctx has ended meanwhile: it has been taken
+				return t, b.worker.link.flush() // as in work
+			case b.worker.ctx.Err() != nil:
+				return nil, ErrStopped
+			}
+			return nil, cmp.Or(cancelled, ErrNoTask)
+		case <-done:
+			cancelled, done = context.Cause(ctx), nil
+			_ = b.worker.post(&wire.Frame{Kind: wire.FetchCancel, ID: id}) // main answers in any case
+		case <-b.worker.whole.Done():
+			return nil, ErrStopped
+		}
+	}
+}
+
+// GetTask waits for a task of one of the types, or of every type that PullTasks declared. The caller ends it with Task.Done or
+// Task.Fail. It returns an error when ctx ends, or ErrStopped when exit is requested. In an action, pass the action's context.
+func (w *Worker) GetTask(ctx context.Context, types ...string) (*Task, error) {
+	return w.inbox.fetch(ctx, true, types)
+}
+
+// TryGetTask is GetTask without waiting: it returns ErrNoTask if no task is in the queue. It costs one round trip to main.
+func (w *Worker) TryGetTask(ctx context.Context, types ...string) (*Task, error) {
+	return w.inbox.fetch(ctx, false, types)
+}

@@ -1,0 +1,82 @@
+package multiprolab
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/multiprolab/multiprolab/internal/wire"
+)
+
+// workerUplink is the uplink of a worker: everything goes over the wire to main, which routes it.
+type workerUplink Worker
+
+func (u *workerUplink) send(ctx context.Context, f *wire.Frame) error {
+	if err := u.reachable(f.To, f.Flags&wire.FlagBroadcast != 0); err != nil {
+		return err
+	}
+	return u.out.send(ctx, f, nil)
+}
+
+func (u *workerUplink) call(ctx context.Context, f *wire.Frame) error {
+	if err := u.reachable(f.To, false); err != nil {
+		return err
+	}
+	return u.out.send(ctx, f, nil)
+}
+
+// reachable checks a receiver's name here, where the sender can still be told.
+func (u *workerUplink) reachable(name string, broadcast bool) error {
+	if u.link == nil {
+		return ErrNotWorker
+	}
+	pool, _, ok := splitInstance(name)
+	if slices.Contains(u.known, name) || !broadcast && ok && slices.Contains(u.known, pool) || broadcast && name == "" {
+		return nil
+	}
+	return &UnknownReceiverError{Receiver: name, Known: u.known}
+}
+
+func (u *workerUplink) cancelCall(id uint64) {
+	_ = (*Worker)(u).post(&wire.Frame{Kind: wire.Cancel, Type: "call", ID: id})
+}
+
+func (u *workerUplink) submit(ctx context.Context, s *Submission, f *wire.Frame, o *TaskOptions) error {
+	if u.link == nil {
+		return ErrNotWorker
+	}
+	if o != nil {
+		s.progress = o.OnProgress
+	}
+	if err := u.out.send(ctx, f, nil); err != nil || f.Flags&wire.FlagWait != 0 {
+		return err
+	}
+	select { // the queue answers a submission that does not wait at once
+	case <-s.accepted:
+		return nil
+	case <-s.done:
+		if errors.Is(s.outcome.err, ErrQueueFull) {
+			return s.outcome.err
+		}
+		return nil
+	case <-ctx.Done():
+		u.cancelTask(s.id)
+		return context.Cause(ctx)
+	}
+}
+
+func (u *workerUplink) cancelTask(id uint64) {
+	_ = (*Worker)(u).post(&wire.Frame{Kind: wire.Cancel, Type: "task", ID: id})
+}
+
+func (u *workerUplink) undelivered(m *Message, reason error) {
+	text := reason.Error()
+	_ = (*Worker)(u).post(&wire.Frame{Kind: wire.Undelivered, To: m.Sender, Type: m.Type,
+		Meta: text[:min(len(text), 4096)], ID: uint64(m.Size())})
+}
+
+func (u *workerUplink) failed(m *Message, err error) {
+	_ = (*Worker)(u).post(&wire.Frame{Kind: wire.Failed, To: m.Sender, Type: m.Type, Body: marshalError(err)})
+}
+
+func (u *workerUplink) idle() { (*Worker)(u).flushAcks() }

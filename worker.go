@@ -1,0 +1,327 @@
+package multiprolab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/wire"
+)
+
+// Worker is a worker's own view of itself. It exists in the worker process only, where the setup function gets it. Handlers, tasks and
+// actions of one worker run one at a time; all methods may be called from any goroutine, but those that register something only in the setup
+// function.
+type Worker struct {
+	*node
+	pool  string
+	index int
+	life  int
+	role  workerRole
+	link  *link // nil in a process that only passes through this setup function: see passThrough
+	out   *outbox
+	queue *TaskQueue
+	inbox taskInbox
+
+	ctx    context.Context // ends when exit is requested
+	cancel context.CancelCauseFunc
+	whole  context.Context // the whole life: ends when the worker must end at once; above ctx
+	kill   context.CancelCauseFunc
+
+	known    []string // receivers, for errors
+	window   int64
+	ackMu    sync.Mutex
+	ackBytes int64
+	ackCount int64
+
+	foreign func(context.Context) error
+	onExit  []func(context.Context) error
+	ready   bool
+	exitReq sync.Once
+	welcome chan *welcome
+}
+
+// Name returns the name of this instance, such as "thumbnailer/2".
+func (w *Worker) Name() string { return w.name }
+
+// Pool returns the name that was registered, such as "thumbnailer".
+func (w *Worker) Pool() string { return w.pool }
+
+// Index returns the number of this instance, from 0.
+func (w *Worker) Index() int { return w.index }
+
+// Life returns 1 in the first process of this instance, 2 in its replacement, and so on.
+func (w *Worker) Life() int { return w.life }
+
+// Receiver returns the receiver of this worker.
+func (w *Worker) Receiver() *MessageReceiver { return w.receiver }
+
+// Tasks returns this worker's door to the task queue.
+func (w *Worker) Tasks() *TaskQueue { return w.queue }
+
+func (w *Worker) self() *node { return w.node }
+
+// Action runs fn at once and then at the interval every; what it misses while a handler runs is left out. An interval of zero runs fn on every
+// turn of the loop, between two of which the waiting messages and one task are handled: the worker then never sleeps unless fn does. fn's
+// context ends when exit is requested. An error ends the worker, which is then replaced as its config says.
+func (w *Worker) Action(every time.Duration, fn func(ctx context.Context) error) {
+	w.addAction("Action", every, fn)
+}
+
+// Every runs fn at the interval every, the first time after one interval. Otherwise it is like Action.
+func (w *Worker) Every(every time.Duration, fn func(ctx context.Context) error) {
+	w.addAction("Every", every, fn)
+}
+
+// After runs fn once, after the time d. Otherwise it is like Action.
+func (w *Worker) After(d time.Duration, fn func(ctx context.Context) error) {
+	w.addAction("After", d, fn)
+}
+
+// Loop gives the main thread of the process to fn once the setup function has returned: for an event loop that wants one, such as
+// that of a GUI toolkit or an HTTP server. Messages, tasks and actions are handled beside it, on another goroutine. fn's context ends when exit
+// is requested; fn should return then. If it returns before, the worker ends: with its error, or as one that has left.
+func (w *Worker) Loop(fn func(ctx context.Context) error) {
+	if fn == nil {
+		registrationPanic("Loop: the function is nil (%s)", callSite())
+	}
+	if w.foreign != nil {
+		registrationPanic("Loop is called twice in worker %s: one process has one main thread (%s)", w.name, callSite())
+	}
+	w.foreign = fn
+}
+
+// OnExit registers a function that is called once when the worker ends gracefully, after its last handler; the last registered is
+// called first. Its context ends when the time for the end is up. An error is reported to main.
+func (w *Worker) OnExit(fn func(ctx context.Context) error) {
+	if fn == nil {
+		registrationPanic("OnExit: the function is nil (%s)", callSite())
+	}
+	w.onExit = append(w.onExit, fn)
+}
+
+// Exit asks main to end the whole program, as Main.Exit does.
+func (w *Worker) Exit() {
+	w.exitReq.Do(func() { _ = w.post(&wire.Frame{Kind: wire.ExitRequest}) })
+}
+
+// HandleTask registers the handler of a task type. It panics if the type has one already, with both places. The function HandleTask is
+// its typed form.
+func (w *Worker) HandleTask(typ string, fn TaskHandler) {
+	if fn == nil {
+		registrationPanic("the handler of task type %q is nil (%s)", typ, callSite())
+	}
+	w.inbox.register(typ, fn, callSite(), w.ready)
+}
+
+// PullTasks declares that this worker takes the tasks of the types with GetTask and TryGetTask, in its own time, instead of having a handler
+// called. Call it in the setup function.
+func (w *Worker) PullTasks(types ...string) {
+	for _, typ := range types {
+		w.inbox.register(typ, nil, callSite(), w.ready)
+	}
+}
+
+func (w *Worker) post(f *wire.Frame) error {
+	if w.link == nil {
+		return ErrNotWorker
+	}
+	return w.link.post(f)
+}
+
+// welcome is what main tells a worker when it has said hello.
+type welcome struct {
+	Pools   map[string]int // the pools and their sizes
+	MaxBody int            // bytes
+	Window  int            // bytes
+	Error   string         // why the worker is not wanted
+}
+
+// hello is the first frame of a worker.
+type hello struct {
+	PID      int
+	Identity string // of the binary
+	Version  int    // of the wire
+}
+
+// readiness is what a worker says when its setup function has returned.
+type readiness struct {
+	Error *wireError `json:",omitempty"` // of the setup function
+	Tasks []string   // types that its handlers take
+	Pulls []string   // types that it takes with GetTask
+}
+
+// farewell is the last frame of a worker that ends by itself.
+type farewell struct {
+	Error *wireError `json:",omitempty"` // of an action, of the event loop, of OnExit
+}
+
+// newWorker makes the worker of a role. Its wire is connected by run.
+func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
+	w := &Worker{role: role, pool: role.pool, index: role.index, life: role.life, window: int64(cfg.Window),
+		welcome: make(chan *welcome, 1)}
+	w.node = newNode(instanceName(role.pool, role.index), c, cfg.MaxMessageSize, cfg.Window)
+	w.up = (*workerUplink)(w)
+	w.queue = &TaskQueue{node: w.node}
+	w.inbox.worker = w
+	w.loop.task = w.inbox.work
+	w.out = &outbox{window: int64(cfg.Window)}
+	w.whole, w.kill = context.WithCancelCause(context.Background())
+	w.ctx, w.cancel = context.WithCancelCause(w.whole)
+	return w
+}
+
+// live is the life of a worker from hello to goodbye, on the calling goroutine, which in a worker process is the main one. It returns
+// when everything has been said; the wire is flushed by its owner.
+func (w *Worker) live(setup func(context.Context, *Worker) error, identity string) error {
+	say := func(kind wire.Kind, v any) error { return w.post(jsonFrame(kind, v)) }
+	if err := say(wire.Hello, &hello{PID: os.Getpid(), Identity: identity, Version: wire.Version}); err != nil {
+		return err
+	}
+	select {
+	case wl := <-w.welcome:
+		if wl.Error != "" {
+			return errors.New(wl.Error)
+		}
+		w.known = append(poolNames(wl.Pools), MainName)
+		w.out.attach(w.link)
+	case <-w.whole.Done():
+		return context.Cause(w.whole)
+	}
+
+	err := setup(w.ctx, w)
+	w.ready = true
+	r := readiness{}
+	r.Tasks, r.Pulls = w.inbox.types()
+	if err != nil {
+		r.Error = toWireError(remote(w.name, "", err))
+	}
+	if sayErr := say(wire.Ready, &r); sayErr != nil || err != nil {
+		return errors.Join(err, sayErr)
+	}
+
+	if w.foreign == nil {
+		w.role.releaseThread()
+		err = w.loop.run(w.whole)
+	} else {
+		err = w.host()
+	}
+	w.cancel(ErrExit)
+	w.receiver.seal(ErrStopped)
+	w.inbox.seal()
+	for _, fn := range slices.Backward(w.onExit) {
+		err = errors.Join(err, fn(w.whole))
+	}
+	w.flushAcks()
+	f := farewell{}
+	if err != nil && !errors.Is(err, ErrExit) {
+		f.Error = toWireError(remote(w.name, "", err))
+	}
+	return errors.Join(err, say(wire.Bye, &f))
+}
+
+// host runs somebody else's event loop on this goroutine, and the worker's own loop beside it.
+func (w *Worker) host() error {
+	own := make(chan error, 1)
+	go func() { // ends with the loop: by exit, by an error of an action, or below
+		err := w.loop.run(w.whole)
+		w.cancel(ErrExit)
+		own <- err
+	}()
+	err := w.foreign(w.ctx)
+	if endedBy(w.ctx, err) {
+		err = nil
+	}
+	w.loop.exit(FinishRunning)
+	return errors.Join(err, <-own)
+}
+
+// receive handles a frame from main. It runs on the goroutine that reads the wire, and so never waits.
+func (w *Worker) receive(f *wire.Frame) error {
+	switch f.Kind {
+	case wire.Welcome:
+		var wl welcome
+		if err := unmarshalBody(f, &wl); err != nil {
+			return err
+		}
+		w.adopt(&wl)
+		w.welcome <- &wl
+	case wire.Exit:
+		mode := ShutdownMode(f.ID)
+		w.cancel(ErrExit)
+		if mode == FinishRunning {
+			w.inbox.seal()
+		}
+		w.loop.exit(mode)
+	case wire.Credit:
+		w.out.granted(f.ID, f.Defs)
+	case wire.Message, wire.Call:
+		m := &Message{Sender: f.From, Receiver: w.name, Type: f.Type, payload: payloadOf(f), codec: w.codec, chain: f.Meta, taken: w.ack}
+		if f.Kind == wire.Call {
+			m.id = f.ID
+			m.reply = func(r *reply) { _ = w.post(replyFrame(wire.Reply, m.id, r)) }
+		}
+		w.receiver.deliver(m)
+	case wire.Reply:
+		w.answer(f.ID, replyOf(f))
+	case wire.Cancel:
+		if f.Type == "call" {
+			w.receiver.cancel(f.ID, f.From)
+		} else {
+			w.inbox.cancel(f.ID, f.Flags&wire.FlagSoft != 0)
+		}
+	case wire.Task:
+		return w.inbox.deliver(f)
+	case wire.NoTask:
+		w.inbox.answer(f.ID, nil)
+	case wire.Accepted:
+		if s := w.submission(f.ID, false); s != nil {
+			close(s.accepted)
+		}
+	case wire.Progress:
+		if s := w.submission(f.ID, false); s != nil {
+			s.addProgress(&Message{Sender: f.From, Receiver: w.name, Type: f.Type, payload: payloadOf(f), codec: w.codec})
+		}
+	case wire.Result:
+		w.resolve(f.ID, replyOf(f))
+	default:
+		return &wireViolation{fmt.Sprintf("main sent a %v frame", f.Kind)}
+	}
+	return nil
+}
+
+// adopt takes over the limits of main, which may have been configured from what only main knew.
+func (w *Worker) adopt(wl *welcome) {
+	w.maxBody = wl.MaxBody
+	w.link.limit(wl.MaxBody)
+	w.out.window = int64(wl.Window)
+	w.receiver.window = int64(wl.Window)
+	w.ackMu.Lock()
+	defer w.ackMu.Unlock()
+	w.window = int64(wl.Window)
+}
+
+// ack gathers credit for main; idle, or a quarter of the window, sends it.
+func (w *Worker) ack(bytes, messages int64) {
+	w.ackMu.Lock()
+	w.ackBytes += bytes
+	w.ackCount += messages
+	flush := w.ackBytes >= w.window/4
+	w.ackMu.Unlock()
+	if flush {
+		w.flushAcks()
+	}
+}
+
+func (w *Worker) flushAcks() {
+	w.ackMu.Lock()
+	defer w.ackMu.Unlock()
+	if w.ackBytes > 0 || w.ackCount > 0 {
+		_ = w.post(&wire.Frame{Kind: wire.Credit, ID: uint64(w.ackBytes), Defs: uint64(w.ackCount)})
+		w.ackBytes, w.ackCount = 0, 0
+	}
+}

@@ -1,0 +1,112 @@
+package multiprolab
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync/atomic"
+
+	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/proc"
+)
+
+// descent says how far this process is on its way to the worker that it is to become: how many setup functions of outer workers it has
+// passed through. It belongs to the process, like the role itself.
+var descent struct {
+	level  atomic.Int32
+	become atomic.Bool // it has become the worker
+}
+
+// takeRole makes this process the worker that its role says, and does not return then. In a main process, and for a Main that runs inside a
+// worker, it returns nil.
+func (m *Main) takeRole() error {
+	role := proc.Current()
+	if role == nil {
+		return nil
+	}
+	if descent.become.Load() {
+		m.path, m.depth = role.Path, role.Depth
+		if m.depth >= m.cfg.MaxDepth {
+			return fmt.Errorf("multiprolab: worker %s is %d deep already, as deep as Config.MaxDepth allows: raise it, or do not run a Main in this worker",
+				strings.Join(role.Path, " > "), m.depth)
+		}
+		return nil
+	}
+	level := int(descent.level.Load())
+	last := level == len(role.Path)-1
+	name := role.Path[min(level, len(role.Path)-1)]
+	p := m.pool(name)
+	if p == nil || last && m.cfg.Name != role.Main {
+		return fmt.Errorf("multiprolab: this is the process of worker %q of the Main %q, but it has come to Run of the Main %q (workers %s) first: "+
+			"a worker process must reach Run of its own Main by the same path as the main process, so give different Mains of a program different Config.Names "+
+			"and choose between them before the first Run", name, role.Main, m.cfg.Name, strings.Join(m.poolNames(), ", "))
+	}
+	if !last {
+		m.passThrough(p)
+	}
+	descent.become.Store(true)
+	m.becomeWorker(p, role)
+	return nil
+}
+
+// passThrough runs the setup function of an outer worker, on the way to the Main that it runs. That one's Run takes over.
+func (m *Main) passThrough(p *pool) {
+	level := descent.level.Add(1)
+	w := newWorker(workerRole{pool: p.name}, &codec.Codec{}, &m.cfg)
+	err := p.setup(w.ctx, w)
+	path := proc.Current().Path
+	fmt.Fprintf(os.Stderr, "multiprolab: the setup function of worker %q returned (%v) before it reached Run or Start of the Main with worker %q: "+
+		"a Main inside a worker must be started in the worker's setup function\n", p.name, err, path[level])
+	os.Exit(1)
+}
+
+// becomeWorker is the whole life of a worker process after Run was called in it. It does not return.
+func (m *Main) becomeWorker(p *pool, role *proc.Role) {
+	identity, err := proc.Identity()
+	if err != nil {
+		identity = err.Error()
+	}
+	w := newWorker(workerRole{pool: p.name, index: role.Index, life: role.Life, releaseThread: proc.ReleaseMainThread}, &codec.Codec{}, &m.cfg)
+	in, out := proc.Wire()
+	err = w.run(in, out, p.setup, identity, role.Cookie, func(error) { proc.KillSelfTree() })
+	if err != nil {
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// run connects the worker to its wire and lives its life. lost is called when main is gone before the worker has said goodbye. Goroutines end with the
+// wire, which the caller closes.
+func (w *Worker) run(r io.Reader, out io.Writer, setup func(context.Context, *Worker) error, identity, cookie string, lost func(error)) error {
+	mark, err := hex.DecodeString(cookie)
+	if err != nil {
+		return err
+	}
+	if _, err := out.Write(mark); err != nil {
+		return err
+	}
+	w.link = newLink(w.codec, r, out, w.maxBody)
+	wrote := make(chan struct{})
+	go func() { // ends when the link is closed, below, or the pipe is
+		defer close(wrote)
+		_ = w.link.writeLoop()
+	}()
+	var ending atomic.Bool
+	go func() { // ends with the pipe; in a process of its own, with the process
+		err := w.link.readLoop(w.receive)
+		if !ending.Load() {
+			lost(err)
+		}
+		w.node.close(errors.Join(ErrStopped, err))
+	}()
+	err = w.live(setup, identity)
+	ending.Store(true)
+	w.link.close(errLinkClosed)
+	<-wrote
+	w.kill(ErrStopped)
+	return err
+}
