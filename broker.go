@@ -17,6 +17,9 @@ import (
 // defaultGrace is the default of TaskOptions.Grace.
 const defaultGrace = time.Second
 
+// maxFetches is how many calls of GetTask of one worker may wait at a time.
+const maxFetches = 1024
+
 type jobState int
 
 const (
@@ -543,6 +546,9 @@ func (b *broker) fetch(p *peer, id uint64, types []string, wait bool) error {
 	if typ, ok := b.oldest(types); ok && !b.halted {
 		b.assign(typ, p.tasks, strconv.FormatUint(id, 10))
 		return nil
+	}
+	if len(p.tasks.fetches) >= maxFetches {
+		return &wireViolation{fmt.Sprintf("it asked for more than %d tasks at a time", maxFetches)}
 	}
 	if wait && !b.halted {
 		p.tasks.fetches = append(p.tasks.fetches, fetch{id, types})

@@ -65,6 +65,16 @@ func (s *scope) leave() {
 
 // encode encodes a body and checks its size.
 func (n *node) encode(receiver, typ string, body any) (codec.Payload, error) {
+	size := 0
+	switch b := body.(type) { // before a copy is made of what is too large
+	case []byte:
+		size = len(b)
+	case string:
+		size = len(b)
+	}
+	if size > n.maxBody {
+		return codec.Payload{}, &SizeError{Type: typ, Size: int64(size), Limit: int64(n.maxBody)}
+	}
 	p, err := n.codec.Encode(body)
 	if err != nil {
 		return p, &EncodeError{Receiver: receiver, Type: typ, GoType: fmt.Sprintf("%T", body), Err: err}

@@ -62,7 +62,7 @@ func fragment(code string) string {
 	params := "ctx context.Context, app *multiprolab.Main, w *multiprolab.Worker"
 	var uses string
 	for _, name := range []string{"n", "err", "future", "app"} {
-		if regexp.MustCompile(`(?m)^(\w+, )*`+name+`(, \w+)* :=`).MatchString(code) {
+		if regexp.MustCompile(`(?m)^(\w+, )*` + name + `(, \w+)* :=`).MatchString(code) {
 			uses += "_ = " + name + "\n"
 		}
 	}

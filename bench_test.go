@@ -1,0 +1,141 @@
+package multiprolab_test
+
+import (
+	"bufio"
+	"context"
+	"log/slog"
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/multiprolab/multiprolab"
+)
+
+// The scenario "bare" is the least that a re-executed process can do: come to main and say so.
+var _ = scenario("bare", func() { _, _ = os.Stdout.WriteString("here\n") })
+
+// BenchmarkStart compares the start of a worker, until its setup function has returned and main knows, with the bare start of the same
+// binary, until main has read what it says. The metric ready-ns is taken without the end of the process, which ns/op includes.
+func BenchmarkStart(b *testing.B) {
+	exe, err := os.Executable()
+	require.NoError(b, err)
+	b.Run("bare", func(b *testing.B) {
+		for b.Loop() {
+			cmd := exec.Command(exe)
+			cmd.Env = append(os.Environ(), "MULTIPROLAB_TEST_MAIN=bare")
+			out, err := cmd.StdoutPipe()
+			require.NoError(b, err)
+			require.NoError(b, cmd.Start())
+			_, err = bufio.NewReader(out).ReadString('\n')
+			require.NoError(b, err)
+			require.NoError(b, cmd.Wait())
+		}
+	})
+	b.Run("worker", func(b *testing.B) {
+		for b.Loop() {
+			l := benchLab(b, workers("lab", 1))
+			require.NoError(b, l.Close())
+		}
+	})
+}
+
+// benchLab starts an app for a benchmark.
+func benchLab(b *testing.B, pools ...pool) *multiprolab.Main {
+	b.Helper()
+	app := multiprolab.New(&multiprolab.Config{Logger: slog.New(slog.DiscardHandler)})
+	for _, p := range pools {
+		app.RegisterWorker(p.name, setups[p.name], p.cfg)
+	}
+	require.NoError(b, app.Start(context.Background()))
+	b.Cleanup(func() { _ = app.Close() })
+	return app
+}
+
+type point struct {
+	Name string
+	X, Y int
+}
+
+var _ = worker("bench", func(ctx context.Context, w *multiprolab.Worker) error {
+	multiprolab.HandleCall(w, "point", func(ctx context.Context, p point) (point, error) { return p, nil })
+	multiprolab.HandleCall(w, "bytes", func(ctx context.Context, b []byte) ([]byte, error) { return b, nil })
+	multiprolab.Handle(w, "one-way", func(ctx context.Context, p point) error { return nil })
+	multiprolab.HandleTask(w, "task", func(ctx context.Context, p point) (point, error) { return p, nil })
+	multiprolab.HandleCall(w, "relay", func(ctx context.Context, p point) (point, error) {
+		return multiprolab.Call[point](ctx, w, "bench/1", "point", p)
+	})
+	return nil
+})
+
+func BenchmarkCall(b *testing.B) {
+	app := benchLab(b, workers("bench", 2))
+	ctx := context.Background()
+	b.Run("struct", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			_, err := multiprolab.Call[point](ctx, app, "bench/0", "point", point{"p", 1, 2})
+			require.NoError(b, err)
+		}
+	})
+	for _, size := range []struct {
+		name string
+		n    int
+	}{{"4KiB", 4 << 10}, {"1MiB", 1 << 20}} {
+		b.Run(size.name, func(b *testing.B) {
+			body := make([]byte, size.n)
+			b.SetBytes(int64(size.n))
+			b.ReportAllocs()
+			for b.Loop() {
+				_, err := multiprolab.Call[[]byte](ctx, app, "bench/0", "bytes", body)
+				require.NoError(b, err)
+			}
+		})
+	}
+	b.Run("worker-to-worker", func(b *testing.B) {
+		for b.Loop() {
+			_, err := multiprolab.Call[point](ctx, app, "bench/0", "relay", point{"p", 1, 2})
+			require.NoError(b, err)
+		}
+	})
+}
+
+// BenchmarkSend streams one-way messages; the last call waits until all have been handled.
+func BenchmarkSend(b *testing.B) {
+	app := benchLab(b, workers("bench", 1))
+	ctx := context.Background()
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := multiprolab.Send(ctx, app, "bench/0", "one-way", point{"p", 1, 2}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	_, err := multiprolab.Call[point](ctx, app, "bench/0", "point", point{})
+	require.NoError(b, err)
+}
+
+func BenchmarkTask(b *testing.B) {
+	app := benchLab(b, pool{"bench", &multiprolab.WorkerConfig{Count: 2}})
+	ctx := context.Background()
+	b.Run("one-at-a-time", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			_, err := multiprolab.Do[point](ctx, app, "task", point{"p", 1, 2})
+			require.NoError(b, err)
+		}
+	})
+	b.Run("map", func(b *testing.B) {
+		b.ReportAllocs()
+		items := func(yield func(point) bool) {
+			for b.Loop() {
+				if !yield(point{"p", 1, 2}) {
+					return
+				}
+			}
+		}
+		for _, err := range multiprolab.Map[point](ctx, app, "task", items, nil) {
+			require.NoError(b, err)
+		}
+	})
+}
