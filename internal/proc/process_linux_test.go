@@ -1,0 +1,205 @@
+package proc_test
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/multiprolab/multiprolab/internal/proc"
+)
+
+func init() {
+	mains["moved binary"] = movedBinary
+}
+
+// TestMainKilled kills a main process with SIGKILL, and expects its worker and the worker's own child to be gone soon,
+// although the worker reads nothing that would tell it.
+func TestMainKilled(t *testing.T) {
+	for _, how := range []string{"idle", "busy", "busy on one thread", "stop"} {
+		t.Run(how, func(t *testing.T) {
+			env := childEnv("HOW=" + how)
+			if how == "busy on one thread" {
+				env = childEnv("HOW=busy", "GOMAXPROCS=1")
+			}
+			p := start(t, newSpawner(t), &proc.Spec{Role: role("middle"), Env: env})
+			worker, grandchild := pids(t, p)
+			require.NotEqual(t, p.Pid, worker)
+			if how == "stop" {
+				eventually(t, "the worker stops", func() bool { return state(worker) == "T" })
+			}
+			require.NoError(t, unix.Kill(p.Pid, unix.SIGKILL))
+			require.Equal(t, "SIGKILL", wait(t, p).Signal)
+			eventually(t, "the worker ends", func() bool { return !running(worker) })
+			eventually(t, "the grandchild ends", func() bool { return !running(grandchild) })
+		})
+	}
+}
+
+// state returns the letter that stands for the process's state in /proc.
+func state(pid int) string {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return ""
+	}
+	_, after, _ := bytes.Cut(stat, []byte(") "))
+	return string(after[:1])
+}
+
+// TestWithoutPidFD takes the way of old kernels.
+func TestWithoutPidFD(t *testing.T) {
+	proc.SetNoPidFD(true)
+	defer proc.SetNoPidFD(false)
+	t.Run("exit", TestExitCode)
+	t.Run("signal", TestSignalStatus)
+	t.Run("kill", TestKillReachesGrandchild)
+	t.Run("race", TestKillRace)
+}
+
+// TestNothingLeft starts many processes that end in several ways, at once.
+func TestNothingLeft(t *testing.T) {
+	s := newSpawner(t)
+	wait(t, start(t, s, &proc.Spec{Role: role("exit")})) // opens what the first start opens for good
+	before := openFDs()
+	threads := count(t, "/proc/self/task/*")
+	var ps []*proc.Process
+	for i := range 50 {
+		p, err := s.Start(&proc.Spec{Role: role([]string{"exit", "echo", "hang", "family", "stderr"}[i%5]), Env: childEnv()})
+		require.NoError(t, err)
+		ps = append(ps, p)
+	}
+	// Ten of each kind; those that wait for something cost no thread of ours.
+	require.Less(t, count(t, "/proc/self/task/*")-threads, 15)
+	for i, p := range ps {
+		if i%5 == 1 {
+			p.In.Close()
+		} else {
+			require.NoError(t, p.Kill())
+		}
+	}
+	for _, p := range ps {
+		wait(t, p)
+		p.Close()
+	}
+	require.Equal(t, before, openFDs())
+	require.Empty(t, childrenOf(t, os.Getpid()))
+}
+
+func count(t *testing.T, pattern string) int {
+	t.Helper()
+	names, err := filepath.Glob(pattern)
+	require.NoError(t, err)
+	return len(names)
+}
+
+// childrenOf lists the children of a process, zombies included.
+func childrenOf(t *testing.T, pid int) (children []string) {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	require.NoError(t, err)
+	for _, name := range stats {
+		stat, err := os.ReadFile(name)
+		if err != nil {
+			continue // ended meanwhile
+		}
+		_, after, _ := bytes.Cut(stat, []byte(") "))
+		if fields := strings.Fields(string(after)); len(fields) > 1 && fields[1] == fmt.Sprint(pid) {
+			children = append(children, string(stat))
+		}
+	}
+	return children
+}
+
+// TestWorkerDescriptors looks at what workers find open, with others running beside them and files open in main.
+func TestWorkerDescriptors(t *testing.T) {
+	s := newSpawner(t)
+	var first []int
+	for i := range 5 {
+		r := getReport(t, s, new(proc.Spec)) // keeps running until the test ends
+		require.True(t, r.Deadline, "the wire is on the poller")
+		require.False(t, r.OnMainAside)
+		fds := slices.Sorted(maps.Keys(r.FDs))
+		if i == 0 {
+			first = fds
+		}
+		require.Equal(t, first, fds)
+
+		ours := maps.Clone(r.FDs)
+		maps.DeleteFunc(ours, func(fd int, link string) bool {
+			return inherited(fd) || // from whoever runs the tests, by any command in them
+				strings.HasPrefix(link, "anon_inode:[event") || strings.HasPrefix(link, "/sys/fs/cgroup/") // Go's runtime's
+		})
+		require.Len(t, ours, 5, "%v", ours)
+		require.Equal(t, os.DevNull, ours[0])
+		wire := slices.Sorted(maps.Keys(ours))
+		require.Equal(t, []int{0, 1, 2}, wire[:3])
+		for _, fd := range wire[3:] {
+			require.GreaterOrEqual(t, fd, 10)
+			require.Regexp(t, "^pipe:", ours[fd])
+		}
+		f, err := os.Open(os.DevNull)
+		require.NoError(t, err)
+		defer f.Close()
+	}
+}
+
+// inherited reports whether this process has a descriptor that commands inherit from it, apart from the standard ones.
+func inherited(fd int) bool {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	return fd > 2 && err == nil && flags&unix.FD_CLOEXEC == 0
+}
+
+// TestMovedBinary runs a copy of this binary that deletes or replaces itself and then starts a worker.
+func TestMovedBinary(t *testing.T) {
+	for _, how := range []string{"keep", "delete", "replace"} {
+		t.Run(how, func(t *testing.T) {
+			cmd := exec.Command(copyBinary(t))
+			cmd.Env = append(childEnv("HOW="+how), mainVar+"=moved binary")
+			out, err := cmd.CombinedOutput()
+			require.NoError(t, err, "%s", out)
+			want := "/proc/self/exe\n"
+			if how == "keep" {
+				want = cmd.Path + "\n"
+			}
+			require.Equal(t, want+"last words\n", string(out))
+		})
+	}
+}
+
+func movedBinary() {
+	check := func(err error) {
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+	}
+	path, err := os.Executable()
+	check(err)
+	switch os.Getenv("HOW") {
+	case "delete":
+		check(os.Remove(path))
+	case "replace":
+		check(os.WriteFile(path+".new", []byte("#!/bin/false\n"), 0o700))
+		check(os.Rename(path+".new", path))
+	}
+	start, err := proc.Executable()
+	check(err)
+	fmt.Println(start)
+
+	s := proc.NewSpawner()
+	defer s.Close()
+	p, err := s.Start(&proc.Spec{Role: role("stderr")})
+	check(err)
+	defer p.Close()
+	_, err = os.Stdout.ReadFrom(p.Err)
+	check(err)
+	<-p.Done()
+}
