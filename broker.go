@@ -73,19 +73,18 @@ type broker struct {
 	node  *node
 	limit int
 
-	mu       sync.Mutex
-	lastID   uint64
-	jobs     map[submissionKey]*job // that have not ended
-	lanes    map[string]*queue[*job]
-	waiting  int // jobs in state queued
-	blocked  queue[*job]
-	workers  []*taskWorker
-	pools    []*pool
-	stats    TaskStats
-	stopped  error // why no new task is taken
-	halted   bool  // no queued task is handed out either
-	joiners  []chan struct{}
-	lastDead error
+	mu      sync.Mutex
+	lastID  uint64
+	jobs    map[submissionKey]*job // that have not ended
+	lanes   map[string]*queue[*job]
+	waiting int // jobs in state queued
+	blocked queue[*job]
+	workers []*taskWorker
+	pools   []*pool
+	stats   TaskStats
+	stopped error // why no new task is taken
+	halted  bool  // no queued task is handed out either
+	joiners []chan struct{}
 }
 
 type submissionKey struct {
@@ -172,7 +171,7 @@ func (b *broker) place(typ string) {
 		var best *taskWorker
 		bestFetch := -1
 		for _, w := range b.workers {
-			if w.gone {
+			if w.gone || w.suspect > 0 {
 				continue
 			}
 			if i := slices.IndexFunc(w.fetches, func(f fetch) bool { return slices.Contains(f.types, typ) }); i >= 0 {
@@ -204,6 +203,21 @@ func (b *broker) feed(w *taskWorker) {
 		}
 		b.assign(typ, w, "")
 	}
+}
+
+// answerFetch hands a worker a task that it waits for in GetTask, and reports whether there was one: it got none while it was suspect.
+func (b *broker) answerFetch(w *taskWorker) bool {
+	if b.halted || w.gone || w.suspect > 0 {
+		return false
+	}
+	for i, f := range w.fetches {
+		if typ, ok := b.oldest(f.types); ok {
+			w.fetches = slices.Delete(w.fetches, i, i+1)
+			b.assign(typ, w, strconv.FormatUint(f.id, 10))
+			return true
+		}
+	}
+	return false
 }
 
 // oldest returns the type, of those given, whose first queued job is the oldest.
@@ -302,6 +316,8 @@ func (b *broker) finish(j *job, r *reply) {
 		if j.condemned != nil {
 			w.suspect--
 		}
+		for b.answerFetch(w) {
+		}
 	}
 	if j.submitter == nil {
 		b.node.resolve(j.submitterID, r)
@@ -335,9 +351,6 @@ func (b *broker) enter(p *peer, r *readiness, prefetch int) {
 func (b *broker) leave(p *peer, died *WorkerDiedError) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if died != nil {
-		b.lastDead = died
-	}
 	w := p.tasks
 	if w == nil || w.gone {
 		return
@@ -409,18 +422,19 @@ func (b *broker) failUnservable() {
 // servable returns nil if a worker takes the type, or may turn out to do so once it is ready.
 func (b *broker) servable(typ string) error {
 	var known []string
-	served := false
+	var gone error
 	for _, p := range b.pools {
 		types, learned := p.taskTypes()
-		handles := slices.Contains(types, typ)
 		known = append(known, types...)
-		served = served || handles
-		if (handles || !learned) && p.alive() {
+		if learned && !slices.Contains(types, typ) {
+			continue
+		}
+		if gone = p.gone(); gone == nil {
 			return nil
 		}
 	}
-	if served {
-		return &NoWorkerError{Type: typ, Err: b.lastDead}
+	if gone != nil {
+		return &NoWorkerError{Type: typ, Err: gone}
 	}
 	slices.Sort(known)
 	return &UnknownTypeError{Verb: "task", Type: typ, Known: slices.Compact(known)}
@@ -438,7 +452,9 @@ func (b *broker) started(p *peer, id uint64) error {
 		return &wireViolation{fmt.Sprintf("it started %v twice", j)}
 	}
 	j.state = running
-	if j.meta.Timeout > 0 && j.condemned == nil {
+	if j.condemned != nil {
+		b.allowGrace(j) // its cancellation came too late to keep it from starting
+	} else if j.meta.Timeout > 0 {
 		j.timer = time.AfterFunc(j.meta.Timeout, func() { b.expire(j, p) })
 	}
 	return nil
@@ -474,6 +490,14 @@ func (b *broker) condemn(j *job, outcome error, flags wire.Flags) {
 	if j.timer != nil {
 		j.timer.Stop()
 	}
+	if j.state == running { // else the worker drops it, whatever else it does
+		b.allowGrace(j)
+	}
+}
+
+// allowGrace gives a condemned job, which runs, the time to end by itself.
+func (b *broker) allowGrace(j *job) {
+	p := j.holder.peer
 	grace := j.meta.Grace
 	if grace == 0 {
 		grace = defaultGrace
@@ -483,7 +507,7 @@ func (b *broker) condemn(j *job, outcome error, flags wire.Flags) {
 		stuck := j.state != ended && j.holder == p.tasks
 		b.mu.Unlock()
 		if stuck {
-			p.kill(fmt.Sprintf("%v did not return within the grace of %v: %s", j, grace, strings.TrimPrefix(outcome.Error(), "multiprolab: ")))
+			p.kill(fmt.Sprintf("%v did not return within the grace of %v: %s", j, grace, strings.TrimPrefix(j.condemned.Error(), "multiprolab: ")))
 		}
 	})
 }
@@ -543,7 +567,7 @@ func (b *broker) fetch(p *peer, id uint64, types []string, wait bool) error {
 	if p.tasks == nil {
 		return &wireViolation{"it asked for a task before it was ready"}
 	}
-	if typ, ok := b.oldest(types); ok && !b.halted {
+	if typ, ok := b.oldest(types); ok && !b.halted && p.tasks.suspect == 0 {
 		b.assign(typ, p.tasks, strconv.FormatUint(id, 10))
 		return nil
 	}

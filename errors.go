@@ -324,22 +324,37 @@ func sentinelKind(err error) string {
 	return ""
 }
 
+// maxErrorText is how much of an error's text crosses the wire, in bytes: what JSON makes of it must be below leastLimit.
+const maxErrorText = 64 << 10
+
+func cutText(s string) string {
+	if len(s) <= maxErrorText {
+		return s
+	}
+	return s[:maxErrorText] + " ..."
+}
+
 // toWireError takes an error of the library apart for the wire.
 func toWireError(err error) *wireError {
 	w := &wireError{}
+	var stopped *stoppedError
 	switch {
+	case errors.As(err, &stopped):
+		w.Kind, w.Text = "stopped", err.Error()
 	case errors.As(err, &w.Died), errors.As(err, &w.Timeout), errors.As(err, &w.UnknownType),
 		errors.As(err, &w.Unknown), errors.As(err, &w.Size):
 	case errors.As(err, &w.Decode):
 		d := DecodeError{Receiver: w.Decode.Receiver, Type: w.Decode.Type}
-		w.Decode, w.Err = &d, w.Decode.Err.Error()
+		w.Decode, w.Err = &d, cutText(w.Decode.Err.Error())
 	case errors.As(err, &w.Encode):
 		e := EncodeError{Receiver: w.Encode.Receiver, Type: w.Encode.Type, GoType: w.Encode.GoType}
-		w.Encode, w.Err = &e, w.Encode.Err.Error()
+		w.Encode, w.Err = &e, cutText(w.Encode.Err.Error())
 	case errors.As(err, &w.Remote):
-		w.RemoteIs = sentinelKind(w.Remote.is)
+		r := *w.Remote
+		r.Text = cutText(r.Text)
+		w.Remote, w.RemoteIs = &r, sentinelKind(r.is)
 	default:
-		w.Kind, w.Text = sentinelKind(err), err.Error()
+		w.Kind, w.Text = sentinelKind(err), cutText(err.Error())
 	}
 	return w
 }
@@ -370,6 +385,15 @@ type sentinelError struct {
 
 func (e *sentinelError) Error() string { return e.text }
 func (e *sentinelError) Unwrap() error { return e.is }
+
+// stoppedError is ErrStopped with the error that ended the program.
+type stoppedError struct{ cause error }
+
+func (e *stoppedError) Error() string {
+	return ErrStopped.Error() + ": " + strings.TrimPrefix(e.cause.Error(), "multiprolab: ")
+}
+
+func (e *stoppedError) Unwrap() []error { return []error{ErrStopped, e.cause} }
 
 // remote wraps an error that user code returned.
 func remote(worker, typ string, err error) error {

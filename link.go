@@ -12,6 +12,10 @@ import (
 // ownChunk is the size in bytes from which a body is written from where it is instead of being copied behind its header.
 const ownChunk = 32 << 10
 
+// leastLimit is the least limit of a wire in bytes, whatever Config.MaxMessageSize says: it limits users' bodies, and type definitions and
+// errors must pass as well.
+const leastLimit = 1 << 20
+
 // maxLinkDefs bounds the type definitions that the other end may introduce.
 const maxLinkDefs = 4096
 
@@ -37,6 +41,7 @@ type link struct {
 }
 
 func newLink(c *codec.Codec, r io.Reader, w io.Writer, maxBody int) *link {
+	maxBody = max(maxBody, leastLimit)
 	return &link{codec: c, w: w, r: wire.NewReader(r, maxBody), maxBody: maxBody, sent: map[uint64]bool{}, wake: make(chan struct{}, 1)}
 }
 
@@ -161,6 +166,7 @@ func (l *link) readLoop(handle func(f *wire.Frame) error) error {
 
 // limit sets the greatest length of a body in bytes, in both directions. Only readLoop's goroutine may call it.
 func (l *link) limit(maxBody int) {
+	maxBody = max(maxBody, leastLimit)
 	l.r.Limit(maxBody)
 	l.mu.Lock()
 	defer l.mu.Unlock()

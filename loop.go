@@ -11,6 +11,7 @@ import (
 // action is a function that runs on a loop: at times, or on every turn.
 type action struct {
 	fn    func(ctx context.Context) error
+	after time.Duration // from the start of the loop to the first time
 	due   time.Time
 	every time.Duration // zero: once
 }
@@ -37,7 +38,7 @@ type loop struct {
 func (l *loop) add(fn func(ctx context.Context) error, after, every time.Duration, turn bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a := &action{fn: fn, due: time.Now().Add(after), every: every}
+	a := &action{fn: fn, after: after, due: time.Now().Add(after), every: every}
 	if turn {
 		l.turns = append(l.turns, a)
 	} else {
@@ -46,11 +47,20 @@ func (l *loop) add(fn func(ctx context.Context) error, after, every time.Duratio
 	wakeUp(l.node.receiver.wake)
 }
 
+// startClocks makes the actions that were added before the loop count their time from now on.
+func (l *loop) startClocks() {
+	now := time.Now()
+	for _, a := range l.timers {
+		a.due = now.Add(a.after)
+	}
+}
+
 // release lets the actions begin; their clocks start now.
 func (l *loop) release() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.held = false
+	l.startClocks()
 	wakeUp(l.node.receiver.wake)
 }
 
@@ -84,6 +94,9 @@ func (l *loop) run(ctx context.Context) error {
 	l.actions, l.cancelActions = context.WithCancelCause(ctx)
 	if l.exiting {
 		l.cancelActions(ErrExit)
+	}
+	if !l.held {
+		l.startClocks()
 	}
 	l.mu.Unlock()
 	defer l.cancelActions(ErrExit)

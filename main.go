@@ -176,7 +176,7 @@ func (m *Main) Run(ctx context.Context) error {
 
 // Start is Run for a program that has a main loop of its own: it starts the workers and returns when all are ready. Messages and
 // actions of main are handled on a goroutine. Signals are left to the program. The end of ctx requests exit. If a worker does not start, Start ends the others
-// and returns its error. Call Wait or Close in the end.
+// and returns its error; if exit is requested before all are ready, it ends them and returns an error that wraps ErrStopped. Call Wait or Close in the end.
 //
 // In a worker process Start becomes the worker and never returns.
 func (m *Main) Start(ctx context.Context) error {
@@ -188,8 +188,11 @@ func (m *Main) Start(ctx context.Context) error {
 	case <-m.allReady:
 		return nil
 	case <-m.ended:
-		return m.Wait(context.Background())
 	}
+	if err := m.Wait(context.Background()); err != nil || closed(m.allReady) {
+		return err
+	}
+	return fmt.Errorf("multiprolab: exit was requested before all workers were ready: %w", ErrStopped)
 }
 
 // begin checks everything, becomes a worker if this is a worker's process, and starts what runs beside the loop.
@@ -266,10 +269,10 @@ func (m *Main) conduct(unwatch func() bool) {
 	<-m.exitAsked
 	unwatch()
 	drain := m.shutdownMode() == DrainQueue
-	m.broker.stop(ErrStopped, drain)
+	m.broker.stop(m.stopCause(), drain)
 	if drain {
 		m.drain()
-		m.broker.stop(ErrStopped, false)
+		m.broker.stop(m.stopCause(), false)
 	}
 	m.loop.stopActions(ErrExit)
 	m.stop(ErrStopped)
@@ -356,6 +359,16 @@ func (m *Main) exit(mode ShutdownMode) {
 		close(m.killAsked)
 		m.cancel(ErrStopped)
 	}
+}
+
+// stopCause returns what ends the tasks that nobody works on any more: ErrStopped, with the error that ended the program if there is one.
+func (m *Main) stopCause() error {
+	m.lifeMu.Lock()
+	defer m.lifeMu.Unlock()
+	if m.failure == nil {
+		return ErrStopped
+	}
+	return &stoppedError{m.failure}
 }
 
 func closed(c <-chan struct{}) bool {

@@ -137,13 +137,14 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 		return n.closed
 	}
 	n.lastID++
-	f.ID = n.lastID
-	n.calls[f.ID] = answer
+	id := n.lastID
+	f.ID = id // the router gives the frame the id of the callee's side
+	n.calls[id] = answer
 	n.mu.Unlock()
 	defer func() {
 		n.mu.Lock()
 		defer n.mu.Unlock()
-		delete(n.calls, f.ID)
+		delete(n.calls, id)
 	}()
 	defer stall(ctx)()
 	if err := n.up.call(ctx, f); err != nil {
@@ -153,7 +154,7 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 	case r := <-answer:
 		return n.take(typ, r, out)
 	case <-ctx.Done():
-		n.up.cancelCall(f.ID)
+		n.up.cancelCall(id)
 		return fmt.Errorf("multiprolab: call %q to %s: %w", typ, receiver, context.Cause(ctx))
 	}
 }

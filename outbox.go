@@ -70,7 +70,7 @@ func (o *outbox) tryWrite(p *parcel) bool {
 		return false
 	}
 	o.credit -= n
-	if o.track {
+	if o.track && p.frame.Kind != wire.Exit {
 		o.letters = append(o.letters, letter{p.frame.From, p.frame.Type, len(p.frame.Body)})
 	}
 	if p.call != nil {

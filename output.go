@@ -52,20 +52,17 @@ func (l *lines) Write(p []byte) (int, error) {
 		l.buf = append(l.buf, line...)
 		p = rest
 		if whole || len(l.buf) >= maxLineSize {
-			if err := l.pass(); err != nil {
-				return n - len(p), err
-			}
+			l.pass()
 		}
 	}
 	return n, nil
 }
 
-func (l *lines) pass() error {
+func (l *lines) pass() {
 	line := make([]byte, 0, len(l.prefix)+len(l.buf)+1)
 	line = append(append(append(line, l.prefix...), l.buf...), '\n')
 	l.buf = l.buf[:0]
-	_, err := l.next.Write(line)
-	return err
+	_, _ = l.next.Write(line) // the writer may be broken: the worker must be able to go on
 }
 
 // flush passes on a last line that does not end.
@@ -73,7 +70,7 @@ func (l *lines) flush() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.buf) > 0 {
-		_ = l.pass()
+		l.pass()
 	}
 }
 

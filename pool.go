@@ -54,14 +54,18 @@ func (p *pool) taskTypes() ([]string, bool) {
 	return p.types, p.learned
 }
 
-// alive reports whether an instance is there or will be.
-func (p *pool) alive() bool {
+// gone returns nil if an instance is there or will be, else why the last one is not.
+func (p *pool) gone() error {
+	var err error
 	for _, s := range p.slots {
-		if s.alive() {
-			return true
+		s.mu.Lock()
+		err = s.gone
+		s.mu.Unlock()
+		if err == nil {
+			return nil
 		}
 	}
-	return false
+	return err
 }
 
 // slot is the place of one instance, such as "thumbnailer/2". It outlasts the processes that fill it one after the other. It exists in

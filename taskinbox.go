@@ -77,7 +77,9 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 		if err != nil {
 			return &wireViolation{"a task answers fetch " + f.To}
 		}
+		b.mu.Lock()
 		b.start(t, b.worker.whole)
+		b.mu.Unlock()
 		b.answer(id, t)
 		return nil
 	}
@@ -90,16 +92,14 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 	return nil
 }
 
-// start tells main that work on the task begins.
+// start tells main that work on the task begins. The caller holds b.mu.
 func (b *taskInbox) start(t *Task, ctx context.Context) {
 	s := b.worker.enter(ctx, nil, t, t.chain)
 	t.ctx, t.cancel = s, s.cancel
-	b.mu.Lock()
 	if b.active == nil {
 		b.active = map[uint64]*Task{}
 	}
 	b.active[t.ID] = t
-	b.mu.Unlock()
 	_ = b.worker.post(&wire.Frame{Kind: wire.Start, ID: t.ID})
 }
 
@@ -112,8 +112,8 @@ func (b *taskInbox) work(ctx context.Context) bool {
 		return false
 	}
 	h := b.handlers[t.Type]
+	b.start(t, ctx) // before b.mu is let go: a cancellation finds the task either waiting or active
 	b.mu.Unlock()
-	b.start(t, ctx)
 	_ = b.worker.link.flush() // main must know whom a death of this worker costs an attempt, before it can happen
 	if h == nil || h.fn == nil {
 		_ = t.finish(&reply{err: &UnknownTypeError{Receiver: b.worker.name, Verb: "task", Type: t.Type}})
@@ -211,6 +211,13 @@ func (b *taskInbox) fetch(ctx context.Context, wait bool, types []string) (*Task
 	if len(types) == 0 {
 		types = pulls
 	}
+	select {
+	case <-b.worker.said: // before, main knows no tasks of this worker
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-b.worker.whole.Done():
+		return nil, ErrStopped
+	}
 	answer := make(chan *Task, 1)
 	b.mu.Lock()
 	if b.sealed {
@@ -255,7 +262,8 @@ func (b *taskInbox) fetch(ctx context.Context, wait bool, types []string) (*Task
 }
 
 // GetTask waits for a task of one of the types, or of every type that PullTasks declared. The caller ends it with Task.Done or
-// Task.Fail. It returns an error when ctx ends, or ErrStopped when exit is requested. In an action, pass the action's context.
+// Task.Fail. It returns an error when ctx ends, or ErrStopped when exit is requested. In an action, pass the action's context. Tasks
+// come after the setup function has returned: a goroutine that it starts may call GetTask, the setup function itself may not.
 func (w *Worker) GetTask(ctx context.Context, types ...string) (*Task, error) {
 	return w.inbox.fetch(ctx, true, types)
 }

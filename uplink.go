@@ -30,8 +30,10 @@ func (u *workerUplink) reachable(name string, broadcast bool) error {
 	if u.link == nil {
 		return ErrNotWorker
 	}
-	pool, _, ok := splitInstance(name)
-	if slices.Contains(u.known, name) || !broadcast && ok && slices.Contains(u.known, pool) || broadcast && name == "" {
+	pool, i, ok := splitInstance(name)
+	switch {
+	case broadcast && name == MainName:
+	case slices.Contains(u.known, name), broadcast && name == "", !broadcast && ok && i < u.pools[pool]:
 		return nil
 	}
 	return &UnknownReceiverError{Receiver: name, Known: u.known}

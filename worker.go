@@ -32,7 +32,8 @@ type Worker struct {
 	whole  context.Context // the whole life: ends when the worker must end at once; above ctx
 	kill   context.CancelCauseFunc
 
-	known    []string // receivers, for errors
+	known    []string       // receivers, for errors
+	pools    map[string]int // their sizes
 	window   int64
 	ackMu    sync.Mutex
 	ackBytes int64
@@ -41,6 +42,7 @@ type Worker struct {
 	foreign func(context.Context) error
 	onExit  []func(context.Context) error
 	ready   bool
+	said    chan struct{} // closed when main has been told that the worker is ready
 	exitReq sync.Once
 	welcome chan *welcome
 }
@@ -163,7 +165,7 @@ type farewell struct {
 // newWorker makes the worker of a role. Its wire is connected by run.
 func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 	w := &Worker{role: role, pool: role.pool, index: role.index, life: role.life, window: int64(cfg.Window),
-		welcome: make(chan *welcome, 1)}
+		said: make(chan struct{}), welcome: make(chan *welcome, 1)}
 	w.node = newNode(instanceName(role.pool, role.index), c, cfg.MaxMessageSize, cfg.Window)
 	w.up = (*workerUplink)(w)
 	w.queue = &TaskQueue{node: w.node}
@@ -187,7 +189,7 @@ func (w *Worker) live(setup func(context.Context, *Worker) error, identity strin
 		if wl.Error != "" {
 			return errors.New(wl.Error)
 		}
-		w.known = append(poolNames(wl.Pools), MainName)
+		w.known, w.pools = append(poolNames(wl.Pools), MainName), wl.Pools
 		w.out.attach(w.link)
 	case <-w.whole.Done():
 		return context.Cause(w.whole)
@@ -203,6 +205,7 @@ func (w *Worker) live(setup func(context.Context, *Worker) error, identity strin
 	if sayErr := say(wire.Ready, &r); sayErr != nil || err != nil {
 		return errors.Join(err, sayErr)
 	}
+	close(w.said)
 
 	if w.foreign == nil {
 		w.role.releaseThread()
