@@ -1,13 +1,18 @@
-// Package codec turns Go values into bytes and back, with gob, and keeps what gob would otherwise send with every
+// Package codec turns Go values into bytes and back, with gob, and leaves out what gob would otherwise send with every
 // message: the definitions of the types.
 //
 // A gob stream is a row of messages: the definitions of a type, then values of it. A fresh encoder for each value sends
 // the definitions each time, and a fresh decoder compiles them each time, which costs some twenty times the value
-// itself. A Codec therefore splits the first stream of a type after its definitions, gives these an id made from
-// their content, and from then on sends values alone. The two ends exchange definitions by id, ahead of the first value.
+// itself. Both ends of a wire are the same program, so each derives the definitions from the Go type, alike, and gives
+// them an id made from their content. A payload then holds the value alone and that id; an end that decodes it into a type
+// with the same id needs nothing else, and no definitions from another process ever reach gob. The ends still exchange
+// definitions by id, ahead of the first value: the name in them tells a user what was sent where something else is wanted.
 //
 // A value that holds an interface can bring new definitions at any time. Such a type travels self-contained: definitions
 // and value together, every time.
+//
+// gob is not made for hostile bytes: a count of a few bytes makes it take all memory, and deep nesting overflows its
+// stack. Every payload is therefore walked over and checked before gob sees it.
 //
 // Each process has one Codec. All its methods may be called from any goroutine.
 package codec
@@ -29,13 +34,14 @@ const (
 	Bytes           // a []byte as it is
 	String          // a string as it is
 	Gob             // type name, definitions and value
-	GobValue        // one gob value message; the definitions have the id in Defs
+	GobValue        // what follows the type id in a gob value message; the definitions have the id in Defs
 )
 
 const (
-	maxDefinitions    = 16384    // known to one Codec
+	maxDefinitions    = 16384    // from other processes, known to one Codec
 	maxDefinitionSize = 1 << 20  // bytes of one
 	maxDefinitionsSum = 64 << 20 // bytes of all
+	maxPooled         = 1 << 20  // bytes; what has held a larger value is not kept
 )
 
 // Payload is an encoded value.
@@ -47,30 +53,70 @@ type Payload struct {
 
 // Codec encodes and decodes the values of one process. The zero value is ready for use.
 type Codec struct {
-	types sync.Map // reflect.Type -> *encoders
+	types sync.Map // reflect.Type -> *typeInfo
+	parts sync.Map // reflect.Type -> *parts
 
 	mu       sync.RWMutex
 	defs     map[uint64][]byte
-	defsSize int
-
-	decoders sync.Map // decoderKey -> *sync.Pool of *primedDecoder
+	learnt   int // number of definitions that came through Define
+	defsSize int // bytes of these
 }
 
-// encoders holds what is known of one type that is sent.
-type encoders struct {
+// typeInfo holds what a Codec knows of one type, below any pointers. Only the pools change.
+type typeInfo struct {
 	name          string // the type's name, with its package's path
 	err           error  // why values of this type cannot be sent
+	shape         *shape
 	selfContained bool
-	pool          sync.Pool // of *primedEncoder
+	inspected     bool   // its values are inspected before they are encoded
+	addressable   bool   // it encodes only by way of a pointer
+	defs          uint64 // id of blob, unless selfContained
+	blob          []byte // name and definitions
+	messages      []byte // the definitions, as gob messages: part of blob
+	encoders      sync.Pool
+	decoders      sync.Pool
 }
 
+// primedEncoder has written the definitions before; each value goes to buf.
 type primedEncoder struct {
-	buf  bytes.Buffer
-	enc  *gob.Encoder
-	defs uint64 // 0 until the first value has been encoded
+	buf    bytes.Buffer
+	enc    *gob.Encoder
+	primed bool
 }
 
-// Encode encodes v. The payload shares no memory with v.
+// typeOf returns what is known of a type.
+func (c *Codec) typeOf(t reflect.Type) *typeInfo {
+	if i, ok := c.types.Load(t); ok {
+		return i.(*typeInfo)
+	}
+	if b, ok := base(t); ok && b != t {
+		i := c.typeOf(b)
+		c.types.Store(t, i)
+		return i
+	}
+	i := &typeInfo{name: typeName(t)}
+	var d *description
+	if i.shape, d, i.err = describe(t); i.err == nil {
+		i.selfContained, i.addressable = d.dynamic, d.addressable
+		i.inspected = d.dynamic || d.recursive || d.nilElement
+		if !i.selfContained {
+			i.blob = appendName(nil, i.name)
+			n := len(i.blob)
+			i.blob = appendDefinitions(i.blob, d.defs)
+			i.messages = i.blob[n:]
+			i.defs = idOf(i.blob)
+		}
+	}
+	got, _ := c.types.LoadOrStore(t, i)
+	return got.(*typeInfo)
+}
+
+var (
+	bytesType  = reflect.TypeFor[[]byte]()
+	stringType = reflect.TypeFor[string]()
+)
+
+// Encode encodes v, or what it points to. The payload shares no memory with v.
 func (c *Codec) Encode(v any) (Payload, error) {
 	switch v := v.(type) {
 	case nil, struct{}:
@@ -80,97 +126,128 @@ func (c *Codec) Encode(v any) (Payload, error) {
 	case string:
 		return Payload{Encoding: String, Data: []byte(v)}, nil
 	}
-	t := reflect.TypeOf(v)
-	e := c.encodersOf(t)
-	if e.err != nil {
-		return Payload{}, e.err
-	}
-	for rv := reflect.ValueOf(v); rv.Kind() == reflect.Pointer; rv = rv.Elem() {
+	rv := reflect.ValueOf(v)
+	for range maxPointers {
+		if rv.Kind() != reflect.Pointer && rv.Kind() != reflect.Interface {
+			break
+		}
 		if rv.IsNil() {
-			return Payload{}, fmt.Errorf("it is a nil pointer of type %v: send a value, or nil itself for no body", t)
+			return Payload{}, fmt.Errorf("it is a nil pointer of type %T: send a value, or nil itself for no body", v)
+		}
+		rv = rv.Elem()
+	}
+	t := c.typeOf(rv.Type())
+	switch {
+	case t.err != nil:
+		return Payload{}, t.err
+	case rv.Type() == bytesType:
+		return Payload{Encoding: Bytes, Data: bytes.Clone(rv.Bytes())}, nil
+	case rv.Type() == stringType:
+		return Payload{Encoding: String, Data: []byte(rv.String())}, nil
+	case t.addressable && !rv.CanAddr():
+		p := reflect.New(rv.Type())
+		p.Elem().Set(rv)
+		rv = p.Elem()
+	}
+	if t.inspected {
+		if err := c.inspect(rv, maxDepth); err != nil {
+			return Payload{}, err
 		}
 	}
-	if e.selfContained {
-		buf := bytes.NewBuffer(appendName(nil, e.name))
-		if err := gob.NewEncoder(buf).Encode(v); err != nil {
+	if t.selfContained {
+		buf := bytes.NewBuffer(appendName(nil, t.name))
+		if err := gob.NewEncoder(buf).EncodeValue(rv); err != nil {
 			return Payload{}, explain(err)
 		}
 		return Payload{Encoding: Gob, Data: buf.Bytes()}, nil
 	}
-	return c.encodePrimed(e, v)
+	data, err := t.encode(rv)
+	if err != nil {
+		return Payload{}, err
+	}
+	c.keep(t)
+	return Payload{Encoding: GobValue, Defs: t.defs, Data: data}, nil
 }
 
-func (c *Codec) encodersOf(t reflect.Type) *encoders {
-	if e, ok := c.types.Load(t); ok {
-		return e.(*encoders)
+// encode encodes with an encoder that has written the definitions before. A failed encoder is thrown away, for nobody
+// knows what it counts as written.
+func (t *typeInfo) encode(v reflect.Value) ([]byte, error) {
+	e, _ := t.encoders.Get().(*primedEncoder)
+	if e == nil {
+		e = &primedEncoder{}
+		e.enc = gob.NewEncoder(&e.buf)
 	}
-	e := &encoders{name: typeName(t)}
-	e.selfContained, e.err = inspect(t)
-	got, _ := c.types.LoadOrStore(t, e)
-	return got.(*encoders)
+	e.buf.Reset()
+	if err := e.enc.EncodeValue(v); err != nil {
+		return nil, explain(err)
+	}
+	s := scanner{data: e.buf.Bytes()}
+	message := s.bytes()
+	for ; len(s.data) > 0 && !e.primed; message = s.bytes() {
+	}
+	e.primed = true
+	value := scanner{data: message, err: s.err}
+	if id := value.int(); id <= 0 || len(s.data) > 0 || value.err != nil {
+		return nil, errors.New("gob wrote what it was not expected to") // definitions that are not of this type
+	}
+	data := bytes.Clone(value.data)
+	if e.buf.Cap() <= maxPooled { // one huge value must not stay in memory for ever
+		t.encoders.Put(e)
+	}
+	return data, nil
 }
 
-// encodePrimed encodes with an encoder that has sent the definitions before. A failed encoder is thrown away, for
-// nobody knows what it counts as sent.
-func (c *Codec) encodePrimed(e *encoders, v any) (Payload, error) {
-	p, _ := e.pool.Get().(*primedEncoder)
-	if p == nil {
-		p = &primedEncoder{}
-		p.enc = gob.NewEncoder(&p.buf)
+// keep makes the definitions of a type of this process known under their id.
+func (c *Codec) keep(t *typeInfo) {
+	c.mu.RLock()
+	_, ok := c.defs[t.defs]
+	c.mu.RUnlock()
+	if !ok {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.put(t.defs, t.blob)
 	}
-	p.buf.Reset()
-	if err := p.enc.Encode(v); err != nil {
-		return Payload{}, explain(err)
-	}
-	stream := p.buf.Bytes()
-	if p.defs == 0 {
-		n, err := lastMessage(stream)
-		if err != nil {
-			return Payload{}, err
-		}
-		blob := append(appendName(nil, e.name), stream[:n]...)
-		id, err := c.Define(blob)
-		if err != nil { // there are more types than a Codec keeps: this one goes self-contained
-			return Payload{Encoding: Gob, Data: append(blob, stream[n:]...)}, nil
-		}
-		p.defs, stream = id, stream[n:]
-	}
-	payload := Payload{Encoding: GobValue, Defs: p.defs, Data: bytes.Clone(stream)}
-	if p.buf.Cap() <= 1<<20 { // one huge value must not stay in memory for ever
-		e.pool.Put(p)
-	}
-	return payload, nil
 }
 
-// Define stores definitions, which came from Definitions of another Codec, and returns their id. The id is made from
-// the content, so that nobody can put other definitions under an id in use.
-func (c *Codec) Define(blob []byte) (uint64, error) {
-	sum := sha256.Sum256(blob)
-	id := max(binary.LittleEndian.Uint64(sum[:]), 1)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, ok := c.defs[id]; ok {
-		return id, nil
-	}
-	switch {
-	case len(blob) > maxDefinitionSize:
-		return 0, fmt.Errorf("type definitions of %d bytes are over the limit of %d bytes", len(blob), maxDefinitionSize)
-	case len(c.defs) >= maxDefinitions || c.defsSize+len(blob) > maxDefinitionsSum:
-		return 0, fmt.Errorf("there are already %d type definitions of %d bytes in all", len(c.defs), c.defsSize)
-	}
+func (c *Codec) put(id uint64, blob []byte) {
 	if c.defs == nil {
 		c.defs = map[uint64][]byte{}
 	}
-	c.defs[id] = bytes.Clone(blob)
-	c.defsSize += len(blob)
+	c.defs[id] = blob
+}
+
+// Define stores definitions, which came from Definitions of another Codec, and returns their id. The id is made from
+// the content, so that nobody can put other definitions under an id in use. When there are more than a Codec keeps,
+// those that come are not stored: values decode without them, and only the error for a wrong type misses the name.
+func (c *Codec) Define(blob []byte) (uint64, error) {
+	if len(blob) > maxDefinitionSize {
+		return 0, fmt.Errorf("type definitions of %d bytes are over the limit of %d bytes", len(blob), maxDefinitionSize)
+	}
+	if _, _, err := cutName(blob); err != nil {
+		return 0, fmt.Errorf("type definitions without a name: %w", err)
+	}
+	id := idOf(blob)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.defs[id]; !ok && c.learnt < maxDefinitions && c.defsSize+len(blob) <= maxDefinitionsSum {
+		c.put(id, bytes.Clone(blob))
+		c.learnt++
+		c.defsSize += len(blob)
+	}
 	return id, nil
 }
 
-// Definitions returns the definitions with the id, or nil.
+// Definitions returns the definitions with the id, or nil. They must not be changed.
 func (c *Codec) Definitions(id uint64) []byte {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	return c.defs[id]
+}
+
+// idOf returns the id of definitions: never 0.
+func idOf(blob []byte) uint64 {
+	sum := sha256.Sum256(blob)
+	return max(binary.LittleEndian.Uint64(sum[:]), 1)
 }
 
 // appendName appends the name of a type with its length before it.
@@ -191,52 +268,4 @@ func cutName(b []byte) (name string, rest []byte, err error) {
 		return "", nil, errShort
 	}
 	return string(b[2 : 2+n]), b[2+n:], nil
-}
-
-// gobUint reads an unsigned number as gob writes it: a byte below 128, or the negated count of big-endian bytes.
-// Source: the documentation of encoding/gob, "Encoding Details".
-func gobUint(b []byte) (v uint64, size int, err error) {
-	if len(b) == 0 {
-		return 0, 0, errShort
-	}
-	if b[0] < 128 {
-		return uint64(b[0]), 1, nil
-	}
-	n := -int(int8(b[0]))
-	if n > 8 || len(b) < 1+n {
-		return 0, 0, errShort
-	}
-	for _, x := range b[1 : 1+n] {
-		v = v<<8 | uint64(x)
-	}
-	return v, 1 + n, nil
-}
-
-// lastMessage returns where the last message of a gob stream begins.
-func lastMessage(stream []byte) (int, error) {
-	for at := 0; ; {
-		v, size, err := gobUint(stream[at:])
-		if err != nil {
-			return 0, err
-		}
-		next := at + size + int(v)
-		if v > uint64(len(stream)) || next > len(stream) {
-			return 0, errShort
-		}
-		if next == len(stream) {
-			return at, nil
-		}
-		at = next
-	}
-}
-
-// isValue reports whether b is exactly one gob message, and that a value and not a definition.
-func isValue(b []byte) bool {
-	at, err := lastMessage(b)
-	if err != nil || at != 0 {
-		return false
-	}
-	_, size, _ := gobUint(b)
-	id, _, err := gobUint(b[size:]) // a signed number: the lowest bit says whether it is negated
-	return err == nil && id&1 == 0
 }

@@ -5,19 +5,39 @@ import (
 	"encoding/gob"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
-	"sync"
 )
-
-type decoderKey struct {
-	defs   uint64
-	target reflect.Type
-}
 
 // primedDecoder has read the definitions before; each value goes through r.
 type primedDecoder struct {
-	r   bytes.Reader
-	dec *gob.Decoder
+	r      pieces
+	dec    *gob.Decoder
+	primed bool
+}
+
+// pieces is a stream in up to three pieces. gob reads whole messages from it, and copies them.
+type pieces struct {
+	left [3][]byte
+	head [24]byte // room for one of them
+}
+
+func (p *pieces) Read(b []byte) (int, error) {
+	for i := range p.left {
+		if len(p.left[i]) > 0 {
+			n := copy(b, p.left[i])
+			p.left[i] = p.left[i][n:]
+			return n, nil
+		}
+	}
+	return 0, io.EOF
+}
+
+// ReadByte tells gob that the stream needs no buffer.
+func (p *pieces) ReadByte() (byte, error) {
+	var b [1]byte
+	_, err := p.Read(b[:])
+	return b[0], err
 }
 
 // MismatchError reports a value of one type that was to be decoded into another.
@@ -27,131 +47,185 @@ type MismatchError struct {
 }
 
 func (e *MismatchError) Error() string {
+	if e.Sent == e.Want { // in different functions, say
+		return fmt.Sprintf("it holds another type with the name %s than is wanted: send and take the same type", e.Sent)
+	}
 	return fmt.Sprintf("it holds %s, and %s is wanted: send and take the same type", e.Sent, e.Want)
 }
 
-// Decode decodes p into the value that v points to. Nothing in p makes it panic.
+// Decode decodes p into the value that v points to, which is set to zero before. Nothing in p makes it panic.
 func (c *Codec) Decode(p Payload, v any) error {
 	target := reflect.ValueOf(v)
 	if target.Kind() != reflect.Pointer || target.IsNil() {
 		return fmt.Errorf("the target is %T: pass a pointer to the value to decode into", v)
 	}
-	t := target.Type().Elem()
+	target = target.Elem()
 	switch p.Encoding {
 	case None:
+		t := target.Type()
 		if t.Kind() == reflect.Interface || t.Kind() == reflect.Pointer || t.Kind() == reflect.Struct && t.NumField() == 0 {
-			target.Elem().SetZero()
+			target.SetZero()
 			return nil
 		}
 		return &MismatchError{"no body", typeName(t)}
 	case Bytes:
-		switch v := v.(type) {
-		case *[]byte:
-			*v = bytes.Clone(p.Data)
-			if *v == nil {
-				*v = []byte{}
-			}
-		case *any:
-			*v = bytes.Clone(p.Data)
-		default:
-			return &MismatchError{"[]byte", typeName(t)}
+		b := bytes.Clone(p.Data)
+		if b == nil {
+			b = []byte{}
 		}
-		return nil
+		if v, ok := v.(*[]byte); ok {
+			*v = b
+			return nil
+		}
+		return set(target, b)
 	case String:
-		switch v := v.(type) {
-		case *string:
+		if v, ok := v.(*string); ok {
 			*v = string(p.Data)
-		case *any:
-			*v = string(p.Data)
-		default:
-			return &MismatchError{"string", typeName(t)}
+			return nil
 		}
-		return nil
+		return set(target, string(p.Data))
 	case Gob:
-		name, stream, err := cutName(p.Data)
-		if err != nil {
-			return err
-		}
-		if err := compatible(name, t); err != nil {
-			return err
-		}
-		d := &primedDecoder{}
-		d.dec = gob.NewDecoder(&d.r)
-		return d.decode(stream, v)
+		return c.decodeStream(p.Data, target)
 	case GobValue:
-		return c.decodePrimed(p, v, t)
+		return c.decodeValue(p, target)
 	}
 	return fmt.Errorf("encoding %d does not exist", p.Encoding)
 }
 
-func (c *Codec) decodePrimed(p Payload, v any, t reflect.Type) error {
-	if !isValue(p.Data) {
-		return errors.New("it is not one gob value")
+// set sets target, or what it points to, to a []byte or a string.
+func set(target reflect.Value, body any) error {
+	v := reflect.ValueOf(body)
+	t, ok := base(target.Type())
+	if !ok || t != v.Type() && (t.Kind() != reflect.Interface || t.NumMethod() > 0) {
+		return &MismatchError{typeName(v.Type()), typeName(target.Type())}
 	}
-	key := decoderKey{p.Defs, t}
-	pool, ok := c.decoders.Load(key)
-	var d *primedDecoder
-	if ok {
-		d, _ = pool.(*sync.Pool).Get().(*primedDecoder)
+	for target.Kind() == reflect.Pointer {
+		target.Set(reflect.New(target.Type().Elem()))
+		target = target.Elem()
 	}
-	stream := p.Data
-	if d == nil {
-		blob := c.Definitions(p.Defs)
-		if blob == nil {
-			return fmt.Errorf("its type definitions (id %#x) never came", p.Defs)
-		}
-		name, defs, err := cutName(blob)
-		if err != nil {
-			return err
-		}
-		if err := compatible(name, t); err != nil {
-			return err
-		}
-		d = &primedDecoder{}
-		d.dec = gob.NewDecoder(&d.r)
-		stream = append(bytes.Clone(defs), stream...)
-	}
-	if err := d.decode(stream, v); err != nil {
-		return err // and d is thrown away: its state is unknown
-	}
-	if !ok {
-		pool, _ = c.decoders.LoadOrStore(key, &sync.Pool{})
-	}
-	pool.(*sync.Pool).Put(d)
+	target.Set(v)
 	return nil
 }
 
-// decode decodes one value. A panic of gob, or of a GobDecode method, on hostile bytes becomes an error: bytes that come
+// decodeStream decodes a self-contained payload.
+func (c *Codec) decodeStream(data []byte, target reflect.Value) error {
+	name, stream, err := cutName(data)
+	if err != nil {
+		return err
+	}
+	t := c.typeOf(target.Type())
+	if name != t.name {
+		return &MismatchError{name, t.name}
+	}
+	if t.err != nil {
+		return t.err
+	}
+	flat, root, err := flatten(stream)
+	if err != nil {
+		return err
+	}
+	if !same(root, t.shape, map[[2]*shape]bool{}) {
+		return &MismatchError{name, t.name}
+	}
+	d := newDecoder()
+	d.r.left[0] = flat
+	return d.decode(target)
+}
+
+// decodeValue decodes a payload that needs definitions.
+func (c *Codec) decodeValue(p Payload, target reflect.Value) error {
+	t, err := c.decoderOf(p.Defs, target.Type())
+	if err != nil {
+		return err
+	}
+	s := scanner{data: p.Data}
+	s.top(t.shape, 0)
+	if len(s.data) > 0 {
+		s.fail(errGarbled)
+	}
+	if s.err != nil {
+		return s.err
+	}
+	d, _ := t.decoders.Get().(*primedDecoder)
+	if d == nil {
+		d = newDecoder()
+	}
+	d.r.left = [3][]byte{nil, d.r.head[:], p.Data}
+	if !d.primed {
+		d.r.left[0] = t.messages
+		d.primed = true
+	}
+	id := appendInt(d.r.head[12:12], t.shape.id)
+	n := appendUint(d.r.head[:0], uint64(len(id)+len(p.Data)))
+	d.r.left[1] = append(n, id...)
+	if err := d.decode(target); err != nil {
+		return err // and d is thrown away: its state is unknown
+	}
+	if len(p.Data) <= maxPooled { // gob keeps the last message
+		t.decoders.Put(d)
+	}
+	return nil
+}
+
+// decoderOf returns the type as which values with these definitions are decoded into the target.
+//
+// gob matches structs by the names of their fields and leaves out in silence what one side lacks; here both ends are one
+// program, so the definitions must be those of the target. Between unnamed basic types gob's own rules hold.
+func (c *Codec) decoderOf(defs uint64, target reflect.Type) (*typeInfo, error) {
+	t := c.typeOf(target)
+	if t.err == nil && !t.selfContained && t.defs == defs {
+		return t, nil
+	}
+	blob := c.Definitions(defs)
+	if blob == nil {
+		return nil, fmt.Errorf("it holds another type than %s, which is wanted, and its type definitions (id %#x) never came", t.name, defs)
+	}
+	name, rest, err := cutName(blob)
+	if err != nil {
+		return nil, err
+	}
+	if t.err != nil && name == t.name {
+		return nil, t.err
+	}
+	if id := basicIDs[name]; id == 0 || id != basicIDs[t.name] || len(rest) > 0 {
+		return nil, &MismatchError{name, t.name}
+	}
+	return t, nil
+}
+
+// basicIDs gives gob's ids of the types between which it converts.
+var basicIDs = map[string]int64{
+	"bool": idBool, "int": idInt, "int8": idInt, "int16": idInt, "int32": idInt, "int64": idInt, "uint": idUint,
+	"uint8": idUint, "uint16": idUint, "uint32": idUint, "uint64": idUint, "uintptr": idUint, "float32": idFloat,
+	"float64": idFloat, "complex64": idComplex, "complex128": idComplex, "string": idString, "[]byte": idBytes,
+}
+
+func newDecoder() *primedDecoder {
+	d := &primedDecoder{}
+	d.dec = gob.NewDecoder(&d.r)
+	return d
+}
+
+// decode decodes one value. A panic of a GobDecode method, or of gob, on hostile bytes becomes an error: bytes that come
 // from a worker must not end the main process.
-func (d *primedDecoder) decode(stream []byte, v any) (err error) {
+func (d *primedDecoder) decode(target reflect.Value) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("decoding it panicked: %v", r)
 		}
+		if err != nil {
+			target.SetZero()
+		}
+		d.r.left = [3][]byte{}
 	}()
-	d.r.Reset(stream)
-	if err := d.dec.Decode(v); err != nil {
+	target.SetZero() // gob leaves fields alone that were zero where they were sent, and writes into slices that are there
+	if err := d.dec.DecodeValue(target.Addr()); err != nil {
 		return explain(err)
 	}
-	if n := d.r.Len(); n > 0 {
-		return fmt.Errorf("%d bytes follow the value", n)
-	}
-	d.r.Reset(nil)
-	return nil
-}
-
-// compatible reports whether a value of the type with the name may be decoded into t. gob matches structs by the names of
-// their fields and leaves out in silence what one side lacks; here both ends are one binary, so any other struct is a
-// mistake. Between unnamed basic types gob's own rules hold.
-func compatible(name string, t reflect.Type) error {
-	if want := typeName(t); name != want && (!basic[name] || !basic[want]) {
-		return &MismatchError{name, want}
+	for _, p := range d.r.left {
+		if len(p) > 0 {
+			return errors.New("gob left a part of it")
+		}
 	}
 	return nil
-}
-
-var basic = map[string]bool{
-	"bool": true, "int": true, "int8": true, "int16": true, "int32": true, "int64": true, "uint": true, "uint8": true,
-	"uint16": true, "uint32": true, "uint64": true, "uintptr": true, "float32": true, "float64": true, "complex64": true,
-	"complex128": true, "string": true, "[]uint8": true,
 }

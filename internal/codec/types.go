@@ -3,81 +3,370 @@ package codec
 import (
 	"encoding"
 	"encoding/gob"
+	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
+	"strconv"
 	"strings"
 )
 
-// typeName names a type by its package's path, below any pointers, since gob flattens these.
+// typeName names a type with the paths of its packages, below any pointers, since gob flattens these. Types that are
+// declared in different functions of one package can share a name; their shapes tell them apart.
 func typeName(t reflect.Type) string {
-	for t.Kind() == reflect.Pointer {
+	t, _ = base(t)
+	if t.Name() != "" {
+		if t.PkgPath() == "" {
+			return t.Name()
+		}
+		return t.PkgPath() + "." + t.Name()
+	}
+	part := func(t reflect.Type) string {
+		if t.Name() == "" && t.Kind() == reflect.Pointer {
+			return "*" + typeName(t)
+		}
+		return typeName(t)
+	}
+	switch t.Kind() {
+	case reflect.Slice:
+		if t == bytesType {
+			return "[]byte" // as users write it
+		}
+		return "[]" + part(t.Elem())
+	case reflect.Array:
+		return "[" + strconv.Itoa(t.Len()) + "]" + part(t.Elem())
+	case reflect.Map:
+		return "map[" + part(t.Key()) + "]" + part(t.Elem())
+	case reflect.Struct:
+		var fields []string
+		for f := range t.Fields() {
+			fields = append(fields, f.Name+" "+part(f.Type))
+		}
+		return "struct {" + strings.Join(fields, "; ") + "}"
+	}
+	return t.String()
+}
+
+const maxPointers = 100 // in a row: gob's own limit
+
+// base follows pointers to what they point to. A type of pointers without end is returned with false.
+func base(t reflect.Type) (reflect.Type, bool) {
+	for range maxPointers {
+		if t.Kind() != reflect.Pointer {
+			return t, true
+		}
 		t = t.Elem()
 	}
-	if t.PkgPath() == "" {
-		return t.String()
-	}
-	return t.PkgPath() + "." + t.Name()
+	return t, false
 }
 
 var (
-	gobEncoder      = reflect.TypeFor[gob.GobEncoder]()
-	binaryMarshaler = reflect.TypeFor[encoding.BinaryMarshaler]()
+	gobEncoder        = reflect.TypeFor[gob.GobEncoder]()
+	gobDecoder        = reflect.TypeFor[gob.GobDecoder]()
+	binaryMarshaler   = reflect.TypeFor[encoding.BinaryMarshaler]()
+	binaryUnmarshaler = reflect.TypeFor[encoding.BinaryUnmarshaler]()
 )
 
-// inspect walks over everything that gob would send of a type. It reports whether an interface is in it, so that its values
-// must travel self-contained, and refuses what gob would leave out in silence.
-func inspect(t reflect.Type) (hasInterface bool, err error) {
-	return inspectPath(t, typeName(t), map[reflect.Type]bool{})
+// description gathers what gob would send of a type.
+type description struct {
+	shapes      map[reflect.Type]*shape
+	open        map[reflect.Type]bool // being described
+	defs        []*shape              // in the order of their ids
+	dynamic     bool                  // an interface is in it
+	recursive   bool                  // it holds itself, by way of a pointer, slice or map
+	addressable bool                  // a method that encodes it has a pointer receiver
+	nilElement  bool                  // it holds pointers that gob panics at if they are nil
 }
 
-func inspectPath(t reflect.Type, path string, seen map[reflect.Type]bool) (hasInterface bool, err error) {
-	if seen[t] {
-		return false, nil
+// describe walks over everything that gob would send of a type, and refuses what gob would leave out in silence or could
+// not decode.
+func describe(t reflect.Type) (*shape, *description, error) {
+	d := &description{shapes: map[reflect.Type]*shape{}, open: map[reflect.Type]bool{}}
+	s, err := d.shapeOf(t, typeName(t))
+	return s, d, err
+}
+
+func (d *description) shapeOf(t reflect.Type, path string) (*shape, error) {
+	t, ok := base(t)
+	if !ok {
+		return nil, fmt.Errorf("%s is a type of pointers without end", path)
 	}
-	seen[t] = true
-	if opaque(t) || t.Kind() != reflect.Interface && opaque(reflect.PointerTo(t)) {
-		return false, nil // its own method encodes it
+	if s := d.shapes[t]; s != nil {
+		d.recursive = d.recursive || d.open[t]
+		return s, nil
 	}
-	switch t.Kind() {
-	case reflect.Interface:
-		return true, nil
-	case reflect.Pointer, reflect.Slice, reflect.Array:
-		return inspectPath(t.Elem(), path, seen)
-	case reflect.Map:
-		key, err := inspectPath(t.Key(), path+" key", seen)
-		if err != nil {
-			return false, err
+	form, err := d.formOf(t, path)
+	if err != nil {
+		return nil, err
+	}
+	if form == basic {
+		return d.basicOf(t, path)
+	}
+	s := &shape{form: form, id: firstID + int64(len(d.defs))}
+	d.shapes[t], d.open[t] = s, true
+	d.defs = append(d.defs, s)
+	switch form {
+	case array:
+		s.len = t.Len()
+		s.elem, err = d.shapeOf(t.Elem(), path)
+		d.nilElement = d.nilElement || encodesByValue(t.Elem())
+	case slice:
+		s.elem, err = d.shapeOf(t.Elem(), path)
+		d.nilElement = d.nilElement || encodesByValue(t.Elem())
+	case mapping:
+		d.nilElement = d.nilElement || encodesByValue(t.Key()) || encodesByValue(t.Elem())
+		if s.key, err = d.shapeOf(t.Key(), path+" key"); err == nil {
+			s.elem, err = d.shapeOf(t.Elem(), path+" element")
 		}
-		elem, err := inspectPath(t.Elem(), path+" element", seen)
-		return key || elem, err
-	case reflect.Struct:
+	case structure:
 		for f := range t.Fields() {
 			if !f.IsExported() {
 				continue
 			}
-			has, err := inspectPath(f.Type, path+"."+f.Name, seen)
-			if err != nil {
-				return false, err
+			var fs *shape
+			if fs, err = d.shapeOf(f.Type, path+"."+f.Name); err != nil {
+				break
 			}
-			hasInterface = hasInterface || has
+			s.fields = append(s.fields, field{f.Name, fs})
 		}
-		return hasInterface, nil
-	case reflect.Func, reflect.Chan, reflect.UnsafePointer:
-		return false, fmt.Errorf("%s is a %v, which cannot cross to another process and would be left out in silence: "+
-			"unexport the field or leave it out of the message", path, t.Kind())
+		if err == nil && len(s.fields) == 0 && t.NumField() > 0 {
+			err = fmt.Errorf("%s has no exported fields, so nothing of it would be sent: "+
+				"export the fields that are to be sent, or unexport the field that holds it", path)
+		}
 	}
-	return false, nil
+	d.open[t] = false
+	return s, err
 }
 
-func opaque(t reflect.Type) bool { return t.Implements(gobEncoder) || t.Implements(binaryMarshaler) }
+func (d *description) basicOf(t reflect.Type, path string) (*shape, error) {
+	switch t.Kind() {
+	case reflect.Bool:
+		return basics[idBool], nil
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return basics[idInt], nil
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+		return basics[idUint], nil
+	case reflect.Float32, reflect.Float64:
+		return basics[idFloat], nil
+	case reflect.Complex64, reflect.Complex128:
+		return basics[idComplex], nil
+	case reflect.String:
+		return basics[idString], nil
+	case reflect.Slice:
+		return basics[idBytes], nil
+	case reflect.Interface:
+		d.dynamic = true
+		return basics[idInterface], nil
+	}
+	return nil, fmt.Errorf("%s is a %v, which cannot cross to another process and would be left out in silence: "+
+		"unexport the field or leave it out of the message", path, t.Kind())
+}
+
+// formOf returns the form of a type that is no pointer.
+func (d *description) formOf(t reflect.Type, path string) (form, error) {
+	has := func(i reflect.Type) bool {
+		return t.Implements(i) || t.Kind() != reflect.Interface && reflect.PointerTo(t).Implements(i)
+	}
+	encode, decode := basic, basic // gob's rule: the methods of its own go before those of package encoding
+	switch {
+	case has(gobEncoder):
+		encode = gobEncoded
+	case has(binaryMarshaler):
+		encode = binaryMarshaled
+	}
+	switch {
+	case has(gobDecoder):
+		decode = gobEncoded
+	case has(binaryUnmarshaler):
+		decode = binaryMarshaled
+	}
+	methods := map[form]string{gobEncoded: "GobEncode and GobDecode", binaryMarshaled: "MarshalBinary and UnmarshalBinary"}
+	switch {
+	case encode != decode:
+		return 0, fmt.Errorf("%s has one of the methods %s and not the other, so that it could not be decoded",
+			path, methods[max(encode, decode)])
+	case encode == basic:
+	case t.Kind() == reflect.Interface:
+		return 0, fmt.Errorf("%s is an interface with the methods %s, so that gob would not say which type is behind it: "+
+			"use an interface without them", path, methods[encode])
+	default:
+		if lost := hidden(t, encode); lost != "" {
+			return 0, fmt.Errorf("%s has the methods %s from the field embedded in it, so that they would encode that "+
+				"field alone, and %s would be left out in silence: give the embedded field a name", path, methods[encode], lost)
+		}
+		d.addressable = d.addressable || !encodesItself(t)
+		return encode, nil
+	}
+	switch t.Kind() {
+	case reflect.Array:
+		return array, nil
+	case reflect.Map:
+		return mapping, nil
+	case reflect.Struct:
+		return structure, nil
+	case reflect.Slice:
+		if t.Elem().Kind() != reflect.Uint8 {
+			return slice, nil
+		}
+	}
+	return basic, nil
+}
+
+// hidden returns an exported field that is lost because the method that encodes its struct comes from another field,
+// which is embedded. The compiler writes such methods, and says so in place of the file.
+func hidden(t reflect.Type, encode form) (field string) {
+	if t.Kind() != reflect.Struct {
+		return ""
+	}
+	method := gobEncoder
+	if encode == binaryMarshaled {
+		method = binaryMarshaler
+	}
+	embeds := false
+	for f := range t.Fields() {
+		switch {
+		case f.Anonymous && (f.Type.Implements(method) || reflect.PointerTo(f.Type).Implements(method)):
+			embeds = true
+		case f.IsExported() && field == "":
+			field = f.Name
+		}
+	}
+	if !embeds || field == "" {
+		return ""
+	}
+	var m reflect.Method
+	var ok bool
+	if encode == gobEncoded { // constant names let the linker drop methods that nobody calls
+		if m, ok = t.MethodByName("GobEncode"); !ok {
+			m, ok = reflect.PointerTo(t).MethodByName("GobEncode")
+		}
+	} else if m, ok = t.MethodByName("MarshalBinary"); !ok {
+		m, ok = reflect.PointerTo(t).MethodByName("MarshalBinary")
+	}
+	if !ok {
+		return ""
+	}
+	fn := runtime.FuncForPC(m.Func.Pointer())
+	if file, _ := fn.FileLine(fn.Entry()); file != "<autogenerated>" {
+		return ""
+	}
+	return field
+}
+
+var (
+	errEndless = fmt.Errorf("%w: a value that holds itself cannot be sent", errDeep)
+	errNilElem = errors.New("a nil pointer is among its elements")
+)
+
+// parts are what inspect looks at in the values of a type: all in which anything but basic values can be.
+type parts struct {
+	key, elem bool  // of a map, slice or array
+	nilKey    bool  // a key may be a pointer that gob panics at if it is nil
+	nilElem   bool  // so may an element
+	fields    []int // of a struct
+}
+
+// partsOf returns the parts of a type that is no pointer and no interface.
+func (c *Codec) partsOf(t reflect.Type) *parts {
+	if p, ok := c.parts.Load(t); ok {
+		return p.(*parts)
+	}
+	p := &parts{}
+	if !encodesItself(reflect.PointerTo(t)) {
+		deep := func(t reflect.Type) bool {
+			t, _ = base(t)
+			return t.Kind() > reflect.Complex128 && t.Kind() != reflect.String
+		}
+		switch t.Kind() {
+		case reflect.Map:
+			p.key, p.nilKey = deep(t.Key()), encodesByValue(t.Key())
+			p.elem, p.nilElem = deep(t.Elem()), encodesByValue(t.Elem())
+		case reflect.Slice, reflect.Array:
+			p.elem, p.nilElem = deep(t.Elem()), encodesByValue(t.Elem())
+		case reflect.Struct:
+			for f := range t.Fields() {
+				if f.IsExported() && deep(f.Type) {
+					p.fields = append(p.fields, f.Index[0])
+				}
+			}
+		}
+	}
+	c.parts.Store(t, p)
+	return p
+}
+
+// inspect walks over a value before gob does, and refuses one at which gob would end the process or panic: one that is
+// nested over left levels deep, as one that holds itself is, since gob would follow it until the stack is full; and one
+// with a nil pointer as an element of which gob would call a method.
+func (c *Codec) inspect(v reflect.Value, left int) error {
+	for range maxPointers {
+		if v.Kind() != reflect.Pointer {
+			break
+		}
+		v = v.Elem()
+	}
+	if left < 0 {
+		return errEndless
+	}
+	switch v.Kind() {
+	case reflect.Interface:
+		if !v.IsNil() {
+			return c.inspect(v.Elem(), left-1)
+		}
+	case reflect.Array, reflect.Slice:
+		p := c.partsOf(v.Type())
+		for i := 0; p.elem && i < v.Len(); i++ {
+			if err := c.inspectElem(v.Index(i), p.nilElem, left-1); err != nil {
+				return err
+			}
+		}
+	case reflect.Map:
+		p := c.partsOf(v.Type())
+		for it := v.MapRange(); (p.key || p.elem) && it.Next(); {
+			if err := c.inspectElem(it.Key(), p.nilKey, left-1); err != nil {
+				return err
+			}
+			if err := c.inspectElem(it.Value(), p.nilElem, left-1); err != nil {
+				return err
+			}
+		}
+	case reflect.Struct:
+		for _, i := range c.partsOf(v.Type()).fields {
+			if err := c.inspect(v.Field(i), left-1); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Codec) inspectElem(v reflect.Value, notNil bool, left int) error {
+	if notNil && v.IsNil() {
+		return errNilElem
+	}
+	return c.inspect(v, left)
+}
+
+func encodesItself(t reflect.Type) bool {
+	return t.Implements(gobEncoder) || t.Implements(binaryMarshaler)
+}
+
+// encodesByValue reports whether a pointer leads to a type whose method that encodes it has a value receiver. gob calls
+// that of a nil pointer in a slice, array or map too, and it panics.
+func encodesByValue(t reflect.Type) bool {
+	b, ok := base(t)
+	return ok && b != t && encodesItself(b)
+}
 
 // explain adds to an error of gob how to mend what it reports.
 func explain(err error) error {
 	switch s := err.Error(); {
 	case strings.Contains(s, "not registered for interface"):
 		return fmt.Errorf("%w: call gob.Register with a value of the type that is behind the interface, in main before Run", err)
-	case strings.Contains(s, "has no exported fields"):
+	case strings.Contains(s, "has no exported fields"): // behind an interface, where describe does not look
 		return fmt.Errorf("%w: export the fields that are to be sent", err)
+	case strings.Contains(s, "unaddressable value"):
+		return fmt.Errorf("%w: its method that encodes has a pointer receiver, so hold a pointer to it", err)
 	}
 	return err
 }

@@ -155,7 +155,9 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // AppendHead appends everything of the frame but its body, so that a large body can be written without a copy. The
 // frame must pass Check.
 func AppendHead(dst []byte, f *Frame) []byte {
-	var h [HeaderSize]byte
+	start := len(dst)
+	dst = append(dst, make([]byte, HeaderSize)...) // and not by way of an array, which the checksum would move to the heap
+	h := dst[start:]
 	h[0], h[1], h[2] = magic0, magic1, Version
 	h[3], h[4], h[5] = byte(f.Kind), byte(f.Flags), f.Encoding
 	binary.LittleEndian.PutUint16(h[6:], uint16(len(f.Meta)))
@@ -164,7 +166,6 @@ func AppendHead(dst []byte, f *Frame) []byte {
 	binary.LittleEndian.PutUint32(h[24:], uint32(len(f.Body)))
 	h[28], h[29], h[30] = byte(len(f.To)), byte(len(f.From)), byte(len(f.Type))
 	binary.LittleEndian.PutUint32(h[32:], crc32.Checksum(h[:32], castagnoli))
-	dst = append(dst, h[:]...)
 	dst = append(dst, f.To...)
 	dst = append(dst, f.From...)
 	dst = append(dst, f.Type...)

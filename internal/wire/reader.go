@@ -72,10 +72,9 @@ func (r *Reader) SkipPast(mark []byte, before func([]byte)) error {
 			if i > 0 {
 				before(held[:i])
 			}
-			_, err := r.r.Discard(len(chunk) - (len(held) - i - len(mark)))
-			return err
+			return r.skip(len(chunk) - (len(held) - i - len(mark)))
 		}
-		if _, err := r.r.Discard(len(chunk)); err != nil {
+		if err := r.skip(len(chunk)); err != nil {
 			return err
 		}
 		if n := len(held) - overlap(held, mark); n > 0 {
@@ -83,6 +82,12 @@ func (r *Reader) SkipPast(mark []byte, before func([]byte)) error {
 			held = append(held[:0], held[n:]...)
 		}
 	}
+}
+
+func (r *Reader) skip(n int) error {
+	n, err := r.r.Discard(n)
+	r.offset += int64(n)
+	return err
 }
 
 // overlap returns the length of the longest suffix of s that is a proper prefix of mark.
@@ -142,13 +147,13 @@ func (r *Reader) Next(f *Frame) error {
 	if f.Type, err = r.name(typeLen); err != nil {
 		return err
 	}
-	f.Meta = ""
-	if metaLen > 0 {
-		meta, err := r.bytes(metaLen)
-		if err != nil {
-			return err
-		}
-		f.Meta = string(meta)
+	meta, err := r.r.Peek(metaLen) // MaxMeta fits in the buffer
+	if err != nil {
+		return unexpected(err)
+	}
+	f.Meta = string(meta)
+	if _, err := r.r.Discard(metaLen); err != nil {
+		return err
 	}
 	f.Body = nil
 	if bodyLen > 0 {
@@ -195,7 +200,11 @@ func (r *Reader) bytes(n int) ([]byte, error) {
 		if got == n {
 			return b, nil
 		}
-		grown := make([]byte, min(n, 4*got))
+		next := n
+		if got < n/4 {
+			next = 4 * got
+		}
+		grown := make([]byte, next)
 		copy(grown, b)
 		b = grown
 	}
