@@ -53,18 +53,18 @@ func benchLab(b *testing.B, pools ...pool) *multiprolab.Main {
 	return app
 }
 
-type point struct {
+type benchPoint struct {
 	Name string
 	X, Y int
 }
 
 var _ = worker("bench", func(ctx context.Context, w *multiprolab.Worker) error {
-	multiprolab.HandleCall(w, "point", func(ctx context.Context, p point) (point, error) { return p, nil })
+	multiprolab.HandleCall(w, "point", func(ctx context.Context, p benchPoint) (benchPoint, error) { return p, nil })
 	multiprolab.HandleCall(w, "bytes", func(ctx context.Context, b []byte) ([]byte, error) { return b, nil })
-	multiprolab.Handle(w, "one-way", func(ctx context.Context, p point) error { return nil })
-	multiprolab.HandleTask(w, "task", func(ctx context.Context, p point) (point, error) { return p, nil })
-	multiprolab.HandleCall(w, "relay", func(ctx context.Context, p point) (point, error) {
-		return multiprolab.Call[point](ctx, w, "bench/1", "point", p)
+	multiprolab.Handle(w, "one-way", func(ctx context.Context, p benchPoint) error { return nil })
+	multiprolab.HandleTask(w, "task", func(ctx context.Context, p benchPoint) (benchPoint, error) { return p, nil })
+	multiprolab.HandleCall(w, "relay", func(ctx context.Context, p benchPoint) (benchPoint, error) {
+		return multiprolab.Call[benchPoint](ctx, w, "bench/1", "point", p)
 	})
 	return nil
 })
@@ -75,7 +75,7 @@ func BenchmarkCall(b *testing.B) {
 	b.Run("struct", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			_, err := multiprolab.Call[point](ctx, app, "bench/0", "point", point{"p", 1, 2})
+			_, err := multiprolab.Call[benchPoint](ctx, app, "bench/0", "point", benchPoint{"p", 1, 2})
 			require.NoError(b, err)
 		}
 	})
@@ -95,7 +95,7 @@ func BenchmarkCall(b *testing.B) {
 	}
 	b.Run("worker-to-worker", func(b *testing.B) {
 		for b.Loop() {
-			_, err := multiprolab.Call[point](ctx, app, "bench/0", "relay", point{"p", 1, 2})
+			_, err := multiprolab.Call[benchPoint](ctx, app, "bench/0", "relay", benchPoint{"p", 1, 2})
 			require.NoError(b, err)
 		}
 	})
@@ -107,11 +107,11 @@ func BenchmarkSend(b *testing.B) {
 	ctx := context.Background()
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := multiprolab.Send(ctx, app, "bench/0", "one-way", point{"p", 1, 2}); err != nil {
+		if err := multiprolab.Send(ctx, app, "bench/0", "one-way", benchPoint{"p", 1, 2}); err != nil {
 			b.Fatal(err)
 		}
 	}
-	_, err := multiprolab.Call[point](ctx, app, "bench/0", "point", point{})
+	_, err := multiprolab.Call[benchPoint](ctx, app, "bench/0", "point", benchPoint{})
 	require.NoError(b, err)
 }
 
@@ -121,20 +121,20 @@ func BenchmarkTask(b *testing.B) {
 	b.Run("one-at-a-time", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			_, err := multiprolab.Do[point](ctx, app, "task", point{"p", 1, 2})
+			_, err := multiprolab.Do[benchPoint](ctx, app, "task", benchPoint{"p", 1, 2})
 			require.NoError(b, err)
 		}
 	})
 	b.Run("map", func(b *testing.B) {
 		b.ReportAllocs()
-		items := func(yield func(point) bool) {
+		items := func(yield func(benchPoint) bool) {
 			for b.Loop() {
-				if !yield(point{"p", 1, 2}) {
+				if !yield(benchPoint{"p", 1, 2}) {
 					return
 				}
 			}
 		}
-		for _, err := range multiprolab.Map[point](ctx, app, "task", items, nil) {
+		for _, err := range multiprolab.Map[benchPoint](ctx, app, "task", items, nil) {
 			require.NoError(b, err)
 		}
 	})

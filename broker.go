@@ -382,7 +382,7 @@ func (b *broker) leave(p *peer, died *WorkerDiedError) {
 		case started && j.meta.Attempt >= max(1, j.meta.Attempts):
 			b.finish(j, &reply{err: diedDuring(died, p, j)})
 		case b.halted:
-			b.finish(j, &reply{err: ErrStopped})
+			b.finish(j, &reply{err: b.stopped})
 		default:
 			b.enqueue(j, true)
 		}

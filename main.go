@@ -213,6 +213,9 @@ func (m *Main) begin(ctx context.Context) error {
 		err = fmt.Errorf("multiprolab: nothing was started: %w", context.Cause(ctx))
 	}
 	if err != nil {
+		if m.spawner != nil {
+			m.spawner.Close()
+		}
 		m.conclude(err)
 		return err
 	}
@@ -365,6 +368,10 @@ func (m *Main) exit(mode ShutdownMode) {
 func (m *Main) stopCause() error {
 	m.lifeMu.Lock()
 	defer m.lifeMu.Unlock()
+	return m.stopCauseLocked()
+}
+
+func (m *Main) stopCauseLocked() error {
 	if m.failure == nil {
 		return ErrStopped
 	}
@@ -394,7 +401,7 @@ func (m *Main) running() error {
 	case mainNew:
 		return errNotStarted
 	case mainEnded:
-		return ErrStopped
+		return m.stopCauseLocked()
 	}
 	return nil
 }

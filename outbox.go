@@ -25,6 +25,7 @@ type parcel struct {
 type letter struct {
 	from, typ string
 	size      int
+	call      bool // its caller is told: see slot.failCalls
 }
 
 // outbox sends the messages of one direction, first in first out, each as soon as its receiver has room for it: the receiver
@@ -71,7 +72,7 @@ func (o *outbox) tryWrite(p *parcel) bool {
 	}
 	o.credit -= n
 	if o.track && p.frame.Kind != wire.Exit {
-		o.letters = append(o.letters, letter{p.frame.From, p.frame.Type, len(p.frame.Body)})
+		o.letters = append(o.letters, letter{p.frame.From, p.frame.Type, len(p.frame.Body), p.call != nil})
 	}
 	if p.call != nil {
 		p.call.written = true
@@ -178,8 +179,8 @@ func (o *outbox) close(err error) []letter {
 		switch {
 		case p.waiting != nil:
 			p.waiting <- err
-		case p.call == nil:
-			lost = append(lost, letter{p.frame.From, p.frame.Type, len(p.frame.Body)})
+		case p.call == nil && p.frame.Kind != wire.Exit:
+			lost = append(lost, letter{p.frame.From, p.frame.Type, len(p.frame.Body), false})
 		}
 		if p.sent != nil {
 			p.sent()

@@ -180,6 +180,9 @@ func (s *slot) bury(err error) {
 
 func (s *slot) deadLetters(lost []letter, err error) {
 	for _, l := range lost {
+		if l.call {
+			continue
+		}
 		s.main.emit(&DeadLetter{Sender: l.from, Receiver: s.name, Type: l.typ, Size: l.size, Reason: err.Error()})
 	}
 }

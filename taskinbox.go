@@ -183,6 +183,12 @@ func (b *taskInbox) seal() {
 	}
 }
 
+func (b *taskInbox) isSealed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.sealed
+}
+
 // answer hands main's answer to the call of GetTask that asked; nil says that there is no task.
 func (b *taskInbox) answer(id uint64, t *Task) {
 	b.mu.Lock()
@@ -248,7 +254,7 @@ func (b *taskInbox) fetch(ctx context.Context, wait bool, types []string) (*Task
 			switch {
 			case t != nil: // even if ctx has ended meanwhile: it has been taken
 				return t, b.worker.link.flush() // as in work
-			case b.worker.ctx.Err() != nil:
+			case b.isSealed() || b.worker.ctx.Err() != nil:
 				return nil, ErrStopped
 			}
 			return nil, cmp.Or(cancelled, ErrNoTask)

@@ -255,11 +255,11 @@ func (w *Worker) receive(f *wire.Frame) error {
 		w.welcome <- &wl
 	case wire.Exit:
 		mode := ShutdownMode(f.ID)
-		w.cancel(ErrExit)
 		if mode == FinishRunning {
 			w.inbox.seal()
 		}
 		w.loop.exit(mode)
+		w.cancel(ErrExit) // who sees this sees no further task begin
 	case wire.Credit:
 		w.out.granted(f.ID, f.Defs)
 	case wire.Message, wire.Call:

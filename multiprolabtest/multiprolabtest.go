@@ -42,8 +42,8 @@ func Main(m *testing.M, apps ...func() *multiprolab.Main) {
 // does not: it calls the functions one after the other, and runs the first Main that has the worker that the process is to become. That Main must have the
 // Config.Name and the worker names of the one that the test starts.
 func Hook(apps ...func() *multiprolab.Main) {
+	proc.AllowTestBinary() // in a worker, too: it may run a Main of its own
 	if proc.Current() == nil {
-		proc.AllowTestBinary()
 		return
 	}
 	var err error

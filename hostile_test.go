@@ -1,0 +1,290 @@
+package multiprolab_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/multiprolab/multiprolab"
+	"github.com/multiprolab/multiprolab/internal/proc"
+	"github.com/multiprolab/multiprolab/internal/wire"
+)
+
+// attack is what a worker does to its wire while it works on a task. It sends frames with write; what it returns is its result.
+type attack struct {
+	name string
+	run  func(ctx context.Context, w *multiprolab.Worker, write func(b []byte)) (string, error)
+	// reason is in the reason of the death of the worker. It is empty for what costs the worker nothing, and "?" for what may cost it its task.
+	reason string
+}
+
+func frame(f wire.Frame) []byte { return wire.Append(nil, &f) }
+
+// resigned changes the header of a frame and makes its checksum right again.
+func resigned(b []byte, change func(h []byte)) []byte {
+	b = bytes.Clone(b)
+	change(b)
+	binary.LittleEndian.PutUint32(b[32:], crc32.Checksum(b[:32], crc32.MakeTable(crc32.Castagnoli)))
+	return b
+}
+
+func just(b []byte) func(context.Context, *multiprolab.Worker, func([]byte)) (string, error) {
+	return func(ctx context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
+		write(b)
+		return "", nil
+	}
+}
+
+var message = wire.Frame{Kind: wire.Message, To: "main", Type: "note", Encoding: 2, Body: []byte("a string")}
+
+var attacks = []attack{
+	{"garbage", just(bytes.Repeat([]byte("\x00\xffgarbage"), 100)), "corrupt frame"},
+	{"a print on the wire", just([]byte("Hello, I am printing this where I must not\n")), "instead of the magic number"},
+	{"a corrupt checksum", just(func() []byte { b := frame(message); b[33]++; return b }()), "checksum"},
+	{"a corrupt length", just(func() []byte { b := frame(message); b[24]++; return b }()), "checksum"},
+	{"an oversized length", just(resigned(frame(message), func(h []byte) { binary.LittleEndian.PutUint32(h[24:], 1<<31-1) })), "over the limit"},
+	{"another version", just(resigned(frame(message), func(h []byte) { h[2] = 9 })), "version 9"},
+	{"an unknown kind", just(resigned(frame(message), func(h []byte) { h[3] = 200 })), "kind 200"},
+	{"kind zero", just(resigned(frame(message), func(h []byte) { h[3] = 0 })), "kind 0"},
+	{"a spare byte", just(resigned(frame(message), func(h []byte) { h[31] = 1 })), "spare byte"},
+	{"Hello twice", just(frame(wire.Frame{Kind: wire.Hello, Body: []byte("{}")})), "Hello frame came out of turn"},
+	{"Ready twice", just(frame(wire.Frame{Kind: wire.Ready, Body: []byte("{}")})), "Ready frame came out of turn"},
+	{"Bye and then more", just(append(frame(wire.Frame{Kind: wire.Bye, Body: []byte("{}")}), frame(message)...)), "Message frame came out of turn"},
+	{"a Bye that is no JSON", just(frame(wire.Frame{Kind: wire.Bye, Body: []byte("\xff")})), "Bye frame cannot be read"},
+	{"Welcome", just(frame(wire.Frame{Kind: wire.Welcome, Body: []byte("{}")})), "does not send Welcome frames"},
+	{"Task", just(frame(wire.Frame{Kind: wire.Task, ID: 1})), "does not send Task frames"},
+	{"Exit", just(frame(wire.Frame{Kind: wire.Exit})), "does not send Exit frames"},
+	{"Accepted", just(frame(wire.Frame{Kind: wire.Accepted, ID: 1})), "does not send Accepted frames"},
+	{"NoTask", just(frame(wire.Frame{Kind: wire.NoTask, ID: 1})), "does not send NoTask frames"},
+	{"Start twice", func(ctx context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
+		write(frame(wire.Frame{Kind: wire.Start, ID: multiprolab.TaskFrom(ctx).ID}))
+		return "", nil
+	}, "twice"},
+	{"credit that it never had", just(frame(wire.Frame{Kind: wire.Credit, ID: 1 << 40})), "credit for more than it was sent"},
+	{"credit that overflows", just(frame(wire.Frame{Kind: wire.Credit, ID: 1<<64 - 1})), "credit for more than it was sent"},
+	{"messages taken that it never got", just(frame(wire.Frame{Kind: wire.Credit, Defs: 1 << 40})), "credit for more than it was sent"},
+	{"more than its window", func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
+		f := message
+		f.To, f.Body = "sleeper/0", make([]byte, 1000) // who takes none of them
+		write(bytes.Repeat(frame(f), 200))
+		return "", nil
+	}, "with a window of"},
+	{"definitions under a wrong id", just(frame(wire.Frame{Kind: wire.Defs, Defs: 4711, Body: []byte("\x03\x00abc")})), "an id that is not theirs"},
+	{"endless definitions", func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
+		for i := range 5000 {
+			body := fmt.Appendf([]byte("\x01\x00x"), "%d", i)
+			write(frame(wire.Frame{Kind: wire.Defs, Defs: definitionsID(body), Body: body}))
+		}
+		return "", nil
+	}, "more type definitions"},
+	{"a task with options that are none", just(frame(wire.Frame{Kind: wire.Submit, ID: 1, Type: "double", Meta: "{"})), "options of a task cannot be read"},
+
+	{"a result for a task of others", func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
+		for id := range uint64(1000) {
+			write(frame(wire.Frame{Kind: wire.Result, ID: id, Encoding: 2, Body: []byte("forged")}))
+			write(frame(wire.Frame{Kind: wire.Cancel, Type: "task", ID: id}))
+			write(frame(wire.Frame{Kind: wire.Cancel, Type: "call", ID: id}))
+			write(frame(wire.Frame{Kind: wire.FetchCancel, ID: id}))
+		}
+		return "own result that comes too late", nil
+	}, "?"},
+	{"a reply to a call never made", func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
+		for id := range uint64(1000) {
+			write(frame(wire.Frame{Kind: wire.Reply, ID: id, Encoding: 2, Body: []byte("forged")}))
+		}
+		return "", nil
+	}, "?"},
+	{"a message with a forged sender", func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
+		f := message
+		f.From = "main"
+		write(frame(f))
+		return "", nil
+	}, "?"},
+	{"messages to nobody, of no type, and of no sense", func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
+		for _, to := range []string{"", "nobody", "\xff\x00", "lab/99", "main/0", "lab/", "/", "lab/-1"} {
+			for _, typ := range []string{"", "\n", "note"} {
+				for _, kind := range []wire.Kind{wire.Message, wire.Call} {
+					write(frame(wire.Frame{Kind: kind, ID: 9, To: to, Type: typ, Meta: ",,,\xff"}))
+				}
+			}
+		}
+		write(frame(wire.Frame{Kind: wire.Message, Flags: wire.FlagBroadcast, To: "nobody", Type: "x"}))
+		write(frame(wire.Frame{Kind: wire.Submit, ID: 9, Type: "\x00"}))
+		write(frame(wire.Frame{Kind: wire.Fetch, ID: 9, Meta: ",\xff,"}))
+		write(frame(wire.Frame{Kind: wire.Undelivered, To: "main", Type: "\xff", ID: 1<<64 - 1, Meta: "\x00"}))
+		write(frame(wire.Frame{Kind: wire.Failed, To: "main", Type: "\xff", Body: []byte("no JSON")}))
+		return "", nil
+	}, ""},
+	{"bodies of no sense to main's handler", func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
+		for encoding := range 7 {
+			for _, body := range []string{"", "\x00", "\xff\xff\xff\xff", "\x02\x00ab\xf8\x7f\xff\xff\xff\xff\xff\xff\xff", "\x07\xff\x82\x01\x01\x00"} {
+				write(frame(wire.Frame{Kind: wire.Message, To: "main", Type: "point", Encoding: uint8(encoding), Defs: 12345, Body: []byte(body)}))
+			}
+		}
+		return "", nil
+	}, ""},
+	{"a result of no sense", func(ctx context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
+		write(frame(wire.Frame{Kind: wire.Result, ID: multiprolab.TaskFrom(ctx).ID, Flags: wire.FlagError, Body: []byte("no JSON")}))
+		return "", nil
+	}, "?"},
+	{"half a frame, and the end", func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
+		write(frame(message)[:20])
+		os.Exit(0)
+		return "", nil
+	}, "in the middle of a message"},
+}
+
+// definitionsID is the id that the codec makes of definitions: see codec.Define.
+func definitionsID(blob []byte) uint64 {
+	sum := sha256.Sum256(blob)
+	return max(binary.LittleEndian.Uint64(sum[:]), 1)
+}
+
+// The worker that attacks.
+var _ = worker("hostile", func(ctx context.Context, w *multiprolab.Worker) error {
+	multiprolab.HandleTask(w, "attack", func(ctx context.Context, name string) (string, error) {
+		for _, a := range attacks {
+			if a.name == name {
+				_, out := proc.Wire()
+				got, err := a.run(ctx, w, func(b []byte) { _, _ = out.Write(b) })
+				if a.reason != "" && a.reason != "?" {
+					<-ctx.Done() // until it is killed
+				}
+				return got, err
+			}
+		}
+		return "", errors.New("no such attack")
+	})
+	multiprolab.HandleTask(w, "attacker-life", func(context.Context, struct{}) (int, error) { return w.Life(), nil })
+	// bad reply answers its call before it returns, with what is no answer. It is the first call of the worker.
+	multiprolab.HandleCall(w, "bad-reply", func(context.Context, struct{}) (string, error) {
+		_, out := proc.Wire()
+		_, err := out.Write(frame(wire.Frame{Kind: wire.Reply, ID: 1, Encoding: 4, Defs: 4711, Body: []byte("\x03\x04\x00\x02")}))
+		return "the second answer", err
+	})
+	return nil
+})
+
+// The worker that takes nothing for as long as it is told to.
+var _ = worker("sleeper", func(ctx context.Context, w *multiprolab.Worker) error {
+	multiprolab.Handle(w, "sleep", func(ctx context.Context, _ struct{}) error {
+		_, err := multiprolab.Call[struct{}](context.WithoutCancel(ctx), w, "main", "wake me", nil)
+		return err
+	})
+	multiprolab.HandleTask(w, "sleep-task", func(ctx context.Context, _ struct{}) (string, error) {
+		if err := multiprolab.Send(ctx, w, "main", "blocked", w.Name()); err != nil {
+			return "", err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(patience):
+		}
+		return "slept", nil
+	})
+	return nil
+})
+
+// A worker that breaks the wire dies alone, with the reason; main and the others go on.
+func TestHostileWorkers(t *testing.T) {
+	l := newLab(t, &multiprolab.Config{Window: 64 << 10, MaxMessageSize: 2 << 20},
+		pool{"hostile", &multiprolab.WorkerConfig{RestartLimit: 1000, RestartDelay: time.Millisecond, RestartMaxDelay: time.Millisecond}},
+		workers("lab", 2), workers("sleeper", 1))
+	entered := make(chan string, 10)
+	multiprolab.Handle(l, "blocked", func(_ context.Context, who string) error { entered <- who; return nil })
+	var senders notes
+	multiprolab.Handle(l, "note", func(ctx context.Context, _ string) error {
+		senders.add(multiprolab.MessageFrom(ctx).Sender)
+		return nil
+	})
+	multiprolab.Handle(l, "point", func(context.Context, point) error { return nil })
+	require.NoError(t, l.Start(t.Context()))
+	defer l.Close()
+	ctx := bounded(t)
+	pids := func() []int {
+		var all []int
+		for i := range 2 {
+			pid, err := multiprolab.Call[int](ctx, l, fmt.Sprint("lab/", i), "call-pid", nil)
+			require.NoError(t, err)
+			all = append(all, pid)
+		}
+		return all
+	}
+	bystanders := pids()
+	// A task of an innocent worker runs the whole time.
+	slept, err := multiprolab.Submit[string](ctx, l, "sleep-task", nil, nil)
+	require.NoError(t, err)
+	await(t, entered, "the sleeper to sleep")
+	for _, a := range attacks {
+		t.Run(a.name, func(t *testing.T) {
+			life, err := multiprolab.Do[int](bounded(t), l, "attacker-life", nil)
+			require.NoError(t, err)
+			_, err = multiprolab.Do[string](bounded(t), l, "attack", a.name)
+			var died *multiprolab.WorkerDiedError
+			switch {
+			case a.reason == "":
+				require.NoError(t, err)
+			case errors.As(err, &died):
+				require.Equal(t, "hostile/0", died.Worker)
+				require.Equal(t, life, died.Life)
+				if a.reason != "?" {
+					require.Contains(t, died.Reason, a.reason)
+				}
+				require.NotEmpty(t, died.Reason)
+				require.Contains(t, err.Error(), died.Reason)
+				require.Contains(t, died.During, "attack")
+			default:
+				require.Equal(t, "?", a.reason, "%v", err)
+			}
+			require.Equal(t, bystanders, pids())
+			got, err := multiprolab.Do[int](bounded(t), l, "double", 21)
+			require.NoError(t, err)
+			require.Equal(t, 42, got)
+			next, err := multiprolab.Do[int](bounded(t), l, "attacker-life", nil)
+			require.NoError(t, err)
+			if died != nil {
+				require.Equal(t, life+1, next)
+			} else {
+				require.Equal(t, life, next)
+			}
+			select {
+			case <-slept.Done():
+				require.Fail(t, "an innocent task has an outcome")
+			default:
+			}
+		})
+	}
+	eventually(t, "the messages that were sent", func() bool { return senders.len() > 0 })
+	for _, s := range senders.all() {
+		require.Equal(t, "hostile/0", s, "the name of a sender is main's to give")
+	}
+	slept.Cancel()
+	_, err = slept.Wait(ctx)
+	require.ErrorIs(t, err, multiprolab.ErrCancelled)
+	require.NoError(t, l.Close())
+	for _, e := range eventsOf[*multiprolab.WorkerFailed](l) {
+		require.True(t, strings.HasPrefix(e.Worker, "hostile/"), "%+v", e)
+	}
+}
+
+// A reply that cannot be decoded is the error of its caller alone, and the second reply to a call is dropped.
+func TestHostileReply(t *testing.T) {
+	l := startLab(t, nil, workers("hostile", 1), workers("lab", 1))
+	_, err := l.Tasks().Submit(bounded(t), "attacker-life", nil, nil)
+	require.NoError(t, err)
+	got, err := "", l.Router().Call(bounded(t), "hostile", "bad-reply", nil, new(string))
+	require.Error(t, err, "%q", got)
+	require.NotContains(t, err.Error(), "the second answer")
+	text, err := multiprolab.Call[string](bounded(t), l, "lab", "call-echo", "fine")
+	require.NoError(t, err)
+	require.Equal(t, "fine", text)
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package multiprolab_test
+
+const raceBuilt = false
