@@ -99,6 +99,11 @@ func (v *visitor) children(t testing.TB) (pids []int) {
 	_, err := fmt.Sscanf(v.label, "family %d %d", &a, &b)
 	require.NoError(t, err, v.label)
 	require.True(t, running(a) && running(b))
+	t.Cleanup(func() {
+		if t.Failed() { // they are not children of this process
+			_ = signalGroup(v.pid, "SIGKILL") // still the group of the worker
+		}
+	})
 	return []int{a, b}
 }
 

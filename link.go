@@ -49,6 +49,21 @@ func newLink(c *codec.Codec, r io.Reader, w io.Writer, maxBody int) *link {
 func (l *link) post(f *wire.Frame) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.postLocked(f)
+}
+
+// postLast is post, and closes the link in the same moment: nothing can come behind the frame.
+func (l *link) postLast(f *wire.Frame) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.postLocked(f); err != nil {
+		return err
+	}
+	l.closed = errLinkClosed
+	return nil
+}
+
+func (l *link) postLocked(f *wire.Frame) error {
 	if err := f.Check(l.maxBody); err != nil {
 		return err
 	}

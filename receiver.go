@@ -32,6 +32,7 @@ type MessageReceiver struct {
 	running  *Message      // the call whose handler runs, to be cancelled
 	wake     chan struct{} // tells the loop that there is something to do
 	sealed   error         // why no more messages are taken
+	mute     bool          // a message that comes then is dropped: main, which sees that it was not taken, reports it
 	urgent   queue[func()] // events, to be called on the loop before anything else
 }
 
@@ -93,6 +94,9 @@ func (r *MessageReceiver) deliver(m *Message) {
 	r.mu.Lock()
 	var refusal error
 	switch {
+	case r.sealed != nil && r.mute && m.reply == nil:
+		r.mu.Unlock()
+		return
 	case r.sealed != nil:
 		refusal = r.sealed
 	case r.stalls > 0 && r.bytes > backlogWindows*r.window:
@@ -118,12 +122,12 @@ func (r *MessageReceiver) deliver(m *Message) {
 
 // refuse gives a message that no handler will see back to who must know: the caller, or main as a dead letter.
 func (r *MessageReceiver) refuse(m *Message, reason error) {
-	m.leaveInbox()
 	if m.reply != nil {
 		m.reply(&reply{err: reason})
-		return
+	} else {
+		r.node.up.undelivered(m, reason)
 	}
-	r.node.up.undelivered(m, reason)
+	m.leaveInbox() // last: what has left the inbox, main takes for seen to
 }
 
 // stalled counts the waits of the loop for other processes. When the first begins, everything in the inbox is credited (see

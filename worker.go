@@ -167,7 +167,7 @@ func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 	w := &Worker{role: role, pool: role.pool, index: role.index, life: role.life, window: int64(cfg.Window),
 		said: make(chan struct{}), welcome: make(chan *welcome, 1)}
 	w.node = newNode(instanceName(role.pool, role.index), c, cfg.MaxMessageSize, cfg.Window)
-	w.up = (*workerUplink)(w)
+	w.up, w.receiver.mute = (*workerUplink)(w), true
 	w.queue = &TaskQueue{node: w.node}
 	w.inbox.worker = w
 	w.loop.task = w.inbox.work
@@ -219,12 +219,13 @@ func (w *Worker) live(setup func(context.Context, *Worker) error, identity strin
 	for _, fn := range slices.Backward(w.onExit) {
 		err = errors.Join(err, fn(w.whole))
 	}
+	w.out.close(ErrStopped) // goroutines that still send are told
 	w.flushAcks()
 	f := farewell{}
 	if err != nil && !errors.Is(err, ErrExit) {
 		f.Error = toWireError(remote(w.name, "", err))
 	}
-	return errors.Join(err, say(wire.Bye, &f))
+	return errors.Join(err, w.link.postLast(jsonFrame(wire.Bye, &f)))
 }
 
 // host runs somebody else's event loop on this goroutine, and the worker's own loop beside it.
