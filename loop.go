@@ -145,6 +145,9 @@ func (l *loop) run(ctx context.Context) error {
 		}
 		wait, draining := l.untilDue()
 		if draining {
+			if r.pending() {
+				continue // it came after the look above, and before the exit
+			}
 			return nil
 		}
 		var due <-chan time.Time

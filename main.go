@@ -280,7 +280,7 @@ func (m *Main) conduct(unwatch func() bool) {
 	m.loop.stopActions(ErrExit)
 	m.stop(ErrStopped)
 	supervisors.Wait()
-	m.broker.end(ErrStopped)
+	m.broker.end(m.stopCause())
 	m.loop.exit(DrainQueue) // what the workers sent before they ended is still handled
 	<-m.loopEnded
 	for fn, ok := m.receiver.nextUrgent(); ok; fn, ok = m.receiver.nextUrgent() {

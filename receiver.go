@@ -32,7 +32,7 @@ type MessageReceiver struct {
 	running  *Message      // the call whose handler runs, to be cancelled
 	wake     chan struct{} // tells the loop that there is something to do
 	sealed   error         // why no more messages are taken
-	mute     bool          // a message that comes then is dropped: main, which sees that it was not taken, reports it
+	mute     bool          // a message that comes then is not taken at all: main, which sees that in the end, reports it
 	urgent   queue[func()] // events, to be called on the loop before anything else
 }
 
@@ -94,8 +94,12 @@ func (r *MessageReceiver) deliver(m *Message) {
 	r.mu.Lock()
 	var refusal error
 	switch {
-	case r.sealed != nil && r.mute && m.reply == nil:
+	case r.sealed != nil && r.mute:
+		refusal = r.sealed
 		r.mu.Unlock()
+		if m.reply != nil {
+			m.reply(&reply{err: refusal})
+		}
 		return
 	case r.sealed != nil:
 		refusal = r.sealed
@@ -177,6 +181,13 @@ func (r *MessageReceiver) Len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.inbox.len()
+}
+
+// pending reports whether there is something for the loop to do.
+func (r *MessageReceiver) pending() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.inbox.len() > 0 || r.urgent.len() > 0
 }
 
 // full reports whether the inbox holds as much as it may; it is asked for messages of the process to itself, which no credit bounds.
