@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -17,13 +18,14 @@ import (
 type workerRole struct {
 	pool          string
 	index, life   int
-	releaseThread func() // gives the main thread back to the scheduler
+	limit         func(bytes int64) error // bounds the memory of the process; nil in goroutines
+	releaseThread func()                  // gives the main thread back to the scheduler
 }
 
 // spawn starts a life of an instance and its wire. It is called by the instance's supervisor.
 func (m *Main) spawn(s *slot, life int) (*peer, error) {
 	p := &peer{slot: s, life: life, begun: time.Now(), hello: make(chan *hello, 1), ready: make(chan *readiness, 1),
-		read: make(chan struct{}), wrote: make(chan struct{})}
+		retired: make(chan struct{}, 1), read: make(chan struct{}), wrote: make(chan struct{})}
 	if m.cfg.InProcess {
 		b := newGoroutineBody(m, s, life)
 		p.body, p.link = b, newLink(m.codec, b.fromWorker, b.toWorker, m.cfg.MaxMessageSize)
@@ -63,8 +65,12 @@ func startProcess(m *Main, s *slot, life int, out io.Writer) (*processBody, erro
 			Depth: m.depth + 1, Cookie: b.cookie},
 		Dir: s.pool.cfg.Dir,
 	}
-	if len(s.pool.cfg.Env) > 0 {
-		spec.Env = append(os.Environ(), s.pool.cfg.Env...)
+	if cfg := &s.pool.cfg; len(cfg.Env) > 0 || cfg.MemoryLimit > 0 {
+		spec.Env = os.Environ()
+		if cfg.MemoryLimit > 0 {
+			spec.Env = append(spec.Env, fmt.Sprintf("GOMEMLIMIT=%d", cfg.MemoryLimit/10*9))
+		}
+		spec.Env = append(spec.Env, cfg.Env...)
 	}
 	var printed, printer *os.File
 	if m.cfg.Stdout != nil {
@@ -116,6 +122,7 @@ func (b *processBody) pid() int              { return b.proc.Pid }
 func (b *processBody) done() <-chan struct{} { return b.ended }
 func (b *processBody) status() proc.Status   { return b.proc.Status() }
 func (b *processBody) terminate()            { _ = b.proc.Terminate() }
+func (b *processBody) quit()                 { _ = b.proc.Quit() }
 func (b *processBody) kill()                 { _ = b.proc.Kill() }
 func (b *processBody) stderr() string        { return b.errors.String() }
 func (b *processBody) close()                { b.proc.Close() }
@@ -140,6 +147,7 @@ func newGoroutineBody(m *Main, s *slot, life int) *goroutineBody {
 	fromMain, b.toWorker = io.Pipe()
 	role := workerRole{pool: s.pool.name, index: s.index, life: life, releaseThread: func() {}}
 	b.worker = newWorker(role, &codec.Codec{}, &m.cfg)
+	b.worker.errors = m.errors
 	go func() { // ends when the worker does; peer.end waits for it
 		defer close(b.ended)
 		err := b.worker.run(fromMain, toMain, s.pool.setup, m.identity, b.cookie, func(error) { b.worker.kill(ErrStopped) })
@@ -155,6 +163,7 @@ func newGoroutineBody(m *Main, s *slot, life int) *goroutineBody {
 func (b *goroutineBody) pid() int              { return os.Getpid() }
 func (b *goroutineBody) done() <-chan struct{} { return b.ended }
 func (b *goroutineBody) terminate()            { b.worker.kill(context.Canceled) }
+func (b *goroutineBody) quit()                 {}
 func (b *goroutineBody) stderr() string        { return "" }
 
 func (b *goroutineBody) kill() {

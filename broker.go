@@ -1,6 +1,7 @@
 package multiprolab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,86 +11,117 @@ import (
 	"sync"
 	"time"
 
-	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// defaultGrace is the default of TaskOptions.Grace.
-const defaultGrace = time.Second
-
-// maxFetches is how many calls of GetTask of one worker may wait at a time.
-const maxFetches = 1024
-
-type jobState int
-
 const (
-	blocked  jobState = iota // waits for room in the queue
-	queued                   // waits for a worker
-	assigned                 // sent to a worker
-	running                  // the worker has said that it began
-	ended
+	// maxFetches is how many calls of GetTask of one worker may wait at a time.
+	maxFetches = 1024
+	// aheadTime is how much work a worker is given ahead of time, measured by how long its tasks took.
+	aheadTime = 4 * time.Millisecond
 )
 
-// job is a task as main sees it: from its submission to its one outcome. The broker's mutex guards it.
-type job struct {
-	id          uint64 // in order of submission
-	typ         string
-	payload     codec.Payload
-	meta        taskMeta
-	submitter   *peer // nil for main
-	submitterID uint64
-	cost        int64         // what it holds of its submitter's credit while it is blocked
-	admitted    chan struct{} // closed when it is queued or has ended; only for a submitter in main
-	state       jobState
-	holder      *taskWorker
-	condemned   error // the outcome that is certain, while its handler still runs
-	timer       *time.Timer
-}
-
-func (j *job) String() string { return fmt.Sprintf("task %q (id %d)", j.typ, j.id) }
-
-// taskWorker is what the broker knows of one life of a worker.
-type taskWorker struct {
-	peer    *peer
-	handles []string
-	window  int // tasks it may hold
-	held    map[uint64]*job
-	fetches []fetch
-	gone    bool
-	suspect int // held jobs that are condemned: it may be killed soon, and gets nothing new
-}
-
-func (w *taskWorker) hasRoom() bool { return !w.gone && w.suspect == 0 && len(w.held) < w.window }
-
-// fetch is a GetTask that waits.
-type fetch struct {
-	id    uint64
-	types []string
-}
-
-// broker owns the task queue. It exists in main. Every task has one outcome, and finish is the only place that gives it. Any goroutine
-// may call it; nothing under its mutex waits.
+// broker owns the task queue. It exists in main. It decides which worker works on which job; what becomes of a job is in job.go. Any goroutine
+// may call it; nothing under its mutex waits, as long as its source does not.
+//
+// A worker holds the job that it works on and, while its jobs are short, a few more, so that it need not wait for main between two of them. What it has not
+// started is taken back when another worker has nothing to do.
 type broker struct {
-	node  *node
-	limit int
+	node      *node
+	limit     int
+	deadLimit int
+	source    *MemoryBackend // nil if there is a store
+	store     *store         // the way to a Backend of the user, or nil
 
-	mu      sync.Mutex
-	lastID  uint64
-	jobs    map[submissionKey]*job // that have not ended
-	lanes   map[string]*queue[*job]
-	waiting int // jobs in state queued
-	blocked queue[*job]
-	workers []*taskWorker
-	pools   []*pool
-	stats   TaskStats
-	stopped error // why no new task is taken
-	halted  bool  // no queued task is handed out either
-	joiners []chan struct{}
+	mu        sync.Mutex
+	lastID    uint64
+	jobs      map[uint64]*job // that have not ended
+	submitted map[submissionKey]*job
+	lanes     map[laneKey]*lane
+	inOrder   []*lane // by priority, then by age
+	keys      map[string]*keyState
+	waiting   int // jobs that are queued or parked
+	blocked   queue[*job]
+	workers   []*taskWorker
+	pools     []*pool
+	paused    map[string]bool // queues
+	stats     TaskStats
+	dead      []*DeadTask
+	stopped   error // why no new task is taken
+	halted    bool  // no queued task is handed out either
+	joiners   []chan struct{}
 }
 
 type submissionKey struct {
 	submitter *peer
 	id        uint64
+}
+
+type laneKey struct {
+	queue, typ string
+	priority   Priority
+}
+
+// lane is the tasks of one type and priority of a queue: what the source knows as one queue.
+type lane struct {
+	laneKey
+	name     string
+	returned queue[*job] // before those in the source; with their leases
+}
+
+// taskWorker is what the broker knows of one life of a worker.
+type taskWorker struct {
+	peer     *peer
+	queues   []string
+	handles  []string // types
+	most     int      // tasks ahead
+	held     map[uint64]*job
+	fetches  []fetch
+	took     time.Duration // a running mean of how long its tasks take; 0: none has ended
+	gone     bool
+	retiring bool // it gets nothing new, and is led out once it holds nothing
+	done     int  // attempts that have ended
+	doomed   bool // it is being killed
+	suspect  int  // held jobs that are condemned: it may be killed soon, and gets nothing new
+}
+
+// window is the number of tasks that the worker may hold: one, and as many as it will be done with soon, but no more than it will be replaced after.
+func (w *taskWorker) window() int {
+	n := 1
+	if w.took > 0 {
+		n += min(w.most, int(aheadTime/max(w.took, time.Microsecond)))
+	}
+	if most := w.peer.slot.pool.cfg.MaxTasks; most > 0 {
+		n = min(n, most-w.done)
+	}
+	return n
+}
+
+// sound reports whether the worker may be given tasks at all.
+func (w *taskWorker) sound() bool {
+	return !w.gone && !w.retiring && !w.doomed && w.suspect == 0
+}
+
+func (w *taskWorker) hasRoom() bool {
+	return w.sound() && len(w.held) < w.window()
+}
+
+// lessBusy reports whether the worker has less to do than another: fewer tasks or, with as many, fewer messages and calls.
+func (w *taskWorker) lessBusy(than *taskWorker) bool {
+	if len(w.held) != len(than.held) {
+		return len(w.held) < len(than.held)
+	}
+	return w.peer.slot.pending() < than.peer.slot.pending()
+}
+
+func (w *taskWorker) takes(l *lane) bool {
+	return slices.Contains(w.handles, l.typ) && slices.Contains(w.queues, l.queue)
+}
+
+// fetch is a GetTask that waits.
+type fetch struct {
+	id    uint64
+	types []string
 }
 
 // TaskStats counts tasks. At any moment Received = Succeeded + Failed + Cancelled + Queued + Running.
@@ -102,27 +134,55 @@ type TaskStats struct {
 	Running   uint64
 }
 
-func newBroker(n *node, limit int) *broker {
-	return &broker{node: n, limit: limit, jobs: map[submissionKey]*job{}, lanes: map[string]*queue[*job]{}}
+func newBroker(n *node, cfg *Config) *broker {
+	b := &broker{node: n, limit: cfg.QueueLimit, deadLimit: cfg.DeadLimit, jobs: map[uint64]*job{},
+		submitted: map[submissionKey]*job{}, lanes: map[laneKey]*lane{}, keys: map[string]*keyState{}, paused: map[string]bool{}}
+	if cfg.Backend != nil {
+		b.store = newStore(b, cfg)
+	} else {
+		b.source = NewMemoryBackend()
+		b.source.due = b.ripened
+	}
+	return b
+}
+
+// lane returns the lane of a key.
+func (b *broker) lane(key laneKey) *lane {
+	l := b.lanes[key]
+	if l == nil {
+		l = &lane{laneKey: key, name: fmt.Sprintf("%s/%s/%d", key.queue, key.typ, key.priority)}
+		b.lanes[key] = l
+		b.inOrder = append(b.inOrder, l)
+		slices.SortStableFunc(b.inOrder, func(x, y *lane) int { return cmp.Compare(y.priority, x.priority) })
+	}
+	return l
 }
 
 // submit takes a task. It returns an error if it was not accepted; else the outcome will come.
-func (b *broker) submit(j *job, wait bool) error {
+func (b *broker) submit(j *job, typ string, wait bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.stopped != nil {
 		return b.stopped
 	}
-	if err := b.servable(j.typ); err != nil {
+	key := laneKey{cmp.Or(j.meta.Queue, DefaultQueue), typ, j.meta.Priority}
+	if err := b.servable(key.queue, typ); err != nil {
 		return err
+	}
+	if j.meta.Waits && b.onlyWaits(key.queue, typ, j.meta.Chain) {
+		return &sentinelError{fmt.Sprintf("multiprolab: task %q would wait for itself: every worker that takes it waits for its outcome (%s): have more workers, or submit it without waiting",
+			typ, strings.ReplaceAll(j.meta.Chain, ",", " -> ")), ErrCallCycle}
 	}
 	full := b.waiting >= b.limit || b.blocked.len() > 0
 	if full && !wait {
-		return &sentinelError{fmt.Sprintf("multiprolab: task %q was not taken: the queue holds %d tasks already (Config.QueueLimit)", j.typ, b.waiting), ErrQueueFull}
+		return &sentinelError{fmt.Sprintf("multiprolab: task %q was not taken: the queue holds %d tasks already (Config.QueueLimit)", typ, b.waiting), ErrQueueFull}
 	}
 	b.lastID++
-	j.id = b.lastID
-	b.jobs[submissionKey{j.submitter, j.submitterID}] = j
+	j.id, j.lane = b.lastID, b.lane(key)
+	b.jobs[j.id] = j
+	if j.submitterID != 0 {
+		b.submitted[submissionKey{j.submitter, j.submitterID}] = j
+	}
 	b.stats.Received++
 	if full {
 		b.blocked.push(j)
@@ -132,57 +192,115 @@ func (b *broker) submit(j *job, wait bool) error {
 	return nil
 }
 
-// admit puts a job into its lane, or hands it to a worker that is free.
+// admit puts a job into the queue, and hands it to a worker that is free.
 func (b *broker) admit(j *job) {
+	if j.submitter != nil {
+		j.submitter.grant(j.cost, 1)
+	}
+	t := QueuedTask{Queue: j.lane.name, Type: j.lane.typ, job: j}
+	if j.meta.Delay > 0 {
+		t.NotBefore = time.Now().Add(j.meta.Delay)
+	}
+	j.state = queued
+	b.waiting++
+	if b.store != nil {
+		b.store.put(j, t) // which says when it is accepted
+		return
+	}
+	b.accept(j)
+	if _, err := b.source.Enqueue(context.Background(), t); err != nil {
+		b.finish(j, &reply{err: fmt.Errorf("multiprolab: %v could not be queued: %w", j, err)})
+		return
+	}
+	if b.first(j.lane) == j { // else those before it wait for the same workers
+		b.place(j.lane)
+	}
+}
+
+// accept tells the submitter that the queue has the task.
+func (b *broker) accept(j *job) {
 	if j.admitted != nil {
 		close(j.admitted)
+		j.admitted = nil
 	}
 	if j.submitter != nil {
-		if j.state == blocked {
-			j.submitter.grant(j.cost, 1)
-		}
 		_ = j.submitter.link.post(&wire.Frame{Kind: wire.Accepted, ID: j.submitterID})
 	}
-	b.enqueue(j, false)
 }
 
-// enqueue puts a job into its lane: at the end, or, if a worker gave it back, at the front.
-func (b *broker) enqueue(j *job, front bool) {
-	j.state, j.holder = queued, nil
-	b.waiting++
-	lane := b.lanes[j.typ]
-	if lane == nil {
-		lane = &queue[*job]{}
-		b.lanes[j.typ] = lane
-	}
-	if front {
-		lane.pushFront(j)
-	} else {
-		lane.push(j)
-	}
-	if front || lane.len() == 1 { // else those before it wait for the same workers
-		b.place(j.typ)
+// ripened is called when tasks of a lane have become due.
+func (b *broker) ripened(name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, l := range b.inOrder {
+		if l.name == name {
+			b.place(l)
+		}
 	}
 }
 
-// place hands queued jobs of a type to the workers that have room, those with the fewest first.
-func (b *broker) place(typ string) {
-	for !b.halted && b.first(typ) != nil {
+// first returns the first job of a lane that can be handed out, without taking it. What has ended where it was, is dropped.
+func (b *broker) first(l *lane) *job {
+	for l.returned.len() > 0 {
+		if j := l.returned.items[l.returned.head]; j.state == queued {
+			return j
+		}
+		l.returned.pop()
+	}
+	for b.source != nil {
+		j := b.source.peek(l.name)
+		if j == nil || j.state == queued {
+			return j
+		}
+		_ = b.source.tryFetch(l.name).Ack(context.Background())
+	}
+	return nil
+}
+
+// take takes the first job of a lane that may run now; those whose keys are taken are parked. It returns nil if there is none.
+func (b *broker) take(l *lane) *job {
+	for {
+		j := b.first(l)
+		if j == nil {
+			return nil
+		}
+		if l.returned.len() > 0 {
+			l.returned.pop()
+		} else {
+			j.lease = b.source.tryFetch(l.name)
+		}
+		if b.takeKey(j) {
+			return j
+		}
+	}
+}
+
+// place hands jobs of a lane to the workers that have room, those with the fewest first.
+func (b *broker) place(l *lane) {
+	for !b.halted && !b.paused[l.queue] {
+		head := b.first(l)
+		if head == nil {
+			return
+		}
 		var best *taskWorker
 		bestFetch := -1
 		for _, w := range b.workers {
-			if w.gone || w.suspect > 0 {
+			if !w.sound() || head.waitsFor(w) {
 				continue
 			}
-			if i := slices.IndexFunc(w.fetches, func(f fetch) bool { return slices.Contains(f.types, typ) }); i >= 0 {
+			if i := slices.IndexFunc(w.fetches, func(f fetch) bool { return slices.Contains(f.types, l.typ) }); i >= 0 && slices.Contains(w.queues, l.queue) {
 				best, bestFetch = w, i
 				break
 			}
-			if w.hasRoom() && slices.Contains(w.handles, typ) && (best == nil || len(w.held) < len(best.held)) {
+			if w.hasRoom() && w.takes(l) && (best == nil || w.lessBusy(best)) {
 				best = w
 			}
 		}
 		if best == nil {
+			return
+		}
+		j := b.take(l)
+		if j == nil {
 			return
 		}
 		var fetchID string
@@ -190,82 +308,114 @@ func (b *broker) place(typ string) {
 			fetchID = strconv.FormatUint(best.fetches[bestFetch].id, 10)
 			best.fetches = slices.Delete(best.fetches, bestFetch, bestFetch+1)
 		}
-		b.assign(typ, best, fetchID)
+		b.assign(j, best, fetchID)
 	}
 }
 
-// feed hands a worker that has room the oldest jobs that it handles.
+// feed hands a worker that has room what it takes: of the highest priority, the oldest first. If there is nothing and it has nothing to do, another
+// worker's tasks that have not been started are taken back for it.
 func (b *broker) feed(w *taskWorker) {
 	for !b.halted && w.hasRoom() {
-		typ, ok := b.oldest(w.handles)
-		if !ok {
+		j := b.next(w, w.handles)
+		if j == nil {
+			if len(w.held) == 0 {
+				b.recallFor(w)
+			}
 			return
 		}
-		b.assign(typ, w, "")
+		b.assign(j, w, "")
 	}
 }
 
-// answerFetch hands a worker a task that it waits for in GetTask, and reports whether there was one: it got none while it was suspect.
-func (b *broker) answerFetch(w *taskWorker) bool {
-	if b.halted || w.gone || w.suspect > 0 {
-		return false
-	}
-	for i, f := range w.fetches {
-		if typ, ok := b.oldest(f.types); ok {
-			w.fetches = slices.Delete(w.fetches, i, i+1)
-			b.assign(typ, w, strconv.FormatUint(f.id, 10))
-			return true
+// answerFetches hands a worker tasks that it waits for in GetTask: it got none while it was suspect.
+func (b *broker) answerFetches(w *taskWorker) {
+	for i := 0; i < len(w.fetches) && !b.halted && w.sound(); {
+		f := w.fetches[i]
+		j := b.next(w, f.types)
+		if j == nil {
+			i++
+			continue
 		}
+		w.fetches = slices.Delete(w.fetches, i, i+1)
+		b.assign(j, w, strconv.FormatUint(f.id, 10))
 	}
-	return false
 }
 
-// oldest returns the type, of those given, whose first queued job is the oldest.
-func (b *broker) oldest(types []string) (typ string, ok bool) {
-	var best *job
-	for _, t := range types {
-		if j := b.first(t); j != nil && (best == nil || j.id < best.id) {
-			best = j
+// next takes the oldest job of the highest priority for a worker, of some of its types, or returns nil.
+func (b *broker) next(w *taskWorker, types []string) *job {
+	for {
+		var best *lane
+		var oldest *job
+		for _, l := range b.inOrder {
+			if best != nil && l.priority < best.priority {
+				break
+			}
+			if !slices.Contains(types, l.typ) || !slices.Contains(w.queues, l.queue) || b.paused[l.queue] {
+				continue
+			}
+			if j := b.first(l); j != nil && !j.waitsFor(w) && (oldest == nil || j.id < oldest.id) {
+				best, oldest = l, j
+			}
 		}
-	}
-	if best == nil {
-		return "", false
-	}
-	return best.typ, true
-}
-
-// first returns the first queued job of a type, and drops those before it that ended where they were.
-func (b *broker) first(typ string) *job {
-	lane := b.lanes[typ]
-	if lane == nil {
-		return nil
-	}
-	for lane.len() > 0 {
-		if j := lane.items[lane.head]; j.state == queued {
+		if best == nil {
+			return nil
+		}
+		if j := b.take(best); j != nil {
 			return j
 		}
-		lane.pop()
 	}
-	return nil
 }
 
-// assign sends the first job of a type to a worker.
-func (b *broker) assign(typ string, w *taskWorker, fetchID string) {
-	j, _ := b.lanes[typ].pop()
+// assign sends a job to a worker.
+func (b *broker) assign(j *job, w *taskWorker, fetchID string) {
 	b.waiting--
 	j.state, j.holder = assigned, w
 	w.held[j.id] = j
-	meta := j.meta
-	meta.Attempt++
 	from := MainName
 	if j.submitter != nil {
 		from = j.submitter.slot.name
 	}
-	f := &wire.Frame{Kind: wire.Task, ID: j.id, To: fetchID, From: from, Type: j.typ,
-		Meta: taskMeta{Attempt: meta.Attempt, Attempts: meta.Attempts, Chain: meta.Chain}.marshal()}
+	f := &wire.Frame{Kind: wire.Task, ID: j.id, To: fetchID, From: from, Type: j.lane.typ}
+	if j.attempts > 0 || j.meta.Chain != "" {
+		f.Meta = taskMeta{Attempt: j.attempts + 1, Chain: j.meta.Chain}.marshal()
+	}
 	setPayload(f, j.payload)
 	_ = w.peer.link.post(f) // it fails only when the worker is gone: leave gives the job to another
 	b.unblock()
+}
+
+// recallFor asks the worker with the most tasks that it has not started for half of them, if w takes them.
+func (b *broker) recallFor(w *taskWorker) {
+	var victim *taskWorker
+	var spare []*job
+	for _, v := range b.workers {
+		if v == w {
+			continue
+		}
+		var s []*job
+		for _, j := range v.held {
+			if j.state == assigned && !j.recalled && w.takes(j.lane) {
+				s = append(s, j)
+			}
+		}
+		// A worker that runs nothing is about to start the first.
+		if len(s) > len(spare) && (len(s) > 1 || len(v.held) > 1) {
+			victim, spare = v, s
+		}
+	}
+	if victim == nil {
+		return
+	}
+	slices.SortFunc(spare, func(x, y *job) int { return cmp.Compare(y.id, x.id) }) // the last first
+	for _, j := range spare[:(len(spare)+1)/2] {
+		b.recall(j)
+	}
+}
+
+// recall asks the holder of a job to give it back, unless it has begun with it.
+func (b *broker) recall(j *job) {
+	j.recalled = true
+	_ = j.holder.peer.link.post(&wire.Frame{Kind: wire.Recall, ID: j.id})
 }
 
 // unblock lets submissions that wait for room into the queue.
@@ -281,79 +431,35 @@ func (b *broker) unblock() {
 	}
 }
 
-// finish gives a job its outcome.
-func (b *broker) finish(j *job, r *reply) {
-	if j.state == ended {
-		return
-	}
-	switch {
-	case r.err == nil:
-		b.stats.Succeeded++
-	case errors.Is(r.err, ErrCancelled), errors.Is(r.err, ErrStopped):
-		b.stats.Cancelled++
-	default:
-		b.stats.Failed++
-	}
-	if j.state == queued {
-		b.waiting--
-	}
-	if j.state == blocked {
-		if j.admitted != nil {
-			close(j.admitted)
-		}
-		if j.submitter != nil {
-			j.submitter.grant(j.cost, 1)
-		}
-	}
-	j.state = ended
-	if j.timer != nil {
-		j.timer.Stop()
-	}
-	delete(b.jobs, submissionKey{j.submitter, j.submitterID})
-	w := j.holder
-	if w != nil {
-		delete(w.held, j.id)
-		if j.condemned != nil {
-			w.suspect--
-		}
-		for b.answerFetch(w) {
-		}
-	}
-	if j.submitter == nil {
-		b.node.resolve(j.submitterID, r)
-	} else {
-		_ = j.submitter.link.post(replyFrame(wire.Result, j.submitterID, r)) // if it is gone, nobody waits
-	}
-	if w != nil {
-		b.feed(w)
-	}
-	b.unblock()
-	if len(b.jobs) == 0 {
-		for _, done := range b.joiners {
-			close(done)
-		}
-		b.joiners = nil
-	}
-}
-
 // enter makes a worker known that has become ready.
-func (b *broker) enter(p *peer, r *readiness, prefetch int) {
+func (b *broker) enter(p *peer, r *readiness) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	p.tasks = &taskWorker{peer: p, handles: r.Tasks, window: 1 + prefetch, held: map[uint64]*job{}}
+	cfg := &p.slot.pool.cfg
+	if b.store != nil {
+		defer b.store.demand()
+		for _, queue := range cfg.Queues { // tasks of earlier runs may wait there
+			for _, typ := range slices.Concat(r.Tasks, r.Pulls) {
+				for priority := PriorityLow; priority <= PriorityHigh; priority++ {
+					b.store.fetch(b.lane(laneKey{queue, typ, priority}))
+				}
+			}
+		}
+	}
+	p.tasks = &taskWorker{peer: p, handles: r.Tasks, queues: cfg.Queues, most: cfg.Prefetch, held: map[uint64]*job{}}
 	b.workers = append(b.workers, p.tasks)
 	b.feed(p.tasks)
 	b.failUnservable()
 }
 
-// leave takes a worker away that has ended. What it held and had not started goes back to the front of the queue; what it had started
-// has used up an attempt. died is nil if it said goodbye.
-func (b *broker) leave(p *peer, died *WorkerDiedError) {
+// leave takes a worker away that has ended. What it held and had not started goes back to the front of the queue; an attempt that it had started has
+// failed. how is nil if it said goodbye. It reports whether the worker was working on one.
+func (b *broker) leave(p *peer, how error) (blamed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	w := p.tasks
 	if w == nil || w.gone {
-		return
+		return false
 	}
 	w.gone = true
 	b.workers = slices.DeleteFunc(b.workers, func(o *taskWorker) bool { return o == w })
@@ -361,46 +467,82 @@ func (b *broker) leave(p *peer, died *WorkerDiedError) {
 	for _, j := range w.held {
 		held = append(held, j)
 	}
-	slices.SortFunc(held, func(x, y *job) int { return int(y.id) - int(x.id) }) // so that the oldest ends up at the front
+	slices.SortFunc(held, func(x, y *job) int { return cmp.Compare(y.id, x.id) }) // so that the oldest ends up at the front
 	for _, j := range held {
-		delete(w.held, j.id)
-		j.holder = nil
-		if j.timer != nil {
-			j.timer.Stop()
-		}
-		started := j.state == running
-		if started {
-			j.meta.Attempt++
-		}
-		var timeout *TimeoutError
-		switch {
-		case errors.As(j.condemned, &timeout) && died != nil:
-			timeout.Killed, timeout.Stderr = true, died.Stderr
-			b.finish(j, &reply{err: timeout})
-		case j.condemned != nil:
-			b.finish(j, &reply{err: j.condemned})
-		case started && j.meta.Attempt >= max(1, j.meta.Attempts):
-			b.finish(j, &reply{err: diedDuring(died, p, j)})
-		case b.halted:
-			b.finish(j, &reply{err: b.stopped})
-		default:
-			b.enqueue(j, true)
+		if j.state == running || j.condemned != nil {
+			blamed = true
+			b.conclude(j, &reply{err: endOfAttempt(how, p, j)})
+		} else {
+			b.giveBack(j)
 		}
 	}
+	return blamed
 }
 
-// diedDuring says which job a death cost, in a copy: each job has its own.
-func diedDuring(died *WorkerDiedError, p *peer, j *job) error {
-	if died == nil {
-		return &WorkerDiedError{Worker: p.slot.name, PID: p.pid(), Life: p.life, During: j.String(),
-			Reason: "it ended without an outcome for the task: end each task from GetTask with Done or Fail"}
+// endOfAttempt says what the end of a worker means for a job that it had started. Each job has its own copy.
+func endOfAttempt(how error, p *peer, j *job) error {
+	during := fmt.Sprintf("task %q (attempt %d of %d)", j.lane.typ, j.attempts, max(1, j.meta.Attempts))
+	var died *WorkerDiedError
+	var memory *MemoryLimitError
+	var timeout *TimeoutError
+	switch {
+	case errors.As(j.condemned, &timeout):
+		if errors.As(how, &died) {
+			timeout.Killed, timeout.Stderr = true, cmp.Or(p.dumped(), died.Stderr)
+		}
+		return timeout
+	case j.condemned != nil:
+		return j.condemned
+	case errors.As(how, &memory):
+		m, d := *memory, *memory.Died
+		d.During, m.Died = during, &d
+		return &m
+	case errors.As(how, &died):
+		d := *died
+		d.During = during
+		return &d
 	}
-	d := *died
-	d.During = fmt.Sprintf("task %q (attempt %d of %d)", j.typ, j.meta.Attempt, max(1, j.meta.Attempts))
-	return &d
+	return &WorkerDiedError{Worker: p.slot.name, PID: p.pid(), Life: p.life, During: during,
+		Reason: "it ended without an outcome for the task: end each task from GetTask with Done or Fail"}
 }
 
-// reconsider is called when an instance has ended for good, or one has become ready: queued jobs that nobody will ever take fail.
+// giveBack puts a job that its holder has not started to the front of its lane.
+func (b *broker) giveBack(j *job) {
+	b.release(j)
+	if b.halted {
+		b.finish(j, &reply{err: b.stopped})
+		return
+	}
+	j.state = queued
+	b.waiting++
+	j.lane.returned.pushFront(j)
+	b.place(j.lane)
+}
+
+// returned takes back a job that was recalled.
+func (b *broker) returned(p *peer, id uint64) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	j, err := b.heldBy(p, id)
+	if j == nil {
+		return err
+	}
+	if j.state != assigned || !j.recalled {
+		return &wireViolation{fmt.Sprintf("it gave back %v, which it was not asked for", j)}
+	}
+	w := j.holder
+	if j.condemned != nil {
+		b.conclude(j, &reply{err: j.condemned})
+		b.retireIfIdle(w)
+		return nil
+	}
+	b.giveBack(j)
+	b.feed(w)
+	b.retireIfIdle(w)
+	return nil
+}
+
+// reconsider is called when an instance has ended for good: queued jobs that nobody will ever take fail.
 func (b *broker) reconsider() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -408,22 +550,30 @@ func (b *broker) reconsider() {
 }
 
 func (b *broker) failUnservable() {
-	for typ := range b.lanes {
-		for j := b.first(typ); j != nil; j = b.first(typ) {
-			err := b.servable(typ)
-			if err == nil {
-				break
+	var failed []*job
+	for _, l := range b.inOrder {
+		if err := b.servable(l.queue, l.typ); err != nil {
+			for _, j := range b.jobs {
+				if j.lane == l && (j.state == queued || j.state == parked) {
+					b.finish(j, &reply{err: err})
+					failed = append(failed, j)
+				}
 			}
-			b.finish(j, &reply{err: err})
 		}
+	}
+	for _, j := range failed {
+		b.freeKey(j) // it may have been the next to run
 	}
 }
 
-// servable returns nil if a worker takes the type, or may turn out to do so once it is ready.
-func (b *broker) servable(typ string) error {
+// servable returns nil if a worker takes the type from the queue, or may turn out to do so once it is ready.
+func (b *broker) servable(queue, typ string) error {
 	var known []string
 	var gone error
 	for _, p := range b.pools {
+		if !slices.Contains(p.cfg.Queues, queue) {
+			continue
+		}
 		types, learned := p.taskTypes()
 		known = append(known, types...)
 		if learned && !slices.Contains(types, typ) {
@@ -437,27 +587,23 @@ func (b *broker) servable(typ string) error {
 		return &NoWorkerError{Type: typ, Err: gone}
 	}
 	slices.Sort(known)
-	return &UnknownTypeError{Verb: "task", Type: typ, Known: slices.Compact(known)}
+	return &UnknownTypeError{Verb: "task", Type: typ, Queue: queue, Known: slices.Compact(known)}
 }
 
-// started notes that a worker has begun with a task; its time runs from now on.
-func (b *broker) started(p *peer, id uint64) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	j, err := b.heldBy(p, id)
-	if j == nil {
-		return err
+// onlyWaits reports whether every instance that takes the type from the queue is in chain.
+func (b *broker) onlyWaits(queue, typ, chain string) bool {
+	for _, p := range b.pools {
+		types, learned := p.taskTypes()
+		if !slices.Contains(p.cfg.Queues, queue) || learned && !slices.Contains(types, typ) {
+			continue
+		}
+		for _, s := range p.list() {
+			if s.alive() && !inChain(chain, s.name) {
+				return false
+			}
+		}
 	}
-	if j.state != assigned {
-		return &wireViolation{fmt.Sprintf("it started %v twice", j)}
-	}
-	j.state = running
-	if j.condemned != nil {
-		b.allowGrace(j) // its cancellation came too late to keep it from starting
-	} else if j.meta.Timeout > 0 {
-		j.timer = time.AfterFunc(j.meta.Timeout, func() { b.expire(j, p) })
-	}
-	return nil
+	return true
 }
 
 // heldBy finds a job that a worker speaks of.
@@ -468,65 +614,22 @@ func (b *broker) heldBy(p *peer, id uint64) (*job, error) {
 	return p.tasks.held[id], nil // one that it does not hold has ended: what comes late is dropped
 }
 
-// expire ends the time of a running job: its context is cancelled, and after the grace its worker killed.
-func (b *broker) expire(j *job, p *peer) {
+// started notes that a worker has begun with a task.
+func (b *broker) started(p *peer, id uint64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if j.state != running || j.holder != p.tasks {
-		return
+	j, err := b.heldBy(p, id)
+	if j == nil {
+		return err
 	}
-	b.condemn(j, &TimeoutError{Worker: p.slot.name, PID: p.pid(), Type: j.typ, Timeout: j.meta.Timeout}, wire.FlagSoft)
+	if j.state != assigned {
+		return &wireViolation{fmt.Sprintf("it started %v twice", j)}
+	}
+	b.start(j, p)
+	return nil
 }
 
-// condemn cancels a job on its worker; its outcome is certain now.
-func (b *broker) condemn(j *job, outcome error, flags wire.Flags) {
-	if j.condemned != nil {
-		return
-	}
-	p := j.holder.peer
-	j.condemned = outcome
-	j.holder.suspect++
-	_ = p.link.post(&wire.Frame{Kind: wire.Cancel, Type: "task", ID: j.id, Flags: flags})
-	if j.timer != nil {
-		j.timer.Stop()
-	}
-	if j.state == running { // else the worker drops it, whatever else it does
-		b.allowGrace(j)
-	}
-}
-
-// allowGrace gives a condemned job, which runs, the time to end by itself.
-func (b *broker) allowGrace(j *job) {
-	p := j.holder.peer
-	grace := j.meta.Grace
-	if grace == 0 {
-		grace = defaultGrace
-	}
-	j.timer = time.AfterFunc(grace, func() {
-		b.mu.Lock()
-		stuck := j.state != ended && j.holder == p.tasks
-		b.mu.Unlock()
-		if stuck {
-			p.kill(fmt.Sprintf("%v did not return within the grace of %v: %s", j, grace, strings.TrimPrefix(j.condemned.Error(), "multiprolab: ")))
-		}
-	})
-}
-
-// cancel cancels a job for its submitter.
-func (b *broker) cancel(submitter *peer, id uint64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	j := b.jobs[submissionKey{submitter, id}]
-	switch {
-	case j == nil:
-	case j.holder == nil:
-		b.finish(j, &reply{err: ErrCancelled})
-	default:
-		b.condemn(j, ErrCancelled, 0)
-	}
-}
-
-// result takes the outcome of a job from its worker.
+// result takes the outcome of an attempt from its worker.
 func (b *broker) result(p *peer, id uint64, r *reply) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -534,11 +637,56 @@ func (b *broker) result(p *peer, id uint64, r *reply) error {
 	if j == nil {
 		return err
 	}
+	if j.state == running {
+		if took := time.Since(j.began); j.holder.took == 0 {
+			j.holder.took = took
+		} else {
+			j.holder.took += (took - j.holder.took) / 8
+		}
+	}
 	if j.condemned != nil {
 		r = &reply{err: j.condemned}
 	}
-	b.finish(j, r)
+	w := j.holder
+	w.done++
+	if most := p.slot.pool.cfg.MaxTasks; most > 0 && w.done >= most {
+		w.retiring = true
+	}
+	b.conclude(j, r)
+	b.retireIfIdle(w)
 	return nil
+}
+
+// retire gives a worker nothing new; what it has not started goes to others. When it holds nothing any more its supervisor replaces it.
+// It reports whether the worker is one that can be retired: ready, and alive.
+func (b *broker) retire(p *peer) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	w := p.tasks
+	if w == nil || w.gone {
+		return false
+	}
+	w.retiring = true
+	b.retireIfIdle(w)
+	return true
+}
+
+func (b *broker) retireIfIdle(w *taskWorker) {
+	if !w.retiring || w.gone {
+		return
+	}
+	for _, f := range w.fetches {
+		_ = w.peer.link.post(&wire.Frame{Kind: wire.NoTask, ID: f.id})
+	}
+	w.fetches = nil
+	for _, j := range w.held {
+		if j.state == assigned && !j.recalled {
+			b.recall(j)
+		}
+	}
+	if len(w.held) == 0 {
+		wakeUp(w.peer.retired)
+	}
 }
 
 // progress passes news of a running job on to its submitter.
@@ -564,19 +712,27 @@ func (b *broker) progress(p *peer, f *wire.Frame) error {
 func (b *broker) fetch(p *peer, id uint64, types []string, wait bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if p.tasks == nil {
+	w := p.tasks
+	switch {
+	case w == nil:
 		return &wireViolation{"it asked for a task before it was ready"}
-	}
-	if typ, ok := b.oldest(types); ok && !b.halted && p.tasks.suspect == 0 {
-		b.assign(typ, p.tasks, strconv.FormatUint(id, 10))
-		return nil
-	}
-	if len(p.tasks.fetches) >= maxFetches {
+	case len(w.fetches) >= maxFetches:
 		return &wireViolation{fmt.Sprintf("it asked for more than %d tasks at a time", maxFetches)}
 	}
-	if wait && !b.halted {
-		p.tasks.fetches = append(p.tasks.fetches, fetch{id, types})
-		return nil
+	if !b.halted && !w.retiring {
+		if w.sound() {
+			if j := b.next(w, types); j != nil {
+				b.assign(j, w, strconv.FormatUint(id, 10))
+				return nil
+			}
+		}
+		if wait {
+			w.fetches = append(w.fetches, fetch{id, types})
+			if b.store != nil {
+				b.store.demand()
+			}
+			return nil
+		}
 	}
 	_ = p.link.post(&wire.Frame{Kind: wire.NoTask, ID: id})
 	return nil
@@ -595,6 +751,58 @@ func (b *broker) cancelFetch(p *peer, id uint64) {
 	}
 }
 
+// cancel cancels a job for its submitter.
+func (b *broker) cancel(submitter *peer, id uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	j := b.submitted[submissionKey{submitter, id}]
+	switch {
+	case j == nil:
+	case j.holder == nil:
+		b.finish(j, &reply{err: ErrCancelled})
+		b.freeKey(j)
+	default:
+		b.condemn(j, ErrCancelled, 0)
+	}
+}
+
+// cancelPending cancels what no worker has been given, of one queue or, with "", of all.
+func (b *broker) cancelPending(queue string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var ended []*job
+	for _, j := range b.jobs {
+		if j.holder == nil && (queue == "" || j.lane.queue == queue) {
+			b.finish(j, &reply{err: ErrCancelled})
+			ended = append(ended, j)
+		}
+	}
+	for _, j := range ended {
+		b.freeKey(j) // it may have been the next to run
+	}
+	return len(ended)
+}
+
+// pause stops handing out the tasks of a queue, or goes on with it.
+func (b *broker) pause(queue string, on bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.paused[queue] = on
+	if b.store != nil {
+		b.store.demand()
+	}
+	for _, l := range b.inOrder {
+		if l.queue == queue && !on {
+			b.place(l)
+		}
+	}
+	for _, j := range b.jobs {
+		if on && j.state == assigned && !j.recalled && j.lane.queue == queue {
+			b.recall(j)
+		}
+	}
+}
+
 // stop refuses new tasks with err. Unless drain is set, those that no worker has started end with err as well.
 func (b *broker) stop(err error, drain bool) {
 	b.mu.Lock()
@@ -607,7 +815,7 @@ func (b *broker) stop(err error, drain bool) {
 	}
 	b.halted = true
 	for _, j := range b.jobs {
-		if j.state == queued || j.state == blocked {
+		if j.holder == nil {
 			b.finish(j, &reply{err: err})
 		}
 	}
@@ -629,10 +837,15 @@ func (b *broker) join() <-chan struct{} {
 // end gives every job that is left the outcome err. It is called when no worker is left.
 func (b *broker) end(err error) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.stopped, b.halted = err, true
+	b.stopped, b.halted = cmp.Or(b.stopped, err), true
 	for _, j := range b.jobs {
-		b.finish(j, &reply{err: err})
+		b.finish(j, &reply{err: b.stopped})
+	}
+	b.mu.Unlock()
+	if b.store != nil {
+		b.store.close()
+	} else {
+		_ = b.source.Close(context.Background())
 	}
 }
 
@@ -672,13 +885,14 @@ func (b *broker) mainSubmit(ctx context.Context, s *Submission, f *wire.Frame, o
 	if err != nil {
 		return err
 	}
-	j := &job{typ: f.Type, payload: payloadOf(f), meta: meta, submitterID: s.id, admitted: make(chan struct{})}
-	if err := b.submit(j, f.Flags&wire.FlagWait != 0); err != nil {
+	admitted := make(chan struct{})
+	j := &job{payload: payloadOf(f), meta: meta, submitterID: s.id, admitted: admitted}
+	if err := b.submit(j, f.Type, f.Flags&wire.FlagWait != 0); err != nil {
 		return err
 	}
 	defer stall(ctx)()
 	select {
-	case <-j.admitted:
+	case <-admitted:
 		return nil
 	case <-ctx.Done():
 	}

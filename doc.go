@@ -64,7 +64,34 @@
 //
 // Tasks go to whichever worker is free. A worker registers handlers for the types that it takes with [HandleTask], or takes tasks itself with
 // [Worker.GetTask]. [Submit] gives a future, [Do] waits for the result, and [Map] runs a sequence of items through the queue and yields the results.
-// [TaskOptions] limit the time, allow more attempts, and receive progress.
+// [TaskOptions] limit the time, choose queue, priority, delay and key, allow more attempts, and receive progress. The handler steers with the errors that it returns:
+// [NoRetry] and [RetryAfter]. Tasks that have used up their attempts wait in a list, see [TaskQueue.Dead].
+//
+// A worker is given tasks ahead only while they are short, and gives back what it has not started when another worker has nothing to do.
+//
+// One switch tells all outcomes apart. The order matters, for some errors wrap others:
+//
+//	var (
+//		attempts *multiprolab.AttemptsError
+//		timeout  *multiprolab.TimeoutError
+//		memory   *multiprolab.MemoryLimitError
+//		died     *multiprolab.WorkerDiedError
+//		remote   *multiprolab.RemoteError
+//	)
+//	switch {
+//	case err == nil:                                   // the result
+//	case errors.As(err, &attempts):                    // all attempts failed; attempts.Attempts says how
+//	case errors.Is(err, multiprolab.ErrCancelled):     // its submitter cancelled it
+//	case errors.As(err, &timeout):                     // past TaskOptions.Timeout; timeout.Stderr says where it was
+//	case errors.As(err, &memory):                      // above WorkerConfig.MemoryLimit
+//	case errors.As(err, &died):                        // its worker died; died.Stderr has the panic
+//	case errors.As(err, &remote):                      // its handler returned an error
+//	case errors.Is(err, multiprolab.ErrQueueFull):     // TrySubmit found no room
+//	case errors.Is(err, multiprolab.ErrStopped):       // the program ended
+//	default:                                           // not sent: it does not encode, no worker takes its type, ...
+//	}
+//
+// The queue is in main's memory, or in a [Backend] of yours.
 //
 // # Actions
 //
@@ -74,7 +101,8 @@
 // # Supervision
 //
 // A worker that dies, or whose action fails, is replaced: the first time at once, then with growing pauses, see [WorkerConfig]. One that dies too often ends Run
-// with a [*RestartLimitError]; one that does not even start the first time ends Run with a [*StartError]. Every such event goes to [Config.OnEvent] and
+// with a [*RestartLimitError]; a death that a running task has caused is the failure of this task, and does not count. A worker that does not even start the first time ends Run with
+// a [*StartError]. [WorkerConfig] also has workers replaced after some tasks, some time, or above some memory, and bounds the memory that they may take; [Main.Resize] changes their number. Every such event goes to [Config.OnEvent] and
 // [Config.Logger], and the error carries pid, exit status or signal, and the end of the worker's stderr.
 //
 // # Shutdown
@@ -108,13 +136,17 @@
 //	the handler returned              its result, or a *RemoteError
 //	the worker died                   if it had started the task, that uses up an attempt: the task is started again, or ends with a
 //	                                  *WorkerDiedError; if it had not, the task goes back to the front of the queue
+//	it took more memory than allowed  the same, with a *MemoryLimitError
+//	attempts were used up             an *AttemptsError with the end of each, and a place in the list of dead tasks
 //	past its TaskOptions.Timeout      a *TimeoutError, after the handler returned or its worker was killed
 //	cancelled by its submitter        ErrCancelled
 //	no worker can ever take it        an *UnknownTypeError or a *NoWorkerError
 //	the program ends                  ErrStopped
 //	a result written before a death   stands
 //
-// By default a task is started at most once; with more [TaskOptions].Attempts, at least once unless attempts are used up.
+// By default a task is started at most once; with more [TaskOptions].Attempts, at least once unless attempts are used up. A deadline counts from the start on a worker. At the
+// deadline, or when the submitter cancels, the context of the handler ends; a handler that has not returned after [TaskOptions].Grace is killed with its worker
+// and all that it has started.
 //
 // Processes:
 //

@@ -28,6 +28,8 @@ var (
 	ErrCallCycle = errors.New("multiprolab: the call would wait for itself")
 	// ErrCancelled reports a task that its submitter cancelled.
 	ErrCancelled = errors.New("multiprolab: the task was cancelled")
+	// ErrLeaseLost reports that a lease of a Backend has ended, so that the task may be in other hands.
+	ErrLeaseLost = errors.New("multiprolab: the lease has ended")
 	// ErrNotWorker reports a method that only makes sense while the worker's process is connected to its main process.
 	ErrNotWorker = errors.New("multiprolab: this worker is not connected to a main process")
 )
@@ -55,7 +57,7 @@ type WorkerDiedError struct {
 	Reason   string        // why main killed it, or what is known beyond the exit status; may be empty
 	During   string        // what it was doing, as far as main knows, such as `task "thumbnail"`; may be empty
 	Uptime   time.Duration // from its start to its end
-	Stderr   string        // the end of what it wrote to stderr; from the panic on, if there was one
+	Stderr   string        // the end of what it wrote to stderr; from the panic on, if there was one. The error's text has one line of it
 }
 
 func (e *WorkerDiedError) Error() string {
@@ -76,15 +78,43 @@ func (e *WorkerDiedError) Error() string {
 	if e.Reason != "" {
 		fmt.Fprintf(&b, ": %s", e.Reason)
 	}
-	if s := strings.TrimSpace(e.Stderr); s != "" {
-		const most = 2048 // bytes of stderr in the text; all that was kept is in the field
-		if len(s) > most {
-			s = s[:most] + " ..."
-		}
-		fmt.Fprintf(&b, "; stderr:\n%s", s)
+	if s := headline(e.Stderr); s != "" {
+		fmt.Fprintf(&b, ": %s", s)
 	}
 	return b.String()
 }
+
+// headline returns the one line of a stderr that says most: the first of a report of the Go runtime, else the last.
+func headline(stderr string) string {
+	s := strings.TrimSpace(stderr)
+	if s == "" {
+		return ""
+	}
+	if interesting(s) == s && runtimeReport(s) {
+		s, _, _ = strings.Cut(s, "\n")
+	} else {
+		s = s[strings.LastIndexByte(s, '\n')+1:]
+	}
+	const most = 300 // bytes
+	if len(s) > most {
+		s = s[:most] + " ..."
+	}
+	return s
+}
+
+// MemoryLimitError reports that a worker died because it needed more memory than WorkerConfig.MemoryLimit.
+type MemoryLimitError struct {
+	Limit int64 // bytes
+	Died  *WorkerDiedError
+}
+
+func (e *MemoryLimitError) Error() string {
+	return fmt.Sprintf("multiprolab: memory limit of %d bytes (WorkerConfig.MemoryLimit) reached: %s", e.Limit,
+		strings.TrimPrefix(e.Died.Error(), "multiprolab: "))
+}
+
+// Unwrap returns how the worker died.
+func (e *MemoryLimitError) Unwrap() error { return e.Died }
 
 // StartError reports a worker that did not become ready: its process could not be started, ended or fell silent before
 // it reached Run, or its setup function returned an error.
@@ -149,11 +179,16 @@ func (e *ShutdownError) Error() string {
 // RemoteError is an error that user code in another process returned: a handler, a task, or a setup function. It matches
 // context.Canceled and context.DeadlineExceeded with errors.Is where the original did.
 type RemoteError struct {
-	Worker string // the process that it comes from
-	Type   string // message or task type; empty for a setup function
-	Text   string // the error's own text
-	GoType string // the error's Go type, such as "*fs.PathError"
-	is     error
+	Worker     string // the process that it comes from
+	PID        int    // of this process
+	Type       string // message or task type; empty for a setup function
+	Text       string // the error's own text
+	GoType     string // the error's Go type, such as "*fs.PathError"
+	is         []error
+	traits     traits
+	recognised bool          // traits have been looked at
+	final      bool          // see NoRetry
+	after      time.Duration // see RetryAfter
 }
 
 func (e *RemoteError) Error() string {
@@ -163,8 +198,8 @@ func (e *RemoteError) Error() string {
 	return fmt.Sprintf("multiprolab: %s: %q: %s", e.Worker, e.Type, e.Text)
 }
 
-// Unwrap returns context.Canceled or context.DeadlineExceeded where the original error was one, else nil.
-func (e *RemoteError) Unwrap() error { return e.is }
+// Unwrap returns what the original error was: context.Canceled or context.DeadlineExceeded, and what Main.RegisterError has registered.
+func (e *RemoteError) Unwrap() []error { return e.is }
 
 // UnknownReceiverError reports a message to a name that nobody registered.
 type UnknownReceiverError struct {
@@ -182,6 +217,7 @@ type UnknownTypeError struct {
 	Receiver string // empty for a task
 	Verb     string // "message", "call" or "task"
 	Type     string
+	Queue    string // of a task
 	Known    []string
 }
 
@@ -192,8 +228,12 @@ func (e *UnknownTypeError) Error() string {
 	}
 	register := map[string]string{"message": "Handle", "call": "HandleCall", "task": "HandleTask"}[e.Verb]
 	if e.Receiver == "" {
-		return fmt.Sprintf("multiprolab: no worker handles the task type %q: register it with %s in a worker's setup function (%s)",
-			e.Type, register, known)
+		queue := ""
+		if e.Queue != "" && e.Queue != DefaultQueue {
+			queue = fmt.Sprintf(" in queue %q", e.Queue)
+		}
+		return fmt.Sprintf("multiprolab: no worker handles the task type %q%s: register it with %s in a worker's setup function (%s)",
+			e.Type, queue, register, known)
 	}
 	return fmt.Sprintf("multiprolab: %s has no handler for the %s type %q: register it with %s (%s)",
 		e.Receiver, e.Verb, e.Type, register, known)
@@ -251,7 +291,7 @@ type TimeoutError struct {
 	Type    string
 	Timeout time.Duration
 	Killed  bool   // the handler did not return within the grace, so its worker was killed and replaced
-	Stderr  string // the end of the killed worker's stderr, with the stacks of its goroutines where the platform gives them
+	Stderr  string // where the killed worker was: the stacks of its goroutines, or if it could not give them, the end of its stderr
 }
 
 func (e *TimeoutError) Error() string {
@@ -271,6 +311,13 @@ type wireError struct {
 	Text        string                `json:",omitempty"`
 	Remote      *RemoteError          `json:",omitempty"`
 	RemoteIs    string                `json:",omitempty"`
+	Traits      traits                `json:",omitzero"`
+	Final       bool                  `json:",omitempty"`
+	After       time.Duration         `json:",omitempty"`
+	Memory      *MemoryLimitError     `json:",omitempty"`
+	NoWorker    *NoWorkerError        `json:",omitempty"`
+	Attempts    []*wireError          `json:",omitempty"` // of an AttemptsError, whose type is in Text
+	Inner       *wireError            `json:",omitempty"` // what NoWorker wraps
 	Died        *WorkerDiedError      `json:",omitempty"`
 	Timeout     *TimeoutError         `json:",omitempty"`
 	UnknownType *UnknownTypeError     `json:",omitempty"`
@@ -289,6 +336,19 @@ var wireSentinels = map[string]error{
 // error gives the error back that toWireError took apart.
 func (w *wireError) error() error {
 	switch {
+	case w.Attempts != nil:
+		e := &AttemptsError{Type: w.Text}
+		for _, a := range w.Attempts {
+			e.Attempts = append(e.Attempts, a.error())
+		}
+		return e
+	case w.NoWorker != nil:
+		if w.Inner != nil {
+			w.NoWorker.Err = w.Inner.error()
+		}
+		return w.NoWorker
+	case w.Memory != nil && w.Memory.Died != nil:
+		return w.Memory
 	case w.Died != nil:
 		return w.Died
 	case w.Timeout != nil:
@@ -306,7 +366,10 @@ func (w *wireError) error() error {
 		w.Encode.Err = errors.New(w.Err)
 		return w.Encode
 	case w.Remote != nil:
-		w.Remote.is = wireSentinels[w.RemoteIs]
+		w.Remote.final, w.Remote.after, w.Remote.traits = w.Final, w.After, w.Traits
+		if is := wireSentinels[w.RemoteIs]; is != nil {
+			w.Remote.is = []error{is}
+		}
 		return w.Remote
 	}
 	if s, ok := wireSentinels[w.Kind]; ok {
@@ -337,10 +400,25 @@ func cutText(s string) string {
 // toWireError takes an error of the library apart for the wire.
 func toWireError(err error) *wireError {
 	w := &wireError{}
+	switch err := err.(type) { // those that wrap others
+	case *AttemptsError:
+		w.Text, w.Attempts = err.Type, []*wireError{}
+		for _, a := range err.Attempts {
+			w.Attempts = append(w.Attempts, toWireError(a))
+		}
+		return w
+	case *NoWorkerError:
+		w.NoWorker = &NoWorkerError{Type: err.Type}
+		if err.Err != nil {
+			w.Inner = toWireError(err.Err)
+		}
+		return w
+	}
 	var stopped *stoppedError
 	switch {
 	case errors.As(err, &stopped):
 		w.Kind, w.Text = "stopped", err.Error()
+	case errors.As(err, &w.Memory):
 	case errors.As(err, &w.Died), errors.As(err, &w.Timeout), errors.As(err, &w.UnknownType),
 		errors.As(err, &w.Unknown), errors.As(err, &w.Size):
 	case errors.As(err, &w.Decode):
@@ -352,7 +430,8 @@ func toWireError(err error) *wireError {
 	case errors.As(err, &w.Remote):
 		r := *w.Remote
 		r.Text = cutText(r.Text)
-		w.Remote, w.RemoteIs = &r, sentinelKind(r.is)
+		w.Remote, w.RemoteIs, w.Final, w.After = &r, sentinelKind(errors.Join(r.is...)), r.final, r.after
+		w.Traits = r.traits
 	default:
 		w.Kind, w.Text = sentinelKind(err), cutText(err.Error())
 	}
@@ -396,13 +475,21 @@ func (e *stoppedError) Error() string {
 func (e *stoppedError) Unwrap() []error { return []error{ErrStopped, e.cause} }
 
 // remote wraps an error that user code returned.
-func remote(worker, typ string, err error) error {
-	r := &RemoteError{Worker: worker, Type: typ, Text: err.Error(), GoType: fmt.Sprintf("%T", err)}
+func (n *node) remote(typ string, err error) error {
+	r := &RemoteError{Worker: n.name, Type: typ, Text: err.Error(), traits: n.traits(err)}
+	var s *steer
+	if errors.As(err, &s) {
+		r.final, r.after = s.final, s.after
+		if s == err {
+			err = s.err
+		}
+	}
+	r.GoType = fmt.Sprintf("%T", err)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		r.is = context.DeadlineExceeded
+		r.is = []error{context.DeadlineExceeded}
 	case errors.Is(err, context.Canceled):
-		r.is = context.Canceled
+		r.is = []error{context.Canceled}
 	}
 	return r
 }

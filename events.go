@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"strings"
 	"time"
+
+	"github.com/multiprolab/multiprolab/internal/codec"
 )
 
 // Event is something that happened to a worker or a message: one of the types *WorkerStarted, *WorkerReady, *WorkerStopped,
@@ -34,6 +36,16 @@ type WorkerStopped struct {
 	Worker string
 	PID    int
 	Life   int
+	value  codec.Payload
+	node   *node
+}
+
+// Decode decodes the value that the worker left with Worker.SetExitValue into what v points to; see Message.Decode.
+func (e *WorkerStopped) Decode(v any) error {
+	if err := e.node.codec.Decode(e.value, v); err != nil {
+		return &DecodeError{Receiver: MainName, Type: "exit value of " + e.Worker, Err: err}
+	}
+	return nil
 }
 
 // WorkerFailed says that a worker has died, or ended with an error. Err is a *WorkerDiedError, a *StartError or a *RemoteError.
@@ -82,8 +94,12 @@ func (e *WorkerFailed) record() (slog.Level, string, []slog.Attr) {
 }
 
 func (e *DeadLetter) record() (slog.Level, string, []slog.Attr) {
-	return slog.LevelWarn, "message not delivered", []slog.Attr{slog.String("sender", e.Sender), slog.String("receiver", e.Receiver),
-		slog.String("type", e.Type), slog.Int("size", e.Size), slog.String("reason", strings.TrimPrefix(e.Reason, "multiprolab: "))}
+	level := slog.LevelWarn
+	if strings.Contains(e.Reason, ErrStopped.Error()) {
+		level = slog.LevelDebug // that is what an exit does to queued messages
+	}
+	return level, "message not delivered", []slog.Attr{slog.String("sender", e.Sender), slog.String("receiver", e.Receiver),
+		slog.String("type", e.Type), slog.Int("size", e.Size), slog.String("reason", strings.ReplaceAll(e.Reason, "multiprolab: ", ""))}
 }
 
 func (e *HandlerFailed) record() (slog.Level, string, []slog.Attr) {
@@ -100,8 +116,5 @@ func (m *Main) emit(e Event) {
 	}
 }
 
-// brief is an error without the stderr of a dead worker, which has been passed on already.
-func brief(err error) string {
-	text, _, _ := strings.Cut(err.Error(), "; stderr:\n")
-	return strings.TrimPrefix(text, "multiprolab: ")
-}
+// brief is the text of an error inside another text.
+func brief(err error) string { return strings.ReplaceAll(err.Error(), "multiprolab: ", "") }

@@ -108,7 +108,7 @@ func ExampleMap() {
 	// Output:
 	// 3 <nil>
 	// 5 <nil>
-	// 0 multiprolab: worker/0: "length": it is empty
+	// 0 multiprolab: item 2: worker/0: "length": it is empty
 	// 6 <nil>
 }
 

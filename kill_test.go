@@ -42,7 +42,8 @@ func TestB01_DeadlineStopsLoop(t *testing.T) {
 // TestB01_Retry: an attempt that ran out of time is final, whatever attempts are left: it is an outcome, not a death.
 func TestB01_NoRetry(t *testing.T) {
 	g, l := newGate(t), startLab(t, nil, quickly("guest", 1))
-	f := l.submit(t, "visit", g.visit("once"), &multiprolab.TaskOptions{Timeout: time.Millisecond, Grace: time.Millisecond, Attempts: 5})
+	f := l.submit(t, "visit", g.visit("once"), &multiprolab.TaskOptions{Timeout: time.Millisecond, Grace: time.Millisecond, Attempts: 5,
+		Retry: multiprolab.RetryPolicy{On: multiprolab.RetryDeaths | multiprolab.RetryErrors}})
 	var timeout *multiprolab.TimeoutError
 	_, err := outcome(t, f)
 	require.ErrorAs(t, err, &timeout)

@@ -36,6 +36,7 @@ type link struct {
 	spare   []byte          // a written chunk, to be filled again
 	sent    map[uint64]bool // definitions that the other end has
 	closed  error           // why nothing is posted any more
+	broken  error           // the error of the pipe: nothing is written any more
 	wake    chan struct{}   // tells writeLoop that there are chunks, or that the link is closed
 	defined int             // by the other end; used by readLoop only
 }
@@ -115,15 +116,18 @@ func (l *link) flush() error {
 	defer l.writing.Unlock()
 	for {
 		l.mu.Lock()
-		chunks := l.chunks
+		chunks, broken := l.chunks, l.broken
 		l.chunks = nil
 		l.mu.Unlock()
-		if len(chunks) == 0 {
-			return nil
+		if len(chunks) == 0 || broken != nil {
+			return broken
 		}
 		for _, c := range chunks {
 			if _, err := l.w.Write(c); err != nil {
 				l.close(err)
+				l.mu.Lock()
+				l.broken = err
+				l.mu.Unlock()
 				return err
 			}
 		}

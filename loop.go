@@ -21,6 +21,7 @@ type action struct {
 type loop struct {
 	node *node
 	task func(ctx context.Context) bool // works on one task, if there is one; nil in main
+	fail func(err error)                // gets the error of an action, after which no other begins; nil: run returns the error
 
 	mu      sync.Mutex
 	timers  []*action
@@ -76,6 +77,13 @@ func (l *loop) exit(mode ShutdownMode) {
 		l.cancelActions(ErrExit)
 	}
 	wakeUp(l.node.receiver.wake)
+}
+
+// hold lets no further action begin.
+func (l *loop) hold() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held = true
 }
 
 // stopActions ends the actions alone.
@@ -204,9 +212,20 @@ func (l *loop) act() (acted, spinning bool, err error) {
 		}
 		s := l.node.enter(ctx, nil, nil, "")
 		err := a.fn(s)
+		if endedBy(ctx, err) {
+			err = nil
+		}
+		if err != nil && l.fail != nil {
+			l.hold()
+			l.fail(err) // before the context of the action ends: who waits for that finds the exit requested
+		}
 		s.leave()
-		if err != nil && !endedBy(ctx, err) {
+		switch {
+		case err == nil:
+		case l.fail == nil:
 			return true, spinning, err
+		default:
+			return true, false, nil
 		}
 	}
 	return acted, spinning, nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/proc"
+	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
 var (
@@ -48,6 +49,8 @@ type Main struct {
 	ended      chan struct{} // closed when nothing is left
 	loopEnded  chan struct{}
 
+	supervisors sync.WaitGroup
+
 	lifeMu   sync.Mutex
 	state    mainState
 	mode     ShutdownMode
@@ -73,9 +76,9 @@ func New(cfg *Config) *Main {
 	m.node = newNode(MainName, &codec.Codec{}, m.cfg.MaxMessageSize, m.cfg.Window)
 	m.router = &MessageRouter{main: m}
 	m.up = m.router
-	m.broker = newBroker(m.node, m.cfg.QueueLimit)
+	m.broker = newBroker(m.node, &m.cfg)
 	m.queue = &TaskQueue{node: m.node, main: m}
-	m.loop.held = true
+	m.loop.held, m.loop.fail = true, m.fail
 	m.stdout, m.stderr = &sharedWriter{w: m.cfg.Stdout}, &sharedWriter{w: os.Stderr}
 	if m.cfg.Stderr != nil {
 		m.stderr.w = m.cfg.Stderr
@@ -104,7 +107,7 @@ func (m *Main) RegisterWorker(name string, setup func(ctx context.Context, w *Wo
 	if m.state != mainNew {
 		registrationPanic("worker %q is registered after Run or Start: register it before (%s)", name, site)
 	}
-	p := &pool{name: name, setup: setup, site: site}
+	p := &pool{name: name, setup: setup, site: site, latest: map[int]*slot{}}
 	var err error
 	if p.cfg, err = cfg.filled(); err != nil && m.err == nil {
 		m.err = fmt.Errorf("worker %q (%s): %w", name, site, err)
@@ -246,12 +249,13 @@ func (m *Main) prepare() error {
 		m.spawner = proc.NewSpawner()
 	}
 	for _, p := range m.pools {
-		for i := range p.cfg.Count {
-			p.slots = append(p.slots, newSlot(m, p, i))
-		}
+		p.resize(m, p.cfg.Count)
 		m.notReady += p.cfg.Count
 	}
 	m.broker.pools = m.pools
+	if m.broker.store != nil {
+		m.broker.store.open()
+	}
 	if m.notReady == 0 {
 		close(m.allReady)
 		m.loop.release()
@@ -261,12 +265,9 @@ func (m *Main) prepare() error {
 
 // conduct is the life of the whole beside the loop: it starts the workers' supervisors, waits for the exit, and ends everything in order.
 func (m *Main) conduct(unwatch func() bool) {
-	var supervisors sync.WaitGroup
 	for _, p := range m.pools {
-		for _, s := range p.slots {
-			if !closed(m.exitAsked) {
-				supervisors.Go(func() { m.supervise(s) })
-			}
+		for _, s := range p.list() {
+			m.launch(s)
 		}
 	}
 	<-m.exitAsked
@@ -279,7 +280,7 @@ func (m *Main) conduct(unwatch func() bool) {
 	}
 	m.loop.stopActions(ErrExit)
 	m.stop(ErrStopped)
-	supervisors.Wait()
+	m.supervisors.Wait()
 	m.broker.end(m.stopCause())
 	m.loop.exit(DrainQueue) // what the workers sent before they ended is still handled
 	<-m.loopEnded
@@ -292,6 +293,61 @@ func (m *Main) conduct(unwatch func() bool) {
 		m.spawner.Close()
 	}
 	m.conclude(nil)
+}
+
+// launch starts the supervisor of an instance, unless exit has been requested. conduct waits for it.
+func (m *Main) launch(s *slot) {
+	m.lifeMu.Lock()
+	defer m.lifeMu.Unlock()
+	if closed(m.exitAsked) {
+		close(s.ended)
+		return
+	}
+	m.supervisors.Go(func() { m.supervise(s) })
+}
+
+// started reports whether every registered instance has become ready once.
+func (m *Main) started() bool { return closed(m.allReady) }
+
+// Resize changes the number of workers of a pool while the program runs. Those that are added start at once; Resize does not wait for them. Those that are taken away, from
+// the highest number down, finish the task and the messages that they have, and give back the tasks that they have not started.
+func (m *Main) Resize(pool string, n int) error {
+	p := m.pool(pool)
+	switch {
+	case p == nil:
+		return &UnknownReceiverError{Receiver: pool, Known: m.poolNames()}
+	case n < 1:
+		return &ConfigError{"the size of worker " + pool, n, "a pool has at least one worker"}
+	}
+	if err := m.running(); err != nil {
+		return err
+	}
+	if closed(m.exitAsked) {
+		return ErrStopped
+	}
+	added, removed := p.resize(m, n)
+	for _, s := range added {
+		m.launch(s)
+	}
+	for _, s := range removed {
+		s.leave()
+	}
+	sizes := m.poolSizes()
+	for _, p := range m.pools {
+		for _, s := range p.list() {
+			s.tell(jsonFrame(wire.Pools, sizes))
+		}
+	}
+	return nil
+}
+
+// poolSizes returns the number of workers of each pool.
+func (m *Main) poolSizes() map[string]int {
+	sizes := map[string]int{}
+	for _, p := range m.pools {
+		sizes[p.name] = len(p.list())
+	}
+	return sizes
 }
 
 // drain waits until no task is left, as long as the config allows and nobody presses for the end.
@@ -309,17 +365,10 @@ func (m *Main) drain() {
 	}
 }
 
-// work runs the loop until conduct ends it. An error of an action ends the program, not the loop.
+// work runs the loop until conduct ends it, or all are killed.
 func (m *Main) work() {
 	defer close(m.loopEnded)
-	for {
-		err := m.loop.run(m.whole)
-		if err == nil || m.whole.Err() != nil {
-			return
-		}
-		m.loop.stopActions(ErrExit)
-		m.fail(err)
-	}
+	_ = m.loop.run(m.whole) // an error of an action goes to fail; what is left is the cause of m.whole
 }
 
 // conclude ends the life of the Main.
@@ -347,6 +396,7 @@ func (m *Main) fail(err error) {
 
 // exit requests the end in a mode. A later request counts if it is harsher.
 func (m *Main) exit(mode ShutdownMode) {
+	defer func() { m.broker.stop(m.stopCause(), m.shutdownMode() == DrainQueue) }() // at once: no worker begins another task
 	m.lifeMu.Lock()
 	defer m.lifeMu.Unlock()
 	if first := !closed(m.exitAsked); first {

@@ -18,6 +18,28 @@ type MapConfig struct {
 	FailFast bool
 	// Task are the options of each task.
 	Task TaskOptions
+	// OnProgress, if not nil, is called on the goroutine that ranges over the results, before each of them: for a progress bar.
+	OnProgress func(MapProgress)
+}
+
+// MapError is the error of one item of a Map.
+type MapError struct {
+	Index int // of the item in the sequence, from 0
+	Err   error
+}
+
+func (e *MapError) Error() string {
+	return fmt.Sprintf("multiprolab: item %d: %s", e.Index, brief(e.Err))
+}
+
+// Unwrap returns the error of the item.
+func (e *MapError) Unwrap() error { return e.Err }
+
+// MapProgress counts the items of a Map.
+type MapProgress struct {
+	Taken   int // from the sequence
+	Yielded int // the one that comes next included
+	Failed  int // of those
 }
 
 // Map runs a task of the type for each item and yields the results. The items are pulled one by one as there is room, on the goroutine
@@ -39,7 +61,7 @@ func Map[R, T any](ctx context.Context, p Process, typ string, items iter.Seq[T]
 		if c.Window == 0 {
 			c.Window = 64
 		}
-		m := &mapping{ctx: ctx, tasks: p.Tasks(), typ: typ, cfg: &c, done: make(chan *mapItem, c.Window)}
+		m := &mapping{ctx: ctx, node: p.self(), typ: typ, cfg: &c, done: make(chan *mapItem, c.Window)}
 		defer m.cancel()
 		next, stop := iter.Pull(items)
 		defer stop()
@@ -66,6 +88,16 @@ func Map[R, T any](ctx context.Context, p Process, typ string, items iter.Seq[T]
 			if err == nil {
 				err = item.task.Result(ctx, &r)
 			}
+			if err != nil {
+				err = &MapError{Index: item.index, Err: err}
+			}
+			if c.OnProgress != nil {
+				m.progress.Yielded++
+				if err != nil {
+					m.progress.Failed++
+				}
+				c.OnProgress(m.progress)
+			}
 			if !yield(r, err) || err != nil && c.FailFast {
 				return
 			}
@@ -75,24 +107,27 @@ func Map[R, T any](ctx context.Context, p Process, typ string, items iter.Seq[T]
 
 // mapping is the state of one range over a Map.
 type mapping struct {
-	ctx   context.Context
-	tasks *TaskQueue
-	typ   string
-	cfg   *MapConfig
-	count int               // submitted and not yielded
-	items queue[*mapItem]   // in their order, unless the results come unordered
-	open  map[*mapItem]bool // the same, if they do
-	done  chan *mapItem     // those that have their outcome, if the results come unordered; it has room for all
+	ctx      context.Context
+	node     *node
+	typ      string
+	cfg      *MapConfig
+	count    int // submitted and not yielded
+	progress MapProgress
+	items    queue[*mapItem]   // in their order, unless the results come unordered
+	open     map[*mapItem]bool // the same, if they do
+	done     chan *mapItem     // those that have their outcome, if the results come unordered; it has room for all
 }
 
 type mapItem struct {
-	task *Submission
-	err  error // it could not be submitted
+	index int // in the sequence, from 0
+	task  *Submission
+	err   error // it could not be submitted
 }
 
 func (m *mapping) submit(body any) {
-	item := &mapItem{}
-	item.task, item.err = m.tasks.Submit(m.ctx, m.typ, body, &m.cfg.Task)
+	item := &mapItem{index: m.progress.Taken}
+	m.progress.Taken++
+	item.task, item.err = m.node.submit(m.ctx, m.typ, body, &m.cfg.Task, false, true)
 	m.count++
 	if !m.cfg.Unordered {
 		m.items.push(item)

@@ -109,7 +109,7 @@ func Do[R any](ctx context.Context, p Process, typ string, body any) (R, error) 
 // DoWith is Do with options.
 func DoWith[R any](ctx context.Context, p Process, typ string, body any, o *TaskOptions) (R, error) {
 	var r R
-	s, err := p.Tasks().Submit(ctx, typ, body, o)
+	s, err := p.self().submit(ctx, typ, body, o, false, true)
 	if err != nil {
 		return r, err
 	}

@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// DefaultQueue is the name of the queue of tasks that name no other.
+const DefaultQueue = "default"
+
 // MainName is the name under which every process reaches the main process.
 const MainName = "main"
 
@@ -28,6 +31,14 @@ func checkName(what, name string) error {
 		}
 	}
 	return nil
+}
+
+// checkQueueName reports what is wrong with the name of a queue.
+func checkQueueName(name string) error {
+	if strings.Contains(name, "/") {
+		return fmt.Errorf("the queue name %q holds '/': use letters, digits, '_' and '-' only", name)
+	}
+	return checkName("queue name", name)
 }
 
 // checkWorkerName also keeps the names free that main and the instances of a pool have.

@@ -17,6 +17,7 @@ type node struct {
 	maxBody  int
 	receiver *MessageReceiver
 	loop     *loop
+	errors   knownErrors
 	up       uplink
 
 	mu          sync.Mutex
@@ -91,7 +92,7 @@ func (n *node) outcome(typ string, value any, err error) *reply {
 		if _, ok := err.(*DecodeError); ok {
 			return &reply{err: err}
 		}
-		return &reply{err: remote(n.name, typ, err)}
+		return &reply{err: n.remote(typ, err)}
 	}
 	p, err := n.encode("", typ, value)
 	return &reply{payload: p, err: err}
@@ -162,7 +163,7 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 // take decodes the value of a reply, or returns its error.
 func (n *node) take(typ string, r *reply, out any) error {
 	if r.err != nil {
-		return r.err
+		return n.recognise(r.err)
 	}
 	if err := n.codec.Decode(r.payload, out); err != nil {
 		return &DecodeError{Receiver: n.name, Type: typ, Err: err}
@@ -181,7 +182,7 @@ func (n *node) answer(id uint64, r *reply) {
 }
 
 // submit hands a task to the queue.
-func (n *node) submit(ctx context.Context, typ string, body any, o *TaskOptions, try bool) (*Submission, error) {
+func (n *node) submit(ctx context.Context, typ string, body any, o *TaskOptions, try, waits bool) (*Submission, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
@@ -192,7 +193,7 @@ func (n *node) submit(ctx context.Context, typ string, body any, o *TaskOptions,
 	if !try {
 		f.Flags |= wire.FlagWait
 	}
-	f.Meta = o.marshal(chainOf(ctx))
+	f.Meta = o.marshal(chainOf(ctx), waits)
 	s := &Submission{node: n, typ: typ, done: make(chan struct{}), news: make(chan struct{}, 1), accepted: make(chan struct{})}
 	n.mu.Lock()
 	if n.closed != nil {

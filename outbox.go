@@ -77,7 +77,11 @@ func (o *outbox) tryWrite(p *parcel) bool {
 	if p.call != nil {
 		p.call.written = true
 	}
-	_ = o.link.post(p.frame) // it fails only when the link is closed: detach then tells what was lost
+	link := o.link
+	if p.frame.Kind == wire.Exit {
+		o.link = nil // what comes later waits for the next life
+	}
+	_ = link.post(p.frame) // it fails only when the link is closed: detach then tells what was lost
 	if p.sent != nil {
 		p.sent()
 	}
@@ -197,10 +201,12 @@ func (o *outbox) load() int {
 	return o.waiting.Len() + len(o.letters) - o.head
 }
 
-// finish sends a last frame behind everything that waits, and refuses what comes later.
-func (o *outbox) finish(f *wire.Frame) {
+// finish sends a last frame behind everything that waits. What comes later waits for the next life or, if there is to be none, is refused.
+func (o *outbox) finish(f *wire.Frame, forGood bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	_ = o.putLocked(&parcel{frame: f})
-	o.sealed = ErrStopped
+	if forGood {
+		o.sealed = ErrStopped
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -99,14 +100,22 @@ func (t *tail) String() string {
 	return string(t.buf[max(0, len(t.buf)-tailSize):])
 }
 
-// interesting cuts the end of a stderr down to what explains a death: from the last report of the Go runtime on, if there is one.
+// reports are how reports of the Go runtime begin.
+var reports = []string{"panic: ", "fatal error: ", "runtime: ", "runtime/cgo: ", "SIGQUIT: ", "SIGSEGV: ", "SIGABRT: ", "SIGBUS: ", "SIGFPE: ", "SIGILL: "}
+
+// runtimeReport reports whether s begins as a report of the Go runtime does.
+func runtimeReport(s string) bool {
+	return slices.ContainsFunc(reports, func(mark string) bool { return strings.HasPrefix(s, mark) })
+}
+
+// interesting cuts the end of a stderr down to what explains a death: from a report of the Go runtime on, if there is one.
 func interesting(s string) string {
+	if runtimeReport(s) {
+		return s
+	}
 	at := -1
-	for _, mark := range []string{"panic: ", "fatal error: ", "SIGQUIT: ", "runtime: "} {
-		if strings.HasPrefix(s, mark) {
-			at = max(at, 0)
-		}
-		if i := strings.LastIndex(s, "\n"+mark); i >= 0 && (at < 0 || i+1 < at) {
+	for _, mark := range reports {
+		if i := strings.Index(s, "\n"+mark); i >= 0 && (at < 0 || i+1 < at) {
 			at = i + 1
 		}
 	}

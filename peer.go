@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -19,6 +20,8 @@ const (
 	drainTimeout = 500 * time.Millisecond
 	// lingerTimeout is how long a worker may live on after it has closed its end of the wire, before it is killed.
 	lingerTimeout = 2 * time.Second
+	// quitTimeout is the moment between SIGQUIT and SIGKILL.
+	quitTimeout = 60 * time.Millisecond
 )
 
 // body is what a life of a worker runs in: a process, or goroutines of this process. All methods may be called from any goroutine.
@@ -27,6 +30,7 @@ type body interface {
 	done() <-chan struct{} // closed when it has ended and nothing of it is left
 	status() proc.Status   // after done
 	terminate()            // asks it to end: SIGTERM
+	quit()                 // asks it to print its stacks and end: SIGQUIT
 	kill()                 // ends it and all that it started: SIGKILL
 	stderr() string        // the end of what it wrote there; complete after done
 	close()                // gives up its pipes
@@ -41,11 +45,12 @@ type peer struct {
 	link  *link
 	begun time.Time
 
-	hello chan *hello     // capacity 1
-	ready chan *readiness // capacity 1
-	read  chan struct{}   // closed when the wire has been read to its end
-	tasks *taskWorker     // set by the broker when it is ready, guarded by its mutex
-	wrote chan struct{}   // closed when the writer has ended
+	hello   chan *hello     // capacity 1
+	ready   chan *readiness // capacity 1
+	retired chan struct{}   // capacity 1: it is to be replaced, and holds no task
+	read    chan struct{}   // closed when the wire has been read to its end
+	tasks   *taskWorker     // set by the broker when it is ready, guarded by its mutex
+	wrote   chan struct{}   // closed when the writer has ended
 
 	mu       sync.Mutex
 	spent    int64 // what the worker has sent and has no credit back for, in bytes
@@ -53,6 +58,8 @@ type peer struct {
 	owedMsgs int64
 	why      string // the reason of the kill
 	bye      *farewell
+	stacks   string        // of its goroutines, when it was about to be killed
+	value    codec.Payload // that it left with SetExitValue
 	readErr  error
 	state    peerState // of the protocol; used by the reader only
 	ledOut   bool      // the supervisor ended it by force; used by the supervisor only
@@ -77,6 +84,27 @@ func (p *peer) kill(why string) {
 	}
 	p.mu.Unlock()
 	p.body.kill()
+}
+
+// killWithStacks ends the worker as kill does, but first lets a Go program print the stacks of its goroutines, so that the error can say where it was.
+func (p *peer) killWithStacks(why string) {
+	p.mu.Lock()
+	if p.why == "" {
+		p.why = why
+	}
+	p.mu.Unlock()
+	if p.dumped() == "" { // it has not answered Dump, but the Go runtime may still react to a signal
+		p.body.quit()
+		within(p.body.done(), quitTimeout)
+	}
+	p.kill(why)
+}
+
+// dumped returns the stacks that the worker has sent in answer to Dump.
+func (p *peer) dumped() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stacks
 }
 
 // converse reads and writes the wire until it ends. The goroutines end with the wire: at the latest when body.close closes it.
@@ -128,9 +156,17 @@ func (p *peer) receive(f *wire.Frame) error {
 		p.state = stateReady
 		if r.Error == nil {
 			p.slot.pool.learn(&r)
-			b.enter(p, &r, p.slot.pool.cfg.Prefetch)
+			b.enter(p, &r)
 		}
 		p.ready <- &r
+	case wire.Stacks:
+		p.mu.Lock()
+		p.stacks = string(f.Body[:min(len(f.Body), tailSize)])
+		p.mu.Unlock()
+	case wire.ExitValue:
+		p.mu.Lock()
+		p.value = payloadOf(f)
+		p.mu.Unlock()
 	case wire.Bye:
 		var bye farewell
 		if err := unmarshalBody(f, &bye); err != nil {
@@ -153,16 +189,24 @@ func (p *peer) receive(f *wire.Frame) error {
 		m.router.forward(p, f)
 	case wire.Reply:
 		if e := p.slot.forget(f.ID); e != nil {
-			m.router.replied(e, replyOf(f), f)
+			r := p.vouch(f)
+			if r.err != nil {
+				f = nil
+			}
+			m.router.replied(e, r, f)
 		}
 	case wire.Undelivered:
 		m.emit(&DeadLetter{Sender: f.To, Receiver: p.slot.name, Type: f.Type, Size: int(f.ID), Reason: f.Meta})
 	case wire.Failed:
-		m.emit(&HandlerFailed{Sender: f.To, Receiver: p.slot.name, Type: f.Type, Err: unmarshalError(f.Body)})
+		m.emit(&HandlerFailed{Sender: f.To, Receiver: p.slot.name, Type: f.Type, Err: p.vouchError(f.Type, unmarshalError(f.Body))})
 	case wire.Submit:
 		return p.submit(f)
 	case wire.Start:
 		return b.started(p, f.ID)
+	case wire.Retire:
+		b.retire(p)
+	case wire.Returned:
+		return b.returned(p, f.ID)
 	case wire.Progress:
 		if err := p.charge(f); err != nil {
 			return err
@@ -170,7 +214,7 @@ func (p *peer) receive(f *wire.Frame) error {
 		p.grant(cost(f), 1)
 		return b.progress(p, f)
 	case wire.Result:
-		return b.result(p, f.ID, replyOf(f))
+		return b.result(p, f.ID, p.vouch(f))
 	case wire.Cancel:
 		if f.Type == "call" {
 			m.router.cancelCallOf(p, f.ID)
@@ -187,6 +231,34 @@ func (p *peer) receive(f *wire.Frame) error {
 	return nil
 }
 
+// vouch reads the outcome that a worker gives. Who it comes from is what main knows, and an error is one that a worker can have: it cannot
+// speak of the deaths of others.
+func (p *peer) vouch(f *wire.Frame) *reply {
+	r := replyOf(f)
+	r.err = p.vouchError(f.Type, r.err)
+	return r
+}
+
+func (p *peer) vouchError(typ string, err error) error {
+	switch err := err.(type) {
+	case nil, *SizeError, *EncodeError:
+	case *RemoteError:
+		err.Worker, err.PID = p.slot.name, p.pid()
+	case *DecodeError:
+		err.Receiver = p.slot.name
+	case *UnknownTypeError:
+		err.Receiver = p.slot.name
+	default:
+		for _, own := range []error{ErrCallCycle, ErrBacklog, ErrStopped, ErrCancelled, context.Canceled} {
+			if errors.Is(err, own) {
+				return err
+			}
+		}
+		return &RemoteError{Worker: p.slot.name, PID: p.pid(), Type: typ, Text: err.Error()}
+	}
+	return err
+}
+
 func (p *peer) submit(f *wire.Frame) error {
 	if err := p.charge(f); err != nil {
 		return err
@@ -195,9 +267,11 @@ func (p *peer) submit(f *wire.Frame) error {
 	if err != nil {
 		return &wireViolation{"the options of a task cannot be read: " + err.Error()}
 	}
-	meta.Attempt = 0
-	j := &job{typ: f.Type, payload: payloadOf(f), meta: meta, submitter: p, submitterID: f.ID, cost: cost(f)}
-	if err := p.slot.main.broker.submit(j, f.Flags&wire.FlagWait != 0); err != nil {
+	if err := meta.check(); err != nil {
+		return &wireViolation{"the options of a task make no sense: " + err.Error()}
+	}
+	j := &job{payload: payloadOf(f), meta: meta, submitter: p, submitterID: f.ID, cost: cost(f)}
+	if err := p.slot.main.broker.submit(j, f.Type, f.Flags&wire.FlagWait != 0); err != nil {
 		p.grant(cost(f), 1)
 		_ = p.link.post(replyFrame(wire.Result, f.ID, &reply{err: err}))
 	}
@@ -236,10 +310,8 @@ func (p *peer) handshake(ctx context.Context) error {
 	defer timer.Stop()
 	select {
 	case h := <-p.hello:
-		w := &welcome{Pools: map[string]int{}, MaxBody: m.cfg.MaxMessageSize, Window: m.cfg.Window}
-		for _, q := range m.pools {
-			w.Pools[q.name] = len(q.slots)
-		}
+		w := &welcome{Pools: m.poolSizes(), MaxBody: m.cfg.MaxMessageSize, Window: m.cfg.Window,
+			MemoryLimit: p.slot.pool.cfg.MemoryLimit, MaxRSS: p.slot.pool.cfg.MaxRSS, Teardown: m.cfg.TeardownTimeout}
 		if h.Identity != m.identity {
 			w.Error = "the program's file was replaced while main runs"
 		}
@@ -267,14 +339,14 @@ func (p *peer) becomeReady(ctx context.Context) error {
 	select {
 	case r := <-p.ready:
 		if r.Error != nil {
-			return p.startError("its setup function returned an error", r.Error.error())
+			return p.startError("its setup function returned an error", p.vouchError("", r.Error.error()))
 		}
 		return nil
 	case <-p.read:
 		select {
 		case r := <-p.ready: // both came at once
 			if r.Error != nil {
-				return p.startError("its setup function returned an error", r.Error.error())
+				return p.startError("its setup function returned an error", p.vouchError("", r.Error.error()))
 			}
 			return nil
 		default:
@@ -318,10 +390,21 @@ func (p *peer) end(m *Main) error {
 	within(p.wrote, drainTimeout)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.verdict()
+}
+
+func (p *peer) exitValue() codec.Payload {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.value
+}
+
+// verdict says how a life went that has ended.
+func (p *peer) verdict() error {
 	st := p.body.status()
 	if p.bye != nil && p.why == "" && st.Signal == "" {
 		if p.bye.Error != nil {
-			return p.bye.Error.error()
+			return p.vouchError("", p.bye.Error.error())
 		}
 		if st.ExitCode == 0 {
 			return nil
@@ -336,7 +419,30 @@ func (p *peer) end(m *Main) error {
 	case d.ExitCode == 0 && d.Signal == "":
 		d.Reason = "it exited without saying goodbye: something in it called os.Exit(0), or its main function returned"
 	}
+	if limit := p.slot.pool.cfg.MemoryLimit; limit > 0 && p.why == "" && outOfMemory(d, st.MaxRSS, limit) {
+		return &MemoryLimitError{Limit: limit, Died: d}
+	}
 	return d
+}
+
+// outOfMemory reports whether a worker with a memory limit died because it got no memory. The Go runtime mostly says so, in one of these
+// ways (runtime/malloc.go, runtime/mem_linux.go, runtime/os_linux.go; with the race detector, sanitizer_common.cpp of LLVM); where it stumbles over the missing memory before it can, it dies of a fatal error of its own, close to
+// the limit.
+func outOfMemory(d *WorkerDiedError, maxRSS, limit int64) bool {
+	for _, says := range []string{"out of memory", "cannot allocate memory", "failed to create new OS thread", "pthread_create failed", "ThreadSanitizer failed to allocate"} {
+		if strings.Contains(d.Stderr, says) {
+			return true
+		}
+	}
+	runtimeDied := strings.HasPrefix(d.Stderr, "fatal error: ") || strings.HasPrefix(d.Stderr, "runtime: ") || strings.HasPrefix(d.Stderr, "SIG")
+	return (runtimeDied || d.Signal == "SIGSEGV") && maxRSS > limit/2 || strings.HasPrefix(d.Stderr, "SIGSEGV: ") && inRuntime(d.Stderr)
+}
+
+// inRuntime reports whether a crash was in the Go runtime itself, on the stack of a thread: where it has not checked what it got.
+func inRuntime(stderr string) bool {
+	_, stack, _ := strings.Cut(stderr, "\ngoroutine 0 ")
+	_, frame, _ := strings.Cut(stack, "\n")
+	return strings.HasPrefix(frame, "runtime.") && !strings.Contains(stderr, "signal arrived during cgo execution")
 }
 
 // within waits for c, at most for the time d, and reports whether c was closed.

@@ -15,30 +15,59 @@ type pool struct {
 	setup func(ctx context.Context, w *Worker) error
 	cfg   WorkerConfig
 	site  string
-	slots []*slot
 	turn  atomic.Uint32
 
 	mu      sync.Mutex
-	types   []string // of tasks; the same in every instance
+	slots   []*slot       // replaced as a whole, never changed
+	latest  map[int]*slot // by index: the last that was there
+	types   []string      // of tasks; the same in every instance
 	learned bool
 }
 
 // leastBusy returns the instance with the least to do; of several, each in its turn.
 func (p *pool) leastBusy() *slot {
-	if len(p.slots) == 1 {
-		return p.slots[0]
+	slots := p.list()
+	if len(slots) == 1 {
+		return slots[0]
 	}
 	first := int(p.turn.Add(1))
 	var best *slot
 	var bestLoad int
-	for i := range p.slots {
-		s := p.slots[(first+i)%len(p.slots)]
+	for i := range slots {
+		s := slots[(first+i)%len(slots)]
 		load := s.load()
 		if best == nil || load < bestLoad {
 			best, bestLoad = s, load
 		}
 	}
 	return best
+}
+
+// list returns the instances. The caller must not change it.
+func (p *pool) list() []*slot {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.slots
+}
+
+// resize makes the pool have n instances, and returns those that are new and those that are not in it any more. An instance whose number was in use
+// before begins when that one has ended, and counts its lives on.
+func (p *pool) resize(m *Main, n int) (added, removed []*slot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n < len(p.slots) {
+		removed = p.slots[n:]
+		p.slots = p.slots[:n:n]
+		return nil, removed
+	}
+	for i := len(p.slots); i < n; i++ {
+		s := newSlot(m, p, i)
+		s.before = p.latest[i]
+		p.latest[i] = s
+		added = append(added, s)
+	}
+	p.slots = append(p.slots[:len(p.slots):len(p.slots)], added...)
+	return added, nil
 }
 
 func (p *pool) learn(r *readiness) {
@@ -57,7 +86,7 @@ func (p *pool) taskTypes() ([]string, bool) {
 // gone returns nil if an instance is there or will be, else why the last one is not.
 func (p *pool) gone() error {
 	var err error
-	for _, s := range p.slots {
+	for _, s := range p.list() {
 		s.mu.Lock()
 		err = s.gone
 		s.mu.Unlock()
@@ -77,6 +106,13 @@ type slot struct {
 	name  string
 	out   *outbox
 
+	before   *slot           // that had the number earlier, or nil
+	ended    chan struct{}   // closed when supervise has returned
+	lives    int             // so far; used by supervise only
+	leaving  atomic.Bool     // the pool shrinks: it is not to be replaced
+	stopping context.Context // ends when the worker must be ended: with the program, or when the pool shrinks
+	stop     context.CancelCauseFunc
+
 	mu       sync.Mutex
 	lastCall uint64
 	calls    map[uint64]*callEntry // by the id that the worker is given
@@ -85,9 +121,34 @@ type slot struct {
 }
 
 func newSlot(m *Main, p *pool, i int) *slot {
-	return &slot{main: m, pool: p, index: i, name: instanceName(p.name, i), calls: map[uint64]*callEntry{},
+	s := &slot{main: m, pool: p, index: i, ended: make(chan struct{}), name: instanceName(p.name, i), calls: map[uint64]*callEntry{},
 		out: &outbox{window: int64(m.cfg.Window), track: true}}
+	s.stopping, s.stop = context.WithCancelCause(m.stopping)
+	return s
 }
+
+// leave takes the instance away: between two of its tasks if it is ready, and else at once.
+func (s *slot) leave() {
+	s.leaving.Store(true)
+	s.mu.Lock()
+	p := s.current
+	s.mu.Unlock()
+	if p == nil || !s.main.broker.retire(p) {
+		s.stop(ErrStopped)
+	}
+}
+
+// tell sends a frame to the worker, if there is one.
+func (s *slot) tell(f *wire.Frame) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current != nil {
+		_ = s.current.link.post(f)
+	}
+}
+
+// ending reports whether the worker must be ended, and not replaced.
+func (s *slot) ending() bool { return s.stopping.Err() != nil }
 
 func (s *slot) alive() bool {
 	s.mu.Lock()
@@ -97,13 +158,18 @@ func (s *slot) alive() bool {
 
 // load is a measure of what the instance has to do: messages, calls and tasks.
 func (s *slot) load() int {
-	s.mu.Lock()
-	gone, calls := s.gone != nil, len(s.calls)
-	s.mu.Unlock()
-	if gone {
+	if !s.alive() {
 		return 1 << 30
 	}
-	return s.out.load() + calls + s.main.broker.heldAt(s)
+	return s.pending() + s.main.broker.heldAt(s)
+}
+
+// pending is the number of messages and calls that the instance has to handle.
+func (s *slot) pending() int {
+	s.mu.Lock()
+	calls := len(s.calls)
+	s.mu.Unlock()
+	return s.out.load() + calls
 }
 
 // expect notes a call that will be sent to the instance, and gives it the id that the worker sees.

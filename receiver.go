@@ -220,7 +220,7 @@ func (r *MessageReceiver) handle(ctx context.Context, m *Message) {
 		if decode := (*DecodeError)(nil); errors.As(err, &decode) && decode.Receiver == r.node.name {
 			r.node.up.undelivered(m, err)
 		} else {
-			r.node.up.failed(m, remote(r.node.name, m.Type, err))
+			r.node.up.failed(m, r.node.remote(m.Type, err))
 		}
 	}
 	s.leave()

@@ -39,7 +39,7 @@ func (r *MessageRouter) Call(ctx context.Context, receiver, typ string, body, re
 func (r *MessageRouter) Receivers() []string {
 	names := []string{MainName}
 	for _, p := range r.main.pools {
-		for _, s := range p.slots {
+		for _, s := range p.list() {
 			names = append(names, s.name)
 		}
 	}
@@ -57,8 +57,10 @@ type callEntry struct {
 // resolve finds the instance that a name means: itself, or of a pool the one with the least to do.
 func (r *MessageRouter) resolve(name string) (*slot, error) {
 	if pool, i, ok := splitInstance(name); ok {
-		if p := r.main.pool(pool); p != nil && i < len(p.slots) {
-			return p.slots[i], nil
+		if p := r.main.pool(pool); p != nil {
+			if slots := p.list(); i < len(slots) {
+				return slots[i], nil
+			}
 		}
 	} else if p := r.main.pool(name); p != nil {
 		return p.leastBusy(), nil
@@ -78,7 +80,7 @@ func (r *MessageRouter) targets(name string, except *slot) ([]*slot, error) {
 	}
 	var slots []*slot
 	for _, p := range pools {
-		for _, s := range p.slots {
+		for _, s := range p.list() {
 			if s != except && s.alive() {
 				slots = append(slots, s)
 			}
@@ -256,7 +258,7 @@ func (r *MessageRouter) cancelCall(id uint64) { r.cancelCallOf(nil, id) }
 // cancelCallOf tells the process that handles a call that the caller does not wait any more.
 func (r *MessageRouter) cancelCallOf(origin *peer, id uint64) {
 	for _, p := range r.main.pools {
-		for _, s := range p.slots {
+		for _, s := range p.list() {
 			if s.cancelCall(origin, id) {
 				return
 			}

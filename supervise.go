@@ -10,57 +10,62 @@ import (
 func (m *Main) supervise(s *slot) {
 	var failures []time.Time
 	cfg := &s.pool.cfg
-	everReady := false
-	for life := 1; m.stopping.Err() == nil; life++ {
-		p, ready, err := m.live(s, life, !everReady)
-		everReady = everReady || ready
-		failed := &WorkerFailed{Worker: s.name, Life: life, Err: err}
-		if p != nil {
-			failed.PID = p.pid()
+	defer close(s.ended)
+	if s.before != nil {
+		<-s.before.ended
+		s.lives = s.before.lives
+	}
+	everReady := m.started() // what is added later does not end the program if it does not start
+	for life := s.lives + 1; !s.ending() && !s.leaving.Load(); life++ {
+		s.lives = life
+		end := m.live(s, life, !everReady)
+		everReady = everReady || end.ready
+		pid := 0
+		if end.peer != nil {
+			pid = end.peer.pid()
 		}
-		switch {
-		case err == nil || m.stopping.Err() != nil:
-			if err != nil && p != nil && !p.ledOut {
+		failed := &WorkerFailed{Worker: s.name, PID: pid, Life: life, Err: end.err}
+		if end.err == nil || s.ending() {
+			if end.err != nil && end.peer != nil && !end.peer.ledOut {
 				m.emit(failed) // it failed by itself on the way out
-			} else if p != nil {
-				m.emit(&WorkerStopped{Worker: s.name, PID: p.pid(), Life: life})
+			} else if end.peer != nil {
+				m.emit(&WorkerStopped{Worker: s.name, PID: pid, Life: life, value: end.peer.exitValue(), node: m.node})
 			}
-			if err == nil {
+			if end.err == nil && !end.retired && !s.ending() {
 				s.bury(fmt.Errorf("multiprolab: worker %s has left: %w", s.name, ErrStopped))
-			}
-			if m.stopping.Err() == nil {
 				return
 			}
 			continue
-		case !everReady:
-			m.emit(failed)
-			m.fail(err)
-			s.bury(err)
-			return
-		case cfg.Restart == RestartNever:
-			m.emit(failed)
-			s.bury(err)
-			return
 		}
-		now := time.Now()
-		for len(failures) > 0 && now.Sub(failures[0]) > cfg.RestartWindow {
-			failures = failures[1:]
-		}
-		failures = append(failures, now)
-		if len(failures) > cfg.RestartLimit {
+		if !everReady || cfg.Restart == RestartNever {
 			m.emit(failed)
-			limit := &RestartLimitError{Worker: s.name, Restarts: cfg.RestartLimit, Window: cfg.RestartWindow, Err: err}
-			m.fail(limit)
-			s.bury(limit)
+			if !everReady {
+				m.fail(end.err)
+			}
+			s.bury(end.err)
 			return
 		}
-		failed.Restart, failed.After = true, backoff(cfg, len(failures))
+		if !end.blamed { // else it is the failure of a task, which has its outcome
+			now := time.Now()
+			for len(failures) > 0 && now.Sub(failures[0]) > cfg.RestartWindow {
+				failures = failures[1:]
+			}
+			if failures = append(failures, now); len(failures) > cfg.RestartLimit {
+				m.emit(failed)
+				limit := &RestartLimitError{Worker: s.name, Restarts: cfg.RestartLimit, Window: cfg.RestartWindow, Err: end.err}
+				m.fail(limit)
+				s.bury(limit)
+				return
+			}
+			failed.After = backoff(cfg, len(failures))
+		}
+		failed.Restart = true
 		m.emit(failed)
 		if failed.After > 0 {
 			timer := time.NewTimer(failed.After)
 			select {
 			case <-timer.C:
-			case <-m.stopping.Done():
+			case <-s.stopping.Done():
 			}
 			timer.Stop()
 		}
@@ -82,53 +87,75 @@ func backoff(cfg *WorkerConfig, n int) time.Duration {
 	return min(d, cfg.RestartMaxDelay)
 }
 
-// live is one life of an instance, from the start of its process until nothing of it is left. It returns nil if the worker ended by
-// itself and without an error.
-func (m *Main) live(s *slot, life int, first bool) (p *peer, ready bool, err error) {
-	p, err = m.spawn(s, life)
+// lifeEnd is how a life of an instance went.
+type lifeEnd struct {
+	peer    *peer // nil if there was no process
+	ready   bool  // it became ready
+	retired bool  // it was led out to be replaced
+	blamed  bool  // it was working on a task when it died
+	err     error // nil if it ended by itself, or as it was told, without an error
+}
+
+// live is one life of an instance, from the start of its process until nothing of it is left.
+func (m *Main) live(s *slot, life int, first bool) (end lifeEnd) {
+	p, err := m.spawn(s, life)
 	if err != nil {
-		return nil, false, err
+		return lifeEnd{err: err}
 	}
+	end.peer = p
 	s.setCurrent(p)
 	m.emit(&WorkerStarted{Worker: s.name, PID: p.pid(), Life: life})
 	greeted := false
-	if err = p.handshake(m.stopping); err == nil {
+	if err = p.handshake(s.stopping); err == nil {
 		greeted = true
 		s.out.attach(p.link)
-		err = p.becomeReady(m.stopping)
+		err = p.becomeReady(s.stopping)
 	}
 	if err == nil {
-		ready = true
+		end.ready = true
 		m.emit(&WorkerReady{Worker: s.name, PID: p.pid(), Life: life, Took: time.Since(p.begun)})
 		if first {
 			m.becameReady()
 		}
-		select {
-		case <-p.read:
-		case <-p.body.done():
-		case <-m.stopping.Done():
-		}
+		end.retired = m.attend(p)
 	}
-	if m.stopping.Err() != nil {
+	switch {
+	case s.ending(), end.retired:
 		m.leadOut(p, greeted)
-	} else if err != nil && !closed(p.read) {
+	case err != nil && !closed(p.read):
 		p.kill("its start failed")
 	}
 	how := p.end(m)
 	s.setCurrent(nil)
 	lost := s.out.detach()
-	if err == nil || m.stopping.Err() != nil {
+	if err == nil || s.ending() {
 		err = how
 	}
 	cause := err
 	if cause == nil {
 		cause = fmt.Errorf("multiprolab: worker %s has ended: %w", s.name, ErrStopped)
 	}
-	died, _ := how.(*WorkerDiedError)
-	m.broker.leave(p, died)
+	end.err = err
+	end.blamed = m.broker.leave(p, how)
 	s.failCalls(cause, false)
 	s.deadLetters(lost, cause)
-	return p, ready, err
+	return end
+}
+
+// attend waits until a worker that is ready ends, or must be ended, and reports whether it is to be replaced.
+func (m *Main) attend(p *peer) (retired bool) {
+	if age := p.slot.pool.cfg.MaxAge; age > 0 {
+		timer := time.AfterFunc(age, func() { m.broker.retire(p) })
+		defer timer.Stop()
+	}
+	select {
+	case <-p.read:
+	case <-p.body.done():
+	case <-p.retired:
+		return true
+	case <-p.slot.stopping.Done():
+	}
+	return false
 }
 
 // leadOut takes a worker out of the program: the exit message, SIGTERM, SIGKILL to all its tree, each with its time. A second request to
@@ -140,10 +167,14 @@ func (m *Main) leadOut(p *peer, greeted bool) {
 		return
 	}
 	mode := m.shutdownMode()
+	forGood := m.stopping.Err() != nil
+	if !forGood {
+		mode = DrainQueue // it alone is replaced, or taken away
+	}
 	if mode != KillAll {
 		exit := exitFrame(mode)
 		if mode == DrainQueue {
-			p.slot.out.finish(exit)
+			p.slot.out.finish(exit, forGood)
 		} else {
 			_ = p.link.post(exit)
 		}

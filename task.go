@@ -22,9 +22,20 @@ type TaskOptions struct {
 	// Grace is the time between the cancellation of a handler's context, by Timeout or by the submitter, and the kill.
 	// Defaults to 1 second.
 	Grace time.Duration
-	// Attempts is how often the task may be started: each death of a worker that had started it uses up one. Errors that a
-	// handler returns are final. Defaults to 1, so that a task runs at most once.
+	// Queue names the queue; workers take tasks from those in their WorkerConfig.Queues. Defaults to DefaultQueue.
+	Queue string
+	// Priority puts the task before those with a lower one. Defaults to PriorityNormal.
+	Priority Priority
+	// Delay is the time before which the task is not started. Defaults to none.
+	Delay time.Duration
+	// Key, if not empty, makes the task wait while another one with the same key, of whatever type or queue, runs.
+	Key string
+	// Attempts is how often the task may be started. An attempt that fails, be it by the death of its worker, by Timeout, or by an error
+	// of the handler, uses up one; Retry says which failures are worth another, and when it comes. Once all are used up, the outcome is an *AttemptsError, and
+	// the task goes to the list of dead letters, see TaskQueue.Dead. Defaults to 1, so that a task runs at most once.
 	Attempts int
+	// Retry says which failures are worth another attempt, and after what pause.
+	Retry RetryPolicy
 	// OnProgress gets what the handler reports with Progress, in order and before the outcome. It is called by the goroutine
 	// that waits for the outcome. Not for Submit in a program that never waits. Defaults to none.
 	OnProgress func(ctx context.Context, m *Message)
@@ -34,30 +45,69 @@ func (o *TaskOptions) check() error {
 	if o == nil {
 		return nil
 	}
-	return cmp.Or(
-		notNegative("TaskOptions.Timeout", o.Timeout),
-		notNegative("TaskOptions.Grace", o.Grace),
-		notNegative("TaskOptions.Attempts", o.Attempts),
-	)
+	return o.meta("").check()
 }
+
+// Priority orders tasks that wait for the same workers.
+type Priority int8
+
+// The priorities.
+const (
+	PriorityLow    Priority = -1
+	PriorityNormal Priority = 0
+	PriorityHigh   Priority = 1
+)
 
 // taskMeta is what travels with a task beside its body.
 type taskMeta struct {
 	Timeout  time.Duration `json:",omitempty"`
 	Grace    time.Duration `json:",omitempty"`
 	Attempts int           `json:",omitempty"` // allowed
-	Attempt  int           `json:",omitempty"` // this one, from 1
-	Chain    string        `json:",omitempty"` // loops that wait for it
+	Retry    RetryPolicy   `json:",omitzero"`
+	Queue    string        `json:",omitempty"`
+	Priority Priority      `json:",omitempty"`
+	Delay    time.Duration `json:",omitempty"`
+	Key      string        `json:",omitempty"`
+	Attempt  int           `json:",omitempty"` // this one, from 1; 0 means 1
+	Chain    string        `json:",omitempty"` // loops that wait for it, or may
+	Waits    bool          `json:",omitempty"` // they do: nothing else happens there until the outcome is there
 }
 
 func (o *TaskOptions) meta(chain string) taskMeta {
 	if o == nil {
 		return taskMeta{Chain: chain}
 	}
-	return taskMeta{Timeout: o.Timeout, Grace: o.Grace, Attempts: o.Attempts, Chain: chain}
+	return taskMeta{Timeout: o.Timeout, Grace: o.Grace, Attempts: o.Attempts, Retry: o.Retry, Queue: o.Queue, Priority: o.Priority,
+		Delay: o.Delay, Key: o.Key, Chain: chain}
 }
 
-func (o *TaskOptions) marshal(chain string) string { return o.meta(chain).marshal() }
+// check names the first option that makes no sense. A worker's are checked again in main.
+func (m taskMeta) check() error {
+	err := cmp.Or(
+		notNegative("TaskOptions.Timeout", m.Timeout),
+		notNegative("TaskOptions.Grace", m.Grace),
+		notNegative("TaskOptions.Attempts", m.Attempts),
+		notNegative("TaskOptions.Delay", m.Delay),
+		m.Retry.check(),
+	)
+	switch {
+	case err != nil:
+		return err
+	case m.Priority < PriorityLow || m.Priority > PriorityHigh:
+		return &ConfigError{"TaskOptions.Priority", m.Priority, "use PriorityLow, PriorityNormal or PriorityHigh"}
+	case len(m.Key) > maxNameLen:
+		return &ConfigError{"TaskOptions.Key", m.Key[:20] + "...", fmt.Sprintf("it has %d bytes: use at most %d", len(m.Key), maxNameLen)}
+	case m.Queue != "" && checkQueueName(m.Queue) != nil:
+		return &ConfigError{"TaskOptions.Queue", m.Queue, checkQueueName(m.Queue).Error()}
+	}
+	return nil
+}
+
+func (o *TaskOptions) marshal(chain string, waits bool) string {
+	m := o.meta(chain)
+	m.Waits = waits && chain != ""
+	return m.marshal()
+}
 
 func (m taskMeta) marshal() string {
 	if m == (taskMeta{}) {
@@ -152,7 +202,7 @@ func (s *Submission) Result(ctx context.Context, v any) error {
 		return err
 	}
 	if v == nil {
-		return s.outcome.err
+		return s.node.recognise(s.outcome.err)
 	}
 	return s.node.take(s.typ, s.outcome, v)
 }

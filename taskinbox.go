@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -71,7 +72,7 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 	if err != nil {
 		return &wireViolation{"the options of a task cannot be read: " + err.Error()}
 	}
-	t := &Task{ID: f.ID, Type: f.Type, Submitter: f.From, Attempt: meta.Attempt, chain: meta.Chain, payload: payloadOf(f), worker: b.worker}
+	t := &Task{ID: f.ID, Type: f.Type, Submitter: f.From, Attempt: max(1, meta.Attempt), chain: meta.Chain, payload: payloadOf(f), worker: b.worker}
 	if f.To != "" {
 		id, err := strconv.ParseUint(f.To, 10, 64)
 		if err != nil {
@@ -114,13 +115,18 @@ func (b *taskInbox) work(ctx context.Context) bool {
 	h := b.handlers[t.Type]
 	b.start(t, ctx) // before b.mu is let go: a cancellation finds the task either waiting or active
 	b.mu.Unlock()
-	_ = b.worker.link.flush() // main must know whom a death of this worker costs an attempt, before it can happen
+	// Main must know whom a death of this worker costs an attempt, before it can happen. If it cannot be told, the task is another worker's by now.
+	if err := b.worker.link.flush(); err != nil {
+		_ = t.finish(&reply{err: err})
+		return true
+	}
 	if h == nil || h.fn == nil {
 		_ = t.finish(&reply{err: &UnknownTypeError{Receiver: b.worker.name, Verb: "task", Type: t.Type}})
 		return true
 	}
 	value, err := h.fn(t.ctx, t)
 	_ = t.finish(b.worker.outcome(t.Type, value, err)) // a second end is the handler's own Done or Fail
+	b.worker.weigh()
 	return true
 }
 
@@ -169,6 +175,29 @@ func (b *taskInbox) cancel(id uint64, soft bool) {
 		}
 		return t.ID == id
 	})
+}
+
+// giveBack returns a task to main that has not been started; one that has is kept.
+func (b *taskInbox) giveBack(id uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waiting.remove(func(t *Task) bool {
+		if t.ID == id {
+			_ = b.worker.post(&wire.Frame{Kind: wire.Returned, ID: id})
+		}
+		return t.ID == id
+	})
+}
+
+// weigh asks main to replace this worker once it holds more memory than it may after a task.
+func (w *Worker) weigh() {
+	if w.maxRSS <= 0 || w.heavy {
+		return
+	}
+	if rss, err := proc.RSS(); err == nil && rss > w.maxRSS {
+		w.heavy = true
+		_ = w.post(&wire.Frame{Kind: wire.Retire})
+	}
 }
 
 // seal drops the tasks that have not been started; main gives them to others.
@@ -256,8 +285,15 @@ func (b *taskInbox) fetch(ctx context.Context, wait bool, types []string) (*Task
 				return t, b.worker.link.flush() // as in work
 			case b.isSealed() || b.worker.ctx.Err() != nil:
 				return nil, ErrStopped
+			case cancelled != nil || !wait:
+				return nil, cmp.Or(cancelled, ErrNoTask)
 			}
-			return nil, cmp.Or(cancelled, ErrNoTask)
+			select { // main gives this worker nothing more, and is about to end it
+			case <-b.worker.ctx.Done():
+				return nil, ErrStopped
+			case <-done:
+				return nil, context.Cause(ctx)
+			}
 		case <-done:
 			cancelled, done = context.Cause(ctx), nil
 			_ = b.worker.post(&wire.Frame{Kind: wire.FetchCancel, ID: id}) // main answers in any case

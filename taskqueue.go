@@ -12,13 +12,13 @@ type TaskQueue struct {
 // Submit puts a task into the queue. It waits while the queue is full; ctx limits this wait alone. See the function Submit for the
 // typed form.
 func (q *TaskQueue) Submit(ctx context.Context, typ string, body any, o *TaskOptions) (*Submission, error) {
-	return q.node.submit(ctx, typ, body, o, false)
+	return q.node.submit(ctx, typ, body, o, false, false)
 }
 
 // TrySubmit puts a task into the queue, or returns an error that wraps ErrQueueFull if it has no room. From a worker it costs one
 // round trip to main.
 func (q *TaskQueue) TrySubmit(ctx context.Context, typ string, body any, o *TaskOptions) (*Submission, error) {
-	return q.node.submit(ctx, typ, body, o, true)
+	return q.node.submit(ctx, typ, body, o, true, false)
 }
 
 // Join waits until no accepted task is left without an outcome, those that are submitted meanwhile included. It works in main only.
@@ -32,6 +32,29 @@ func (q *TaskQueue) Join(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	}
+}
+
+// CancelPending cancels the tasks of a queue that no worker has been given, or those of every queue if it is "". It returns their number. It works
+// in main only.
+func (q *TaskQueue) CancelPending(queue string) int {
+	if q.main == nil {
+		return 0
+	}
+	return q.main.broker.cancelPending(queue)
+}
+
+// Pause stops handing out the tasks of a queue. Those that run go on; new ones are taken and wait. It works in main only.
+func (q *TaskQueue) Pause(queue string) {
+	if q.main != nil {
+		q.main.broker.pause(queue, true)
+	}
+}
+
+// Resume ends a Pause. It works in main only.
+func (q *TaskQueue) Resume(queue string) {
+	if q.main != nil {
+		q.main.broker.pause(queue, false)
 	}
 }
 

@@ -31,6 +31,8 @@ func (u *workerUplink) reachable(name string, broadcast bool) error {
 		return ErrNotWorker
 	}
 	pool, i, ok := splitInstance(name)
+	u.ackMu.Lock()
+	defer u.ackMu.Unlock()
 	switch {
 	case broadcast && name == MainName:
 	case slices.Contains(u.known, name), broadcast && name == "", !broadcast && ok && i < u.pools[pool]:

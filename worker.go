@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -34,14 +35,17 @@ type Worker struct {
 
 	known    []string       // receivers, for errors
 	pools    map[string]int // their sizes
+	teardown time.Duration
 	window   int64
-	ackMu    sync.Mutex
+	ackMu    sync.Mutex // guards the four below, and known and pools
 	ackBytes int64
 	ackCount int64
 
 	foreign func(context.Context) error
 	onExit  []func(context.Context) error
 	ready   bool
+	maxRSS  int64         // bytes; 0: none
+	heavy   bool          // it has asked to be replaced; used by the loop
 	said    chan struct{} // closed when main has been told that the worker is ready
 	exitReq sync.Once
 	welcome chan *welcome
@@ -98,12 +102,24 @@ func (w *Worker) Loop(fn func(ctx context.Context) error) {
 }
 
 // OnExit registers a function that is called once when the worker ends gracefully, after its last handler; the last registered is
-// called first. Its context ends when the time for the end is up. An error is reported to main.
+// called first. Its context ends after Config.TeardownTimeout. An error is reported to main.
 func (w *Worker) OnExit(fn func(ctx context.Context) error) {
 	if fn == nil {
 		registrationPanic("OnExit: the function is nil (%s)", callSite())
 	}
 	w.onExit = append(w.onExit, fn)
+}
+
+// SetExitValue leaves a value to main, which gets it with the event WorkerStopped when this worker ends gracefully. It may be called at any time, in an OnExit
+// function as well; the last value counts.
+func (w *Worker) SetExitValue(v any) error {
+	p, err := w.encode(MainName, "exit value", v)
+	if err != nil {
+		return err
+	}
+	f := &wire.Frame{Kind: wire.ExitValue}
+	setPayload(f, p)
+	return w.post(f)
 }
 
 // Exit asks main to end the whole program, as Main.Exit does.
@@ -141,6 +157,10 @@ type welcome struct {
 	MaxBody int            // bytes
 	Window  int            // bytes
 	Error   string         // why the worker is not wanted
+
+	MemoryLimit int64         // bytes; 0: none
+	MaxRSS      int64         // bytes; 0: none
+	Teardown    time.Duration // for the OnExit functions
 }
 
 // hello is the first frame of a worker.
@@ -189,8 +209,13 @@ func (w *Worker) live(setup func(context.Context, *Worker) error, identity strin
 		if wl.Error != "" {
 			return errors.New(wl.Error)
 		}
-		w.known, w.pools = append(poolNames(wl.Pools), MainName), wl.Pools
+		w.know(wl.Pools)
 		w.out.attach(w.link)
+		if wl.MemoryLimit > 0 && w.role.limit != nil {
+			if err := w.role.limit(wl.MemoryLimit); err != nil {
+				return fmt.Errorf("multiprolab: WorkerConfig.MemoryLimit of %d bytes cannot be set: %w", wl.MemoryLimit, err)
+			}
+		}
 	case <-w.whole.Done():
 		return context.Cause(w.whole)
 	}
@@ -200,7 +225,7 @@ func (w *Worker) live(setup func(context.Context, *Worker) error, identity strin
 	r := readiness{}
 	r.Tasks, r.Pulls = w.inbox.types()
 	if err != nil {
-		r.Error = toWireError(remote(w.name, "", err))
+		r.Error = toWireError(w.remote("", err))
 	}
 	if sayErr := say(wire.Ready, &r); sayErr != nil || err != nil {
 		return errors.Join(err, sayErr)
@@ -216,14 +241,16 @@ func (w *Worker) live(setup func(context.Context, *Worker) error, identity strin
 	w.cancel(ErrExit)
 	w.receiver.seal(ErrStopped)
 	w.inbox.seal()
+	teardown, cancel := context.WithTimeout(w.whole, w.teardown)
+	defer cancel()
 	for _, fn := range slices.Backward(w.onExit) {
-		err = errors.Join(err, fn(w.whole))
+		err = errors.Join(err, fn(teardown))
 	}
 	w.out.close(ErrStopped) // goroutines that still send are told
 	w.flushAcks()
 	f := farewell{}
 	if err != nil && !errors.Is(err, ErrExit) {
-		f.Error = toWireError(remote(w.name, "", err))
+		f.Error = toWireError(w.remote("", err))
 	}
 	return errors.Join(err, w.link.postLast(jsonFrame(wire.Bye, &f)))
 }
@@ -254,12 +281,18 @@ func (w *Worker) receive(f *wire.Frame) error {
 		}
 		w.adopt(&wl)
 		w.welcome <- &wl
+	case wire.Pools:
+		var pools map[string]int
+		if err := unmarshalBody(f, &pools); err != nil {
+			return err
+		}
+		w.know(pools)
 	case wire.Exit:
 		mode := ShutdownMode(f.ID)
+		w.loop.exit(mode) // first: an action that gets ErrStopped from GetTask must find that its context has ended
 		if mode == FinishRunning {
 			w.inbox.seal()
 		}
-		w.loop.exit(mode)
 		w.cancel(ErrExit) // who sees this sees no further task begin
 	case wire.Credit:
 		w.out.granted(f.ID, f.Defs)
@@ -278,6 +311,10 @@ func (w *Worker) receive(f *wire.Frame) error {
 		} else {
 			w.inbox.cancel(f.ID, f.Flags&wire.FlagSoft != 0)
 		}
+	case wire.Dump:
+		w.dump()
+	case wire.Recall:
+		w.inbox.giveBack(f.ID)
 	case wire.Task:
 		return w.inbox.deliver(f)
 	case wire.NoTask:
@@ -298,15 +335,31 @@ func (w *Worker) receive(f *wire.Frame) error {
 	return nil
 }
 
+// dump sends main the stacks of all goroutines. It runs on the goroutine that reads the wire, beside a handler that spins, and writes at once, for the
+// process may be killed in a moment.
+func (w *Worker) dump() {
+	buf := make([]byte, tailSize)
+	buf = buf[:runtime.Stack(buf, true)]
+	_ = w.post(&wire.Frame{Kind: wire.Stacks, Body: buf})
+	_ = w.link.flush()
+}
+
 // adopt takes over the limits of main, which may have been configured from what only main knew.
 func (w *Worker) adopt(wl *welcome) {
-	w.maxBody = wl.MaxBody
+	w.maxBody, w.maxRSS, w.teardown = wl.MaxBody, wl.MaxRSS, wl.Teardown
 	w.link.limit(wl.MaxBody)
 	w.out.window = int64(wl.Window)
 	w.receiver.window = int64(wl.Window)
 	w.ackMu.Lock()
 	defer w.ackMu.Unlock()
 	w.window = int64(wl.Window)
+}
+
+// know takes in which receivers there are.
+func (w *Worker) know(pools map[string]int) {
+	w.ackMu.Lock()
+	defer w.ackMu.Unlock()
+	w.known, w.pools = append(poolNames(pools), MainName), pools
 }
 
 // ack gathers credit for main; idle, or a quarter of the window, sends it.

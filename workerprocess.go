@@ -70,7 +70,8 @@ func (m *Main) becomeWorker(p *pool, role *proc.Role) {
 	if err != nil {
 		identity = err.Error()
 	}
-	w := newWorker(workerRole{pool: p.name, index: role.Index, life: role.Life, releaseThread: proc.ReleaseMainThread}, &codec.Codec{}, &m.cfg)
+	w := newWorker(workerRole{pool: p.name, index: role.Index, life: role.Life, releaseThread: proc.ReleaseMainThread, limit: proc.LimitMemory}, &codec.Codec{}, &m.cfg)
+	w.errors = m.errors
 	in, out := proc.Wire()
 	err = w.run(in, out, p.setup, identity, role.Cookie, func(error) { proc.KillSelfTree() })
 	if err != nil {
@@ -78,6 +79,10 @@ func (m *Main) becomeWorker(p *pool, role *proc.Role) {
 	}
 	os.Exit(0)
 }
+
+// wrapWire is nil but in the workers of tests, which put it before what a worker reads from its wire and writes to it: to die between two frames, or in
+// the middle of one, and to note which frames have gone out.
+var wrapWire func(w *Worker, r io.Reader, out io.Writer) (io.Reader, io.Writer)
 
 // run connects the worker to its wire and lives its life. lost is called when main is gone before the worker has said goodbye. Goroutines end with the
 // wire, which the caller closes.
@@ -88,6 +93,9 @@ func (w *Worker) run(r io.Reader, out io.Writer, setup func(context.Context, *Wo
 	}
 	if _, err := out.Write(mark); err != nil {
 		return err
+	}
+	if wrapWire != nil {
+		r, out = wrapWire(w, r, out)
 	}
 	w.link = newLink(w.codec, r, out, w.maxBody)
 	wrote := make(chan struct{})

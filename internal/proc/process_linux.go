@@ -25,9 +25,10 @@ func newTree(*os.File) (*tree, error) {
 
 // sysProcAttr returns how to start the worker: as the leader of a process group, and with a signal at our death.
 //
-// The signal is SIGHUP and not SIGKILL, because the worker has a tree of its own to kill; see watchParent.
+// The signal is SIGCONT: it wakes a worker that is stopped, even one whose stop is still under way, which the kernel's own SIGCONT to
+// orphaned process groups misses. It is not SIGKILL, because the worker has a tree of its own to kill; see watchParent.
 func (t *tree) sysProcAttr() *syscall.SysProcAttr {
-	attr := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGHUP}
+	attr := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGCONT}
 	if !noPidFD {
 		attr.PidFD = t.pidfd
 	}

@@ -20,32 +20,30 @@ const (
 
 // guardWorker makes the worker deaf to the terminal's interrupt, and makes sure that it does not outlive its parent.
 //
-// A newly started worker ends by itself if its parent dies before the first line of this function, because SIGHUP has its
-// default action until then. If the parent was gone even before the kernel was asked for the signal, or if SIGHUP was
-// ignored up to here (nohup), the comparison of the pids finds out. From then on the signal does.
+// If the parent dies before the first line of this function, the comparison of the pids finds out. From then on the signal does.
 func guardWorker(m *marker) {
 	// Ctrl-C reaches the whole foreground process group, and may be sent to a worker by hand: main decides what it means.
 	// Notify and not Ignore: an ignored signal stays ignored in the commands that the worker starts.
 	// Nobody reads the channel; Notify does not block on a full one.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGINT)
 
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, unix.SIGHUP)
+	orphaned := make(chan os.Signal, 1)
+	signal.Notify(orphaned, unix.SIGHUP, unix.SIGCONT)
 	parent := os.Getppid()
 	if parent != 0 && parent != m.Parent { // 0: the parent is outside of this PID namespace
 		die(exitOrphan, "worker %s: process %d, which started it, is gone", &m.Role, m.Parent)
 	}
 	// This goroutine ends with the process.
-	go watchParent(hup, parent)
+	go watchParent(orphaned, parent)
 }
 
-// watchParent ends the worker when SIGHUP comes and the parent is gone. SIGHUP is what the spawner asks the kernel for
-// on Linux, and what the kernel sends, with SIGCONT, to a stopped process group that has become an orphan (POSIX, _exit).
-// Linux sends it whenever a thread of the parent ends that the worker was a child of: only after the last one does
-// getppid show the change, and the signal follows the change. Where the parent's pid cannot be seen, the signal decides.
-func watchParent(hup <-chan os.Signal, parent int) {
-	for range hup {
-		if parent == 0 || os.Getppid() != parent {
+// watchParent ends the worker when a signal comes and the parent is gone. SIGCONT is what the spawner asks the kernel for on Linux; SIGHUP and SIGCONT
+// are what the kernel sends to a stopped process group that has become an orphan (POSIX, _exit). Linux sends the first whenever a
+// thread of the parent ends that the worker was a child of: only after the last one does getppid show the change, and the signal follows the change. Where the
+// parent's pid cannot be seen, SIGHUP decides, and the end of the wire.
+func watchParent(orphaned <-chan os.Signal, parent int) {
+	for sig := range orphaned {
+		if parent == 0 && sig == unix.SIGHUP || parent != 0 && os.Getppid() != parent {
 			KillSelfTree()
 		}
 	}

@@ -74,6 +74,13 @@ const (
 	Fetch                       // W: asks for one task
 	FetchCancel                 // W: takes a Fetch back
 	NoTask                      // M: the answer to a Fetch when there is none
+	Recall                      // M: asks for a task back that has not been started
+	Returned                    // W: the answer to a Recall of such a task
+	Retire                      // W: asks to be replaced
+	ExitValue                   // W: what it leaves to main at its end
+	Dump                        // M: asks for the stacks of all goroutines
+	Stacks                      // W: the answer to a Dump; the body is text
+	Pools                       // M: the sizes of the pools have changed; the body is JSON
 	kindEnd
 )
 
@@ -82,6 +89,7 @@ var kindNames = [...]string{
 	Defs: "Defs", Credit: "Credit", Message: "Message", Call: "Call", Reply: "Reply", Undelivered: "Undelivered",
 	Failed: "Failed", Submit: "Submit", Accepted: "Accepted", Task: "Task", Start: "Start", Progress: "Progress",
 	Result: "Result", Cancel: "Cancel", Fetch: "Fetch", FetchCancel: "FetchCancel", NoTask: "NoTask",
+	Recall: "Recall", Returned: "Returned", Retire: "Retire", ExitValue: "ExitValue", Pools: "Pools", Dump: "Dump", Stacks: "Stacks",
 }
 
 // String returns the name of the kind.

@@ -18,7 +18,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-const lastKind = wire.NoTask
+const lastKind = wire.Pools
 
 // pattern returns n bytes that differ from one another over any short distance.
 func pattern(n int) []byte {

@@ -1,0 +1,27 @@
+# What is run often. CONTRIBUTING.md says when.
+
+GO ?= go
+
+.PHONY: test race ledger fuzz bench
+
+test:
+	$(GO) test ./...
+
+race:
+	$(GO) test -race ./...
+
+# 200,000 tasks over workers that are killed at every step. SEED=n replays one.
+ledger:
+	$(GO) test -run Ledger -ledger 200000 -seed $(or $(SEED),0) -count 1 -timeout 60m -v .
+
+# Each fuzz test for FUZZTIME.
+FUZZTIME ?= 1m
+fuzz:
+	@set -e; for pkg in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			$(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem -count $(or $(COUNT),6) ./...

@@ -1,0 +1,65 @@
+package multiprolab
+
+import (
+	"context"
+	"fmt"
+	"io"
+)
+
+// HookWire has the wire of every worker of this process go through wrap; see wrapWire.
+func HookWire(wrap func(w *Worker, r io.Reader, out io.Writer) (io.Reader, io.Writer)) {
+	wrapWire = wrap
+}
+
+// Residue says what the queue still holds: nothing, when every task has had its outcome.
+func (q *TaskQueue) Residue() (left []string) {
+	b := q.main.broker
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	say := func(n int, what string) {
+		if n != 0 {
+			left = append(left, fmt.Sprintf("%d %s", n, what))
+		}
+	}
+	say(len(b.jobs), "jobs")
+	for _, j := range b.jobs {
+		if len(left) < 20 {
+			holder := "nobody"
+			if j.holder != nil {
+				holder = fmt.Sprintf("%s/life %d (gone %v, suspect %d, held %d)", j.holder.peer.slot.name, j.holder.peer.life, j.holder.gone, j.holder.suspect, len(j.holder.held))
+			}
+			left = append(left, fmt.Sprintf("%v: state %d, held by %s, attempts %d, recalled %v, condemned %v, key %q", j, j.state, holder, j.attempts, j.recalled, j.condemned, j.meta.Key))
+		}
+	}
+	say(len(b.submitted), "submissions")
+	say(len(b.keys), "keys")
+	say(b.waiting, "jobs that count as waiting")
+	say(len(b.joiners), "joiners")
+	for _, w := range b.workers {
+		say(len(w.held), "jobs held by "+w.peer.slot.name)
+		say(w.suspect, "suspicions against "+w.peer.slot.name)
+	}
+	var backend Backend = b.source
+	if b.store != nil {
+		backend = b.store.backend
+		b.store.mu.Lock()
+		say(len(b.store.byID), "tasks that are to be fetched")
+		say(len(b.store.dropped), "tasks that are to be dropped")
+		say(b.store.todo.len()+len(b.store.puts), "things to be told to the backend")
+		b.store.mu.Unlock()
+	}
+	for _, l := range b.inOrder {
+		if j := b.first(l); j != nil { // drops what has ended
+			say(1, "job first in lane "+l.name)
+		}
+		say(l.returned.len(), "jobs returned to lane "+l.name)
+		d, err := backend.Depth(context.Background(), l.name)
+		if err != nil {
+			left = append(left, err.Error())
+		}
+		say(d.Ready, "tasks ready in "+l.name)
+		say(d.Leased, "tasks leased in "+l.name)
+		say(d.Delayed, "tasks delayed in "+l.name)
+	}
+	return left
+}

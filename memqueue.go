@@ -1,0 +1,289 @@
+package multiprolab
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// MemoryBackend is the Backend in main's memory, the one that is used unless Config.Backend names another. Its tasks end with main. Use
+// NewMemoryBackend.
+type MemoryBackend struct {
+	mu     sync.Mutex
+	queues map[string]*memQueue
+	closed bool
+	due    func(queue string) // called, without the mutex, when a task has become due by itself; set before use
+}
+
+// memQueue is one queue of a MemoryBackend.
+type memQueue struct {
+	name    string
+	ready   queue[*memTask]
+	delayed []*memTask  // by NotBefore
+	timer   *time.Timer // for the first of delayed
+	leased  int
+	dead    int
+	wake    chan struct{} // for calls of Fetch that wait: closed when a task becomes ready; nil if none waits
+}
+
+// memTask is a task of a MemoryBackend, and its own lease.
+type memTask struct {
+	backend *MemoryBackend
+	task    QueuedTask
+	attempt int
+	leased  bool
+}
+
+// NewMemoryBackend returns an empty MemoryBackend.
+func NewMemoryBackend() *MemoryBackend {
+	return &MemoryBackend{queues: map[string]*memQueue{}}
+}
+
+func (b *MemoryBackend) queue(name string) *memQueue {
+	q := b.queues[name]
+	if q == nil {
+		q = &memQueue{name: name}
+		b.queues[name] = q
+	}
+	return q
+}
+
+// Enqueue implements Backend. It never waits.
+func (b *MemoryBackend) Enqueue(_ context.Context, tasks ...QueuedTask) ([]Receipt, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil, ErrStopped
+	}
+	receipts := make([]Receipt, len(tasks))
+	for i, t := range tasks {
+		b.add(&memTask{backend: b, task: t}, false)
+		receipts[i].ID = t.ID
+	}
+	return receipts, nil
+}
+
+// add puts a task into its queue: where its time says, and else at the end or the front.
+func (b *MemoryBackend) add(t *memTask, front bool) {
+	q := b.queue(t.task.Queue)
+	switch {
+	case !t.task.NotBefore.IsZero() && time.Until(t.task.NotBefore) > 0:
+		i, _ := slices.BinarySearchFunc(q.delayed, t, func(x, y *memTask) int {
+			return cmp.Or(x.task.NotBefore.Compare(y.task.NotBefore), -1) // behind those of the same time
+		})
+		q.delayed = slices.Insert(q.delayed, i, t)
+		if i == 0 {
+			b.arm(q)
+		}
+		return
+	case front:
+		q.ready.pushFront(t)
+	default:
+		q.ready.push(t)
+	}
+	q.rouse()
+}
+
+// rouse wakes the calls of Fetch that wait.
+func (q *memQueue) rouse() {
+	if q.wake != nil {
+		close(q.wake)
+		q.wake = nil
+	}
+}
+
+// arm sets the timer of a queue for its first delayed task.
+func (b *MemoryBackend) arm(q *memQueue) {
+	if len(q.delayed) == 0 {
+		return
+	}
+	wait := time.Until(q.delayed[0].task.NotBefore)
+	if q.timer == nil {
+		q.timer = time.AfterFunc(wait, func() { b.ripen(q) })
+	} else {
+		q.timer.Reset(wait)
+	}
+}
+
+// ripen moves the tasks that have become due to the ready ones.
+func (b *MemoryBackend) ripen(q *memQueue) {
+	b.mu.Lock()
+	n := 0
+	for now := time.Now(); n < len(q.delayed) && !q.delayed[n].task.NotBefore.After(now) && !b.closed; n++ {
+		q.ready.push(q.delayed[n])
+	}
+	q.delayed = slices.Delete(q.delayed, 0, n)
+	if n > 0 {
+		q.rouse()
+	}
+	if !b.closed {
+		b.arm(q)
+	}
+	due := b.due
+	b.mu.Unlock()
+	if n > 0 && due != nil {
+		due(q.name)
+	}
+}
+
+// Fetch implements Backend.
+func (b *MemoryBackend) Fetch(ctx context.Context, name string, credit int) ([]Lease, error) {
+	for {
+		b.mu.Lock()
+		if b.closed {
+			b.mu.Unlock()
+			return nil, ErrStopped
+		}
+		q := b.queue(name)
+		var leases []Lease
+		for len(leases) < max(1, credit) {
+			t := b.take(q)
+			if t == nil {
+				break
+			}
+			leases = append(leases, t)
+		}
+		if len(leases) == 0 && q.wake == nil {
+			q.wake = make(chan struct{})
+		}
+		wake := q.wake
+		b.mu.Unlock()
+		if len(leases) > 0 {
+			return leases, nil
+		}
+		select {
+		case <-wake:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// take leases the first ready task, or returns nil.
+func (b *MemoryBackend) take(q *memQueue) *memTask {
+	t, ok := q.ready.pop()
+	if !ok {
+		return nil
+	}
+	t.leased = true
+	t.attempt++
+	q.leased++
+	return t
+}
+
+// tryFetch is Fetch of one task without waiting; it is how the broker draws tasks.
+func (b *MemoryBackend) tryFetch(name string) Lease {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if q := b.queues[name]; q != nil {
+		if t := b.take(q); t != nil {
+			return t
+		}
+	}
+	return nil
+}
+
+// peek returns the first ready task, or nil.
+func (b *MemoryBackend) peek(name string) *job {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	q := b.queues[name]
+	if q == nil || q.ready.len() == 0 {
+		return nil
+	}
+	return q.ready.items[q.ready.head].task.job
+}
+
+// Depth implements Backend.
+func (b *MemoryBackend) Depth(_ context.Context, name string) (Depth, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	q := b.queues[name]
+	if q == nil {
+		return Depth{}, nil
+	}
+	return Depth{Ready: q.ready.len(), Leased: q.leased, Delayed: len(q.delayed), Dead: q.dead}, nil
+}
+
+// Close implements Backend. The tasks are gone.
+func (b *MemoryBackend) Close(context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil
+	}
+	b.closed = true
+	for _, q := range b.queues {
+		if q.timer != nil {
+			q.timer.Stop()
+		}
+		q.rouse()
+	}
+	return nil
+}
+
+// end ends a lease, and reports whether it was still held.
+func (t *memTask) end() (*memQueue, error) {
+	if !t.leased {
+		return nil, ErrLeaseLost
+	}
+	t.leased = false
+	q := t.backend.queue(t.task.Queue)
+	q.leased--
+	return q, nil
+}
+
+// Task implements Lease.
+func (t *memTask) Task() QueuedTask { return t.task }
+
+// Attempt implements Lease.
+func (t *memTask) Attempt() int { return t.attempt }
+
+// Deadline implements Lease: a lease in main's memory does not end by itself.
+func (t *memTask) Deadline() time.Time { return time.Time{} }
+
+// Ack implements Lease.
+func (t *memTask) Ack(context.Context) error {
+	t.backend.mu.Lock()
+	defer t.backend.mu.Unlock()
+	_, err := t.end()
+	return err
+}
+
+// Retry implements Lease.
+func (t *memTask) Retry(_ context.Context, after time.Duration, _ string) error {
+	t.backend.mu.Lock()
+	defer t.backend.mu.Unlock()
+	if _, err := t.end(); err != nil {
+		return err
+	}
+	t.task.NotBefore = time.Time{}
+	if after > 0 {
+		t.task.NotBefore = time.Now().Add(after)
+	}
+	t.backend.add(t, true)
+	return nil
+}
+
+// Extend implements Lease.
+func (t *memTask) Extend(context.Context) error {
+	t.backend.mu.Lock()
+	defer t.backend.mu.Unlock()
+	if !t.leased {
+		return ErrLeaseLost
+	}
+	return nil
+}
+
+// Dead implements Lease: it counts the task, and the library keeps it in the list of dead letters.
+func (t *memTask) Dead(context.Context, string) error {
+	t.backend.mu.Lock()
+	defer t.backend.mu.Unlock()
+	q, err := t.end()
+	if err == nil {
+		q.dead++
+	}
+	return err
+}

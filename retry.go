@@ -1,0 +1,127 @@
+package multiprolab
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+)
+
+// RetryOn says which ends of an attempt are worth another one.
+type RetryOn uint8
+
+const (
+	// RetryDeaths retries after a worker has died while it ran the task.
+	RetryDeaths RetryOn = 1 << iota
+	// RetryTimeouts retries after TaskOptions.Timeout.
+	RetryTimeouts
+	// RetryErrors retries after the handler has returned an error, unless it is one of NoRetry.
+	RetryErrors
+)
+
+// RetryPolicy says when a failed attempt of a task is followed by another. The zero value retries after every failure, with pauses that start at
+// 100 milliseconds and double up to 30 seconds. TaskOptions.Attempts says how often.
+type RetryPolicy struct {
+	// On selects the failures that are worth another attempt. Defaults to all.
+	On RetryOn
+	// First is the pause before the second attempt. Defaults to 100 milliseconds.
+	First time.Duration
+	// Factor is by what the pause grows with each attempt. Defaults to 2; less than 1 is an error.
+	Factor float64
+	// Max is the longest pause. Defaults to 30 seconds.
+	Max time.Duration
+}
+
+func (p *RetryPolicy) check() error {
+	err := cmp.Or(notNegative("RetryPolicy.First", p.First), notNegative("RetryPolicy.Max", p.Max))
+	switch {
+	case err != nil:
+		return err
+	case p.Factor != 0 && !(p.Factor >= 1): // a NaN is not either
+		return &ConfigError{"RetryPolicy.Factor", p.Factor, "pauses cannot shrink: leave it zero for 2, or give 1 or more"}
+	case p.On > RetryDeaths|RetryTimeouts|RetryErrors:
+		return &ConfigError{"RetryPolicy.On", p.On, "combine RetryDeaths, RetryTimeouts and RetryErrors, or leave it zero for all"}
+	}
+	return nil
+}
+
+// retries reports whether a failure is worth another attempt.
+func (p *RetryPolicy) retries(err error) bool {
+	on := p.On
+	if on == 0 {
+		on = RetryDeaths | RetryTimeouts | RetryErrors
+	}
+	var died *WorkerDiedError
+	var memory *MemoryLimitError
+	var timeout *TimeoutError
+	var remote *RemoteError
+	switch {
+	case errors.As(err, &died), errors.As(err, &memory):
+		return on&RetryDeaths != 0
+	case errors.As(err, &timeout):
+		return on&RetryTimeouts != 0
+	case errors.As(err, &remote):
+		return on&RetryErrors != 0 && !remote.final
+	}
+	return false // what cannot be decoded, or has no handler, will not be better the next time
+}
+
+// pause returns the time before the attempt after the n-th. Half of it is random, so that tasks that failed together do not come back together.
+func (p *RetryPolicy) pause(n int) time.Duration {
+	most := cmp.Or(p.Max, 30*time.Second)
+	d := float64(cmp.Or(p.First, 100*time.Millisecond))
+	for range n - 1 {
+		if d *= cmp.Or(p.Factor, 2); d >= float64(most) {
+			break
+		}
+	}
+	d = min(d, float64(most))
+	return time.Duration(d/2 + rand.Float64()*d/2)
+}
+
+// steer is an error that a handler returns to say how its task goes on.
+type steer struct {
+	err   error
+	final bool
+	after time.Duration
+}
+
+func (s *steer) Error() string { return s.err.Error() }
+func (s *steer) Unwrap() error { return s.err }
+
+// NoRetry marks an error that a task's handler returns as final: the task is not attempted again, whatever its options say.
+func NoRetry(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &steer{err: err, final: true}
+}
+
+// RetryAfter makes a task's handler end this attempt without a verdict: the task is started again after the time d, and the attempt does not count. It is for what is
+// not there yet. A nil err is one that says this.
+func RetryAfter(d time.Duration, err error) error {
+	if err == nil {
+		err = fmt.Errorf("to be retried after %v", d)
+	}
+	return &steer{err: err, after: max(d, 1)}
+}
+
+// AttemptsError is the outcome of a task that has used up its attempts. It matches, with errors.Is and errors.As, what the last one does.
+type AttemptsError struct {
+	Type     string
+	Attempts []error // how each attempt ended, in order
+}
+
+func (e *AttemptsError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "multiprolab: task %q failed in all of its %d attempts:", e.Type, len(e.Attempts))
+	for i, err := range e.Attempts {
+		fmt.Fprintf(&b, "\n  %d. %s", i+1, brief(err))
+	}
+	return b.String()
+}
+
+// Unwrap returns the end of the last attempt.
+func (e *AttemptsError) Unwrap() error { return e.Attempts[len(e.Attempts)-1] }
