@@ -574,6 +574,7 @@ func devour() {
 			b[i] = 1
 		}
 		hoard = append(hoard, b)
+		runtime.KeepAlive(hoard)
 	}
 }
 

@@ -115,8 +115,7 @@ func TestG05_DepthLimit(t *testing.T) {
 
 // G05: Run or Start of the worker's own Main inside its setup function is an error, and no fork bomb.
 func runAgain() {
-	var app *multiprolab.Main
-	app = multiprolab.New(nil)
+	app := multiprolab.New(nil)
 	again := func(ctx context.Context, w *multiprolab.Worker) error {
 		fmt.Println("Run says:", app.Run(ctx))
 		fmt.Println("Start says:", app.Start(ctx))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -60,6 +61,7 @@ var _ = worker("policy", func(ctx context.Context, w *multiprolab.Worker) error 
 				b[i] = byte(i)
 			}
 			eaten = append(eaten, b)
+			runtime.KeepAlive(eaten)
 		}
 	})
 	multiprolab.HandleTask(w, "keep", func(ctx context.Context, n int) (int, error) {
@@ -70,7 +72,10 @@ var _ = worker("policy", func(ctx context.Context, w *multiprolab.Worker) error 
 		return os.Getpid(), nil
 	})
 	multiprolab.HandleTask(w, "policy-pid", func(ctx context.Context, _ struct{}) (int, error) { return os.Getpid(), nil })
-	multiprolab.HandleTask(w, "policy-spin", func(ctx context.Context, _ struct{}) (int, error) { return spinForEver() })
+	multiprolab.HandleTask(w, "policy-spin", func(ctx context.Context, _ struct{}) (int, error) {
+		spinForEver()
+		return 0, nil
+	})
 	w.OnExit(func(ctx context.Context) error { return w.SetExitValue(fmt.Sprintf("%s life %d", w.Name(), w.Life())) })
 	return nil
 })
@@ -78,11 +83,9 @@ var _ = worker("policy", func(ctx context.Context, w *multiprolab.Worker) error 
 var kept [][]byte
 
 //go:noinline
-func spinForEver() (int, error) {
+func spinForEver() {
 	for n := 0; ; n++ {
-		if n < 0 {
-			n = 0
-		}
+		runtime.KeepAlive(n)
 	}
 }
 

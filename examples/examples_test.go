@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +20,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	_ "github.com/multiprolab/multiprolab" // what the binaries are built of: a cached result of this test ends with a change of it
 )
 
 // bound is how long anything here may take. It is no measure of speed: it turns a hang into a failure.
@@ -51,6 +54,7 @@ func TestMain(m *testing.M) {
 
 // build builds every example, with the race detector if this test has it.
 func build(dir string) error {
+	_ = filepath.WalkDir(".", func(string, fs.DirEntry, error) error { return nil }) // and of these files
 	args := []string{"build", "-o", dir + string(filepath.Separator)}
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		args = append(args, "-race")

@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"runtime"
 	"os/signal"
 	"slices"
 	"strings"
@@ -260,6 +261,7 @@ func hoard(context.Context, *multiprolab.Task) (any, error) {
 	var all [][]byte
 	for {
 		all = append(all, make([]byte, 1<<20))
+		runtime.KeepAlive(all)
 	}
 }
 
@@ -283,7 +285,7 @@ func die(_ context.Context, t *multiprolab.Task) (any, error) {
 
 // refuse returns an error, as an ordinary function does.
 func refuse(context.Context, *multiprolab.Task) (any, error) {
-	return nil, errors.New("I had rather not")
+	return nil, errors.New("no, not this one")
 }
 
 // wait tells its submitter that it runs, and waits until it is cancelled.
