@@ -33,3 +33,8 @@ func signalProcess(pid int, _ string) error {
 
 // signalGroup is for tests that do not run on Windows.
 func signalGroup(int, string) error { return errors.ErrUnsupported }
+
+// blockInKernel waits in a system call that no context ends.
+func blockInKernel() {
+	_, _ = syscall.WaitForSingleObject(syscall.Handle(^uintptr(0)), syscall.INFINITE)
+}

@@ -21,7 +21,7 @@ const (
 	// lingerTimeout is how long a worker may live on after it has closed its end of the wire, before it is killed.
 	lingerTimeout = 2 * time.Second
 	// quitTimeout is the moment between SIGQUIT and SIGKILL.
-	quitTimeout = 60 * time.Millisecond
+	quitTimeout = 30 * time.Millisecond
 )
 
 // body is what a life of a worker runs in: a process, or goroutines of this process. All methods may be called from any goroutine.
