@@ -407,7 +407,7 @@ func (b *broker) recallFor(w *taskWorker) {
 		return
 	}
 	slices.SortFunc(spare, func(x, y *job) int { return cmp.Compare(y.id, x.id) }) // the last first
-	for _, j := range spare[:(len(spare)+1)/2] {
+	for _, j := range slices.Backward(spare[:(len(spare)+1)/2]) {                  // they come back in their order
 		b.recall(j)
 	}
 }
@@ -506,7 +506,7 @@ func endOfAttempt(how error, p *peer, j *job) error {
 		Reason: "it ended without an outcome for the task: end each task from GetTask with Done or Fail"}
 }
 
-// giveBack puts a job that its holder has not started to the front of its lane.
+// giveBack puts a job that its holder has not started to the front of its lane; of several the oldest comes first, in whatever order they come back.
 func (b *broker) giveBack(j *job) {
 	b.release(j)
 	if b.halted {
@@ -516,6 +516,7 @@ func (b *broker) giveBack(j *job) {
 	j.state = queued
 	b.waiting++
 	j.lane.returned.pushFront(j)
+	j.lane.returned.sink(func(x, y *job) bool { return x.id < y.id })
 	b.place(j.lane)
 }
 

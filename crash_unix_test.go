@@ -90,6 +90,7 @@ func TestA06_KilledWhileHanded(t *testing.T) {
 	p := quickly("guest", 1)
 	p.cfg.Prefetch = 4
 	l := startLab(t, nil, p)
+	l.warmUp(t)
 	first := l.who(t)
 	stop(t, first.PID)
 	var tasks []*multiprolab.Future[whoami]

@@ -237,6 +237,17 @@ func (l *lab) who(t testing.TB) whoami {
 	return w
 }
 
+// warmTasks are the tasks of warmUp.
+const warmTasks = 20
+
+// warmUp shows main how fast a guest is, so that it hands it tasks ahead of time from then on.
+func (l *lab) warmUp(t testing.TB) {
+	t.Helper()
+	for range warmTasks {
+		l.who(t)
+	}
+}
+
 // outcome waits for a task's outcome.
 func outcome[R any](t testing.TB, f *multiprolab.Future[R]) (R, error) {
 	t.Helper()

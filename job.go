@@ -1,9 +1,12 @@
 package multiprolab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
@@ -91,11 +94,6 @@ func (b *broker) condemn(j *job, end error, flags wire.Flags) {
 	j.condemned = end
 	j.holder.suspect++
 	_ = p.link.post(&wire.Frame{Kind: wire.Cancel, Type: "task", ID: j.id, Flags: flags})
-	for _, other := range j.holder.held { // they must not be hit if the holder is killed
-		if other.state == assigned && other != j && !other.recalled {
-			b.recall(other)
-		}
-	}
 	j.stopTimer()
 	if j.state == running { // else the worker drops it, whatever else it does
 		b.allowGrace(j)
@@ -109,6 +107,11 @@ func (b *broker) allowGrace(j *job) {
 	grace := j.meta.Grace
 	if grace == 0 {
 		grace = defaultGrace
+	}
+	for _, other := range slices.SortedFunc(maps.Values(j.holder.held), func(x, y *job) int { return cmp.Compare(x.id, y.id) }) {
+		if other.state == assigned && !other.recalled { // it must not be hit if the holder is killed
+			b.recall(other)
+		}
 	}
 	lead := min(dumpTimeout, grace/2)
 	j.timer = time.AfterFunc(grace-lead, func() {
