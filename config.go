@@ -137,7 +137,7 @@ type WorkerConfig struct {
 	// RestartLimit is how often one worker is replaced within RestartWindow; one failure more ends Run with a
 	// *RestartLimitError. A death in the middle of a task does not count, whatever has caused it: the task has its own outcome. Defaults to 10.
 	RestartLimit int
-	// RestartWindow is the time in which restarts are counted. Defaults to 1 minute.
+	// RestartWindow is the time in which restarts are counted; those that never became ready count however long they took. Defaults to 1 minute.
 	RestartWindow time.Duration
 	// RestartDelay is the pause before the second restart within RestartWindow; it doubles with each further one. The first
 	// restart comes at once. Defaults to 100 milliseconds.

@@ -47,7 +47,8 @@ func (m *Main) supervise(s *slot) {
 		}
 		if !end.blamed { // else it is the failure of a task, which has its outcome
 			now := time.Now()
-			for len(failures) > 0 && now.Sub(failures[0]) > cfg.RestartWindow {
+			// A life that never became ready ends no window: slow failures to start would else go on for ever.
+			for end.ready && len(failures) > 0 && now.Sub(failures[0]) > cfg.RestartWindow {
 				failures = failures[1:]
 			}
 			if failures = append(failures, now); len(failures) > cfg.RestartLimit {
