@@ -6,6 +6,7 @@
 // import this one. The pipes on the worker's standard input and standard output are the wire; the initialiser moves them
 // to private descriptors and points the standard ones elsewhere, so that a print cannot corrupt the wire.
 //
-// The files role.go, takeover_*.go and thread_*.go serve the worker; spawner.go, process*.go and pipe_*.go serve the
-// process that starts workers, which may itself be a worker; binary*.go serves both.
+// The files role.go, takeover_*.go, thread_*.go, memory_*.go and limits*.go serve the worker; spawner.go, process*.go, pipe_*.go,
+// credential*.go and namespace_*.go serve the process that starts workers, which may itself be a worker; binary*.go,
+// lacks*.go and reap_*.go serve both.
 package proc

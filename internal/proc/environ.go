@@ -12,7 +12,7 @@ import (
 // environ returns the worker's environment: that of the Spec, in which of equal names the last one counts, as in os/exec,
 // and with our marker as the only one.
 func (spec *Spec) environ(stdout uintptr) ([]string, error) {
-	m := marker{Role: spec.Role, Parent: os.Getpid(), Stdout: stdout}
+	m := marker{Role: spec.Role, Parent: os.Getpid(), Stdout: stdout, PIDNamespace: spec.PIDNamespace}
 	text, err := m.text()
 	if err != nil {
 		return nil, err

@@ -28,21 +28,10 @@ type processMemoryCounters struct {
 // LimitMemory bounds the memory of this process from now on, in bytes. On Windows the process joins a job of its own, within the one that
 // its main process put it into, with a limit of the committed memory. A Go program that gets no more memory prints "out of memory" and exits.
 func LimitMemory(limit int64) error {
-	job, err := windows.CreateJobObject(nil, nil)
-	if err != nil {
-		return os.NewSyscallError("CreateJobObject", err)
-	}
-	info := windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION{
+	return joinJob(&windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION{
 		BasicLimitInformation: windows.JOBOBJECT_BASIC_LIMIT_INFORMATION{LimitFlags: windows.JOB_OBJECT_LIMIT_PROCESS_MEMORY},
 		ProcessMemoryLimit:    uintptr(limit),
-	}
-	if _, err = windows.SetInformationJobObject(job, windows.JobObjectExtendedLimitInformation,
-		uintptr(unsafe.Pointer(&info)), uint32(unsafe.Sizeof(info))); err != nil {
-		windows.CloseHandle(job)
-		return os.NewSyscallError("SetInformationJobObject", err)
-	}
-	// The handle stays open: the limit is the job's, and the job lives as long as the process.
-	return os.NewSyscallError("AssignProcessToJobObject", windows.AssignProcessToJobObject(job, windows.CurrentProcess()))
+	})
 }
 
 // RSS returns the working set of this process in bytes.

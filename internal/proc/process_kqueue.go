@@ -30,8 +30,8 @@ func newTree(*os.File) (*tree, error) {
 
 // sysProcAttr returns how to start the worker: as the leader of a process group. There is no signal at our death here;
 // the end of file on the wire has to tell the worker.
-func (t *tree) sysProcAttr() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true}
+func (t *tree) sysProcAttr(spec *Spec) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Credential: spec.Credential.attr()}
 }
 
 // waitExit returns when the process has exited, without reaping it. It returns false if there is no way to tell.

@@ -26,9 +26,13 @@ func newTree(*os.File) (*tree, error) {
 // sysProcAttr returns how to start the worker: as the leader of a process group, and with a signal at our death.
 //
 // The signal is SIGCONT: it wakes a worker that is stopped, even one whose stop is still under way, which the kernel's own SIGCONT to
-// orphaned process groups misses. It is not SIGKILL, because the worker has a tree of its own to kill; see watchParent.
-func (t *tree) sysProcAttr() *syscall.SysProcAttr {
-	attr := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGCONT}
+// orphaned process groups misses. It is not SIGKILL, because the worker has a tree of its own to kill; see watchParent. A worker with
+// a PID namespace has not; see addNamespace. The kernel forgets the signal when a process changes its user: the syscall package asks for it after that.
+func (t *tree) sysProcAttr(spec *Spec) *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGCONT, Credential: spec.Credential.attr()}
+	if spec.PIDNamespace {
+		addNamespace(attr, spec.Credential)
+	}
 	if !noPidFD {
 		attr.PidFD = t.pidfd
 	}

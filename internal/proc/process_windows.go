@@ -51,7 +51,7 @@ func newTree(stdout *os.File) (*tree, error) {
 
 // sysProcAttr returns how to start the worker: not running yet, so that it cannot have a child outside of the job, and in
 // a process group of its own, to which the console's Ctrl-C does not go (CREATE_NEW_PROCESS_GROUP).
-func (t *tree) sysProcAttr() *syscall.SysProcAttr {
+func (t *tree) sysProcAttr(*Spec) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{
 		CreationFlags:              windows.CREATE_SUSPENDED | windows.CREATE_NEW_PROCESS_GROUP,
 		AdditionalInheritedHandles: []syscall.Handle{syscall.Handle(t.out)},

@@ -64,6 +64,8 @@ type marker struct {
 	Role
 	Parent int     // pid of the process that starts the worker, as that process sees it
 	Stdout uintptr `json:",omitempty"` // Windows: the inherited handle that becomes the worker's standard output
+
+	PIDNamespace bool `json:",omitempty"` // the worker was started as process 1 of a PID namespace
 }
 
 // text returns the marker as the value of the environment variable.

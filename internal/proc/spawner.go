@@ -17,6 +17,19 @@ type Spec struct {
 	Dir    string   // the worker's working directory; empty means this process's
 	Stdout *os.File // the worker's standard output; nil means this process's os.Stdout, or the null device if that is closed
 	Path   string   // the program; empty means Executable()
+
+	// Credential is the user that the worker runs as; nil means this process's. The user must be able to execute the
+	// program. Unix only.
+	Credential *Credential
+
+	// PIDNamespace makes the worker process 1 of a PID namespace: when it ends, for whatever reason, the kernel kills all its
+	// descendants, those in other sessions and process groups included, and when this process ends, it kills the worker. Without
+	// CAP_SYS_ADMIN the worker gets a user namespace as well, in which only its own user and group have a name. Linux only.
+	//
+	// What the worker sees as pids are those of the namespace, but /proc still shows the pids of this process's namespace.
+	// No signal that would end the worker by default has that effect on process 1: the Go runtime makes an exit with status 2 of it.
+	// One that comes before the runtime is ready is lost; Kill always works.
+	PIDNamespace bool
 }
 
 // Spawner starts worker processes, all of them on one thread. Linux ties the signal that a child gets at its parent's
@@ -89,6 +102,9 @@ func startWorker(spec *Spec) (*Process, error) {
 	if err := spec.Role.check(); err != nil {
 		return nil, fmt.Errorf("start worker process: %w", err)
 	}
+	if err := spec.unsupported(); err != nil {
+		return nil, fmt.Errorf("start worker process %s: %w", &spec.Role, err)
+	}
 	path := spec.Path
 	if path == "" {
 		var err error
@@ -103,6 +119,7 @@ func startWorker(spec *Spec) (*Process, error) {
 				err = fmt.Errorf("working directory: %w", derr)
 			}
 		}
+		err = spec.explain(err, path)
 		return nil, fmt.Errorf("start worker process %s from %s: %w", &spec.Role, path, err)
 	}
 	go p.watch() // ends after the process has; closes p.done

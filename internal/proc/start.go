@@ -83,7 +83,7 @@ func (t *tree) start(spec *Spec, path string, pipes *pipes, stdout *os.File) (*P
 		Dir:   spec.Dir,
 		Env:   env,
 		Files: t.files(pipes, stdout),
-		Sys:   t.sysProcAttr(),
+		Sys:   t.sysProcAttr(spec),
 	})
 	if err != nil {
 		return nil, err

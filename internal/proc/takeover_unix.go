@@ -29,12 +29,26 @@ func guardWorker(m *marker) {
 
 	orphaned := make(chan os.Signal, 1)
 	signal.Notify(orphaned, unix.SIGHUP, unix.SIGCONT)
+	if m.PIDNamespace {
+		guardNamespace(m)
+		return
+	}
 	parent := os.Getppid()
 	if parent != 0 && parent != m.Parent { // 0: the parent is outside of this PID namespace
 		die(exitOrphan, "worker %s: process %d, which started it, is gone", &m.Role, m.Parent)
 	}
 	// This goroutine ends with the process.
 	go watchParent(orphaned, parent)
+}
+
+// guardNamespace is guardWorker's end for process 1 of a PID namespace. It cannot see its parent, but the kernel kills it at the parent's
+// death. If the parent died before it had asked the kernel to, its end of the wire is closed.
+func guardNamespace(m *marker) {
+	if wireClosed() {
+		die(exitOrphan, "worker %s: process %d, which started it, is gone", &m.Role, m.Parent)
+	}
+	// Orphans of the namespace become children of this process. The reaping ends with the process.
+	ReapOrphans()
 }
 
 // watchParent ends the worker when a signal comes and the parent is gone. SIGCONT is what the spawner asks the kernel for on Linux; SIGHUP and SIGCONT
@@ -51,7 +65,8 @@ func watchParent(orphaned <-chan os.Signal, parent int) {
 
 // KillSelfTree ends the worker process and its process group at once, when main is gone. It does not return.
 func KillSelfTree() {
-	if pid := unix.Getpid(); unix.Getpgrp() == pid {
+	// For process 1 of a PID namespace, -pid would mean everybody; the kernel ends the namespace with it.
+	if pid := unix.Getpid(); pid != 1 && unix.Getpgrp() == pid {
 		// Includes this process. Workers of a Main in this process lead groups of their own; they notice our end.
 		_ = unix.Kill(-pid, unix.SIGKILL)
 	}

@@ -1,0 +1,9 @@
+// The variable of this file serves both processes.
+
+package proc
+
+var lacks = map[string]string{
+	"OpenFiles":    "Windows has no limit of open handles",
+	"Credential":   "Windows starts processes of other users only with their password",
+	"PIDNamespace": "Windows has no PID namespaces; a job object already ends all descendants of a worker",
+}

@@ -1,0 +1,62 @@
+// The functions of this file are called in the worker process.
+
+package proc
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+)
+
+// applyNice sets the priority of all threads: on Linux each has its own (setpriority(2)).
+func (l *Limits) applyNice() error {
+	return forEachThread(func(tid int) error {
+		return niceError(os.NewSyscallError("setpriority", unix.Setpriority(unix.PRIO_PROCESS, tid, l.Nice)))
+	})
+}
+
+// applyCPUs sets the affinity of all threads.
+func (l *Limits) applyCPUs() error {
+	size := slices.Max(l.CPUs) + 1
+	set := unix.NewCPUSet(size)
+	for _, cpu := range l.CPUs {
+		set.Set(cpu)
+	}
+	err := forEachThread(func(tid int) error {
+		return os.NewSyscallError("sched_setaffinity", unix.SchedSetaffinityDynamic(tid, set))
+	})
+	if err != nil && !errors.Is(err, unix.EINVAL) { // EINVAL: none of them exists
+		return err
+	}
+	// The kernel drops what does not exist, or is not in the cpuset of the process, without a word.
+	got := unix.NewCPUSet(maxCPU)
+	if err := unix.SchedGetaffinityDynamic(0, got); err != nil {
+		return os.NewSyscallError("sched_getaffinity", err)
+	}
+	for _, cpu := range l.CPUs {
+		if err != nil || !got.IsSet(cpu) {
+			return fmt.Errorf("some of these CPUs do not exist or are not allowed to this process; allowed are %s (Cpus_allowed_list in /proc/self/status)", cpusAllowed(err != nil, got))
+		}
+	}
+	return nil
+}
+
+// cpusAllowed lists the CPUs that the process may have.
+func cpusAllowed(unchanged bool, got unix.CPUSetDynamic) string {
+	if !unchanged { // the kernel limits what is asked for to what is allowed
+		got.Fill()
+		_ = unix.SchedSetaffinityDynamic(0, got)
+		got.Zero()
+		_ = unix.SchedGetaffinityDynamic(0, got)
+	}
+	var cpus []int
+	for cpu := range maxCPU {
+		if got.IsSet(cpu) {
+			cpus = append(cpus, cpu)
+		}
+	}
+	return fmt.Sprint(cpus)
+}
