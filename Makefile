@@ -2,7 +2,7 @@
 
 GO ?= go
 
-.PHONY: test race ledger fuzz bench
+.PHONY: test race ledger soak fuzz bench
 
 test:
 	$(GO) test ./...
@@ -13,6 +13,11 @@ race:
 # 200,000 tasks over workers that are killed at every step. SEED=n replays one.
 ledger:
 	$(GO) test -run Ledger -ledger 200000 -seed $(or $(SEED),0) -count 1 -timeout 60m -v .
+
+# SOAK of load over workers that are killed twenty times a second, and a hundred kills of main under load. SEED=n chooses the order.
+SOAK ?= 3m
+soak:
+	$(GO) test -run 'Soak|KillMain' -soak $(SOAK) -killmain 100 -seed $(or $(SEED),0) -count 1 -timeout 60m -v .
 
 # Each fuzz test for FUZZTIME.
 FUZZTIME ?= 1m

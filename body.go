@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -18,14 +17,15 @@ import (
 type workerRole struct {
 	pool          string
 	index, life   int
-	limit         func(bytes int64) error // bounds the memory of the process; nil in goroutines
-	releaseThread func()                  // gives the main thread back to the scheduler
+	process       bool   // it has a process of its own
+	releaseThread func() // gives the main thread back to the scheduler
 }
 
 // spawn starts a life of an instance and its wire. It is called by the instance's supervisor.
 func (m *Main) spawn(s *slot, life int) (*peer, error) {
 	p := &peer{slot: s, life: life, begun: time.Now(), hello: make(chan *hello, 1), ready: make(chan *readiness, 1),
-		retired: make(chan struct{}, 1), read: make(chan struct{}), wrote: make(chan struct{})}
+		retired: make(chan struct{}, 1), read: make(chan struct{}), wrote: make(chan struct{}),
+		hangs: make(chan *hang, 1), dumps: make(chan struct{}, 1)}
 	if m.cfg.InProcess {
 		b := newGoroutineBody(m, s, life)
 		p.body, p.link = b, newLink(m.codec, b.fromWorker, b.toWorker, m.cfg.MaxMessageSize)
@@ -63,14 +63,12 @@ func startProcess(m *Main, s *slot, life int, out io.Writer) (*processBody, erro
 	spec := &proc.Spec{
 		Role: proc.Role{Main: m.cfg.Name, Path: append(append([]string(nil), m.path...), s.pool.name), Index: s.index, Life: life,
 			Depth: m.depth + 1, Cookie: b.cookie},
-		Dir: s.pool.cfg.Dir,
+		Dir:          s.pool.cfg.Dir,
+		Env:          s.pool.cfg.environ(os.Environ()),
+		PIDNamespace: s.pool.cfg.PIDNamespace,
 	}
-	if cfg := &s.pool.cfg; len(cfg.Env) > 0 || cfg.MemoryLimit > 0 {
-		spec.Env = os.Environ()
-		if cfg.MemoryLimit > 0 {
-			spec.Env = append(spec.Env, fmt.Sprintf("GOMEMLIMIT=%d", cfg.MemoryLimit/10*9))
-		}
-		spec.Env = append(spec.Env, cfg.Env...)
+	if c := s.pool.cfg.Credential; c != nil {
+		spec.Credential = &proc.Credential{UID: c.UID, GID: c.GID, Groups: c.Groups}
 	}
 	var printed, printer *os.File
 	if m.cfg.Stdout != nil {

@@ -247,9 +247,8 @@ func (b *broker) leave(p *peer, how error) (blamed bool) {
 
 // endOfAttempt says what the end of a worker means for a job that it had started. Each job has its own copy.
 func endOfAttempt(how error, p *peer, j *job) error {
-	during := fmt.Sprintf("task %q (attempt %d of %d)", j.lane.typ, j.attempts, max(1, j.meta.Attempts))
+	what := fmt.Sprintf("task %q (attempt %d of %d)", j.lane.typ, j.attempts, max(1, j.meta.Attempts))
 	var died *WorkerDiedError
-	var memory *MemoryLimitError
 	var timeout *TimeoutError
 	switch {
 	case errors.As(j.condemned, &timeout):
@@ -259,16 +258,10 @@ func endOfAttempt(how error, p *peer, j *job) error {
 		return timeout
 	case j.condemned != nil:
 		return j.condemned
-	case errors.As(how, &memory):
-		m, d := *memory, *memory.Died
-		d.During, m.Died = during, &d
-		return &m
-	case errors.As(how, &died):
-		d := *died
-		d.During = during
-		return &d
+	case errors.As(how, &died): // perhaps in another that says more
+		return during(how, what)
 	}
-	return &WorkerDiedError{Worker: p.slot.name, PID: p.pid(), Life: p.life, During: during,
+	return &WorkerDiedError{Worker: p.slot.name, PID: p.pid(), Life: p.life, During: what,
 		Reason: "it ended without an outcome for the task: end each task from GetTask with Done or Fail"}
 }
 

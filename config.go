@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -13,9 +12,6 @@ import (
 
 // MaxMessageSize is the greatest value of Config.MaxMessageSize, in bytes: what the wire can carry in one message.
 const MaxMessageSize = wire.MaxBody
-
-// leastMemoryLimit is the least WorkerConfig.MemoryLimit, in bytes.
-const leastMemoryLimit = 64 << 20
 
 // ShutdownMode says what becomes of tasks and messages that are still queued when exit is requested. What is running is
 // finished in every mode but Kill, within the times of the Config.
@@ -101,56 +97,6 @@ type Config struct {
 	OnEvent func(Event)
 }
 
-// Restart says when a worker is replaced.
-type Restart int
-
-const (
-	// RestartOnFailure is the default: a worker that died, or ended with an error, is replaced.
-	RestartOnFailure Restart = iota
-	// RestartNever leaves the place of a worker empty.
-	RestartNever
-)
-
-// WorkerConfig configures the workers that one RegisterWorker registers. Its zero value, and nil, are good defaults.
-type WorkerConfig struct {
-	// Count is the number of identical workers. Defaults to 1.
-	Count int
-	// Queues are the names of the queues that these workers take tasks from. Defaults to DefaultQueue alone.
-	Queues []string
-	// Prefetch is the greatest number of tasks that are handed to a busy worker ahead of time, to save it the wait for the next one. As many are as the
-	// worker will be done with within a few milliseconds, so none while tasks are long; they are taken back when another worker has nothing to do. Defaults to 64.
-	Prefetch int
-
-	// MaxTasks, MaxAge and MaxRSS make a worker be replaced by a fresh one, between two tasks, once it has worked on that many tasks, has been ready for
-	// that long, or holds that many bytes of memory after a task. Other workers go on meanwhile; it costs no task an attempt, and does not count as a
-	// restart. Zero means never. MaxRSS is the resident set on Linux and Windows, elsewhere what the Go runtime holds.
-	MaxTasks int
-	MaxAge   time.Duration
-	MaxRSS   int64
-	// MemoryLimit is the memory that a worker may take, in bytes. One that needs more is ended, in the middle of its task, with a *MemoryLimitError. The Go
-	// runtime is told to collect harder from nine tenths of it on (GOMEMLIMIT, unless Env sets it). It is RLIMIT_DATA on Linux, which counts private
-	// memory that can be written, see setrlimit(2); a limit of the job on Windows; elsewhere the worker watches itself. Defaults to no limit; less than 64 MiB is an error, for a Go program takes some 40 MiB before it does anything.
-	MemoryLimit int64
-
-	// Restart says when a worker is replaced. Defaults to RestartOnFailure.
-	Restart Restart
-	// RestartLimit is how often one worker is replaced within RestartWindow; one failure more ends Run with a
-	// *RestartLimitError. A death in the middle of a task does not count, whatever has caused it: the task has its own outcome. Defaults to 10.
-	RestartLimit int
-	// RestartWindow is the time in which restarts are counted; those that never became ready count however long they took. Defaults to 1 minute.
-	RestartWindow time.Duration
-	// RestartDelay is the pause before the second restart within RestartWindow; it doubles with each further one. The first
-	// restart comes at once. Defaults to 100 milliseconds.
-	RestartDelay time.Duration
-	// RestartMaxDelay is the longest pause. Defaults to 5 seconds.
-	RestartMaxDelay time.Duration
-
-	// Env is added to the worker's environment, as "NAME=value"; of two with one name the later wins. Defaults to nothing.
-	Env []string
-	// Dir is the worker's working directory. Defaults to that of main.
-	Dir string
-}
-
 // filled returns a copy with the defaults in place, or the error that names the first field that cannot be.
 func (c *Config) filled() (Config, error) {
 	var f Config
@@ -191,49 +137,6 @@ func (c *Config) filled() (Config, error) {
 	f.MaxDepth = cmp.Or(f.MaxDepth, 3)
 	f.DeadLimit = cmp.Or(f.DeadLimit, 1000)
 	f.Logger = cmp.Or(f.Logger, slog.Default())
-	return f, err
-}
-
-// filled returns a copy with the defaults in place, or the error that names the first field that cannot be.
-func (c *WorkerConfig) filled() (WorkerConfig, error) {
-	var f WorkerConfig
-	if c != nil {
-		f = *c
-	}
-	f.Env = slices.Clone(f.Env)
-	f.Queues = slices.Clone(f.Queues)
-	if len(f.Queues) == 0 {
-		f.Queues = []string{DefaultQueue}
-	}
-	f.Prefetch = cmp.Or(f.Prefetch, 64)
-	err := cmp.Or(
-		notNegative("WorkerConfig.Count", f.Count),
-		notNegative("WorkerConfig.Prefetch", f.Prefetch),
-		notNegative("WorkerConfig.RestartLimit", f.RestartLimit),
-		notNegative("WorkerConfig.RestartWindow", f.RestartWindow),
-		notNegative("WorkerConfig.RestartDelay", f.RestartDelay),
-		notNegative("WorkerConfig.RestartMaxDelay", f.RestartMaxDelay),
-		notNegative("WorkerConfig.MaxTasks", f.MaxTasks),
-		notNegative("WorkerConfig.MaxAge", f.MaxAge),
-		notNegative("WorkerConfig.MaxRSS", f.MaxRSS),
-		notNegative("WorkerConfig.MemoryLimit", f.MemoryLimit),
-	)
-	if err == nil && f.MemoryLimit > 0 && f.MemoryLimit < leastMemoryLimit {
-		err = &ConfigError{"WorkerConfig.MemoryLimit", f.MemoryLimit, fmt.Sprintf("a Go program does not start with so little: give at least %d bytes", leastMemoryLimit)}
-	}
-	if err == nil && (f.Restart < RestartOnFailure || f.Restart > RestartNever) {
-		err = &ConfigError{"WorkerConfig.Restart", int(f.Restart), "use RestartOnFailure or RestartNever"}
-	}
-	for i, q := range f.Queues {
-		if bad := checkQueueName(q); err == nil && bad != nil {
-			err = &ConfigError{fmt.Sprintf("WorkerConfig.Queues[%d]", i), q, bad.Error()}
-		}
-	}
-	f.Count = cmp.Or(f.Count, 1)
-	f.RestartLimit = cmp.Or(f.RestartLimit, 10)
-	f.RestartWindow = cmp.Or(f.RestartWindow, time.Minute)
-	f.RestartDelay = cmp.Or(f.RestartDelay, 100*time.Millisecond)
-	f.RestartMaxDelay = cmp.Or(f.RestartMaxDelay, 5*time.Second)
 	return f, err
 }
 

@@ -75,6 +75,7 @@
 //		attempts *multiprolab.AttemptsError
 //		timeout  *multiprolab.TimeoutError
 //		memory   *multiprolab.MemoryLimitError
+//		hang     *multiprolab.HangError
 //		died     *multiprolab.WorkerDiedError
 //		remote   *multiprolab.RemoteError
 //	)
@@ -84,6 +85,7 @@
 //	case errors.Is(err, multiprolab.ErrCancelled):     // its submitter cancelled it
 //	case errors.As(err, &timeout):                     // past TaskOptions.Timeout; timeout.Stderr says where it was
 //	case errors.As(err, &memory):                      // above WorkerConfig.MemoryLimit
+//	case errors.As(err, &hang):                        // its worker hung, and was killed
 //	case errors.As(err, &died):                        // its worker died; died.Stderr has the panic
 //	case errors.As(err, &remote):                      // its handler returned an error
 //	case errors.Is(err, multiprolab.ErrQueueFull):     // TrySubmit found no room
@@ -100,10 +102,29 @@
 //
 // # Supervision
 //
-// A worker that dies, or whose action fails, is replaced: the first time at once, then with growing pauses, see [WorkerConfig]. One that dies too often ends Run
-// with a [*RestartLimitError]; a death that a running task has caused is the failure of this task, and does not count. A worker that does not even start the first time ends Run with
-// a [*StartError]. [WorkerConfig] also has workers replaced after some tasks, some time, or above some memory, and bounds the memory that they may take; [Main.Resize] changes their number. Every such event goes to [Config.OnEvent] and
-// [Config.Logger], and the error carries pid, exit status or signal, and the end of the worker's stderr.
+// A worker that dies, or whose action fails, is replaced: the first time at once, then with growing pauses, part of them random. One that dies too often ends Run
+// with a [*RestartLimitError], or is left out, as [WorkerConfig].OnRestartLimit says; a death that a running task has caused is the failure of this task, and does not count. A worker
+// that does not even start the first time ends Run with a [*StartError]. One whose error is marked with [NoRetry] is not started again.
+//
+// A worker that hangs is found, killed and replaced, with a [*HangError] and the stacks of its goroutines: one whose process gives no sign of life, because it is stopped or blocked, within
+// [WorkerConfig].HeartbeatTimeout, and one whose handler or action ignores the end of its time, [WorkerConfig].HandlerTimeout. A task has its own, [TaskOptions].Timeout.
+//
+// Workers start in the order of their registration, and in the end are told to exit in the reverse order. [WorkerConfig].Needs makes one wait until others are ready, and outlive those that
+// need it. [Main.RegisterGroup] makes workers share their fate: when one fails, all of them, or those behind it, start again, in their order.
+//
+// [WorkerConfig] also has workers replaced after some tasks, some time, or above some memory, bounds what their processes may take, and sets them up: environment, directory, user, priority, processors.
+// [Main.Resize] changes their number, and [Main.Restart] replaces them one after the other, without losing a task or a message.
+//
+// Every such event goes to [Config.OnEvent] and [Config.Logger]; [Main.Watch] follows a worker, a pool or all of them. The error carries pid, exit status or signal, and the end of the worker's
+// stderr. A worker keeps its name over its lives, and [Worker.Life] counts them.
+//
+// # Services
+//
+// [Main.Run] stands on its own feet. Under systemd, with Type=notify, it says when all workers are ready, when it reloads and when it stops, and feeds the watchdog (WatchdogSec=) as long as the
+// loop of main turns. SIGHUP restarts all workers, one after the other, in a program without a controlling terminal; where there is one, the signal means that the terminal is
+// gone, and ends the program as SIGTERM does. As process 1 of a container, main reaps the orphans that the kernel gives it, and leaves alone what the program itself has started with
+// os/exec: a child for which a pidfd is open, or whose exit another part of the program might still ask for within the next second. That takes Linux 5.4 or later; where it is missing
+// nothing is reaped. With Start the signals, the service manager and the orphans are the program's own affair.
 //
 // # Shutdown
 //
@@ -151,8 +172,10 @@
 // Processes:
 //
 //	Run has returned                  no process, goroutine or file descriptor of the workers is left
-//	main ended, however               every worker and its process group end: a worker sees the end of its pipe, even beside a handler that spins.
-//	                                  What a worker has started in another session (setsid) is not reached
+//	main ended, however               every worker and its process group end: a worker sees the end of its pipe, even beside a handler that spins
+//	a worker ended, however           its process group is killed
+//	processes that left the group     with WorkerConfig.PIDNamespace (Linux) the kernel ends all that a worker has ever started, also if main and the
+//	(setsid, setpgid)                 worker are killed at once; on Windows the job object does. Without it, and on other systems, they are not reached
 //	a worker broke the wire           only this worker is killed; main believes no length, name or number that a worker sends
 //
 // # Concurrency

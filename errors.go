@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -122,6 +123,8 @@ type StartError struct {
 	PID    int    // 0 if there was no process
 	Reason string // what happened, the likely cause, and how to mend it
 	Err    error  // the error behind it: of the start, *WorkerDiedError, or *RemoteError from the setup function
+
+	permanent bool // another start would fail alike
 }
 
 func (e *StartError) Error() string {
@@ -139,21 +142,45 @@ func (e *StartError) Error() string {
 // Unwrap returns the error behind the failed start.
 func (e *StartError) Unwrap() error { return e.Err }
 
-// RestartLimitError ends Run when a worker died more often than WorkerConfig.RestartLimit allows.
+// RestartLimitError reports a worker that is not replaced any more: it failed more often than WorkerConfig.RestartLimit allows, or in a way that another start would not
+// mend. It ends Run, unless WorkerConfig.OnRestartLimit is StopWorker.
 type RestartLimitError struct {
-	Worker   string
-	Restarts int
-	Window   time.Duration
-	Err      error // the last cause, such as a *WorkerDiedError
+	Worker    string
+	Restarts  int // within the window, before the failure that is one too many
+	Window    time.Duration
+	Permanent bool    // it was not the number: another start would have failed alike
+	Err       error   // the last cause, such as a *WorkerDiedError
+	Causes    []error // the causes within the window, the oldest first; of more than ten the last ten
 }
 
 func (e *RestartLimitError) Error() string {
+	if e.Permanent {
+		return fmt.Sprintf("multiprolab: worker %s is not started again, for it would fail alike: %s", e.Worker, brief(e.Err))
+	}
 	return fmt.Sprintf("multiprolab: worker %s failed again after %d restarts within %v; the last cause: %s",
 		e.Worker, e.Restarts, e.Window, strings.TrimPrefix(e.Err.Error(), "multiprolab: "))
 }
 
-// Unwrap returns the last cause.
-func (e *RestartLimitError) Unwrap() error { return e.Err }
+// Unwrap returns the causes, the last one first.
+func (e *RestartLimitError) Unwrap() []error {
+	causes := slices.Clone(e.Causes)
+	slices.Reverse(causes)
+	return causes
+}
+
+// HangError reports a worker that was killed because it hung: its process gave no sign of life, or a handler or an action of it did not return.
+type HangError struct {
+	Running string        // what it was doing when last heard of, such as `call "resize"` or "action"; empty if nothing
+	For     time.Duration // how long at least
+	Limit   time.Duration // WorkerConfig.HeartbeatTimeout if it was silent, else WorkerConfig.HandlerTimeout
+	Silent  bool          // the process gave no sign of life
+	Died    *WorkerDiedError
+}
+
+func (e *HangError) Error() string { return e.Died.Error() }
+
+// Unwrap returns how the worker died. Its Stderr holds the stacks of its goroutines, if it could still give them.
+func (e *HangError) Unwrap() error { return e.Died }
 
 // ShutdownError is what Run returns when workers did not end by themselves within the time they had.
 type ShutdownError struct {

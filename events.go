@@ -31,13 +31,15 @@ type WorkerReady struct {
 	Took   time.Duration // from the start of the process
 }
 
-// WorkerStopped says that a worker has ended because it was asked to, or because its event loop returned.
+// WorkerStopped says that a worker has ended because it was asked to, or because its event loop returned without an error.
 type WorkerStopped struct {
-	Worker string
-	PID    int
-	Life   int
-	value  codec.Payload
-	node   *node
+	Worker  string
+	PID     int
+	Life    int
+	Restart bool          // it will be replaced
+	After   time.Duration // the pause before that
+	value   codec.Payload
+	node    *node
 }
 
 // Decode decodes the value that the worker left with Worker.SetExitValue into what v points to; see Message.Decode.
@@ -48,7 +50,8 @@ func (e *WorkerStopped) Decode(v any) error {
 	return nil
 }
 
-// WorkerFailed says that a worker has died, or ended with an error. Err is a *WorkerDiedError, a *StartError or a *RemoteError.
+// WorkerFailed says that a worker has died, or ended with an error. Err is a *WorkerDiedError, which may be wrapped in a
+// *MemoryLimitError or a *HangError, a *StartError or a *RemoteError.
 type WorkerFailed struct {
 	Worker  string
 	PID     int
@@ -111,6 +114,7 @@ func (e *HandlerFailed) record() (slog.Level, string, []slog.Attr) {
 func (m *Main) emit(e Event) {
 	level, text, attrs := e.record()
 	m.cfg.Logger.LogAttrs(context.Background(), level, "multiprolab: "+text, attrs...)
+	m.watchers.notify(e)
 	if m.cfg.OnEvent != nil {
 		m.receiver.soon(func() { m.cfg.OnEvent(e) })
 	}

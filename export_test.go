@@ -63,3 +63,12 @@ func (q *TaskQueue) Residue() (left []string) {
 	}
 	return left
 }
+
+// Pending returns the number of messages and calls that an instance has to handle, as main sees it.
+func (m *Main) Pending(instance string) int {
+	s, err := m.router.resolve(instance)
+	if err != nil {
+		return 0
+	}
+	return s.pending()
+}

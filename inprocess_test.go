@@ -40,7 +40,7 @@ func startsOf() (*multiprolab.Config, func() []time.Duration) {
 func TestRestartBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg, starts := startsOf()
-		l := newLab(t, cfg, pool{"frail", &multiprolab.WorkerConfig{RestartLimit: 6, RestartDelay: 100 * time.Millisecond, RestartMaxDelay: 500 * time.Millisecond}})
+		l := newLab(t, cfg, pool{"frail", &multiprolab.WorkerConfig{RestartLimit: 6, RestartDelay: 100 * time.Millisecond, RestartMaxDelay: 500 * time.Millisecond, RestartJitter: -1}})
 		require.NoError(t, l.Start(t.Context()))
 		err := l.Wait(t.Context())
 		var limit *multiprolab.RestartLimitError

@@ -211,6 +211,7 @@ func (l *loop) act() (acted, spinning bool, err error) {
 			break
 		}
 		s := l.node.enter(ctx, nil, nil, "")
+		s.begin()
 		err := a.fn(s)
 		if endedBy(ctx, err) {
 			err = nil

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/proc"
+	"github.com/multiprolab/multiprolab/internal/sdnotify"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -34,6 +36,7 @@ type Main struct {
 	identity string   // of the binary
 	path     []string // of the worker that this Main runs in, if it runs in one
 	depth    int
+	procs    int // GOMAXPROCS of main, or 0 if the environment says it
 	spawner  *proc.Spawner
 	stdout   *sharedWriter
 	stderr   *sharedWriter
@@ -50,6 +53,9 @@ type Main struct {
 	loopEnded  chan struct{}
 
 	supervisors sync.WaitGroup
+	changes     changes
+	watchers    watchers
+	service     *sdnotify.Notifier // or nil
 
 	lifeMu   sync.Mutex
 	state    mainState
@@ -169,9 +175,13 @@ func (m *Main) After(d time.Duration, fn func(ctx context.Context) error) {
 //
 // In a worker process Run becomes the worker and never returns.
 func (m *Main) Run(ctx context.Context) error {
+	if proc.Current() == nil {
+		m.service = sdnotify.FromEnv() // takes it out of the environment of the workers
+	}
 	if err := m.begin(ctx); err != nil {
 		return err
 	}
+	defer m.serve()()
 	defer m.handleSignals()()
 	m.work()
 	return m.Wait(context.Background())
@@ -248,9 +258,20 @@ func (m *Main) prepare() error {
 		}
 		m.spawner = proc.NewSpawner()
 	}
+	if err := m.checkNeeds(); err != nil {
+		return err
+	}
+	if _, given := os.LookupEnv("GOMAXPROCS"); !given {
+		m.procs = runtime.GOMAXPROCS(0)
+	}
+	var previous *slot
 	for _, p := range m.pools {
 		p.resize(m, p.cfg.Count)
 		m.notReady += p.cfg.Count
+		for _, s := range p.list() {
+			s.initial, s.previous = true, previous
+			previous = s
+		}
 	}
 	m.broker.pools = m.pools
 	if m.broker.store != nil {
@@ -279,15 +300,15 @@ func (m *Main) conduct(unwatch func() bool) {
 		m.broker.stop(m.stopCause(), false)
 	}
 	m.loop.stopActions(ErrExit)
-	m.stop(ErrStopped)
+	m.endWorkers()
 	m.supervisors.Wait()
 	m.broker.end(m.stopCause())
 	m.loop.exit(DrainQueue) // what the workers sent before they ended is still handled
 	<-m.loopEnded
+	m.receiver.seal(ErrStopped) // what is left there is reported
 	for fn, ok := m.receiver.nextUrgent(); ok; fn, ok = m.receiver.nextUrgent() {
 		fn() // the last events; no handler runs any more
 	}
-	m.receiver.seal(ErrStopped)
 	m.node.close(ErrStopped)
 	if m.spawner != nil {
 		m.spawner.Close()
@@ -300,14 +321,12 @@ func (m *Main) launch(s *slot) {
 	m.lifeMu.Lock()
 	defer m.lifeMu.Unlock()
 	if closed(m.exitAsked) {
+		s.hadTurn()
 		close(s.ended)
 		return
 	}
 	m.supervisors.Go(func() { m.supervise(s) })
 }
-
-// started reports whether every registered instance has become ready once.
-func (m *Main) started() bool { return closed(m.allReady) }
 
 // Resize changes the number of workers of a pool while the program runs. Those that are added start at once; Resize does not wait for them. Those that are taken away, from
 // the highest number down, finish the task and the messages that they have, and give back the tasks that they have not started.

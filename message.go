@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
 )
@@ -21,7 +22,9 @@ type Message struct {
 	reply   func(*reply)                // nil unless it is a call; called once
 	taken   func(bytes, messages int64) // gives credit back; nil for a message of the process to itself
 	granted bool                        // its bytes were given back before it was taken
+	refused int                         // not a message: the place in the inbox of so many that were refused, see MessageReceiver.deliver
 	id      uint64                      // of the call
+	serial  uint64                      // of a one-way message that main has sent to this life of a worker: the first is 1. Else 0
 	ctx     *scope                      // while its handler runs
 }
 
@@ -41,12 +44,15 @@ func (m *Message) cost() int64 { return int64(frameCost + len(m.payload.Data)) }
 
 // leaveInbox tells the sender's credit that the message takes no room any more.
 func (m *Message) leaveInbox() {
-	switch {
-	case m.taken == nil:
-	case m.granted:
-		m.taken(0, 1)
-	default:
-		m.taken(m.cost(), 1)
+	var bytes, messages int64
+	if !m.granted {
+		bytes = m.cost()
+	}
+	if m.reply == nil { // what becomes of a call its caller is told
+		messages = max(1, int64(m.refused))
+	}
+	if m.taken != nil {
+		m.taken(bytes, messages)
 	}
 }
 
@@ -66,6 +72,10 @@ type scope struct {
 	task   *Task
 	chain  string
 	over   atomic.Bool // it has returned; the loop does not wait any more
+
+	running bool        // on the loop, see begin
+	outer   *scope      // that runs meanwhile
+	timer   *time.Timer // of WorkerConfig.HandlerTimeout
 }
 
 type scopeKey struct{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
@@ -19,6 +20,10 @@ type node struct {
 	loop     *loop
 	errors   knownErrors
 	up       uplink
+
+	current        atomic.Pointer[scope] // what runs on the loop
+	handlerTimeout time.Duration         // of a handler or an action; 0: none
+	overdue        func(s *scope, d time.Duration)
 
 	mu          sync.Mutex
 	lastID      uint64
@@ -61,6 +66,12 @@ func (n *node) enter(ctx context.Context, m *Message, t *Task, chain string) *sc
 
 func (s *scope) leave() {
 	s.over.Store(true)
+	if s.running {
+		s.node.current.Store(s.outer)
+	}
+	if s.timer != nil {
+		s.timer.Stop()
+	}
 	s.cancel(nil)
 }
 

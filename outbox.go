@@ -3,6 +3,7 @@ package multiprolab
 import (
 	"container/list"
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -21,11 +22,11 @@ type parcel struct {
 	waiting chan error // of a sender that waits in send, else nil
 }
 
-// letter is a message that was written to a worker and not yet taken there.
+// letter is a one-way message that was written to a worker and not yet taken there. (The caller of a call is told: see slot.failCalls.)
 type letter struct {
 	from, typ string
 	size      int
-	call      bool // its caller is told: see slot.failCalls
+	reported  bool // the worker has said that it did not handle it: nobody need be told again
 }
 
 // outbox sends the messages of one direction, first in first out, each as soon as its receiver has room for it: the receiver
@@ -41,7 +42,8 @@ type outbox struct {
 	waiting list.List // of *parcel
 	letters []letter  // written, not yet taken; the first at head
 	head    int
-	sealed  error // why nothing more is taken; what waits still goes out
+	taken   uint64 // number of letters of this life that were taken
+	sealed  error  // why nothing more is taken; what waits still goes out
 	closed  bool
 }
 
@@ -71,8 +73,8 @@ func (o *outbox) tryWrite(p *parcel) bool {
 		return false
 	}
 	o.credit -= n
-	if o.track && p.frame.Kind != wire.Exit {
-		o.letters = append(o.letters, letter{p.frame.From, p.frame.Type, len(p.frame.Body), p.call != nil})
+	if o.track && p.frame.Kind == wire.Message {
+		o.letters = append(o.letters, letter{from: p.frame.From, typ: p.frame.Type, size: len(p.frame.Body)})
 	}
 	if p.call != nil {
 		p.call.written = true
@@ -143,6 +145,7 @@ func (o *outbox) granted(bytes, taken uint64) bool {
 	o.credit += int64(bytes)
 	if o.track {
 		o.head += int(taken)
+		o.taken += taken
 		if o.head > 64 && o.head*2 > len(o.letters) {
 			o.letters = append(o.letters[:0], o.letters[o.head:]...)
 			o.head = 0
@@ -160,13 +163,23 @@ func (o *outbox) attach(l *link) {
 	o.pump()
 }
 
-// detach takes the wire of a life that has ended away and returns what was written to it and not taken there.
+// detach takes the wire of a life that has ended away and returns what was written to it and not taken there, nor reported.
 func (o *outbox) detach() []letter {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	lost := o.letters[o.head:]
-	o.link, o.credit, o.letters, o.head = nil, 0, nil, 0
+	lost := slices.DeleteFunc(o.letters[o.head:], func(l letter) bool { return l.reported })
+	o.link, o.credit, o.letters, o.head, o.taken = nil, 0, nil, 0, 0
 	return lost
+}
+
+// reported notes that the worker has reported a message as not handled, by its number in this life, before it has counted it as taken: should it die in between,
+// the message is not reported again. A number that cannot be is nothing.
+func (o *outbox) reported(serial uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if i := serial - 1 - o.taken; serial > o.taken && i < uint64(len(o.letters)-o.head) {
+		o.letters[o.head+int(i)].reported = true
+	}
 }
 
 // close refuses further messages with err and returns those that were waiting and have nobody who waits with them.
@@ -184,7 +197,7 @@ func (o *outbox) close(err error) []letter {
 		case p.waiting != nil:
 			p.waiting <- err
 		case p.call == nil && p.frame.Kind != wire.Exit:
-			lost = append(lost, letter{p.frame.From, p.frame.Type, len(p.frame.Body), false})
+			lost = append(lost, letter{from: p.frame.From, typ: p.frame.Type, size: len(p.frame.Body)})
 		}
 		if p.sent != nil {
 			p.sent()

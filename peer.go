@@ -1,6 +1,7 @@
 package multiprolab
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
@@ -45,12 +47,16 @@ type peer struct {
 	link  *link
 	begun time.Time
 
-	hello   chan *hello     // capacity 1
-	ready   chan *readiness // capacity 1
-	retired chan struct{}   // capacity 1: it is to be replaced, and holds no task
-	read    chan struct{}   // closed when the wire has been read to its end
-	tasks   *taskWorker     // set by the broker when it is ready, guarded by its mutex
-	wrote   chan struct{}   // closed when the writer has ended
+	hello   chan *hello          // capacity 1
+	ready   chan *readiness      // capacity 1
+	retired chan struct{}        // capacity 1: it is to be replaced, and holds no task
+	read    chan struct{}        // closed when the wire has been read to its end
+	tasks   *taskWorker          // set by the broker when it is ready, guarded by its mutex
+	wrote   chan struct{}        // closed when the writer has ended
+	hangs   chan *hang           // capacity 1: a handler of it has not returned in time
+	dumps   chan struct{}        // capacity 1: it has sent its stacks
+	beat    atomic.Pointer[beat] // the last answer to a question for a sign of life
+	heard   atomic.Uint64        // frames that have come
 
 	mu       sync.Mutex
 	spent    int64 // what the worker has sent and has no credit back for, in bytes
@@ -61,8 +67,11 @@ type peer struct {
 	stacks   string        // of its goroutines, when it was about to be killed
 	value    codec.Payload // that it left with SetExitValue
 	readErr  error
+	hang     *hang     // why it was killed, if it hung
 	state    peerState // of the protocol; used by the reader only
 	ledOut   bool      // the supervisor ended it by force; used by the supervisor only
+	greeted  atomic.Bool
+	told     atomic.Bool // to exit
 }
 
 type peerState int
@@ -132,9 +141,23 @@ func (p *peer) converse(cookie string, before func([]byte)) {
 	}()
 }
 
+// tellExit sends the exit message, once. forGood says that no other life follows, so that nothing more is taken for this instance.
+func (p *peer) tellExit(mode ShutdownMode, forGood bool) {
+	if mode == KillAll || !p.greeted.Load() || !p.told.CompareAndSwap(false, true) {
+		return
+	}
+	exit := exitFrame(mode)
+	if mode == DrainQueue {
+		p.slot.out.finish(exit, forGood)
+	} else {
+		_ = p.link.post(exit)
+	}
+}
+
 // receive handles a frame from the worker, which is not trusted: an error ends it. It never waits.
 func (p *peer) receive(f *wire.Frame) error {
 	m, b := p.slot.main, p.slot.main.broker
+	p.heard.Add(1)
 	switch {
 	case p.state == stateNew && f.Kind != wire.Hello, p.state != stateNew && f.Kind == wire.Hello,
 		p.state == stateBye, f.Kind == wire.Ready && p.state != stateHello:
@@ -163,6 +186,11 @@ func (p *peer) receive(f *wire.Frame) error {
 		p.mu.Lock()
 		p.stacks = string(f.Body[:min(len(f.Body), tailSize)])
 		p.mu.Unlock()
+		wakeUp(p.dumps)
+	case wire.Beat:
+		p.beat.Store(&beat{running: f.Meta[:min(len(f.Meta), 2*maxNameLen)], since: time.Duration(f.ID)})
+	case wire.Overdue:
+		return p.overdue(f)
 	case wire.ExitValue:
 		p.mu.Lock()
 		p.value = payloadOf(f)
@@ -196,6 +224,7 @@ func (p *peer) receive(f *wire.Frame) error {
 			m.router.replied(e, r, f)
 		}
 	case wire.Undelivered:
+		p.slot.out.reported(f.Defs)
 		m.emit(&DeadLetter{Sender: f.To, Receiver: p.slot.name, Type: f.Type, Size: int(f.ID), Reason: f.Meta})
 	case wire.Failed:
 		m.emit(&HandlerFailed{Sender: f.To, Receiver: p.slot.name, Type: f.Type, Err: p.vouchError(f.Type, unmarshalError(f.Body))})
@@ -311,13 +340,14 @@ func (p *peer) handshake(ctx context.Context) error {
 	select {
 	case h := <-p.hello:
 		w := &welcome{Pools: m.poolSizes(), MaxBody: m.cfg.MaxMessageSize, Window: m.cfg.Window,
-			MemoryLimit: p.slot.pool.cfg.MemoryLimit, MaxRSS: p.slot.pool.cfg.MaxRSS, Teardown: m.cfg.TeardownTimeout}
+			MemoryLimit: p.slot.pool.cfg.MemoryLimit, MaxRSS: p.slot.pool.cfg.MaxRSS, Teardown: m.cfg.TeardownTimeout,
+			Limits: p.slot.pool.cfg.limits(m.procs), HandlerTimeout: p.slot.pool.cfg.HandlerTimeout}
 		if h.Identity != m.identity {
 			w.Error = "the program's file was replaced while main runs"
 		}
 		_ = p.link.post(jsonFrame(wire.Welcome, w))
 		if w.Error != "" {
-			return &StartError{Worker: p.slot.name, PID: p.pid(), Reason: w.Error + ": its workers would be of another build. Restart the program"}
+			return &StartError{Worker: p.slot.name, PID: p.pid(), Reason: w.Error + ": its workers would be of another build. Restart the program", permanent: true}
 		}
 		return nil
 	case <-p.read:
@@ -416,8 +446,14 @@ func (p *peer) verdict() error {
 	case d.Reason != "":
 	case errors.Is(p.readErr, io.ErrUnexpectedEOF):
 		d.Reason = "it died in the middle of a message, which is lost"
+	case p.slot.pool.cfg.CPUTime > 0 && strings.HasPrefix(d.Stderr, "SIGXCPU"), p.slot.pool.cfg.CPUTime > 0 && d.Signal == "SIGXCPU":
+		d.Reason = fmt.Sprintf("it has used more processor time than WorkerConfig.CPUTime (%v)", p.slot.pool.cfg.CPUTime)
 	case d.ExitCode == 0 && d.Signal == "":
 		d.Reason = "it exited without saying goodbye: something in it called os.Exit(0), or its main function returned"
+	}
+	if p.hang != nil {
+		d.Stderr = cmp.Or(p.stacks, d.Stderr)
+		return &HangError{Running: p.hang.running, For: p.hang.since, Limit: p.hang.limit, Silent: p.hang.silent, Died: d}
 	}
 	if limit := p.slot.pool.cfg.MemoryLimit; limit > 0 && p.why == "" && outOfMemory(d, st.MaxRSS, limit) {
 		return &MemoryLimitError{Limit: limit, Died: d}

@@ -14,6 +14,7 @@ type pool struct {
 	name  string
 	setup func(ctx context.Context, w *Worker) error
 	cfg   WorkerConfig
+	group *group // or nil
 	site  string
 	turn  atomic.Uint32
 
@@ -112,16 +113,26 @@ type slot struct {
 	leaving  atomic.Bool     // the pool shrinks: it is not to be replaced
 	stopping context.Context // ends when the worker must be ended: with the program, or when the pool shrinks
 	stop     context.CancelCauseFunc
+	initial  bool          // it was there at the start of the program, which waits for it
+	previous *slot         // that starts before it; nil for the first, and for one that was added later
+	turn     chan struct{} // closed when the next may start; by hadTurn
+	turnOnce sync.Once
 
 	mu       sync.Mutex
 	lastCall uint64
 	calls    map[uint64]*callEntry // by the id that the worker is given
 	gone     error                 // why there will be no further life
 	current  *peer
+	endLife  context.CancelCauseFunc // of the current life
+	up       bool                    // the current life is ready, and not being ended
+	shakes   int                     // how often it was to be restarted with others of its group
+	settled  int                     // how many of these its last life has come after
+	shakenBy error
+	starting bool // the next life is about to begin
 }
 
 func newSlot(m *Main, p *pool, i int) *slot {
-	s := &slot{main: m, pool: p, index: i, ended: make(chan struct{}), name: instanceName(p.name, i), calls: map[uint64]*callEntry{},
+	s := &slot{main: m, pool: p, index: i, ended: make(chan struct{}), turn: make(chan struct{}), name: instanceName(p.name, i), calls: map[uint64]*callEntry{},
 		out: &outbox{window: int64(m.cfg.Window), track: true}}
 	s.stopping, s.stop = context.WithCancelCause(m.stopping)
 	return s
@@ -136,6 +147,7 @@ func (s *slot) leave() {
 	if p == nil || !s.main.broker.retire(p) {
 		s.stop(ErrStopped)
 	}
+	s.main.changes.announce()
 }
 
 // tell sends a frame to the worker, if there is one.
@@ -224,13 +236,30 @@ func (s *slot) failCalls(err error, all bool) {
 	s.mu.Unlock()
 	for _, e := range failed {
 		cause := err
-		if died, ok := err.(*WorkerDiedError); ok && e.written {
-			d := *died
-			d.During = `call "` + e.typ + `"`
-			cause = &d
+		if e.written {
+			cause = during(err, `call "`+e.typ+`"`)
 		}
 		s.main.router.replied(e, &reply{err: cause}, nil)
 	}
+}
+
+// during returns a copy of how a worker died that says what it was doing; any other error as it is.
+func during(how error, what string) error {
+	switch how := how.(type) {
+	case *WorkerDiedError:
+		d := *how
+		d.During = what
+		return &d
+	case *MemoryLimitError:
+		m := *how
+		m.Died = during(m.Died, what).(*WorkerDiedError)
+		return &m
+	case *HangError:
+		h := *how
+		h.Died = during(h.Died, what).(*WorkerDiedError)
+		return &h
+	}
+	return how
 }
 
 // bury ends the instance for good: everything that waits for it fails with err.
@@ -242,13 +271,11 @@ func (s *slot) bury(err error) {
 	s.failCalls(err, true)
 	s.deadLetters(lost, err)
 	s.main.broker.reconsider()
+	s.main.changes.announce()
 }
 
 func (s *slot) deadLetters(lost []letter, err error) {
 	for _, l := range lost {
-		if l.call {
-			continue
-		}
 		s.main.emit(&DeadLetter{Sender: l.from, Receiver: s.name, Type: l.typ, Size: l.size, Reason: err.Error()})
 	}
 }

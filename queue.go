@@ -58,6 +58,14 @@ func (q *queue[T]) pop() (T, bool) {
 	return v, true
 }
 
+// last returns a pointer to the newest item, or nil.
+func (q *queue[T]) last() *T {
+	if q.count == 0 {
+		return nil
+	}
+	return &q.items[(q.head+q.count-1)%len(q.items)]
+}
+
 // all yields the items from the oldest on, without taking them.
 func (q *queue[T]) all() iter.Seq[T] {
 	return func(yield func(T) bool) {

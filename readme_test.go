@@ -53,13 +53,13 @@ func TestReadme(t *testing.T) {
 // fragment makes a package of a few lines.
 func fragment(code string) string {
 	var imports []string
-	for name, path := range map[string]string{"context": "context", "fmt": "fmt", "http": "net/http", "slices": "slices", "time": "time",
+	for name, path := range map[string]string{"context": "context", "fmt": "fmt", "log": "log", "http": "net/http", "slices": "slices", "time": "time",
 		"multiprolab": "github.com/multiprolab/multiprolab"} {
 		if name == "context" || name == "multiprolab" || strings.Contains(code, name+".") {
 			imports = append(imports, fmt.Sprintf("import %q\n", path))
 		}
 	}
-	params := "ctx context.Context, app *multiprolab.Main, w *multiprolab.Worker"
+	params := "ctx context.Context, app *multiprolab.Main, w *multiprolab.Worker, parser func(context.Context, *multiprolab.Worker) error"
 	var uses string
 	for _, name := range []string{"n", "err", "future", "app"} {
 		if regexp.MustCompile(`(?m)^(\w+, )*` + name + `(, \w+)* :=`).MatchString(code) {

@@ -108,6 +108,18 @@ func (r *MessageReceiver) deliver(m *Message) {
 	case m.reply != nil && r.stalls > 0 && inChain(m.chain, r.node.name):
 		refusal = ErrCallCycle
 	}
+	if refusal == ErrBacklog && r.mute && m.reply == nil {
+		// Main counts what has left the inbox, in order: a place is kept until it is this one's turn.
+		if place := r.inbox.last(); place != nil && (*place).refused > 0 {
+			(*place).refused++
+		} else {
+			r.inbox.push(&Message{taken: m.taken, granted: true, refused: 1})
+		}
+		r.mu.Unlock()
+		r.node.up.undelivered(m, refusal)
+		m.taken(m.cost(), 0)
+		return
+	}
 	if refusal != nil {
 		r.mu.Unlock()
 		r.refuse(m, refusal)
@@ -166,14 +178,15 @@ func (r *MessageReceiver) stalled(by int) {
 // next takes the oldest message out of the inbox, or returns nil.
 func (r *MessageReceiver) next() *Message {
 	r.mu.Lock()
-	m, ok := r.inbox.pop()
-	if !ok {
-		r.mu.Unlock()
-		return nil
+	defer r.mu.Unlock()
+	for m, ok := r.inbox.pop(); ok; m, ok = r.inbox.pop() {
+		if m.refused == 0 {
+			r.bytes -= m.cost()
+			return m
+		}
+		m.leaveInbox()
 	}
-	r.bytes -= m.cost()
-	r.mu.Unlock()
-	return m
+	return nil
 }
 
 // Len returns the number of messages in the inbox.
@@ -211,6 +224,7 @@ func (r *MessageReceiver) handle(ctx context.Context, m *Message) {
 		return
 	}
 	s := r.node.enter(ctx, m, nil, m.chain)
+	s.begin()
 	if h.call != nil {
 		r.setRunning(m, s)
 		value, err := h.call(s, m)
@@ -265,11 +279,17 @@ func (r *MessageReceiver) seal(err error) {
 	}
 	var rest []*Message
 	for m, ok := r.inbox.pop(); ok; m, ok = r.inbox.pop() {
-		r.bytes -= m.cost()
+		if m.refused == 0 {
+			r.bytes -= m.cost()
+		}
 		rest = append(rest, m)
 	}
 	r.mu.Unlock()
 	for _, m := range rest {
+		if m.refused > 0 {
+			m.leaveInbox()
+			continue
+		}
 		r.refuse(m, err)
 	}
 }

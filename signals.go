@@ -1,32 +1,56 @@
 package multiprolab
 
 import (
+	"context"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 )
 
 // handleSignals makes SIGINT and SIGTERM end the program while Run runs: the first lets the workers finish what they are doing, the
-// second kills them, and a third one does what it does without this library. It returns the function that ends this.
+// second kills them, and a third one does what it does without this library. SIGHUP restarts the workers if this is a service; in a program with a terminal it means that
+// the terminal is gone, and ends the program like SIGTERM. It returns the function that ends this.
 func (m *Main) handleSignals() (stop func()) {
-	signals := make(chan os.Signal, 2)
+	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	quit, ended := make(chan struct{}), make(chan struct{})
-	go func() { // ends with stop, or after the second signal
-		defer close(ended)
+	if hangup != nil && !signal.Ignored(hangup) { // ignored by nohup(1), for example
+		signal.Notify(signals, hangup)
+	}
+	terminal := hasTerminal() // now: later it may be gone
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	again := make(chan struct{}, 1)
+	running.Go(func() { // ends with stop, or after the second signal
 		defer signal.Stop(signals)
-		for _, mode := range []ShutdownMode{FinishRunning, KillAll} {
+		modes := []ShutdownMode{FinishRunning, KillAll}
+		for len(modes) > 0 {
 			select {
 			case sig := <-signals:
-				m.cfg.Logger.Debug("multiprolab: signal", "signal", sig.String(), "mode", mode.String())
-				m.exit(mode)
-			case <-quit:
+				if sig == hangup && !terminal {
+					wakeUp(again)
+					continue
+				}
+				m.cfg.Logger.Debug("multiprolab: signal", "signal", sig.String(), "mode", modes[0].String())
+				m.exit(modes[0])
+				modes = modes[1:]
+			case <-ctx.Done():
 				return
 			}
 		}
-	}()
+	})
+	running.Go(func() { // ends with stop
+		for {
+			select {
+			case <-again:
+				m.reload(ctx)
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
 	return func() {
-		close(quit)
-		<-ended
+		cancel()
+		running.Wait()
 	}
 }

@@ -206,9 +206,10 @@ func TestA09_CrashLoop(t *testing.T) {
 	} {
 		t.Run(c.how, func(t *testing.T) {
 			cfg := &multiprolab.WorkerConfig{RestartLimit: 2, RestartDelay: 1, RestartMaxDelay: 1, Env: []string{mortalVar + "=" + c.how}}
+			restarts := 2
 			started := 4 // the first death was in the middle of a task, and does not count
 			if c.how == "removed" {
-				cfg.Env, cfg.Dir, started = []string{mortalVar + "=none"}, filepath.Join(t.TempDir(), "gone"), 1
+				cfg.Env, cfg.Dir, started, restarts = []string{mortalVar + "=none"}, filepath.Join(t.TempDir(), "gone"), 1, 0
 				require.NoError(t, os.Mkdir(cfg.Dir, 0o700))
 			}
 			g := newGate(t)
@@ -243,7 +244,9 @@ func TestA09_CrashLoop(t *testing.T) {
 			err = l.Wait(bounded(t))
 			require.ErrorAs(t, err, &limit)
 			require.Equal(t, "mortal/0", limit.Worker)
-			require.Equal(t, 2, limit.Restarts)
+			require.Equal(t, restarts, limit.Restarts)
+			require.Equal(t, restarts == 0, limit.Permanent, "a directory that is missing will be missing the next time")
+			require.Len(t, limit.Causes, restarts+1)
 			require.ErrorContains(t, err, c.text)
 			var start *multiprolab.StartError
 			require.ErrorAs(t, err, &start)

@@ -1,6 +1,8 @@
 package multiprolab
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"time"
 )
@@ -8,62 +10,24 @@ import (
 // supervise is the life of one instance: a process, and after its death the next one, until it is not to be replaced any more. It runs on a
 // goroutine of its own, which conduct waits for, and is the only one that starts and ends the instance's processes.
 func (m *Main) supervise(s *slot) {
-	var failures []time.Time
-	cfg := &s.pool.cfg
+	defer s.main.changes.announce()
 	defer close(s.ended)
+	defer s.hadTurn()
 	if s.before != nil {
 		<-s.before.ended
 		s.lives = s.before.lives
 	}
-	everReady := m.started() // what is added later does not end the program if it does not start
-	for life := s.lives + 1; !s.ending() && !s.leaving.Load(); life++ {
-		s.lives = life
-		end := m.live(s, life, !everReady)
-		everReady = everReady || end.ready
-		pid := 0
-		if end.peer != nil {
-			pid = end.peer.pid()
-		}
-		failed := &WorkerFailed{Worker: s.name, PID: pid, Life: life, Err: end.err}
-		if end.err == nil || s.ending() {
-			if end.err != nil && end.peer != nil && !end.peer.ledOut {
-				m.emit(failed) // it failed by itself on the way out
-			} else if end.peer != nil {
-				m.emit(&WorkerStopped{Worker: s.name, PID: pid, Life: life, value: end.peer.exitValue(), node: m.node})
-			}
-			if end.err == nil && !end.retired && !s.ending() {
-				s.bury(fmt.Errorf("multiprolab: worker %s has left: %w", s.name, ErrStopped))
-				return
-			}
-			continue
-		}
-		if !everReady || cfg.Restart == RestartNever {
-			m.emit(failed)
-			if !everReady {
-				m.fail(end.err)
-			}
-			s.bury(end.err)
+	r := &restarts{cfg: &s.pool.cfg}
+	required := s.initial && r.cfg.OnRestartLimit == EndProgram // what is added later does not end the program if it does not start
+	for !s.ending() && !s.leaving.Load() {
+		end := m.live(s)
+		required = required && !end.ready
+		next := m.afterLife(s, &end, r, required)
+		if next == nil {
 			return
 		}
-		if !end.blamed { // else it is the failure of a task, which has its outcome
-			now := time.Now()
-			// A life that never became ready ends no window: slow failures to start would else go on for ever.
-			for end.ready && len(failures) > 0 && now.Sub(failures[0]) > cfg.RestartWindow {
-				failures = failures[1:]
-			}
-			if failures = append(failures, now); len(failures) > cfg.RestartLimit {
-				m.emit(failed)
-				limit := &RestartLimitError{Worker: s.name, Restarts: cfg.RestartLimit, Window: cfg.RestartWindow, Err: end.err}
-				m.fail(limit)
-				s.bury(limit)
-				return
-			}
-			failed.After = backoff(cfg, len(failures))
-		}
-		failed.Restart = true
-		m.emit(failed)
-		if failed.After > 0 {
-			timer := time.NewTimer(failed.After)
+		if next.after > 0 {
+			timer := time.NewTimer(next.after)
 			select {
 			case <-timer.C:
 			case <-s.stopping.Done():
@@ -71,63 +35,127 @@ func (m *Main) supervise(s *slot) {
 			timer.Stop()
 		}
 	}
-	s.bury(ErrStopped)
+	why := context.Cause(s.stopping)
+	if why == nil { // it leaves: the pool has shrunk
+		why = s.left()
+	}
+	s.bury(why)
 }
 
-// backoff returns the pause before the restart after the n-th failure within the window.
-func backoff(cfg *WorkerConfig, n int) time.Duration {
-	if n == 1 {
-		return 0
+// left says why nothing reaches an instance any more that has ended, or was taken away, without an error.
+func (s *slot) left() error {
+	return fmt.Errorf("multiprolab: worker %s has left: %w", s.name, ErrStopped)
+}
+
+// afterLife reports how a life has ended, and decides what follows: nil if nothing does, and the instance is buried.
+func (m *Main) afterLife(s *slot, end *lifeEnd, r *restarts, required bool) *sequel {
+	pid := 0
+	if end.peer != nil {
+		pid = end.peer.pid()
 	}
-	d := cfg.RestartDelay
-	for range n - 2 {
-		if d *= 2; d >= cfg.RestartMaxDelay {
-			break
+	failed := &WorkerFailed{Worker: s.name, PID: pid, Life: s.lives, Err: end.err}
+	stopped := func(restart bool, after time.Duration) {
+		if end.peer != nil {
+			m.emit(&WorkerStopped{Worker: s.name, PID: pid, Life: s.lives, Restart: restart, After: after, value: end.peer.exitValue(), node: m.node})
 		}
 	}
-	return min(d, cfg.RestartMaxDelay)
+	switch {
+	case s.ending(), s.leaving.Load(): // it is not replaced, whatever the config says
+		if end.err != nil && end.peer != nil && !end.peer.ledOut {
+			m.emit(failed) // it failed by itself on the way out
+		} else {
+			stopped(false, 0)
+		}
+		return &sequel{}
+	case end.retired && end.err == nil:
+		stopped(true, 0)
+		return &sequel{restart: true}
+	}
+	next := r.after(end, time.Now())
+	if required { // a program whose workers do not start is not started again and again
+		next = sequel{}
+	}
+	failed.Restart, failed.After = next.restart, next.after
+	switch {
+	case end.err == nil:
+		stopped(failed.Restart, failed.After)
+	default:
+		m.emit(failed)
+	}
+	if next.restart {
+		s.restartOthers(end.cause())
+		return &next
+	}
+	why := cmp.Or(next.limit, end.err)
+	switch {
+	case required:
+		m.fail(end.err)
+	case next.limit != nil && r.cfg.OnRestartLimit == EndProgram:
+		m.fail(next.limit)
+	case why == nil:
+		s.bury(s.left())
+		return nil
+	}
+	s.endOthers(why) // before they find that they need it in vain
+	s.bury(why)
+	if !closed(m.exitAsked) {
+		m.settle(s) // the start of the program does not wait for it any more
+	}
+	return nil
 }
 
 // lifeEnd is how a life of an instance went.
 type lifeEnd struct {
-	peer    *peer // nil if there was no process
-	ready   bool  // it became ready
-	retired bool  // it was led out to be replaced
-	blamed  bool  // it was working on a task when it died
-	err     error // nil if it ended by itself, or as it was told, without an error
+	worker  string
+	peer    *peer         // nil if there was no process
+	ready   bool          // it became ready
+	lasted  time.Duration // since then
+	retired bool          // it was led out to be replaced
+	blamed  bool          // it was working on a task when it died
+	err     error         // nil if it ended by itself, or as it was told, without an error
 }
 
 // live is one life of an instance, from the start of its process until nothing of it is left.
-func (m *Main) live(s *slot, life int, first bool) (end lifeEnd) {
-	p, err := m.spawn(s, life)
+func (m *Main) live(s *slot) (end lifeEnd) {
+	end.worker = s.name
+	if end.err = s.awaitTurn(); end.err != nil {
+		return end
+	}
+	s.lives++
+	p, err := m.spawn(s, s.lives)
 	if err != nil {
-		return lifeEnd{err: err}
+		s.notStarted()
+		s.hadTurn()
+		end.err = err
+		return end
 	}
 	end.peer = p
-	s.setCurrent(p)
-	m.emit(&WorkerStarted{Worker: s.name, PID: p.pid(), Life: life})
-	greeted := false
-	if err = p.handshake(s.stopping); err == nil {
-		greeted = true
+	life := s.beginLife(p)
+	m.emit(&WorkerStarted{Worker: s.name, PID: p.pid(), Life: s.lives})
+	s.hadTurn() // now: the starts are told in their order, too
+	if err = p.handshake(life); err == nil {
 		s.out.attach(p.link)
-		err = p.becomeReady(s.stopping)
+		p.greeted.Store(true)
+		err = p.becomeReady(life)
 	}
 	if err == nil {
 		end.ready = true
-		m.emit(&WorkerReady{Worker: s.name, PID: p.pid(), Life: life, Took: time.Since(p.begun)})
-		if first {
-			m.becameReady()
-		}
-		end.retired = m.attend(p)
+		begun := time.Now()
+		s.setUp()
+		m.emit(&WorkerReady{Worker: s.name, PID: p.pid(), Life: s.lives, Took: time.Since(p.begun)})
+		m.settle(s)
+		end.retired = m.attend(p, life)
+		end.lasted = time.Since(begun)
+	} else if life.Err() != nil && !s.ending() {
+		end.retired, err = true, nil
 	}
 	switch {
 	case s.ending(), end.retired:
-		m.leadOut(p, greeted)
+		m.leadOut(p)
 	case err != nil && !closed(p.read):
 		p.kill("its start failed")
 	}
 	how := p.end(m)
-	s.setCurrent(nil)
 	lost := s.out.detach()
 	if err == nil || s.ending() {
 		err = how
@@ -136,50 +164,68 @@ func (m *Main) live(s *slot, life int, first bool) (end lifeEnd) {
 	if cause == nil {
 		cause = fmt.Errorf("multiprolab: worker %s has ended: %w", s.name, ErrStopped)
 	}
+	if end.retired && p.ledOut && !p.greeted.Load() {
+		err = nil // it had not begun
+	}
 	end.err = err
 	end.blamed = m.broker.leave(p, how)
+	s.finishLife()
 	s.failCalls(cause, false)
 	s.deadLetters(lost, cause)
 	return end
 }
 
 // attend waits until a worker that is ready ends, or must be ended, and reports whether it is to be replaced.
-func (m *Main) attend(p *peer) (retired bool) {
-	if age := p.slot.pool.cfg.MaxAge; age > 0 {
-		timer := time.AfterFunc(age, func() { m.broker.retire(p) })
+func (m *Main) attend(p *peer, life context.Context) (retired bool) {
+	cfg := &p.slot.pool.cfg
+	if cfg.MaxAge > 0 {
+		timer := time.AfterFunc(cfg.MaxAge, func() { m.broker.retire(p) })
 		defer timer.Stop()
 	}
-	select {
-	case <-p.read:
-	case <-p.body.done():
-	case <-p.retired:
-		return true
-	case <-p.slot.stopping.Done():
+	pulse := newPulse(p)
+	defer pulse.stop()
+	for {
+		select {
+		case <-p.read:
+			return false
+		case <-p.body.done():
+			return false
+		case <-p.retired:
+			return true
+		case h := <-p.hangs:
+			p.killHung(h)
+			return false
+		case <-pulse.tick:
+			if h := pulse.beat(); h != nil {
+				p.killHung(h)
+				return false
+			}
+		case <-life.Done():
+			if p.slot.ending() {
+				return false
+			}
+			m.broker.retire(p) // what it has not started goes to others
+			return true
+		}
 	}
-	return false
 }
 
 // leadOut takes a worker out of the program: the exit message, SIGTERM, SIGKILL to all its tree, each with its time. A second request to
 // exit may cut it short.
-func (m *Main) leadOut(p *peer, greeted bool) {
-	if !greeted {
+func (m *Main) leadOut(p *peer) {
+	if !p.greeted.Load() {
 		p.ledOut = true
-		p.kill("the program ended before it had started")
+		p.kill("it was ended before it had started")
 		return
 	}
 	mode := m.shutdownMode()
-	forGood := m.stopping.Err() != nil
-	if !forGood {
+	forGood := p.slot.ending()
+	if !forGood || p.slot.leaving.Load() && m.stopping.Err() == nil { // endWorkers stops m itself last
 		mode = DrainQueue // it alone is replaced, or taken away
+	} else if mode != KillAll {
+		p.slot.awaitDependents()
 	}
-	if mode != KillAll {
-		exit := exitFrame(mode)
-		if mode == DrainQueue {
-			p.slot.out.finish(exit, forGood)
-		} else {
-			_ = p.link.post(exit)
-		}
-	}
+	p.tellExit(mode, forGood)
 	why := fmt.Sprintf("it did not end within %v after the exit message, nor within %v after SIGTERM", m.cfg.ShutdownTimeout, m.cfg.KillTimeout)
 	if m.waitEnd(p, m.cfg.ShutdownTimeout) {
 		return
@@ -215,15 +261,24 @@ func (m *Main) waitEnd(p *peer, d time.Duration) bool {
 	return closed(p.body.done())
 }
 
+// noteKilled remembers a worker that had to be killed at the end of the program, for Run's error. One that was to be replaced is an event instead.
 func (m *Main) noteKilled(p *peer, why string) {
+	if m.stopping.Err() == nil {
+		return
+	}
 	m.lifeMu.Lock()
 	defer m.lifeMu.Unlock()
 	m.killed = append(m.killed, KilledWorker{Worker: p.slot.name, PID: p.pid(), Reason: why})
 }
 
-// becameReady counts the instances that have become ready for the first time. With the last one main's actions begin.
-func (m *Main) becameReady() {
+// settle counts the instances that have become ready for the first time, or will never be. With the last one main's actions begin.
+func (m *Main) settle(s *slot) {
 	m.lifeMu.Lock()
+	if !s.initial {
+		m.lifeMu.Unlock()
+		return
+	}
+	s.initial = false
 	m.notReady--
 	all := m.notReady == 0
 	m.lifeMu.Unlock()
@@ -233,10 +288,4 @@ func (m *Main) becameReady() {
 			m.loop.release()
 		}
 	}
-}
-
-func (s *slot) setCurrent(p *peer) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.current = p
 }

@@ -94,7 +94,7 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 }
 
 // start tells main that work on the task begins. The caller holds b.mu.
-func (b *taskInbox) start(t *Task, ctx context.Context) {
+func (b *taskInbox) start(t *Task, ctx context.Context) *scope {
 	s := b.worker.enter(ctx, nil, t, t.chain)
 	t.ctx, t.cancel = s, s.cancel
 	if b.active == nil {
@@ -102,6 +102,7 @@ func (b *taskInbox) start(t *Task, ctx context.Context) {
 	}
 	b.active[t.ID] = t
 	_ = b.worker.post(&wire.Frame{Kind: wire.Start, ID: t.ID})
+	return s
 }
 
 // work takes the next task and runs its handler, and reports whether there was one.
@@ -113,7 +114,7 @@ func (b *taskInbox) work(ctx context.Context) bool {
 		return false
 	}
 	h := b.handlers[t.Type]
-	b.start(t, ctx) // before b.mu is let go: a cancellation finds the task either waiting or active
+	b.start(t, ctx).begin() // before b.mu is let go: a cancellation finds the task either waiting or active
 	b.mu.Unlock()
 	// Main must know whom a death of this worker costs an attempt, before it can happen. If it cannot be told, the task is another worker's by now.
 	if err := b.worker.link.flush(); err != nil {

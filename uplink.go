@@ -76,7 +76,7 @@ func (u *workerUplink) cancelTask(id uint64) {
 func (u *workerUplink) undelivered(m *Message, reason error) {
 	text := reason.Error()
 	_ = (*Worker)(u).post(&wire.Frame{Kind: wire.Undelivered, To: m.Sender, Type: m.Type,
-		Meta: text[:min(len(text), 4096)], ID: uint64(m.Size())})
+		Meta: text[:min(len(text), 4096)], ID: uint64(m.Size()), Defs: m.serial})
 }
 
 func (u *workerUplink) failed(m *Message, err error) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -44,8 +45,11 @@ type Worker struct {
 	foreign func(context.Context) error
 	onExit  []func(context.Context) error
 	ready   bool
-	maxRSS  int64         // bytes; 0: none
-	heavy   bool          // it has asked to be replaced; used by the loop
+	maxRSS  int64  // bytes; 0: none
+	heavy   bool   // it has asked to be replaced; used by the loop
+	seen    *scope // what ran when main last asked for a sign of life; used by the reader, as is seenAt
+	seenAt  time.Time
+	came    uint64        // one-way messages so far; used by the reader
 	said    chan struct{} // closed when main has been told that the worker is ready
 	exitReq sync.Once
 	welcome chan *welcome
@@ -161,6 +165,22 @@ type welcome struct {
 	MemoryLimit int64         // bytes; 0: none
 	MaxRSS      int64         // bytes; 0: none
 	Teardown    time.Duration // for the OnExit functions
+
+	Limits         proc.Limits
+	HandlerTimeout time.Duration // 0: none
+}
+
+// apply limits this process as its config says, before user code of the worker runs.
+func (wl *welcome) apply() error {
+	if wl.MemoryLimit > 0 {
+		if err := proc.LimitMemory(wl.MemoryLimit); err != nil {
+			return fmt.Errorf("multiprolab: WorkerConfig.MemoryLimit of %d bytes cannot be set: %w", wl.MemoryLimit, err)
+		}
+	}
+	if err := wl.Limits.Apply(); err != nil {
+		return NoRetry(fmt.Errorf("multiprolab: the worker's process cannot be set up: %w", err))
+	}
+	return nil
 }
 
 // hello is the first frame of a worker.
@@ -188,6 +208,7 @@ func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 		said: make(chan struct{}), welcome: make(chan *welcome, 1)}
 	w.node = newNode(instanceName(role.pool, role.index), c, cfg.MaxMessageSize, cfg.Window)
 	w.up, w.receiver.mute = (*workerUplink)(w), true
+	w.overdue = w.reportOverdue
 	w.queue = &TaskQueue{node: w.node}
 	w.inbox.worker = w
 	w.loop.task = w.inbox.work
@@ -211,9 +232,9 @@ func (w *Worker) live(setup func(context.Context, *Worker) error, identity strin
 		}
 		w.know(wl.Pools)
 		w.out.attach(w.link)
-		if wl.MemoryLimit > 0 && w.role.limit != nil {
-			if err := w.role.limit(wl.MemoryLimit); err != nil {
-				return fmt.Errorf("multiprolab: WorkerConfig.MemoryLimit of %d bytes cannot be set: %w", wl.MemoryLimit, err)
+		if w.role.process {
+			if err := wl.apply(); err != nil {
+				return errors.Join(err, say(wire.Ready, &readiness{Error: toWireError(w.remote("", err))}))
 			}
 		}
 	case <-w.whole.Done():
@@ -301,6 +322,9 @@ func (w *Worker) receive(f *wire.Frame) error {
 		if f.Kind == wire.Call {
 			m.id = f.ID
 			m.reply = func(r *reply) { _ = w.post(replyFrame(wire.Reply, m.id, r)) }
+		} else {
+			w.came++
+			m.serial = w.came
 		}
 		w.receiver.deliver(m)
 	case wire.Reply:
@@ -313,6 +337,8 @@ func (w *Worker) receive(f *wire.Frame) error {
 		}
 	case wire.Dump:
 		w.dump()
+	case wire.Beat:
+		w.answerBeat()
 	case wire.Recall:
 		w.inbox.giveBack(f.ID)
 	case wire.Task:
@@ -346,7 +372,7 @@ func (w *Worker) dump() {
 
 // adopt takes over the limits of main, which may have been configured from what only main knew.
 func (w *Worker) adopt(wl *welcome) {
-	w.maxBody, w.maxRSS, w.teardown = wl.MaxBody, wl.MaxRSS, wl.Teardown
+	w.maxBody, w.maxRSS, w.teardown, w.handlerTimeout = wl.MaxBody, wl.MaxRSS, wl.Teardown, wl.HandlerTimeout
 	w.link.limit(wl.MaxBody)
 	w.out.window = int64(wl.Window)
 	w.receiver.window = int64(wl.Window)

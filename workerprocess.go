@@ -70,7 +70,7 @@ func (m *Main) becomeWorker(p *pool, role *proc.Role) {
 	if err != nil {
 		identity = err.Error()
 	}
-	w := newWorker(workerRole{pool: p.name, index: role.Index, life: role.Life, releaseThread: proc.ReleaseMainThread, limit: proc.LimitMemory}, &codec.Codec{}, &m.cfg)
+	w := newWorker(workerRole{pool: p.name, index: role.Index, life: role.Life, releaseThread: proc.ReleaseMainThread, process: true}, &codec.Codec{}, &m.cfg)
 	w.errors = m.errors
 	in, out := proc.Wire()
 	err = w.run(in, out, p.setup, identity, role.Cookie, func(error) { proc.KillSelfTree() })

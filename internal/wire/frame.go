@@ -62,7 +62,7 @@ const (
 	Message                     // both: a one-way message
 	Call                        // both: a message that wants a Reply with the same id
 	Reply                       // both
-	Undelivered                 // W: a one-way message that could not be handed to its handler; Meta is the reason
+	Undelivered                 // W: a one-way message that could not be handed to its handler; Meta is the reason, ID its size, Defs the number of it among those of this life
 	Failed                      // W: the handler of a one-way message returned an error; the body is JSON
 	Submit                      // W: a task for the queue
 	Accepted                    // M: the queue has taken the task
@@ -81,6 +81,8 @@ const (
 	Dump                        // M: asks for the stacks of all goroutines
 	Stacks                      // W: the answer to a Dump; the body is text
 	Pools                       // M: the sizes of the pools have changed; the body is JSON
+	Beat                        // both: main asks for a sign of life; the worker answers in Meta what it runs, in ID for how long at least, in nanoseconds
+	Overdue                     // W: what Meta says has run for ID nanoseconds, longer than it may
 	kindEnd
 )
 
@@ -89,7 +91,7 @@ var kindNames = [...]string{
 	Defs: "Defs", Credit: "Credit", Message: "Message", Call: "Call", Reply: "Reply", Undelivered: "Undelivered",
 	Failed: "Failed", Submit: "Submit", Accepted: "Accepted", Task: "Task", Start: "Start", Progress: "Progress",
 	Result: "Result", Cancel: "Cancel", Fetch: "Fetch", FetchCancel: "FetchCancel", NoTask: "NoTask",
-	Recall: "Recall", Returned: "Returned", Retire: "Retire", ExitValue: "ExitValue", Pools: "Pools", Dump: "Dump", Stacks: "Stacks",
+	Recall: "Recall", Returned: "Returned", Retire: "Retire", ExitValue: "ExitValue", Pools: "Pools", Beat: "Beat", Overdue: "Overdue", Dump: "Dump", Stacks: "Stacks",
 }
 
 // String returns the name of the kind.

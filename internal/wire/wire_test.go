@@ -18,7 +18,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-const lastKind = wire.Pools
+const lastKind = wire.Overdue
 
 // pattern returns n bytes that differ from one another over any short distance.
 func pattern(n int) []byte {

@@ -1,0 +1,164 @@
+package multiprolab
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/multiprolab/multiprolab/internal/wire"
+)
+
+const (
+	// handlerGrace is the time between the end of a handler's context, by WorkerConfig.HandlerTimeout, and the kill.
+	handlerGrace = time.Second
+	// beatsPerTimeout is how often a worker is asked for a sign of life within WorkerConfig.HeartbeatTimeout.
+	beatsPerTimeout = 3
+)
+
+// beat is a sign of life of a worker, as main sees it: what it was running and for how long at least.
+type beat struct {
+	running string // empty if nothing
+	since   time.Duration
+}
+
+// hang is why a worker is killed that hangs, in main.
+type hang struct {
+	beat
+	limit  time.Duration
+	silent bool
+}
+
+// pulse asks one life of a worker for signs of life, in main: a question in every third of the timeout, which the goroutine that reads the wire there answers,
+// beside a handler that spins. Time in which main itself did not run does not count: silence is counted in questions.
+type pulse struct {
+	peer   *peer
+	ticker *time.Ticker     // nil if the worker is not asked
+	tick   <-chan time.Time // nil then
+	heard  uint64           // what had come from the worker when the last question was asked
+	silent int              // questions in a row without an answer
+}
+
+func newPulse(p *peer) *pulse {
+	b := &pulse{peer: p}
+	if timeout := p.slot.pool.cfg.HeartbeatTimeout; timeout > 0 && !p.slot.main.cfg.InProcess {
+		b.ticker = time.NewTicker(max(timeout/beatsPerTimeout, time.Millisecond))
+		b.tick = b.ticker.C
+		b.ask()
+	}
+	return b
+}
+
+func (b *pulse) stop() {
+	if b.ticker != nil {
+		b.ticker.Stop()
+	}
+}
+
+func (b *pulse) ask() { _ = b.peer.link.post(&wire.Frame{Kind: wire.Beat}) }
+
+// beat looks for the answer to the last question, or anything else that has come, and asks the next one. It returns why the worker is to be killed, or nil.
+func (b *pulse) beat() *hang {
+	heard := b.peer.heard.Load()
+	if heard == b.heard {
+		b.silent++
+	} else {
+		b.silent = 0
+	}
+	if b.silent >= beatsPerTimeout {
+		h := &hang{limit: b.peer.slot.pool.cfg.HeartbeatTimeout, silent: true}
+		if last := b.peer.beat.Load(); last != nil {
+			h.beat = *last
+		}
+		return h
+	}
+	b.heard = heard
+	b.ask()
+	return nil
+}
+
+// overdue takes the report of a worker that a handler of it has not returned in time.
+func (p *peer) overdue(f *wire.Frame) error {
+	limit := p.slot.pool.cfg.HandlerTimeout
+	if limit == 0 {
+		return &wireViolation{"it reports a handler that runs too long, and there is no WorkerConfig.HandlerTimeout"}
+	}
+	select {
+	case p.hangs <- &hang{beat: beat{running: f.Meta[:min(len(f.Meta), 2*maxNameLen)], since: time.Duration(f.ID)}, limit: limit}:
+	default:
+	}
+	return nil
+}
+
+// killHung ends a worker that hangs, with the stacks of its goroutines if it can give them. The supervisor calls it.
+func (p *peer) killHung(h *hang) {
+	p.mu.Lock()
+	p.hang = h
+	p.mu.Unlock()
+	if h.silent {
+		why := fmt.Sprintf("it gave no sign of life for %v (WorkerConfig.HeartbeatTimeout)", h.limit)
+		if h.running != "" {
+			why += fmt.Sprintf("; when last heard of it was running %s, for %v at least", h.running, h.since.Round(time.Millisecond))
+		}
+		p.killWithStacks(why)
+		return
+	}
+	_ = p.link.post(&wire.Frame{Kind: wire.Dump})
+	timer := time.NewTimer(dumpTimeout)
+	defer timer.Stop()
+	select {
+	case <-p.dumps:
+	case <-p.body.done():
+	case <-timer.C:
+	}
+	p.killWithStacks(fmt.Sprintf("%s has run for %v, longer than WorkerConfig.HandlerTimeout (%v), and ignored the end of its context",
+		h.running, h.since.Round(time.Millisecond), h.limit))
+}
+
+// answerBeat is the worker's answer to a question for a sign of life. It runs on the goroutine that reads the wire.
+func (w *Worker) answerBeat() {
+	f := &wire.Frame{Kind: wire.Beat}
+	if s := w.current.Load(); s == nil {
+		w.seen = nil
+	} else {
+		if s != w.seen {
+			w.seen, w.seenAt = s, time.Now()
+		}
+		f.Meta, f.ID = s.what(), uint64(time.Since(w.seenAt))
+	}
+	_ = w.post(f)
+}
+
+// reportOverdue tells main that a handler or an action has run too long.
+func (w *Worker) reportOverdue(s *scope, d time.Duration) {
+	_ = w.post(&wire.Frame{Kind: wire.Overdue, Meta: s.what(), ID: uint64(d)})
+}
+
+// begin notes that the function of the scope runs on the loop from now on, and limits its time if it is not a task.
+func (s *scope) begin() {
+	n := s.node
+	s.running = true
+	s.outer = n.current.Swap(s)
+	if limit := n.handlerTimeout; limit > 0 && s.task == nil {
+		s.timer = time.AfterFunc(limit, func() {
+			s.cancel(fmt.Errorf("multiprolab: %s ran past WorkerConfig.HandlerTimeout of %v: %w", s.what(), limit, context.DeadlineExceeded))
+			time.AfterFunc(handlerGrace, func() {
+				if !s.over.Load() {
+					n.overdue(s, limit+handlerGrace)
+				}
+			})
+		})
+	}
+}
+
+// what says what the scope is of.
+func (s *scope) what() string {
+	switch {
+	case s.task != nil:
+		return fmt.Sprintf("task %q", s.task.Type)
+	case s.msg != nil && s.msg.reply != nil:
+		return fmt.Sprintf("call %q", s.msg.Type)
+	case s.msg != nil:
+		return fmt.Sprintf("message %q", s.msg.Type)
+	}
+	return "an action"
+}

@@ -1,0 +1,72 @@
+package multiprolab
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/multiprolab/multiprolab/internal/proc"
+)
+
+// serve makes Run stand on its own feet as a service: it reaps orphans if it is process 1 of a container, and tells a service manager that asks for it
+// (systemd, Type=notify) when all workers are ready, that the end has begun and, for its watchdog, that the loop of main still turns. It returns the function that ends this.
+func (m *Main) serve() (stop func()) {
+	stopReaping := proc.ReapOrphans()
+	if m.service == nil {
+		return stopReaping
+	}
+	quit := make(chan struct{})
+	var running sync.WaitGroup
+	running.Go(func() { // ends with stop
+		ready, exit := m.allReady, m.exitAsked
+		var tick <-chan time.Time
+		if every := m.service.WatchdogInterval(); every > 0 {
+			ticker := time.NewTicker(every)
+			defer ticker.Stop()
+			tick = ticker.C
+		}
+		var turned atomic.Bool // the loop has come to the last sign
+		turned.Store(true)
+		for {
+			select {
+			case <-ready:
+				ready = nil
+				m.noteReady()
+			case <-exit:
+				exit = nil
+				m.noteService(m.service.Stopping())
+			case <-tick:
+				if turned.CompareAndSwap(true, false) {
+					m.receiver.soon(func() {
+						turned.Store(true)
+						m.noteService(m.service.Watchdog())
+					})
+				}
+			case <-quit:
+				if exit != nil && closed(m.exitAsked) { // both came at once
+					m.noteService(m.service.Stopping())
+				}
+				return
+			}
+		}
+	})
+	return func() {
+		close(quit)
+		running.Wait()
+		stopReaping()
+	}
+}
+
+// noteReady tells the service manager that the start or a reload is complete, but not once the end has begun: before systemd 259 that would take STOPPING=1 back.
+func (m *Main) noteReady() {
+	if !closed(m.exitAsked) {
+		m.noteService(m.service.Ready())
+	}
+}
+
+// noteService logs that the service manager could not be told something.
+func (m *Main) noteService(err error) {
+	if err != nil {
+		m.cfg.Logger.Warn("multiprolab: the service manager was not told", "error", err)
+	}
+}

@@ -1,0 +1,169 @@
+package multiprolab_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/multiprolab/multiprolab"
+)
+
+func init() {
+	more := reportSystem
+	reportSystem = func(m map[string]string) {
+		more(m)
+		m["cpus"] = fmt.Sprint(allowedCPUs())
+		stats, _ := filepath.Glob("/proc/self/task/*/stat")
+		nice := map[string]bool{}
+		for _, name := range stats {
+			if stat, err := os.ReadFile(name); err == nil {
+				nice[strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))[16]] = true // nice is field 19
+			}
+		}
+		m["nice"] = fmt.Sprint(nice)
+	}
+}
+
+func allowedCPUs() (cpus []int) {
+	var set unix.CPUSet
+	_ = unix.SchedGetaffinity(0, &set)
+	for i := range 1024 {
+		if set.IsSet(i) {
+			cpus = append(cpus, i)
+		}
+	}
+	return cpus
+}
+
+// TestSetup_Scheduling: the priority and the processors, of all threads.
+func TestSetup_Scheduling(t *testing.T) {
+	last := allowedCPUs()[len(allowedCPUs())-1:]
+	r := survey(t, &multiprolab.WorkerConfig{Nice: 7, CPUs: last})
+	require.Equal(t, fmt.Sprint(last), r.System["cpus"])
+	require.Equal(t, "map[7:true]", r.System["nice"])
+
+	start := startError(t, &multiprolab.WorkerConfig{CPUs: []int{last[0], 4095}})
+	require.ErrorContains(t, start, fmt.Sprintf("CPUs [%d 4095]: some of these CPUs do not exist", last[0]))
+	require.NotZero(t, start.PID)
+}
+
+// The lair's worker has a child in a session of its own, which holds the visit open.
+var _ = worker("lair", func(ctx context.Context, w *multiprolab.Worker) error {
+	multiprolab.HandleTask(w, "runaway", func(_ context.Context, v visit) (string, error) {
+		c, err := net.Dial("tcp", v.Addr)
+		if err != nil {
+			return "", err
+		}
+		f, err := c.(*net.TCPConn).File()
+		if err != nil {
+			return "", err
+		}
+		cmd := exec.Command("/bin/sh", "-c", "trap '' TERM HUP INT; sleep 1000 & wait")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		cmd.ExtraFiles = []*os.File{f}
+		if err := cmd.Start(); err != nil {
+			return "", err
+		}
+		_ = f.Close()
+		return v.talk(c)
+	})
+	return guest(ctx, w)
+})
+
+func lair() pool {
+	return pool{"lair", &multiprolab.WorkerConfig{PIDNamespace: true, RestartLimit: 1000, Env: []string{gateVar + "="}}}
+}
+
+var _ = scenario("lair", func() {
+	ctx := context.Background()
+	app := multiprolab.New(&multiprolab.Config{Logger: inTheirOwnWords()})
+	app.RegisterWorker("lair", setups["lair"], lair().cfg)
+	if err := app.Start(ctx); err != nil {
+		panic(err)
+	}
+	must(multiprolab.Submit[string](ctx, app, "runaway", visit{os.Getenv(gateVar), "runaway"}, nil))
+	select {}
+})
+
+// TestSetup_PIDNamespace: nothing that the worker has started outlives it, however it ends.
+func TestSetup_PIDNamespace(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("whether a PID namespace can be had without root is up to the system")
+	}
+	for _, by := range []string{"the timeout", "a crash", "a kill", "the end"} {
+		t.Run(by, func(t *testing.T) {
+			g, l := newGate(t), startLab(t, nil, lair())
+			o := &multiprolab.TaskOptions{Grace: time.Millisecond}
+			if by == "the timeout" {
+				o.Timeout = time.Second
+			}
+			f := l.submit(t, "runaway", g.visit("runaway"), o)
+			v := g.expect(t, "runaway")
+			require.Equal(t, 1, v.pid, "as the worker sees itself")
+			pid := waitEvent[*multiprolab.WorkerReady](t, l, nil).PID
+			require.NotEqual(t, 1, pid)
+			switch by {
+			case "the timeout":
+			case "a crash":
+				v.tell("die exit 3")
+			case "a kill":
+				require.NoError(t, signalProcess(pid, "SIGKILL"))
+			case "the end":
+				v.tell("go on") // and nobody waits for the child
+			}
+			_, err := outcome(t, f)
+			require.Equal(t, by == "the end", err == nil, "%v", err)
+			if by == "the end" {
+				require.NoError(t, l.Close())
+			} else {
+				require.Equal(t, 2, l.who(t).Life)
+			}
+			await(t, v.lost, "the end of all that has the connection")
+			gone(t, "the worker", pid)
+		})
+	}
+	t.Run("a kill of main and the worker at once", func(t *testing.T) {
+		g := newGate(t)
+		p := startMain(t, "lair", gateVar+"="+g.addr())
+		v := g.expect(t, "runaway")
+		pids := subprocesses(p.Process.Pid)
+		require.Len(t, pids, 1)
+		require.NoError(t, signalProcess(p.Process.Pid, "SIGSTOP"))
+		require.NoError(t, signalProcess(pids[0], "SIGKILL"))
+		require.NoError(t, signalProcess(p.Process.Pid, "SIGKILL"))
+		_ = p.wait(t)
+		await(t, v.lost, "the end of all that has the connection")
+		gone(t, "the worker", pids...)
+	})
+}
+
+// subprocesses returns the processes whose parent this is.
+func subprocesses(pid int) (pids []int) {
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, name := range stats {
+		stat, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		var child int
+		_, _ = fmt.Sscan(string(stat), &child)
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		if len(fields) > 1 && fields[1] == fmt.Sprint(pid) {
+			pids = append(pids, child)
+		}
+	}
+	slices.Sort(pids)
+	return pids
+}
