@@ -28,5 +28,10 @@ fuzz:
 		done; \
 	done
 
+# The library beside others, in one run of about five minutes.
+.PHONY: compare
+compare:
+	cd benchmarks && $(GO) run .
+
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem -count $(or $(COUNT),6) ./...

@@ -38,6 +38,7 @@ func (m *Main) spawn(s *slot, life int) (*peer, error) {
 		return nil, &StartError{Worker: s.name, Reason: "its process could not be started", Err: err}
 	}
 	p.body, p.link = b, newLink(m.codec, b.proc.Out, b.proc.In, m.cfg.MaxMessageSize)
+	p.link.share(b.shared)
 	p.converse(b.cookie, func(stray []byte) { _, _ = out.Write(stray) })
 	return p, nil
 }
@@ -52,6 +53,7 @@ func newCookie() string {
 type processBody struct {
 	proc   *proc.Process
 	cookie string
+	shared *shared // or nil
 	errors *tail
 	ended  chan struct{}
 }
@@ -89,6 +91,7 @@ func startProcess(m *Main, s *slot, life int, out io.Writer) (*processBody, erro
 		}
 		return nil, err
 	}
+	b.shared = newShared(b.proc.MapShared(), true)
 	var copies sync.WaitGroup
 	pipe := func(from *os.File, to io.Writer) {
 		copies.Go(func() {
@@ -123,7 +126,20 @@ func (b *processBody) terminate()            { _ = b.proc.Terminate() }
 func (b *processBody) quit()                 { _ = b.proc.Quit() }
 func (b *processBody) kill()                 { _ = b.proc.Kill() }
 func (b *processBody) stderr() string        { return b.errors.String() }
-func (b *processBody) close()                { b.proc.Close() }
+
+func (b *processBody) close() {
+	if b.shared != nil {
+		b.shared.close()
+	}
+	b.proc.Close()
+}
+
+func (b *processBody) box() io.ReaderAt {
+	if b.proc.Box == nil {
+		return nil
+	}
+	return b.proc.Box
+}
 
 // goroutineBody is a worker in goroutines of this process, for Config.InProcess.
 type goroutineBody struct {
@@ -162,6 +178,7 @@ func (b *goroutineBody) pid() int              { return os.Getpid() }
 func (b *goroutineBody) done() <-chan struct{} { return b.ended }
 func (b *goroutineBody) terminate()            { b.worker.kill(context.Canceled) }
 func (b *goroutineBody) quit()                 {}
+func (b *goroutineBody) box() io.ReaderAt      { return nil }
 func (b *goroutineBody) stderr() string        { return "" }
 
 func (b *goroutineBody) kill() {

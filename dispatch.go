@@ -201,6 +201,7 @@ func (b *broker) assign(j *job, w *taskWorker, fetchID string) {
 	b.waiting--
 	j.state, j.holder = assigned, w
 	w.held[j.id] = j
+	w.peer.holds.Add(1)
 	from := MainName
 	if j.submitter != nil {
 		from = j.submitter.slot.name
@@ -210,6 +211,9 @@ func (b *broker) assign(j *job, w *taskWorker, fetchID string) {
 		f.Meta = taskMeta{Attempt: j.attempts + 1, Chain: j.meta.Chain}.marshal()
 	}
 	setPayload(f, j.payload)
+	if j.batch > 0 {
+		f.Flags |= wire.FlagBatch
+	}
 	_ = w.peer.link.post(f) // it fails only when the worker is gone: leave gives the job to another
 	b.unblock()
 }
@@ -234,12 +238,41 @@ func (b *broker) recallFor(w *taskWorker) {
 		}
 	}
 	if victim == nil {
+		b.splitFor(w)
 		return
 	}
 	slices.SortFunc(spare, func(x, y *job) int { return cmp.Compare(y.id, x.id) }) // the last first
 	// The last half, asked for in their order, so that they come back in it.
 	for _, j := range slices.Backward(spare[:(len(spare)+1)/2]) {
 		b.recall(j)
+	}
+}
+
+// splitTime is how long a batch runs before its items are given to workers that have nothing to do.
+const splitTime = 2 * time.Millisecond
+
+// splitFor asks a worker that has been at a batch for some time to give back the rest of it, if w takes it. One that has just begun is looked at again later.
+func (b *broker) splitFor(w *taskWorker) {
+	for _, v := range b.workers {
+		for _, j := range v.held {
+			if v == w || j.state != running || j.batch < 2 || j.recalled || !w.takes(j.lane) {
+				continue
+			}
+			if left := splitTime - time.Since(j.began); left > 0 {
+				if j.timer == nil {
+					j.timer = time.AfterFunc(left, func() {
+						b.mu.Lock()
+						defer b.mu.Unlock()
+						if w.sound() && len(w.held) == 0 && !b.halted {
+							b.splitFor(w)
+						}
+					})
+				}
+				continue
+			}
+			b.recall(j)
+			return
+		}
 	}
 }
 
@@ -283,6 +316,28 @@ func (b *broker) returned(p *peer, id uint64) error {
 	b.giveBack(j)
 	b.feed(w)
 	b.retireIfIdle(w)
+	return nil
+}
+
+// split takes back the items of a batch that a worker has not started.
+func (b *broker) split(p *peer, id uint64, from uint64) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	j, err := b.heldBy(p, id)
+	if j == nil {
+		return err
+	}
+	if from < 1 || j.batch == 0 || !j.recalled {
+		return &wireViolation{fmt.Sprintf("it split %v, which it was not asked to", j)}
+	}
+	if from >= uint64(j.batch) || j.condemned != nil {
+		return nil
+	}
+	b.stats.Received -= uint64(j.batch) - from
+	j.batch = int(from)
+	if s := b.node.submission(j.submitterID, false); s != nil && s.split != nil {
+		s.split(int(from))
+	}
 	return nil
 }
 

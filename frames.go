@@ -1,24 +1,20 @@
 package multiprolab
 
 import (
-	"encoding/json"
 	"fmt"
 
+	"github.com/multiprolab/multiprolab/internal/pack"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// jsonFrame makes a frame whose body is v as JSON: the form of everything but users' bodies.
-func jsonFrame(kind wire.Kind, v any) *wire.Frame {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic("multiprolab: " + err.Error()) // v is one of our own structs
-	}
-	return &wire.Frame{Kind: kind, Body: b}
+// packedFrame makes a frame whose body is v: the form of what main and a worker tell each other at its start and its end.
+func packedFrame(kind wire.Kind, v pack.Packed) *wire.Frame {
+	return &wire.Frame{Kind: kind, Body: pack.Marshal(v)}
 }
 
-// unmarshalBody reads what jsonFrame wrote.
-func unmarshalBody(f *wire.Frame, v any) error {
-	if err := json.Unmarshal(f.Body, v); err != nil {
+// unmarshalBody reads what packedFrame wrote.
+func unmarshalBody(f *wire.Frame, v pack.Packed) error {
+	if err := pack.Unmarshal(f.Body, v); err != nil {
 		return &wireViolation{fmt.Sprintf("the body of a %v frame cannot be read: %v", f.Kind, err)}
 	}
 	return nil

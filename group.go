@@ -32,7 +32,7 @@ func (s Strategy) String() string {
 type group struct {
 	strategy Strategy
 	members  []*pool // in the order of their start
-	site     string
+	site     *site
 	mu       sync.Mutex // held by a member that has failed while it disturbs the others: of two that fail at once, the second finds itself disturbed
 }
 

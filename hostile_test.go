@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"os"
 	"strings"
 	"testing"
@@ -30,11 +29,18 @@ type attack struct {
 
 func frame(f wire.Frame) []byte { return wire.Append(nil, &f) }
 
+// shared is a message whose body is said to be in shared memory.
+func shared(at uint64, length int) []byte {
+	f := message
+	f.Body = make([]byte, length)
+	return frame(*f.Shared(at))
+}
+
 // resigned changes the header of a frame and makes its checksum right again.
 func resigned(b []byte, change func(h []byte)) []byte {
 	b = bytes.Clone(b)
 	change(b)
-	binary.LittleEndian.PutUint32(b[32:], crc32.Checksum(b[:32], crc32.MakeTable(crc32.Castagnoli)))
+	binary.LittleEndian.PutUint32(b[32:], wire.Checksum(b))
 	return b
 }
 
@@ -54,13 +60,18 @@ var attacks = []attack{
 	{"a corrupt length", just(func() []byte { b := frame(message); b[24]++; return b }()), "checksum"},
 	{"an oversized length", just(resigned(frame(message), func(h []byte) { binary.LittleEndian.PutUint32(h[24:], 1<<31-1) })), "over the limit"},
 	{"another version", just(resigned(frame(message), func(h []byte) { h[2] = 9 })), "version 9"},
+	{"a body outside of the shared memory", just(shared(3<<20, 2<<20)), "outside of the shared memory"},
+	{"a body far outside of it", just(shared(1<<64-1, 2<<20)), "outside of the shared memory"},
+	{"a shared body over the limit", just(shared(0, 2<<20+1)), "over the limit"},
+	{"a shared body without a place", just(func() []byte { f := message; f.Flags = wire.FlagShared; return frame(f) }()), "no place there"},
+	{"a shared body that nobody has put there", just(shared(1<<40, 4711)), ""},
 	{"an unknown kind", just(resigned(frame(message), func(h []byte) { h[3] = 200 })), "kind 200"},
 	{"kind zero", just(resigned(frame(message), func(h []byte) { h[3] = 0 })), "kind 0"},
 	{"a spare byte", just(resigned(frame(message), func(h []byte) { h[31] = 1 })), "spare byte"},
 	{"Hello twice", just(frame(wire.Frame{Kind: wire.Hello, Body: []byte("{}")})), "Hello frame came out of turn"},
 	{"Ready twice", just(frame(wire.Frame{Kind: wire.Ready, Body: []byte("{}")})), "Ready frame came out of turn"},
-	{"Bye and then more", just(append(frame(wire.Frame{Kind: wire.Bye, Body: []byte("{}")}), frame(message)...)), "Message frame came out of turn"},
-	{"a Bye that is no JSON", just(frame(wire.Frame{Kind: wire.Bye, Body: []byte("\xff")})), "Bye frame cannot be read"},
+	{"Bye and then more", just(append(frame(wire.Frame{Kind: wire.Bye, Body: []byte{0}}), frame(message)...)), "Message frame came out of turn"},
+	{"a Bye that is malformed", just(frame(wire.Frame{Kind: wire.Bye, Body: []byte("\xff")})), "Bye frame cannot be read"},
 	{"Welcome", just(frame(wire.Frame{Kind: wire.Welcome, Body: []byte("{}")})), "does not send Welcome frames"},
 	{"Task", just(frame(wire.Frame{Kind: wire.Task, ID: 1})), "does not send Task frames"},
 	{"Exit", just(frame(wire.Frame{Kind: wire.Exit})), "does not send Exit frames"},
@@ -89,15 +100,16 @@ var attacks = []attack{
 	}, "more type definitions"},
 	{"a task with options that are none", just(frame(wire.Frame{Kind: wire.Submit, ID: 1, Type: "double", Meta: "{"})), "options of a task cannot be read"},
 
-	{"a result for a task of others", func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
-		for id := range uint64(1000) {
+	{"a result for a task of others", func(ctx context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
+		// Its own is its own affair, and so are those that it will be given.
+		for id := range multiprolab.TaskFrom(ctx).ID {
 			write(frame(wire.Frame{Kind: wire.Result, ID: id, Encoding: 2, Body: []byte("forged")}))
 			write(frame(wire.Frame{Kind: wire.Cancel, Type: "task", ID: id}))
 			write(frame(wire.Frame{Kind: wire.Cancel, Type: "call", ID: id}))
 			write(frame(wire.Frame{Kind: wire.FetchCancel, ID: id}))
 		}
-		return "own result that comes too late", nil
-	}, "?"},
+		return "its own result", nil
+	}, ""},
 	{"a reply to a call never made", func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
 		for id := range uint64(1000) {
 			write(frame(wire.Frame{Kind: wire.Reply, ID: id, Encoding: 2, Body: []byte("forged")}))

@@ -36,6 +36,7 @@ type job struct {
 	id          uint64 // in order of submission
 	lane        *lane
 	payload     codec.Payload
+	batch       int // the number of items, or 0 if it is no batch
 	meta        taskMeta
 	submitter   *peer // nil for main
 	submitterID uint64
@@ -53,6 +54,9 @@ type job struct {
 	timer       *time.Timer
 	began       time.Time
 }
+
+// size is the number of tasks that the job counts for.
+func (j *job) size() int { return max(1, j.batch) }
 
 func (j *job) String() string { return fmt.Sprintf("task %q (id %d)", j.lane.typ, j.id) }
 
@@ -155,6 +159,7 @@ func (b *broker) release(j *job) *taskWorker {
 		return nil
 	}
 	delete(w.held, j.id)
+	w.peer.holds.Add(-1)
 	if j.condemned != nil {
 		w.suspect--
 	}
@@ -220,14 +225,7 @@ func (b *broker) finish(j *job, r *reply) {
 	if j.state == ended {
 		return
 	}
-	switch {
-	case r.err == nil:
-		b.stats.Succeeded++
-	case errors.Is(r.err, ErrCancelled), errors.Is(r.err, ErrStopped):
-		b.stats.Cancelled++
-	default:
-		b.stats.Failed++
-	}
+	b.tallyUp(j, r)
 	switch j.state {
 	case queued, parked:
 		b.waiting--
@@ -269,6 +267,31 @@ func (b *broker) finish(j *job, r *reply) {
 			close(done)
 		}
 		b.joiners = nil
+	}
+}
+
+// tallyUp counts the outcome of a job. Items of a batch that have none count as not received: Map submits them again.
+func (b *broker) tallyUp(j *job, r *reply) {
+	left := j.size()
+	if j.batch > 0 {
+		succeeded, failed := tally(r.payload.Data)
+		b.stats.Succeeded += uint64(succeeded)
+		b.stats.Failed += uint64(failed)
+		left = max(0, left-succeeded-failed)
+	}
+	switch {
+	case errors.Is(r.err, ErrCancelled), errors.Is(r.err, ErrStopped):
+		b.stats.Cancelled += uint64(left)
+	case r.died:
+		left = max(1, left)
+		b.stats.Failed++
+		b.stats.Received -= uint64(left - 1)
+	case r.err != nil:
+		b.stats.Failed += uint64(left)
+	case j.batch > 0:
+		b.stats.Received -= uint64(left)
+	default:
+		b.stats.Succeeded++
 	}
 }
 

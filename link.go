@@ -1,6 +1,7 @@
 package multiprolab
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"sync"
@@ -12,6 +13,9 @@ import (
 // ownChunk is the size in bytes from which a body is written from where it is instead of being copied behind its header.
 const ownChunk = 32 << 10
 
+// maxSpares is how many written chunks a link keeps.
+const maxSpares = 4
+
 // leastLimit is the least limit of a wire in bytes, whatever Config.MaxMessageSize says: it limits users' bodies, and type definitions and
 // errors must pass as well.
 const leastLimit = 1 << 20
@@ -22,32 +26,66 @@ const maxLinkDefs = 4096
 var errLinkClosed = errors.New("multiprolab: the wire is closed")
 
 // link is one end of the wire between main and one worker process: one in main for each life of a worker, one in the
-// worker. Any goroutine may post; one goroutine runs writeLoop and one runs readLoop.
+// worker. Any goroutine may post; one goroutine runs writeLoop and one runs readLoop. link_read.go says who reads.
 type link struct {
 	codec   *codec.Codec
 	w       io.Writer
+	atOnce  func(b []byte) (int, error) // writes without waiting, as much as there is room for; nil if w cannot
 	r       *wire.Reader
 	maxBody int
 
 	writing sync.Mutex // held by the goroutine that writes; taken before mu
+	rest    [][]byte   // taken from chunks and not yet written; guarded by writing
+	begun   int        // bytes of the first of these that have been written; guarded by writing
+	written int64      // bytes; guarded by writing
 
 	mu      sync.Mutex
 	chunks  [][]byte        // waiting to be written, in order
-	spare   []byte          // a written chunk, to be filled again
+	spares  [][]byte        // written chunks, to be filled again
+	box     *blackBox       // or nil
+	shared  *shared         // or nil
+	sharing bool            // the other end has it too
+	lazy    bool            // chunks wait that the writer has not been woken for
 	sent    map[uint64]bool // definitions that the other end has
 	closed  error           // why nothing is posted any more
 	broken  error           // the error of the pipe: nothing is written any more
 	wake    chan struct{}   // tells writeLoop that there are chunks, or that the link is closed
-	defined int             // by the other end; used by readLoop only
+	defined int             // by the other end; used by who reads only
+
+	lending
 }
 
 func newLink(c *codec.Codec, r io.Reader, w io.Writer, maxBody int) *link {
 	maxBody = max(maxBody, leastLimit)
-	return &link{codec: c, w: w, r: wire.NewReader(r, maxBody), maxBody: maxBody, sent: map[uint64]bool{}, wake: make(chan struct{}, 1)}
+	l := &link{codec: c, w: w, r: wire.NewReader(r, maxBody), maxBody: maxBody, sent: map[uint64]bool{}, wake: make(chan struct{}, 1), atOnce: writerAtOnce(w)}
+	l.lending.init(l, r)
+	return l
 }
 
-// post queues a frame for the writer and never waits. The definitions that its body needs go ahead of it, once.
+// post queues a frame for the writer and never waits. A body that is lent is the caller's again when it returns. The definitions that its body needs go ahead of it, once.
 func (l *link) post(f *wire.Frame) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	err := l.postLocked(f)
+	wakeUp(l.wake)
+	return err
+}
+
+// postLazy is post for a goroutine that will call push when it has nothing better to do: it leaves the writer asleep. Should it take long, the frame goes out after lendTime.
+func (l *link) postLazy(f *wire.Frame) error {
+	if l.atOnce == nil || !l.lends {
+		return l.post(f)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lazy = true
+	err := l.postLocked(f)
+	l.arm()
+	return err
+}
+
+// postQuiet is post for a goroutine that calls push at once, or as soon as it has read what has come.
+func (l *link) postQuiet(f *wire.Frame) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.postLocked(f)
@@ -61,6 +99,7 @@ func (l *link) postLast(f *wire.Frame) error {
 		return err
 	}
 	l.closed = errLinkClosed
+	wakeUp(l.wake)
 	return nil
 }
 
@@ -78,15 +117,29 @@ func (l *link) postLocked(f *wire.Frame) error {
 		l.sent[f.Defs] = true
 	}
 	l.append(f)
-	wakeUp(l.wake)
 	return nil
 }
 
 func (l *link) append(f *wire.Frame) {
+	if l.sharing && len(f.Body) >= sharedLeast {
+		if at, ok := l.shared.put(f.Body); ok {
+			f = f.Shared(at)
+		}
+	}
 	last := len(l.chunks) - 1
+	if l.box != nil {
+		if free := l.box.room(f.Size()); free != nil {
+			if last < 0 || !l.box.isLast(l.chunks[last]) {
+				l.chunks = append(l.chunks, free)
+				last++
+			}
+			l.chunks[last] = wire.Append(l.chunks[last], f)
+			l.box.publish(f.Size())
+			return
+		}
+	}
 	if last < 0 || cap(l.chunks[last])-len(l.chunks[last]) < wire.HeaderSize || len(l.chunks[last]) >= ownChunk {
-		l.chunks = append(l.chunks, l.spare[:0])
-		l.spare = nil
+		l.chunks = append(l.chunks, l.chunk())
 		last++
 	}
 	if len(f.Body) < ownChunk {
@@ -94,7 +147,21 @@ func (l *link) append(f *wire.Frame) {
 		return
 	}
 	l.chunks[last] = wire.AppendHead(l.chunks[last], f)
-	l.chunks = append(l.chunks, f.Body[:len(f.Body):len(f.Body)]) // full, so that nothing is appended to it
+	body := f.Body
+	if f.Lent && f.Encoding != codec.String { // nobody can change a string
+		body = bytes.Clone(body)
+	}
+	l.chunks = append(l.chunks, body[:len(body):len(body)]) // full, so that nothing is appended to it
+}
+
+// chunk returns an empty chunk.
+func (l *link) chunk() []byte {
+	if n := len(l.spares); n > 0 {
+		c := l.spares[n-1]
+		l.spares = l.spares[:n-1]
+		return c
+	}
+	return nil
 }
 
 // writeLoop writes what is posted, all that has gathered at a time, until close. It returns the first error of the pipe.
@@ -114,29 +181,72 @@ func (l *link) writeLoop() error {
 func (l *link) flush() error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
+	return l.write(l.w.Write)
+}
+
+// push writes what was posted, on the calling goroutine, as far as the pipe takes it at once, and leaves what remains to writeLoop. It never waits.
+func (l *link) push() {
+	if l.atOnce == nil || !l.writing.TryLock() {
+		wakeUp(l.wake) // who writes now may have looked for the last time
+		return
+	}
+	defer l.writing.Unlock()
+	if err := l.write(l.atOnce); err == errWouldWait {
+		wakeUp(l.wake)
+	}
+}
+
+// errWouldWait says that the pipe is full.
+var errWouldWait = errors.New("the pipe is full")
+
+// write writes until nothing is left. The caller holds l.writing.
+func (l *link) write(to func([]byte) (int, error)) error {
 	for {
-		l.mu.Lock()
-		chunks, broken := l.chunks, l.broken
-		l.chunks = nil
-		l.mu.Unlock()
-		if len(chunks) == 0 || broken != nil {
-			return broken
+		if len(l.rest) == 0 {
+			l.mu.Lock()
+			l.rest, l.chunks, l.lazy = l.chunks, nil, false
+			broken := l.broken
+			if len(l.rest) == 0 && l.box != nil {
+				l.box.reset(l.written)
+			}
+			l.mu.Unlock()
+			if len(l.rest) == 0 || broken != nil {
+				return broken
+			}
 		}
-		for _, c := range chunks {
-			if _, err := l.w.Write(c); err != nil {
+		for len(l.rest) > 0 {
+			c := l.rest[0]
+			n, err := to(c[l.begun:])
+			l.written += int64(n)
+			l.begun += n
+			switch {
+			case err == errWouldWait:
+				return err
+			case err != nil:
 				l.close(err)
 				l.mu.Lock()
 				l.broken = err
 				l.mu.Unlock()
 				return err
+			case l.begun == len(c):
+				l.rest, l.begun = l.rest[1:], 0
+				if cap(c) >= ownChunk/8 && cap(c) <= 2*ownChunk && (l.box == nil || !l.box.holds(c)) && cap(c) > len(c) {
+					l.mu.Lock()
+					if len(l.spares) < maxSpares {
+						l.spares = append(l.spares, c[:0])
+					}
+					l.mu.Unlock()
+				}
 			}
 		}
-		if c := chunks[0]; cap(c) <= 2*ownChunk {
-			l.mu.Lock()
-			l.spare = c[:0]
-			l.mu.Unlock()
-		}
 	}
+}
+
+// recorded reports whether all that was posted and is not yet in the pipe is in the black box, where it outlives this process.
+func (l *link) recorded() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.box != nil && !l.box.spilled
 }
 
 func (l *link) finished() bool {
@@ -155,32 +265,18 @@ func (l *link) close(err error) {
 	wakeUp(l.wake)
 }
 
-// readLoop hands each frame to handle until the stream ends or handle returns an error. The frame belongs to handle.
-// Definitions are stored here, before the values that need them.
-func (l *link) readLoop(handle func(f *wire.Frame) error) error {
-	for {
-		f := new(wire.Frame)
-		if err := l.r.Next(f); err != nil {
-			return err
-		}
-		if f.Kind != wire.Defs {
-			if err := handle(f); err != nil {
-				return err
-			}
-			continue
-		}
-		if l.defined++; l.defined > maxLinkDefs {
-			return &wireViolation{"more type definitions came than the limit of 4096"}
-		}
-		if id, err := l.codec.Define(f.Body); err != nil {
-			return &wireViolation{err.Error()}
-		} else if id != f.Defs {
-			return &wireViolation{"type definitions came under an id that is not theirs"}
-		}
-		l.mu.Lock()
-		l.sent[f.Defs] = true // who defined it has it
-		l.mu.Unlock()
+// share gives the link memory that it shares with the other end, which uses it once both have said that they have it. It is called before anything is read or posted.
+func (l *link) share(s *shared) {
+	if s != nil {
+		l.shared, l.r.Shared = s, s.take
 	}
+}
+
+// startSharing says that the other end has the memory, too.
+func (l *link) startSharing() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sharing = l.shared != nil
 }
 
 // limit sets the greatest length of a body in bytes, in both directions. Only readLoop's goroutine may call it.
@@ -207,10 +303,10 @@ func wakeUp(wake chan struct{}) {
 
 // payloadOf returns the body of a frame for the codec.
 func payloadOf(f *wire.Frame) codec.Payload {
-	return codec.Payload{Encoding: f.Encoding, Defs: f.Defs, Data: f.Body}
+	return codec.Payload{Encoding: f.Encoding, Defs: f.Defs, Data: f.Body, Lent: f.Lent}
 }
 
 // setPayload makes p the body of a frame.
 func setPayload(f *wire.Frame, p codec.Payload) {
-	f.Encoding, f.Defs, f.Body = p.Encoding, p.Defs, p.Data
+	f.Encoding, f.Defs, f.Body, f.Lent = p.Encoding, p.Defs, p.Data, p.Lent
 }

@@ -45,7 +45,7 @@ func (l *loop) add(fn func(ctx context.Context) error, after, every time.Duratio
 	} else {
 		l.timers = append(l.timers, a)
 	}
-	wakeUp(l.node.receiver.wake)
+	l.node.receiver.wakeLoop()
 }
 
 // startClocks makes the actions that were added before the loop count their time from now on.
@@ -62,7 +62,7 @@ func (l *loop) release() {
 	defer l.mu.Unlock()
 	l.held = false
 	l.startClocks()
-	wakeUp(l.node.receiver.wake)
+	l.node.receiver.wakeLoop()
 }
 
 // exit makes run end: after the running handler, or when nothing is left to handle. Actions do not run any more.
@@ -76,7 +76,7 @@ func (l *loop) exit(mode ShutdownMode) {
 	if l.cancelActions != nil {
 		l.cancelActions(ErrExit)
 	}
-	wakeUp(l.node.receiver.wake)
+	l.node.receiver.wakeLoop()
 }
 
 // hold lets no further action begin.
@@ -109,9 +109,7 @@ func (l *loop) run(ctx context.Context) error {
 	l.mu.Unlock()
 	defer l.cancelActions(ErrExit)
 
-	timer := time.NewTimer(time.Hour)
-	timer.Stop() // until an action is due
-	defer timer.Stop()
+	defer context.AfterFunc(ctx, func() { l.node.receiver.wakeLoop() })()
 	r := l.node.receiver
 	for {
 		if l.ended() {
@@ -158,16 +156,22 @@ func (l *loop) run(ctx context.Context) error {
 			}
 			return nil
 		}
-		var due <-chan time.Time
-		if wait >= 0 {
-			timer.Reset(wait)
-			due = timer.C
-		}
-		select {
-		case <-r.wake:
-		case <-due:
-		case <-ctx.Done():
-		}
+		l.node.up.wait(ctx, wait)
+	}
+}
+
+// waitFor waits for wake, the end of ctx, or the time d unless that is negative.
+func waitFor(ctx context.Context, wake <-chan struct{}, d time.Duration) {
+	var due <-chan time.Time
+	if d >= 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-wake:
+	case <-due:
+	case <-ctx.Done():
 	}
 }
 

@@ -354,15 +354,15 @@ func (m *Main) Resize(pool string, n int) error {
 	sizes := m.poolSizes()
 	for _, p := range m.pools {
 		for _, s := range p.list() {
-			s.tell(jsonFrame(wire.Pools, sizes))
+			s.tell(packedFrame(wire.Pools, &sizes))
 		}
 	}
 	return nil
 }
 
 // poolSizes returns the number of workers of each pool.
-func (m *Main) poolSizes() map[string]int {
-	sizes := map[string]int{}
+func (m *Main) poolSizes() poolSizes {
+	sizes := poolSizes{}
 	for _, p := range m.pools {
 		sizes[p.name] = len(p.list())
 	}

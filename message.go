@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
 )
@@ -17,6 +16,7 @@ type Message struct {
 	Type     string
 
 	payload codec.Payload
+	decoded atomic.Bool // a []byte may have got the memory of the payload
 	codec   *codec.Codec
 	chain   string                      // processes whose loops wait for this call, separated by commas
 	reply   func(*reply)                // nil unless it is a call; called once
@@ -30,8 +30,14 @@ type Message struct {
 
 // Decode decodes the body into the value that v points to, which has the type of the value that was sent. A []byte or a
 // string decodes into one of these, nil into an interface, a pointer or an empty struct. Any other type is a *DecodeError.
+//
+// A []byte that is decoded first is the memory of the message itself, which saves a copy: who changes it and decodes again finds the change.
 func (m *Message) Decode(v any) error {
-	if err := m.codec.Decode(m.payload, v); err != nil {
+	decode := m.codec.Take
+	if !m.decoded.CompareAndSwap(false, true) {
+		decode = m.codec.Decode
+	}
+	if err := decode(m.payload, v); err != nil {
 		return &DecodeError{Receiver: m.Receiver, Type: m.Type, Err: err}
 	}
 	return nil
@@ -60,41 +66,9 @@ func (m *Message) leaveInbox() {
 type reply struct {
 	payload codec.Payload
 	err     error
-}
 
-// scope is the context of a handler, task or action while it runs. It knows on which loop it runs, so that what waits for
-// another process inside it can say that the loop waits too.
-type scope struct {
-	context.Context
-	cancel context.CancelCauseFunc
-	node   *node
-	msg    *Message
-	task   *Task
-	chain  string
-	over   atomic.Bool // it has returned; the loop does not wait any more
-
-	running bool        // on the loop, see begin
-	outer   *scope      // that runs meanwhile
-	timer   *time.Timer // of WorkerConfig.HandlerTimeout
-}
-
-type scopeKey struct{}
-
-// Value makes the scope findable from every context derived from it.
-func (s *scope) Value(key any) any {
-	if key == (scopeKey{}) {
-		return s
-	}
-	return s.Context.Value(key)
-}
-
-// scopeOf returns the scope that ctx belongs to, or nil if it belongs to none that still runs.
-func scopeOf(ctx context.Context) *scope {
-	s, _ := ctx.Value(scopeKey{}).(*scope)
-	if s == nil || s.over.Load() {
-		return nil
-	}
-	return s
+	vouch func(typ string, err error) error // of a batch: checks the errors of its outcomes; nil if it has none
+	died  bool                              // of a batch: err is the end of the item behind the last outcome
 }
 
 // stall notes that the loop that ctx belongs to waits for another process, until the function that it returns is called.

@@ -78,10 +78,19 @@ func splitInstance(name string) (pool string, i int, ok bool) {
 	return name[:at], i, err == nil
 }
 
-// callSite returns file:line of the user's code that called into the package, for messages about registrations.
-func callSite() string {
-	var pcs [16]uintptr
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+// site is the place of a registration, for messages about it. Its text is made when it is needed: to look it up takes longer than to register.
+type site [8]uintptr
+
+// callSite returns where the user's code called into the package.
+func callSite() *site {
+	s := new(site)
+	runtime.Callers(2, s[:])
+	return s
+}
+
+// String returns file:line.
+func (s *site) String() string {
+	frames := runtime.CallersFrames(s[:])
 	for {
 		f, more := frames.Next()
 		if !strings.HasPrefix(f.Function, "github.com/multiprolab/multiprolab.") || strings.HasSuffix(f.File, "_test.go") {

@@ -36,18 +36,28 @@ type node struct {
 type uplink interface {
 	// send routes a one-way message and waits for room.
 	send(ctx context.Context, f *wire.Frame) error
-	// call routes a call and waits for room. The outcome comes through node.answer.
-	call(ctx context.Context, f *wire.Frame) error
+	// call routes a call and waits for room. The outcome comes through node.answer, on the way that it returns.
+	call(ctx context.Context, f *wire.Frame) (*replyWay, error)
 	cancelCall(id uint64)
 	// submit hands a task to the queue. The outcome comes through node.resolve.
 	submit(ctx context.Context, s *Submission, f *wire.Frame, o *TaskOptions) error
 	cancelTask(id uint64)
+	// batches returns how many workers there are for batches of tasks with these options, or 0 if such tasks travel one by one.
+	batches(o *TaskOptions) int
 	// undelivered reports a one-way message that came here and no handler took.
 	undelivered(m *Message, reason error)
 	// failed reports the error of a handler of a one-way message.
 	failed(m *Message, err error)
 	// idle is called when the loop has nothing to do.
 	idle()
+	// wait is called then, too: it waits for what wakes the loop, at most for the time d, unless that is negative.
+	wait(ctx context.Context, d time.Duration)
+}
+
+// replyWay is where the reply to a call comes from.
+type replyWay struct {
+	link   *link       // or nil
+	others func() bool // reports whether others wait for something from there
 }
 
 func newNode(name string, c *codec.Codec, maxBody, window int) *node {
@@ -57,22 +67,12 @@ func newNode(name string, c *codec.Codec, maxBody, window int) *node {
 	return n
 }
 
-// enter begins the scope of a handler, task or action.
-func (n *node) enter(ctx context.Context, m *Message, t *Task, chain string) *scope {
-	s := &scope{node: n, msg: m, task: t, chain: chain}
-	s.Context, s.cancel = context.WithCancelCause(ctx)
-	return s
-}
-
-func (s *scope) leave() {
-	s.over.Store(true)
-	if s.running {
-		s.node.current.Store(s.outer)
+// lend is encode for a body that does not change before the frame with it has been posted: a []byte or a string need not be copied.
+func (n *node) lend(receiver, typ string, body any) (codec.Payload, error) {
+	if p, ok := codec.Lend(body); ok && len(p.Data) <= n.maxBody {
+		return p, nil
 	}
-	if s.timer != nil {
-		s.timer.Stop()
-	}
-	s.cancel(nil)
+	return n.encode(receiver, typ, body)
 }
 
 // encode encodes a body and checks its size.
@@ -97,7 +97,7 @@ func (n *node) encode(receiver, typ string, body any) (codec.Payload, error) {
 	return p, nil
 }
 
-// outcome makes the reply from what user code returned.
+// outcome makes the reply from what user code returned. Its payload may be lent.
 func (n *node) outcome(typ string, value any, err error) *reply {
 	if err != nil {
 		if _, ok := err.(*DecodeError); ok {
@@ -105,11 +105,11 @@ func (n *node) outcome(typ string, value any, err error) *reply {
 		}
 		return &reply{err: n.remote(typ, err)}
 	}
-	p, err := n.encode("", typ, value)
+	p, err := n.lend("", typ, value)
 	return &reply{payload: p, err: err}
 }
 
-// frame makes the frame of a message, call or task.
+// frame makes the frame of a message, call or task. Its body may be lent.
 func (n *node) frame(ctx context.Context, kind wire.Kind, receiver, typ string, body any) (*wire.Frame, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("multiprolab: %q was not sent: %w", typ, context.Cause(ctx))
@@ -117,7 +117,7 @@ func (n *node) frame(ctx context.Context, kind wire.Kind, receiver, typ string, 
 	if err := checkName("type", typ); err != nil {
 		return nil, fmt.Errorf("multiprolab: %w", err)
 	}
-	p, err := n.encode(receiver, typ, body)
+	p, err := n.lend(receiver, typ, body)
 	if err != nil {
 		return nil, err
 	}
@@ -159,24 +159,31 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 		delete(n.calls, id)
 	}()
 	defer stall(ctx)()
-	if err := n.up.call(ctx, f); err != nil {
+	way, err := n.up.call(ctx, f)
+	if err != nil {
 		return err
 	}
-	select {
-	case r := <-answer:
-		return n.take(typ, r, out)
-	case <-ctx.Done():
+	r, ok := await(ctx, way.link, answer, way.others)
+	if !ok {
 		n.up.cancelCall(id)
 		return fmt.Errorf("multiprolab: call %q to %s: %w", typ, receiver, context.Cause(ctx))
 	}
+	return n.take(typ, r, out, n.codec.Take)
+}
+
+// waits reports whether a call or a task of this process has not got its outcome.
+func (n *node) waits() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.calls) > 0 || len(n.submissions) > 0
 }
 
 // take decodes the value of a reply, or returns its error.
-func (n *node) take(typ string, r *reply, out any) error {
+func (n *node) take(typ string, r *reply, out any, decode func(codec.Payload, any) error) error {
 	if r.err != nil {
 		return n.recognise(r.err)
 	}
-	if err := n.codec.Decode(r.payload, out); err != nil {
+	if err := decode(r.payload, out); err != nil {
 		return &DecodeError{Receiver: n.name, Type: typ, Err: err}
 	}
 	return nil
@@ -194,18 +201,36 @@ func (n *node) answer(id uint64, r *reply) {
 
 // submit hands a task to the queue.
 func (n *node) submit(ctx context.Context, typ string, body any, o *TaskOptions, try, waits bool) (*Submission, error) {
-	if err := o.check(); err != nil {
-		return nil, err
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("multiprolab: %q was not sent: %w", typ, context.Cause(ctx))
 	}
-	f, err := n.frame(ctx, wire.Submit, "", typ, body)
+	p, err := n.encode("", typ, body)
 	if err != nil {
 		return nil, err
 	}
-	if !try {
+	return n.submitPayload(ctx, typ, p, o, nil, !try, waits)
+}
+
+// submitPayload is submit of a body that is encoded. prepare, if not nil, is called before anybody knows of the submission.
+func (n *node) submitPayload(ctx context.Context, typ string, p codec.Payload, o *TaskOptions, prepare func(*Submission), patient, waits bool) (*Submission, error) {
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("multiprolab: %q was not sent: %w", typ, context.Cause(ctx))
+	}
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if err := checkName("type", typ); err != nil {
+		return nil, fmt.Errorf("multiprolab: %w", err)
+	}
+	f := &wire.Frame{Kind: wire.Submit, From: n.name, Type: typ, Meta: o.marshal(chainOf(ctx), waits)}
+	setPayload(f, p)
+	if patient {
 		f.Flags |= wire.FlagWait
 	}
-	f.Meta = o.marshal(chainOf(ctx), waits)
 	s := &Submission{node: n, typ: typ, done: make(chan struct{}), news: make(chan struct{}, 1), accepted: make(chan struct{})}
+	if prepare != nil {
+		prepare(s)
+	}
 	n.mu.Lock()
 	if n.closed != nil {
 		n.mu.Unlock()

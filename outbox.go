@@ -48,53 +48,68 @@ type outbox struct {
 }
 
 // put queues a message. It is written at once if there is room. It returns an error if the outbox is closed.
-func (o *outbox) put(p *parcel) error {
+// With lazy set, the caller pushes the link soon.
+func (o *outbox) put(p *parcel, lazy bool) (*link, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.putLocked(p)
+	link := o.link
+	return link, o.putLocked(p, lazy)
 }
 
-func (o *outbox) putLocked(p *parcel) error {
+func (o *outbox) putLocked(p *parcel, lazy bool) error {
 	if o.sealed != nil {
 		return o.sealed
 	}
-	if o.waiting.Len() == 0 && o.tryWrite(p) {
+	if o.waiting.Len() == 0 && o.tryWrite(p.frame, p.call, lazy) {
+		p.gone()
 		return nil
 	}
 	o.waiting.PushBack(p)
 	return nil
 }
 
+// gone tells the sender of a parcel that it has been written.
+func (p *parcel) gone() {
+	if p.sent != nil {
+		p.sent()
+	}
+}
+
 // tryWrite writes the message if the receiver has room. A message larger than half of the window needs half of it free, so
 // that every message can be sent at some time.
-func (o *outbox) tryWrite(p *parcel) bool {
-	n := cost(p.frame)
+func (o *outbox) tryWrite(f *wire.Frame, call *callEntry, lazy bool) bool {
+	n := cost(f)
 	if o.link == nil || o.credit < min(n, o.window/2) {
 		return false
 	}
 	o.credit -= n
-	if o.track && p.frame.Kind == wire.Message {
-		o.letters = append(o.letters, letter{from: p.frame.From, typ: p.frame.Type, size: len(p.frame.Body)})
+	if o.track && f.Kind == wire.Message {
+		o.letters = append(o.letters, letter{from: f.From, typ: f.Type, size: len(f.Body)})
 	}
-	if p.call != nil {
-		p.call.written = true
+	if call != nil {
+		call.written = true
 	}
 	link := o.link
-	if p.frame.Kind == wire.Exit {
+	if f.Kind == wire.Exit {
 		o.link = nil // what comes later waits for the next life
 	}
-	_ = link.post(p.frame) // it fails only when the link is closed: detach then tells what was lost
-	if p.sent != nil {
-		p.sent()
+	if lazy { // it fails only when the link is closed: detach then tells what was lost
+		_ = link.postQuiet(f)
+	} else {
+		_ = link.post(f)
 	}
 	return true
 }
 
-// send queues a message and waits until it has been written. If ctx ends before, the message is taken back.
-func (o *outbox) send(ctx context.Context, f *wire.Frame, call *callEntry) error {
+// send queues a message and waits until it has been written. If ctx ends before, the message is taken back. With lazy set, the caller pushes the link soon.
+func (o *outbox) send(ctx context.Context, f *wire.Frame, call *callEntry, lazy bool) error {
 	o.mu.Lock()
+	if o.sealed == nil && o.waiting.Len() == 0 && o.tryWrite(f, call, lazy) {
+		o.mu.Unlock()
+		return nil
+	}
 	p := &parcel{frame: f, call: call}
-	if err := o.putLocked(p); err != nil || o.waiting.Len() == 0 || o.waiting.Back().Value != p {
+	if err := o.putLocked(p, lazy); err != nil || o.waiting.Len() == 0 || o.waiting.Back().Value != p {
 		o.mu.Unlock()
 		return err
 	}
@@ -124,9 +139,10 @@ func (o *outbox) send(ctx context.Context, f *wire.Frame, call *callEntry) error
 func (o *outbox) pump() {
 	for e := o.waiting.Front(); e != nil; e = o.waiting.Front() {
 		p := e.Value.(*parcel)
-		if !o.tryWrite(p) {
+		if !o.tryWrite(p.frame, p.call, false) {
 			return
 		}
+		p.gone()
 		o.waiting.Remove(e)
 		if p.waiting != nil {
 			p.waiting <- nil
@@ -207,6 +223,17 @@ func (o *outbox) close(err error) []letter {
 	return lost
 }
 
+// push writes what was posted lazily, as far as there is room, and returns the wire.
+func (o *outbox) push() *link {
+	o.mu.Lock()
+	link := o.link
+	o.mu.Unlock()
+	if link != nil {
+		link.push()
+	}
+	return link
+}
+
 // load is the number of messages on their way to the receiver or in its inbox.
 func (o *outbox) load() int {
 	o.mu.Lock()
@@ -218,7 +245,7 @@ func (o *outbox) load() int {
 func (o *outbox) finish(f *wire.Frame, forGood bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	_ = o.putLocked(&parcel{frame: f})
+	_ = o.putLocked(&parcel{frame: f}, false)
 	if forGood {
 		o.sealed = ErrStopped
 	}

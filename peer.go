@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,6 +37,7 @@ type body interface {
 	kill()                 // ends it and all that it started: SIGKILL
 	stderr() string        // the end of what it wrote there; complete after done
 	close()                // gives up its pipes
+	box() io.ReaderAt      // what it has not written is there, see blackBox; or nil
 }
 
 // peer is one life of a worker as main sees it: from the start of its process until nothing of it is left. It exists in main. Its
@@ -58,20 +60,27 @@ type peer struct {
 	beat    atomic.Pointer[beat] // the last answer to a question for a sign of life
 	heard   atomic.Uint64        // frames that have come
 
-	mu       sync.Mutex
-	spent    int64 // what the worker has sent and has no credit back for, in bytes
-	owed     int64 // credit to be sent back, in bytes
-	owedMsgs int64
-	why      string // the reason of the kill
-	bye      *farewell
-	stacks   string        // of its goroutines, when it was about to be killed
-	value    codec.Payload // that it left with SetExitValue
-	readErr  error
-	hang     *hang     // why it was killed, if it hung
-	state    peerState // of the protocol; used by the reader only
-	ledOut   bool      // the supervisor ended it by force; used by the supervisor only
-	greeted  atomic.Bool
-	told     atomic.Bool // to exit
+	mu         sync.Mutex
+	spent      int64 // what the worker has sent and has no credit back for, in bytes
+	owed       int64 // credit to be sent back, in bytes
+	owedMsgs   int64
+	why        string // the reason of the kill
+	bye        *farewell
+	stacks     string        // of its goroutines, when it was about to be killed
+	value      codec.Payload // that it left with SetExitValue
+	readErr    error
+	hang       *hang        // why it was killed, if it hung
+	state      peerState    // of the protocol; used by who reads only, as are the next two
+	pushes     []*link      // to be pushed
+	lastServed time.Time    // when a caller in main got its last reply
+	served     bool         // a caller in main has got its reply
+	holds      atomic.Int32 // tasks that it has and has not finished
+	unfinished uint64       // the task that it was running when it died; used by the supervisor only, as are the next three
+	outcomes   []byte       // that it had, if that was a batch
+	recovered  bool         // its black box has been read; used by the supervisor only, as is the next
+	ledOut     bool         // the supervisor ended it by force; used by the supervisor only
+	greeted    atomic.Bool
+	told       atomic.Bool // to exit
 }
 
 type peerState int
@@ -155,7 +164,26 @@ func (p *peer) tellExit(mode ShutdownMode, forGood bool) {
 }
 
 // receive handles a frame from the worker, which is not trusted: an error ends it. It never waits.
-func (p *peer) receive(f *wire.Frame) error {
+func (p *peer) receive(f *wire.Frame) (served bool, err error) {
+	err = p.take(f)
+	if len(p.pushes) > 0 && !p.link.r.Ready() {
+		for _, l := range p.pushes {
+			l.push()
+		}
+		p.pushes = p.pushes[:0]
+	}
+	served, p.served = p.served, false
+	return served, err
+}
+
+// pushSoon makes receive push a link to which a frame of this worker was posted, when it has read all that it has.
+func (p *peer) pushSoon(l *link) {
+	if l != nil && !slices.Contains(p.pushes, l) {
+		p.pushes = append(p.pushes, l)
+	}
+}
+
+func (p *peer) take(f *wire.Frame) error {
 	m, b := p.slot.main, p.slot.main.broker
 	p.heard.Add(1)
 	switch {
@@ -221,7 +249,12 @@ func (p *peer) receive(f *wire.Frame) error {
 			if r.err != nil {
 				f = nil
 			}
-			m.router.replied(e, r, f)
+			if e.origin == nil {
+				now := time.Now()
+				p.served = now.Sub(p.lastServed) < callPause // the caller, who will call again
+				p.lastServed = now
+			}
+			p.pushSoon(m.router.replied(e, r, f))
 		}
 	case wire.Undelivered:
 		p.slot.out.reported(f.Defs)
@@ -234,6 +267,8 @@ func (p *peer) receive(f *wire.Frame) error {
 		return b.started(p, f.ID)
 	case wire.Retire:
 		b.retire(p)
+	case wire.Split:
+		return b.split(p, f.ID, f.Defs)
 	case wire.Returned:
 		return b.returned(p, f.ID)
 	case wire.Progress:
@@ -243,7 +278,7 @@ func (p *peer) receive(f *wire.Frame) error {
 		p.grant(cost(f), 1)
 		return b.progress(p, f)
 	case wire.Result:
-		return b.result(p, f.ID, p.vouch(f))
+		return b.result(p, f.ID, p.vouch(f), f.Flags&wire.FlagBatch != 0)
 	case wire.Cancel:
 		if f.Type == "call" {
 			m.router.cancelCallOf(p, f.ID)
@@ -332,68 +367,6 @@ func (p *peer) grant(bytes, messages int64) {
 	}
 }
 
-// handshake waits until the worker has said hello, and welcomes it.
-func (p *peer) handshake(ctx context.Context) error {
-	m := p.slot.main
-	timer := time.NewTimer(m.cfg.StartTimeout)
-	defer timer.Stop()
-	select {
-	case h := <-p.hello:
-		w := &welcome{Pools: m.poolSizes(), MaxBody: m.cfg.MaxMessageSize, Window: m.cfg.Window,
-			MemoryLimit: p.slot.pool.cfg.MemoryLimit, MaxRSS: p.slot.pool.cfg.MaxRSS, Teardown: m.cfg.TeardownTimeout,
-			Limits: p.slot.pool.cfg.limits(m.procs), HandlerTimeout: p.slot.pool.cfg.HandlerTimeout}
-		if h.Identity != m.identity {
-			w.Error = "the program's file was replaced while main runs"
-		}
-		_ = p.link.post(jsonFrame(wire.Welcome, w))
-		if w.Error != "" {
-			return &StartError{Worker: p.slot.name, PID: p.pid(), Reason: w.Error + ": its workers would be of another build. Restart the program", permanent: true}
-		}
-		return nil
-	case <-p.read:
-		return p.startError("its process ended before it reached Run: it must get from main() to Run of the same Main, by the same path as the main process", p.end(m))
-	case <-timer.C:
-		p.kill(fmt.Sprintf("it did not reach Run within Config.StartTimeout (%v)", m.cfg.StartTimeout))
-		return p.startError(fmt.Sprintf("it did not reach Run within %v: something before Run blocks, "+
-			"or Config.StartTimeout is too short", m.cfg.StartTimeout), p.end(m))
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// becomeReady waits until the worker's setup function has returned.
-func (p *peer) becomeReady(ctx context.Context) error {
-	m := p.slot.main
-	timer := time.NewTimer(m.cfg.SetupTimeout)
-	defer timer.Stop()
-	select {
-	case r := <-p.ready:
-		if r.Error != nil {
-			return p.startError("its setup function returned an error", p.vouchError("", r.Error.error()))
-		}
-		return nil
-	case <-p.read:
-		select {
-		case r := <-p.ready: // both came at once
-			if r.Error != nil {
-				return p.startError("its setup function returned an error", p.vouchError("", r.Error.error()))
-			}
-			return nil
-		default:
-		}
-		return p.startError("its process ended in its setup function", p.end(m))
-	case <-timer.C:
-		p.kill(fmt.Sprintf("its setup function did not return within Config.SetupTimeout (%v)", m.cfg.SetupTimeout))
-		return p.startError(fmt.Sprintf("its setup function did not return within %v (Config.SetupTimeout)", m.cfg.SetupTimeout), p.end(m))
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func (p *peer) startError(reason string, err error) error {
-	return &StartError{Worker: p.slot.name, PID: p.pid(), Reason: reason, Err: err}
-}
-
 // end waits until nothing of the life is left and says how it went: nil if it said goodbye without an error. First the wire is
 // read to its end, so that what the worker wrote before its death counts; then the exit status is there; then comes the verdict.
 func (p *peer) end(m *Main) error {
@@ -414,6 +387,14 @@ func (p *peer) end(m *Main) error {
 	if !within(p.read, drainTimeout) {
 		p.body.close()
 		within(p.read, drainTimeout)
+	}
+	if box := p.body.box(); box != nil && closed(p.read) && !p.recovered {
+		p.recovered = true
+		p.link.readRest(box)
+		if id, outcomes := runningIn(box); id != 0 {
+			_ = m.broker.started(p, id) // in case that its word on it was lost in what it wrote beside the wire's frames
+			p.unfinished, p.outcomes = id, outcomes
+		}
 	}
 	p.link.close(errLinkClosed)
 	p.body.close()

@@ -15,7 +15,7 @@ type pool struct {
 	setup func(ctx context.Context, w *Worker) error
 	cfg   WorkerConfig
 	group *group // or nil
-	site  string
+	site  *site
 	turn  atomic.Uint32
 
 	mu      sync.Mutex
@@ -184,6 +184,13 @@ func (s *slot) pending() int {
 	return s.out.load() + calls
 }
 
+// owes reports whether somebody waits for the instance to answer a call or to finish a task.
+func (s *slot) owes() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.calls) > 0 || s.current != nil && s.current.holds.Load() > 0
+}
+
 // expect notes a call that will be sent to the instance, and gives it the id that the worker sees.
 func (s *slot) expect(origin *peer, f *wire.Frame) *callEntry {
 	s.mu.Lock()
@@ -239,7 +246,9 @@ func (s *slot) failCalls(err error, all bool) {
 		if e.written {
 			cause = during(err, `call "`+e.typ+`"`)
 		}
-		s.main.router.replied(e, &reply{err: cause}, nil)
+		if to := s.main.router.replied(e, &reply{err: cause}, nil); to != nil {
+			to.push()
+		}
 	}
 }
 

@@ -58,6 +58,14 @@ func (q *queue[T]) pop() (T, bool) {
 	return v, true
 }
 
+// first returns a pointer to the oldest item, or nil.
+func (q *queue[T]) first() *T {
+	if q.count == 0 {
+		return nil
+	}
+	return &q.items[q.head]
+}
+
 // last returns a pointer to the newest item, or nil.
 func (q *queue[T]) last() *T {
 	if q.count == 0 {
@@ -85,4 +93,31 @@ func (q *queue[T]) remove(drop func(T) bool) {
 			q.push(v)
 		}
 	}
+}
+
+// insertAfter puts v behind the first item that is equal to after, or before everything if there is none.
+func (q *queue[T]) insertAfter(after, v T) {
+	q.pushFront(v)
+	for i := 0; i+1 < q.count; i++ {
+		here, next := (q.head+i)%len(q.items), (q.head+i+1)%len(q.items)
+		q.items[here], q.items[next] = q.items[next], q.items[here]
+		if any(q.items[here]) == any(after) {
+			return
+		}
+	}
+	v, _ = q.popBack()
+	q.pushFront(v)
+}
+
+// popBack takes the newest item.
+func (q *queue[T]) popBack() (T, bool) {
+	var zero T
+	if q.count == 0 {
+		return zero, false
+	}
+	q.count--
+	last := (q.head + q.count) % len(q.items)
+	v := q.items[last]
+	q.items[last] = zero
+	return v, true
 }

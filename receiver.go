@@ -24,22 +24,23 @@ type MessageReceiver struct {
 	node   *node
 	window int64
 
-	mu       sync.Mutex
-	handlers map[string]*handler
-	inbox    queue[*Message]
-	bytes    int64
-	stalls   int           // greater than zero while the loop waits for another process
-	running  *Message      // the call whose handler runs, to be cancelled
-	wake     chan struct{} // tells the loop that there is something to do
-	sealed   error         // why no more messages are taken
-	mute     bool          // a message that comes then is not taken at all: main, which sees that in the end, reports it
-	urgent   queue[func()] // events, to be called on the loop before anything else
+	mu        sync.Mutex
+	handlers  map[string]*handler
+	inbox     queue[*Message]
+	bytes     int64
+	stalls    int           // greater than zero while the loop waits for another process
+	running   *Message      // the call whose handler runs, to be cancelled
+	interrupt func()        // makes a loop that waits on the wire look at wake; nil in main
+	wake      chan struct{} // tells the loop that there is something to do
+	sealed    error         // why no more messages are taken
+	mute      bool          // a message that comes then is not taken at all: main, which sees that in the end, reports it
+	urgent    queue[func()] // events, to be called on the loop before anything else
 }
 
 type handler struct {
 	message MessageHandler // one of the two
 	call    CallHandler
-	site    string
+	site    *site
 }
 
 func newReceiver(n *node, window int64) *MessageReceiver {
@@ -133,7 +134,7 @@ func (r *MessageReceiver) deliver(m *Message) {
 	if grant {
 		m.taken(m.cost(), 0)
 	}
-	wakeUp(r.wake)
+	r.wakeLoop()
 }
 
 // refuse gives a message that no handler will see back to who must know: the caller, or main as a dead letter.
@@ -187,6 +188,14 @@ func (r *MessageReceiver) next() *Message {
 		m.leaveInbox()
 	}
 	return nil
+}
+
+// wakeLoop makes the loop look for what there is to do.
+func (r *MessageReceiver) wakeLoop() {
+	wakeUp(r.wake)
+	if r.interrupt != nil {
+		r.interrupt()
+	}
 }
 
 // Len returns the number of messages in the inbox.
@@ -304,7 +313,7 @@ func (r *MessageReceiver) Receive(ctx context.Context) error {
 		select {
 		case <-r.wake:
 		case <-ctx.Done():
-			wakeUp(r.wake) // it may have been meant for the loop
+			r.wakeLoop() // it may have been meant for the loop
 			return context.Cause(ctx)
 		}
 	}
@@ -323,7 +332,7 @@ func (r *MessageReceiver) TryReceive(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	r.handle(ctx, m)
-	wakeUp(r.wake) // the loop looks again
+	r.wakeLoop() // the loop looks again
 	return true, nil
 }
 
@@ -335,7 +344,7 @@ func (r *MessageReceiver) soon(fn func()) {
 	}
 	r.urgent.push(fn)
 	r.mu.Unlock()
-	wakeUp(r.wake)
+	r.wakeLoop()
 }
 
 func (r *MessageReceiver) nextUrgent() (func(), bool) {

@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
+	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -102,9 +104,10 @@ func (r *MessageRouter) send(ctx context.Context, f *wire.Frame) error {
 		for _, s := range slots {
 			c := *f
 			c.To, c.Flags = s.name, 0
-			if err := s.out.send(ctx, &c, nil); err != nil {
+			if err := s.out.send(ctx, &c, nil, true); err != nil {
 				return fmt.Errorf("multiprolab: broadcast %q stopped at %s: %w", f.Type, s.name, err)
 			}
+			s.out.push()
 		}
 		return nil
 	}
@@ -115,7 +118,7 @@ func (r *MessageRouter) send(ctx context.Context, f *wire.Frame) error {
 	if err != nil {
 		return err
 	}
-	if err := s.out.send(ctx, f, nil); err != nil {
+	if err := s.out.send(ctx, f, nil, false); err != nil {
 		return fmt.Errorf("multiprolab: message %q to %s: %w", f.Type, s.name, err)
 	}
 	return nil
@@ -124,8 +127,12 @@ func (r *MessageRouter) send(ctx context.Context, f *wire.Frame) error {
 // toSelf delivers a message of main to main.
 func (r *MessageRouter) toSelf(f *wire.Frame) error {
 	m := r.message(f)
+	m.payload = m.payload.Own()
 	if f.Kind == wire.Call {
-		m.reply = func(reply *reply) { r.main.node.answer(m.id, reply) }
+		m.reply = func(reply *reply) {
+			reply.payload = reply.payload.Own()
+			r.main.node.answer(m.id, reply)
+		}
 	} else if r.main.receiver.full() {
 		return fmt.Errorf("multiprolab: message %q of main to itself: %w", f.Type, ErrBacklog)
 	}
@@ -137,27 +144,27 @@ func (r *MessageRouter) message(f *wire.Frame) *Message {
 	return &Message{Sender: f.From, Receiver: MainName, Type: f.Type, id: f.ID, chain: f.Meta, payload: payloadOf(f), codec: r.main.node.codec}
 }
 
-// call is the uplink of main.
-func (r *MessageRouter) call(ctx context.Context, f *wire.Frame) error {
+// call is the uplink of main. It sends the call, and returns the way of its reply.
+func (r *MessageRouter) call(ctx context.Context, f *wire.Frame) (*replyWay, error) {
 	if err := r.main.running(); err != nil {
-		return err
+		return nil, err
 	}
 	if f.To == MainName {
-		return r.toSelf(f)
+		return &replyWay{}, r.toSelf(f)
 	}
 	s, err := r.resolve(f.To)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if inChain(f.Meta, s.name) {
-		return cycleError(f, s.name)
+		return nil, cycleError(f, s.name)
 	}
 	e := s.expect(nil, f)
-	if err := s.out.send(ctx, f, e); err != nil {
+	if err := s.out.send(ctx, f, e, true); err != nil {
 		s.forget(f.ID)
-		return fmt.Errorf("multiprolab: call %q to %s: %w", f.Type, s.name, err)
+		return nil, fmt.Errorf("multiprolab: call %q to %s: %w", f.Type, s.name, err)
 	}
-	return nil
+	return &replyWay{link: s.out.push(), others: s.owes}, nil
 }
 
 func cycleError(f *wire.Frame, name string) error {
@@ -191,7 +198,9 @@ func (r *MessageRouter) forward(from *peer, f *wire.Frame) {
 			}
 		}
 		if err == nil {
-			err = s.out.put(&parcel{frame: f, call: e, sent: func() { from.grant(n, 1) }})
+			var l *link
+			l, err = s.out.put(&parcel{frame: f, call: e, sent: func() { from.grant(n, 1) }}, true)
+			from.pushSoon(l)
 			if err != nil && e != nil {
 				s.forget(f.ID)
 			}
@@ -229,7 +238,7 @@ func (r *MessageRouter) forwardAll(from *peer, f *wire.Frame) {
 		mu.Unlock()
 		c := *f
 		c.To, c.Flags = s.name, 0
-		if err := s.out.put(&parcel{frame: &c, sent: done}); err != nil {
+		if _, err := s.out.put(&parcel{frame: &c, sent: done}, false); err != nil {
 			done()
 			r.main.emit(&DeadLetter{Sender: f.From, Receiver: s.name, Type: f.Type, Size: len(f.Body), Reason: err.Error()})
 		}
@@ -237,18 +246,19 @@ func (r *MessageRouter) forwardAll(from *peer, f *wire.Frame) {
 	done()
 }
 
-// replied routes the outcome of a call back to its caller. Nobody can answer a call that was not put to it: entries are
+// replied routes the outcome of a call back to its caller, and returns the link to be pushed, or nil. Nobody can answer a call that was not put to it: entries are
 // kept with the instance that was asked.
-func (r *MessageRouter) replied(e *callEntry, outcome *reply, f *wire.Frame) {
+func (r *MessageRouter) replied(e *callEntry, outcome *reply, f *wire.Frame) (to *link) {
 	if e.origin == nil {
 		r.main.node.answer(e.id, outcome)
-		return
+		return nil
 	}
 	if f == nil {
 		f = replyFrame(wire.Reply, e.id, outcome)
 	}
 	f.ID = e.id
-	_ = e.origin.link.post(f) // if the caller is gone, nobody waits
+	_ = e.origin.link.postQuiet(f) // if the caller is gone, nobody waits
+	return e.origin.link
 }
 
 // The rest of the uplink of main.
@@ -278,6 +288,22 @@ func (r *MessageRouter) submit(ctx context.Context, s *Submission, f *wire.Frame
 	return r.main.broker.mainSubmit(ctx, s, f, o)
 }
 
+func (r *MessageRouter) batches(o *TaskOptions) int {
+	m := r.main
+	plain := o.Timeout == 0 && o.Key == "" && o.Delay == 0 && o.Attempts <= 1 && o.OnProgress == nil
+	if !plain || m.broker.store != nil || !proc.HasBox && !m.cfg.InProcess {
+		return 0
+	}
+	n := 0
+	for _, p := range m.pools {
+		if p.cfg.MaxTasks > 0 {
+			return 0 // it is counted in tasks
+		}
+		n += len(p.list())
+	}
+	return n
+}
+
 func (r *MessageRouter) cancelTask(id uint64) { r.main.broker.cancel(nil, id) }
 
 func (r *MessageRouter) undelivered(m *Message, reason error) {
@@ -289,6 +315,10 @@ func (r *MessageRouter) failed(m *Message, err error) {
 }
 
 func (r *MessageRouter) idle() {}
+
+func (r *MessageRouter) wait(ctx context.Context, d time.Duration) {
+	waitFor(ctx, r.main.receiver.wake, d)
+}
 
 // poolNames returns the names in a welcome in order.
 func poolNames(pools map[string]int) []string {

@@ -131,6 +131,7 @@ func (m *Main) live(s *slot) (end lifeEnd) {
 	}
 	end.peer = p
 	life := s.beginLife(p)
+	p.welcome()
 	m.emit(&WorkerStarted{Worker: s.name, PID: p.pid(), Life: s.lives})
 	s.hadTurn() // now: the starts are told in their order, too
 	if err = p.handshake(life); err == nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
@@ -131,8 +132,11 @@ type Task struct {
 	Submitter string // name of the process that submitted it
 	Attempt   int    // 1 for the first
 	payload   codec.Payload
+	decoded   atomic.Bool // see Message
 	worker    *Worker
 	chain     string
+	batch     bool          // payload is that of the item that runs
+	begun     atomic.Uint64 // items of the batch that have, and batchCut
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
 
@@ -142,7 +146,11 @@ type Task struct {
 
 // Decode decodes the body of the task into the value that v points to; see Message.Decode.
 func (t *Task) Decode(v any) error {
-	if err := t.worker.codec.Decode(t.payload, v); err != nil {
+	decode := t.worker.codec.Take
+	if !t.decoded.CompareAndSwap(false, true) {
+		decode = t.worker.codec.Decode
+	}
+	if err := decode(t.payload, v); err != nil {
 		return &DecodeError{Receiver: t.worker.Name(), Type: t.Type, Err: err}
 	}
 	return nil
@@ -178,6 +186,8 @@ type Submission struct {
 	accepted chan struct{} // closed when the queue has taken it
 	news     chan struct{} // there is progress
 	progress func(ctx context.Context, m *Message)
+	batch    int             // the number of items, or 0 if it is no batch
+	split    func(count int) // called when only so many items of the batch remain in it; must not wait
 
 	mu      sync.Mutex
 	reports queue[*Message]
@@ -204,7 +214,7 @@ func (s *Submission) Result(ctx context.Context, v any) error {
 	if v == nil {
 		return s.node.recognise(s.outcome.err)
 	}
-	return s.node.take(s.typ, s.outcome, v)
+	return s.node.take(s.typ, s.outcome, v, s.node.codec.Decode)
 }
 
 // wait waits for the outcome and hands progress on meanwhile. An outcome that is there counts more than the end of ctx.

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -26,30 +27,34 @@ type taskInbox struct {
 	fetches  map[uint64]chan *Task // calls of GetTask that wait for main's answer
 	lastID   uint64
 	sealed   bool
+	pushed   time.Time // when results were last written between two tasks; used by the loop
 }
+
+// pushTime is how long the result of a task may wait for those of the next ones, which are written together.
+const pushTime = 200 * time.Microsecond
 
 type taskHandler struct {
 	fn   TaskHandler // nil for a type that is pulled
-	site string
+	site *site
 }
 
-func (b *taskInbox) register(typ string, fn TaskHandler, site string, late bool) {
+func (b *taskInbox) register(typ string, fn TaskHandler, at *site, late bool) {
 	if err := checkName("task type", typ); err != nil {
-		registrationPanic("%v (%s)", err, site)
+		registrationPanic("%v (%s)", err, at)
 	}
 	if late {
 		registrationPanic("task type %q is registered after the setup function of worker %s has returned: "+
-			"main has been told the types by then; register it in the setup function (%s)", typ, b.worker.name, site)
+			"main has been told the types by then; register it in the setup function (%s)", typ, b.worker.name, at)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if old := b.handlers[typ]; old != nil {
-		registrationPanic("task type %q is registered twice in worker %s, at %s and at %s: remove one", typ, b.worker.name, old.site, site)
+		registrationPanic("task type %q is registered twice in worker %s, at %s and at %s: remove one", typ, b.worker.name, old.site, at)
 	}
 	if b.handlers == nil {
 		b.handlers = map[string]*taskHandler{}
 	}
-	b.handlers[typ] = &taskHandler{fn, site}
+	b.handlers[typ] = &taskHandler{fn, at}
 }
 
 // types returns the types that are handled and those that are pulled.
@@ -72,7 +77,7 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 	if err != nil {
 		return &wireViolation{"the options of a task cannot be read: " + err.Error()}
 	}
-	t := &Task{ID: f.ID, Type: f.Type, Submitter: f.From, Attempt: max(1, meta.Attempt), chain: meta.Chain, payload: payloadOf(f), worker: b.worker}
+	t := &Task{ID: f.ID, Type: f.Type, Submitter: f.From, Attempt: max(1, meta.Attempt), chain: meta.Chain, payload: payloadOf(f), worker: b.worker, batch: f.Flags&wire.FlagBatch != 0}
 	if f.To != "" {
 		id, err := strconv.ParseUint(f.To, 10, 64)
 		if err != nil {
@@ -88,7 +93,7 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 	defer b.mu.Unlock()
 	if !b.sealed { // else main sees that it was never started
 		b.waiting.push(t)
-		wakeUp(b.worker.receiver.wake)
+		b.worker.receiver.wakeLoop()
 	}
 	return nil
 }
@@ -101,7 +106,7 @@ func (b *taskInbox) start(t *Task, ctx context.Context) *scope {
 		b.active = map[uint64]*Task{}
 	}
 	b.active[t.ID] = t
-	_ = b.worker.post(&wire.Frame{Kind: wire.Start, ID: t.ID})
+	_ = b.worker.postLazy(&wire.Frame{Kind: wire.Start, ID: t.ID})
 	return s
 }
 
@@ -117,12 +122,26 @@ func (b *taskInbox) work(ctx context.Context) bool {
 	b.start(t, ctx).begin() // before b.mu is let go: a cancellation finds the task either waiting or active
 	b.mu.Unlock()
 	// Main must know whom a death of this worker costs an attempt, before it can happen. If it cannot be told, the task is another worker's by now.
-	if err := b.worker.link.flush(); err != nil {
+	if err := b.worker.tellFirst(); err != nil {
 		_ = t.finish(&reply{err: err})
 		return true
 	}
+	if box := b.worker.link.box; box != nil {
+		box.running(t.ID)
+		defer box.running(0)
+	}
+	defer func() { // what is finished does not wait for what comes next, unless that is short
+		if now := time.Now(); now.Sub(b.pushed) > pushTime {
+			b.worker.link.push()
+			b.pushed = now
+		}
+	}()
 	if h == nil || h.fn == nil {
 		_ = t.finish(&reply{err: &UnknownTypeError{Receiver: b.worker.name, Verb: "task", Type: t.Type}})
+		return true
+	}
+	if t.batch {
+		b.workBatch(t, h.fn)
 		return true
 	}
 	value, err := h.fn(t.ctx, t)
@@ -144,7 +163,11 @@ func (t *Task) finish(r *reply) error {
 	delete(b.active, t.ID)
 	b.mu.Unlock()
 	t.ctx.(*scope).leave()
-	return t.worker.post(replyFrame(wire.Result, t.ID, r))
+	f := replyFrame(wire.Result, t.ID, r)
+	if t.batch && r.err == nil {
+		f.Flags |= wire.FlagBatch
+	}
+	return t.worker.postLazy(f)
 }
 
 // Progress reports news of the task to its submitter; see the function Progress.
@@ -155,7 +178,7 @@ func (t *Task) Progress(ctx context.Context, body any) error {
 	}
 	f := &wire.Frame{Kind: wire.Progress, ID: t.ID, Type: t.Type}
 	setPayload(f, p)
-	return t.worker.out.send(ctx, f, nil)
+	return t.worker.out.send(ctx, f, nil, false)
 }
 
 // cancel ends the context of a task, or drops it if it has not been started. soft says that its deadline has passed.
@@ -182,6 +205,9 @@ func (b *taskInbox) cancel(id uint64, soft bool) {
 func (b *taskInbox) giveBack(id uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if t := b.active[id]; t != nil && t.batch {
+		b.cutBatch(t)
+	}
 	b.waiting.remove(func(t *Task) bool {
 		if t.ID == id {
 			_ = b.worker.post(&wire.Frame{Kind: wire.Returned, ID: id})
@@ -283,7 +309,7 @@ func (b *taskInbox) fetch(ctx context.Context, wait bool, types []string) (*Task
 		case t := <-answer:
 			switch {
 			case t != nil: // even if ctx has ended meanwhile: it has been taken
-				return t, b.worker.link.flush() // as in work
+				return t, b.worker.tellFirst() // as in work
 			case b.isSealed() || b.worker.ctx.Err() != nil:
 				return nil, ErrStopped
 			case cancelled != nil || !wait:

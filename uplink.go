@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -15,14 +16,18 @@ func (u *workerUplink) send(ctx context.Context, f *wire.Frame) error {
 	if err := u.reachable(f.To, f.Flags&wire.FlagBroadcast != 0); err != nil {
 		return err
 	}
-	return u.out.send(ctx, f, nil)
+	return u.out.send(ctx, f, nil, false)
 }
 
-func (u *workerUplink) call(ctx context.Context, f *wire.Frame) error {
+func (u *workerUplink) call(ctx context.Context, f *wire.Frame) (*replyWay, error) {
 	if err := u.reachable(f.To, false); err != nil {
-		return err
+		return nil, err
 	}
-	return u.out.send(ctx, f, nil)
+	if err := u.out.send(ctx, f, nil, true); err != nil {
+		return nil, err
+	}
+	u.link.push()
+	return &replyWay{link: u.link, others: u.waits}, nil
 }
 
 // reachable checks a receiver's name here, where the sender can still be told.
@@ -52,7 +57,7 @@ func (u *workerUplink) submit(ctx context.Context, s *Submission, f *wire.Frame,
 	if o != nil {
 		s.progress = o.OnProgress
 	}
-	if err := u.out.send(ctx, f, nil); err != nil || f.Flags&wire.FlagWait != 0 {
+	if err := u.out.send(ctx, f, nil, false); err != nil || f.Flags&wire.FlagWait != 0 {
 		return err
 	}
 	select { // the queue answers a submission that does not wait at once
@@ -69,6 +74,8 @@ func (u *workerUplink) submit(ctx context.Context, s *Submission, f *wire.Frame,
 	}
 }
 
+func (u *workerUplink) batches(*TaskOptions) int { return 0 } // what becomes of a batch is told to main alone
+
 func (u *workerUplink) cancelTask(id uint64) {
 	_ = (*Worker)(u).post(&wire.Frame{Kind: wire.Cancel, Type: "task", ID: id})
 }
@@ -83,4 +90,36 @@ func (u *workerUplink) failed(m *Message, err error) {
 	_ = (*Worker)(u).post(&wire.Frame{Kind: wire.Failed, To: m.Sender, Type: m.Type, Body: marshalError(err)})
 }
 
-func (u *workerUplink) idle() { (*Worker)(u).flushAcks() }
+func (u *workerUplink) idle() {
+	(*Worker)(u).flushAcks()
+	u.link.push()
+}
+
+// wait reads the wire itself if nobody else does, so that what comes need not be handed over.
+func (u *workerUplink) wait(ctx context.Context, d time.Duration) {
+	wake := u.receiver.wake
+	if !u.link.borrow() {
+		u.waiting.Store(true)
+		waitFor(ctx, wake, d)
+		u.waiting.Store(false)
+		return
+	}
+	var due time.Time
+	if d >= 0 {
+		due = time.Now().Add(d)
+		_ = u.link.deadline.SetReadDeadline(due)
+	}
+	alive := u.link.read(func() bool { return len(wake) > 0 || ctx.Err() != nil || d >= 0 && !time.Now().Before(due) })
+	if d >= 0 {
+		_ = u.link.deadline.SetReadDeadline(time.Time{})
+	}
+	u.link.giveBack(!alive)
+	if !alive {
+		waitFor(ctx, wake, d)
+		return
+	}
+	select {
+	case <-wake:
+	default:
+	}
+}

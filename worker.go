@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"maps"
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/pack"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -37,6 +39,7 @@ type Worker struct {
 	known    []string       // receivers, for errors
 	pools    map[string]int // their sizes
 	teardown time.Duration
+	taken    func(bytes, messages int64) // ack
 	window   int64
 	ackMu    sync.Mutex // guards the four below, and known and pools
 	ackBytes int64
@@ -49,10 +52,11 @@ type Worker struct {
 	heavy   bool   // it has asked to be replaced; used by the loop
 	seen    *scope // what ran when main last asked for a sign of life; used by the reader, as is seenAt
 	seenAt  time.Time
-	came    uint64        // one-way messages so far; used by the reader
+	waiting atomic.Bool   // the loop waits for somebody else to read the wire
+	came    uint64        // one-way messages so far; used by who reads
 	said    chan struct{} // closed when main has been told that the worker is ready
 	exitReq sync.Once
-	welcome chan *welcome
+	welcome *welcome // set before the setup function runs
 }
 
 // Name returns the name of this instance, such as "thumbnailer/2".
@@ -155,12 +159,32 @@ func (w *Worker) post(f *wire.Frame) error {
 	return w.link.post(f)
 }
 
-// welcome is what main tells a worker when it has said hello.
+// postLazy is post on the loop, which pushes what it has posted when it has nothing more to do.
+func (w *Worker) postLazy(f *wire.Frame) error {
+	if w.link == nil {
+		return ErrNotWorker
+	}
+	return w.link.postLazy(f)
+}
+
+// tellFirst makes sure that main will know what was posted, whatever happens to this process from now on.
+func (w *Worker) tellFirst() error {
+	if w.link.recorded() {
+		return nil
+	}
+	return w.link.flush()
+}
+
+// replaced is why a worker is not wanted that runs another binary than main.
+const replaced = "the program's file was replaced while main runs"
+
+// welcome is what main tells a worker before anything else. It is in the pipe before the worker says hello, so that the worker need not wait for it.
 type welcome struct {
-	Pools   map[string]int // the pools and their sizes
-	MaxBody int            // bytes
-	Window  int            // bytes
-	Error   string         // why the worker is not wanted
+	Identity string // of main's binary
+	Pools    poolSizes
+	MaxBody  int  // bytes
+	Window   int  // bytes
+	Shares   bool // main has the memory that it shares with the worker
 
 	MemoryLimit int64         // bytes; 0: none
 	MaxRSS      int64         // bytes; 0: none
@@ -168,6 +192,41 @@ type welcome struct {
 
 	Limits         proc.Limits
 	HandlerTimeout time.Duration // 0: none
+}
+
+// Pack describes the layout.
+func (wl *welcome) Pack(p *pack.Packing) {
+	pack.Text(p, &wl.Identity)
+	wl.Pools.Pack(p)
+	pack.Number(p, &wl.MaxBody)
+	pack.Number(p, &wl.Window)
+	pack.Flag(p, &wl.Shares)
+	pack.Number(p, &wl.MemoryLimit)
+	pack.Number(p, &wl.MaxRSS)
+	pack.Number(p, &wl.Teardown)
+	pack.Number(p, &wl.Limits.OpenFiles)
+	pack.Number(p, &wl.Limits.CPUTime)
+	pack.Number(p, &wl.Limits.Nice)
+	pack.List(p, &wl.Limits.CPUs, pack.Number)
+	pack.Number(p, &wl.Limits.GOMAXPROCS)
+	pack.Number(p, &wl.HandlerTimeout)
+}
+
+// poolSizes are the names of the pools and their numbers of workers.
+type poolSizes map[string]int
+
+// Pack describes the layout.
+func (s *poolSizes) Pack(p *pack.Packing) {
+	names := slices.Collect(maps.Keys(*s))
+	pack.List(p, &names, pack.Text)
+	if *s == nil {
+		*s = poolSizes{}
+	}
+	for _, name := range names {
+		n := (*s)[name]
+		pack.Number(p, &n)
+		(*s)[name] = n
+	}
 }
 
 // apply limits this process as its config says, before user code of the worker runs.
@@ -185,30 +244,46 @@ func (wl *welcome) apply() error {
 
 // hello is the first frame of a worker.
 type hello struct {
-	PID      int
 	Identity string // of the binary
-	Version  int    // of the wire
+	Shares   bool   // it has the memory that it shares with main
+}
+
+// Pack describes the layout.
+func (h *hello) Pack(p *pack.Packing) {
+	pack.Text(p, &h.Identity)
+	pack.Flag(p, &h.Shares)
 }
 
 // readiness is what a worker says when its setup function has returned.
 type readiness struct {
-	Error *wireError `json:",omitempty"` // of the setup function
+	Error *wireError // of the setup function
 	Tasks []string   // types that its handlers take
 	Pulls []string   // types that it takes with GetTask
 }
 
+// Pack describes the layout.
+func (r *readiness) Pack(p *pack.Packing) {
+	pack.JSON(p, &r.Error)
+	pack.List(p, &r.Tasks, pack.Text)
+	pack.List(p, &r.Pulls, pack.Text)
+}
+
 // farewell is the last frame of a worker that ends by itself.
 type farewell struct {
-	Error *wireError `json:",omitempty"` // of an action, of the event loop, of OnExit
+	Error *wireError // of an action, of the event loop, of OnExit
 }
+
+// Pack describes the layout.
+func (f *farewell) Pack(p *pack.Packing) { pack.JSON(p, &f.Error) }
 
 // newWorker makes the worker of a role. Its wire is connected by run.
 func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 	w := &Worker{role: role, pool: role.pool, index: role.index, life: role.life, window: int64(cfg.Window),
-		said: make(chan struct{}), welcome: make(chan *welcome, 1)}
+		said: make(chan struct{})}
 	w.node = newNode(instanceName(role.pool, role.index), c, cfg.MaxMessageSize, cfg.Window)
 	w.up, w.receiver.mute = (*workerUplink)(w), true
 	w.overdue = w.reportOverdue
+	w.taken = w.ack
 	w.queue = &TaskQueue{node: w.node}
 	w.inbox.worker = w
 	w.loop.task = w.inbox.work
@@ -221,28 +296,30 @@ func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 // live is the life of a worker from hello to goodbye, on the calling goroutine, which in a worker process is the main one. It returns
 // when everything has been said; the wire is flushed by its owner.
 func (w *Worker) live(setup func(context.Context, *Worker) error, identity string) error {
-	say := func(kind wire.Kind, v any) error { return w.post(jsonFrame(kind, v)) }
-	if err := say(wire.Hello, &hello{PID: os.Getpid(), Identity: identity, Version: wire.Version}); err != nil {
+	say := func(kind wire.Kind, v pack.Packed) error {
+		defer w.link.push() // here, so that nobody has to be woken for it
+		return w.link.postQuiet(packedFrame(kind, v))
+	}
+	if err := say(wire.Hello, &hello{Identity: identity, Shares: w.link.shared != nil}); err != nil {
 		return err
 	}
-	select {
-	case wl := <-w.welcome:
-		if wl.Error != "" {
-			return errors.New(wl.Error)
+	wl := w.welcome
+	if wl.Identity != identity {
+		return errors.New(replaced)
+	}
+	w.know(wl.Pools)
+	w.out.attach(w.link)
+	if w.role.process {
+		if err := wl.apply(); err != nil {
+			return errors.Join(err, say(wire.Ready, &readiness{Error: toWireError(w.remote("", err))}))
 		}
-		w.know(wl.Pools)
-		w.out.attach(w.link)
-		if w.role.process {
-			if err := wl.apply(); err != nil {
-				return errors.Join(err, say(wire.Ready, &readiness{Error: toWireError(w.remote("", err))}))
-			}
-		}
-	case <-w.whole.Done():
-		return context.Cause(w.whole)
 	}
 
 	err := setup(w.ctx, w)
 	w.ready = true
+	if w.role.process {
+		<-proc.Guarded()
+	}
 	r := readiness{}
 	r.Tasks, r.Pulls = w.inbox.types()
 	if err != nil {
@@ -273,7 +350,7 @@ func (w *Worker) live(setup func(context.Context, *Worker) error, identity strin
 	if err != nil && !errors.Is(err, ErrExit) {
 		f.Error = toWireError(w.remote("", err))
 	}
-	return errors.Join(err, w.link.postLast(jsonFrame(wire.Bye, &f)))
+	return errors.Join(err, w.link.postLast(packedFrame(wire.Bye, &f)))
 }
 
 // host runs somebody else's event loop on this goroutine, and the worker's own loop beside it.
@@ -293,7 +370,12 @@ func (w *Worker) host() error {
 }
 
 // receive handles a frame from main. It runs on the goroutine that reads the wire, and so never waits.
-func (w *Worker) receive(f *wire.Frame) error {
+func (w *Worker) receive(f *wire.Frame) (served bool, err error) {
+	served = w.waiting.Load() // the loop, which will read next
+	return served, w.take(f)
+}
+
+func (w *Worker) take(f *wire.Frame) error {
 	switch f.Kind {
 	case wire.Welcome:
 		var wl welcome
@@ -301,9 +383,9 @@ func (w *Worker) receive(f *wire.Frame) error {
 			return err
 		}
 		w.adopt(&wl)
-		w.welcome <- &wl
+		w.welcome = &wl
 	case wire.Pools:
-		var pools map[string]int
+		var pools poolSizes
 		if err := unmarshalBody(f, &pools); err != nil {
 			return err
 		}
@@ -318,10 +400,10 @@ func (w *Worker) receive(f *wire.Frame) error {
 	case wire.Credit:
 		w.out.granted(f.ID, f.Defs)
 	case wire.Message, wire.Call:
-		m := &Message{Sender: f.From, Receiver: w.name, Type: f.Type, payload: payloadOf(f), codec: w.codec, chain: f.Meta, taken: w.ack}
+		m := &Message{Sender: f.From, Receiver: w.name, Type: f.Type, payload: payloadOf(f), codec: w.codec, chain: f.Meta, taken: w.taken}
 		if f.Kind == wire.Call {
 			m.id = f.ID
-			m.reply = func(r *reply) { _ = w.post(replyFrame(wire.Reply, m.id, r)) }
+			m.reply = func(r *reply) { _ = w.postLazy(replyFrame(wire.Reply, m.id, r)) }
 		} else {
 			w.came++
 			m.serial = w.came
@@ -374,6 +456,10 @@ func (w *Worker) dump() {
 func (w *Worker) adopt(wl *welcome) {
 	w.maxBody, w.maxRSS, w.teardown, w.handlerTimeout = wl.MaxBody, wl.MaxRSS, wl.Teardown, wl.HandlerTimeout
 	w.link.limit(wl.MaxBody)
+	w.link.frugal = wl.MemoryLimit > 0 || wl.MaxRSS > 0
+	if wl.Shares {
+		w.link.startSharing()
+	}
 	w.out.window = int64(wl.Window)
 	w.receiver.window = int64(wl.Window)
 	w.ackMu.Lock()
@@ -404,7 +490,7 @@ func (w *Worker) flushAcks() {
 	w.ackMu.Lock()
 	defer w.ackMu.Unlock()
 	if w.ackBytes > 0 || w.ackCount > 0 {
-		_ = w.post(&wire.Frame{Kind: wire.Credit, ID: uint64(w.ackBytes), Defs: uint64(w.ackCount)})
+		_ = w.postLazy(&wire.Frame{Kind: wire.Credit, ID: uint64(w.ackBytes), Defs: uint64(w.ackCount)})
 		w.ackBytes, w.ackCount = 0, 0
 	}
 }

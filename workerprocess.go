@@ -12,6 +12,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/proc"
+	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
 // descent says how far this process is on its way to the worker that it is to become: how many setup functions of outer workers it has
@@ -98,6 +99,16 @@ func (w *Worker) run(r io.Reader, out io.Writer, setup func(context.Context, *Wo
 		r, out = wrapWire(w, r, out)
 	}
 	w.link = newLink(w.codec, r, out, w.maxBody)
+	w.receiver.interrupt = w.link.interrupt
+	w.link.frame = new(wire.Frame)         // receive copies what it keeps
+	if w.role.process && wrapWire == nil { // a test that wraps the wire knows only what goes through it
+		w.link.box = newBlackBox(proc.Box())
+		w.link.share(newShared(proc.Shared(), false))
+	}
+	if err := w.link.readUntil(w.receive, func() bool { return w.welcome != nil }); err != nil {
+		lost(err)
+		return err
+	}
 	wrote := make(chan struct{})
 	go func() { // ends when the link is closed, below, or the pipe is
 		defer close(wrote)

@@ -11,8 +11,11 @@
 // A value that holds an interface can bring new definitions at any time. Such a type travels self-contained: definitions
 // and value together, every time.
 //
+// Few values go through gob itself. An engine, which is made once for a type, writes the same bytes, and checks what it reads
+// while it reads it. gob remains for types that hold interfaces, and for some that have methods of their own to encode them.
+//
 // gob is not made for hostile bytes: a count of a few bytes makes it take all memory, and deep nesting overflows its
-// stack. Every payload is therefore walked over and checked before gob sees it.
+// stack. Every payload that goes to it is therefore walked over and checked before.
 //
 // Each process has one Codec. All its methods may be called from any goroutine.
 package codec
@@ -24,8 +27,11 @@ import (
 	"encoding/gob"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"sync"
+	"sync/atomic"
+	"unsafe"
 )
 
 // The encodings of a payload.
@@ -49,12 +55,16 @@ type Payload struct {
 	Encoding uint8
 	Defs     uint64 // id of the definitions, if Encoding is GobValue
 	Data     []byte
+	Lent     bool // Data are the memory of the value itself, see Lend
 }
 
 // Codec encodes and decodes the values of one process. The zero value is ready for use.
 type Codec struct {
 	types sync.Map // reflect.Type -> *typeInfo
 	parts sync.Map // reflect.Type -> *parts
+	hot   [16]atomic.Pointer[hotType]
+
+	gobOnly bool // no type has an engine: for tests
 
 	mu       sync.RWMutex
 	defs     map[uint64][]byte
@@ -62,17 +72,19 @@ type Codec struct {
 	defsSize int // bytes of these
 }
 
-// typeInfo holds what a Codec knows of one type, below any pointers. Only the pools change.
+// typeInfo holds what a Codec knows of one type, below any pointers. Only kept and the pools change.
 type typeInfo struct {
 	name          string // the type's name, with its package's path
 	err           error  // why values of this type cannot be sent
 	shape         *shape
 	selfContained bool
-	inspected     bool   // its values are inspected before they are encoded
-	addressable   bool   // it encodes only by way of a pointer
-	defs          uint64 // id of blob, unless selfContained
-	blob          []byte // name and definitions
-	messages      []byte // the definitions, as gob messages: part of blob
+	inspected     bool        // its values are inspected before they are encoded
+	addressable   bool        // it encodes only by way of a pointer
+	defs          uint64      // id of blob, unless selfContained
+	blob          []byte      // name and definitions
+	messages      []byte      // the definitions, as gob messages: part of blob
+	engine        *engine     // nil if its values go through gob
+	kept          atomic.Bool // the definitions are known under their id
 	encoders      sync.Pool
 	decoders      sync.Pool
 }
@@ -86,11 +98,29 @@ type primedEncoder struct {
 
 // typeOf returns what is known of a type.
 func (c *Codec) typeOf(t reflect.Type) *typeInfo {
+	// A type's address, in the second word of the interface, chooses its place among those that were used last.
+	hot := &c.hot[(*[2]uintptr)(unsafe.Pointer(&t))[1]>>6%uintptr(len(c.hot))]
+	if h := hot.Load(); h != nil && h.t == t {
+		return h.info
+	}
+	i := c.lookUp(t)
+	hot.Store(&hotType{t, i})
+	return i
+}
+
+// hotType is a type that was used lately.
+type hotType struct {
+	t    reflect.Type
+	info *typeInfo
+}
+
+// lookUp is typeOf, for any type.
+func (c *Codec) lookUp(t reflect.Type) *typeInfo {
 	if i, ok := c.types.Load(t); ok {
 		return i.(*typeInfo)
 	}
 	if b, ok := base(t); ok && b != t {
-		i := c.typeOf(b)
+		i := c.lookUp(b)
 		c.types.Store(t, i)
 		return i
 	}
@@ -105,6 +135,9 @@ func (c *Codec) typeOf(t reflect.Type) *typeInfo {
 			i.blob = appendDefinitions(i.blob, d.defs)
 			i.messages = i.blob[n:]
 			i.defs = idOf(i.blob)
+			if !c.gobOnly {
+				i.engine = compile(t, i.shape)
+			}
 		}
 	}
 	got, _ := c.types.LoadOrStore(t, i)
@@ -116,9 +149,14 @@ var (
 	stringType = reflect.TypeFor[string]()
 )
 
+// scratch is room to encode values into, before they are copied to slices of the right size.
+type scratch struct{ buf []byte }
+
+var scratches = sync.Pool{New: func() any { return &scratch{make([]byte, 0, 512)} }}
+
 // Encode encodes v, or what it points to. The payload shares no memory with v.
 func (c *Codec) Encode(v any) (Payload, error) {
-	switch v := v.(type) {
+	switch v := v.(type) { // what needs no scratch
 	case nil, struct{}:
 		return Payload{}, nil
 	case []byte:
@@ -126,52 +164,125 @@ func (c *Codec) Encode(v any) (Payload, error) {
 	case string:
 		return Payload{Encoding: String, Data: []byte(v)}, nil
 	}
+	s := scratches.Get().(*scratch)
+	buf, p, err := c.AppendEncode(s.buf[:0], v)
+	if cap(buf) > maxPooled { // one huge value must not stay in memory for ever
+		return p, err
+	}
+	p.Data = bytes.Clone(p.Data)
+	s.buf = buf
+	scratches.Put(s)
+	return p, err
+}
+
+// Lend is Encode for a []byte or a string, and reports whether v is one. Nothing is copied: the payload's Data are the memory of v, which nobody may change while the
+// payload is used.
+func Lend(v any) (Payload, bool) {
+	switch v := v.(type) {
+	case []byte:
+		return Payload{Encoding: Bytes, Data: v, Lent: true}, true
+	case string:
+		return Payload{Encoding: String, Data: unsafe.Slice(unsafe.StringData(v), len(v)), Lent: true}, true
+	}
+	return Payload{}, false
+}
+
+// Own returns the payload with memory of its own.
+func (p Payload) Own() Payload {
+	if p.Lent {
+		p.Data, p.Lent = bytes.Clone(p.Data), false
+	}
+	return p
+}
+
+// AppendEncode is Encode into memory of the caller: it appends the payload's data to dst and returns the longer slice. The
+// payload's Data are the part of it that was appended. After an error the slice is as long as dst.
+func (c *Codec) AppendEncode(dst []byte, v any) ([]byte, Payload, error) {
+	buf, p, err := c.appendEncode(dst, v)
+	if err != nil {
+		return dst, Payload{}, err
+	}
+	if p.Encoding != None {
+		p.Data = buf[len(dst):len(buf):len(buf)]
+	}
+	return buf, p, nil
+}
+
+// appendEncode is AppendEncode without the Data of the payload.
+func (c *Codec) appendEncode(dst []byte, v any) ([]byte, Payload, error) {
+	switch v := v.(type) {
+	case nil, struct{}:
+		return dst, Payload{}, nil
+	case []byte:
+		return append(dst, v...), Payload{Encoding: Bytes}, nil
+	case string:
+		return append(dst, v...), Payload{Encoding: String}, nil
+	}
 	rv := reflect.ValueOf(v)
 	for range maxPointers {
 		if rv.Kind() != reflect.Pointer && rv.Kind() != reflect.Interface {
 			break
 		}
 		if rv.IsNil() {
-			return Payload{}, fmt.Errorf("it is a nil pointer of type %T: send a value, or nil itself for no body", v)
+			return nil, Payload{}, fmt.Errorf("it is a nil pointer of type %T: send a value, or nil itself for no body", v)
 		}
 		rv = rv.Elem()
 	}
 	t := c.typeOf(rv.Type())
 	switch {
 	case t.err != nil:
-		return Payload{}, t.err
+		return nil, Payload{}, t.err
 	case rv.Type() == bytesType:
-		return Payload{Encoding: Bytes, Data: bytes.Clone(rv.Bytes())}, nil
+		return append(dst, rv.Bytes()...), Payload{Encoding: Bytes}, nil
 	case rv.Type() == stringType:
-		return Payload{Encoding: String, Data: []byte(rv.String())}, nil
+		return append(dst, rv.String()...), Payload{Encoding: String}, nil
 	case t.addressable && !rv.CanAddr():
 		p := reflect.New(rv.Type())
 		p.Elem().Set(rv)
 		rv = p.Elem()
 	}
-	if t.inspected {
-		if err := c.inspect(rv, maxDepth); err != nil {
-			return Payload{}, err
-		}
+	var err error
+	if t.engine != nil {
+		dst, err = c.encodeFast(dst, t, rv)
+	} else if t.inspected {
+		err = c.inspect(rv, maxDepth)
 	}
-	if t.selfContained {
-		buf := bytes.NewBuffer(appendName(nil, t.name))
+	switch {
+	case err != nil:
+		return nil, Payload{}, err
+	case t.selfContained:
+		buf := bytes.NewBuffer(appendName(dst, t.name))
 		if err := gob.NewEncoder(buf).EncodeValue(rv); err != nil {
-			return Payload{}, explain(err)
+			return nil, Payload{}, explain(err)
 		}
-		return Payload{Encoding: Gob, Data: buf.Bytes()}, nil
-	}
-	data, err := t.encode(rv)
-	if err != nil {
-		return Payload{}, err
+		return buf.Bytes(), Payload{Encoding: Gob}, nil
+	case t.engine == nil:
+		if dst, err = t.encode(dst, rv); err != nil {
+			return nil, Payload{}, err
+		}
 	}
 	c.keep(t)
-	return Payload{Encoding: GobValue, Defs: t.defs, Data: data}, nil
+	return dst, Payload{Encoding: GobValue, Defs: t.defs}, nil
 }
 
-// encode encodes with an encoder that has written the definitions before. A failed encoder is thrown away, for nobody
+// encodeFast encodes with the type's engine. A value that holds itself is found before it takes much memory.
+func (c *Codec) encodeFast(dst []byte, t *typeInfo, v reflect.Value) ([]byte, error) {
+	if !t.inspected {
+		return t.engine.withAddress(dst, v, math.MaxInt)
+	}
+	b, err := t.engine.withAddress(dst, v, shallow)
+	if err == errDeep {
+		if err := c.inspect(v, maxDepth); err != nil {
+			return nil, err
+		}
+		return t.engine.withAddress(dst, v, math.MaxInt)
+	}
+	return b, err
+}
+
+// encode appends with an encoder that has written the definitions before. A failed encoder is thrown away, for nobody
 // knows what it counts as written.
-func (t *typeInfo) encode(v reflect.Value) ([]byte, error) {
+func (t *typeInfo) encode(dst []byte, v reflect.Value) ([]byte, error) {
 	e, _ := t.encoders.Get().(*primedEncoder)
 	if e == nil {
 		e = &primedEncoder{}
@@ -190,22 +301,20 @@ func (t *typeInfo) encode(v reflect.Value) ([]byte, error) {
 	if id := value.int(); id <= 0 || len(s.data) > 0 || value.err != nil {
 		return nil, errors.New("gob wrote what it was not expected to") // definitions that are not of this type
 	}
-	data := bytes.Clone(value.data)
+	dst = append(dst, value.data...)
 	if e.buf.Cap() <= maxPooled { // one huge value must not stay in memory for ever
 		t.encoders.Put(e)
 	}
-	return data, nil
+	return dst, nil
 }
 
 // keep makes the definitions of a type of this process known under their id.
 func (c *Codec) keep(t *typeInfo) {
-	c.mu.RLock()
-	_, ok := c.defs[t.defs]
-	c.mu.RUnlock()
-	if !ok {
+	if !t.kept.Load() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.put(t.defs, t.blob)
+		t.kept.Store(true)
 	}
 }
 

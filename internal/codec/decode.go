@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"unsafe"
 )
 
 // primedDecoder has read the definitions before; each value goes through r.
@@ -55,6 +56,24 @@ func (e *MismatchError) Error() string {
 
 // Decode decodes p into the value that v points to, which is set to zero before. Nothing in p makes it panic.
 func (c *Codec) Decode(p Payload, v any) error {
+	if p.Encoding == Bytes || p.Encoding == String {
+		p.Data = bytes.Clone(p.Data)
+	}
+	return c.take(p, v)
+}
+
+// takeLeast is the length in bytes from which Take saves a copy: what is shorter may share its memory with others, which it would keep alive.
+const takeLeast = 4 << 10
+
+// Take is Decode of a payload whose memory may become that of the value: a []byte or a string is not copied if it is not short.
+func (c *Codec) Take(p Payload, v any) error {
+	if len(p.Data) < takeLeast {
+		return c.Decode(p, v)
+	}
+	return c.take(p, v)
+}
+
+func (c *Codec) take(p Payload, v any) error {
 	target := reflect.ValueOf(v)
 	if target.Kind() != reflect.Pointer || target.IsNil() {
 		return fmt.Errorf("the target is %T: pass a pointer to the value to decode into", v)
@@ -69,7 +88,7 @@ func (c *Codec) Decode(p Payload, v any) error {
 		}
 		return &MismatchError{"no body", typeName(t)}
 	case Bytes:
-		b := bytes.Clone(p.Data)
+		b := p.Data
 		if b == nil {
 			b = []byte{}
 		}
@@ -79,11 +98,12 @@ func (c *Codec) Decode(p Payload, v any) error {
 		}
 		return set(target, b)
 	case String:
+		s := unsafe.String(unsafe.SliceData(p.Data), len(p.Data))
 		if v, ok := v.(*string); ok {
-			*v = string(p.Data)
+			*v = s
 			return nil
 		}
-		return set(target, string(p.Data))
+		return set(target, s)
 	case Gob:
 		return c.decodeStream(p.Data, target)
 	case GobValue:
@@ -137,6 +157,9 @@ func (c *Codec) decodeValue(p Payload, target reflect.Value) error {
 	t, err := c.decoderOf(p.Defs, target.Type())
 	if err != nil {
 		return err
+	}
+	if t.engine != nil {
+		return t.engine.decode(p.Data, target)
 	}
 	s := scanner{data: p.Data}
 	s.top(t.shape, 0)

@@ -1,8 +1,10 @@
 package codec
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 )
 
 // What this file knows of gob's format is in the documentation of encoding/gob, "Encoding Details", and in the types that gob
@@ -94,24 +96,19 @@ func appendUint(dst []byte, v uint64) []byte {
 	if v < 128 {
 		return append(dst, byte(v))
 	}
-	n := 1
-	for v>>(8*n) != 0 && n < 8 {
-		n++
-	}
-	dst = append(dst, byte(-n))
-	for n--; n >= 0; n-- {
-		dst = append(dst, byte(v>>(8*n)))
-	}
-	return dst
+	return appendLong(dst, v)
+}
+
+// appendLong is appendUint for 128 and more.
+func appendLong(dst []byte, v uint64) []byte {
+	zeros := bits.LeadingZeros64(v) &^ 7
+	n := 8 - zeros/8
+	dst = binary.BigEndian.AppendUint64(append(dst, byte(-n)), v<<zeros)
+	return dst[:len(dst)-8+n]
 }
 
 // appendInt appends a signed number: the lowest bit says whether the others are complemented.
-func appendInt(dst []byte, v int64) []byte {
-	if v < 0 {
-		return appendUint(dst, uint64(^v)<<1|1)
-	}
-	return appendUint(dst, uint64(v)<<1)
-}
+func appendInt(dst []byte, v int64) []byte { return appendUint(dst, uint64(v<<1^v>>63)) }
 
 // appendMessage appends a gob message with its length before it.
 func appendMessage(dst, message []byte) []byte {

@@ -279,10 +279,11 @@ func (c *Codec) partsOf(t reflect.Type) *parts {
 		}
 		switch t.Kind() {
 		case reflect.Map:
-			p.key, p.nilKey = deep(t.Key()), encodesByValue(t.Key())
-			p.elem, p.nilElem = deep(t.Elem()), encodesByValue(t.Elem())
+			p.nilKey, p.nilElem = encodesByValue(t.Key()), encodesByValue(t.Elem())
+			p.key, p.elem = deep(t.Key()) || p.nilKey, deep(t.Elem()) || p.nilElem
 		case reflect.Slice, reflect.Array:
-			p.elem, p.nilElem = deep(t.Elem()), encodesByValue(t.Elem())
+			p.nilElem = encodesByValue(t.Elem())
+			p.elem = deep(t.Elem()) || p.nilElem
 		case reflect.Struct:
 			for f := range t.Fields() {
 				if f.IsExported() && deep(f.Type) {

@@ -11,12 +11,8 @@ import (
 
 // environ returns the worker's environment: that of the Spec, in which of equal names the last one counts, as in os/exec,
 // and with our marker as the only one.
-func (spec *Spec) environ(stdout uintptr) ([]string, error) {
-	m := marker{Role: spec.Role, Parent: os.Getpid(), Stdout: stdout, PIDNamespace: spec.PIDNamespace}
-	text, err := m.text()
-	if err != nil {
-		return nil, err
-	}
+func (spec *Spec) environ(stdout uintptr, box bool) []string {
+	m := marker{Role: spec.Role, Parent: os.Getpid(), Stdout: stdout, PIDNamespace: spec.PIDNamespace, Box: box}
 	env := spec.Env
 	if env == nil {
 		env = os.Environ()
@@ -41,9 +37,9 @@ func (spec *Spec) environ(stdout uintptr) ([]string, error) {
 	if runtime.GOOS == "windows" && !seen["SYSTEMROOT"] { // nothing that uses the network runs without it
 		out = append(out, "SYSTEMROOT="+os.Getenv("SYSTEMROOT"))
 	}
-	out = append(out, markerName+"="+text)
+	out = append(out, markerName+"="+m.text())
 	slices.Reverse(out)
-	return out, nil
+	return out
 }
 
 // envKey returns the form of an environment variable's name under which equal ones meet.

@@ -6,9 +6,5 @@ func SetNoPidFD(on bool) { noPidFD = on }
 // NamespaceMarkerText returns the marker of a worker that is started as process 1 of a PID namespace.
 func NamespaceMarkerText(role Role, parent int) string {
 	m := marker{Role: role, Parent: parent, PIDNamespace: true}
-	text, err := m.text()
-	if err != nil {
-		panic(err)
-	}
-	return text
+	return m.text()
 }

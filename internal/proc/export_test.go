@@ -11,11 +11,7 @@ const (
 // MarkerText returns the marker with which a parent of the given pid would start a worker.
 func MarkerText(role Role, parent int) string {
 	m := marker{Role: role, Parent: parent}
-	text, err := m.text()
-	if err != nil {
-		panic(err)
-	}
-	return text
+	return m.text()
 }
 
 // MainThreadReleased tells the child what ReleaseMainThread did.

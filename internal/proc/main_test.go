@@ -28,6 +28,7 @@ const mainVar = "PROC_TEST_MAIN"
 
 func TestMain(m *testing.M) {
 	if role := proc.Current(); role != nil {
+		<-proc.Guarded()
 		child, ok := children[role.Path[0]]
 		if !ok {
 			fmt.Fprintf(os.Stderr, "no such child: %v\n", role)

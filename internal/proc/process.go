@@ -15,6 +15,7 @@ type Process struct {
 	In  *os.File // what main writes here, the worker reads from the wire
 	Out *os.File // what the worker writes on the wire, main reads here
 	Err *os.File // the worker's standard error, for main to read
+	Box *os.File // memory of BoxSize bytes that it shares with the worker, see Box; nil where there is none. MapShared maps what follows
 
 	proc *os.Process
 	tree *tree         // the platform's means to see the exit and to end the worker's descendants
@@ -99,10 +100,13 @@ func (p *Process) whileAlive(f func(*Process) error) error {
 	return f(p)
 }
 
-// Close closes main's ends of the three pipes. It does not end the process. Calls after the first do nothing.
+// Close closes main's ends of the three pipes, and the shared memory. It does not end the process. Calls after the first do nothing.
 func (p *Process) Close() {
 	// The error of a second Close is all that there can be: nothing is buffered.
 	_ = p.In.Close()
 	_ = p.Out.Close()
 	_ = p.Err.Close()
+	if p.Box != nil {
+		_ = p.Box.Close()
+	}
 }

@@ -221,9 +221,10 @@ func TestBadMarker(t *testing.T) {
 	}{
 		{"garbage", "yes", proc.ExitTakeover},
 		{"empty object", "{}", proc.ExitTakeover},
+		{"no hex", good[:2] + "x" + good[3:], proc.ExitTakeover},
 		{"cut", good[:len(good)/2], proc.ExitTakeover},
 		{"followed", good + good, proc.ExitTakeover},
-		{"other version", strings.Replace(good, `"Version":1`, `"Version":2`, 1), proc.ExitTakeover},
+		{"other version", "1" + good[1:], proc.ExitTakeover},
 		{"no path", proc.MarkerText(proc.Role{Life: 1, Depth: 1, Cookie: "c"}, os.Getpid()), proc.ExitTakeover},
 		{"no depth", proc.MarkerText(proc.Role{Path: []string{"exit"}, Life: 1, Cookie: "c"}, os.Getpid()), proc.ExitTakeover},
 		{"no cookie", proc.MarkerText(proc.Role{Path: []string{"exit"}, Life: 1, Depth: 1}, os.Getpid()), proc.ExitTakeover},

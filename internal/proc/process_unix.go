@@ -14,7 +14,11 @@ import (
 
 // files returns the worker's descriptors in the order of their numbers.
 func (*tree) files(p *pipes, stdout *os.File) []*os.File {
-	return []*os.File{0: p.cin, 1: p.cout, 2: p.cerr, stdoutFD: stdout}
+	files := []*os.File{0: p.cin, 1: p.cout, 2: p.cerr, stdoutFD: stdout}
+	if p.box != nil {
+		files = append(files, p.box)
+	}
+	return files
 }
 
 // stdout is Windows's affair.
@@ -38,6 +42,7 @@ func wirePipe(mainReads bool) (r, w *os.File, err error) {
 		unix.Close(fds[1])
 		return nil, nil, os.NewSyscallError("fcntl", err)
 	}
+	widen(ours)
 	return os.NewFile(uintptr(fds[0]), "|0"), os.NewFile(uintptr(fds[1]), "|1"), nil
 }
 

@@ -3,20 +3,23 @@
 package proc
 
 import (
-	"encoding/json"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync/atomic"
+
+	"github.com/multiprolab/multiprolab/internal/pack"
 )
 
 // markerName is the environment variable that makes a process a worker.
 const markerName = "MULTIPROLAB_ROLE"
 
 // markerVersion is the version of the marker's text. A worker refuses any other.
-const markerVersion = 1
+const markerVersion = 2
 
 // Exit statuses of a worker process that ends before or outside of user code. Both are accompanied by one line on stderr
 // where there is still somebody to read it.
@@ -60,29 +63,46 @@ func (r *Role) String() string {
 
 // marker is the content of the environment variable: the role, and what only the two sides of this package exchange.
 type marker struct {
-	Version int
 	Role
 	Parent int     // pid of the process that starts the worker, as that process sees it
-	Stdout uintptr `json:",omitempty"` // Windows: the inherited handle that becomes the worker's standard output
+	Box    bool    // there is shared memory
+	Stdout uintptr // Windows: the inherited handle that becomes the worker's standard output
 
-	PIDNamespace bool `json:",omitempty"` // the worker was started as process 1 of a PID namespace
+	PIDNamespace bool // the worker was started as process 1 of a PID namespace
+}
+
+// Pack describes the layout.
+func (m *marker) Pack(p *pack.Packing) {
+	pack.Text(p, &m.Main)
+	pack.List(p, &m.Path, pack.Text)
+	pack.Number(p, &m.Index)
+	pack.Number(p, &m.Life)
+	pack.Number(p, &m.Depth)
+	pack.Text(p, &m.Cookie)
+	pack.Number(p, &m.Parent)
+	pack.Flag(p, &m.Box)
+	pack.Number(p, &m.Stdout)
+	pack.Flag(p, &m.PIDNamespace)
 }
 
 // text returns the marker as the value of the environment variable.
-func (m *marker) text() (string, error) {
-	m.Version = markerVersion
-	b, err := json.Marshal(m)
-	return string(b), err
+func (m *marker) text() string {
+	return strconv.Itoa(markerVersion) + ":" + hex.EncodeToString(pack.Marshal(m))
 }
 
 // parseMarker is the inverse of text. It trusts nothing.
 func parseMarker(text string) (*marker, error) {
-	m := new(marker)
-	if err := json.Unmarshal([]byte(text), m); err != nil {
+	version, text, _ := strings.Cut(text, ":")
+	if version != strconv.Itoa(markerVersion) {
+		return nil, fmt.Errorf("it is of version %.20q, this binary reads version %d", version, markerVersion)
+	}
+	b, err := hex.DecodeString(text)
+	if err != nil {
 		return nil, err
 	}
-	if m.Version != markerVersion {
-		return nil, fmt.Errorf("it is of version %d, this binary reads version %d", m.Version, markerVersion)
+	m := new(marker)
+	if err := pack.Unmarshal(b, m); err != nil {
+		return nil, err
 	}
 	if m.Parent < 1 {
 		return nil, fmt.Errorf("the parent's pid is %d", m.Parent)
@@ -99,7 +119,10 @@ var self = takeOver()
 type workerSelf struct {
 	role     *Role
 	r, w     *os.File
+	box      []byte
+	shared   []byte
 	std      [2]*os.File // the original os.Stdin and os.Stdout: kept, because their finalizers would close our descriptors
+	guarded  <-chan struct{}
 	released atomic.Bool // ReleaseMainThread was called
 }
 
@@ -121,10 +144,13 @@ func takeOver() *workerSelf {
 	// Package initialisation runs on the main goroutine and on the process's main thread. The lock keeps the goroutine
 	// there until ReleaseMainThread, so that user code which needs the main thread can still be given it.
 	runtime.LockOSThread()
-	guardWorker(m)
+	s.guarded = guardWorker(m)
 	s.std = [2]*os.File{os.Stdin, os.Stdout}
 	if s.r, s.w, err = takeOverPipes(m); err != nil {
 		die(exitTakeover, "worker %s cannot take over its standard input and output: %v", &m.Role, err)
+	}
+	if m.Box {
+		s.box, s.shared = takeOverBox()
 	}
 	s.role = &m.Role
 	return s
@@ -148,6 +174,17 @@ func Current() *Role {
 func Wire() (r, w *os.File) {
 	return self.r, self.w
 }
+
+// Guarded returns a channel that is closed when this worker process is deaf to the terminal's interrupt and notices the end of the one that
+// started it at once.
+func Guarded() <-chan struct{} { return self.guarded }
+
+// Box returns the memory of BoxSize bytes that a worker process shares with the one that started it, which can read it when the worker has ended, or nil if there is
+// none.
+func Box() []byte { return self.box }
+
+// Shared returns the other memory that a worker process shares with the one that started it, of SharedSize bytes, or nil if there is none.
+func Shared() []byte { return self.shared }
 
 // ReleaseMainThread undoes the lock that holds the main goroutine of a worker process on the process's main thread. It
 // has to be called on the main goroutine. The first call counts, and in a process that is not a worker none does.

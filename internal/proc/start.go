@@ -9,6 +9,7 @@ import "os"
 type pipes struct {
 	in, out, err    *os.File // main's ends: theirs who get the Process
 	cin, cout, cerr *os.File // the worker's ends: closed by start
+	box             *os.File // shared memory, or nil
 }
 
 // newPipes makes the three pipes.
@@ -24,6 +25,7 @@ func newPipes() (*pipes, error) {
 		p.close()
 		return nil, err
 	}
+	p.box = newBox()
 	return p, nil
 }
 
@@ -35,7 +37,7 @@ func (p *pipes) closeWorkers() {
 // close closes all the ends that there are.
 func (p *pipes) close() {
 	p.closeWorkers()
-	closeAll(p.in, p.out, p.err)
+	closeAll(p.in, p.out, p.err, p.box)
 }
 
 func closeAll(files ...*os.File) {
@@ -75,13 +77,9 @@ func start(spec *Spec, path string) (_ *Process, err error) {
 
 // start starts the process with the pipes.
 func (t *tree) start(spec *Spec, path string, pipes *pipes, stdout *os.File) (*Process, error) {
-	env, err := spec.environ(t.stdout())
-	if err != nil {
-		return nil, err
-	}
 	proc, err := os.StartProcess(path, spec.args(), &os.ProcAttr{
 		Dir:   spec.Dir,
-		Env:   env,
+		Env:   spec.environ(t.stdout(), pipes.box != nil),
 		Files: t.files(pipes, stdout),
 		Sys:   t.sysProcAttr(spec),
 	})
@@ -98,6 +96,7 @@ func (t *tree) start(spec *Spec, path string, pipes *pipes, stdout *os.File) (*P
 		In:   pipes.in,
 		Out:  pipes.out,
 		Err:  pipes.err,
+		Box:  pipes.box,
 		proc: proc,
 		tree: t,
 		done: make(chan struct{}),

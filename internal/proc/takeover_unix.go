@@ -15,30 +15,38 @@ import (
 
 const (
 	stdoutFD = 3  // where the parent put the file that becomes the worker's standard output
+	boxFD    = 4  // where the parent put the shared memory, if there is some
 	wireFD   = 10 // the wire's descriptors are the lowest free ones from here on
 )
 
 // guardWorker makes the worker deaf to the terminal's interrupt, and makes sure that it does not outlive its parent.
 //
-// If the parent dies before the first line of this function, the comparison of the pids finds out. From then on the signal does.
-func guardWorker(m *marker) {
-	// Ctrl-C reaches the whole foreground process group, and may be sent to a worker by hand: main decides what it means.
-	// Notify and not Ignore: an ignored signal stays ignored in the commands that the worker starts.
-	// Nobody reads the channel; Notify does not block on a full one.
-	signal.Notify(make(chan os.Signal, 1), unix.SIGINT)
-
-	orphaned := make(chan os.Signal, 1)
-	signal.Notify(orphaned, unix.SIGHUP, unix.SIGCONT)
+// If the parent dies before the first line of this function, the comparison of the pids finds out, and if it dies before the
+// signals are caught, the second comparison does. From then on the signal does.
+//
+// To catch signals takes several threads, and the main goroutine would wait for each: the channel is closed when it is done, which goes on
+// beside the start.
+func guardWorker(m *marker) <-chan struct{} {
+	parent := os.Getppid()
 	if m.PIDNamespace {
 		guardNamespace(m)
-		return
-	}
-	parent := os.Getppid()
-	if parent != 0 && parent != m.Parent { // 0: the parent is outside of this PID namespace
+	} else if parent != 0 && parent != m.Parent { // 0: the parent is outside of this PID namespace
 		die(exitOrphan, "worker %s: process %d, which started it, is gone", &m.Role, m.Parent)
 	}
-	// This goroutine ends with the process.
-	go watchParent(orphaned, parent)
+	guarded := make(chan struct{})
+	go func() { // ends with the process
+		// Ctrl-C reaches the whole foreground process group, and may be sent to a worker by hand: main decides what it means.
+		// Notify and not Ignore: an ignored signal stays ignored in the commands that the worker starts.
+		// Nobody reads the channel; Notify does not block on a full one.
+		signal.Notify(make(chan os.Signal, 1), unix.SIGINT)
+		orphaned := make(chan os.Signal, 1)
+		signal.Notify(orphaned, unix.SIGHUP, unix.SIGCONT)
+		close(guarded)
+		if !m.PIDNamespace {
+			watchParent(orphaned, parent)
+		}
+	}()
+	return guarded
 }
 
 // guardNamespace is guardWorker's end for process 1 of a PID namespace. It cannot see its parent, but the kernel kills it at the parent's
@@ -56,10 +64,12 @@ func guardNamespace(m *marker) {
 // thread of the parent ends that the worker was a child of: only after the last one does getppid show the change, and the signal follows the change. Where the
 // parent's pid cannot be seen, SIGHUP decides, and the end of the wire.
 func watchParent(orphaned <-chan os.Signal, parent int) {
-	for sig := range orphaned {
+	var sig os.Signal
+	for {
 		if parent == 0 && sig == unix.SIGHUP || parent != 0 && os.Getppid() != parent {
 			KillSelfTree()
 		}
+		sig = <-orphaned
 	}
 }
 

@@ -11,7 +11,11 @@ import (
 
 // guardWorker has nothing to do: a new process group does not get the console's Ctrl-C, and the job object, whose only
 // handle main has, ends with main and takes the worker along.
-func guardWorker(*marker) {}
+func guardWorker(*marker) <-chan struct{} {
+	guarded := make(chan struct{})
+	close(guarded)
+	return guarded
+}
 
 // KillSelfTree ends the worker process at once, when main is gone. It does not return. The job object ends the
 // descendants.

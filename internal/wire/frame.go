@@ -19,7 +19,7 @@
 //	29     1    length of From
 //	30     1    length of Type
 //	31     1    zero
-//	32     4    CRC-32C of the 32 bytes before
+//	32     4    Checksum of the 32 bytes before
 //
 // Numbers are little-endian. The checksum covers the header alone: pipes do not flip bits, but a reader that lost its
 // place, or a writer that went wild, must be found out before a length is believed.
@@ -28,7 +28,6 @@ package wire
 import (
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 )
 
 const (
@@ -51,10 +50,10 @@ type Kind uint8
 
 // The kinds of frames.
 const (
-	Hello       Kind = iota + 1 // W: the first frame; the body is JSON
-	Welcome                     // M: the answer; the body is JSON
-	Ready                       // W: the setup function has returned; the body is JSON
-	Bye                         // W: the last frame of a worker that ends by itself; the body is JSON
+	Hello       Kind = iota + 1 // W: the first frame; the body is packed
+	Welcome                     // M: the first frame, which does not wait for Hello; the body is packed
+	Ready                       // W: the setup function has returned; the body is packed
+	Bye                         // W: the last frame of a worker that ends by itself; the body is packed
 	Exit                        // M: end now
 	ExitRequest                 // W: end the whole program
 	Defs                        // both: gob type definitions under the id in Defs
@@ -80,9 +79,10 @@ const (
 	ExitValue                   // W: what it leaves to main at its end
 	Dump                        // M: asks for the stacks of all goroutines
 	Stacks                      // W: the answer to a Dump; the body is text
-	Pools                       // M: the sizes of the pools have changed; the body is JSON
+	Pools                       // M: the sizes of the pools have changed; the body is packed
 	Beat                        // both: main asks for a sign of life; the worker answers in Meta what it runs, in ID for how long at least, in nanoseconds
 	Overdue                     // W: what Meta says has run for ID nanoseconds, longer than it may
+	Split                       // W: the answer to a Recall of a batch that runs: its items from number Defs on are given back
 	kindEnd
 )
 
@@ -91,7 +91,7 @@ var kindNames = [...]string{
 	Defs: "Defs", Credit: "Credit", Message: "Message", Call: "Call", Reply: "Reply", Undelivered: "Undelivered",
 	Failed: "Failed", Submit: "Submit", Accepted: "Accepted", Task: "Task", Start: "Start", Progress: "Progress",
 	Result: "Result", Cancel: "Cancel", Fetch: "Fetch", FetchCancel: "FetchCancel", NoTask: "NoTask",
-	Recall: "Recall", Returned: "Returned", Retire: "Retire", ExitValue: "ExitValue", Pools: "Pools", Beat: "Beat", Overdue: "Overdue", Dump: "Dump", Stacks: "Stacks",
+	Recall: "Recall", Returned: "Returned", Retire: "Retire", ExitValue: "ExitValue", Pools: "Pools", Beat: "Beat", Split: "Split", Overdue: "Overdue", Dump: "Dump", Stacks: "Stacks",
 }
 
 // String returns the name of the kind.
@@ -110,10 +110,12 @@ const (
 	FlagError     Flags = 1 << iota // Reply, Result: the body is an error, as JSON
 	FlagBroadcast                   // Message: to every instance of To, or to every worker if To is empty
 	FlagWait                        // Submit, Fetch: wait for a slot or a task instead of answering that there is none
+	FlagBatch                       // Submit, Task: the body is a batch of items, and so will be that of the Result
 	FlagSoft                        // Cancel: the deadline has passed; it was not the submitter who cancelled
+	FlagShared                      // any: the body lies in shared memory, see Frame.Shared
 )
 
-// Frame is one message on the wire. Body is owned by whoever holds the frame.
+// Frame is one message on the wire. Body is owned by whoever holds the frame, unless it is lent.
 type Frame struct {
 	Kind     Kind
 	Flags    Flags
@@ -125,6 +127,18 @@ type Frame struct {
 	Type     string
 	Meta     string
 	Body     []byte
+	Lent     bool // Body is the sender's, who waits until the frame has been posted, and no longer
+}
+
+// sharedSize is the length in bytes of what a frame has for a body that lies in shared memory: its place and its length, little-endian.
+const sharedSize = 12
+
+// Shared returns the frame without its body, which lies at a place in memory that both ends share.
+func (f *Frame) Shared(at uint64) *Frame {
+	c := *f
+	c.Flags |= FlagShared
+	c.Body, c.Lent = binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint64(make([]byte, 0, sharedSize), at), uint32(len(f.Body))), false
+	return &c
 }
 
 // Size returns the number of bytes that the frame takes on the wire.
@@ -160,7 +174,16 @@ func (f *Frame) Check(maxBody int) error {
 	return nil
 }
 
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+// Checksum returns the checksum of a header's first 32 bytes: each eight bytes of them are mixed into it by steps that lose nothing, so that a
+// change in one place always shows before the last step, which keeps one half of 64 bits. A CRC would need tables, which each worker would have to make at its start.
+func Checksum(header []byte) uint32 {
+	var s uint64
+	for i := 0; i < 32; i += 8 {
+		s = (s ^ binary.LittleEndian.Uint64(header[i:]) ^ 0x9e3779b97f4a7c15) * 0xd6e8feb86659fd93
+		s ^= s >> 32
+	}
+	return uint32(s)
+}
 
 // AppendHead appends everything of the frame but its body, so that a large body can be written without a copy. The
 // frame must pass Check.
@@ -175,7 +198,7 @@ func AppendHead(dst []byte, f *Frame) []byte {
 	binary.LittleEndian.PutUint64(h[16:], f.Defs)
 	binary.LittleEndian.PutUint32(h[24:], uint32(len(f.Body)))
 	h[28], h[29], h[30] = byte(len(f.To)), byte(len(f.From)), byte(len(f.Type))
-	binary.LittleEndian.PutUint32(h[32:], crc32.Checksum(h[:32], castagnoli))
+	binary.LittleEndian.PutUint32(h[32:], Checksum(h))
 	dst = append(dst, f.To...)
 	dst = append(dst, f.From...)
 	dst = append(dst, f.Type...)

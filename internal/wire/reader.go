@@ -6,14 +6,17 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
+	"os"
+	"time"
 )
 
 const (
 	readBuffer = 64 << 10
 	// firstChunk bounds the memory that is taken on the word of a header alone: a longer body grows as its bytes come.
 	firstChunk = 1 << 20
+	// Bodies of up to smallBody bytes are cut from chunks of smallChunk bytes: so much one of them can keep in memory.
+	smallBody, smallChunk = 512, 8 << 10
 	// maxInterned bounds the names that a reader remembers, and so what a peer that invents names can make it hold.
 	maxInterned = 4096
 )
@@ -30,17 +33,61 @@ func (e *CorruptError) Error() string {
 
 // Reader reads frames from a stream. It trusts nothing that it reads. One goroutine at a time may use it.
 type Reader struct {
+	// Shared returns a body that lies in shared memory. If it is nil, none may.
+	Shared func(at uint64, length int) ([]byte, error)
+
 	r       *bufio.Reader
+	source  source
 	maxBody int
 	offset  int64
+	mark    int64 // the offset after SkipPast
 	names   map[string]string
+	small   []byte // for the next small bodies
 }
 
 // NewReader returns a Reader that refuses bodies over maxBody bytes; zero or less means MaxBody.
 func NewReader(r io.Reader, maxBody int) *Reader {
-	rd := &Reader{r: bufio.NewReaderSize(r, readBuffer), names: map[string]string{}}
+	rd := &Reader{source: source{r: r}, names: map[string]string{}}
+	rd.r = bufio.NewReaderSize(&rd.source, readBuffer)
 	rd.Limit(maxBody)
 	return rd
+}
+
+// source is the stream below the buffer.
+type source struct {
+	r       io.Reader
+	inFrame bool
+}
+
+// Read reads from the stream. Within a frame a deadline does not count: the rest of it is on its way.
+func (s *source) Read(p []byte) (int, error) {
+	for {
+		n, err := s.r.Read(p)
+		switch {
+		case n > 0 || err == nil:
+			return n, nil
+		case s.inFrame && errors.Is(err, os.ErrDeadlineExceeded):
+			if d, ok := s.r.(interface{ SetReadDeadline(time.Time) error }); ok {
+				_ = d.SetReadDeadline(time.Time{})
+			}
+		default:
+			return 0, err
+		}
+	}
+}
+
+// Position returns the number of bytes of the frames that Next has returned since SkipPast.
+func (r *Reader) Position() int64 { return r.offset - r.mark }
+
+// Ready reports whether the next frame, or what makes it none, is in the buffer, so that Next does not wait.
+func (r *Reader) Ready() bool {
+	n := r.r.Buffered()
+	if n < HeaderSize {
+		return false
+	}
+	h, _ := r.r.Peek(HeaderSize)
+	size := uint64(HeaderSize) + uint64(h[28]) + uint64(h[29]) + uint64(h[30]) + uint64(binary.LittleEndian.Uint16(h[6:])) + uint64(binary.LittleEndian.Uint32(h[24:]))
+	return size <= uint64(n)
 }
 
 // Limit sets the greatest length of a body in bytes; zero or less means MaxBody.
@@ -72,7 +119,9 @@ func (r *Reader) SkipPast(mark []byte, before func([]byte)) error {
 			if i > 0 {
 				before(held[:i])
 			}
-			return r.skip(len(chunk) - (len(held) - i - len(mark)))
+			err := r.skip(len(chunk) - (len(held) - i - len(mark)))
+			r.mark = r.offset
+			return err
 		}
 		if err := r.skip(len(chunk)); err != nil {
 			return err
@@ -102,8 +151,9 @@ func overlap(s, mark []byte) int {
 
 // Next reads the next frame into f and returns io.EOF at the end of the stream, io.ErrUnexpectedEOF if it ends within a
 // frame, a *CorruptError for bytes that are no frame, a *SizeError for a body over the limit, or the error of the
-// stream. After an error the Reader is of no further use.
+// stream. After an error the Reader is of no further use, but for os.ErrDeadlineExceeded, which comes between two frames.
 func (r *Reader) Next(f *Frame) error {
+	r.source.inFrame = false
 	h, err := r.r.Peek(HeaderSize)
 	if err != nil {
 		if errors.Is(err, io.EOF) && len(h) > 0 {
@@ -114,7 +164,7 @@ func (r *Reader) Next(f *Frame) error {
 	if h[0] != magic0 || h[1] != magic1 {
 		return r.corrupt("it starts with %#02x %#02x instead of the magic number", h[0], h[1])
 	}
-	if crc32.Checksum(h[:32], castagnoli) != binary.LittleEndian.Uint32(h[32:]) {
+	if Checksum(h) != binary.LittleEndian.Uint32(h[32:]) {
 		return r.corrupt("the checksum of the header does not match")
 	}
 	if h[2] != Version {
@@ -135,6 +185,7 @@ func (r *Reader) Next(f *Frame) error {
 	if bodyLen > int64(r.maxBody) {
 		return &SizeError{"body", bodyLen, int64(r.maxBody)}
 	}
+	r.source.inFrame = true
 	if _, err := r.r.Discard(HeaderSize); err != nil {
 		return err
 	}
@@ -161,8 +212,28 @@ func (r *Reader) Next(f *Frame) error {
 			return err
 		}
 	}
-	r.offset += int64(f.Size())
+	size := f.Size()
+	if f.Flags&FlagShared != 0 {
+		if err := r.shared(f); err != nil {
+			return err
+		}
+	}
+	r.offset += int64(size)
 	return nil
+}
+
+// shared fetches a body that lies in shared memory.
+func (r *Reader) shared(f *Frame) (err error) {
+	if r.Shared == nil || len(f.Body) != sharedSize {
+		return r.corrupt("its body is in shared memory, and there is none or it has no place there")
+	}
+	at, length := binary.LittleEndian.Uint64(f.Body), int64(binary.LittleEndian.Uint32(f.Body[8:]))
+	if length > int64(r.maxBody) {
+		return &SizeError{"body", length, int64(r.maxBody)}
+	}
+	f.Flags &^= FlagShared
+	f.Body, err = r.Shared(at, int(length))
+	return err
 }
 
 func (r *Reader) corrupt(format string, args ...any) error {
@@ -190,6 +261,17 @@ func (r *Reader) name(n int) (string, error) {
 }
 
 func (r *Reader) bytes(n int) ([]byte, error) {
+	if n <= smallBody { // many of them share their memory
+		if len(r.small) < n {
+			r.small = make([]byte, smallChunk)
+		}
+		b := r.small[:n:n]
+		r.small = r.small[n:]
+		if _, err := io.ReadFull(r.r, b); err != nil {
+			return nil, unexpected(err)
+		}
+		return b, nil
+	}
 	b := make([]byte, min(n, firstChunk))
 	for got := 0; ; {
 		m, err := io.ReadFull(r.r, b[got:])

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"runtime"
 	"strings"
@@ -18,7 +17,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-const lastKind = wire.Overdue
+const lastKind = wire.Split
 
 // pattern returns n bytes that differ from one another over any short distance.
 func pattern(n int) []byte {
@@ -31,7 +30,7 @@ func pattern(n int) []byte {
 
 // sign makes the checksum of a header right after it was changed.
 func sign(b []byte) []byte {
-	binary.LittleEndian.PutUint32(b[32:], crc32.Checksum(b[:32], crc32.MakeTable(crc32.Castagnoli)))
+	binary.LittleEndian.PutUint32(b[32:], wire.Checksum(b))
 	return b
 }
 
@@ -69,7 +68,7 @@ func requireSame(t *testing.T, want, got *wire.Frame) {
 func frames() map[string]*wire.Frame {
 	all := map[string]*wire.Frame{
 		"nothing":      {Kind: wire.Exit},
-		"all flags":    {Kind: wire.Result, Flags: 0xff, Encoding: 0xff},
+		"all flags":    {Kind: wire.Result, Flags: ^wire.FlagShared, Encoding: 0xff},
 		"greatest ids": {Kind: wire.Credit, ID: 1<<64 - 1, Defs: 1<<64 - 1},
 		"texts":        {Kind: wire.Call, To: "main", From: "thumbnailer/2", Type: "cached", Meta: `{"a":1}`, Body: []byte("x")},
 		"full texts": {Kind: wire.Task, To: strings.Repeat("t", wire.MaxName), From: strings.Repeat("f", wire.MaxName),

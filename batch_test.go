@@ -1,0 +1,284 @@
+package multiprolab_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/multiprolab/multiprolab"
+)
+
+const tinyVar = "MULTIPROLAB_TEST_TINY"
+
+// tiny is an item that takes next to no time: its number, and what becomes of it.
+type tiny struct {
+	N     int
+	How   string
+	Visit visit
+}
+
+// tinyResult is the result of one.
+type tinyResult struct {
+	N    int
+	Pad  []byte
+	Sour moody
+}
+
+// moody is a value that may refuse to be encoded.
+type moody struct{ Bad bool }
+
+func (m moody) GobEncode() ([]byte, error) {
+	if m.Bad {
+		return nil, errors.New("it is in a bad mood")
+	}
+	return []byte{0}, nil
+}
+
+func (m *moody) GobDecode([]byte) error { return nil }
+
+// The tiny worker notes each item in a file before it works on it.
+var _ = worker("tiny", func(ctx context.Context, w *multiprolab.Worker) error {
+	var file *os.File
+	if path := os.Getenv(tinyVar); path != "" {
+		var err error
+		if file, err = os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+			return err
+		}
+		w.OnExit(func(context.Context) error { return file.Close() })
+	}
+	multiprolab.HandleTask(w, "tiny", func(ctx context.Context, item tiny) (tinyResult, error) {
+		if file != nil {
+			if _, err := fmt.Fprintln(file, item.N); err != nil {
+				return tinyResult{}, err
+			}
+		}
+		r := tinyResult{N: item.N}
+		switch item.How {
+		case "die":
+			die("exit 3")
+		case "fail":
+			return r, fmt.Errorf("item %d fails", item.N)
+		case "sour":
+			r.Sour.Bad = true
+		case "large":
+			r.Pad = make([]byte, 300<<10)
+		case "visit":
+			_, err := item.Visit.waitSoft(ctx)
+			return r, err
+		}
+		return r, nil
+	})
+	return nil
+})
+
+// tinies are items of which some come to a bad end.
+func tinies(n int, how func(n int) string) func(yield func(tiny) bool) {
+	return func(yield func(tiny) bool) {
+		for i := range n {
+			if !yield(tiny{N: i, How: how(i)}) {
+				return
+			}
+		}
+	}
+}
+
+// TestBatch: items that travel in batches have their own outcomes. A death costs the item that was running: those before it keep their results, those behind it
+// run elsewhere, and none runs twice.
+func TestBatch(t *testing.T) {
+	const items = 20000
+	how := func(n int) string {
+		switch {
+		case n%1999 == 1000:
+			return "die"
+		case n%501 == 500:
+			return "fail"
+		case n%1777 == 600:
+			return "sour"
+		case n%3001 == 2000:
+			return "large"
+		}
+		return ""
+	}
+	for _, unordered := range []bool{false, true} {
+		t.Run(fmt.Sprint("unordered ", unordered), func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "items")
+			l := startLab(t, nil, pool{"tiny", &multiprolab.WorkerConfig{Count: 2, Env: []string{tinyVar + "=" + path}}})
+			seen := make([]int, items)
+			next := 0
+			for r, err := range multiprolab.Map[tinyResult](bounded(t), l, "tiny", tinies(items, how), &multiprolab.MapConfig{Unordered: unordered}) {
+				n := r.N
+				if err != nil {
+					var of *multiprolab.MapError
+					require.ErrorAs(t, err, &of)
+					n = of.Index
+				}
+				if !unordered {
+					require.Equal(t, next, n)
+					next++
+				}
+				seen[n]++
+				switch how(n) {
+				case "die":
+					var died *multiprolab.WorkerDiedError
+					require.ErrorAs(t, err, &died, "item %d", n)
+					require.Equal(t, 3, died.ExitCode)
+				case "fail":
+					var remote *multiprolab.RemoteError
+					require.ErrorAs(t, err, &remote, "item %d", n)
+					require.Equal(t, fmt.Sprintf("item %d fails", n), remote.Text)
+					require.Contains(t, remote.Worker, "tiny/")
+				case "sour":
+					var encode *multiprolab.EncodeError
+					require.ErrorAs(t, err, &encode, "item %d", n)
+					require.ErrorContains(t, err, "bad mood")
+				case "large":
+					require.NoError(t, err)
+					require.Len(t, r.Pad, 300<<10)
+				default:
+					require.NoError(t, err, "item %d", n)
+				}
+			}
+			runs := make([]int, items)
+			text, err := os.ReadFile(path)
+			require.NoError(t, err)
+			for line := range strings.Lines(string(text)) {
+				var n int
+				_, err := fmt.Sscan(line, &n)
+				require.NoError(t, err)
+				runs[n]++
+			}
+			for n := range items {
+				require.Equal(t, 1, seen[n], "outcomes of item %d", n)
+				require.Equal(t, 1, runs[n], "runs of item %d", n)
+			}
+			s := l.Tasks().Stats()
+			failed := 0
+			for n := range items {
+				if h := how(n); h != "" && h != "large" {
+					failed++
+				}
+			}
+			require.Equal(t, multiprolab.TaskStats{Received: items, Succeeded: uint64(items - failed), Failed: uint64(failed)}, s)
+		})
+	}
+}
+
+// TestBatchSplit: an item that takes long holds up none of its batch: they run on the worker that has nothing to do.
+func TestBatchSplit(t *testing.T) {
+	const items, slow = 5000, 3000
+	for _, unordered := range []bool{false, true} {
+		t.Run(fmt.Sprint("unordered ", unordered), func(t *testing.T) {
+			g := newGate(t)
+			path := filepath.Join(t.TempDir(), "items")
+			l := startLab(t, nil, pool{"tiny", &multiprolab.WorkerConfig{Count: 2, Env: []string{tinyVar + "=" + path}}})
+			source := func(yield func(tiny) bool) {
+				for n := range items {
+					item := tiny{N: n}
+					if n == slow {
+						item.How, item.Visit = "visit", g.visit("slow")
+					}
+					if !yield(item) {
+						return
+					}
+				}
+			}
+			opened := make(chan struct{})
+			go func() { // ends with the test, when all others have run
+				defer close(opened)
+				v := <-g.visitors
+				for {
+					text, _ := os.ReadFile(path)
+					// In order the window bounds what is taken behind the slow one: its batch at least must have run.
+					lines := strings.Fields(string(text))
+					if !unordered && slices.Contains(lines, fmt.Sprint(slow+1)) || unordered && len(lines) == items {
+						break
+					}
+				}
+				v.tell("go on")
+			}()
+			got := 0
+			for _, err := range multiprolab.Map[tinyResult](bounded(t), l, "tiny", source, &multiprolab.MapConfig{Unordered: unordered}) {
+				require.NoError(t, err)
+				got++
+			}
+			require.Equal(t, items, got)
+			await(t, opened, "the others to run")
+			require.Equal(t, uint64(items), l.Tasks().Stats().Succeeded)
+			require.Equal(t, uint64(items), l.Tasks().Stats().Received)
+		})
+	}
+}
+
+// TestBatchSlowSource: an item does not wait for a batch to fill.
+func TestBatchSlowSource(t *testing.T) {
+	g := newGate(t)
+	l := startLab(t, nil, workers("tiny", 2))
+	source := func(yield func(tiny) bool) {
+		for n := range 2000 {
+			if !yield(tiny{N: n}) {
+				return
+			}
+		}
+		if !yield(tiny{N: 2000, How: "visit", Visit: g.visit("lone")}) {
+			return
+		}
+		v := g.expect(t, "lone") // it has come to a worker although its batch is not full, and the sequence goes on only now
+		v.tell("go on")
+	}
+	got := 0
+	for _, err := range multiprolab.Map[tinyResult](bounded(t), l, "tiny", source, nil) {
+		require.NoError(t, err)
+		got++
+	}
+	require.Equal(t, 2001, got)
+}
+
+// TestBatchCancel: leaving the loop cancels what is left; the pool goes on, and the counters add up.
+func TestBatchCancel(t *testing.T) {
+	l := startLab(t, nil, workers("tiny", 2))
+	for _, failFast := range []bool{false, true} {
+		got := 0
+		for _, err := range multiprolab.Map[tinyResult](bounded(t), l, "tiny", tinies(1<<30, func(n int) string {
+			if failFast && n == 5000 {
+				return "fail"
+			}
+			return ""
+		}), &multiprolab.MapConfig{FailFast: failFast}) {
+			if got++; err != nil || !failFast && got == 5000 {
+				break
+			}
+		}
+		require.GreaterOrEqual(t, got, 5000)
+	}
+	require.NoError(t, l.Tasks().Join(bounded(t)))
+	s := l.Tasks().Stats()
+	require.Equal(t, s.Received, s.Succeeded+s.Failed+s.Cancelled)
+	require.Zero(t, s.Queued+s.Running)
+	_, err := multiprolab.Do[tinyResult](bounded(t), l, "tiny", tiny{N: 1})
+	require.NoError(t, err)
+}
+
+// TestBatchStopped: items that have no outcome when the program ends get that as their outcome.
+func TestBatchStopped(t *testing.T) {
+	l := startLab(t, nil, workers("tiny", 2))
+	got, stopped := 0, 0
+	for _, err := range multiprolab.Map[tinyResult](bounded(t), l, "tiny", tinies(100000, func(int) string { return "" }), nil) {
+		if got++; got == 20000 {
+			l.Exit()
+		}
+		if err != nil {
+			require.ErrorIs(t, err, multiprolab.ErrStopped)
+			stopped++
+		}
+	}
+	require.Equal(t, 100000, got)
+	require.Positive(t, stopped)
+	require.NoError(t, l.Close())
+}

@@ -1,0 +1,367 @@
+package codec
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"math/bits"
+	"reflect"
+	"strconv"
+	"time"
+	"unsafe"
+)
+
+var errRange = errors.New("a value is out of range")
+
+const (
+	maxAtOnce = 10 << 20                    // bytes: larger slices grow as their elements come, as gob's do
+	tooBig    = 1 << 30 << (^uint(0) >> 62) // bytes of a slice: gob's own limit
+)
+
+// reader reads gob's bytes. After the first fault everything that it reads is zero.
+//
+// Every element of a slice or map takes a byte or more. Those that are still to come are set aside, so that no count within
+// an element can claim their bytes for its own: what is allocated on the word of a count stays in proportion to the bytes
+// that are there, however slices are nested.
+type reader struct {
+	data  []byte
+	at    int // what is read of data
+	aside int // bytes behind at that belong to other elements
+	err   error
+}
+
+func (r *reader) fail(err error) {
+	if r.err == nil {
+		r.err = err
+	}
+	r.at = len(r.data)
+}
+
+func (r *reader) uint() uint64 {
+	if r.at < len(r.data) && r.data[r.at] < 128 {
+		r.at++
+		return uint64(r.data[r.at-1])
+	}
+	return r.long()
+}
+
+func (r *reader) long() (v uint64) {
+	rest := r.data[r.at:]
+	if len(rest) == 0 {
+		r.fail(errGarbled)
+		return 0
+	}
+	n := -int(int8(rest[0]))
+	if n > 8 || len(rest) < 1+n {
+		r.fail(errGarbled)
+		return 0
+	}
+	r.at += 1 + n
+	if len(rest) >= 9 {
+		return binary.BigEndian.Uint64(rest[1:]) >> (64 - 8*n)
+	}
+	for _, x := range rest[1 : 1+n] {
+		v = v<<8 | uint64(x)
+	}
+	return v
+}
+
+func (r *reader) int() int64 {
+	v := r.uint()
+	return int64(v>>1) ^ -int64(v&1)
+}
+
+func (r *reader) float64() float64 { return math.Float64frombits(bits.ReverseBytes64(r.uint())) }
+
+func (r *reader) float32() float32 {
+	v := r.float64()
+	if a := math.Abs(v); a > math.MaxFloat32 && a <= math.MaxFloat64 { // infinity is fine
+		r.fail(errRange)
+	}
+	return float32(v)
+}
+
+// bytes reads a text or bytes with their length before them. They share memory with the data.
+func (r *reader) bytes() []byte {
+	n := r.uint()
+	if n > uint64(len(r.data)-r.at) {
+		r.fail(errGarbled)
+		return nil
+	}
+	b := r.data[r.at : r.at+int(n)]
+	r.at += int(n)
+	return b
+}
+
+// count reads the number of elements that follow, each of which takes a number of bytes or more.
+func (r *reader) count(least int) int {
+	n := r.uint()
+	if left := len(r.data) - r.at - r.aside; left < 0 || n > uint64(left)/uint64(least) {
+		r.fail(errGarbled)
+		return 0
+	}
+	return int(n)
+}
+
+// decode decodes data into target, which it sets to zero before, and again if it fails. A panic of a method that decodes
+// becomes an error: bytes that come from a worker must not end the main process.
+func (e *engine) decode(data []byte, target reflect.Value) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("decoding it panicked: %v", r)
+		}
+		if err != nil {
+			target.SetZero()
+		}
+	}()
+	target.SetZero()
+	v := target
+	for v.Kind() == reflect.Pointer {
+		v.Set(reflect.New(v.Type().Elem()))
+		v = v.Elem()
+	}
+	r := reader{data: data}
+	if e.op != opStruct && r.uint() != 0 {
+		r.fail(errGarbled)
+	}
+	e.read(&r, v.Addr().UnsafePointer(), 0)
+	if r.at < len(r.data) {
+		r.fail(errGarbled)
+	}
+	if r.err == errRange {
+		return outOfRange(e.typ.String())
+	}
+	return r.err
+}
+
+// outOfRange is gob's own error.
+func outOfRange(name string) error {
+	return errors.New("value for " + strconv.Quote(name) + " out of range")
+}
+
+// read reads a value into the zero value at p.
+func (e *engine) read(r *reader, p unsafe.Pointer, depth int) {
+	if depth > maxDepth {
+		r.fail(errDeep)
+		return
+	}
+	switch e.op {
+	case opStruct:
+		e.readStruct(r, p, depth)
+	case opSlice:
+		e.readSlice(r, p, depth)
+	case opArray:
+		if r.uint() != uint64(e.len) {
+			r.fail(errGarbled)
+			return
+		}
+		e.elem.readValues(r, p, e.len, depth+1)
+	case opMap:
+		e.readMap(r, p, depth)
+	case opPointer:
+		for t := e.typ; t.Kind() == reflect.Pointer; t = t.Elem() {
+			to := reflect.New(t.Elem()).UnsafePointer()
+			*(*unsafe.Pointer)(p) = to
+			p = to
+		}
+		e.elem.read(r, p, depth)
+	case opString:
+		*(*string)(p) = string(r.bytes())
+	case opBytes:
+		if b := r.bytes(); len(b) > 0 { // gob leaves what is empty nil
+			*(*[]byte)(p) = append(make([]byte, 0, len(b)), b...)
+		}
+	case opTime:
+		if b := r.bytes(); r.err == nil {
+			if err := (*time.Time)(p).UnmarshalBinary(b); err != nil {
+				r.fail(err)
+			}
+		}
+	case opMethods:
+		if b := r.bytes(); r.err == nil {
+			if err := e.decodeItself(p, bytes.Clone(b)); err != nil {
+				r.fail(explain(err))
+			}
+		}
+	default:
+		e.readValues(r, p, 1, depth)
+	}
+}
+
+// readValues reads n values into zero values that lie one behind the other.
+func (e *engine) readValues(r *reader, p unsafe.Pointer, n, depth int) {
+	if n == 0 {
+		return
+	}
+	if depth > maxDepth {
+		r.fail(errDeep)
+		return
+	}
+	switch e.op {
+	case opBool:
+		s := unsafe.Slice((*bool)(p), n)
+		for i := range s {
+			s[i] = r.uint() != 0
+		}
+	case opInt8:
+		readInts(r, unsafe.Slice((*int8)(p), n))
+	case opInt16:
+		readInts(r, unsafe.Slice((*int16)(p), n))
+	case opInt32:
+		readInts(r, unsafe.Slice((*int32)(p), n))
+	case opInt64:
+		readInts(r, unsafe.Slice((*int64)(p), n))
+	case opUint8:
+		readUints(r, unsafe.Slice((*uint8)(p), n))
+	case opUint16:
+		readUints(r, unsafe.Slice((*uint16)(p), n))
+	case opUint32:
+		readUints(r, unsafe.Slice((*uint32)(p), n))
+	case opUint64:
+		readUints(r, unsafe.Slice((*uint64)(p), n))
+	case opFloat32:
+		readFloat32s(r, unsafe.Slice((*float32)(p), n))
+	case opFloat64:
+		readFloat64s(r, unsafe.Slice((*float64)(p), n))
+	case opComplex64: // a pair of floats in memory too
+		readFloat32s(r, unsafe.Slice((*float32)(p), 2*n))
+	case opComplex128:
+		readFloat64s(r, unsafe.Slice((*float64)(p), 2*n))
+	case opString:
+		s := unsafe.Slice((*string)(p), n)
+		for i := range s {
+			s[i] = string(r.bytes())
+		}
+	default:
+		for i := 0; i < n && r.err == nil; i++ {
+			e.read(r, unsafe.Add(p, uintptr(i)*e.size), depth)
+		}
+	}
+}
+
+func readInts[T int8 | int16 | int32 | int64](r *reader, s []T) {
+	for i := range s {
+		v := r.int()
+		if int64(T(v)) != v {
+			r.fail(errRange)
+		}
+		s[i] = T(v)
+	}
+}
+
+func readUints[T uint8 | uint16 | uint32 | uint64](r *reader, s []T) {
+	for i := range s {
+		v := r.uint()
+		if uint64(T(v)) != v {
+			r.fail(errRange)
+		}
+		s[i] = T(v)
+	}
+}
+
+func readFloat32s(r *reader, s []float32) {
+	for i := range s {
+		s[i] = r.float32()
+	}
+}
+
+func readFloat64s(r *reader, s []float64) {
+	for i := range s {
+		s[i] = r.float64()
+	}
+}
+
+// readStruct reads fields: each has the distance to the one before, and 0 ends them.
+func (e *engine) readStruct(r *reader, p unsafe.Pointer, depth int) {
+	for at := -1; ; {
+		delta := r.uint()
+		if delta == 0 {
+			return
+		}
+		if delta >= uint64(len(e.fields)-at) {
+			r.fail(errGarbled)
+			return
+		}
+		at += int(delta)
+		f := &e.fields[at]
+		if depth >= maxDepth {
+			r.fail(errDeep)
+			return
+		}
+		p := unsafe.Add(p, f.offset)
+		switch f.op {
+		case opInt64:
+			*(*int64)(p) = r.int()
+		case opString:
+			*(*string)(p) = string(r.bytes())
+		case opBool:
+			*(*bool)(p) = r.uint() != 0
+		case opFloat64:
+			*(*float64)(p) = r.float64()
+		default:
+			f.engine.read(r, p, depth+1)
+			if r.err == errRange {
+				r.err = outOfRange(f.name)
+			}
+		}
+	}
+}
+
+// readSlice reads a slice into a nil one. gob leaves it nil if it is empty.
+func (e *engine) readSlice(r *reader, p unsafe.Pointer, depth int) {
+	n := r.count(1)
+	if n == 0 {
+		return
+	}
+	elem := e.elem
+	var data unsafe.Pointer
+	switch elem.op { // numbers of the same size are alike to the garbage collector
+	case opBool, opInt8, opUint8:
+		data = allocate[uint8](p, n)
+	case opInt16, opUint16:
+		data = allocate[uint16](p, n)
+	case opInt32, opUint32, opFloat32:
+		data = allocate[uint32](p, n)
+	case opInt64, opUint64, opFloat64, opComplex64:
+		data = allocate[uint64](p, n)
+	case opComplex128:
+		data = allocate[complex128](p, n)
+	case opString:
+		data = allocate[string](p, n)
+	default:
+		e.readElements(r, p, n, depth)
+		return
+	}
+	elem.readValues(r, data, n, depth+1)
+}
+
+// allocate sets the slice at p to one of n zero values and returns a pointer to these.
+func allocate[T any](p unsafe.Pointer, n int) unsafe.Pointer {
+	s := make([]T, n)
+	*(*[]T)(p) = s
+	return unsafe.Pointer(unsafe.SliceData(s))
+}
+
+// readElements reads the n elements of a slice, none of them of a basic type.
+func (e *engine) readElements(r *reader, p unsafe.Pointer, n, depth int) {
+	size := max(e.elem.size, 1)
+	if uint64(n) > tooBig/uint64(size) {
+		r.fail(fmt.Errorf("a slice of %d elements is too big", n)) // structs with large arrays in them, say
+		return
+	}
+	s := reflect.NewAt(e.typ, p).Elem()
+	s.Grow(min(n, max(maxAtOnce/int(size), 1)))
+	r.aside += n
+	for done := 0; done < n && r.err == nil; {
+		if done == s.Cap() {
+			s.Grow(1)
+		}
+		s.SetLen(min(n, s.Cap()))
+		for data := s.UnsafePointer(); done < s.Len() && r.err == nil; done++ {
+			r.aside--
+			e.elem.read(r, unsafe.Add(data, uintptr(done)*e.elem.size), depth+1)
+		}
+	}
+}

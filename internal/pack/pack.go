@@ -1,0 +1,124 @@
+// Package pack lays out the few small values that main and a worker exchange at the worker's start, and knows nothing else.
+//
+// Both processes use it. encoding/json would do, but its first use of each type takes longer than all the rest of a start.
+//
+// A value describes its layout once, in a method that calls Number, Text and Flag for its fields in order; the same method writes and reads.
+package pack
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+)
+
+// maxCount bounds the elements of a list that is read.
+const maxCount = 1 << 20
+
+// Packed is a value that describes its layout.
+type Packed interface{ Pack(p *Packing) }
+
+// Packing is a layout that is being written or read. One goroutine uses it.
+type Packing struct {
+	b       []byte // written so far, or left to be read
+	reading bool
+	bad     bool
+}
+
+// Marshal returns the layout of v.
+func Marshal(v Packed) []byte {
+	p := &Packing{b: make([]byte, 0, 128)}
+	v.Pack(p)
+	return p.b
+}
+
+// Unmarshal reads what Marshal wrote. It trusts nothing.
+func Unmarshal(b []byte, v Packed) error {
+	p := &Packing{b: b, reading: true}
+	v.Pack(p)
+	if p.bad || len(p.b) > 0 {
+		return errors.New("it is cut short, or malformed")
+	}
+	return nil
+}
+
+// Number writes or reads a number.
+func Number[T ~int | ~int64 | ~uintptr](p *Packing, v *T) {
+	if !p.reading {
+		p.b = binary.AppendVarint(p.b, int64(*v))
+		return
+	}
+	n, size := binary.Varint(p.b)
+	if p.fail(size <= 0 || int64(T(n)) != n) {
+		return
+	}
+	*v, p.b = T(n), p.b[size:]
+}
+
+// Text writes or reads a string.
+func Text(p *Packing, v *string) {
+	n := len(*v)
+	Number(p, &n)
+	if !p.reading {
+		p.b = append(p.b, *v...)
+		return
+	}
+	if p.fail(n < 0 || n > len(p.b)) {
+		return
+	}
+	*v, p.b = string(p.b[:n]), p.b[n:]
+}
+
+// Flag writes or reads a bool.
+func Flag(p *Packing, v *bool) {
+	n := 0
+	if *v {
+		n = 1
+	}
+	Number(p, &n)
+	p.fail(n != 0 && n != 1)
+	*v = n == 1
+}
+
+// List writes or reads the elements of a slice, each with the function.
+func List[T any](p *Packing, v *[]T, each func(p *Packing, v *T)) {
+	n := len(*v)
+	Number(p, &n)
+	if !p.reading {
+		for i := range *v {
+			each(p, &(*v)[i])
+		}
+		return
+	}
+	p.fail(n < 0 || n > maxCount)
+	*v = nil
+	for i := 0; i < n && !p.bad; i++ {
+		var e T
+		each(p, &e)
+		*v = append(*v, e)
+	}
+}
+
+// JSON writes or reads a pointer to what is rare, and too large to be described here. Nil takes one byte.
+func JSON[T any](p *Packing, v **T) {
+	var text string
+	if !p.reading && *v != nil {
+		b, err := json.Marshal(*v)
+		if err != nil {
+			panic(err) // v is one of our own structs
+		}
+		text = string(b)
+	}
+	Text(p, &text)
+	if p.reading && text != "" {
+		*v = new(T)
+		p.fail(json.Unmarshal([]byte(text), *v) != nil)
+	}
+}
+
+// fail notes that what is read is malformed, if it is, and reports whether anything was.
+func (p *Packing) fail(bad bool) bool {
+	if p.reading && bad {
+		p.bad = true
+	}
+	return p.bad
+}

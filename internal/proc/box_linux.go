@@ -1,0 +1,79 @@
+// newBox and MapShared serve the process that starts workers, takeOverBox the worker process.
+
+package proc
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// BoxSize is the size in bytes of the memory that a worker shares with the process that started it, where that can read it when the worker has ended.
+	BoxSize = 256 << 10
+	// SharedSize is the size in bytes of the memory that both use while the worker runs. None of it is taken before it is used.
+	SharedSize = 2 * (4<<20 + 4<<10)
+)
+
+// HasBox says whether workers have such memory, on a kernel that is not very old.
+const HasBox = true
+
+// newBox makes memory for a worker, as a file whose size can never change: nobody who maps it can be made to fault. It returns nil where the kernel has none; the
+// worker then does without.
+func newBox() *os.File {
+	fd, err := unix.MemfdCreate("multiprolab", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil
+	}
+	size := int64(BoxSize + SharedSize)
+	if limit := (unix.Rlimit{}); unix.Getrlimit(unix.RLIMIT_FSIZE, &limit) != nil || limit.Cur < uint64(size) {
+		size = BoxSize // a larger file would end this process with SIGXFSZ
+	}
+	if err := unix.Ftruncate(fd, size); err == nil {
+		if _, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL); err == nil {
+			return os.NewFile(uintptr(fd), "box")
+		}
+	}
+	_ = unix.Close(fd)
+	return nil
+}
+
+// MapShared maps the memory of SharedSize bytes that this process shares with the worker, or returns nil if there is none. Unmap gives it back.
+func (p *Process) MapShared() []byte {
+	if p.Box == nil {
+		return nil
+	}
+	conn, err := p.Box.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	var memory []byte
+	_ = conn.Control(func(fd uintptr) { memory = mapShared(int(fd)) })
+	return memory
+}
+
+func mapShared(fd int) []byte {
+	var info unix.Stat_t
+	if err := unix.Fstat(fd, &info); err != nil || info.Size < BoxSize+SharedSize {
+		return nil
+	}
+	memory, err := unix.Mmap(fd, BoxSize, SharedSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil
+	}
+	return memory
+}
+
+// Unmap gives back what MapShared has returned.
+func Unmap(memory []byte) { _ = unix.Munmap(memory) }
+
+// takeOverBox maps the memory and closes its file.
+func takeOverBox() (box, shared []byte) {
+	box, err := unix.Mmap(boxFD, 0, BoxSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		box = nil
+	}
+	shared = mapShared(boxFD)
+	_ = unix.Close(boxFD)
+	return box, shared
+}

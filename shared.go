@@ -1,0 +1,111 @@
+package multiprolab
+
+import (
+	"os"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/multiprolab/multiprolab/internal/proc"
+)
+
+// sharedLeast is the size in bytes from which a body goes through shared memory. A smaller one is as fast in the pipe.
+const sharedLeast = 8 << 10
+
+// regionHeader is the length in bytes of what comes before the bodies of one direction.
+const regionHeader = 4 << 10
+
+// shared is memory that main and one worker process share, for large bodies: the pipe copies each page twice, and wakes the other end for
+// every few of them. A frame then says where its body is. There is one region for each direction; where it has no room, the body goes
+// through the pipe. Nobody trusts what the other end writes: the reader copies a body out before it looks at it, and the size of the memory is sealed.
+type shared struct {
+	mu      sync.RWMutex // held for writing by close alone
+	memory  []byte       // nil after close
+	out, in region
+}
+
+// newShared returns the memory as main or the worker sees it, or nil if there is none.
+func newShared(memory []byte, inMain bool) *shared {
+	if len(memory) < proc.SharedSize {
+		return nil
+	}
+	const half = proc.SharedSize / 2
+	s := &shared{memory: memory, out: newRegion(memory[:half]), in: newRegion(memory[half:])}
+	if !inMain {
+		s.out, s.in = s.in, s.out
+	}
+	return s
+}
+
+// put copies a body into the memory and returns its place, or false if there is no room. Its calls come one at a time.
+func (s *shared) put(body []byte) (at uint64, ok bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.memory == nil {
+		return 0, false
+	}
+	return s.out.put(body)
+}
+
+// take copies a body out of the memory and lets its place be used again. Its calls come one at a time, in the order of those of put.
+func (s *shared) take(at uint64, length int) ([]byte, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.memory == nil {
+		return nil, os.ErrClosed
+	}
+	return s.in.take(at, length)
+}
+
+// close gives the memory back.
+func (s *shared) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.memory != nil {
+		proc.Unmap(s.memory)
+	}
+	s.memory, s.out, s.in = nil, region{}, region{}
+}
+
+// region is the memory of one direction: a ring, in which a body is in one piece. Places in it count from the first body on; the remainder by its size is where that is.
+type region struct {
+	done  *uint64 // the reader needs nothing before this place. It is in the memory: it may be anything
+	ring  []byte
+	head  uint64 // the place behind the last body; used by put only, as is the next
+	start uint64 // nothing before it is in use
+}
+
+func newRegion(memory []byte) region {
+	return region{done: (*uint64)(unsafe.Pointer(&memory[0])), ring: memory[regionHeader:]}
+}
+
+func (r *region) put(body []byte) (at uint64, ok bool) {
+	n, size := uint64(len(body)), uint64(len(r.ring))
+	if n > size {
+		return 0, false
+	}
+	done := max(atomic.LoadUint64(r.done), r.start)
+	at = r.head
+	if at%size+n > size || done == at {
+		at = (at + size - 1) / size * size
+	}
+	if done == r.head { // it is empty, and starts again where its memory is in use, and in the cache
+		r.start, done = at, at
+	}
+	if at+n-done > size {
+		return 0, false
+	}
+	copy(r.ring[at%size:], body)
+	r.head = at + n
+	return at, true
+}
+
+func (r *region) take(at uint64, length int) ([]byte, error) {
+	size := uint64(len(r.ring))
+	if at%size+uint64(length) > size {
+		return nil, &wireViolation{"a body is outside of the shared memory"}
+	}
+	body := append([]byte(nil), r.ring[at%size:at%size+uint64(length)]...) // which takes memory that need not be zero
+	atomic.StoreUint64(r.done, at+uint64(length))
+	return body, nil
+}
