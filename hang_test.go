@@ -140,6 +140,7 @@ func TestHang_NotTasks(t *testing.T) {
 	text, err := outcome(t, long)
 	require.NoError(t, err)
 	require.Equal(t, "finished", text)
+	waitEvent[*multiprolab.WorkerFailed](t, l, nil) // it comes after the caller's error
 	require.Len(t, eventsOf[*multiprolab.WorkerFailed](l), 1)
 }
 
