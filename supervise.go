@@ -217,6 +217,9 @@ func (m *Main) leadOut(p *peer) {
 	if !p.greeted.Load() {
 		p.ledOut = true
 		p.kill("it was ended before it had started")
+		if closed(m.killAsked) { // it may be in its setup function already, and its hello on the way
+			m.noteKilled(p, "the program was told to end at once")
+		}
 		return
 	}
 	mode := m.shutdownMode()
@@ -264,7 +267,7 @@ func (m *Main) waitEnd(p *peer, d time.Duration) bool {
 
 // noteKilled remembers a worker that had to be killed at the end of the program, for Run's error. One that was to be replaced is an event instead.
 func (m *Main) noteKilled(p *peer, why string) {
-	if m.stopping.Err() == nil {
+	if !closed(m.exitAsked) {
 		return
 	}
 	m.lifeMu.Lock()
