@@ -214,6 +214,9 @@ func (b *broker) assign(j *job, w *taskWorker, fetchID string) {
 	if j.batch > 0 {
 		f.Flags |= wire.FlagBatch
 	}
+	if j.meta.Timeout > 0 {
+		f.Flags |= wire.FlagWait
+	}
 	_ = w.peer.link.post(f) // it fails only when the worker is gone: leave gives the job to another
 	b.unblock()
 }

@@ -135,6 +135,7 @@ type Task struct {
 	decoded   atomic.Bool // see Message
 	worker    *Worker
 	chain     string
+	timed     bool          // main must know when it begins
 	batch     bool          // payload is that of the item that runs
 	begun     atomic.Uint64 // items of the batch that have, and batchCut
 	ctx       context.Context

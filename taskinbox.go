@@ -77,7 +77,7 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 	if err != nil {
 		return &wireViolation{"the options of a task cannot be read: " + err.Error()}
 	}
-	t := &Task{ID: f.ID, Type: f.Type, Submitter: f.From, Attempt: max(1, meta.Attempt), chain: meta.Chain, payload: payloadOf(f), worker: b.worker, batch: f.Flags&wire.FlagBatch != 0}
+	t := &Task{ID: f.ID, Type: f.Type, Submitter: f.From, Attempt: max(1, meta.Attempt), chain: meta.Chain, payload: payloadOf(f), worker: b.worker, batch: f.Flags&wire.FlagBatch != 0, timed: f.Flags&wire.FlagWait != 0}
 	if f.To != "" {
 		id, err := strconv.ParseUint(f.To, 10, 64)
 		if err != nil {
@@ -122,7 +122,11 @@ func (b *taskInbox) work(ctx context.Context) bool {
 	b.start(t, ctx).begin() // before b.mu is let go: a cancellation finds the task either waiting or active
 	b.mu.Unlock()
 	// Main must know whom a death of this worker costs an attempt, before it can happen. If it cannot be told, the task is another worker's by now.
-	if err := b.worker.tellFirst(); err != nil {
+	tell := b.worker.tellFirst
+	if t.timed { // the process may be stopped, or block in the kernel, from its first step on
+		tell = b.worker.link.flush
+	}
+	if err := tell(); err != nil {
 		_ = t.finish(&reply{err: err})
 		return true
 	}

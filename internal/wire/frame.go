@@ -109,7 +109,7 @@ type Flags uint8
 const (
 	FlagError     Flags = 1 << iota // Reply, Result: the body is an error, as JSON
 	FlagBroadcast                   // Message: to every instance of To, or to every worker if To is empty
-	FlagWait                        // Submit, Fetch: wait for a slot or a task instead of answering that there is none
+	FlagWait                        // Submit, Fetch: wait for a slot or a task instead of answering that there is none. Task: its time runs from its Start, which must be written first
 	FlagBatch                       // Submit, Task: the body is a batch of items, and so will be that of the Result
 	FlagSoft                        // Cancel: the deadline has passed; it was not the submitter who cancelled
 	FlagShared                      // any: the body lies in shared memory, see Frame.Shared
