@@ -172,9 +172,13 @@ func TestBatch(t *testing.T) {
 
 // TestBatchSplit: an item that takes long holds up none of its batch: they run on the worker that has nothing to do.
 func TestBatchSplit(t *testing.T) {
-	const items, slow = 5000, 3000
-	for _, unordered := range []bool{false, true} {
-		t.Run(fmt.Sprint("unordered ", unordered), func(t *testing.T) {
+	const items = 5000
+	for _, c := range []struct {
+		unordered bool
+		slow      int
+	}{{false, 3000}, {true, 3000}, {false, items - 100}, {true, items - 100}} {
+		unordered, slow := c.unordered, c.slow
+		t.Run(fmt.Sprintf("unordered %v, item %d", unordered, slow), func(t *testing.T) {
 			g := newGate(t)
 			path := filepath.Join(t.TempDir(), "items")
 			l := startLab(t, nil, pool{"tiny", &multiprolab.WorkerConfig{Count: 2, Env: []string{tinyVar + "=" + path}}})

@@ -258,6 +258,9 @@ func (b *broker) started(p *peer, id uint64) error {
 		return &wireViolation{fmt.Sprintf("it started %v twice", j)}
 	}
 	b.start(j, p)
+	if i := slices.IndexFunc(b.workers, func(w *taskWorker) bool { return w.sound() && len(w.held) == 0 }); i >= 0 && j.batch > 1 && !b.halted {
+		b.splitFor(b.workers[i]) // it had nothing to do before this was known to run
+	}
 	return nil
 }
 

@@ -279,7 +279,7 @@ func (l *link) startSharing() {
 	l.sharing = l.shared != nil
 }
 
-// limit sets the greatest length of a body in bytes, in both directions. Only readLoop's goroutine may call it.
+// limit sets the greatest length of a body in bytes, in both directions. Only who reads may call it.
 func (l *link) limit(maxBody int) {
 	maxBody = max(maxBody, leastLimit)
 	l.r.Limit(maxBody)

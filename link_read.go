@@ -22,7 +22,6 @@ const (
 	// lendTime is the moment after which readLoop comes back if nobody has begun to read, or twice that, and after which a frame of postLazy is written. It is
 	// that long because a timer that fires, or is set anew, wakes another thread, which costs who reads and handles more than the wire does.
 	lendTime = 5 * time.Millisecond
-	// lendTime is the moment after which readLoop comes back if nobody has begun to read, and after which a frame of postLazy is written.
 	// callPause is the longest pause between two calls in main for which readLoop steps aside: a single call should not hold up what the worker sends next.
 	callPause = 200 * time.Microsecond
 )
