@@ -43,7 +43,8 @@ type Change struct {
 	// Err is why it is down: a *WorkerDiedError, perhaps in a *HangError or a *MemoryLimitError, a *StartError or a *RemoteError; nil if it ended as it was told, or by
 	// itself without an error.
 	Err error
-	// Restart says that it will be replaced, after the pause After, or has been replaced on purpose. A worker that is down without it stays down.
+	// Restart says that it will be replaced, after the pause After, or has been replaced on purpose. A worker that is down without it stays down, and so does one
+	// whose program ends in the pause.
 	Restart bool
 	After   time.Duration
 	// Missed is the number of changes before this one that the watcher was too slow for.
