@@ -95,7 +95,7 @@ func startProcess(m *Main, s *slot, life int, out io.Writer) (*processBody, erro
 	var copies sync.WaitGroup
 	pipe := func(from *os.File, to io.Writer) {
 		copies.Go(func() {
-			_, _ = io.Copy(to, from)
+			pass(to, from)
 			if l, ok := to.(interface{ flush() }); ok {
 				l.flush()
 			}
@@ -117,6 +117,23 @@ func startProcess(m *Main, s *slot, life int, out io.Writer) (*processBody, erro
 		copies.Wait()
 	}()
 	return b, nil
+}
+
+// pass writes what a worker prints to the writer, until its end. Most workers print little, and there may be many: so the buffer is small until there is much to read at a time.
+func pass(to io.Writer, from io.Reader) {
+	buf := make([]byte, 4<<10)
+	for {
+		n, err := from.Read(buf)
+		if n > 0 {
+			_, _ = to.Write(buf[:n]) // it never fails
+		}
+		if err != nil {
+			return
+		}
+		if n == len(buf) {
+			buf = make([]byte, 32<<10)
+		}
+	}
 }
 
 func (b *processBody) pid() int              { return b.proc.Pid }

@@ -2,6 +2,7 @@ package multiprolab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -46,7 +47,7 @@ func (c *changes) wait(ctx context.Context, ok func() error) error {
 }
 
 // errWait says that what one waits for may still come.
-var errWait = fmt.Errorf("not yet")
+var errWait = errors.New("not yet")
 
 // awaitTurn waits until a life of the instance may begin: those that were registered before have had their turn, the others that are restarted with
 // it have ended, and what it needs is ready. It returns an error if that will never be, or s.stopping has ended.

@@ -6,6 +6,8 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+
+	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
 // handleSignals makes SIGINT and SIGTERM end the program while Run runs: the first lets the workers finish what they are doing, the
@@ -14,7 +16,7 @@ import (
 func (m *Main) handleSignals() (stop func()) {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	if hangup != nil && !signal.Ignored(hangup) { // ignored by nohup(1), for example
+	if hangup != nil && (proc.Current() != nil || !signal.Ignored(hangup)) { // ignored by nohup(1), for example; a worker ignores it until somebody wants it
 		signal.Notify(signals, hangup)
 	}
 	terminal := hasTerminal() // now: later it may be gone

@@ -3,7 +3,6 @@ package codec
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math/bits"
 )
 
@@ -31,7 +30,7 @@ const maxDepth = 10000
 
 var (
 	errGarbled = errors.New("it is not a gob value of its type")
-	errDeep    = fmt.Errorf("it is nested over %d levels deep", maxDepth)
+	errDeep    = errors.New("it is nested over 10000 levels deep") // maxDepth; the first use of package fmt would take a good part of a worker's start
 )
 
 // form is how gob lays out a type. The numbers are those of the fields of gob's wireType.

@@ -253,10 +253,7 @@ func hidden(t reflect.Type, encode form) (field string) {
 	return field
 }
 
-var (
-	errEndless = fmt.Errorf("%w: a value that holds itself cannot be sent", errDeep)
-	errNilElem = errors.New("a nil pointer is among its elements")
-)
+var errNilElem = errors.New("a nil pointer is among its elements")
 
 // parts are what inspect looks at in the values of a type: all in which anything but basic values can be.
 type parts struct {
@@ -307,7 +304,7 @@ func (c *Codec) inspect(v reflect.Value, left int) error {
 		v = v.Elem()
 	}
 	if left < 0 {
-		return errEndless
+		return fmt.Errorf("%w: a value that holds itself cannot be sent", errDeep)
 	}
 	switch v.Kind() {
 	case reflect.Interface:

@@ -3,8 +3,8 @@
 package proc
 
 import (
-	"fmt"
 	"os"
+	"strconv"
 	"sync"
 	"syscall"
 )
@@ -12,26 +12,37 @@ import (
 // selfExe leads to the binary that this process runs, whatever has become of its name (proc(5)).
 const selfExe = "/proc/self/exe"
 
+// running describes the binary. It can wait for the first call, because selfExe never leads to a replacement.
+var running = sync.OnceValues(func() (os.FileInfo, error) { return os.Stat(selfExe) })
+
+// firstPath is the path that the binary had when it was first asked for.
+var firstPath = sync.OnceValues(os.Executable)
+
 func executable() (string, error) {
-	running, err := os.Stat(selfExe)
+	running, err := running()
 	if err != nil { // no /proc: os.Executable needs it as well, and says so
 		return os.Executable()
 	}
 	// The path, if it still leads there: it reads better in a list of processes.
-	if path, err := os.Executable(); err == nil {
-		if info, err := os.Stat(path); err == nil && os.SameFile(info, running) {
-			return path, nil
+	for _, find := range []func() (string, error){firstPath, os.Executable} { // the file may have been moved since
+		if path, err := find(); err == nil {
+			if info, err := os.Stat(path); err == nil && os.SameFile(info, running) {
+				return path, nil
+			}
 		}
 	}
 	return selfExe, nil
 }
 
-// identity can wait for the first call, because selfExe never leads to the replacement.
 var identity = sync.OnceValues(func() (string, error) {
-	info, err := os.Stat(selfExe)
+	info, err := running()
 	if err != nil {
 		return "", err
 	}
 	st := info.Sys().(*syscall.Stat_t)
-	return fmt.Sprintf("%x-%x-%x-%x", st.Dev, st.Ino, st.Size, info.ModTime().UnixNano()), nil
+	var text []byte // without package fmt, whose first use takes longer than all the rest
+	for _, n := range []uint64{uint64(st.Dev), st.Ino, uint64(st.Size), uint64(info.ModTime().UnixNano())} {
+		text = append(strconv.AppendUint(text, n, 16), '-')
+	}
+	return string(text[:len(text)-1]), nil
 })

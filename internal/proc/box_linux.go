@@ -4,6 +4,7 @@ package proc
 
 import (
 	"os"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -67,13 +68,22 @@ func mapShared(fd int) []byte {
 // Unmap gives back what MapShared has returned.
 func Unmap(memory []byte) { _ = unix.Munmap(memory) }
 
-// takeOverBox maps the memory and closes its file.
+// takeOverBox maps all the memory that there is, for good, and closes its file.
 func takeOverBox() (box, shared []byte) {
-	box, err := unix.Mmap(boxFD, 0, BoxSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	if err != nil {
-		box = nil
+	defer unix.Close(boxFD)
+	var info unix.Stat_t
+	if err := unix.Fstat(boxFD, &info); err != nil {
+		return nil, nil
 	}
-	shared = mapShared(boxFD)
-	_ = unix.Close(boxFD)
-	return box, shared
+	for _, size := range []int64{BoxSize + SharedSize, BoxSize} {
+		if info.Size < size {
+			continue
+		}
+		start, err := unix.MmapPtr(boxFD, 0, nil, uintptr(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+		if err == nil {
+			memory := unsafe.Slice((*byte)(start), size)
+			return memory[:BoxSize:BoxSize], memory[BoxSize:]
+		}
+	}
+	return nil, nil
 }

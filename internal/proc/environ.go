@@ -18,7 +18,8 @@ func (spec *Spec) environ(stdout uintptr, box bool) []string {
 		env = os.Environ()
 	}
 	out := make([]string, 0, len(env)+2)
-	seen := map[string]bool{envKey(markerName): true}
+	seen := make(map[string]bool, len(env)+1)
+	seen[envKey(markerName)] = true
 	for _, entry := range slices.Backward(env) {
 		// Windows has names that begin with '=' (the working directories of the drives).
 		i := strings.IndexByte(entry, '=')

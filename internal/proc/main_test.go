@@ -124,7 +124,17 @@ var spins uint64
 // middle starts a worker, passes its announcement on, and hangs.
 func middle(w io.Writer) {
 	s := proc.NewSpawner()
-	p, err := s.Start(&proc.Spec{Role: role("family"), Env: childEnv("HOW=" + os.Getenv("HOW"))})
+	var p *proc.Process
+	var err error
+	started := make(chan struct{})
+	go func() { // ends after the start
+		defer close(started)
+		if os.Getenv("THREAD") == "ends" {
+			runtime.LockOSThread() // and never unlocked
+		}
+		p, err = s.Start(&proc.Spec{Role: role("family"), Env: childEnv("HOW=" + os.Getenv("HOW"))})
+	}()
+	<-started
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(97)

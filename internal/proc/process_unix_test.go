@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"testing"
 	"time"
@@ -152,5 +153,33 @@ func TestNonBlockingStdout(t *testing.T) {
 	out, err := io.ReadAll(r)
 	require.NoError(t, err)
 	require.Equal(t, len(text)+1, len(out))
+	require.Equal(t, 0, wait(t, p).ExitCode)
+}
+
+func init() { children["signals"] = signals }
+
+// signals tells what SIGINT and SIGHUP do to this worker, to a command of it, and to it again once it wants them.
+func signals() {
+	_, w := proc.Wire()
+	for _, sig := range []unix.Signal{unix.SIGINT, unix.SIGHUP} {
+		_ = unix.Kill(os.Getpid(), sig)
+		command := exec.Command("sh", "-c", fmt.Sprintf("kill -%d $$; exit 0", sig)).Run()
+		wanted := make(chan os.Signal, 1)
+		signal.Notify(wanted, sig)
+		_ = unix.Kill(os.Getpid(), sig)
+		fmt.Fprintf(w, "%v; %v\n", command, <-wanted)
+		signal.Stop(wanted)
+	}
+}
+
+// TestSignalsOfCommands: the worker is deaf, but its commands are not, nor is code of it that wants a signal.
+func TestSignalsOfCommands(t *testing.T) {
+	if signal.Ignored(unix.SIGINT) || signal.Ignored(unix.SIGHUP) {
+		t.Skip("the tests themselves are deaf, and so are commands")
+	}
+	p := start(t, newSpawner(t), &proc.Spec{Role: role("signals")})
+	text, err := io.ReadAll(p.Out)
+	require.NoError(t, err)
+	require.Equal(t, "signal: interrupt; interrupt\nsignal: hangup; hangup\n", string(text))
 	require.Equal(t, 0, wait(t, p).ExitCode)
 }

@@ -32,17 +32,19 @@ type Spec struct {
 	PIDNamespace bool
 }
 
-// Spawner starts worker processes, all of them on one thread. Linux ties the signal that a child gets at its parent's
-// death to the thread that started it (prctl(2), PR_SET_PDEATHSIG), so that thread must last.
-// All methods may be called from any goroutine.
+// Spawner starts worker processes, one after the other. All methods may be called from any goroutine.
+//
+// Linux ties the signal that a child gets at its parent's death to the thread that started it (prctl(2), PR_SET_PDEATHSIG). To most workers the
+// signal is SIGCONT: they look whether their parent is gone, and the kernel sends it again at the end of every thread whose child the worker has become since.
+// So any thread may start them. A worker with a PID namespace is killed by the signal: those are started by a goroutine that is locked to its thread, which lasts.
 type Spawner struct {
-	requests chan *startRequest
-	quit     chan struct{} // closed by Close
-	done     chan struct{} // closed by the goroutine when it ends
-	once     sync.Once
+	mu       sync.Mutex // held during a start
+	closed   bool
+	requests chan *startRequest // to the goroutine with a thread of its own; nil until there is one
+	done     chan struct{}      // closed by that goroutine when it ends
 }
 
-// startRequest carries one Start to the spawner's goroutine and its outcome back.
+// startRequest carries one Start to the goroutine with a thread of its own, and its outcome back.
 type startRequest struct {
 	spec    *Spec
 	process *Process
@@ -50,54 +52,56 @@ type startRequest struct {
 	done    chan struct{} // closed when process and err are set
 }
 
-// NewSpawner returns a Spawner. It runs one goroutine that has a thread of its own, until Close.
-func NewSpawner() *Spawner {
-	s := &Spawner{
-		requests: make(chan *startRequest),
-		quit:     make(chan struct{}),
-		done:     make(chan struct{}),
-	}
-	go s.run() // ended, and waited for, by Close
-	return s
-}
+// NewSpawner returns a Spawner, for which Close has to be called.
+func NewSpawner() *Spawner { return new(Spawner) }
 
 func (s *Spawner) run() {
 	defer close(s.done)
 	runtime.LockOSThread()
 	// With the lock in place the thread would end here, and Linux would signal whatever worker is left.
 	defer runtime.UnlockOSThread()
-	for {
-		select {
-		case req := <-s.requests:
-			req.process, req.err = startWorker(req.spec)
-			close(req.done)
-		case <-s.quit:
-			return
-		}
+	for req := range s.requests {
+		req.process, req.err = startWorker(req.spec)
+		close(req.done)
 	}
 }
 
 // Start starts a worker process. The error wraps the system's, EAGAIN or ENOENT for example, and names the program; after
 // Close it wraps os.ErrClosed. The caller has to close the Process it gets, after or before Done.
 func (s *Spawner) Start(spec *Spec) (*Process, error) {
-	req := &startRequest{spec: spec, done: make(chan struct{})}
-	select {
-	case s.requests <- req:
-		<-req.done // never long: the goroutine answers every request that it takes
-		return req.process, req.err
-	case <-s.done:
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
 		return nil, fmt.Errorf("start worker process %s: spawner: %w", &spec.Role, os.ErrClosed)
+	}
+	if !spec.PIDNamespace {
+		return startWorker(spec)
+	}
+	if s.requests == nil {
+		s.requests, s.done = make(chan *startRequest), make(chan struct{})
+		go s.run() // ended, and waited for, by Close
+	}
+	req := &startRequest{spec: spec, done: make(chan struct{})}
+	s.requests <- req
+	<-req.done // never long: the goroutine answers every request that it takes
+	return req.process, req.err
+}
+
+// Close ends the spawner's goroutine, if it has one, and waits for it. It is to be called after every process has been reaped; calls
+// after the first only wait.
+func (s *Spawner) Close() {
+	s.mu.Lock()
+	if !s.closed && s.requests != nil {
+		close(s.requests)
+	}
+	s.closed = true
+	s.mu.Unlock()
+	if s.done != nil { // it does not change any more
+		<-s.done
 	}
 }
 
-// Close ends the spawner's goroutine and waits for it. It is to be called after every process has been reaped; calls
-// after the first only wait.
-func (s *Spawner) Close() {
-	s.once.Do(func() { close(s.quit) })
-	<-s.done
-}
-
-// startWorker starts the process for one Spec, in the spawner's goroutine.
+// startWorker starts the process for one Spec.
 func startWorker(spec *Spec) (*Process, error) {
 	if err := spec.Role.check(); err != nil {
 		return nil, fmt.Errorf("start worker process: %w", err)

@@ -21,32 +21,48 @@ const (
 
 // guardWorker makes the worker deaf to the terminal's interrupt, and makes sure that it does not outlive its parent.
 //
-// If the parent dies before the first line of this function, the comparison of the pids finds out, and if it dies before the
-// signals are caught, the second comparison does. From then on the signal does.
+// If the parent dies before the first line of this function, the comparison of the pids finds out, and if it dies before it is
+// watched, the second comparison does.
 //
-// To catch signals takes several threads, and the main goroutine would wait for each: the channel is closed when it is done, which goes on
+// To catch signals may take several threads, and the main goroutine would wait for each: the channel is closed when it is done, which goes on
 // beside the start.
 func guardWorker(m *marker) <-chan struct{} {
 	parent := os.Getppid()
 	if m.PIDNamespace {
 		guardNamespace(m)
-	} else if parent != 0 && parent != m.Parent { // 0: the parent is outside of this PID namespace
-		die(exitOrphan, "worker %s: process %d, which started it, is gone", &m.Role, m.Parent)
+	} else if parent != 0 { // 0: the parent is outside of this PID namespace
+		refuseOrphan(m, m.Parent)
 	}
 	guarded := make(chan struct{})
-	go func() { // ends with the process
-		// Ctrl-C reaches the whole foreground process group, and may be sent to a worker by hand: main decides what it means.
-		// Notify and not Ignore: an ignored signal stays ignored in the commands that the worker starts.
-		// Nobody reads the channel; Notify does not block on a full one.
-		signal.Notify(make(chan os.Signal, 1), unix.SIGINT)
-		orphaned := make(chan os.Signal, 1)
-		signal.Notify(orphaned, unix.SIGHUP, unix.SIGCONT)
+	if parent != 0 && guardQuietly(m, parent) {
 		close(guarded)
-		if !m.PIDNamespace {
-			watchParent(orphaned, parent)
-		}
+		return guarded
+	}
+	go func() { // ends with the process
+		guardLoudly(m, parent, func() { close(guarded) })
 	}()
 	return guarded
+}
+
+// refuseOrphan ends a worker whose parent is gone.
+func refuseOrphan(m *marker, parent int) {
+	if os.Getppid() != parent {
+		die(exitOrphan, "worker %s: process %d, which started it, is gone", &m.Role, m.Parent)
+	}
+}
+
+// guardLoudly catches the signals. It calls guarded when it does, and returns, if at all, when there is nothing to watch.
+func guardLoudly(m *marker, parent int, guarded func()) {
+	// Ctrl-C reaches the whole foreground process group, and may be sent to a worker by hand: main decides what it means.
+	// Notify and not Ignore: an ignored signal stays ignored in the commands that the worker starts.
+	// Nobody reads the channel; Notify does not block on a full one.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGINT)
+	orphaned := make(chan os.Signal, 1)
+	signal.Notify(orphaned, unix.SIGHUP, unix.SIGCONT)
+	guarded()
+	if !m.PIDNamespace {
+		watchParent(orphaned, parent)
+	}
 }
 
 // guardNamespace is guardWorker's end for process 1 of a PID namespace. It cannot see its parent, but the kernel kills it at the parent's
