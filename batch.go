@@ -15,46 +15,87 @@ import (
 // than a message. A batch is one job for the queue. Its body is its items, one behind the other, and its result the outcomes of the items, in their order. What a worker
 // has finished of a batch is in its black box, so that a death costs the item that was running, and no other.
 
-// batchHead is the length of what stands before each item or outcome: a status, the encoding, the id of the type definitions and the length of the data.
-const batchHead = 1 + 1 + 8 + 4
-
-// The statuses of outcomes. An item has itemOK.
+// The body of a batch, and its result, begin with the id of the type definitions that most of its items need: batchHead bytes. Each item, or outcome, is a head of
+// itemHead bytes, which has its status, its encoding and the length of its data, and the data. The id of its definitions follows if it is another one.
 const (
-	itemOK     = iota
-	itemFailed // the data are an error, as JSON
+	batchHead = 8
+	itemHead  = 1 + 4
+	itemDefs  = 8
+)
+
+// The first byte of an item: its status in bit 0, its encoding in the next three, and whether the id of its definitions follows. An item has the status itemOK.
+const (
+	itemOK     = 0
+	itemFailed = 1 // the data are an error, as JSON
+	itemOther  = 1 << 7
 )
 
 var errBatch = errors.New("multiprolab: a batch of tasks is garbled")
 
-// beginItem makes room for the head of an item, whose data are to be appended.
-func beginItem(b []byte) []byte { return append(b, make([]byte, batchHead)...) }
+// beginItem makes room for the head of an item, whose data are to be appended, and for that of the batch if it is the first.
+func beginItem(b []byte) []byte {
+	if len(b) == 0 {
+		b = append(b, make([]byte, batchHead)...)
+	}
+	return append(b, make([]byte, itemHead)...)
+}
 
-// endItem fills in the head of the item that begins at start.
-func endItem(b []byte, start int, status byte, p codec.Payload) {
+// endItem ends the item whose head begins at start.
+func endItem(b []byte, start int, status byte, p codec.Payload) []byte {
 	h := b[start:]
-	h[0], h[1] = status, p.Encoding
-	binary.LittleEndian.PutUint64(h[2:], p.Defs)
-	binary.LittleEndian.PutUint32(h[10:], uint32(len(b)-start-batchHead))
+	h[0] = status | p.Encoding<<1
+	binary.LittleEndian.PutUint32(h[1:], uint32(len(h)-itemHead))
+	if p.Encoding != codec.GobValue {
+		return b
+	}
+	switch common := binary.LittleEndian.Uint64(b); common {
+	case p.Defs:
+	case 0:
+		binary.LittleEndian.PutUint64(b, p.Defs)
+	default:
+		h[0] |= itemOther
+		b = binary.LittleEndian.AppendUint64(b, p.Defs)
+	}
+	return b
 }
 
-// cutItem takes the first item from b.
-func cutItem(b []byte) (status byte, p codec.Payload, rest []byte, err error) {
+// itemsOf takes the items, or outcomes, from the body of a batch.
+func itemsOf(b []byte) (common uint64, items []byte) {
 	if len(b) < batchHead {
-		return 0, p, nil, errBatch
+		return 0, nil
 	}
-	n := int(binary.LittleEndian.Uint32(b[10:]))
-	if n > len(b)-batchHead || b[0] > itemFailed {
-		return 0, p, nil, errBatch
-	}
-	end := batchHead + n
-	p = codec.Payload{Encoding: b[1], Defs: binary.LittleEndian.Uint64(b[2:]), Data: b[batchHead:end:end]}
-	return b[0], p, b[end:], nil
+	return binary.LittleEndian.Uint64(b), b[batchHead:]
 }
 
-// tally counts the outcomes in b.
+// cutItem takes the first item from items. common is the id that itemsOf has returned with them.
+func cutItem(items []byte, common uint64) (status byte, p codec.Payload, rest []byte, err error) {
+	if len(items) < itemHead {
+		return 0, p, nil, errBatch
+	}
+	n := binary.LittleEndian.Uint32(items[1:])
+	if uint64(n) > uint64(len(items)-itemHead) {
+		return 0, p, nil, errBatch
+	}
+	end := itemHead + int(n)
+	p.Encoding, p.Data = items[0]>>1&7, items[itemHead:end:end]
+	switch {
+	case items[0]&itemOther != 0:
+		if len(items)-end < itemDefs {
+			return 0, p, nil, errBatch
+		}
+		p.Defs = binary.LittleEndian.Uint64(items[end:])
+		end += itemDefs
+	case p.Encoding == codec.GobValue:
+		p.Defs = common
+	}
+	return items[0] & itemFailed, p, items[end:], nil
+}
+
+// tally counts the outcomes in the result of a batch.
 func tally(b []byte) (succeeded, failed int) {
+	_, b = itemsOf(b)
 	for len(b) > 0 {
-		status, _, rest, err := cutItem(b)
+		status, _, rest, err := cutItem(b, 0)
 		if err != nil {
 			break
 		}
@@ -67,31 +108,68 @@ func tally(b []byte) (succeeded, failed int) {
 	return succeeded, failed
 }
 
-// maxBatchTime is about how long a worker works on one batch; what is left then, main gives out again.
-const maxBatchTime = 8 * time.Millisecond
+// outcomes returns the well-formed outcomes at the start of a batch's result, at most n, and their number.
+func outcomes(b []byte, n int) (list []byte, k int) {
+	_, rest := itemsOf(b)
+	for k < n && len(rest) > 0 {
+		_, _, next, err := cutItem(rest, 0)
+		if err != nil {
+			break
+		}
+		rest = next
+		k++
+	}
+	return b[:len(b)-len(rest)], k
+}
+
+const (
+	// maxBatchTime is about how long a worker works on one batch; what is left then, main gives out again.
+	maxBatchTime = 2 * batchTime
+	// turnTime is about how long a batch holds up the messages and actions of its worker.
+	turnTime = 4 * time.Millisecond
+	// lookTime is about how often a worker looks at the clock between the items of a batch, and lookItems after how many items at most.
+	lookTime  = 100 * time.Microsecond
+	lookItems = 16
+)
+
+// itemHandler works on the item of a batch that is in the payload of its task, and appends its outcome to out.
+type itemHandler func(ctx context.Context, t *Task, out []byte) []byte
 
 // workBatch runs the items of a batch, on the loop of the worker. It ends early, between two items, when the time is over, the room for outcomes is, or the batch is
 // cancelled or to be given back.
-func (b *taskInbox) workBatch(t *Task, fn TaskHandler) {
-	w := b.worker
-	box := w.link.box
+func (b *taskInbox) workBatch(t *Task, work itemHandler) {
+	box := b.worker.link.box
 	var out []byte
-	if box != nil {
+	switch {
+	case box != nil:
 		out = box.batch[:0]
+	case !b.worker.role.process: // it does not die alone
+		out = make([]byte, 0, batchRoom)
+	default: // there is no room: each item ends its batch, so that main is told of it
 	}
+	common, items := itemsOf(t.payload.Data)
 	begun := time.Now()
-	items := t.payload.Data
-	for n := uint64(0); len(items) > 0 && t.ctx.Err() == nil; n++ {
-		if n > 0 && (cap(out)-len(out) < batchRoom/8 || n%16 == 0 && time.Since(begun) > maxBatchTime) || !t.begun.CompareAndSwap(n, n+1) {
+	seen, look, step := begun, uint64(1), uint64(1)
+	for n := uint64(0); len(items) > 0; n++ {
+		if n == look {
+			now := time.Now()
+			if t.ctx.Err() != nil || now.Sub(begun) > maxBatchTime || now.Sub(begun) > turnTime && b.worker.hasOtherWork() {
+				break
+			}
+			if step = min(2*step, lookItems); now.Sub(seen) > lookTime {
+				step = 1
+			}
+			seen, look = now, n+step
+		}
+		if n > 0 && cap(out)-len(out) < batchRoom/8 || !t.begun.CompareAndSwap(n, n+1) {
 			break
 		}
 		var err error
-		if _, t.payload, items, err = cutItem(items); err != nil {
+		if _, t.payload, items, err = cutItem(items, common); err != nil {
 			_ = t.finish(&reply{err: err})
 			return
 		}
-		value, err := fn(t.ctx, t)
-		out = w.appendOutcome(out, t.Type, value, err)
+		out = work(t.ctx, t, out)
 		if box != nil && !box.finished(out) {
 			break // it is not on record any more: main is told at once
 		}
@@ -100,8 +178,21 @@ func (b *taskInbox) workBatch(t *Task, fn TaskHandler) {
 		_ = t.finish(&reply{err: context.Cause(t.ctx)})
 		return
 	}
-	_ = t.finish(&reply{payload: codec.Payload{Encoding: codec.Bytes, Defs: uint64(time.Since(begun)), Data: out}})
-	w.weigh()
+	// The memory of the outcomes is that of the next batch's, too.
+	_ = t.finish(&reply{payload: codec.Payload{Encoding: codec.Bytes, Defs: uint64(time.Since(begun)), Data: out, Lent: true}})
+	b.worker.weigh()
+}
+
+// hasOtherWork reports whether the loop has something to do beside tasks.
+func (w *Worker) hasOtherWork() bool {
+	if w.receiver.pending() {
+		return true
+	}
+	w.loop.mu.Lock()
+	turns := len(w.loop.turns) > 0
+	w.loop.mu.Unlock()
+	due, _ := w.loop.untilDue()
+	return turns || due == 0
 }
 
 // batchCut in Task.begun says that no further item of a batch may begin.
@@ -114,41 +205,64 @@ func (b *taskInbox) cutBatch(t *Task) {
 	}
 }
 
-// appendOutcome appends what the handler of an item has returned.
-func (n *node) appendOutcome(out []byte, typ string, value any, err error) []byte {
-	start := len(out)
-	out = beginItem(out)
-	if err == nil {
-		var p codec.Payload
-		var longer []byte
-		if longer, p, err = n.codec.AppendEncode(out, value); err == nil && len(p.Data) <= n.maxBody {
-			endItem(longer, start, itemOK, p)
-			return longer
-		}
+// items returns what works on the items of a batch with the handler of a type.
+func (w *Worker) items(fn TaskHandler) itemHandler {
+	return func(ctx context.Context, t *Task, out []byte) []byte {
+		start := len(out)
+		value, err := fn(ctx, t)
 		if err != nil {
-			err = &EncodeError{Type: typ, GoType: fmt.Sprintf("%T", value), Err: err}
-		} else {
-			err = &SizeError{Type: typ, Size: int64(len(p.Data)), Limit: int64(n.maxBody)}
+			return w.endOutcome(beginItem(out), start, t.Type, codec.Payload{}, w.failure(t.Type, err))
 		}
-		out = out[:start+batchHead]
-	} else if _, ok := err.(*DecodeError); !ok {
-		err = n.remote(typ, err)
+		out, p, err := w.codec.AppendEncode(beginItem(out), value)
+		if err != nil {
+			err = &EncodeError{Type: t.Type, GoType: fmt.Sprintf("%T", value), Err: err}
+		}
+		return w.endOutcome(out, start, t.Type, p, err)
 	}
-	out = append(out, marshalError(err)...)
-	endItem(out, start, itemFailed, codec.Payload{})
-	return out
 }
 
-// outcomes returns the well-formed outcomes at the start of a batch's result, at most n, and their number.
-func outcomes(b []byte, n int) (list []byte, k int) {
-	rest := b
-	for k < n && len(rest) > 0 {
-		_, _, next, err := cutItem(rest)
+// typedItems is items for a handler of one type, which lives in memory that is used again.
+func typedItems[T, R any](w *Worker, fn func(ctx context.Context, body T) (R, error)) itemHandler {
+	bodies, results := codec.CoderOf[T](w.codec), codec.CoderOf[R](w.codec)
+	var body, noBody T
+	var value, noValue R
+	return func(ctx context.Context, t *Task, out []byte) []byte {
+		start := len(out)
+		err := bodies.Decode(t.payload, &body)
 		if err != nil {
-			break
+			err = &DecodeError{Receiver: w.name, Type: t.Type, Err: err}
+		} else {
+			value, err = fn(ctx, body)
 		}
-		rest = next
-		k++
+		body = noBody // nothing of it is kept
+		if err != nil {
+			return w.endOutcome(beginItem(out), start, t.Type, codec.Payload{}, w.failure(t.Type, err))
+		}
+		out, p, err := results.AppendEncode(beginItem(out), &value)
+		if err != nil {
+			err = &EncodeError{Type: t.Type, GoType: fmt.Sprintf("%T", value), Err: err}
+		}
+		value = noValue
+		return w.endOutcome(out, start, t.Type, p, err)
 	}
-	return b[:len(b)-len(rest)], k
+}
+
+// failure is the error of a handler as it goes to the submitter.
+func (n *node) failure(typ string, err error) error {
+	if _, ok := err.(*DecodeError); ok {
+		return err
+	}
+	return n.remote(typ, err)
+}
+
+// endOutcome ends the outcome whose head begins at start, or before which that of the batch begins there. Its value was encoded behind the head, unless err is its outcome.
+func (n *node) endOutcome(out []byte, start int, typ string, p codec.Payload, err error) []byte {
+	start = max(start, batchHead)
+	if err == nil && len(p.Data) > n.maxBody {
+		err = &SizeError{Type: typ, Size: int64(len(p.Data)), Limit: int64(n.maxBody)}
+	}
+	if err == nil {
+		return endItem(out, start, itemOK, p)
+	}
+	return endItem(append(out[:start+itemHead], marshalError(err)...), start, itemFailed, codec.Payload{})
 }

@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -168,6 +170,113 @@ func TestBatch(t *testing.T) {
 			require.Equal(t, multiprolab.TaskStats{Received: items, Succeeded: uint64(items - failed), Failed: uint64(failed)}, s)
 		})
 	}
+}
+
+// The mixed worker says what type a body has.
+var _ = worker("mixed", func(ctx context.Context, w *multiprolab.Worker) error {
+	w.HandleTask("mixed", func(ctx context.Context, t *multiprolab.Task) (any, error) {
+		var n int
+		if t.Decode(&n) == nil {
+			return n, nil
+		}
+		var text string
+		if t.Decode(&text) == nil {
+			return "text " + text, nil
+		}
+		var item tiny
+		if t.Decode(&item) != nil {
+			return nil, nil
+		}
+		if item.How == "die" {
+			die("exit 3")
+		}
+		return item, nil
+	})
+	return nil
+})
+
+// TestBatchMixed: the items of a batch, and their results, need not be of one type.
+func TestBatchMixed(t *testing.T) {
+	l := startLab(t, nil, workers("mixed", 2))
+	const items = 5000
+	source := func(yield func(any) bool) {
+		for n := range items {
+			var item any = n
+			switch n % 4 {
+			case 1:
+				item = fmt.Sprint(n)
+			case 2:
+				item = tiny{N: n}
+				if n%1000 == 998 {
+					item = tiny{N: n, How: "die"}
+				}
+			case 3:
+				item = nil
+			}
+			if !yield(item) {
+				return
+			}
+		}
+	}
+	n := 0
+	for _, err := range multiprolab.Map[int](bounded(t), l, "mixed", source, nil) {
+		var of *multiprolab.MapError
+		var died *multiprolab.WorkerDiedError
+		switch {
+		case n%4 == 0:
+			require.NoError(t, err)
+		case n%1000 == 998:
+			require.ErrorAs(t, err, &died, "item %d", n)
+		default:
+			require.ErrorAs(t, err, &of, "item %d", n)
+			require.NotErrorAs(t, err, &died, "item %d", n)
+			require.Equal(t, n, of.Index)
+			require.ErrorContains(t, err, []string{1: "string", 2: "tiny", 3: "no body"}[n%4])
+		}
+		n++
+	}
+	require.Equal(t, items, n)
+}
+
+// The turns worker counts the turns of its action.
+var _ = worker("turns", func(ctx context.Context, w *multiprolab.Worker) error {
+	turns := 0
+	w.Every(time.Millisecond, func(context.Context) error { turns++; return nil })
+	multiprolab.HandleCall(w, "turns", func(context.Context, struct{}) (int, error) { return turns, nil })
+	multiprolab.HandleTask(w, "turn", func(_ context.Context, n int) (int, error) { return n, nil })
+	return nil
+})
+
+// TestBatchTurns: messages and actions have their turn while batches never end.
+func TestBatchTurns(t *testing.T) {
+	l := startLab(t, nil, workers("turns", 2))
+	ctx, cancel := context.WithCancel(bounded(t))
+	var got atomic.Int64
+	mapped := make(chan struct{})
+	go func() { // ends with ctx
+		defer close(mapped)
+		endless := func(yield func(int) bool) {
+			for n := 0; yield(n); n++ {
+			}
+		}
+		for range multiprolab.Map[int](ctx, l, "turn", endless, nil) {
+			got.Add(1)
+		}
+	}()
+	for name, seen := range map[string]int64{"turns/0": 20000, "turns/1": 40000} {
+		for first := -1; ; {
+			turns, err := multiprolab.Call[int](bounded(t), l, name, "turns", struct{}{})
+			require.NoError(t, err)
+			if first < 0 {
+				first = turns
+			}
+			if turns > first+3 && got.Load() > seen {
+				break
+			}
+		}
+	}
+	cancel()
+	await(t, mapped, "the end of the map")
 }
 
 // TestBatchSplit: an item that takes long holds up none of its batch: they run on the worker that has nothing to do.

@@ -79,7 +79,7 @@ func TestBlackBoxIsNotTrusted(t *testing.T) {
 func FuzzOutcomes(f *testing.F) {
 	ok := beginItem(nil)
 	ok = append(ok, "abc"...)
-	endItem(ok, 0, itemOK, codec.Payload{Encoding: codec.String})
+	ok = endItem(ok, batchHead, itemOK, codec.Payload{Encoding: codec.String})
 	f.Add(ok, 3)
 	f.Add(append(append([]byte(nil), ok...), ok[:9]...), 1)
 	f.Fuzz(func(t *testing.T, b []byte, n int) {
@@ -88,12 +88,13 @@ func FuzzOutcomes(f *testing.F) {
 		succeeded, failed := tally(list)
 		require.Equal(t, k, succeeded+failed)
 		require.LessOrEqual(t, k, n)
-		batch := &mapBatch{results: list, vouch: func(_ string, err error) error { return err }}
+		batch := &mapBatch{vouch: func(_ string, err error) error { return err }}
+		batch.common, batch.results = itemsOf(list)
 		for range k {
-			_, ok := batch.next("x")
+			_, _, ok := batch.next("x")
 			require.True(t, ok)
 		}
-		_, ok := batch.next("x")
+		_, _, ok := batch.next("x")
 		require.False(t, ok)
 	})
 }

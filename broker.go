@@ -32,7 +32,7 @@ type broker struct {
 	source    *MemoryBackend // nil if there is a store
 	store     *store         // the way to a Backend of the user, or nil
 
-	mu        sync.Mutex
+	mu        brokerMutex
 	lastID    uint64
 	jobs      map[uint64]*job // that have not ended
 	submitted map[submissionKey]*job
@@ -49,6 +49,22 @@ type broker struct {
 	stopped   error // why no new task is taken
 	halted    bool  // no queued task is handed out either
 	joiners   []chan struct{}
+}
+
+// brokerMutex is the broker's mutex. Tasks that were assigned under it are in the links of their workers; who lets it go writes them, so that nobody has to be woken for it.
+type brokerMutex struct {
+	sync.Mutex
+	posted []*link // with tasks that are to be written
+}
+
+// Unlock implements sync.Locker. It never waits for a pipe.
+func (m *brokerMutex) Unlock() {
+	posted := m.posted
+	m.posted = nil
+	m.Mutex.Unlock()
+	for _, l := range posted {
+		l.push()
+	}
 }
 
 type submissionKey struct {
@@ -293,6 +309,7 @@ func (b *broker) result(p *peer, id uint64, r *reply, batch bool) error {
 	if most := p.slot.pool.cfg.MaxTasks; most > 0 && w.done >= most {
 		w.retiring = true
 	}
+	w.batches = j.batch > 1
 	b.conclude(j, r)
 	b.retireIfIdle(w)
 	return nil
@@ -312,7 +329,7 @@ func (b *broker) progress(p *peer, f *wire.Frame) error {
 		return nil
 	}
 	if s := b.node.submission(j.submitterID, false); s != nil {
-		s.addProgress(&Message{Sender: p.slot.name, Receiver: MainName, Type: f.Type, payload: payloadOf(f), codec: b.node.codec})
+		s.addProgress(&Message{Sender: p.slot.name, Receiver: MainName, Type: f.Type, payload: payloadOf(f), scope: scope{node: b.node}})
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ type taskWorker struct {
 	took     time.Duration // a running mean of how long its tasks take; 0: none has ended
 	gone     bool
 	retiring bool // it gets nothing new, and is led out once it holds nothing
+	batches  bool // the last that it was done with was one of several items
 	done     int  // attempts that have ended
 	doomed   bool // it is being killed
 	suspect  int  // held jobs that are condemned: it may be killed soon, and gets nothing new
@@ -34,7 +35,11 @@ type taskWorker struct {
 func (w *taskWorker) window() int {
 	n := 1
 	if w.took > 0 {
-		n += min(w.most, int(aheadTime/max(w.took, time.Microsecond)))
+		ahead := int(aheadTime / max(w.took, time.Microsecond))
+		if w.batches { // a batch that takes long is split when another worker has nothing to do
+			ahead = max(1, ahead)
+		}
+		n += min(w.most, ahead)
 	}
 	if most := w.peer.slot.pool.cfg.MaxTasks; most > 0 {
 		n = min(n, most-w.done)
@@ -199,6 +204,7 @@ func (b *broker) next(w *taskWorker, types []string) *job {
 // assign sends a job to a worker.
 func (b *broker) assign(j *job, w *taskWorker, fetchID string) {
 	b.waiting--
+	idle := len(w.held) == 0
 	j.state, j.holder = assigned, w
 	w.held[j.id] = j
 	w.peer.holds.Add(1)
@@ -217,7 +223,12 @@ func (b *broker) assign(j *job, w *taskWorker, fetchID string) {
 	if j.meta.Timeout > 0 {
 		f.Flags |= wire.FlagWait
 	}
-	_ = w.peer.link.post(f) // it fails only when the worker is gone: leave gives the job to another
+	l := w.peer.link           // posting fails only when the worker is gone: leave gives the job to another
+	if j.batch == 0 && !idle { // more may follow, to be written together
+		_ = l.post(f)
+	} else if l.postQuiet(f) == nil && !slices.Contains(b.mu.posted, l) {
+		b.mu.posted = append(b.mu.posted, l)
+	}
 	b.unblock()
 }
 

@@ -196,10 +196,19 @@ func guest(ctx context.Context, w *multiprolab.Worker) error {
 		v.Label = fmt.Sprintf("cancelled %v, deadline %v", errors.Is(cause, multiprolab.ErrCancelled), errors.Is(cause, context.DeadlineExceeded))
 		return v.wait()
 	})
-	multiprolab.HandleTask(w, "guest-spin", func(context.Context, struct{}) (int, error) {
+	spin := func() {
 		for n := 0; ; n++ {
 			runtime.KeepAlive(n)
 		}
+	}
+	multiprolab.HandleTask(w, "guest-spin", func(context.Context, struct{}) (int, error) { spin(); return 0, nil })
+	// guest-spin-everywhere leaves the Go scheduler no processor, unless it takes one from a goroutine.
+	multiprolab.HandleTask(w, "guest-spin-everywhere", func(context.Context, struct{}) (int, error) {
+		for range runtime.GOMAXPROCS(0) {
+			go spin() // ends with the process
+		}
+		spin()
+		return 0, nil
 	})
 	multiprolab.HandleTask(w, "who", func(ctx context.Context, _ struct{}) (whoami, error) { return whoAmI(ctx, w), nil })
 	multiprolab.HandleTask(w, "fill", func(ctx context.Context, n int) ([]byte, error) { return make([]byte, n), nil })

@@ -140,7 +140,7 @@ func (s *scope) begin() {
 	s.running = true
 	s.outer = n.current.Swap(s)
 	if limit := n.handlerTimeout; limit > 0 && s.task == nil {
-		s.timer = time.AfterFunc(limit, func() {
+		s.ending().timer = time.AfterFunc(limit, func() {
 			s.cancel(fmt.Errorf("multiprolab: %s ran past WorkerConfig.HandlerTimeout of %v: %w", s.what(), limit, context.DeadlineExceeded))
 			time.AfterFunc(handlerGrace, func() {
 				if !s.over.Load() {

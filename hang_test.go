@@ -158,14 +158,18 @@ func (l *lab) beats(t testing.TB, worker, running string, n int) {
 	})
 }
 
-// TestHang_SpinningTask: a task that spins keeps its process from no sign of life, on one processor either.
+// TestHang_SpinningTask: a task that spins keeps its process from no sign of life, on one processor either, nor if it spins on all of them.
 func TestHang_SpinningTask(t *testing.T) {
-	l := startLab(t, nil, pool{"hanger", &multiprolab.WorkerConfig{HeartbeatTimeout: 1500 * time.Millisecond, Env: []string{"GOMAXPROCS=1"}}})
-	f := l.submit(t, "guest-spin", nil, &multiprolab.TaskOptions{Grace: time.Millisecond})
-	l.beats(t, "hanger/0", `task "guest-spin"`, 5)
-	require.Empty(t, eventsOf[*multiprolab.WorkerFailed](l))
-	f.Cancel()
-	_, err := outcome(t, f)
-	require.ErrorIs(t, err, multiprolab.ErrCancelled)
-	require.Equal(t, 2, l.who(t).Life)
+	for processors, task := range map[string]string{"1": "guest-spin", "2": "guest-spin-everywhere"} {
+		t.Run(task, func(t *testing.T) {
+			l := startLab(t, nil, pool{"hanger", &multiprolab.WorkerConfig{HeartbeatTimeout: 1500 * time.Millisecond, Env: []string{"GOMAXPROCS=" + processors}}})
+			f := l.submit(t, task, nil, &multiprolab.TaskOptions{Grace: time.Millisecond})
+			l.beats(t, "hanger/0", fmt.Sprintf("task %q", task), 5)
+			require.Empty(t, eventsOf[*multiprolab.WorkerFailed](l))
+			f.Cancel()
+			_, err := outcome(t, f)
+			require.ErrorIs(t, err, multiprolab.ErrCancelled)
+			require.Equal(t, 2, l.who(t).Life)
+		})
+	}
 }

@@ -33,7 +33,7 @@ func frame(f wire.Frame) []byte { return wire.Append(nil, &f) }
 func shared(at uint64, length int) []byte {
 	f := message
 	f.Body = make([]byte, length)
-	return frame(*f.Shared(at))
+	return frame(*f.Shared(at, new(wire.Frame)))
 }
 
 // resigned changes the header of a frame and makes its checksum right again.

@@ -38,7 +38,7 @@ var _ = worker("large", func(ctx context.Context, w *multiprolab.Worker) error {
 })
 
 // largeSizes are lengths of bodies around all that treats them differently.
-var largeSizes = []int{0, 1, 4 << 10, 8<<10 - 1, 8 << 10, 32 << 10, 256 << 10, 1<<20 + 1, 4 << 20, 4<<20 + 1, 9 << 20}
+var largeSizes = []int{0, 1, 511, 512, 4 << 10, 8<<10 - 1, 8 << 10, 32 << 10, 256 << 10, 1<<20 + 1, 4 << 20, 4<<20 + 1, 9 << 20}
 
 // TestLarge sends bodies of all sizes in all directions.
 func TestLarge(t *testing.T) {

@@ -45,7 +45,9 @@ type link struct {
 	box     *blackBox       // or nil
 	shared  *shared         // or nil
 	sharing bool            // the other end has it too
+	place   wire.Frame      // the last whose body went there, to be used again
 	lazy    bool            // chunks wait that the writer has not been woken for
+	woken   bool            // the writer has been, and has not taken the chunks yet
 	sent    map[uint64]bool // definitions that the other end has
 	closed  error           // why nothing is posted any more
 	broken  error           // the error of the pipe: nothing is written any more
@@ -67,7 +69,10 @@ func (l *link) post(f *wire.Frame) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	err := l.postLocked(f)
-	wakeUp(l.wake)
+	if !l.woken {
+		l.woken = true
+		wakeUp(l.wake)
+	}
 	return err
 }
 
@@ -123,7 +128,7 @@ func (l *link) postLocked(f *wire.Frame) error {
 func (l *link) append(f *wire.Frame) {
 	if l.sharing && len(f.Body) >= sharedLeast {
 		if at, ok := l.shared.put(f.Body); ok {
-			f = f.Shared(at)
+			f = f.Shared(at, &l.place)
 		}
 	}
 	last := len(l.chunks) - 1
@@ -154,14 +159,17 @@ func (l *link) append(f *wire.Frame) {
 	l.chunks = append(l.chunks, body[:len(body):len(body)]) // full, so that nothing is appended to it
 }
 
-// chunk returns an empty chunk.
+// chunk returns an empty chunk: a small one for what is alone, and larger ones for what gathers behind it.
 func (l *link) chunk() []byte {
 	if n := len(l.spares); n > 0 {
 		c := l.spares[n-1]
 		l.spares = l.spares[:n-1]
 		return c
 	}
-	return nil
+	if len(l.chunks) == 0 {
+		return make([]byte, 0, ownChunk/8)
+	}
+	return make([]byte, 0, ownChunk)
 }
 
 // writeLoop writes what is posted, all that has gathered at a time, until close. It returns the first error of the pipe.
@@ -181,6 +189,11 @@ func (l *link) writeLoop() error {
 func (l *link) flush() error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
+	if l.atOnce != nil {
+		if err := l.write(l.atOnce); err != errWouldWait {
+			return err
+		}
+	}
 	return l.write(l.w.Write)
 }
 
@@ -204,7 +217,7 @@ func (l *link) write(to func([]byte) (int, error)) error {
 	for {
 		if len(l.rest) == 0 {
 			l.mu.Lock()
-			l.rest, l.chunks, l.lazy = l.chunks, nil, false
+			l.rest, l.chunks, l.lazy, l.woken = l.chunks, nil, false, false
 			broken := l.broken
 			if len(l.rest) == 0 && l.box != nil {
 				l.box.reset(l.written)

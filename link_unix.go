@@ -19,25 +19,42 @@ func writerAtOnce(w io.Writer) func(b []byte) (int, error) {
 	if err != nil {
 		return nil
 	}
-	return func(b []byte) (n int, err error) {
-		connErr := conn.Write(func(fd uintptr) bool {
-			for {
-				n, err = syscall.Write(int(fd), b)
-				if err != syscall.EINTR {
-					return true // also if there was no room: the caller does not wait
-				}
-			}
-		})
-		switch {
-		case connErr != nil:
-			return 0, connErr
-		case err == syscall.EAGAIN:
-			return 0, errWouldWait
-		case err != nil:
-			return 0, &os.PathError{Op: "write", Path: file.Name(), Err: err}
-		case n < len(b):
-			return n, errWouldWait
+	p := &pipeWriter{file: file, conn: conn}
+	p.try = p.tryWrite
+	return p.write
+}
+
+// pipeWriter is the writing end of a pipe that does not block. One goroutine at a time may write. What a write needs is kept here, so that none takes memory.
+type pipeWriter struct {
+	file *os.File
+	conn syscall.RawConn
+	try  func(fd uintptr) bool // tryWrite: writes from b
+	b    []byte
+	n    int
+	err  error
+}
+
+func (p *pipeWriter) tryWrite(fd uintptr) bool {
+	for {
+		if p.n, p.err = syscall.Write(int(fd), p.b); p.err != syscall.EINTR {
+			return true // also if there was no room: the caller does not wait
 		}
-		return n, nil
 	}
+}
+
+func (p *pipeWriter) write(b []byte) (int, error) {
+	p.b, p.n, p.err = b, 0, nil
+	err := p.conn.Write(p.try)
+	p.b = nil
+	switch {
+	case err != nil:
+		return 0, err
+	case p.err == syscall.EAGAIN:
+		return 0, errWouldWait
+	case p.err != nil:
+		return 0, &os.PathError{Op: "write", Path: p.file.Name(), Err: p.err}
+	case p.n < len(b):
+		return p.n, errWouldWait
+	}
+	return p.n, nil
 }

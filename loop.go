@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,7 +30,7 @@ type loop struct {
 	held    bool      // no action runs yet
 	exiting bool
 	mode    ShutdownMode
-	over    bool // ends at once, whatever waits
+	over    atomic.Bool // ends at once, whatever waits; written under mu
 
 	actions       context.Context // of the actions: ends at exit
 	cancelActions context.CancelCauseFunc
@@ -71,7 +72,7 @@ func (l *loop) exit(mode ShutdownMode) {
 	defer l.mu.Unlock()
 	l.exiting, l.mode = true, max(l.mode, mode)
 	if mode != DrainQueue {
-		l.over = true
+		l.over.Store(true)
 	}
 	if l.cancelActions != nil {
 		l.cancelActions(ErrExit)
@@ -112,7 +113,7 @@ func (l *loop) run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { l.node.receiver.wakeLoop() })()
 	r := l.node.receiver
 	for {
-		if l.ended() {
+		if l.over.Load() {
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -129,17 +130,17 @@ func (l *loop) run(ctx context.Context) error {
 		}
 		worked = worked || acted
 		for range r.Len() { // those that are here now: an action has its turn before those that come meanwhile
-			m := r.next()
-			if m == nil || l.ended() {
+			m, h := r.next()
+			if m == nil || l.over.Load() {
 				if m != nil {
 					r.refuse(m, ErrStopped)
 				}
 				break
 			}
-			r.handle(ctx, m)
+			r.handle(ctx, m, h)
 			worked = true
 		}
-		if l.task != nil && !l.ended() && l.task(ctx) {
+		if l.task != nil && !l.over.Load() && l.task(ctx) {
 			worked = true
 		}
 		if worked {
@@ -175,12 +176,6 @@ func waitFor(ctx context.Context, wake <-chan struct{}, d time.Duration) {
 	}
 }
 
-func (l *loop) ended() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.over
-}
-
 // act runs the actions that are due and those of every turn.
 func (l *loop) act() (acted, spinning bool, err error) {
 	l.mu.Lock()
@@ -214,7 +209,7 @@ func (l *loop) act() (acted, spinning bool, err error) {
 		if ctx.Err() != nil {
 			break
 		}
-		s := l.node.enter(ctx, nil, nil, "")
+		s := l.node.enter(ctx, nil)
 		s.begin()
 		err := a.fn(s)
 		if endedBy(ctx, err) {

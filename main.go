@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
@@ -59,6 +60,7 @@ type Main struct {
 
 	lifeMu   sync.Mutex
 	state    mainState
+	serving  atomic.Bool // state is mainRunning
 	mode     ShutdownMode
 	notReady int
 	failure  error // the first, which ended the program
@@ -216,6 +218,7 @@ func (m *Main) begin(ctx context.Context) error {
 		return errTwice
 	}
 	m.state = mainRunning
+	m.serving.Store(true)
 	m.whole, m.cancel = context.WithCancelCause(context.WithoutCancel(ctx)) // handlers see the values of ctx
 	if closed(m.killAsked) {
 		m.cancel(ErrStopped)
@@ -394,6 +397,7 @@ func (m *Main) work() {
 func (m *Main) conclude(err error) {
 	m.lifeMu.Lock()
 	m.state = mainEnded
+	m.serving.Store(false)
 	if m.failure == nil {
 		m.failure = err
 	}
@@ -464,6 +468,9 @@ func (m *Main) shutdownMode() ShutdownMode {
 
 // running returns why messages and tasks cannot be sent now, or nil.
 func (m *Main) running() error {
+	if m.serving.Load() {
+		return nil
+	}
 	m.lifeMu.Lock()
 	defer m.lifeMu.Unlock()
 	switch m.state {

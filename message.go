@@ -16,16 +16,15 @@ type Message struct {
 	Type     string
 
 	payload codec.Payload
-	decoded atomic.Bool // a []byte may have got the memory of the payload
-	codec   *codec.Codec
 	chain   string                      // processes whose loops wait for this call, separated by commas
 	reply   func(*reply)                // nil unless it is a call; called once
 	taken   func(bytes, messages int64) // gives credit back; nil for a message of the process to itself
-	granted bool                        // its bytes were given back before it was taken
-	refused int                         // not a message: the place in the inbox of so many that were refused, see MessageReceiver.deliver
 	id      uint64                      // of the call
 	serial  uint64                      // of a one-way message that main has sent to this life of a worker: the first is 1. Else 0
-	ctx     *scope                      // while its handler runs
+	scope   scope                       // of its handler; its node is the receiver's from the beginning
+	refused int32                       // not a message: the place in the inbox of so many that were refused, see MessageReceiver.deliver
+	granted bool                        // its bytes were given back before it was taken
+	decoded atomic.Bool                 // a []byte may have got the memory of the payload
 }
 
 // Decode decodes the body into the value that v points to, which has the type of the value that was sent. A []byte or a
@@ -33,9 +32,9 @@ type Message struct {
 //
 // A []byte that is decoded first is the memory of the message itself, which saves a copy: who changes it and decodes again finds the change.
 func (m *Message) Decode(v any) error {
-	decode := m.codec.Take
+	decode := m.scope.node.codec.Take
 	if !m.decoded.CompareAndSwap(false, true) {
-		decode = m.codec.Decode
+		decode = m.scope.node.codec.Decode
 	}
 	if err := decode(m.payload, v); err != nil {
 		return &DecodeError{Receiver: m.Receiver, Type: m.Type, Err: err}
@@ -89,10 +88,11 @@ func chainOf(ctx context.Context) string {
 	if s == nil {
 		return ""
 	}
-	if s.chain == "" {
+	chain := s.chain()
+	if chain == "" {
 		return s.node.name
 	}
-	return s.chain + "," + s.node.name
+	return chain + "," + s.node.name
 }
 
 // inChain reports whether the process with the name waits in chain.

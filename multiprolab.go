@@ -27,12 +27,12 @@ func Handle[T any](p Process, typ string, fn func(ctx context.Context, body T) e
 	if fn == nil {
 		registrationPanic("the handler of message type %q is nil (%s)", typ, callSite())
 	}
+	var body T // messages are handled one at a time
 	p.Receiver().Handle(typ, func(ctx context.Context, m *Message) error {
-		var body T
 		if err := m.Decode(&body); err != nil {
 			return err
 		}
-		return fn(ctx, body)
+		return fn(ctx, take(&body))
 	})
 }
 
@@ -42,13 +42,19 @@ func HandleCall[T, R any](p Process, typ string, fn func(ctx context.Context, bo
 	if fn == nil {
 		registrationPanic("the handler of call type %q is nil (%s)", typ, callSite())
 	}
+	var body T // calls are handled one at a time
 	p.Receiver().HandleCall(typ, func(ctx context.Context, m *Message) (any, error) {
-		var body T
 		if err := m.Decode(&body); err != nil {
 			return nil, err
 		}
-		return fn(ctx, body)
+		return fn(ctx, take(&body))
 	})
+}
+
+// take returns what p points to, and leaves nothing there that would keep memory alive.
+func take[T any](p *T) (v T) {
+	v, *p = *p, v
+	return v
 }
 
 // HandleTask registers the handler of the tasks of a type in a worker. It panics if the type has one already. What fn returns goes
@@ -57,13 +63,14 @@ func HandleTask[T, R any](w *Worker, typ string, fn func(ctx context.Context, bo
 	if fn == nil {
 		registrationPanic("the handler of task type %q is nil (%s)", typ, callSite())
 	}
-	w.HandleTask(typ, func(ctx context.Context, t *Task) (any, error) {
+	one := func(ctx context.Context, t *Task) (any, error) {
 		var body T
 		if err := t.Decode(&body); err != nil {
 			return nil, err
 		}
 		return fn(ctx, body)
-	})
+	}
+	w.inbox.registerItems(typ, one, typedItems(w, fn), callSite(), w.ready)
 }
 
 // Send sends a one-way message to the receiver with the name: "main", an instance such as "thumbnailer/2", or a pool such as

@@ -24,6 +24,7 @@ type node struct {
 	current        atomic.Pointer[scope] // what runs on the loop
 	handlerTimeout time.Duration         // of a handler or an action; 0: none
 	overdue        func(s *scope, d time.Duration)
+	paces          sync.Map // of task types: how long an item of the last Map took, a time.Duration
 
 	mu          sync.Mutex
 	lastID      uint64
@@ -42,8 +43,8 @@ type uplink interface {
 	// submit hands a task to the queue. The outcome comes through node.resolve.
 	submit(ctx context.Context, s *Submission, f *wire.Frame, o *TaskOptions) error
 	cancelTask(id uint64)
-	// batches returns how many workers there are for batches of tasks with these options, or 0 if such tasks travel one by one.
-	batches(o *TaskOptions) int
+	// batches returns how many workers there may be for batches of tasks of a type with these options, or 0 if such tasks travel one by one.
+	batches(typ string, o *TaskOptions) int
 	// undelivered reports a one-way message that came here and no handler took.
 	undelivered(m *Message, reason error)
 	// failed reports the error of a handler of a one-way message.
@@ -67,25 +68,27 @@ func newNode(name string, c *codec.Codec, maxBody, window int) *node {
 	return n
 }
 
-// lend is encode for a body that does not change before the frame with it has been posted: a []byte or a string need not be copied.
-func (n *node) lend(receiver, typ string, body any) (codec.Payload, error) {
-	if p, ok := codec.Lend(body); ok && len(p.Data) <= n.maxBody {
-		return p, nil
+// lend encodes a body that does not change before the frame with it has been posted: a []byte or a string need not be copied. Others are encoded into room, which may be
+// nil, and which it returns, perhaps grown.
+func (n *node) lend(room []byte, receiver, typ string, body any) (codec.Payload, []byte, error) {
+	p, ok := codec.Lend(body)
+	if !ok {
+		var err error
+		if room, p, err = n.codec.AppendEncode(room[:0], body); err != nil {
+			return p, room, &EncodeError{Receiver: receiver, Type: typ, GoType: fmt.Sprintf("%T", body), Err: err}
+		}
+		p.Lent = true
 	}
-	return n.encode(receiver, typ, body)
+	if len(p.Data) > n.maxBody {
+		return codec.Payload{}, room, &SizeError{Type: typ, Size: int64(len(p.Data)), Limit: int64(n.maxBody)}
+	}
+	return p, room, nil
 }
 
-// encode encodes a body and checks its size.
+// encode encodes a body into memory of its own, and checks its size.
 func (n *node) encode(receiver, typ string, body any) (codec.Payload, error) {
-	size := 0
-	switch b := body.(type) { // before a copy is made of what is too large
-	case []byte:
-		size = len(b)
-	case string:
-		size = len(b)
-	}
-	if size > n.maxBody {
-		return codec.Payload{}, &SizeError{Type: typ, Size: int64(size), Limit: int64(n.maxBody)}
+	if p, ok := codec.Lend(body); ok && len(p.Data) > n.maxBody { // before a copy is made of what is too large
+		return codec.Payload{}, &SizeError{Type: typ, Size: int64(len(p.Data)), Limit: int64(n.maxBody)}
 	}
 	p, err := n.codec.Encode(body)
 	if err != nil {
@@ -97,50 +100,81 @@ func (n *node) encode(receiver, typ string, body any) (codec.Payload, error) {
 	return p, nil
 }
 
-// outcome makes the reply from what user code returned. Its payload may be lent.
-func (n *node) outcome(typ string, value any, err error) *reply {
+// outcome makes the reply from what user code returned. Its payload is lent, until the room, which may be nil, is used again.
+func (n *node) outcome(room *[]byte, typ string, value any, err error) *reply {
 	if err != nil {
 		if _, ok := err.(*DecodeError); ok {
 			return &reply{err: err}
 		}
 		return &reply{err: n.remote(typ, err)}
 	}
-	p, err := n.lend("", typ, value)
+	var none []byte
+	if room == nil {
+		room = &none
+	}
+	var p codec.Payload
+	p, *room, err = n.lend(*room, "", typ, value)
 	return &reply{payload: p, err: err}
 }
 
-// frame makes the frame of a message, call or task. Its body may be lent.
-func (n *node) frame(ctx context.Context, kind wire.Kind, receiver, typ string, body any) (*wire.Frame, error) {
+// envelope is the frame of a message or a call, and room for its body, while it is sent: nobody keeps them longer than that.
+type envelope struct {
+	frame wire.Frame
+	room  []byte
+}
+
+var envelopes = sync.Pool{New: func() any { return new(envelope) }}
+
+// maxRoom is the size in bytes of the room that is kept for another body.
+const maxRoom = 64 << 10
+
+// free gives the envelope back.
+func (e *envelope) free() {
+	if cap(e.room) > maxRoom {
+		e.room = nil
+	}
+	e.frame = wire.Frame{}
+	envelopes.Put(e)
+}
+
+// seal makes the frame of a message or call, whose body is lent. The caller frees the envelope.
+func (n *node) seal(ctx context.Context, kind wire.Kind, receiver, typ string, body any) (*envelope, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("multiprolab: %q was not sent: %w", typ, context.Cause(ctx))
 	}
 	if err := checkName("type", typ); err != nil {
 		return nil, fmt.Errorf("multiprolab: %w", err)
 	}
-	p, err := n.lend(receiver, typ, body)
+	e := envelopes.Get().(*envelope)
+	p, room, err := n.lend(e.room, receiver, typ, body)
+	e.room = room
 	if err != nil {
+		e.free()
 		return nil, err
 	}
-	f := &wire.Frame{Kind: kind, To: receiver, From: n.name, Type: typ}
-	setPayload(f, p)
-	return f, nil
+	e.frame = wire.Frame{Kind: kind, To: receiver, From: n.name, Type: typ}
+	setPayload(&e.frame, p)
+	return e, nil
 }
 
 func (n *node) send(ctx context.Context, flags wire.Flags, receiver, typ string, body any) error {
-	f, err := n.frame(ctx, wire.Message, receiver, typ, body)
+	e, err := n.seal(ctx, wire.Message, receiver, typ, body)
 	if err != nil {
 		return err
 	}
-	f.Flags = flags
-	return n.up.send(ctx, f)
+	defer e.free()
+	e.frame.Flags = flags
+	return n.up.send(ctx, &e.frame)
 }
 
 // call sends a call, waits for its outcome and decodes it into the value that out points to.
 func (n *node) call(ctx context.Context, receiver, typ string, body, out any) error {
-	f, err := n.frame(ctx, wire.Call, receiver, typ, body)
+	e, err := n.seal(ctx, wire.Call, receiver, typ, body)
 	if err != nil {
 		return err
 	}
+	defer e.free()
+	f := &e.frame
 	f.Meta = chainOf(ctx)
 	answer := make(chan *reply, 1)
 	n.mu.Lock()

@@ -3,7 +3,6 @@ package multiprolab
 import (
 	"container/list"
 	"context"
-	"slices"
 	"sync"
 
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -22,13 +21,6 @@ type parcel struct {
 	waiting chan error // of a sender that waits in send, else nil
 }
 
-// letter is a one-way message that was written to a worker and not yet taken there. (The caller of a call is told: see slot.failCalls.)
-type letter struct {
-	from, typ string
-	size      int
-	reported  bool // the worker has said that it did not handle it: nobody need be told again
-}
-
 // outbox sends the messages of one direction, first in first out, each as soon as its receiver has room for it: the receiver
 // gives credit in bytes. It exists in a worker once, for main, and in main once for each instance of a worker, whose lives it
 // outlasts: between two lives everything waits. Any goroutine may use it. No method but send ever waits.
@@ -40,10 +32,8 @@ type outbox struct {
 	link    *link // nil between two lives
 	credit  int64
 	waiting list.List // of *parcel
-	letters []letter  // written, not yet taken; the first at head
-	head    int
-	taken   uint64 // number of letters of this life that were taken
-	sealed  error  // why nothing more is taken; what waits still goes out
+	letters letters   // written, not yet taken
+	sealed  error     // why nothing more is taken; what waits still goes out
 	closed  bool
 }
 
@@ -84,7 +74,7 @@ func (o *outbox) tryWrite(f *wire.Frame, call *callEntry, lazy bool) bool {
 	}
 	o.credit -= n
 	if o.track && f.Kind == wire.Message {
-		o.letters = append(o.letters, letter{from: f.From, typ: f.Type, size: len(f.Body)})
+		o.letters.add(f)
 	}
 	if call != nil {
 		call.written = true
@@ -155,17 +145,12 @@ func (o *outbox) pump() {
 func (o *outbox) granted(bytes, taken uint64) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if bytes > uint64(o.window-min(o.credit, o.window)) || o.track && taken > uint64(len(o.letters)-o.head) {
+	if bytes > uint64(o.window-min(o.credit, o.window)) || o.track && taken > uint64(o.letters.len()) {
 		return false
 	}
 	o.credit += int64(bytes)
 	if o.track {
-		o.head += int(taken)
-		o.taken += taken
-		if o.head > 64 && o.head*2 > len(o.letters) {
-			o.letters = append(o.letters[:0], o.letters[o.head:]...)
-			o.head = 0
-		}
+		o.letters.take(taken)
 	}
 	o.pump()
 	return true
@@ -183,19 +168,15 @@ func (o *outbox) attach(l *link) {
 func (o *outbox) detach() []letter {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	lost := slices.DeleteFunc(o.letters[o.head:], func(l letter) bool { return l.reported })
-	o.link, o.credit, o.letters, o.head, o.taken = nil, 0, nil, 0, 0
-	return lost
+	o.link, o.credit = nil, 0
+	return o.letters.lost()
 }
 
-// reported notes that the worker has reported a message as not handled, by its number in this life, before it has counted it as taken: should it die in between,
-// the message is not reported again. A number that cannot be is nothing.
+// reported notes that the worker has reported a message as not handled, by its number in this life.
 func (o *outbox) reported(serial uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if i := serial - 1 - o.taken; serial > o.taken && i < uint64(len(o.letters)-o.head) {
-		o.letters[o.head+int(i)].reported = true
-	}
+	o.letters.reported(serial)
 }
 
 // close refuses further messages with err and returns those that were waiting and have nobody who waits with them.
@@ -213,7 +194,7 @@ func (o *outbox) close(err error) []letter {
 		case p.waiting != nil:
 			p.waiting <- err
 		case p.call == nil && p.frame.Kind != wire.Exit:
-			lost = append(lost, letter{from: p.frame.From, typ: p.frame.Type, size: len(p.frame.Body)})
+			lost = append(lost, letter{address{p.frame.From, p.frame.Type}, len(p.frame.Body)})
 		}
 		if p.sent != nil {
 			p.sent()
@@ -238,7 +219,7 @@ func (o *outbox) push() *link {
 func (o *outbox) load() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.waiting.Len() + len(o.letters) - o.head
+	return o.waiting.Len() + o.letters.len()
 }
 
 // finish sends a last frame behind everything that waits. What comes later waits for the next life or, if there is to be none, is refused.

@@ -17,9 +17,9 @@ type pool struct {
 	group *group // or nil
 	site  *site
 	turn  atomic.Uint32
+	slots atomic.Pointer[[]*slot] // replaced as a whole, never changed; written under mu
 
 	mu      sync.Mutex
-	slots   []*slot       // replaced as a whole, never changed
 	latest  map[int]*slot // by index: the last that was there
 	types   []string      // of tasks; the same in every instance
 	learned bool
@@ -46,9 +46,10 @@ func (p *pool) leastBusy() *slot {
 
 // list returns the instances. The caller must not change it.
 func (p *pool) list() []*slot {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.slots
+	if slots := p.slots.Load(); slots != nil {
+		return *slots
+	}
+	return nil
 }
 
 // resize makes the pool have n instances, and returns those that are new and those that are not in it any more. An instance whose number was in use
@@ -56,18 +57,21 @@ func (p *pool) list() []*slot {
 func (p *pool) resize(m *Main, n int) (added, removed []*slot) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if n < len(p.slots) {
-		removed = p.slots[n:]
-		p.slots = p.slots[:n:n]
+	slots := p.list()
+	if n < len(slots) {
+		removed = slots[n:]
+		slots = slots[:n:n]
+		p.slots.Store(&slots)
 		return nil, removed
 	}
-	for i := len(p.slots); i < n; i++ {
+	for i := len(slots); i < n; i++ {
 		s := newSlot(m, p, i)
 		s.before = p.latest[i]
 		p.latest[i] = s
 		added = append(added, s)
 	}
-	p.slots = append(p.slots[:len(p.slots):len(p.slots)], added...)
+	slots = append(slots[:len(slots):len(slots)], added...)
+	p.slots.Store(&slots)
 	return added, nil
 }
 

@@ -34,6 +34,7 @@ type MessageReceiver struct {
 	wake      chan struct{} // tells the loop that there is something to do
 	sealed    error         // why no more messages are taken
 	mute      bool          // a message that comes then is not taken at all: main, which sees that in the end, reports it
+	room      []byte        // for the reply to a call; the loop's
 	urgent    queue[func()] // events, to be called on the loop before anything else
 }
 
@@ -176,18 +177,18 @@ func (r *MessageReceiver) stalled(by int) {
 	}
 }
 
-// next takes the oldest message out of the inbox, or returns nil.
-func (r *MessageReceiver) next() *Message {
+// next takes the oldest message out of the inbox, with the handler of its type, or returns nil.
+func (r *MessageReceiver) next() (*Message, *handler) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for m, ok := r.inbox.pop(); ok; m, ok = r.inbox.pop() {
 		if m.refused == 0 {
 			r.bytes -= m.cost()
-			return m
+			return m, r.handlers[m.Type]
 		}
 		m.leaveInbox()
 	}
-	return nil
+	return nil, nil
 }
 
 // wakeLoop makes the loop look for what there is to do.
@@ -219,11 +220,8 @@ func (r *MessageReceiver) full() bool {
 	return r.bytes > backlogWindows*r.window
 }
 
-// handle runs the handler of one message on the calling goroutine, which is the one of the loop.
-func (r *MessageReceiver) handle(ctx context.Context, m *Message) {
-	r.mu.Lock()
-	h := r.handlers[m.Type]
-	r.mu.Unlock()
+// handle runs the handler of one message, if there is one for its type, on the calling goroutine, which is the one of the loop.
+func (r *MessageReceiver) handle(ctx context.Context, m *Message, h *handler) {
 	if h == nil || (h.call != nil) != (m.reply != nil) {
 		verb := "message"
 		if m.reply != nil {
@@ -232,13 +230,17 @@ func (r *MessageReceiver) handle(ctx context.Context, m *Message) {
 		r.refuse(m, &UnknownTypeError{Receiver: r.node.name, Verb: verb, Type: m.Type, Known: r.types(m.reply != nil)})
 		return
 	}
-	s := r.node.enter(ctx, m, nil, m.chain)
+	s := &m.scope
+	s.parent, s.msg = ctx, m
 	s.begin()
 	if h.call != nil {
-		r.setRunning(m, s)
+		r.setRunning(m)
 		value, err := h.call(s, m)
-		r.setRunning(nil, nil)
-		m.reply(r.node.outcome(m.Type, value, err))
+		r.setRunning(nil)
+		m.reply(r.node.outcome(&r.room, m.Type, value, err))
+		if cap(r.room) > maxRoom {
+			r.room = nil
+		}
 	} else if err := h.message(s, m); err != nil {
 		if decode := (*DecodeError)(nil); errors.As(err, &decode) && decode.Receiver == r.node.name {
 			r.node.up.undelivered(m, err)
@@ -250,12 +252,9 @@ func (r *MessageReceiver) handle(ctx context.Context, m *Message) {
 	m.leaveInbox()
 }
 
-func (r *MessageReceiver) setRunning(m *Message, s *scope) {
+func (r *MessageReceiver) setRunning(m *Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if m != nil {
-		m.ctx = s
-	}
 	r.running = m
 }
 
@@ -264,7 +263,7 @@ func (r *MessageReceiver) cancel(id uint64, sender string) {
 	var dropped []*Message
 	r.mu.Lock()
 	if m := r.running; m != nil && m.id == id && m.Sender == sender {
-		m.ctx.cancel(context.Canceled)
+		m.scope.cancel(context.Canceled)
 	}
 	r.inbox.remove(func(m *Message) bool {
 		if m.reply == nil || m.id != id || m.Sender != sender {
@@ -326,12 +325,12 @@ func (r *MessageReceiver) TryReceive(ctx context.Context) (bool, error) {
 		return false, errors.New("multiprolab: Receive and TryReceive work only in an action of the same process, with its context: " +
 			"elsewhere the loop handles messages by itself")
 	}
-	m := r.next()
+	m, h := r.next()
 	if m == nil {
 		r.node.up.idle()
 		return false, nil
 	}
-	r.handle(ctx, m)
+	r.handle(ctx, m, h)
 	r.wakeLoop() // the loop looks again
 	return true, nil
 }

@@ -141,7 +141,7 @@ func (r *MessageRouter) toSelf(f *wire.Frame) error {
 }
 
 func (r *MessageRouter) message(f *wire.Frame) *Message {
-	return &Message{Sender: f.From, Receiver: MainName, Type: f.Type, id: f.ID, chain: f.Meta, payload: payloadOf(f), codec: r.main.node.codec}
+	return &Message{Sender: f.From, Receiver: MainName, Type: f.Type, id: f.ID, chain: f.Meta, payload: payloadOf(f), scope: scope{node: r.main.node}}
 }
 
 // call is the uplink of main. It sends the call, and returns the way of its reply.
@@ -288,7 +288,7 @@ func (r *MessageRouter) submit(ctx context.Context, s *Submission, f *wire.Frame
 	return r.main.broker.mainSubmit(ctx, s, f, o)
 }
 
-func (r *MessageRouter) batches(o *TaskOptions) int {
+func (r *MessageRouter) batches(typ string, o *TaskOptions) int {
 	m := r.main
 	plain := o.Timeout == 0 && o.Key == "" && o.Delay == 0 && o.Attempts <= 1 && o.OnProgress == nil
 	if !plain || m.broker.store != nil || !proc.HasBox && !m.cfg.InProcess {
@@ -296,6 +296,9 @@ func (r *MessageRouter) batches(o *TaskOptions) int {
 	}
 	n := 0
 	for _, p := range m.pools {
+		if types, known := p.taskTypes(); known && !slices.Contains(types, typ) {
+			continue
+		}
 		if p.cfg.MaxTasks > 0 {
 			return 0 // it is counted in tasks
 		}

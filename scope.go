@@ -2,7 +2,6 @@ package multiprolab
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -11,66 +10,57 @@ import (
 // another process inside it can say that the loop waits too. It exists in the process of the function; what most functions never use, the
 // machinery of a context that can end, is made when it is first asked for.
 type scope struct {
-	parent context.Context
-	node   *node
-	msg    *Message
-	task   *Task
-	chain  string
-	over   atomic.Bool // it has returned; the loop does not wait any more
-
-	running bool        // on the loop, see begin
+	parent  context.Context
+	node    *node
+	msg     *Message
+	task    *Task
 	outer   *scope      // that runs meanwhile
-	timer   *time.Timer // of WorkerConfig.HandlerTimeout
+	over    atomic.Bool // it has returned; the loop does not wait any more
+	running bool        // on the loop, see begin
+	end     atomic.Pointer[ending]
+}
 
-	mu    sync.Mutex
-	own   context.Context // nil until it is asked for
-	end   context.CancelCauseFunc
-	ended bool // before it was asked for
-	cause error
+// ending is how the context of a scope ends.
+type ending struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	timer  *time.Timer // of WorkerConfig.HandlerTimeout; or nil
 }
 
 type scopeKey struct{}
 
-// context returns the context that the scope stands for.
-func (s *scope) context() context.Context {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.own == nil {
-		s.own, s.end = context.WithCancelCause(s.parent)
-		if s.ended {
-			s.end(s.cause)
-		}
+// ending returns how the context ends, which it makes if need be.
+func (s *scope) ending() *ending {
+	if e := s.end.Load(); e != nil {
+		return e
 	}
-	return s.own
+	e := &ending{}
+	e.ctx, e.cancel = context.WithCancelCause(s.parent)
+	if !s.end.CompareAndSwap(nil, e) {
+		e.cancel(nil) // nobody has it
+		return s.end.Load()
+	}
+	if s.over.Load() { // leave may not have seen it
+		e.cancel(nil)
+	}
+	return e
 }
 
 // cancel ends the context.
-func (s *scope) cancel(cause error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.own != nil:
-		s.end(cause)
-	case !s.ended:
-		s.ended, s.cause = true, cause
-	}
-}
+func (s *scope) cancel(cause error) { s.ending().cancel(cause) }
 
 // Deadline is that of the process, which has none.
 func (s *scope) Deadline() (deadline time.Time, ok bool) { return s.parent.Deadline() }
 
 // Done returns a channel that is closed when the function has returned, or must end.
-func (s *scope) Done() <-chan struct{} { return s.context().Done() }
+func (s *scope) Done() <-chan struct{} { return s.ending().ctx.Done() }
 
 // Err says whether Done is closed, and why.
 func (s *scope) Err() error {
-	s.mu.Lock()
-	own, ended := s.own, s.ended
-	s.mu.Unlock()
-	switch {
-	case own != nil:
-		return own.Err()
-	case ended:
+	if e := s.end.Load(); e != nil {
+		return e.ctx.Err()
+	}
+	if s.over.Load() {
 		return context.Canceled
 	}
 	return s.parent.Err()
@@ -81,12 +71,23 @@ func (s *scope) Value(key any) any {
 	if key == (scopeKey{}) {
 		return s
 	}
-	return s.context().Value(key) // its own, for context.Cause asks in this way
+	return s.ending().ctx.Value(key) // its own, for context.Cause asks in this way
 }
 
-// enter makes the scope of a handler, task or action.
-func (n *node) enter(ctx context.Context, m *Message, t *Task, chain string) *scope {
-	return &scope{parent: ctx, node: n, msg: m, task: t, chain: chain}
+// chain returns the processes that wait for what the scope is of, separated by commas.
+func (s *scope) chain() string {
+	switch {
+	case s.msg != nil:
+		return s.msg.chain
+	case s.task != nil:
+		return s.task.chain
+	}
+	return ""
+}
+
+// enter makes the scope of a task or an action. That of a message is part of it.
+func (n *node) enter(ctx context.Context, t *Task) *scope {
+	return &scope{parent: ctx, node: n, task: t}
 }
 
 func (s *scope) leave() {
@@ -94,10 +95,12 @@ func (s *scope) leave() {
 	if s.running {
 		s.node.current.Store(s.outer)
 	}
-	if s.timer != nil {
-		s.timer.Stop()
+	if e := s.end.Load(); e != nil {
+		if e.timer != nil {
+			e.timer.Stop()
+		}
+		e.cancel(nil)
 	}
-	s.cancel(nil)
 }
 
 // scopeOf returns the scope that ctx belongs to, or nil if it belongs to none that still runs.

@@ -10,12 +10,12 @@ import (
 )
 
 // sharedLeast is the size in bytes from which a body goes through shared memory. A smaller one is as fast in the pipe.
-const sharedLeast = 8 << 10
+const sharedLeast = 512
 
 // regionHeader is the length in bytes of what comes before the bodies of one direction.
 const regionHeader = 4 << 10
 
-// shared is memory that main and one worker process share, for large bodies: the pipe copies each page twice, and wakes the other end for
+// shared is memory that main and one worker process share, for all but small bodies: the pipe copies each page twice, and wakes the other end for
 // every few of them. A frame then says where its body is. There is one region for each direction; where it has no room, the body goes
 // through the pipe. Nobody trusts what the other end writes: the reader copies a body out before it looks at it, and the size of the memory is sealed.
 type shared struct {

@@ -163,7 +163,7 @@ func (t *Task) Context() context.Context { return t.ctx }
 // Done ends a task that was taken with GetTask: result goes to the submitter. A result that cannot be encoded goes to the submitter
 // as that error, which Done returns as well. To end a task twice is an error.
 func (t *Task) Done(result any) error {
-	r := t.worker.outcome(t.Type, result, nil)
+	r := t.worker.outcome(nil, t.Type, result, nil)
 	return cmp.Or(t.finish(r), r.err)
 }
 
@@ -172,7 +172,7 @@ func (t *Task) Fail(err error) error {
 	if err == nil {
 		return fmt.Errorf("multiprolab: Fail of task %q (id %d) was called with a nil error: call Done instead", t.Type, t.ID)
 	}
-	return t.finish(t.worker.outcome(t.Type, nil, err))
+	return t.finish(t.worker.outcome(nil, t.Type, nil, err))
 }
 
 // TaskHandler works on one task; what it returns goes to the submitter.

@@ -34,11 +34,17 @@ type taskInbox struct {
 const pushTime = 200 * time.Microsecond
 
 type taskHandler struct {
-	fn   TaskHandler // nil for a type that is pulled
-	site *site
+	fn    TaskHandler // nil for a type that is pulled
+	items itemHandler // works on the items of batches
+	site  *site
 }
 
 func (b *taskInbox) register(typ string, fn TaskHandler, at *site, late bool) {
+	b.registerItems(typ, fn, b.worker.items(fn), at, late)
+}
+
+// registerItems is register with a function of its own for the items of batches.
+func (b *taskInbox) registerItems(typ string, fn TaskHandler, items itemHandler, at *site, late bool) {
 	if err := checkName("task type", typ); err != nil {
 		registrationPanic("%v (%s)", err, at)
 	}
@@ -54,7 +60,7 @@ func (b *taskInbox) register(typ string, fn TaskHandler, at *site, late bool) {
 	if b.handlers == nil {
 		b.handlers = map[string]*taskHandler{}
 	}
-	b.handlers[typ] = &taskHandler{fn, at}
+	b.handlers[typ] = &taskHandler{fn, items, at}
 }
 
 // types returns the types that are handled and those that are pulled.
@@ -85,6 +91,7 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 		}
 		b.mu.Lock()
 		b.start(t, b.worker.whole)
+		_ = b.worker.postLazy(&wire.Frame{Kind: wire.Start, ID: t.ID})
 		b.mu.Unlock()
 		b.answer(id, t)
 		return nil
@@ -98,29 +105,61 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 	return nil
 }
 
-// start tells main that work on the task begins. The caller holds b.mu.
+// start makes the task one that runs. The caller holds b.mu, and tells main.
 func (b *taskInbox) start(t *Task, ctx context.Context) *scope {
-	s := b.worker.enter(ctx, nil, t, t.chain)
+	s := b.worker.enter(ctx, t)
 	t.ctx, t.cancel = s, s.cancel
 	if b.active == nil {
 		b.active = map[uint64]*Task{}
 	}
 	b.active[t.ID] = t
-	_ = b.worker.postLazy(&wire.Frame{Kind: wire.Start, ID: t.ID})
 	return s
 }
 
-// work takes the next task and runs its handler, and reports whether there was one.
+// work runs the next task, or the next batches as long as the loop has nothing else to do, and reports whether there was one.
 func (b *taskInbox) work(ctx context.Context) bool {
-	b.mu.Lock()
-	t, ok := b.waiting.pop()
-	if !ok {
-		b.mu.Unlock()
+	t, h := b.next(ctx, false)
+	if t == nil {
 		return false
 	}
+	for t != nil {
+		b.run(t, h)
+		if !t.batch {
+			break
+		}
+		t, h = b.next(ctx, true)
+	}
+	b.push(t == nil)
+	return true
+}
+
+// next takes the next task and starts it. Behind a batch the result of which is still to be written, it takes only another batch, and only if that is the next thing to do.
+func (b *taskInbox) next(ctx context.Context, behind bool) (*Task, *taskHandler) {
+	if behind && (ctx.Err() != nil || b.worker.loop.over.Load() || b.worker.hasOtherWork()) {
+		return nil, nil
+	}
+	b.mu.Lock()
+	first := b.waiting.first()
+	if first == nil || behind && !(*first).batch {
+		b.mu.Unlock()
+		return nil, nil
+	}
+	t, _ := b.waiting.pop()
 	h := b.handlers[t.Type]
 	b.start(t, ctx).begin() // before b.mu is let go: a cancellation finds the task either waiting or active
 	b.mu.Unlock()
+	started := &wire.Frame{Kind: wire.Start, ID: t.ID}
+	if t.batch && b.pushDue() { // main hears of it together with what the last one has ended with
+		_ = b.worker.link.postQuiet(started)
+		b.push(false)
+	} else {
+		_ = b.worker.postLazy(started)
+	}
+	return t, h
+}
+
+// run runs the handler of a task that has been started.
+func (b *taskInbox) run(t *Task, h *taskHandler) {
 	// Main must know whom a death of this worker costs an attempt, before it can happen. If it cannot be told, the task is another worker's by now.
 	tell := b.worker.tellFirst
 	if t.timed { // the process may be stopped, or block in the kernel, from its first step on
@@ -128,31 +167,35 @@ func (b *taskInbox) work(ctx context.Context) bool {
 	}
 	if err := tell(); err != nil {
 		_ = t.finish(&reply{err: err})
-		return true
+		return
 	}
 	if box := b.worker.link.box; box != nil {
 		box.running(t.ID)
 		defer box.running(0)
 	}
-	defer func() { // what is finished does not wait for what comes next, unless that is short
-		if now := time.Now(); now.Sub(b.pushed) > pushTime {
-			b.worker.link.push()
-			b.pushed = now
-		}
-	}()
 	if h == nil || h.fn == nil {
 		_ = t.finish(&reply{err: &UnknownTypeError{Receiver: b.worker.name, Verb: "task", Type: t.Type}})
-		return true
+		return
 	}
 	if t.batch {
-		b.workBatch(t, h.fn)
-		return true
+		b.workBatch(t, h.items)
+		return
 	}
 	value, err := h.fn(t.ctx, t)
-	_ = t.finish(b.worker.outcome(t.Type, value, err)) // a second end is the handler's own Done or Fail
+	_ = t.finish(b.worker.outcome(nil, t.Type, value, err)) // a second end is the handler's own Done or Fail
 	b.worker.weigh()
-	return true
 }
+
+// push writes what was posted: what is finished does not wait for what comes next, unless that is short. Now says that nothing else will write it.
+func (b *taskInbox) push(now bool) {
+	if now || b.pushDue() {
+		b.worker.link.push()
+		b.pushed = time.Now()
+	}
+}
+
+// pushDue reports whether it is some time since the last push.
+func (b *taskInbox) pushDue() bool { return time.Since(b.pushed) > pushTime }
 
 // finish sends the outcome of a task to main, once.
 func (t *Task) finish(r *reply) error {
@@ -170,6 +213,9 @@ func (t *Task) finish(r *reply) error {
 	f := replyFrame(wire.Result, t.ID, r)
 	if t.batch && r.err == nil {
 		f.Flags |= wire.FlagBatch
+	}
+	if t.batch {
+		return t.worker.link.postQuiet(f) // work pushes it
 	}
 	return t.worker.postLazy(f)
 }
@@ -195,6 +241,7 @@ func (b *taskInbox) cancel(id uint64, soft bool) {
 		} else {
 			t.cancel(ErrCancelled)
 		}
+		t.begun.Or(batchCut) // if it is a batch: no further item begins
 		return
 	}
 	b.waiting.remove(func(t *Task) bool {

@@ -74,7 +74,7 @@ func (u *workerUplink) submit(ctx context.Context, s *Submission, f *wire.Frame,
 	}
 }
 
-func (u *workerUplink) batches(*TaskOptions) int { return 0 } // what becomes of a batch is told to main alone
+func (u *workerUplink) batches(string, *TaskOptions) int { return 0 } // what becomes of a batch is told to main alone
 
 func (u *workerUplink) cancelTask(id uint64) {
 	_ = (*Worker)(u).post(&wire.Frame{Kind: wire.Cancel, Type: "task", ID: id})

@@ -400,7 +400,7 @@ func (w *Worker) take(f *wire.Frame) error {
 	case wire.Credit:
 		w.out.granted(f.ID, f.Defs)
 	case wire.Message, wire.Call:
-		m := &Message{Sender: f.From, Receiver: w.name, Type: f.Type, payload: payloadOf(f), codec: w.codec, chain: f.Meta, taken: w.taken}
+		m := &Message{Sender: f.From, Receiver: w.name, Type: f.Type, payload: payloadOf(f), scope: scope{node: w.node}, chain: f.Meta, taken: w.taken}
 		if f.Kind == wire.Call {
 			m.id = f.ID
 			m.reply = func(r *reply) { _ = w.postLazy(replyFrame(wire.Reply, m.id, r)) }
@@ -433,7 +433,7 @@ func (w *Worker) take(f *wire.Frame) error {
 		}
 	case wire.Progress:
 		if s := w.submission(f.ID, false); s != nil {
-			s.addProgress(&Message{Sender: f.From, Receiver: w.name, Type: f.Type, payload: payloadOf(f), codec: w.codec})
+			s.addProgress(&Message{Sender: f.From, Receiver: w.name, Type: f.Type, payload: payloadOf(f), scope: scope{node: w.node}})
 		}
 	case wire.Result:
 		w.resolve(f.ID, replyOf(f))

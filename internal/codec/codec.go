@@ -52,9 +52,9 @@ const (
 
 // Payload is an encoded value.
 type Payload struct {
-	Encoding uint8
-	Defs     uint64 // id of the definitions, if Encoding is GobValue
 	Data     []byte
+	Defs     uint64 // id of the definitions, if Encoding is GobValue
+	Encoding uint8
 	Lent     bool // Data are the memory of the value itself, see Lend
 }
 

@@ -18,6 +18,8 @@ var errRange = errors.New("a value is out of range")
 const (
 	maxAtOnce = 10 << 20                    // bytes: larger slices grow as their elements come, as gob's do
 	tooBig    = 1 << 30 << (^uint(0) >> 62) // bytes of a slice: gob's own limit
+
+	sharedTexts = 256 // bytes: see text
 )
 
 // reader reads gob's bytes. After the first fault everything that it reads is zero.
@@ -30,6 +32,9 @@ type reader struct {
 	at    int // what is read of data
 	aside int // bytes behind at that belong to other elements
 	err   error
+
+	texts   string // of short data, what follows from the place textsAt on: its texts are parts of it
+	textsAt int
 }
 
 func (r *reader) fail(err error) {
@@ -95,6 +100,19 @@ func (r *reader) bytes() []byte {
 	return b
 }
 
+// text reads a text. Those of short data share their memory: one of them keeps no more than sharedTexts bytes alive.
+func (r *reader) text() string {
+	b := r.bytes()
+	if len(b) == 0 || len(r.data) > sharedTexts {
+		return string(b)
+	}
+	if r.texts == "" {
+		r.textsAt = r.at - len(b)
+		r.texts = string(r.data[r.textsAt:])
+	}
+	return r.texts[r.at-len(b)-r.textsAt : r.at-r.textsAt]
+}
+
 // count reads the number of elements that follow, each of which takes a number of bytes or more.
 func (r *reader) count(least int) int {
 	n := r.uint()
@@ -105,28 +123,33 @@ func (r *reader) count(least int) int {
 	return int(n)
 }
 
-// decode decodes data into target, which it sets to zero before, and again if it fails. A panic of a method that decodes
-// becomes an error: bytes that come from a worker must not end the main process.
-func (e *engine) decode(data []byte, target reflect.Value) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("decoding it panicked: %v", r)
-		}
-		if err != nil {
-			target.SetZero()
-		}
-	}()
+// decode decodes data into target, which it sets to zero before, and again if it fails.
+func (e *engine) decode(data []byte, target reflect.Value) error {
 	target.SetZero()
 	v := target
 	for v.Kind() == reflect.Pointer {
 		v.Set(reflect.New(v.Type().Elem()))
 		v = v.Elem()
 	}
+	err := e.decodeAt(data, v.Addr().UnsafePointer())
+	if err != nil {
+		target.SetZero()
+	}
+	return err
+}
+
+// decodeAt decodes data into the zero value at p. A panic of a method that decodes becomes an error: bytes that come from a worker must not end the main process.
+func (e *engine) decodeAt(data []byte, p unsafe.Pointer) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("decoding it panicked: %v", r)
+		}
+	}()
 	r := reader{data: data}
 	if e.op != opStruct && r.uint() != 0 {
 		r.fail(errGarbled)
 	}
-	e.read(&r, v.Addr().UnsafePointer(), 0)
+	e.read(&r, p, 0)
 	if r.at < len(r.data) {
 		r.fail(errGarbled)
 	}
@@ -168,7 +191,7 @@ func (e *engine) read(r *reader, p unsafe.Pointer, depth int) {
 		}
 		e.elem.read(r, p, depth)
 	case opString:
-		*(*string)(p) = string(r.bytes())
+		*(*string)(p) = r.text()
 	case opBytes:
 		if b := r.bytes(); len(b) > 0 { // gob leaves what is empty nil
 			*(*[]byte)(p) = append(make([]byte, 0, len(b)), b...)
@@ -232,7 +255,7 @@ func (e *engine) readValues(r *reader, p unsafe.Pointer, n, depth int) {
 	case opString:
 		s := unsafe.Slice((*string)(p), n)
 		for i := range s {
-			s[i] = string(r.bytes())
+			s[i] = r.text()
 		}
 	default:
 		for i := 0; i < n && r.err == nil; i++ {
@@ -295,7 +318,7 @@ func (e *engine) readStruct(r *reader, p unsafe.Pointer, depth int) {
 		case opInt64:
 			*(*int64)(p) = r.int()
 		case opString:
-			*(*string)(p) = string(r.bytes())
+			*(*string)(p) = r.text()
 		case opBool:
 			*(*bool)(p) = r.uint() != 0
 		case opFloat64:

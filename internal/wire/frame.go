@@ -120,6 +120,7 @@ type Frame struct {
 	Kind     Kind
 	Flags    Flags
 	Encoding uint8
+	Lent     bool // Body is the sender's, who waits until the frame has been posted, and no longer
 	ID       uint64
 	Defs     uint64
 	To       string
@@ -127,18 +128,19 @@ type Frame struct {
 	Type     string
 	Meta     string
 	Body     []byte
-	Lent     bool // Body is the sender's, who waits until the frame has been posted, and no longer
 }
 
 // sharedSize is the length in bytes of what a frame has for a body that lies in shared memory: its place and its length, little-endian.
 const sharedSize = 12
 
-// Shared returns the frame without its body, which lies at a place in memory that both ends share.
-func (f *Frame) Shared(at uint64) *Frame {
-	c := *f
+// Shared makes c the frame without its body, which lies at a place in memory that both ends share, and returns it. The memory of c.Body is used again.
+func (f *Frame) Shared(at uint64, c *Frame) *Frame {
+	place := binary.LittleEndian.AppendUint64(c.Body[:0], at)
+	place = binary.LittleEndian.AppendUint32(place, uint32(len(f.Body)))
+	*c = *f
 	c.Flags |= FlagShared
-	c.Body, c.Lent = binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint64(make([]byte, 0, sharedSize), at), uint32(len(f.Body))), false
-	return &c
+	c.Body, c.Lent = place, false
+	return c
 }
 
 // Size returns the number of bytes that the frame takes on the wire.

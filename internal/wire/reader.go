@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	readBuffer = 64 << 10
+	// readBuffer has room for everything of a frame but its body.
+	readBuffer = 72 << 10
 	// firstChunk bounds the memory that is taken on the word of a header alone: a longer body grows as its bytes come.
 	firstChunk = 1 << 20
 	// Bodies of up to smallBody bytes are cut from chunks of smallChunk bytes: so much one of them can keep in memory.
@@ -42,7 +43,8 @@ type Reader struct {
 	offset  int64
 	mark    int64 // the offset after SkipPast
 	names   map[string]string
-	small   []byte // for the next small bodies
+	last    [3]string // To, From and Type of the frame before, which mostly come again
+	small   []byte    // for the next small bodies
 }
 
 // NewReader returns a Reader that refuses bodies over maxBody bytes; zero or less means MaxBody.
@@ -186,28 +188,23 @@ func (r *Reader) Next(f *Frame) error {
 		return &SizeError{"body", bodyLen, int64(r.maxBody)}
 	}
 	r.source.inFrame = true
-	if _, err := r.r.Discard(HeaderSize); err != nil {
-		return err
+	typeEnd := HeaderSize + toLen + fromLen + typeLen
+	ahead := typeEnd + metaLen // MaxMeta fits in the buffer
+	if bodyLen <= smallBody {
+		ahead += int(bodyLen)
 	}
-	if f.To, err = r.name(toLen); err != nil {
-		return err
-	}
-	if f.From, err = r.name(fromLen); err != nil {
-		return err
-	}
-	if f.Type, err = r.name(typeLen); err != nil {
-		return err
-	}
-	meta, err := r.r.Peek(metaLen) // MaxMeta fits in the buffer
-	if err != nil {
+	if h, err = r.r.Peek(ahead); err != nil {
 		return unexpected(err)
 	}
-	f.Meta = string(meta)
-	if _, err := r.r.Discard(metaLen); err != nil {
+	f.To = r.name(h[HeaderSize:HeaderSize+toLen], &r.last[0])
+	f.From = r.name(h[HeaderSize+toLen:typeEnd-typeLen], &r.last[1])
+	f.Type = r.name(h[typeEnd-typeLen:typeEnd], &r.last[2])
+	f.Meta = string(h[typeEnd : typeEnd+metaLen])
+	f.Body = r.smallCopy(h[typeEnd+metaLen:])
+	if _, err := r.r.Discard(ahead); err != nil {
 		return err
 	}
-	f.Body = nil
-	if bodyLen > 0 {
+	if bodyLen > smallBody {
 		if f.Body, err = r.bytes(int(bodyLen)); err != nil {
 			return err
 		}
@@ -240,38 +237,41 @@ func (r *Reader) corrupt(format string, args ...any) error {
 	return &CorruptError{Offset: r.offset, Reason: fmt.Sprintf(format, args...)}
 }
 
-// name reads a short text. Names repeat, so each is kept once.
-func (r *Reader) name(n int) (string, error) {
-	if n == 0 {
-		return "", nil
+// name returns a short text. Names repeat, so each is kept once; last is the one that came before in its place.
+func (r *Reader) name(b []byte, last *string) string {
+	if len(b) == 0 {
+		return ""
 	}
-	b, err := r.r.Peek(n)
-	if err != nil {
-		return "", unexpected(err)
-	}
-	s, ok := r.names[string(b)]
-	if !ok {
-		s = string(b)
-		if len(r.names) < maxInterned {
-			r.names[s] = s
+	if *last != string(b) {
+		s, ok := r.names[string(b)]
+		if !ok {
+			s = string(b)
+			if len(r.names) < maxInterned {
+				r.names[s] = s
+			}
 		}
+		*last = s
 	}
-	_, err = r.r.Discard(n)
-	return s, err
+	return *last
 }
 
-func (r *Reader) bytes(n int) ([]byte, error) {
-	if n <= smallBody { // many of them share their memory
-		if len(r.small) < n {
-			r.small = make([]byte, smallChunk)
-		}
-		b := r.small[:n:n]
-		r.small = r.small[n:]
-		if _, err := io.ReadFull(r.r, b); err != nil {
-			return nil, unexpected(err)
-		}
-		return b, nil
+// smallCopy copies a body of up to smallBody bytes. Many of them share their memory.
+func (r *Reader) smallCopy(body []byte) []byte {
+	n := len(body)
+	if n == 0 {
+		return nil
 	}
+	if len(r.small) < n {
+		r.small = make([]byte, smallChunk)
+	}
+	b := r.small[:n:n]
+	r.small = r.small[n:]
+	copy(b, body)
+	return b
+}
+
+// bytes reads a longer body.
+func (r *Reader) bytes(n int) ([]byte, error) {
 	b := make([]byte, min(n, firstChunk))
 	for got := 0; ; {
 		m, err := io.ReadFull(r.r, b[got:])

@@ -1,0 +1,470 @@
+package multiprolab
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/multiprolab/multiprolab/internal/codec"
+)
+
+// This file is how a Map makes batches of its items, sends them, and takes them back.
+
+const (
+	// batchTime is how long a worker should be busy with one batch.
+	batchTime = 10 * time.Millisecond
+	// maxBatch is the greatest number of items in a batch, maxBatchSize the greatest length of its body before the last item, in bytes.
+	maxBatch     = 4096
+	maxBatchSize = 64 << 10
+	// firstBatch is the greatest number of items in the first batches, if it is known how long an item takes.
+	firstBatch = 64
+	// defaultMapWindow is the default of MapConfig.Window where items are not short, maxMapWindow its most where they are.
+	defaultMapWindow = 64
+	maxMapWindow     = 16384
+	// partTime is how long items may wait for more of their batch while the sequence is slow and a worker may have nothing to do.
+	partTime = time.Millisecond
+	// leastPart is how long a worker should be busy with a part of a batch that was split.
+	leastPart = time.Millisecond
+	// maxFree is how many bodies of batches are kept to be filled again.
+	maxFree = 4
+)
+
+// mapping is the state of one range over a Map, in the process of its caller. It is used by the goroutine that ranges, but for what mu guards.
+type mapping struct {
+	ctx      context.Context
+	node     *node
+	typ      string
+	cfg      *MapConfig
+	workers  int           // that there are; 0: no batches
+	count    int           // taken from the sequence and not yielded
+	window   int           // the most that count may be
+	ended    bool          // the sequence has
+	size     int           // of the next batches, in items
+	took     time.Duration // a running mean of how long an item takes on a worker; 0: none has been measured
+	progress MapProgress
+	free     [][]byte           // bodies to be filled again
+	items    queue[*mapBatch]   // in their order, unless the results come unordered
+	open     map[*mapBatch]bool // the same, if they do
+	wake     chan struct{}      // an outcome is there, or a batch was split
+
+	mu   sync.Mutex // held while a batch is sent, and so never where an outcome comes in; guards items, open and the one below
+	part *mapBatch  // that is being filled
+
+	late    *time.Timer  // sends part; it runs while the sequence is slow and workers may have nothing to do. Nil if there are no batches
+	partial atomic.Bool  // there is a part
+	sent    atomic.Int32 // batches that are sent and have no outcome
+
+	newsMu sync.Mutex
+	done   queue[*mapBatch] // those that have their outcome, if the results come unordered
+	cuts   []*mapBatch      // those that were split, and whose rest has not been sent again
+}
+
+// mapBatch is some items of a Map that follow each other, on their way together: one task.
+type mapBatch struct {
+	first int // index of the first item
+	n     int // items
+	body  []byte
+	task  *Submission // nil if it could not be sent
+	cut   int         // guarded by mapping.newsMu: only so many items are still in it; 0: all
+	whole bool        // all its items have their outcomes in results
+	taken int         // outcomes by next
+
+	// Once it is done, or could not be sent, the outcomes of its items: those in results, then those in outcomes.
+	common   uint64 // see itemsOf
+	results  []byte
+	vouch    func(typ string, err error) error // of the errors in results
+	outcomes []reply
+}
+
+// next takes the next outcome. b may be nil.
+func (b *mapBatch) next(typ string) (p codec.Payload, err error, ok bool) {
+	if b == nil {
+		return p, nil, false
+	}
+	b.taken++
+	if len(b.results) == 0 {
+		if len(b.outcomes) == 0 {
+			return p, nil, false
+		}
+		r := b.outcomes[0]
+		b.outcomes = b.outcomes[1:]
+		return r.payload, r.err, true
+	}
+	status, p, rest, _ := cutItem(b.results, b.common) // they were checked
+	b.results = rest
+	if status == itemFailed {
+		return p, b.vouch(typ, unmarshalError(p.Data)), true
+	}
+	return p, nil, true
+}
+
+func newMapping(ctx context.Context, n *node, typ string, c *MapConfig) *mapping {
+	m := &mapping{ctx: ctx, node: n, typ: typ, cfg: c, window: cmp.Or(c.Window, defaultMapWindow), size: 1, wake: make(chan struct{}, 1)}
+	if m.workers = n.up.batches(typ, &c.Task); m.workers > 0 {
+		m.late = time.AfterFunc(time.Hour, m.flush)
+		m.late.Stop()
+		if took, ok := n.paces.Load(typ); ok { // it may be another now: what holds others up is split
+			m.resize(took.(time.Duration), firstBatch)
+		}
+	}
+	if c.Unordered {
+		m.open = map[*mapBatch]bool{}
+	}
+	return m
+}
+
+// addItem puts the item that v points to into the batch that is being filled, and sends that once it is full.
+func addItem[T any](m *mapping, encode codec.Coder[T], v *T) {
+	m.count++
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	body := m.beginItem()
+	body, p, err := encode.AppendEncode(body, v)
+	switch {
+	case err != nil:
+		m.refuse(&EncodeError{Type: m.typ, GoType: fmt.Sprintf("%T", *v), Err: err})
+	case len(p.Data) > m.node.maxBody:
+		m.refuse(&SizeError{Type: m.typ, Size: int64(len(p.Data)), Limit: int64(m.node.maxBody)})
+	default:
+		m.endItem(body, p)
+	}
+	m.progress.Taken++
+}
+
+// beginItem returns the body of the batch that is being filled, with the head of the next item. The caller holds mu.
+func (m *mapping) beginItem() []byte {
+	if m.part == nil {
+		m.part = &mapBatch{first: m.progress.Taken}
+		if n := len(m.free); n > 0 {
+			m.part.body = m.free[n-1]
+			m.free = m.free[:n-1]
+		}
+	}
+	return beginItem(m.part.body)
+}
+
+// endItem makes what has been encoded behind beginItem an item of the batch. The caller holds mu.
+func (m *mapping) endItem(body []byte, p codec.Payload) {
+	b := m.part
+	b.body = endItem(body, max(batchHead, len(b.body)), itemOK, p)
+	b.n++
+	if b.n >= m.size || len(b.body) >= maxBatchSize {
+		m.sendPart()
+	} else if b.n == 1 {
+		m.partial.Store(true)
+		m.hurry()
+	}
+}
+
+// refuse gives an item that was not encoded its outcome: it is a batch of its own. The caller holds mu.
+func (m *mapping) refuse(err error) {
+	m.sendPart()
+	m.queue(&mapBatch{first: m.progress.Taken, n: 1, outcomes: []reply{{err: err}}})
+}
+
+// hungry reports whether workers may have nothing to do. While they have, a part waits until the batch is full.
+func (m *mapping) hungry() bool { return int(m.sent.Load()) < 2*m.workers }
+
+// hurry sees to it that a part does not wait for long if workers may have nothing to do. It never waits.
+func (m *mapping) hurry() {
+	if m.partial.Load() && m.hungry() {
+		m.late.Reset(partTime)
+	}
+}
+
+// yielded counts an outcome that is yielded next.
+func (m *mapping) yielded(err error) {
+	m.count--
+	if m.cfg.OnProgress == nil {
+		return
+	}
+	m.progress.Yielded++
+	if err != nil {
+		m.progress.Failed++
+	}
+	m.cfg.OnProgress(m.progress)
+}
+
+// reuse keeps the body of a batch that nobody needs any more.
+func (m *mapping) reuse(b *mapBatch) {
+	if b != nil && b.whole && len(m.free) < maxFree && cap(b.body) <= 2*maxBatchSize {
+		m.free = append(m.free, b.body[:0])
+	}
+}
+
+// flush sends the batch that is being filled.
+func (m *mapping) flush() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sendPart()
+}
+
+// sendPart is flush. The caller holds mu.
+func (m *mapping) sendPart() {
+	b := m.part
+	m.part = nil
+	if b != nil && b.n > 0 {
+		if m.partial.Swap(false) {
+			m.late.Stop()
+		}
+		m.queue(b)
+		m.send(b)
+	}
+}
+
+// queue puts a batch in its place. The caller holds mu.
+func (m *mapping) queue(b *mapBatch) {
+	if !m.cfg.Unordered {
+		m.items.push(b)
+		return
+	}
+	m.open[b] = true
+	if b.outcomes != nil {
+		m.finished(b)
+	}
+}
+
+// finished notes a batch that has its outcome, if the results come unordered. It never waits.
+func (m *mapping) finished(b *mapBatch) {
+	m.newsMu.Lock()
+	defer m.newsMu.Unlock()
+	m.done.push(b)
+	wakeUp(m.wake)
+}
+
+// send submits a batch. The caller holds mu.
+func (m *mapping) send(b *mapBatch) {
+	p := codec.Payload{Encoding: codec.Bytes, Data: b.body}
+	prepare := func(s *Submission) {
+		s.batch = b.n
+		s.split = func(count int) { m.wasCut(b, count) }
+	}
+	if m.workers == 0 {
+		common, items := itemsOf(b.body)
+		_, p, _, _ = cutItem(items, common)
+		prepare = nil
+	}
+	m.sent.Add(1)
+	var err error
+	if b.task, err = m.node.submitPayload(m.ctx, m.typ, p, &m.cfg.Task, prepare, true, true); err != nil {
+		m.sent.Add(-1)
+		for range b.n {
+			b.outcomes = append(b.outcomes, reply{err: err})
+		}
+		if m.cfg.Unordered {
+			m.finished(b)
+		}
+		return
+	}
+	b.task.onDone(func() {
+		m.sent.Add(-1)
+		m.hurry()
+		if m.cfg.Unordered {
+			m.finished(b)
+		}
+	})
+}
+
+// wasCut notes that only the first items of a batch are still in it. It never waits.
+func (m *mapping) wasCut(b *mapBatch, count int) {
+	m.newsMu.Lock()
+	defer m.newsMu.Unlock()
+	b.cut = count
+	m.cuts = append(m.cuts, b)
+	wakeUp(m.wake)
+}
+
+// from returns the items of a batch from number k on, up to number n, as a batch of their own.
+func (b *mapBatch) from(k, n int) *mapBatch {
+	_, rest := itemsOf(b.body)
+	for range k {
+		_, _, rest, _ = cutItem(rest, 0)
+	}
+	end := rest
+	for range n - k {
+		_, _, end, _ = cutItem(end, 0)
+	}
+	return &mapBatch{first: b.first + k, n: n - k, body: slices.Concat(b.body[:batchHead], rest[:len(rest)-len(end)])}
+}
+
+// resend sends what was taken out of batches, in parts: there was a worker that had nothing to do, and now there is another one.
+func (m *mapping) resend() {
+	m.newsMu.Lock()
+	cuts := m.cuts
+	m.cuts = nil
+	counts := make([]int, len(cuts))
+	for i, b := range cuts {
+		counts[i] = b.cut
+	}
+	m.newsMu.Unlock()
+	if len(cuts) == 0 {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i, b := range cuts {
+		last, from := b, counts[i]
+		parts := m.workers
+		if m.took > 0 {
+			parts = min(parts, max(1, int(time.Duration(b.n-from)*m.took/leastPart)))
+		}
+		for ; from < b.n; parts-- {
+			to := from + (b.n-from+parts-1)/parts
+			rest := b.from(from, to)
+			if m.cfg.Unordered {
+				m.queue(rest)
+			} else {
+				m.items.insertAfter(last, rest)
+			}
+			m.send(rest)
+			last, from = rest, to
+		}
+	}
+}
+
+// take waits for the batch whose outcomes are to be yielded next, and returns nil when ctx ends before.
+func (m *mapping) take() *mapBatch {
+	defer stall(m.ctx)()
+	for m.ctx.Err() == nil {
+		m.resend()
+		b, done, news := m.next()
+		if b != nil {
+			m.settle(b)
+			return b
+		}
+		select {
+		case <-done:
+		case <-news:
+			m.front().task.report(m.ctx)
+		case <-m.wake:
+		case <-m.ctx.Done():
+		}
+	}
+	return nil
+}
+
+// next takes the batch that is to be yielded next out of its place, if it has its outcome. Else it returns what says that it may have.
+func (m *mapping) next() (b *mapBatch, done, news <-chan struct{}) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.cfg.Unordered {
+		m.newsMu.Lock()
+		defer m.newsMu.Unlock()
+		if b, ok := m.done.pop(); ok {
+			delete(m.open, b)
+			return b, nil, nil
+		}
+		return nil, nil, nil
+	}
+	b = *m.items.first()
+	if b.outcomes == nil && !closed(b.task.done) {
+		return nil, b.task.done, b.task.news
+	}
+	m.items.pop()
+	return b, nil, nil
+}
+
+func (m *mapping) front() *mapBatch {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return *m.items.first()
+}
+
+// settle finds the outcomes of the items of a batch that is done, and sends the items again that have none.
+func (m *mapping) settle(b *mapBatch) {
+	if b.outcomes != nil {
+		return
+	}
+	b.task.report(m.ctx)
+	r := b.task.outcome
+	if b.task.batch == 0 {
+		b.outcomes = []reply{*r}
+		return
+	}
+	m.newsMu.Lock()
+	n := b.n
+	if i := slices.Index(m.cuts, b); i >= 0 { // it is all sent again below
+		m.cuts = slices.Delete(m.cuts, i, i+1)
+	} else if b.cut > 0 {
+		n = b.cut // the rest is on its way
+	}
+	m.newsMu.Unlock()
+	k := 0
+	b.results, k = outcomes(r.payload.Data, n)
+	b.common, b.results = itemsOf(b.results)
+	b.vouch, b.whole = r.vouch, r.err == nil && k == b.n
+	switch {
+	case r.err == nil:
+		m.measure(time.Duration(r.payload.Defs), k)
+	case r.died:
+		if k < n {
+			b.outcomes = append(b.outcomes, reply{err: r.err})
+			k++
+		}
+	default:
+		for range n - k {
+			b.outcomes = append(b.outcomes, reply{err: r.err})
+		}
+		k = n
+	}
+	if k < n {
+		rest := b.from(k, n)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.cfg.Unordered {
+			m.queue(rest)
+		} else {
+			m.items.pushFront(rest)
+		}
+		m.send(rest)
+	}
+}
+
+// measure takes in how long a worker was busy with some items, and decides how large the next batches are.
+func (m *mapping) measure(took time.Duration, items int) {
+	if items == 0 || took <= 0 {
+		return
+	}
+	each := max(1, took/time.Duration(items))
+	if m.took == 0 {
+		m.took = each
+	} else {
+		m.took += (each - m.took) / 4
+	}
+	m.resize(m.took, 4*m.size)
+}
+
+// resize decides how large the next batches are if an item takes so long: at most so many items.
+func (m *mapping) resize(took time.Duration, most int) {
+	fit := cmp.Or(m.cfg.Window, maxMapWindow) / (3 * m.workers) // for each worker one that it works on, the next, and one that is being taken in or yielded
+	m.size = min(max(1, int(batchTime/took)), max(1, fit), most, maxBatch)
+	if m.cfg.Window == 0 && m.size > 1 {
+		m.window = max(defaultMapWindow, min(maxMapWindow, m.size*(3*m.workers+1)))
+	}
+}
+
+// cancel cancels what has not been yielded.
+func (m *mapping) cancel() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.part = nil
+	m.partial.Store(false)
+	if m.late != nil {
+		m.late.Stop()
+	}
+	if m.took > 0 {
+		m.node.paces.Store(m.typ, m.took)
+	}
+	for b := range m.open {
+		m.items.push(b)
+	}
+	for b := range m.items.all() {
+		if b.task != nil {
+			b.task.Cancel()
+		}
+	}
+}
