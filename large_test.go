@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -32,10 +33,35 @@ var _ = worker("large", func(ctx context.Context, w *multiprolab.Worker) error {
 		first[0]++
 		return second, nil
 	})
+	letters := "" // the one of which each text consists
+	multiprolab.Handle(w, "large-letters", func(_ context.Context, text string) error {
+		if first := text[:1]; strings.Count(text, first) == len(text) {
+			letters += first
+		} else {
+			letters += "?"
+		}
+		return nil
+	})
+	multiprolab.HandleCall(w, "large-lettered", func(context.Context, struct{}) (string, error) { return letters, nil })
 	multiprolab.Handle(w, "large-die", func(context.Context, []byte) error { os.Exit(7); return nil })
 	multiprolab.HandleTask(w, "large-task", func(_ context.Context, b []byte) ([]byte, error) { return b, nil })
 	return nil
 })
+
+// TestLargeTextByPointer: the text behind a pointer is as much the message's own as any other body.
+func TestLargeTextByPointer(t *testing.T) {
+	for _, in := range []bool{false, true} {
+		l := startLab(t, &multiprolab.Config{InProcess: in}, workers("large", 1))
+		const count = 300
+		for n := range count {
+			text := strings.Repeat(string(rune('a'+n%26)), 40<<10)
+			require.NoError(t, multiprolab.Send(bounded(t), l, "large", "large-letters", &text))
+		}
+		got, err := multiprolab.Call[string](bounded(t), l, "large", "large-lettered", nil)
+		require.NoError(t, err)
+		require.Equal(t, strings.Repeat("abcdefghijklmnopqrstuvwxyz", 12)[:count], got)
+	}
+}
 
 // largeSizes are lengths of bodies around all that treats them differently.
 var largeSizes = []int{0, 1, 511, 512, 4 << 10, 8<<10 - 1, 8 << 10, 32 << 10, 256 << 10, 1<<20 + 1, 4 << 20, 4<<20 + 1, 9 << 20}

@@ -77,7 +77,9 @@ func (n *node) lend(room []byte, receiver, typ string, body any) (codec.Payload,
 		if room, p, err = n.codec.AppendEncode(room[:0], body); err != nil {
 			return p, room, &EncodeError{Receiver: receiver, Type: typ, GoType: fmt.Sprintf("%T", body), Err: err}
 		}
-		p.Lent = true
+		if p.Lent = p.Encoding != codec.String; !p.Lent { // what is lent as a string is taken for one, which nobody changes
+			room = nil
+		}
 	}
 	if len(p.Data) > n.maxBody {
 		return codec.Payload{}, room, &SizeError{Type: typ, Size: int64(len(p.Data)), Limit: int64(n.maxBody)}
