@@ -74,7 +74,7 @@ func (m *Main) becomeWorker(p *pool, role *proc.Role) {
 	w := newWorker(workerRole{pool: p.name, index: role.Index, life: role.Life, releaseThread: proc.ReleaseMainThread, process: true}, &codec.Codec{}, &m.cfg)
 	w.errors = m.errors
 	in, out := proc.Wire()
-	err = w.run(in, out, p.setup, identity, role.Cookie, func(error) { proc.KillSelfTree() })
+	err = w.run(proc.Inlet(in), out, p.setup, identity, role.Cookie, func(error) { proc.KillSelfTree() })
 	if err != nil {
 		os.Exit(1)
 	}

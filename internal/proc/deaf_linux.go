@@ -47,7 +47,7 @@ func openProcess(pid int) (*os.File, error) {
 		return nil, err
 	}
 	defer unix.Close(fd)
-	f, err := keep(fd, "parent")
+	f, err := keep(fd, "parent", true)
 	if err != nil {
 		return nil, err
 	}

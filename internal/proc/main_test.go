@@ -186,7 +186,11 @@ func takeReport() report {
 	proc.ReleaseMainThread()
 	r.Released = proc.MainThreadReleased()
 	r.Identity, _ = proc.Identity()
-	wire, _ := proc.Wire()
+	pipe, _ := proc.Wire()
+	wire := proc.Inlet(pipe).(interface {
+		io.Reader
+		SetReadDeadline(time.Time) error
+	})
 	if wire.SetReadDeadline(time.Now().Add(-time.Second)) == nil {
 		_, err := wire.Read(make([]byte, 1))
 		r.Deadline = errors.Is(err, os.ErrDeadlineExceeded)

@@ -127,7 +127,7 @@ func TestWorkerDescriptors(t *testing.T) {
 	var first []int
 	for i := range 5 {
 		r := getReport(t, s, new(proc.Spec)) // keeps running until the test ends
-		require.True(t, r.Deadline, "the wire is on the poller")
+		require.True(t, r.Deadline, "the wire has deadlines")
 		require.False(t, r.OnMainAside)
 		fds := slices.Sorted(maps.Keys(r.FDs))
 		if i == 0 {

@@ -168,8 +168,8 @@ func Current() *Role {
 }
 
 // Wire returns the pipes of a worker process, r for what main writes and w for what main reads; nil, nil in a process
-// that is not a worker. On Unix both are on the runtime's poller, so that Close and deadlines unblock a pending call. On
-// Windows they are synchronous: Close cancels a pending call, deadlines are not supported, and main reads the end of file
+// that is not a worker. On Unix both are on the runtime's poller, so that Close and deadlines unblock a pending call; but on Linux r is in
+// blocking mode, for Inlet. On Windows they are synchronous: Close cancels a pending call, deadlines are not supported, and main reads the end of file
 // only when this process ends.
 func Wire() (r, w *os.File) {
 	return self.r, self.w

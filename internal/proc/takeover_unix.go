@@ -102,10 +102,10 @@ func KillSelfTree() {
 // takeOverPipes moves the pipes on descriptors 0 and 1 out of reach of user code, and gives user code the null device to
 // read from and main's output to write to.
 func takeOverPipes(*marker) (r, w *os.File, err error) {
-	if r, err = keep(0, "wire in"); err != nil {
+	if r, err = keep(0, "wire in", !inletBlocks); err != nil {
 		return nil, nil, err
 	}
-	if w, err = keep(1, "wire out"); err != nil {
+	if w, err = keep(1, "wire out", true); err != nil {
 		return nil, nil, err
 	}
 	null, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -126,14 +126,14 @@ func takeOverPipes(*marker) (r, w *os.File, err error) {
 	return r, w, nil
 }
 
-// keep duplicates a descriptor to a private one that no command inherits, and puts it on the runtime's poller.
-func keep(fd int, name string) (*os.File, error) {
+// keep duplicates a descriptor to a private one that no command inherits. One that does not block is on the runtime's poller.
+func keep(fd int, name string, nonblocking bool) (*os.File, error) {
 	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, wireFD)
 	if err != nil {
 		return nil, fmt.Errorf("duplicate descriptor %d: %w", fd, err)
 	}
-	if err := unix.SetNonblock(dup, true); err != nil { // before NewFile, which looks at it
-		return nil, fmt.Errorf("make descriptor %d non-blocking: %w", dup, err)
+	if err := unix.SetNonblock(dup, nonblocking); err != nil { // before NewFile, which looks at it
+		return nil, fmt.Errorf("set the mode of descriptor %d: %w", dup, err)
 	}
 	return os.NewFile(uintptr(dup), name), nil
 }
