@@ -51,7 +51,7 @@ type broker struct {
 	joiners   []chan struct{}
 }
 
-// brokerMutex is the broker's mutex. Tasks that were assigned under it are in the links of their workers; who lets it go writes them, so that nobody has to be woken for it.
+// brokerMutex is the broker's mutex, in main. Tasks that were assigned under it are in the links of their workers; who lets it go writes them, so that nobody has to be woken for it.
 type brokerMutex struct {
 	sync.Mutex
 	posted []*link // with tasks that are to be written

@@ -24,7 +24,7 @@ func writerAtOnce(w io.Writer) func(b []byte) (int, error) {
 	return p.write
 }
 
-// pipeWriter is the writing end of a pipe that does not block. One goroutine at a time may write. What a write needs is kept here, so that none takes memory.
+// pipeWriter is the writing end of a pipe that does not block. It exists at both ends of a wire. One goroutine at a time may write. What a write needs is kept here, so that none takes memory.
 type pipeWriter struct {
 	file *os.File
 	conn syscall.RawConn

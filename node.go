@@ -119,7 +119,7 @@ func (n *node) outcome(room *[]byte, typ string, value any, err error) *reply {
 	return &reply{payload: p, err: err}
 }
 
-// envelope is the frame of a message or a call, and room for its body, while it is sent: nobody keeps them longer than that.
+// envelope is the frame of a message or a call, and room for its body, while it is sent: nobody keeps them longer than that. It exists in the process that sends, main or a worker.
 type envelope struct {
 	frame wire.Frame
 	room  []byte
