@@ -16,7 +16,7 @@ import (
 func TestBlackBoxHoldsWhatIsNotWritten(t *testing.T) {
 	memory := make([]byte, boxSize)
 	var pipe bytes.Buffer
-	l := newLink(&codec.Codec{}, &bytes.Buffer{}, &pipe, 1<<20)
+	l := newLink(&codec.Codec{}, &bytes.Buffer{}, &pipe, 1<<20, nil)
 	l.box = newBlackBox(memory)
 	frame := func(id uint64) *wire.Frame { return &wire.Frame{Kind: wire.Start, ID: id} }
 	read := func(stream []byte) (ids []uint64) {

@@ -28,7 +28,7 @@ func (m *Main) spawn(s *slot, life int) (*peer, error) {
 		hangs: make(chan *hang, 1), dumps: make(chan struct{}, 1)}
 	if m.cfg.InProcess {
 		b := newGoroutineBody(m, s, life)
-		p.body, p.link = b, newLink(m.codec, b.fromWorker, b.toWorker, m.cfg.MaxMessageSize)
+		p.body, p.link = b, newLink(m.codec, b.fromWorker, b.toWorker, m.cfg.MaxMessageSize, p.broken)
 		p.converse(b.cookie, func([]byte) {})
 		return p, nil
 	}
@@ -37,7 +37,7 @@ func (m *Main) spawn(s *slot, life int) (*peer, error) {
 	if err != nil {
 		return nil, &StartError{Worker: s.name, Reason: "its process could not be started", Err: err}
 	}
-	p.body, p.link = b, newLink(m.codec, b.proc.Out, b.proc.In, m.cfg.MaxMessageSize)
+	p.body, p.link = b, newLink(m.codec, b.proc.Out, b.proc.In, m.cfg.MaxMessageSize, p.broken)
 	p.link.share(b.shared)
 	p.converse(b.cookie, func(stray []byte) { _, _ = out.Write(stray) })
 	return p, nil

@@ -3,6 +3,7 @@ package multiprolab
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 
@@ -23,6 +24,8 @@ const leastLimit = 1 << 20
 // maxLinkDefs bounds the type definitions that the other end may introduce.
 const maxLinkDefs = 4096
 
+// errLinkClosed is the error of a post to a link that is closed: the process at its other end is gone, or about to be, and what becomes of its jobs, calls and
+// messages is seen to by whoever ends its life. Every other error of a post says that the frame cannot be sent, and concludes what it was for.
 var errLinkClosed = errors.New("multiprolab: the wire is closed")
 
 // link is one end of the wire between main and one worker process: one in main for each life of a worker, one in the
@@ -53,13 +56,15 @@ type link struct {
 	broken  error           // the error of the pipe: nothing is written any more
 	wake    chan struct{}   // tells writeLoop that there are chunks, or that the link is closed
 	defined int             // by the other end; used by who reads only
+	fail    func(err error) // ends the life that this is a wire of, for the wire is of no use any more. It never waits; called from any goroutine
 
 	lending
 }
 
-func newLink(c *codec.Codec, r io.Reader, w io.Writer, maxBody int) *link {
+func newLink(c *codec.Codec, r io.Reader, w io.Writer, maxBody int, fail func(error)) *link {
 	maxBody = max(maxBody, leastLimit)
-	l := &link{codec: c, w: w, r: wire.NewReader(r, maxBody), maxBody: maxBody, sent: map[uint64]bool{}, wake: make(chan struct{}, 1), atOnce: writerAtOnce(w)}
+	l := &link{codec: c, w: w, r: wire.NewReader(r, maxBody), maxBody: maxBody, sent: map[uint64]bool{}, wake: make(chan struct{}, 1), atOnce: writerAtOnce(w),
+		fail: fail}
 	l.lending.init(l, r)
 	return l
 }
@@ -108,12 +113,45 @@ func (l *link) postLast(f *wire.Frame) error {
 	return nil
 }
 
+// haste says when a frame that is posted has to be written.
+type haste uint8
+
+const (
+	soon    haste = iota // by the writer, which is woken: see post
+	lazily               // when the goroutine that posts has nothing better to do: see postLazy
+	quietly              // by the goroutine that posts, at once: see postQuiet
+)
+
+func (l *link) postAs(h haste, f *wire.Frame) error {
+	switch h {
+	case lazily:
+		return l.postLazy(f)
+	case quietly:
+		return l.postQuiet(f)
+	}
+	return l.post(f)
+}
+
+// tell posts a frame that fits by its making: it has no body, and no texts but bounded ones of this library.
+func (l *link) tell(h haste, f *wire.Frame) {
+	if err := l.postAs(h, f); err != nil && err != errLinkClosed {
+		l.fail(fmt.Errorf("multiprolab: a %v frame could not be sent: %w", f.Kind, err))
+	}
+}
+
+// answer posts the outcome of a call or a task. One that cannot be sent reaches who waits for it as the error that says why.
+func (l *link) answer(h haste, f *wire.Frame) {
+	if err := l.postAs(h, f); err != nil && err != errLinkClosed {
+		l.tell(h, replyFrame(f.Kind, f.ID, &reply{err: fmt.Errorf("multiprolab: the outcome could not be sent: %w", err)}))
+	}
+}
+
 func (l *link) postLocked(f *wire.Frame) error {
 	if err := f.Check(l.maxBody); err != nil {
 		return err
 	}
 	if l.closed != nil {
-		return l.closed
+		return errLinkClosed
 	}
 	if f.Defs != 0 && f.Encoding == codec.GobValue && !l.sent[f.Defs] {
 		if blob := l.codec.Definitions(f.Defs); blob != nil {

@@ -104,6 +104,9 @@ func (p *peer) kill(why string) {
 	p.body.kill()
 }
 
+// broken ends the worker because its wire is of no use any more.
+func (p *peer) broken(err error) { p.kill("its wire broke: " + brief(err)) }
+
 // killWithStacks ends the worker as kill does, but first lets a Go program print the stacks of its goroutines, so that the error can say where it was.
 func (p *peer) killWithStacks(why string) {
 	p.mu.Lock()
@@ -357,13 +360,17 @@ func (p *peer) charge(f *wire.Frame) error {
 // grant gives credit back to the worker. It is sent when a quarter of the window has gathered: before that no sender waits.
 func (p *peer) grant(bytes, messages int64) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.owed += bytes
 	p.owedMsgs += messages
-	if p.owed >= p.slot.out.window/4 {
+	due := p.owed >= p.slot.out.window/4
+	bytes, messages = p.owed, p.owedMsgs
+	if due {
 		p.spent -= p.owed
-		_ = p.link.post(&wire.Frame{Kind: wire.Credit, ID: uint64(p.owed), Defs: uint64(p.owedMsgs)})
 		p.owed, p.owedMsgs = 0, 0
+	}
+	p.mu.Unlock()
+	if due {
+		p.link.tell(soon, &wire.Frame{Kind: wire.Credit, ID: uint64(bytes), Defs: uint64(messages)})
 	}
 }
 

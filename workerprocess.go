@@ -98,7 +98,7 @@ func (w *Worker) run(r io.Reader, out io.Writer, setup func(context.Context, *Wo
 	if wrapWire != nil {
 		r, out = wrapWire(w, r, out)
 	}
-	w.link = newLink(w.codec, r, out, w.maxBody)
+	w.link = newLink(w.codec, r, out, w.maxBody, w.kill)
 	w.receiver.interrupt = w.link.interrupt
 	w.link.frame = new(wire.Frame)         // receive copies what it keeps
 	if w.role.process && wrapWire == nil { // a test that wraps the wire knows only what goes through it
