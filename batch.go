@@ -201,7 +201,7 @@ const batchCut = 1 << 63
 // cutBatch ends a batch after the item that runs, and tells main that the others are free. It runs on the goroutine that reads the wire.
 func (b *taskInbox) cutBatch(t *Task) {
 	if begun := t.begun.Or(batchCut); begun&batchCut == 0 {
-		_ = b.worker.post(&wire.Frame{Kind: wire.Split, ID: t.ID, Defs: max(1, begun)})
+		b.worker.link.tell(soon, &wire.Frame{Kind: wire.Split, ID: t.ID, Defs: max(1, begun)})
 	}
 }
 

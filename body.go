@@ -29,6 +29,7 @@ func (m *Main) spawn(s *slot, life int) (*peer, error) {
 	if m.cfg.InProcess {
 		b := newGoroutineBody(m, s, life)
 		p.body, p.link = b, newLink(m.codec, b.fromWorker, b.toWorker, m.cfg.MaxMessageSize, p.broken)
+		p.bound()
 		p.converse(b.cookie, func([]byte) {})
 		return p, nil
 	}
@@ -38,6 +39,7 @@ func (m *Main) spawn(s *slot, life int) (*peer, error) {
 		return nil, &StartError{Worker: s.name, Reason: "its process could not be started", Err: err}
 	}
 	p.body, p.link = b, newLink(m.codec, b.proc.Out, b.proc.In, m.cfg.MaxMessageSize, p.broken)
+	p.bound()
 	p.link.share(b.shared)
 	p.converse(b.cookie, func(stray []byte) { _, _ = out.Write(stray) })
 	return p, nil

@@ -351,3 +351,52 @@ func TestCallsLeaveNothingBehind(t *testing.T) {
 	run(1000)
 	eventually(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= before+2 }) // eventually has some of its own
 }
+
+var _ = worker("callee", func(ctx context.Context, w *multiprolab.Worker) error {
+	multiprolab.Handle(w, "fill", func(ctx context.Context, _ struct{}) error { return nil })
+	multiprolab.Handle(w, "wait", func(ctx context.Context, v visit) error { _, err := v.wait(); return err })
+	multiprolab.HandleCall(w, "act", func(ctx context.Context, from string) (int, error) {
+		return 0, multiprolab.Send(ctx, w, "main", "acted", from)
+	})
+	return nil
+})
+
+var _ = worker("impatient", func(ctx context.Context, w *multiprolab.Worker) error {
+	// call returns when its call has been cancelled.
+	multiprolab.HandleTask(w, "call", func(ctx context.Context, _ struct{}) (string, error) {
+		ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+		defer cancel()
+		_, err := multiprolab.Call[int](ctx, w, "callee/0", "act", "impatient")
+		return fmt.Sprint(err), nil
+	})
+	return nil
+})
+
+// TestCancelledCallThatWaits: a call that is cancelled while it waits for room at its receiver is not put to the handler, whether a worker made it or main.
+func TestCancelledCallThatWaits(t *testing.T) {
+	l := newLab(t, &multiprolab.Config{Window: 8 << 10}, workers("callee", 1), workers("impatient", 1))
+	g := newGate(t)
+	acted := make(chan string, 3)
+	multiprolab.Handle(l, "acted", func(_ context.Context, from string) error { acted <- from; return nil })
+	require.NoError(t, l.Start(t.Context()))
+	defer l.Close()
+	ctx := bounded(t)
+	require.NoError(t, multiprolab.Send(ctx, l, "callee/0", "wait", g.visit("full")))
+	v := g.expect(t, "full")
+	for err := error(nil); err == nil; { // until there is no room
+		short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+		err = multiprolab.Send(short, l, "callee/0", "fill", nil)
+		cancel()
+	}
+	got, err := multiprolab.Do[string](ctx, l, "call", nil)
+	require.NoError(t, err)
+	require.Contains(t, got, "deadline exceeded")
+	short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+	defer cancel()
+	_, err = multiprolab.Call[int](short, l, "callee/0", "act", "main")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	v.tell("go on")
+	_, err = multiprolab.Call[int](ctx, l, "callee/0", "act", "a third")
+	require.NoError(t, err)
+	require.Equal(t, "a third", await(t, acted, "the call that was not cancelled"))
+}

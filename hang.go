@@ -19,6 +19,7 @@ const (
 type beat struct {
 	running string // empty if nothing
 	since   time.Duration
+	number  uint64 // of the question that it answers
 }
 
 // hang is why a worker is killed that hangs, in main.
@@ -34,7 +35,7 @@ type pulse struct {
 	peer   *peer
 	ticker *time.Ticker     // nil if the worker is not asked
 	tick   <-chan time.Time // nil then
-	heard  uint64           // what had come from the worker when the last question was asked
+	heard  uint64           // the number of the last answer that had come when the last question was asked
 	silent int              // questions in a row without an answer
 }
 
@@ -54,11 +55,17 @@ func (b *pulse) stop() {
 	}
 }
 
-func (b *pulse) ask() { _ = b.peer.link.post(&wire.Frame{Kind: wire.Beat}) }
+func (b *pulse) ask() {
+	b.peer.link.tell(soon, &wire.Frame{Kind: wire.Beat, ID: b.peer.asked.Add(1)})
+}
 
-// beat looks for the answer to the last question, or anything else that has come, and asks the next one. It returns why the worker is to be killed, or nil.
+// beat looks for an answer, and asks the next question. Whatever else the worker sends is no sign of life: its loop may send while nobody there reads. It returns why the worker is to be killed, or nil.
 func (b *pulse) beat() *hang {
-	heard := b.peer.heard.Load()
+	last := b.peer.beat.Load()
+	var heard uint64
+	if last != nil {
+		heard = last.number
+	}
 	if heard == b.heard {
 		b.silent++
 	} else {
@@ -66,7 +73,7 @@ func (b *pulse) beat() *hang {
 	}
 	if b.silent >= beatsPerTimeout {
 		h := &hang{limit: b.peer.slot.pool.cfg.HeartbeatTimeout, silent: true}
-		if last := b.peer.beat.Load(); last != nil {
+		if last != nil {
 			h.beat = *last
 		}
 		return h
@@ -83,7 +90,7 @@ func (p *peer) overdue(f *wire.Frame) error {
 		return &wireViolation{"it reports a handler that runs too long, and there is no WorkerConfig.HandlerTimeout"}
 	}
 	select {
-	case p.hangs <- &hang{beat: beat{running: f.Meta[:min(len(f.Meta), 2*maxNameLen)], since: time.Duration(f.ID)}, limit: limit}:
+	case p.hangs <- &hang{beat: beat{running: whatRuns(f), since: time.Duration(f.ID)}, limit: limit}:
 	default:
 	}
 	return nil
@@ -102,7 +109,7 @@ func (p *peer) killHung(h *hang) {
 		p.killWithStacks(why)
 		return
 	}
-	_ = p.link.post(&wire.Frame{Kind: wire.Dump})
+	p.askStacks()
 	timer := time.NewTimer(dumpTimeout)
 	defer timer.Stop()
 	select {
@@ -114,9 +121,15 @@ func (p *peer) killHung(h *hang) {
 		h.running, h.since.Round(time.Millisecond), h.limit))
 }
 
-// answerBeat is the worker's answer to a question for a sign of life. It runs on the goroutine that reads the wire.
-func (w *Worker) answerBeat() {
-	f := &wire.Frame{Kind: wire.Beat}
+// askStacks asks a worker for the stacks of its goroutines.
+func (p *peer) askStacks() {
+	p.wanted.Add(1)
+	p.link.tell(soon, &wire.Frame{Kind: wire.Dump})
+}
+
+// answerBeat is the worker's answer to a question for a sign of life, by its number. It runs on the goroutine that reads the wire.
+func (w *Worker) answerBeat(number uint64) {
+	f := &wire.Frame{Kind: wire.Beat, Defs: number}
 	if s := w.current.Load(); s == nil {
 		w.seen = nil
 	} else {
@@ -125,13 +138,13 @@ func (w *Worker) answerBeat() {
 		}
 		f.Meta, f.ID = s.what(), uint64(time.Since(w.seenAt))
 	}
-	_ = w.link.postQuiet(f)
+	w.link.tell(quietly, f)
 	w.link.push() // it never waits, and mostly nobody has to be woken for it
 }
 
 // reportOverdue tells main that a handler or an action has run too long.
 func (w *Worker) reportOverdue(s *scope, d time.Duration) {
-	_ = w.post(&wire.Frame{Kind: wire.Overdue, Meta: s.what(), ID: uint64(d)})
+	w.link.tell(soon, &wire.Frame{Kind: wire.Overdue, Meta: s.what(), ID: uint64(d)})
 }
 
 // begin notes that the function of the scope runs on the loop from now on, and limits its time if it is not a task.

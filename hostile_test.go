@@ -104,18 +104,29 @@ var attacks = []attack{
 		// Its own is its own affair, and so are those that it will be given.
 		for id := range multiprolab.TaskFrom(ctx).ID {
 			write(frame(wire.Frame{Kind: wire.Result, ID: id, Encoding: 2, Body: []byte("forged")}))
-			write(frame(wire.Frame{Kind: wire.Cancel, Type: "task", ID: id}))
-			write(frame(wire.Frame{Kind: wire.Cancel, Type: "call", ID: id}))
-			write(frame(wire.Frame{Kind: wire.FetchCancel, ID: id}))
 		}
 		return "its own result", nil
 	}, ""},
-	{"a reply to a call never made", func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
-		for id := range uint64(1000) {
-			write(frame(wire.Frame{Kind: wire.Reply, ID: id, Encoding: 2, Body: []byte("forged")}))
-		}
+	{"a reply to a call never made", just(frame(wire.Frame{Kind: wire.Reply, ID: 4711, Encoding: 2, Body: []byte("forged")})), "replied to call 4711"},
+	{"a reply to a call that it will be sent", just(frame(wire.Frame{Kind: wire.Reply, ID: 1, Encoding: 2, Body: []byte("forged")})), "replied to call 1"},
+	{"the cancellation of a task that it has not submitted", just(frame(wire.Frame{Kind: wire.Cancel, Type: "task", ID: 1})), "nothing had allowed: Cancel"},
+	{"the cancellation of a call that it has not made", just(frame(wire.Frame{Kind: wire.Cancel, Type: "call", ID: 1})), "nothing had allowed: Cancel"},
+	{"the cancellation of a fetch that it has not made", just(frame(wire.Frame{Kind: wire.FetchCancel, ID: 1})), "nothing had allowed: FetchCancel"},
+	{"a report of a message that it was not sent", just(frame(wire.Frame{Kind: wire.Undelivered, Defs: 1, Meta: "x"})), "nothing had allowed: Undelivered"},
+	{"a failure of a message that it was not sent", just(frame(wire.Frame{Kind: wire.Failed, Defs: 1})), "nothing had allowed: Failed"},
+	{"a sign of life that nobody has asked for", just(frame(wire.Frame{Kind: wire.Beat, Defs: 1 << 40})), "nothing had allowed: Beat"},
+	{"a sign of life without a number", just(frame(wire.Frame{Kind: wire.Beat})), "nothing had allowed: Beat"},
+	{"stacks that nobody has asked for", just(frame(wire.Frame{Kind: wire.Stacks})), "nothing had allowed: Stacks"},
+	{"two exit values", just(bytes.Repeat(frame(wire.Frame{Kind: wire.ExitValue}), 2)), "nothing had allowed: ExitValue"},
+	{"credit for nothing", just(frame(wire.Frame{Kind: wire.Credit})), "or for nothing"},
+	{"a call to several", just(frame(wire.Frame{Kind: wire.Call, ID: 1 << 40, Flags: wire.FlagBroadcast, To: "lab", Type: "call-pid"})), "a call to several"},
+	{"a call made twice", just(bytes.Repeat(frame(wire.Frame{Kind: wire.Call, ID: 1 << 40, To: "sleeper/0", Type: "x"}), 2)), "made call 1099511627776 again"},
+	{"meta that it has no credit for", func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
+		f := message
+		f.To, f.Meta = "sleeper/0", strings.Repeat("x", 60000)
+		write(bytes.Repeat(frame(f), 10))
 		return "", nil
-	}, "?"},
+	}, "with a window of"},
 	{"a message with a forged sender", func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
 		f := message
 		f.From = "main"
@@ -133,8 +144,6 @@ var attacks = []attack{
 		write(frame(wire.Frame{Kind: wire.Message, Flags: wire.FlagBroadcast, To: "nobody", Type: "x"}))
 		write(frame(wire.Frame{Kind: wire.Submit, ID: 9, Type: "\x00"}))
 		write(frame(wire.Frame{Kind: wire.Fetch, ID: 9, Meta: ",\xff,"}))
-		write(frame(wire.Frame{Kind: wire.Undelivered, To: "main", Type: "\xff", ID: 1<<64 - 1, Meta: "\x00"}))
-		write(frame(wire.Frame{Kind: wire.Failed, To: "main", Type: "\xff", Body: []byte("no JSON")}))
 		return "", nil
 	}, ""},
 	{"bodies of no sense to main's handler", func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {

@@ -124,7 +124,7 @@ func (b *broker) allowGrace(j *job) {
 		if !b.stuck(j, p) {
 			return
 		}
-		_ = p.link.post(&wire.Frame{Kind: wire.Dump})
+		p.askStacks()
 		j.timer = time.AfterFunc(lead, func() {
 			b.mu.Lock()
 			stuck, end := b.stuck(j, p), j.condemned

@@ -82,12 +82,17 @@ func (l *letters) take(n uint64) {
 	}
 }
 
-// reported notes that the worker has reported a letter as not handled, by its number in this life, before it has counted it as taken: should it die in between,
-// the letter is not reported again. A number that cannot be is nothing.
-func (l *letters) reported(serial uint64) {
-	if i := serial - 1 - l.taken; serial > l.taken && i < uint64(l.len()) {
-		l.row[l.head+int(i)].reported = true
+// reported notes that the worker has told what became of a letter, by its number in this life, before it has counted it as taken: should it die in between, the letter is
+// not reported again. It returns the letter, or false for one that is none, or was reported before.
+func (l *letters) reported(serial uint64) (letter, bool) {
+	i := serial - 1 - l.taken
+	if serial <= l.taken || i >= uint64(l.len()) {
+		return letter{}, false
 	}
+	s := &l.row[l.head+int(i)]
+	before := s.reported
+	s.reported = true
+	return letter{l.addresses[s.address], int(s.size)}, !before
 }
 
 // lost returns those that nobody has been told of, and forgets all: the life has ended.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -55,6 +56,11 @@ type link struct {
 	closed  error           // why nothing is posted any more
 	broken  error           // the error of the pipe: nothing is written any more
 	wake    chan struct{}   // tells writeLoop that there are chunks, or that the link is closed
+	queued  atomic.Int64    // bytes that were posted and have not been written
+	choke   int64           // while more than so many bytes are queued, no frame is read: who does not read is not read. 0: no limit
+	most    int64           // no outcome is posted behind so many bytes: the other end does not read. 0: no limit
+	drained chan struct{}   // capacity 1: tells a readLoop that is choked that bytes have been written, or that the link is closed
+	waits   func()          // called by who reads, before it waits because the link is choked; set before use, with choke
 	defined int             // by the other end; used by who reads only
 	fail    func(err error) // ends the life that this is a wire of, for the wire is of no use any more. It never waits; called from any goroutine
 
@@ -64,7 +70,7 @@ type link struct {
 func newLink(c *codec.Codec, r io.Reader, w io.Writer, maxBody int, fail func(error)) *link {
 	maxBody = max(maxBody, leastLimit)
 	l := &link{codec: c, w: w, r: wire.NewReader(r, maxBody), maxBody: maxBody, sent: map[uint64]bool{}, wake: make(chan struct{}, 1), atOnce: writerAtOnce(w),
-		fail: fail}
+		drained: make(chan struct{}, 1), fail: fail}
 	l.lending.init(l, r)
 	return l
 }
@@ -141,6 +147,10 @@ func (l *link) tell(h haste, f *wire.Frame) {
 
 // answer posts the outcome of a call or a task. One that cannot be sent reaches who waits for it as the error that says why.
 func (l *link) answer(h haste, f *wire.Frame) {
+	if l.most > 0 && l.queued.Load() > l.most {
+		l.fail(fmt.Errorf("multiprolab: it has not read %d bytes that it was sent, most of them outcomes that it asked for", l.queued.Load()))
+		return
+	}
 	if err := l.postAs(h, f); err != nil && err != errLinkClosed {
 		l.tell(h, replyFrame(f.Kind, f.ID, &reply{err: fmt.Errorf("multiprolab: the outcome could not be sent: %w", err)}))
 	}
@@ -154,10 +164,10 @@ func (l *link) postLocked(f *wire.Frame) error {
 		return errLinkClosed
 	}
 	if f.Defs != 0 && f.Encoding == codec.GobValue && !l.sent[f.Defs] {
-		if blob := l.codec.Definitions(f.Defs); blob != nil {
+		if blob := l.codec.Definitions(f.Defs); blob != nil { // else a worker has invented the id
 			l.append(&wire.Frame{Kind: wire.Defs, Defs: f.Defs, Body: blob})
+			l.sent[f.Defs] = true
 		}
-		l.sent[f.Defs] = true
 	}
 	l.append(f)
 	return nil
@@ -169,6 +179,7 @@ func (l *link) append(f *wire.Frame) {
 			f = f.Shared(at, &l.place)
 		}
 	}
+	l.queued.Add(int64(f.Size()))
 	last := len(l.chunks) - 1
 	if l.box != nil {
 		if free := l.box.room(f.Size()); free != nil {
@@ -270,6 +281,9 @@ func (l *link) write(to func([]byte) (int, error)) error {
 			n, err := to(c[l.begun:])
 			l.written += int64(n)
 			l.begun += n
+			if l.queued.Add(-int64(n)); l.choke > 0 {
+				wakeUp(l.drained)
+			}
 			switch {
 			case err == errWouldWait:
 				return err
@@ -314,6 +328,24 @@ func (l *link) close(err error) {
 		l.closed = err
 	}
 	wakeUp(l.wake)
+	wakeUp(l.drained)
+}
+
+// choked reports whether the other end has to read before more is read of it.
+func (l *link) choked() bool { return l.choke > 0 && l.queued.Load() > l.choke }
+
+// unchoke waits until the other end has read half of what chokes the link, or the link is closed: what came before that is still read.
+func (l *link) unchoke() {
+	l.waits()
+	for l.queued.Load() > l.choke/2 {
+		l.mu.Lock()
+		closed := l.closed
+		l.mu.Unlock()
+		if closed != nil {
+			return
+		}
+		<-l.drained
+	}
 }
 
 // share gives the link memory that it shares with the other end, which uses it once both have said that they have it. It is called before anything is read or posted.

@@ -73,6 +73,9 @@ func (l *link) readLoop(handle func(f *wire.Frame) (served bool, err error)) err
 		if l.readErr != nil {
 			return l.readErr
 		}
+		if l.choked() {
+			l.unchoke()
+		}
 		one, err := l.readOne()
 		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) { // else it was meant for another
 			return err
@@ -146,7 +149,7 @@ func (l *link) readRest(box io.ReaderAt) {
 
 // borrow takes the token, if the wire can be read by others than readLoop and nobody reads it.
 func (l *link) borrow() bool {
-	if !l.lends || !l.token.TryLock() {
+	if !l.lends || l.choked() || !l.token.TryLock() {
 		return false
 	}
 	if l.handle == nil || l.readErr != nil {
@@ -193,12 +196,15 @@ func (l *link) tick() {
 }
 
 // read reads and handles frames on the calling goroutine, which has borrowed the wire, until enough reports true; it is asked before each wait. It returns false when the
-// stream has ended, which readLoop then reports.
+// stream has ended, which readLoop then reports, or the link is choked, in which readLoop waits.
 func (l *link) read(enough func() bool) bool {
 	for {
 		for l.r.Ready() {
 			if _, err := l.readOne(); err != nil {
 				return l.over(err)
+			}
+			if l.choked() {
+				return false
 			}
 		}
 		l.blocked.Store(true) // before the look: who comes after it interrupts

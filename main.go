@@ -322,13 +322,16 @@ func (m *Main) conduct(unwatch func() bool) {
 // launch starts the supervisor of an instance, unless exit has been requested. conduct waits for it.
 func (m *Main) launch(s *slot) {
 	m.lifeMu.Lock()
-	defer m.lifeMu.Unlock()
-	if closed(m.exitAsked) {
-		s.hadTurn()
-		close(s.ended)
-		return
+	late := closed(m.exitAsked)
+	if !late {
+		m.supervisors.Go(func() { m.supervise(s) })
 	}
-	m.supervisors.Go(func() { m.supervise(s) })
+	m.lifeMu.Unlock()
+	if late { // nobody else will end what waits for the instance
+		s.hadTurn()
+		s.bury(ErrStopped)
+		close(s.ended)
+	}
 }
 
 // Resize changes the number of workers of a pool while the program runs. Those that are added start at once; Resize does not wait for them. Those that are taken away, from

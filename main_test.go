@@ -45,6 +45,7 @@ func worker(name string, setup func(context.Context, *multiprolab.Worker) error)
 func TestMain(m *testing.M) {
 	// Race-built workers would sleep a second at exit, each.
 	_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
+	becomeLiar()
 	multiprolabtest.Hook(func() *multiprolab.Main {
 		app := multiprolab.New(nil)
 		for name, setup := range setups {

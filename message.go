@@ -23,6 +23,7 @@ type Message struct {
 	serial  uint64                      // of a one-way message that main has sent to this life of a worker: the first is 1. Else 0
 	scope   scope                       // of its handler; its node is the receiver's from the beginning
 	refused int32                       // not a message: the place in the inbox of so many that were refused, see MessageReceiver.deliver
+	size    int64                       // what it costs its sender, see cost
 	granted bool                        // its bytes were given back before it was taken
 	decoded atomic.Bool                 // a []byte may have got the memory of the payload
 }
@@ -45,13 +46,11 @@ func (m *Message) Decode(v any) error {
 // Size returns the length of the encoded body in bytes.
 func (m *Message) Size() int { return len(m.payload.Data) }
 
-func (m *Message) cost() int64 { return int64(frameCost + len(m.payload.Data)) }
-
 // leaveInbox tells the sender's credit that the message takes no room any more.
 func (m *Message) leaveInbox() {
 	var bytes, messages int64
 	if !m.granted {
-		bytes = m.cost()
+		bytes = m.size
 	}
 	if m.reply == nil { // what becomes of a call its caller is told
 		messages = max(1, int64(m.refused))

@@ -18,7 +18,7 @@ import (
 )
 
 // smallWindow holds some thirty of the messages of these tests, so that thousands of them wait for credit many times.
-const smallWindow = 8 << 10
+const smallWindow = 16 << 10
 
 var _ = program("send numbered", func(ctx context.Context, w *multiprolab.Worker, arg string) (string, error) {
 	to, count, _ := strings.Cut(arg, " ")
@@ -340,7 +340,7 @@ func TestBackPressure(t *testing.T) {
 			}
 		}()
 		// It stands still: a message of 128 bytes and more has no room where 8 KiB are taken.
-		const most = smallWindow / 128
+		const most = smallWindow / 256
 		eventually(t, "the sender to wait", func() bool { return sent.Load() > most/4 && l.Router() != nil && standsStill(&sent) })
 		require.LessOrEqual(t, sent.Load(), int64(most))
 		cancel(full)
@@ -469,7 +469,7 @@ func TestBacklogIsBounded(t *testing.T) {
 			return kept+letters() == count
 		})
 		require.Positive(t, letters())
-		require.GreaterOrEqual(t, kept*128, smallWindow) // it took more than its window
+		require.GreaterOrEqual(t, kept*256, smallWindow) // it took more than its window
 	})
 }
 

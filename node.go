@@ -26,6 +26,8 @@ type node struct {
 	overdue        func(s *scope, d time.Duration)
 	paces          sync.Map // of task types: how long an item of the last Map took, a time.Duration
 
+	mostCalls int // that may wait for their replies; 0: no limit
+
 	mu          sync.Mutex
 	lastID      uint64
 	calls       map[uint64]chan *reply
@@ -39,7 +41,8 @@ type uplink interface {
 	send(ctx context.Context, f *wire.Frame) error
 	// call routes a call and waits for room. The outcome comes through node.answer, on the way that it returns.
 	call(ctx context.Context, f *wire.Frame) (*replyWay, error)
-	cancelCall(id uint64)
+	// cancelCall takes back a call that was sent on a way.
+	cancelCall(id uint64, way *replyWay)
 	// submit hands a task to the queue. The outcome comes through node.resolve.
 	submit(ctx context.Context, s *Submission, f *wire.Frame, o *TaskOptions) error
 	cancelTask(id uint64)
@@ -58,6 +61,7 @@ type uplink interface {
 // replyWay is where the reply to a call comes from.
 type replyWay struct {
 	link   *link       // or nil
+	entry  *callEntry  // in main, of a call to a worker; else nil
 	others func() bool // reports whether others wait for something from there
 }
 
@@ -184,6 +188,10 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 		n.mu.Unlock()
 		return n.closed
 	}
+	if n.mostCalls > 0 && len(n.calls) >= n.mostCalls {
+		n.mu.Unlock()
+		return &sentinelError{fmt.Sprintf("multiprolab: call %q to %s was not made: %d calls of this process wait for their replies already", typ, receiver, n.mostCalls), ErrBacklog}
+	}
 	n.lastID++
 	id := n.lastID
 	f.ID = id // the router gives the frame the id of the callee's side
@@ -201,7 +209,7 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 	}
 	r, ok := await(ctx, way.link, answer, way.others)
 	if !ok {
-		n.up.cancelCall(id)
+		n.up.cancelCall(id, way)
 		return fmt.Errorf("multiprolab: call %q to %s: %w", typ, receiver, context.Cause(ctx))
 	}
 	return n.take(typ, r, out, n.codec.Take)

@@ -8,17 +8,48 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// frameCost is what a message counts beyond its body, in bytes, against the window of its receiver.
-const frameCost = 128
+// frameCost is what a frame costs beside its texts and its body, in bytes: about what it takes in memory while it waits, as a Message in an inbox (224 bytes) or as a
+// parcel with its frame in an outbox (250).
+const frameCost = 256
 
-func cost(f *wire.Frame) int64 { return int64(frameCost + len(f.Body)) }
+// cost is what a frame counts, in bytes, against the window of its receiver and of its sender: what it takes in memory. From is not in it: it is one of main's own names.
+func cost(f *wire.Frame) int64 {
+	return int64(frameCost + len(f.To) + len(f.Type) + len(f.Meta) + len(f.Body))
+}
 
-// parcel is a message that waits for credit.
+// parcel is a message that waits for credit. It exists in the process of the outbox, which guards it.
 type parcel struct {
 	frame   *wire.Frame
-	sent    func() // called once it has been written or given up; gives the credit of its own sender back. May be nil
+	from    *peer // the worker that sent it, whose credit it holds; nil for a message of this process
+	cost    int64 // of from, in bytes
+	all     *broadcast
 	call    *callEntry
 	waiting chan error // of a sender that waits in send, else nil
+}
+
+// gone gives the credit of its sender back: the parcel has been written, or given up.
+func (p *parcel) gone() {
+	switch {
+	case p.all != nil:
+		p.all.done()
+	case p.from != nil:
+		p.from.grant(p.cost, 1)
+	}
+}
+
+// lost tells who must know that the parcel cannot be sent: the caller of a call, main of a message.
+func (p *parcel) lost(err error) {
+	if p.from == nil {
+		return // an exit message, which always fits
+	}
+	r := p.from.slot.main.router
+	if p.call != nil {
+		if p.call.callee.forget(p.call.calleeID) != nil {
+			r.replied(p.call, &reply{err: err}, nil).push()
+		}
+		return
+	}
+	r.bounce(p.frame, err)
 }
 
 // outbox sends the messages of one direction, first in first out, each as soon as its receiver has room for it: the receiver
@@ -37,9 +68,9 @@ type outbox struct {
 	closed  bool
 }
 
-// put queues a message. It is written at once if there is room. It returns an error if the outbox is closed.
+// offer queues a message. It is written at once if there is room. It returns an error if the outbox is closed.
 // With lazy set, the caller pushes the link soon.
-func (o *outbox) put(p *parcel, lazy bool) (*link, error) {
+func (o *outbox) offer(p *parcel, lazy bool) (*link, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	link := o.link
@@ -50,53 +81,68 @@ func (o *outbox) putLocked(p *parcel, lazy bool) error {
 	if o.sealed != nil {
 		return o.sealed
 	}
-	if o.waiting.Len() == 0 && o.tryWrite(p.frame, p.call, lazy) {
-		p.gone()
-		return nil
+	if o.waiting.Len() == 0 {
+		if sent, err := o.tryWrite(p.frame, p.call, lazy); sent {
+			if err == nil {
+				p.gone()
+			}
+			return err
+		}
 	}
-	o.waiting.PushBack(p)
+	o.enqueue(p)
 	return nil
 }
 
-// gone tells the sender of a parcel that it has been written.
-func (p *parcel) gone() {
-	if p.sent != nil {
-		p.sent()
+// enqueue lets a parcel wait for room.
+func (o *outbox) enqueue(p *parcel) {
+	e := o.waiting.PushBack(p)
+	if p.call != nil {
+		p.call.place = e
 	}
 }
 
-// tryWrite writes the message if the receiver has room. A message larger than half of the window needs half of it free, so
-// that every message can be sent at some time.
-func (o *outbox) tryWrite(f *wire.Frame, call *callEntry, lazy bool) bool {
+// tryWrite writes the message if the receiver has room, and reports whether the message is done with. A message larger than half of the window needs half of it free, so
+// that every message can be sent at some time. An error says that the message cannot be sent at all.
+func (o *outbox) tryWrite(f *wire.Frame, call *callEntry, lazy bool) (done bool, err error) {
 	n := cost(f)
 	if o.link == nil || o.credit < min(n, o.window/2) {
-		return false
+		return false, nil
+	}
+	h := soon
+	if lazy {
+		h = quietly
+	}
+	if call != nil {
+		call.written.Store(true) // before: the reply may come at once
+	}
+	err = o.link.postAs(h, f)
+	if o.track && err == errLinkClosed { // the life has ended: detach tells what was lost
+		err = nil
+	}
+	if err != nil {
+		if call != nil {
+			call.written.Store(false)
+		}
+		return true, err
 	}
 	o.credit -= n
 	if o.track && f.Kind == wire.Message {
 		o.letters.add(f)
 	}
-	if call != nil {
-		call.written = true
-	}
-	link := o.link
 	if f.Kind == wire.Exit {
 		o.link = nil // what comes later waits for the next life
 	}
-	if lazy { // it fails only when the link is closed: detach then tells what was lost
-		_ = link.postQuiet(f)
-	} else {
-		_ = link.post(f)
-	}
-	return true
+	return true, nil
 }
 
 // send queues a message and waits until it has been written. If ctx ends before, the message is taken back. With lazy set, the caller pushes the link soon.
 func (o *outbox) send(ctx context.Context, f *wire.Frame, call *callEntry, lazy bool) error {
 	o.mu.Lock()
-	if o.sealed == nil && o.waiting.Len() == 0 && o.tryWrite(f, call, lazy) {
-		o.mu.Unlock()
-		return nil
+	if o.sealed == nil && o.waiting.Len() == 0 {
+		if done, err := o.tryWrite(f, call, lazy); done {
+			o.mu.Unlock()
+			return err
+		}
 	}
 	p := &parcel{frame: f, call: call}
 	if err := o.putLocked(p, lazy); err != nil || o.waiting.Len() == 0 || o.waiting.Back().Value != p {
@@ -120,6 +166,9 @@ func (o *outbox) send(ctx context.Context, f *wire.Frame, call *callEntry, lazy 
 		return err
 	default:
 		o.waiting.Remove(e)
+		if call != nil {
+			call.place = nil
+		}
 		o.pump() // a smaller one behind it may fit
 		return context.Cause(ctx)
 	}
@@ -129,15 +178,36 @@ func (o *outbox) send(ctx context.Context, f *wire.Frame, call *callEntry, lazy 
 func (o *outbox) pump() {
 	for e := o.waiting.Front(); e != nil; e = o.waiting.Front() {
 		p := e.Value.(*parcel)
-		if !o.tryWrite(p.frame, p.call, false) {
+		done, err := o.tryWrite(p.frame, p.call, false)
+		if !done {
 			return
 		}
-		p.gone()
 		o.waiting.Remove(e)
-		if p.waiting != nil {
-			p.waiting <- nil
+		if p.call != nil {
+			p.call.place = nil
 		}
+		switch {
+		case p.waiting != nil:
+			p.waiting <- err
+		case err != nil:
+			p.lost(err)
+		}
+		p.gone()
 	}
+}
+
+// withdraw takes a call back that waits for room, and reports whether it did: one that has been written is the receiver's.
+func (o *outbox) withdraw(call *callEntry) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if call.place == nil {
+		return false
+	}
+	p := o.waiting.Remove(call.place).(*parcel)
+	call.place = nil
+	p.gone()
+	o.pump() // a smaller one behind it may fit
+	return true
 }
 
 // granted takes credit in: bytes of room, and the number of messages that a handler has taken since the last time. It reports
@@ -172,11 +242,11 @@ func (o *outbox) detach() []letter {
 	return o.letters.lost()
 }
 
-// reported notes that the worker has reported a message as not handled, by its number in this life.
-func (o *outbox) reported(serial uint64) {
+// reported notes that the worker has told what became of a message, by its number in this life, and returns the message, or false if there is none to be told of.
+func (o *outbox) reported(serial uint64) (letter, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.letters.reported(serial)
+	return o.letters.reported(serial)
 }
 
 // close refuses further messages with err and returns those that were waiting and have nobody who waits with them.
@@ -190,15 +260,16 @@ func (o *outbox) close(err error) []letter {
 	var lost []letter
 	for e := o.waiting.Front(); e != nil; e = e.Next() {
 		p := e.Value.(*parcel)
+		if p.call != nil {
+			p.call.place = nil
+		}
 		switch {
 		case p.waiting != nil:
 			p.waiting <- err
 		case p.call == nil && p.frame.Kind != wire.Exit:
 			lost = append(lost, letter{address{p.frame.From, p.frame.Type}, len(p.frame.Body)})
 		}
-		if p.sent != nil {
-			p.sent()
-		}
+		p.gone()
 	}
 	o.waiting.Init()
 	return lost
@@ -226,7 +297,10 @@ func (o *outbox) load() int {
 func (o *outbox) finish(f *wire.Frame, forGood bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	_ = o.putLocked(&parcel{frame: f}, false)
+	if o.sealed == nil {
+		o.waiting.PushBack(&parcel{frame: f})
+		o.pump() // an exit message always fits
+	}
 	if forGood {
 		o.sealed = ErrStopped
 	}

@@ -25,6 +25,8 @@ const (
 	lingerTimeout = 2 * time.Second
 	// quitTimeout is the moment between SIGQUIT and SIGKILL.
 	quitTimeout = 30 * time.Millisecond
+	// maxReason is how much of a worker's reason for a dead letter is kept, in bytes.
+	maxReason = 4 << 10
 )
 
 // body is what a life of a worker runs in: a process, or goroutines of this process. All methods may be called from any goroutine.
@@ -58,7 +60,9 @@ type peer struct {
 	hangs   chan *hang           // capacity 1: a handler of it has not returned in time
 	dumps   chan struct{}        // capacity 1: it has sent its stacks
 	beat    atomic.Pointer[beat] // the last answer to a question for a sign of life
-	heard   atomic.Uint64        // frames that have come
+	asked   atomic.Uint64        // questions for a sign of life; each has its number, from 1
+	wanted  atomic.Int32         // how often it has been asked for its stacks and has not sent them
+	asks    asks
 
 	mu         sync.Mutex
 	spent      int64 // what the worker has sent and has no credit back for, in bytes
@@ -69,8 +73,9 @@ type peer struct {
 	stacks     string        // of its goroutines, when it was about to be killed
 	value      codec.Payload // that it left with SetExitValue
 	readErr    error
-	hang       *hang        // why it was killed, if it hung
-	state      peerState    // of the protocol; used by who reads only, as are the next two
+	hang       *hang     // why it was killed, if it hung
+	state      peerState // of the protocol; used by who reads only, as are the next three
+	allowed    allowance
 	pushes     []*link      // to be pushed
 	lastServed time.Time    // when a caller in main got its last reply
 	served     bool         // a caller in main has got its reply
@@ -86,11 +91,73 @@ type peer struct {
 type peerState int
 
 const (
-	stateNew peerState = iota
+	stateNew     peerState = iota
+	stateForeign           // it has said hello, and is of another binary: nothing more is taken from it
 	stateHello
 	stateReady
 	stateBye
 )
+
+// allowance is what a worker may still send of the frames that cost it no credit, because something before allows each of them. It exists in main; only who reads the
+// worker's wire uses it.
+type allowance struct {
+	cancels      uint64 // its calls and tasks, less those that it has cancelled
+	fetchCancels uint64 // its fetches, less those that it has taken back
+	beats        uint64 // the number of the last question for a sign of life that it has answered
+	retired      bool   // it has asked to be replaced
+	exited       bool   // it has asked for the end of the program
+	valued       bool   // it has left its exit value
+}
+
+// maxCalls is how many calls of a worker may wait for their replies. A worker process sees to it; main, which may hear later of the end of a call, allows twice as many.
+const maxCalls = 1 << 16
+
+// asks are the calls of a worker to other workers that have no reply yet. It exists in main, and has a mutex of its own.
+type asks struct {
+	mu    sync.Mutex
+	calls map[uint64]*callEntry // by the id of the worker's side
+}
+
+// calling notes a call of the worker to another one.
+func (p *peer) calling(e *callEntry) {
+	p.asks.mu.Lock()
+	defer p.asks.mu.Unlock()
+	if p.asks.calls == nil {
+		p.asks.calls = map[uint64]*callEntry{}
+	}
+	p.asks.calls[e.id] = e
+}
+
+// called notes that a call of the worker has its reply.
+func (p *peer) called(e *callEntry) {
+	p.asks.mu.Lock()
+	defer p.asks.mu.Unlock()
+	if p.asks.calls[e.id] == e {
+		delete(p.asks.calls, e.id)
+	}
+}
+
+// call returns the call with the id that the worker waits for, or nil.
+func (p *peer) call(id uint64) *callEntry {
+	p.asks.mu.Lock()
+	defer p.asks.mu.Unlock()
+	return p.asks.calls[id]
+}
+
+// mayCall refuses a call that an honest worker does not make.
+func (p *peer) mayCall(f *wire.Frame) error {
+	p.asks.mu.Lock()
+	defer p.asks.mu.Unlock()
+	switch {
+	case f.Flags&wire.FlagBroadcast != 0:
+		return &wireViolation{"it made a call to several"}
+	case p.asks.calls[f.ID] != nil:
+		return &wireViolation{fmt.Sprintf("it made call %d again, which has no reply yet", f.ID)}
+	case len(p.asks.calls) >= 2*maxCalls:
+		return &wireViolation{fmt.Sprintf("it waits for the replies to %d calls", len(p.asks.calls))}
+	}
+	return nil
+}
 
 func (p *peer) pid() int { return p.body.pid() }
 
@@ -128,6 +195,22 @@ func (p *peer) dumped() string {
 	return p.stacks
 }
 
+const (
+	// chokeWindows is how many windows of what a worker is sent it may leave unread before main reads no more of it: so it cannot ask for more than it takes. An honest worker
+	// always reads, whatever its handlers do.
+	chokeWindows = 8
+	// mostWindows is how many windows, and how many messages of the greatest size, of outcomes that others have for it a worker may leave unread before it has broken the wire.
+	mostWindows, mostLarge = 32, 4
+)
+
+// bound limits what main keeps for a worker that does not read.
+func (p *peer) bound() {
+	cfg := &p.slot.main.cfg
+	p.link.choke = chokeWindows * int64(cfg.Window)
+	p.link.most = max(mostWindows*int64(cfg.Window), mostLarge*int64(cfg.MaxMessageSize))
+	p.link.waits = p.pushAll
+}
+
 // converse reads and writes the wire until it ends. The goroutines end with the wire: at the latest when body.close closes it.
 func (p *peer) converse(cookie string, before func([]byte)) {
 	go func() {
@@ -162,21 +245,26 @@ func (p *peer) tellExit(mode ShutdownMode, forGood bool) {
 	if mode == DrainQueue {
 		p.slot.out.finish(exit, forGood)
 	} else {
-		_ = p.link.post(exit)
+		p.link.tell(soon, exit)
 	}
 }
 
 // receive handles a frame from the worker, which is not trusted: an error ends it. It never waits.
 func (p *peer) receive(f *wire.Frame) (served bool, err error) {
 	err = p.take(f)
-	if len(p.pushes) > 0 && !p.link.r.Ready() {
-		for _, l := range p.pushes {
-			l.push()
-		}
-		p.pushes = p.pushes[:0]
+	if !p.link.r.Ready() {
+		p.pushAll()
 	}
 	served, p.served = p.served, false
 	return served, err
+}
+
+// pushAll pushes the links that pushSoon has noted.
+func (p *peer) pushAll() {
+	for _, l := range p.pushes {
+		l.push()
+	}
+	p.pushes = p.pushes[:0]
 }
 
 // pushSoon makes receive push a link to which a frame of this worker was posted, when it has read all that it has.
@@ -188,10 +276,9 @@ func (p *peer) pushSoon(l *link) {
 
 func (p *peer) take(f *wire.Frame) error {
 	m, b := p.slot.main, p.slot.main.broker
-	p.heard.Add(1)
 	switch {
 	case p.state == stateNew && f.Kind != wire.Hello, p.state != stateNew && f.Kind == wire.Hello,
-		p.state == stateBye, f.Kind == wire.Ready && p.state != stateHello:
+		p.state == stateBye, p.state == stateForeign, f.Kind == wire.Ready && p.state != stateHello:
 		return &wireViolation{fmt.Sprintf("a %v frame came out of turn", f.Kind)}
 	}
 	switch f.Kind {
@@ -200,7 +287,9 @@ func (p *peer) take(f *wire.Frame) error {
 		if err := unmarshalBody(f, &h); err != nil {
 			return err
 		}
-		p.state = stateHello
+		if p.state = stateHello; h.Identity != m.identity {
+			p.state = stateForeign // which identify makes the error of its start
+		}
 		p.hello <- &h
 	case wire.Ready:
 		var r readiness
@@ -213,19 +302,6 @@ func (p *peer) take(f *wire.Frame) error {
 			b.enter(p, &r)
 		}
 		p.ready <- &r
-	case wire.Stacks:
-		p.mu.Lock()
-		p.stacks = string(f.Body[:min(len(f.Body), tailSize)])
-		p.mu.Unlock()
-		wakeUp(p.dumps)
-	case wire.Beat:
-		p.beat.Store(&beat{running: f.Meta[:min(len(f.Meta), 2*maxNameLen)], since: time.Duration(f.ID)})
-	case wire.Overdue:
-		return p.overdue(f)
-	case wire.ExitValue:
-		p.mu.Lock()
-		p.value = payloadOf(f)
-		p.mu.Unlock()
 	case wire.Bye:
 		var bye farewell
 		if err := unmarshalBody(f, &bye); err != nil {
@@ -235,66 +311,154 @@ func (p *peer) take(f *wire.Frame) error {
 		p.mu.Lock()
 		p.bye = &bye
 		p.mu.Unlock()
-	case wire.ExitRequest:
-		m.Exit()
 	case wire.Credit:
-		if !p.slot.out.granted(f.ID, f.Defs) {
-			return &wireViolation{"it gave credit for more than it was sent"}
+		if f.ID|f.Defs == 0 || !p.slot.out.granted(f.ID, f.Defs) {
+			return &wireViolation{"it gave credit for more than it was sent, or for nothing"}
 		}
 	case wire.Message, wire.Call:
-		if err := p.charge(f); err != nil {
-			return err
-		}
-		m.router.forward(p, f)
+		return p.forward(f)
 	case wire.Reply:
-		if e := p.slot.forget(f.ID); e != nil {
-			r := p.vouch(f)
-			if r.err != nil {
-				f = nil
-			}
-			if e.origin == nil {
-				now := time.Now()
-				p.served = now.Sub(p.lastServed) < callPause // the caller, who will call again
-				p.lastServed = now
-			}
-			p.pushSoon(m.router.replied(e, r, f))
-		}
-	case wire.Undelivered:
-		p.slot.out.reported(f.Defs)
-		m.emit(&DeadLetter{Sender: f.To, Receiver: p.slot.name, Type: f.Type, Size: int(f.ID), Reason: f.Meta})
-	case wire.Failed:
-		m.emit(&HandlerFailed{Sender: f.To, Receiver: p.slot.name, Type: f.Type, Err: p.vouchError(f.Type, unmarshalError(f.Body))})
+		return p.replied(f)
 	case wire.Submit:
 		return p.submit(f)
 	case wire.Start:
 		return b.started(p, f.ID)
-	case wire.Retire:
-		b.retire(p)
 	case wire.Split:
 		return b.split(p, f.ID, f.Defs)
 	case wire.Returned:
 		return b.returned(p, f.ID)
 	case wire.Progress:
-		if err := p.charge(f); err != nil {
+		n, err := p.charge(f)
+		if err != nil {
 			return err
 		}
-		p.grant(cost(f), 1)
+		p.grant(n, 1)
+		f.To, f.Meta, f.Flags = "", "", 0 // nobody looks at them
 		return b.progress(p, f)
 	case wire.Result:
 		return b.result(p, f.ID, p.vouch(f), f.Flags&wire.FlagBatch != 0)
+	case wire.Fetch:
+		p.allowed.fetchCancels++
+		return b.fetch(p, f.ID, strings.Split(f.Meta, ","), f.Flags&wire.FlagWait != 0)
+	default:
+		return p.takeFree(f)
+	}
+	return nil
+}
+
+// takeFree handles the frames that cost the worker nothing, because each of them is allowed by something before, once.
+func (p *peer) takeFree(f *wire.Frame) error {
+	m, b, may := p.slot.main, p.slot.main.broker, &p.allowed
+	unless := func(ok bool) error { // a worker that sends what nothing allows lies
+		if ok {
+			return nil
+		}
+		return &wireViolation{fmt.Sprintf("a frame came that nothing had allowed: %v", f.Kind)}
+	}
+	switch f.Kind {
+	case wire.Undelivered:
+		l, ok := p.slot.out.reported(f.Defs)
+		if ok {
+			m.emit(&DeadLetter{Sender: l.from, Receiver: p.slot.name, Type: l.typ, Size: l.size, Reason: strings.Clone(f.Meta[:min(len(f.Meta), maxReason)])})
+		}
+		return unless(ok)
+	case wire.Failed:
+		l, ok := p.slot.out.reported(f.Defs)
+		if ok {
+			m.emit(&HandlerFailed{Sender: l.from, Receiver: p.slot.name, Type: l.typ, Err: p.vouchError(l.typ, unmarshalError(f.Body))})
+		}
+		return unless(ok)
 	case wire.Cancel:
+		if may.cancels == 0 {
+			return unless(false)
+		}
+		may.cancels--
 		if f.Type == "call" {
 			m.router.cancelCallOf(p, f.ID)
 		} else {
 			b.cancel(p, f.ID)
 		}
-	case wire.Fetch:
-		return b.fetch(p, f.ID, strings.Split(f.Meta, ","), f.Flags&wire.FlagWait != 0)
 	case wire.FetchCancel:
+		if may.fetchCancels == 0 {
+			return unless(false)
+		}
+		may.fetchCancels--
 		b.cancelFetch(p, f.ID)
+	case wire.Beat:
+		if f.Defs <= may.beats || f.Defs > p.asked.Load() {
+			return unless(false)
+		}
+		may.beats = f.Defs
+		p.beat.Store(&beat{running: whatRuns(f), since: time.Duration(f.ID), number: f.Defs})
+	case wire.Stacks:
+		if p.wanted.Add(-1) < 0 {
+			return unless(false)
+		}
+		p.mu.Lock()
+		p.stacks = string(f.Body[:min(len(f.Body), tailSize)])
+		p.mu.Unlock()
+		wakeUp(p.dumps)
+	case wire.Overdue:
+		return p.overdue(f)
+	case wire.Retire:
+		if may.retired {
+			return unless(false)
+		}
+		may.retired = true
+		b.retire(p)
+	case wire.ExitValue:
+		if may.valued {
+			return unless(false)
+		}
+		may.valued = true
+		p.mu.Lock()
+		p.value = payloadOf(f)
+		p.mu.Unlock()
+	case wire.ExitRequest:
+		if may.exited {
+			return unless(false)
+		}
+		may.exited = true
+		m.Exit()
 	default:
 		return &wireViolation{fmt.Sprintf("a worker does not send %v frames", f.Kind)}
 	}
+	return nil
+}
+
+// whatRuns is what a worker says that it runs.
+func whatRuns(f *wire.Frame) string { return strings.Clone(f.Meta[:min(len(f.Meta), 2*maxNameLen)]) }
+
+// forward routes a message or a call of the worker.
+func (p *peer) forward(f *wire.Frame) error {
+	n, err := p.charge(f)
+	if err == nil && f.Kind == wire.Call {
+		p.allowed.cancels++
+		err = p.mayCall(f)
+	}
+	if err != nil {
+		return err
+	}
+	p.slot.main.router.forward(p, f, n)
+	return nil
+}
+
+// replied routes the reply of the worker to the caller.
+func (p *peer) replied(f *wire.Frame) error {
+	e := p.slot.answered(f.ID)
+	if e == nil { // the library replies once
+		return &wireViolation{fmt.Sprintf("it replied to call %d, which it was not asked, or has replied to already", f.ID)}
+	}
+	r := p.vouch(f)
+	if r.err != nil {
+		f = nil
+	}
+	if e.origin == nil {
+		now := time.Now()
+		p.served = now.Sub(p.lastServed) < callPause // the caller, who will call again
+		p.lastServed = now
+	}
+	p.pushSoon(p.slot.main.router.replied(e, r, f))
 	return nil
 }
 
@@ -327,9 +491,11 @@ func (p *peer) vouchError(typ string, err error) error {
 }
 
 func (p *peer) submit(f *wire.Frame) error {
-	if err := p.charge(f); err != nil {
+	n, err := p.charge(f)
+	if err != nil {
 		return err
 	}
+	p.allowed.cancels++
 	meta, err := unmarshalTaskMeta(f.Meta)
 	if err != nil {
 		return &wireViolation{"the options of a task cannot be read: " + err.Error()}
@@ -337,24 +503,24 @@ func (p *peer) submit(f *wire.Frame) error {
 	if err := meta.check(); err != nil {
 		return &wireViolation{"the options of a task make no sense: " + err.Error()}
 	}
-	j := &job{payload: payloadOf(f), meta: meta, submitter: p, submitterID: f.ID, cost: cost(f)}
+	j := &job{payload: payloadOf(f), meta: meta, submitter: p, submitterID: f.ID, cost: n}
 	if err := p.slot.main.broker.submit(j, f.Type, f.Flags&wire.FlagWait != 0); err != nil {
-		p.grant(cost(f), 1)
-		_ = p.link.post(replyFrame(wire.Result, f.ID, &reply{err: err}))
+		p.grant(n, 1)
+		p.link.answer(soon, replyFrame(wire.Result, f.ID, &reply{err: err}))
 	}
 	return nil
 }
 
-// charge books a frame that needs credit, and checks that the worker had it.
-func (p *peer) charge(f *wire.Frame) error {
+// charge books a frame that needs credit, checks that the worker had it, and returns what the frame costs.
+func (p *peer) charge(f *wire.Frame) (n int64, err error) {
 	n, window := cost(f), p.slot.out.window
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.spent > window-min(n, window/2) {
-		return &wireViolation{fmt.Sprintf("it sent %d bytes of messages with a window of %d", p.spent+n, window)}
+		return n, &wireViolation{fmt.Sprintf("it sent %d bytes of messages with a window of %d", p.spent+n, window)}
 	}
 	p.spent += n
-	return nil
+	return n, nil
 }
 
 // grant gives credit back to the worker. It is sent when a quarter of the window has gathered: before that no sender waits.

@@ -154,12 +154,12 @@ func (s *slot) leave() {
 	s.main.changes.announce()
 }
 
-// tell sends a frame to the worker, if there is one.
+// tell sends a frame that always fits to the worker, if there is one.
 func (s *slot) tell(f *wire.Frame) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.current != nil {
-		_ = s.current.link.post(f)
+		s.current.link.tell(soon, f)
 	}
 }
 
@@ -199,10 +199,22 @@ func (s *slot) owes() bool {
 func (s *slot) expect(origin *peer, f *wire.Frame) *callEntry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := &callEntry{origin: origin, id: f.ID, typ: f.Type}
 	s.lastCall++
+	e := &callEntry{origin: origin, id: f.ID, callee: s, calleeID: s.lastCall, typ: f.Type}
 	f.ID = s.lastCall
 	s.calls[f.ID] = e
+	return e
+}
+
+// answered takes out a call that the worker replies to, or returns nil if the worker was not sent it.
+func (s *slot) answered(id uint64) *callEntry {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.calls[id]
+	if e == nil || !e.written.Load() {
+		return nil
+	}
+	delete(s.calls, id)
 	return e
 }
 
@@ -215,23 +227,18 @@ func (s *slot) forget(id uint64) *callEntry {
 	return e
 }
 
-// cancelCall passes the cancellation of a call on to the worker, and reports whether the call was here.
-func (s *slot) cancelCall(origin *peer, id uint64) bool {
+// cancelCall passes the cancellation of a call on to the worker, unless the call has its reply.
+func (s *slot) cancelCall(e *callEntry) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for calleeID, e := range s.calls {
-		if e.origin == origin && e.id == id {
-			if s.current != nil {
-				from := MainName
-				if origin != nil {
-					from = origin.slot.name
-				}
-				_ = s.current.link.post(&wire.Frame{Kind: wire.Cancel, Type: "call", ID: calleeID, From: from})
-			}
-			return true
-		}
+	if s.calls[e.calleeID] != e || s.current == nil {
+		return
 	}
-	return false
+	from := MainName
+	if e.origin != nil {
+		from = e.origin.slot.name
+	}
+	s.current.link.tell(soon, &wire.Frame{Kind: wire.Cancel, Type: "call", ID: e.calleeID, From: from})
 }
 
 // failCalls answers the calls of a life that has ended: those that were sent to it or, if all is set, all.
@@ -239,7 +246,7 @@ func (s *slot) failCalls(err error, all bool) {
 	s.mu.Lock()
 	var failed []*callEntry
 	for id, e := range s.calls {
-		if all || e.written {
+		if all || e.written.Load() {
 			failed = append(failed, e)
 			delete(s.calls, id)
 		}
@@ -247,7 +254,7 @@ func (s *slot) failCalls(err error, all bool) {
 	s.mu.Unlock()
 	for _, e := range failed {
 		cause := err
-		if e.written {
+		if e.written.Load() {
 			cause = during(err, `call "`+e.typ+`"`)
 		}
 		if to := s.main.router.replied(e, &reply{err: cause}, nil); to != nil {

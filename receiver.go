@@ -111,6 +111,8 @@ func (r *MessageReceiver) deliver(m *Message) {
 		refusal = ErrCallCycle
 	}
 	if refusal == ErrBacklog && r.mute && m.reply == nil {
+		// Main is told before the message can leave the inbox: it takes what has left there for seen to.
+		r.node.up.undelivered(m, refusal)
 		// Main counts what has left the inbox, in order: a place is kept until it is this one's turn.
 		if place := r.inbox.last(); place != nil && (*place).refused > 0 {
 			(*place).refused++
@@ -118,8 +120,7 @@ func (r *MessageReceiver) deliver(m *Message) {
 			r.inbox.push(&Message{taken: m.taken, granted: true, refused: 1})
 		}
 		r.mu.Unlock()
-		r.node.up.undelivered(m, refusal)
-		m.taken(m.cost(), 0)
+		m.taken(m.size, 0)
 		return
 	}
 	if refusal != nil {
@@ -128,12 +129,12 @@ func (r *MessageReceiver) deliver(m *Message) {
 		return
 	}
 	r.inbox.push(m)
-	r.bytes += m.cost()
+	r.bytes += m.size
 	grant := r.stalls > 0 && m.taken != nil
 	m.granted = grant
 	r.mu.Unlock()
 	if grant {
-		m.taken(m.cost(), 0)
+		m.taken(m.size, 0)
 	}
 	r.wakeLoop()
 }
@@ -157,7 +158,7 @@ func (r *MessageReceiver) stalled(by int) {
 	if by > 0 && r.stalls == 1 {
 		r.inbox.remove(func(m *Message) bool {
 			if m.reply != nil && inChain(m.chain, r.node.name) {
-				r.bytes -= m.cost()
+				r.bytes -= m.size
 				cyclic = append(cyclic, m)
 				return true
 			}
@@ -170,7 +171,7 @@ func (r *MessageReceiver) stalled(by int) {
 	}
 	r.mu.Unlock()
 	for _, m := range credit {
-		m.taken(m.cost(), 0)
+		m.taken(m.size, 0)
 	}
 	for _, m := range cyclic {
 		r.refuse(m, ErrCallCycle)
@@ -183,7 +184,7 @@ func (r *MessageReceiver) next() (*Message, *handler) {
 	defer r.mu.Unlock()
 	for m, ok := r.inbox.pop(); ok; m, ok = r.inbox.pop() {
 		if m.refused == 0 {
-			r.bytes -= m.cost()
+			r.bytes -= m.size
 			return m, r.handlers[m.Type]
 		}
 		m.leaveInbox()
@@ -269,7 +270,7 @@ func (r *MessageReceiver) cancel(id uint64, sender string) {
 		if m.reply == nil || m.id != id || m.Sender != sender {
 			return false
 		}
-		r.bytes -= m.cost()
+		r.bytes -= m.size
 		dropped = append(dropped, m)
 		return true
 	})
@@ -288,7 +289,7 @@ func (r *MessageReceiver) seal(err error) {
 	var rest []*Message
 	for m, ok := r.inbox.pop(); ok; m, ok = r.inbox.pop() {
 		if m.refused == 0 {
-			r.bytes -= m.cost()
+			r.bytes -= m.size
 		}
 		rest = append(rest, m)
 	}

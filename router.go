@@ -1,11 +1,12 @@
 package multiprolab
 
 import (
+	"container/list"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/proc"
@@ -48,12 +49,15 @@ func (r *MessageRouter) Receivers() []string {
 	return names
 }
 
-// callEntry is a call that is on its way to a worker or handled there.
+// callEntry is a call that is on its way to a worker or handled there. It exists in main.
 type callEntry struct {
-	origin  *peer // nil for main
-	id      uint64
-	typ     string
-	written bool // guarded by the outbox
+	origin   *peer  // nil for main
+	id       uint64 // of the origin's side
+	callee   *slot
+	calleeID uint64
+	typ      string
+	written  atomic.Bool   // it has been sent to a life of the callee
+	place    *list.Element // while it waits in that outbox, which guards it; else nil
 }
 
 // resolve finds the instance that a name means: itself, or of a pool the one with the least to do.
@@ -141,7 +145,7 @@ func (r *MessageRouter) toSelf(f *wire.Frame) error {
 }
 
 func (r *MessageRouter) message(f *wire.Frame) *Message {
-	return &Message{Sender: f.From, Receiver: MainName, Type: f.Type, id: f.ID, chain: f.Meta, payload: payloadOf(f), scope: scope{node: r.main.node}}
+	return &Message{Sender: f.From, Receiver: MainName, Type: f.Type, id: f.ID, chain: f.Meta, payload: payloadOf(f), size: cost(f), scope: scope{node: r.main.node}}
 }
 
 // call is the uplink of main. It sends the call, and returns the way of its reply.
@@ -164,7 +168,7 @@ func (r *MessageRouter) call(ctx context.Context, f *wire.Frame) (*replyWay, err
 		s.forget(f.ID)
 		return nil, fmt.Errorf("multiprolab: call %q to %s: %w", f.Type, s.name, err)
 	}
-	return &replyWay{link: s.out.push(), others: s.owes}, nil
+	return &replyWay{link: s.out.push(), others: s.owes, entry: e}, nil
 }
 
 func cycleError(f *wire.Frame, name string) error {
@@ -172,78 +176,94 @@ func cycleError(f *wire.Frame, name string) error {
 		f.Type, name, strings.ReplaceAll(f.Meta, ",", " -> "), name), ErrCallCycle}
 }
 
-// forward routes a message or a call of a worker. It runs on the goroutine that reads the worker's wire.
-func (r *MessageRouter) forward(from *peer, f *wire.Frame) {
+// forward routes a message or a call of a worker, which cost it n bytes of credit. It runs on the goroutine that reads the worker's wire.
+func (r *MessageRouter) forward(from *peer, f *wire.Frame, n int64) {
 	f.From = from.slot.name
-	n := cost(f)
 	switch {
 	case f.Flags&wire.FlagBroadcast != 0:
-		r.forwardAll(from, f)
+		r.forwardAll(from, f, n)
 	case f.To == MainName:
 		m := r.message(f)
-		m.taken = from.grant
+		m.size, m.taken = n, from.grant
 		if f.Kind == wire.Call {
-			m.reply = func(reply *reply) { _ = from.link.post(replyFrame(wire.Reply, m.id, reply)) }
+			m.reply = func(reply *reply) { from.link.answer(soon, replyFrame(wire.Reply, m.id, reply)) }
 		}
 		r.main.receiver.deliver(m)
 	default:
 		s, err := r.resolve(f.To)
-		var e *callEntry
-		id := f.ID
-		if err == nil && f.Kind == wire.Call {
-			if inChain(f.Meta, s.name) {
-				err = cycleError(f, s.name)
-			} else {
-				e = s.expect(from, f)
-			}
+		if f.Kind == wire.Call {
+			r.forwardCall(from, s, f, n, err)
+			return
 		}
 		if err == nil {
 			var l *link
-			l, err = s.out.put(&parcel{frame: f, call: e, sent: func() { from.grant(n, 1) }}, true)
+			l, err = s.out.offer(&parcel{frame: f, from: from, cost: n}, true)
 			from.pushSoon(l)
-			if err != nil && e != nil {
-				s.forget(f.ID)
-			}
 		}
-		if err == nil {
-			return
+		if err != nil {
+			from.grant(n, 1)
+			r.bounce(f, err)
 		}
-		from.grant(n, 1)
-		if f.Kind == wire.Call {
-			_ = from.link.post(replyFrame(wire.Reply, id, &reply{err: err}))
-			return
-		}
-		r.main.emit(&DeadLetter{Sender: f.From, Receiver: f.To, Type: f.Type, Size: len(f.Body), Reason: err.Error()})
 	}
 }
 
-func (r *MessageRouter) forwardAll(from *peer, f *wire.Frame) {
-	n := cost(f)
+// bounce reports a one-way message that cannot be delivered.
+func (r *MessageRouter) bounce(f *wire.Frame, err error) {
+	r.main.emit(&DeadLetter{Sender: f.From, Receiver: f.To, Type: f.Type, Size: len(f.Body), Reason: err.Error()})
+}
+
+// forwardCall routes a call of a worker to an instance, unless err says why it cannot. The caller gets the error as its reply.
+func (r *MessageRouter) forwardCall(from *peer, s *slot, f *wire.Frame, n int64, err error) {
+	if err == nil && inChain(f.Meta, s.name) {
+		err = cycleError(f, s.name)
+	}
+	id := f.ID
+	if err == nil {
+		e := s.expect(from, f)
+		from.calling(e)
+		var l *link
+		l, err = s.out.offer(&parcel{frame: f, from: from, cost: n, call: e}, true)
+		from.pushSoon(l)
+		if err == nil {
+			return
+		}
+		s.forget(f.ID)
+		from.called(e)
+	}
+	from.grant(n, 1)
+	from.link.answer(soon, replyFrame(wire.Reply, id, &reply{err: err}))
+}
+
+func (r *MessageRouter) forwardAll(from *peer, f *wire.Frame, n int64) {
 	slots, err := r.targets(f.To, from.slot)
 	if err != nil {
-		r.main.emit(&DeadLetter{Sender: f.From, Receiver: f.To, Type: f.Type, Size: len(f.Body), Reason: err.Error()})
+		r.bounce(f, err)
 	}
-	var mu sync.Mutex
-	left := 1 // and one for this function
-	done := func() {
-		mu.Lock()
-		defer mu.Unlock()
-		if left--; left == 0 {
-			from.grant(n, 1)
-		}
-	}
+	all := &broadcast{from: from, cost: n}
+	all.left.Add(1)
 	for _, s := range slots {
-		mu.Lock()
-		left++
-		mu.Unlock()
+		all.left.Add(1)
 		c := *f
 		c.To, c.Flags = s.name, 0
-		if _, err := s.out.put(&parcel{frame: &c, sent: done}, false); err != nil {
-			done()
-			r.main.emit(&DeadLetter{Sender: f.From, Receiver: s.name, Type: f.Type, Size: len(f.Body), Reason: err.Error()})
+		if _, err := s.out.offer(&parcel{frame: &c, from: from, all: all}, false); err != nil {
+			all.done()
+			r.bounce(&c, err)
 		}
 	}
-	done()
+	all.done()
+}
+
+// broadcast is a message of a worker to several, in main. The worker gets its credit back when the last of them has been written.
+type broadcast struct {
+	from *peer
+	cost int64        // of from, in bytes
+	left atomic.Int32 // parcels that have not been written, and one for who makes them
+}
+
+func (b *broadcast) done() {
+	if b.left.Add(-1) == 0 {
+		b.from.grant(b.cost, 1)
+	}
 }
 
 // replied routes the outcome of a call back to its caller, and returns the link to be pushed, or nil. Nobody can answer a call that was not put to it: entries are
@@ -256,29 +276,41 @@ func (r *MessageRouter) replied(e *callEntry, outcome *reply, f *wire.Frame) (to
 	if f == nil {
 		f = replyFrame(wire.Reply, e.id, outcome)
 	}
-	f.ID = e.id
-	_ = e.origin.link.postQuiet(f) // if the caller is gone, nobody waits
+	f.ID, f.Flags = e.id, f.Flags&wire.FlagError
+	f.To, f.From, f.Type, f.Meta = "", "", "", "" // a reply has none, whatever the worker wrote there
+	e.origin.called(e)
+	e.origin.link.answer(quietly, f) // a caller that is gone has a closed link, and nobody waits
 	return e.origin.link
 }
 
 // The rest of the uplink of main.
 
-func (r *MessageRouter) cancelCall(id uint64) { r.cancelCallOf(nil, id) }
+func (r *MessageRouter) cancelCall(id uint64, way *replyWay) {
+	if way.entry == nil {
+		r.main.receiver.cancel(id, MainName)
+		return
+	}
+	way.entry.cancel()
+}
 
-// cancelCallOf tells the process that handles a call that the caller does not wait any more.
+// cancelCallOf tells the process that handles a call of a worker that the caller does not wait any more. A call that has its reply, or never was, is none.
 func (r *MessageRouter) cancelCallOf(origin *peer, id uint64) {
-	for _, p := range r.main.pools {
-		for _, s := range p.list() {
-			if s.cancelCall(origin, id) {
-				return
-			}
-		}
+	if e := origin.call(id); e != nil {
+		e.cancel()
+		return
 	}
-	sender := MainName
-	if origin != nil {
-		sender = origin.slot.name
+	r.main.receiver.cancel(id, origin.slot.name)
+}
+
+// cancel takes the call back, if it still waits for room, and else tells its callee that the caller does not wait any more.
+func (e *callEntry) cancel() {
+	if !e.callee.out.withdraw(e) {
+		e.callee.cancelCall(e)
+		return
 	}
-	r.main.receiver.cancel(id, sender)
+	if e.callee.forget(e.calleeID) != nil {
+		e.callee.main.router.replied(e, &reply{err: context.Canceled}, nil).push()
+	}
 }
 
 func (r *MessageRouter) submit(ctx context.Context, s *Submission, f *wire.Frame, o *TaskOptions) error {

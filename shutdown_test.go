@@ -567,3 +567,22 @@ var _ = worker("late", func(ctx context.Context, w *multiprolab.Worker) error {
 	_, err := visit{os.Getenv(gateVar), "setup"}.waitSoft(ctx)
 	return err
 })
+
+// TestResizeBesideExit: instances that are added while the program ends are started or buried, so that a Send to one of them never waits.
+func TestResizeBesideExit(t *testing.T) {
+	for round := range 1000 {
+		l := newLab(t, &multiprolab.Config{InProcess: true}, workers("lab", 1))
+		require.NoError(t, l.Start(t.Context()))
+		var all sync.WaitGroup
+		all.Go(func() { _ = l.Resize("lab", 8) }) // or ErrStopped
+		all.Go(l.Exit)
+		all.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		for i := range 8 {
+			err := multiprolab.Send(ctx, l, fmt.Sprint("lab/", i), "add", 1)
+			require.NotErrorIs(t, err, context.DeadlineExceeded, "round %d: Send to lab/%d waits in a program that has ended", round, i)
+		}
+		cancel()
+		require.NoError(t, l.Close())
+	}
+}

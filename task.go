@@ -180,15 +180,16 @@ type TaskHandler func(ctx context.Context, t *Task) (result any, err error)
 
 // Submission is a task as its submitter sees it: an outcome to come. All its methods may be called from any goroutine.
 type Submission struct {
-	node     *node
-	id       uint64
-	typ      string
-	done     chan struct{} // closed with the outcome
-	accepted chan struct{} // closed when the queue has taken it
-	news     chan struct{} // there is progress
-	progress func(ctx context.Context, m *Message)
-	batch    int             // the number of items, or 0 if it is no batch
-	split    func(count int) // called when only so many items of the batch remain in it; must not wait
+	node      *node
+	id        uint64
+	typ       string
+	done      chan struct{} // closed with the outcome
+	accepted  chan struct{} // closed when the queue has taken it
+	news      chan struct{} // there is progress
+	progress  func(ctx context.Context, m *Message)
+	batch     int             // the number of items, or 0 if it is no batch
+	cancelled atomic.Bool     // main has been told, by a worker, to cancel it
+	split     func(count int) // called when only so many items of the batch remain in it; must not wait
 
 	mu      sync.Mutex
 	reports queue[*Message]

@@ -91,7 +91,7 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 		}
 		b.mu.Lock()
 		b.start(t, b.worker.whole)
-		_ = b.worker.postLazy(&wire.Frame{Kind: wire.Start, ID: t.ID})
+		b.worker.link.tell(lazily, &wire.Frame{Kind: wire.Start, ID: t.ID})
 		b.mu.Unlock()
 		b.answer(id, t)
 		return nil
@@ -150,10 +150,10 @@ func (b *taskInbox) next(ctx context.Context, behind bool) (*Task, *taskHandler)
 	b.mu.Unlock()
 	started := &wire.Frame{Kind: wire.Start, ID: t.ID}
 	if t.batch && b.pushDue() { // main hears of it together with what the last one has ended with
-		_ = b.worker.link.postQuiet(started)
+		b.worker.link.tell(quietly, started)
 		b.push(false)
 	} else {
-		_ = b.worker.postLazy(started)
+		b.worker.link.tell(lazily, started)
 	}
 	return t, h
 }
@@ -214,10 +214,12 @@ func (t *Task) finish(r *reply) error {
 	if t.batch && r.err == nil {
 		f.Flags |= wire.FlagBatch
 	}
+	h := lazily
 	if t.batch {
-		return t.worker.link.postQuiet(f) // work pushes it
+		h = quietly // work pushes it
 	}
-	return t.worker.postLazy(f)
+	t.worker.link.answer(h, f)
+	return nil
 }
 
 // Progress reports news of the task to its submitter; see the function Progress.
@@ -246,7 +248,7 @@ func (b *taskInbox) cancel(id uint64, soft bool) {
 	}
 	b.waiting.remove(func(t *Task) bool {
 		if t.ID == id {
-			_ = b.worker.post(replyFrame(wire.Result, id, &reply{err: ErrCancelled}))
+			b.worker.link.answer(soon, replyFrame(wire.Result, id, &reply{err: ErrCancelled}))
 		}
 		return t.ID == id
 	})
@@ -261,7 +263,7 @@ func (b *taskInbox) giveBack(id uint64) {
 	}
 	b.waiting.remove(func(t *Task) bool {
 		if t.ID == id {
-			_ = b.worker.post(&wire.Frame{Kind: wire.Returned, ID: id})
+			b.worker.link.tell(soon, &wire.Frame{Kind: wire.Returned, ID: id})
 		}
 		return t.ID == id
 	})
@@ -274,7 +276,7 @@ func (w *Worker) weigh() {
 	}
 	if rss, err := proc.RSS(); err == nil && rss > w.maxRSS {
 		w.heavy = true
-		_ = w.post(&wire.Frame{Kind: wire.Retire})
+		w.link.tell(soon, &wire.Frame{Kind: wire.Retire})
 	}
 }
 
@@ -349,8 +351,9 @@ func (b *taskInbox) fetch(ctx context.Context, wait bool, types []string) (*Task
 	if wait {
 		f.Flags |= wire.FlagWait
 	}
-	if err := b.worker.post(f); err != nil {
-		return nil, err
+	if err := b.worker.link.post(f); err != nil {
+		b.answer(id, nil) // nobody else will
+		return nil, fmt.Errorf("multiprolab: a task could not be asked for: %w", err)
 	}
 	defer stall(ctx)()
 	var cancelled error
@@ -374,7 +377,7 @@ func (b *taskInbox) fetch(ctx context.Context, wait bool, types []string) (*Task
 			}
 		case <-done:
 			cancelled, done = context.Cause(ctx), nil
-			_ = b.worker.post(&wire.Frame{Kind: wire.FetchCancel, ID: id}) // main answers in any case
+			b.worker.link.tell(soon, &wire.Frame{Kind: wire.FetchCancel, ID: id}) // main answers in any case
 		case <-b.worker.whole.Done():
 			return nil, ErrStopped
 		}

@@ -46,8 +46,8 @@ func (u *workerUplink) reachable(name string, broadcast bool) error {
 	return &UnknownReceiverError{Receiver: name, Known: u.known}
 }
 
-func (u *workerUplink) cancelCall(id uint64) {
-	_ = (*Worker)(u).post(&wire.Frame{Kind: wire.Cancel, Type: "call", ID: id})
+func (u *workerUplink) cancelCall(id uint64, _ *replyWay) {
+	u.link.tell(soon, &wire.Frame{Kind: wire.Cancel, Type: "call", ID: id})
 }
 
 func (u *workerUplink) submit(ctx context.Context, s *Submission, f *wire.Frame, o *TaskOptions) error {
@@ -77,17 +77,18 @@ func (u *workerUplink) submit(ctx context.Context, s *Submission, f *wire.Frame,
 func (u *workerUplink) batches(string, *TaskOptions) int { return 0 } // what becomes of a batch is told to main alone
 
 func (u *workerUplink) cancelTask(id uint64) {
-	_ = (*Worker)(u).post(&wire.Frame{Kind: wire.Cancel, Type: "task", ID: id})
+	if s := u.submission(id, false); s != nil && !s.cancelled.Swap(true) { // main allows it once
+		u.link.tell(soon, &wire.Frame{Kind: wire.Cancel, Type: "task", ID: id})
+	}
 }
 
 func (u *workerUplink) undelivered(m *Message, reason error) {
 	text := reason.Error()
-	_ = (*Worker)(u).post(&wire.Frame{Kind: wire.Undelivered, To: m.Sender, Type: m.Type,
-		Meta: text[:min(len(text), 4096)], ID: uint64(m.Size()), Defs: m.serial})
+	u.link.tell(soon, &wire.Frame{Kind: wire.Undelivered, Meta: text[:min(len(text), maxReason)], Defs: m.serial})
 }
 
 func (u *workerUplink) failed(m *Message, err error) {
-	_ = (*Worker)(u).post(&wire.Frame{Kind: wire.Failed, To: m.Sender, Type: m.Type, Body: marshalError(err)})
+	u.link.tell(soon, &wire.Frame{Kind: wire.Failed, Defs: m.serial, Body: marshalError(err)})
 }
 
 func (u *workerUplink) idle() {

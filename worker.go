@@ -45,18 +45,20 @@ type Worker struct {
 	ackBytes int64
 	ackCount int64
 
-	foreign func(context.Context) error
-	onExit  []func(context.Context) error
-	ready   bool
-	maxRSS  int64  // bytes; 0: none
-	heavy   bool   // it has asked to be replaced; used by the loop
-	seen    *scope // what ran when main last asked for a sign of life; used by the reader, as is seenAt
-	seenAt  time.Time
-	waiting atomic.Bool   // the loop waits for somebody else to read the wire
-	came    uint64        // one-way messages so far; used by who reads
-	said    chan struct{} // closed when main has been told that the worker is ready
-	exitReq sync.Once
-	welcome *welcome // set before the setup function runs
+	foreign   func(context.Context) error
+	onExit    []func(context.Context) error
+	ready     bool
+	maxRSS    int64  // bytes; 0: none
+	heavy     bool   // it has asked to be replaced; used by the loop
+	seen      *scope // what ran when main last asked for a sign of life; used by the reader, as is seenAt
+	seenAt    time.Time
+	waiting   atomic.Bool   // the loop waits for somebody else to read the wire
+	came      uint64        // one-way messages so far; used by who reads
+	said      chan struct{} // closed when main has been told that the worker is ready
+	exitReq   sync.Once
+	exitValue atomic.Pointer[wire.Frame] // to be sent behind everything else; nil if there is none
+	ended     atomic.Bool                // the exit value has been sent
+	welcome   *welcome                   // set before the setup function runs
 }
 
 // Name returns the name of this instance, such as "thumbnailer/2".
@@ -125,14 +127,23 @@ func (w *Worker) SetExitValue(v any) error {
 	if err != nil {
 		return err
 	}
+	if w.link == nil {
+		return ErrNotWorker
+	}
 	f := &wire.Frame{Kind: wire.ExitValue}
 	setPayload(f, p)
-	return w.post(f)
+	if w.ended.Load() {
+		return fmt.Errorf("multiprolab: worker %s has ended, its exit value is not taken any more: %w", w.name, ErrStopped)
+	}
+	w.exitValue.Store(f)
+	return nil
 }
 
 // Exit asks main to end the whole program, as Main.Exit does.
 func (w *Worker) Exit() {
-	w.exitReq.Do(func() { _ = w.post(&wire.Frame{Kind: wire.ExitRequest}) })
+	if w.link != nil {
+		w.exitReq.Do(func() { w.link.tell(soon, &wire.Frame{Kind: wire.ExitRequest}) })
+	}
 }
 
 // HandleTask registers the handler of a task type. It panics if the type has one already, with both places. The function HandleTask is
@@ -150,21 +161,6 @@ func (w *Worker) PullTasks(types ...string) {
 	for _, typ := range types {
 		w.inbox.register(typ, nil, callSite(), w.ready)
 	}
-}
-
-func (w *Worker) post(f *wire.Frame) error {
-	if w.link == nil {
-		return ErrNotWorker
-	}
-	return w.link.post(f)
-}
-
-// postLazy is post on the loop, which pushes what it has posted when it has nothing more to do.
-func (w *Worker) postLazy(f *wire.Frame) error {
-	if w.link == nil {
-		return ErrNotWorker
-	}
-	return w.link.postLazy(f)
 }
 
 // tellFirst makes sure that main will know what was posted, whatever happens to this process from now on.
@@ -282,7 +278,7 @@ func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 		said: make(chan struct{})}
 	w.node = newNode(instanceName(role.pool, role.index), c, cfg.MaxMessageSize, cfg.Window)
 	w.up, w.receiver.mute = (*workerUplink)(w), true
-	w.overdue = w.reportOverdue
+	w.overdue, w.mostCalls = w.reportOverdue, maxCalls
 	w.taken = w.ack
 	w.queue = &TaskQueue{node: w.node}
 	w.inbox.worker = w
@@ -346,6 +342,10 @@ func (w *Worker) live(setup func(context.Context, *Worker) error, identity strin
 	}
 	w.out.close(ErrStopped) // goroutines that still send are told
 	w.flushAcks()
+	w.ended.Store(true)
+	if value := w.exitValue.Load(); value != nil {
+		err = errors.Join(err, w.link.postQuiet(value))
+	}
 	f := farewell{}
 	if err != nil && !errors.Is(err, ErrExit) {
 		f.Error = toWireError(w.remote("", err))
@@ -400,10 +400,11 @@ func (w *Worker) take(f *wire.Frame) error {
 	case wire.Credit:
 		w.out.granted(f.ID, f.Defs)
 	case wire.Message, wire.Call:
-		m := &Message{Sender: f.From, Receiver: w.name, Type: f.Type, payload: payloadOf(f), scope: scope{node: w.node}, chain: f.Meta, taken: w.taken}
+		m := &Message{Sender: f.From, Receiver: w.name, Type: f.Type, payload: payloadOf(f), size: cost(f), scope: scope{node: w.node},
+			chain: f.Meta, taken: w.taken}
 		if f.Kind == wire.Call {
 			m.id = f.ID
-			m.reply = func(r *reply) { _ = w.postLazy(replyFrame(wire.Reply, m.id, r)) }
+			m.reply = func(r *reply) { w.link.answer(lazily, replyFrame(wire.Reply, m.id, r)) }
 		} else {
 			w.came++
 			m.serial = w.came
@@ -420,7 +421,7 @@ func (w *Worker) take(f *wire.Frame) error {
 	case wire.Dump:
 		w.dump()
 	case wire.Beat:
-		w.answerBeat()
+		w.answerBeat(f.ID)
 	case wire.Recall:
 		w.inbox.giveBack(f.ID)
 	case wire.Task:
@@ -448,8 +449,8 @@ func (w *Worker) take(f *wire.Frame) error {
 func (w *Worker) dump() {
 	buf := make([]byte, tailSize)
 	buf = buf[:runtime.Stack(buf, true)]
-	_ = w.post(&wire.Frame{Kind: wire.Stacks, Body: buf})
-	_ = w.link.flush()
+	w.link.tell(soon, &wire.Frame{Kind: wire.Stacks, Body: buf})
+	_ = w.link.flush() // an error of the pipe ends this process elsewhere
 }
 
 // adopt takes over the limits of main, which may have been configured from what only main knew.
@@ -490,7 +491,7 @@ func (w *Worker) flushAcks() {
 	w.ackMu.Lock()
 	defer w.ackMu.Unlock()
 	if w.ackBytes > 0 || w.ackCount > 0 {
-		_ = w.postLazy(&wire.Frame{Kind: wire.Credit, ID: uint64(w.ackBytes), Defs: uint64(w.ackCount)})
+		w.link.tell(lazily, &wire.Frame{Kind: wire.Credit, ID: uint64(w.ackBytes), Defs: uint64(w.ackCount)})
 		w.ackBytes, w.ackCount = 0, 0
 	}
 }
