@@ -190,7 +190,7 @@ func moments() []time.Time {
 func values() []any {
 	one := 1
 	return []any{
-		Small{"a", 1, -1}, Small{}, Small{Name: strings.Repeat("long", 10000), A: math.MinInt64, B: math.MaxInt64},
+		Small{"a", 1, -1}, Small{}, Small{Name: strings.Repeat("long", 10000), A: math.MinInt, B: math.MaxInt},
 		Inner{1.5, math.Inf(-1), []string{"a", ""}},
 		Outer{Inner: Inner{X: 1}, Named: Inner{Tags: []string{"t"}}, Pointer: &Inner{Y: 2}, List: []Inner{{X: 3}, {}},
 			ByName: map[string]*Inner{"a": {X: 4}, "": {}}, Matrix: [2][3]int32{{1, 2, 3}, {-4}}, Raw: []byte{0, 255}},
@@ -764,7 +764,7 @@ func TestConversions(t *testing.T) {
 	}{
 		{int(5), new(int64), int64(5)}, {int64(5), new(int), 5}, {int8(-5), new(int32), int32(-5)}, {uint64(5), new(uint8), uint8(5)},
 		{float64(1.5), new(float32), float32(1.5)}, {complex64(1), new(complex128), complex128(1)}, {uintptr(7), new(uint), uint(7)},
-		{300, new(int8), "out of range"}, {uint(1 << 40), new(uint32), "out of range"}, {math.MaxFloat64, new(float32), "out of range"},
+		{300, new(int8), "out of range"}, {uint64(1 << 40), new(uint32), "out of range"}, {math.MaxFloat64, new(float32), "out of range"},
 		{-1, new(uint), "it holds int, and uint is wanted"}, {1, new(float64), "it holds int, and float64 is wanted"},
 		{1, new(string), "it holds int, and string is wanted"}, {1, new(bool), "it holds int, and bool is wanted"},
 		{true, new(int), "it holds bool, and int is wanted"}, {1, new([]byte), "it holds int, and []byte is wanted"},

@@ -3,6 +3,7 @@ package codec
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -74,7 +75,7 @@ func sameCoder[T any](t *testing.T, values ...T) {
 
 func TestCoder(t *testing.T) {
 	seven := 7
-	sameCoder(t, 0, 1, -1<<63)
+	sameCoder(t, 0, 1, math.MinInt)
 	sameCoder(t, "", "text")
 	sameCoder(t, []byte(nil), []byte("bytes"))
 	sameCoder(t, 3.5)

@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"encoding/gob"
 	"reflect"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -28,7 +29,7 @@ type engine struct {
 	size   uintptr // of one value
 	len    int     // of an array
 	levels int     // of pointers, if op is opPointer
-	direct bool    // the value is a pointer, and is in an interface itself
+	direct bool    // an interface holds the value itself, and no pointer to it
 	always bool    // opMethods: a field with the zero value is sent too, since its method has a pointer receiver
 	form   form    // opMethods: which
 	pair   pair    // opMap: key and element, if they are basic and common
@@ -115,9 +116,10 @@ func (c *compiler) engineOf(t reflect.Type, s *shape, depth int) *engine {
 	if e, ok := c.engines[t]; ok || depth > maxTypeDepth {
 		return e
 	}
-	e := &engine{typ: t, size: t.Size(), direct: t.Size() == unsafe.Sizeof(uintptr(0)) && holdsPointer(t)}
+	e := &engine{typ: t, size: t.Size()}
 	c.engines[t] = e
-	known := true // e.op is set before the parts are looked at, some of which may lead back here
+	var known bool // e.op is set before the parts are looked at, some of which may lead back here
+	e.direct, known = storedDirectly(t)
 	part := func(t reflect.Type, s *shape) *engine {
 		p := c.engineOf(t, s, depth+1)
 		known = known && p != nil
@@ -256,10 +258,10 @@ func (e *engine) decodeItself(p unsafe.Pointer, data []byte) error {
 // iface is how Go lays out an any.
 type iface struct {
 	_    unsafe.Pointer // the type
-	data unsafe.Pointer // to the value, or the value itself if that is nothing but a pointer
+	data unsafe.Pointer // to the value, or the value itself, see storedDirectly
 }
 
-// words are pools of memory for values that are nothing but a pointer: maps, say.
+// words is a pool of memory for values that an interface holds itself: maps, say.
 var words = sync.Pool{New: func() any { return new(unsafe.Pointer) }}
 
 // withAddress calls append with a pointer to the value in v.
@@ -280,20 +282,32 @@ func (e *engine) withAddress(b []byte, v reflect.Value, left int) ([]byte, error
 	return b, err
 }
 
-// holdsPointer reports whether a type of the size of a pointer is one, or has one in it.
-func holdsPointer(t reflect.Type) bool {
-	switch t.Kind() {
-	case reflect.Struct:
-		for f := range t.Fields() {
-			if holdsPointer(f.Type) {
-				return true
-			}
-		}
-		return false
-	case reflect.Array:
-		return holdsPointer(t.Elem())
-	case reflect.Pointer, reflect.Map, reflect.Chan, reflect.Func, reflect.UnsafePointer:
-		return true
+// storedDirectly reports whether an interface that holds a value of the type has the value itself in its data word, and not a pointer to it. The rule for this is the
+// compiler's, written down nowhere, and changes from one release of Go to the next: so it is seen from what becomes of two values. known is false where they tell
+// different things, or neither of the two that are expected.
+func storedDirectly(t reflect.Type) (direct, known bool) {
+	word := func(v reflect.Value) unsafe.Pointer {
+		i := v.Interface()
+		return (*iface)(unsafe.Pointer(&i)).data
 	}
-	return false
+	if t.Size() > unsafe.Sizeof(uintptr(0)) {
+		return false, true // it has no room there
+	}
+	v := reflect.New(t)
+	direct = word(v.Elem()) == nil // a zero in the word itself; where there is a pointer to the value, it leads somewhere
+	if t.Size() < unsafe.Sizeof(uintptr(0)) {
+		return direct, !direct
+	}
+	// Now with another value: a pointer to some other place.
+	at, mark := (*unsafe.Pointer)(v.UnsafePointer()), unsafe.Pointer(new(int64))
+	*at = mark
+	data := word(v.Elem())
+	if direct {
+		known = data == mark
+	} else {
+		known = data != nil && data != mark && *(*unsafe.Pointer)(data) == mark
+	}
+	*at = nil
+	runtime.KeepAlive(mark)
+	return direct, known
 }

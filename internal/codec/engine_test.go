@@ -7,6 +7,7 @@ import (
 	"math/big"
 	"net/url"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -189,6 +190,9 @@ func (a against) decodes(t testing.TB, p codec.Payload, typ reflect.Type) error 
 	err := a.fast.Decode(codec.Payload{Encoding: p.Encoding, Defs: p.Defs, Data: data}, got.Interface())
 	require.Less(t, heapAllocated()-before, most(len(data)))
 	clear(data) // the value shares no memory with them
+	if strconv.IntSize == 32 && wantErr == nil && err != nil && strings.Contains(err.Error(), "out of range") {
+		return err // a uint in a slice, which gob does not check
+	}
 	require.Equal(t, wantErr == nil, err == nil, "%v: %v, and by gob %v: % x", typ, err, wantErr, p.Data)
 	require.NoError(t, equal(want.Elem(), got.Elem()), "%v: % x", typ, p.Data)
 	if err != nil {
