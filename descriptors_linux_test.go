@@ -135,16 +135,17 @@ func TestE04_TwoGigabytes(t *testing.T) {
 		t.Skip("no such body fits into the address space")
 	}
 	l := startLab(t, &multiprolab.Config{MaxMessageSize: multiprolab.MaxMessageSize}, workers("lab", 1))
-	huge, err := unix.Mmap(-1, 0, 1<<31, unix.PROT_NONE, unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_NORESERVE)
+	size := int64(1) << 31
+	huge, err := unix.Mmap(-1, 0, int(size), unix.PROT_NONE, unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_NORESERVE)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, unix.Munmap(huge)) }()
 	_, doErr := multiprolab.Do[[]byte](bounded(t), l, "bytes", huge)
 	_, callErr := multiprolab.Call[[]byte](bounded(t), l, "lab", "call-bytes", huge)
 	for _, err := range []error{doErr, callErr, multiprolab.Send(bounded(t), l, "lab", "x", huge), multiprolab.Broadcast(bounded(t), l, "", "x", huge)} {
-		var size *multiprolab.SizeError
-		require.ErrorAs(t, err, &size)
-		require.EqualValues(t, 1<<31, size.Size)
-		require.EqualValues(t, multiprolab.MaxMessageSize, size.Limit)
+		var tooLarge *multiprolab.SizeError
+		require.ErrorAs(t, err, &tooLarge)
+		require.EqualValues(t, size, tooLarge.Size)
+		require.EqualValues(t, multiprolab.MaxMessageSize, tooLarge.Limit)
 		require.ErrorContains(t, err, "send it in parts")
 	}
 	n, err := multiprolab.Do[int](bounded(t), l, "double", 2)

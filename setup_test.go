@@ -127,7 +127,7 @@ func TestSetup_Runtime(t *testing.T) {
 	r = survey(t, &multiprolab.WorkerConfig{Count: 3})
 	require.Equal(t, here, r.Dir)
 	require.Equal(t, 3, r.GOMAXPROCS, "a third of 8, rounded up")
-	require.EqualValues(t, math.MaxInt64, r.MemoryLimit)
+	require.EqualValues(t, int64(math.MaxInt64), r.MemoryLimit)
 
 	require.Equal(t, 8, survey(t, nil).GOMAXPROCS)
 	require.Equal(t, 2, survey(t, &multiprolab.WorkerConfig{Count: 9}).GOMAXPROCS)

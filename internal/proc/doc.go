@@ -10,3 +10,5 @@
 // credential*.go and namespace_*.go serve the process that starts workers, which may itself be a worker; binary*.go,
 // lacks*.go and reap_*.go serve both.
 package proc
+
+import _ "github.com/multiprolab/multiprolab/internal/platform" // which says where multiprolab runs

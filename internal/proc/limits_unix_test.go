@@ -3,7 +3,9 @@
 package proc_test
 
 import (
+	"fmt"
 	"io"
+	"math"
 	"os/exec"
 	"runtime"
 	"strings"
@@ -32,8 +34,8 @@ func TestOpenFiles(t *testing.T) {
 	require.Equal(t, [2]int64{100, 100}, r.OpenFiles)
 	require.Equal(t, "100 100", r.Child)
 
-	r, _ = applyLimits(t, proc.Limits{OpenFiles: 1 << 40}, proc.Spec{})
-	require.Contains(t, r.Err, "OpenFiles 1099511627776: ")
+	r, _ = applyLimits(t, proc.Limits{OpenFiles: math.MaxInt / 2}, proc.Spec{})
+	require.Contains(t, r.Err, fmt.Sprintf("OpenFiles %d: ", math.MaxInt/2))
 	require.Contains(t, r.Err, "limit")
 }
 
