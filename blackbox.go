@@ -14,13 +14,14 @@ import (
 // the box. It exists in the worker, where the link's mutex guards it; main reads the same memory through its file, once, when the worker is gone.
 //
 // Its memory holds boxHeader bytes, then a part of the stream of the wire: at 0 the place of its first byte in the stream, at 8 its length, at 16 the id of the
-// task that runs, or 0, at 24 the length of the outcomes that it has if it is a batch, all little-endian. The last batchRoom bytes are these outcomes.
+// task that runs, or 0, at 24 the length of the outcomes that it has if it is a batch, at 32 the number of one-way messages that have left the inbox of this life, all
+// little-endian. The last batchRoom bytes are the outcomes.
 type blackBox struct {
-	start, length, task, done *uint64
-	data                      []byte // of the stream: all of it
-	batch                     []byte // of outcomes: all of it
-	used                      int
-	spilled                   bool // more was posted than fits; until all is written nothing more is recorded
+	start, length, task, done, messages *uint64
+	data                                []byte // of the stream: all of it
+	batch                               []byte // of outcomes: all of it
+	used                                int
+	spilled                             bool // more was posted than fits; until all is written nothing more is recorded
 }
 
 const (
@@ -37,7 +38,7 @@ func newBlackBox(memory []byte) *blackBox {
 		return nil
 	}
 	return &blackBox{start: (*uint64)(unsafe.Pointer(&memory[0])), length: (*uint64)(unsafe.Pointer(&memory[8])),
-		task: (*uint64)(unsafe.Pointer(&memory[16])), done: (*uint64)(unsafe.Pointer(&memory[24])),
+		task: (*uint64)(unsafe.Pointer(&memory[16])), done: (*uint64)(unsafe.Pointer(&memory[24])), messages: (*uint64)(unsafe.Pointer(&memory[32])),
 		data: memory[boxHeader : boxSize-batchRoom : boxSize-batchRoom], batch: memory[boxSize-batchRoom : boxSize : boxSize]}
 }
 
@@ -80,6 +81,18 @@ func (b *blackBox) reset(written int64) {
 func (b *blackBox) running(id uint64) {
 	atomic.StoreUint64(b.done, 0)
 	atomic.StoreUint64(b.task, little(id))
+}
+
+// handled notes how many one-way messages have left the inbox: main is told so by a frame much later.
+func (b *blackBox) handled(messages uint64) { atomic.StoreUint64(b.messages, little(messages)) }
+
+// handledIn returns how many one-way messages have left the inbox of a worker that is gone. It trusts nothing: the number may be any.
+func handledIn(box io.ReaderAt) uint64 {
+	var b [8]byte
+	if _, err := box.ReadAt(b[:], 32); err != nil {
+		return 0
+	}
+	return binary.LittleEndian.Uint64(b[:])
 }
 
 // finished makes the outcomes that the running batch has part of the record, if they are in the box still, and reports whether they are.

@@ -242,6 +242,15 @@ func (o *outbox) detach() []letter {
 	return o.letters.lost()
 }
 
+// handled notes how many messages of this life the worker had handled when it died, as far as it has not said so itself. A number that cannot be is none.
+func (o *outbox) handled(messages uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if n := messages - o.letters.taken; messages > o.letters.taken && n <= uint64(o.letters.len()) {
+		o.letters.take(n)
+	}
+}
+
 // reported notes that the worker has told what became of a message, by its number in this life, and returns the message, or false if there is none to be told of.
 func (o *outbox) reported(serial uint64) (letter, bool) {
 	o.mu.Lock()

@@ -564,6 +564,7 @@ func (p *peer) end(m *Main) error {
 	if box := p.body.box(); box != nil && closed(p.read) && !p.recovered {
 		p.recovered = true
 		p.link.readRest(box)
+		p.slot.out.handled(handledIn(box))
 		if id, outcomes := runningIn(box); id != 0 {
 			_ = m.broker.started(p, id) // in case that its word on it was lost in what it wrote beside the wire's frames
 			p.unfinished, p.outcomes = id, outcomes

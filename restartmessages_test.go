@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/multiprolab/multiprolab"
+	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
 // rebornVar is the file in which a reborn worker writes which items it handles, in every life.
@@ -98,6 +99,40 @@ func itemLetters(t *testing.T, l *lab) map[int][]string {
 		}
 	}
 	return letters
+}
+
+// TestExactlyTheUnhandledAreReported: of the messages that a dead worker was sent, those become dead letters that its handlers had not ended with, and no others, however
+// lately it had told main of what it had done.
+func TestExactlyTheUnhandledAreReported(t *testing.T) {
+	if !proc.HasBox {
+		t.Skip("here a worker leaves nothing behind that tells what it had handled")
+	}
+	for _, handled := range []int{0, 1, 17} {
+		l, book := rebornLab(t, 1)
+		g := newGate(t)
+		require.NoError(t, l.Start(t.Context()))
+		for n := range handled {
+			require.NoError(t, multiprolab.Send(bounded(t), l, "reborn/0", "item", itemBody(n)))
+		}
+		require.NoError(t, multiprolab.Send(bounded(t), l, "reborn/0", "held", g.visit("the last")))
+		const behind = 5
+		for n := range behind {
+			require.NoError(t, multiprolab.Send(bounded(t), l, "reborn/0", "item", itemBody(handled+n)))
+		}
+		v := g.expect(t, "the last")
+		require.NoError(t, killProcess(v.pid))
+		waitEvent[*multiprolab.WorkerFailed](t, l, nil)
+		_, err := multiprolab.Call[whoami](bounded(t), l, "reborn/0", "alive", nil) // the letters were written before the replacement began
+		require.NoError(t, err)
+		require.NoError(t, l.Close())
+		require.Len(t, book()[1], handled)
+		letters := itemLetters(t, l)
+		require.Len(t, letters, behind, "%v", letters)
+		for n := range behind {
+			require.Len(t, letters[handled+n], 1)
+		}
+		require.Len(t, eventsOf[*multiprolab.DeadLetter](l), behind+1, "and the one whose handler it died in")
+	}
 }
 
 // TestRestartKeepsNames: an instance that dies keeps its name and gets another pid and the next life; the worker, its calls, the events and the errors agree on them.

@@ -41,6 +41,7 @@ type Worker struct {
 	teardown time.Duration
 	taken    func(bytes, messages int64) // ack
 	window   int64
+	handled  uint64     // one-way messages that have left the inbox; guarded by ackMu
 	ackMu    sync.Mutex // guards the four below, and known and pools
 	ackBytes int64
 	ackCount int64
@@ -480,6 +481,9 @@ func (w *Worker) ack(bytes, messages int64) {
 	w.ackMu.Lock()
 	w.ackBytes += bytes
 	w.ackCount += messages
+	if w.handled += uint64(messages); messages > 0 && w.link.box != nil {
+		w.link.box.handled(w.handled)
+	}
 	flush := w.ackBytes >= w.window/4
 	w.ackMu.Unlock()
 	if flush {
