@@ -2,7 +2,7 @@
 
 GO ?= go
 
-.PHONY: test race ledger soak fuzz bench
+.PHONY: test race ledger soak flood fuzz bench
 
 test:
 	$(GO) test ./...
@@ -18,6 +18,11 @@ ledger:
 SOAK ?= 3m
 soak:
 	$(GO) test -run 'Soak|KillMain' -soak $(SOAK) -killmain 100 -seed $(or $(SEED),0) -count 1 -timeout 60m -v .
+
+# Each kind of frame for FLOOD from a worker that lies, beside an honest one: main must not grow, the honest one must be served.
+FLOOD ?= 10s
+flood:
+	$(GO) test -run TestFlood -flood $(FLOOD) -count 1 -timeout 120m -v .
 
 # Each fuzz test for FUZZTIME.
 FUZZTIME ?= 1m
