@@ -26,7 +26,7 @@ const (
 // The first byte of an item: its status in bit 0, its encoding in the next three, and whether the id of its definitions follows. An item has the status itemOK.
 const (
 	itemOK     = 0
-	itemFailed = 1 // the data are an error, as JSON
+	itemFailed = 1 // the data are an error, packed
 	itemOther  = 1 << 7
 )
 

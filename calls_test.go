@@ -178,7 +178,7 @@ func TestG04_HandlerErrors(t *testing.T) {
 			{"deadline", "slow: context deadline exceeded", "*fmt.wrapError", context.DeadlineExceeded},
 			{"cancelled", "context canceled", "*errors.errorString", context.Canceled},
 			{"empty", "", "*errors.errorString", nil},
-			{"binary", "\uFFFD\x00\n\"", "*errors.errorString", nil},
+			{"binary", "\xff\x00\n\"", "*errors.errorString", nil},
 		} {
 			_, taskErr := runProgram(t, l, "fail", c.how)
 			_, callErr := multiprolab.Call[string](bounded(t), l, "prog", "program-call", order{"fail", c.how})

@@ -61,6 +61,9 @@ type WorkerDiedError struct {
 }
 
 func (e *WorkerDiedError) Error() string {
+	if e == nil {
+		return "multiprolab: a worker has died"
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "multiprolab: worker %s (pid %d): ", e.Worker, e.PID)
 	switch {
@@ -113,8 +116,16 @@ func (e *MemoryLimitError) Error() string {
 		strings.TrimPrefix(e.Died.Error(), "multiprolab: "))
 }
 
-// Unwrap returns how the worker died.
-func (e *MemoryLimitError) Unwrap() error { return e.Died }
+// Unwrap returns how the worker died, or nil if that is not known.
+func (e *MemoryLimitError) Unwrap() error { return e.Died.orNil() }
+
+// orNil returns the error, or a nil that is one for errors.Is and errors.As.
+func (e *WorkerDiedError) orNil() error {
+	if e == nil {
+		return nil
+	}
+	return e
+}
 
 // StartError reports a worker that did not become ready: its process could not be started, ended or fell silent before
 // it reached Run, or its setup function returned an error.
@@ -158,7 +169,7 @@ func (e *RestartLimitError) Error() string {
 		return fmt.Sprintf("multiprolab: worker %s is not started again, for it would fail alike: %s", e.Worker, brief(e.Err))
 	}
 	return fmt.Sprintf("multiprolab: worker %s failed again after %d restarts within %v; the last cause: %s",
-		e.Worker, e.Restarts, e.Window, strings.TrimPrefix(e.Err.Error(), "multiprolab: "))
+		e.Worker, e.Restarts, e.Window, brief(e.Err))
 }
 
 // Unwrap returns the causes, the last one first.
@@ -180,7 +191,7 @@ type HangError struct {
 func (e *HangError) Error() string { return e.Died.Error() }
 
 // Unwrap returns how the worker died. Its Stderr holds the stacks of its goroutines, if it could still give them.
-func (e *HangError) Unwrap() error { return e.Died }
+func (e *HangError) Unwrap() error { return e.Died.orNil() }
 
 // ShutdownError is what Run returns when workers did not end by themselves within the time they had.
 type ShutdownError struct {

@@ -15,9 +15,9 @@ type knownErrors struct {
 
 // traits are what a RemoteError carries of an error that was registered. They travel with it.
 type traits struct {
-	Is      []int          `json:",omitempty"` // the registered errors that it matches with errors.Is
-	Type    int            `json:",omitempty"` // 1 + the registered error whose type is in its chain; 0: none
-	Payload *codec.Payload `json:",omitempty"` // the error of this type
+	Is      []int          // the registered errors that it matches with errors.Is
+	Type    int            // 1 + the registered error whose type is in its chain; 0: none
+	Payload *codec.Payload // the error of this type
 }
 
 // RegisterError lets errors keep what they are when a handler returns them in another process. A sentinel, such as io.EOF, is matched by errors.Is again; a
@@ -50,11 +50,20 @@ func (n *node) traits(err error) (t traits) {
 		if !errors.As(err, found.Interface()) {
 			continue
 		}
-		if p, encodeErr := n.codec.Encode(found.Elem().Interface()); encodeErr == nil && len(p.Data) <= maxErrorText {
+		if p, encodeErr := n.codec.Encode(found.Elem().Interface()); encodeErr == nil && len(p.Data) <= maxErrorText/2 {
 			t.Type, t.Payload = 1+i, &p
 		}
 	}
 	return t
+}
+
+// isNil reports whether an error that was decoded is none: a worker that lies can make it a pointer to nothing, whose methods would panic.
+func isNil(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface, reflect.Map, reflect.Slice, reflect.Func, reflect.Chan:
+		return v.IsNil()
+	}
+	return false
 }
 
 // recognise gives a RemoteError back what was registered of it.
@@ -64,14 +73,14 @@ func (n *node) recognise(err error) error {
 		return err
 	}
 	r.recognised = true
-	for _, i := range r.traits.Is {
+	for _, i := range r.traits.Is[:min(len(r.traits.Is), len(n.errors.list))] {
 		if i >= 0 && i < len(n.errors.list) {
 			r.is = append(r.is, n.errors.list[i])
 		}
 	}
 	if i := r.traits.Type - 1; i >= 0 && i < len(n.errors.list) && r.traits.Payload != nil {
 		v := reflect.New(reflect.TypeOf(n.errors.list[i]))
-		if n.codec.Decode(*r.traits.Payload, v.Interface()) == nil {
+		if n.codec.Decode(*r.traits.Payload, v.Interface()) == nil && !isNil(v.Elem()) {
 			if e, ok := v.Elem().Interface().(error); ok {
 				r.is = append(r.is, e)
 			}

@@ -121,4 +121,9 @@ func (m *Main) emit(e Event) {
 }
 
 // brief is the text of an error inside another text.
-func brief(err error) string { return strings.ReplaceAll(err.Error(), "multiprolab: ", "") }
+func brief(err error) string {
+	if err == nil {
+		return "no error"
+	}
+	return strings.ReplaceAll(err.Error(), "multiprolab: ", "")
+}

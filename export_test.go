@@ -4,11 +4,25 @@ import (
 	"context"
 	"fmt"
 	"io"
+
+	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
 // HookWire has the wire of every worker of this process go through wrap; see wrapWire.
 func HookWire(wrap func(w *Worker, r io.Reader, out io.Writer) (io.Reader, io.Writer)) {
 	wrapWire = wrap
+}
+
+// OptionsWith returns the options of a task with a chain, as they are on the wire.
+func OptionsWith(chain string) string { return taskMeta{Chain: chain, Waits: true}.marshal() }
+
+// AttemptOf returns which attempt the frame of a task asks for, from 1.
+func AttemptOf(f *wire.Frame) int {
+	meta, err := unmarshalTaskMeta(f.Meta)
+	if err != nil {
+		panic(err)
+	}
+	return max(1, meta.Attempt)
 }
 
 // Residue says what the queue still holds: nothing, when every task has had its outcome.

@@ -62,14 +62,14 @@ func (p *peer) becomeReady(ctx context.Context) error {
 	select {
 	case r := <-p.ready:
 		if r.Error != nil {
-			return p.startError("its setup function returned an error", p.vouchError("", r.Error.error()))
+			return p.startError("its setup function returned an error", p.vouchError("", r.Error))
 		}
 		return nil
 	case <-p.read:
 		select {
 		case r := <-p.ready: // both came at once
 			if r.Error != nil {
-				return p.startError("its setup function returned an error", p.vouchError("", r.Error.error()))
+				return p.startError("its setup function returned an error", p.vouchError("", r.Error))
 			}
 			return nil
 		default:

@@ -120,6 +120,9 @@ var attacks = []attack{
 	{"two exit values", just(bytes.Repeat(frame(wire.Frame{Kind: wire.ExitValue}), 2)), "nothing had allowed: ExitValue"},
 	{"credit for nothing", just(frame(wire.Frame{Kind: wire.Credit})), "or for nothing"},
 	{"a call to several", just(frame(wire.Frame{Kind: wire.Call, ID: 1 << 40, Flags: wire.FlagBroadcast, To: "lab", Type: "call-pid"})), "a call to several"},
+	{"a call with a chain of no sense", just(frame(wire.Frame{Kind: wire.Call, ID: 1 << 40, To: "lab/0", Type: "x", Meta: "main,<"})), "in the names of the processes that wait"},
+	{"a call with an endless chain", just(frame(wire.Frame{Kind: wire.Call, ID: 1 << 40, To: "lab/0", Type: "x", Meta: strings.Repeat("main,", 1000)})), "that wait for each other are more than"},
+	{"a task with an endless chain", just(frame(wire.Frame{Kind: wire.Submit, ID: 1 << 40, Type: "double", Meta: multiprolab.OptionsWith(strings.Repeat("<", 60000))})), "options of a task make no sense"},
 	{"a call made twice", just(bytes.Repeat(frame(wire.Frame{Kind: wire.Call, ID: 1 << 40, To: "sleeper/0", Type: "x"}), 2)), "made call 1099511627776 again"},
 	{"meta that it has no credit for", func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
 		f := message
@@ -137,7 +140,7 @@ var attacks = []attack{
 		for _, to := range []string{"", "nobody", "\xff\x00", "lab/99", "main/0", "lab/", "/", "lab/-1"} {
 			for _, typ := range []string{"", "\n", "note"} {
 				for _, kind := range []wire.Kind{wire.Message, wire.Call} {
-					write(frame(wire.Frame{Kind: kind, ID: 9, To: to, Type: typ, Meta: ",,,\xff"}))
+					write(frame(wire.Frame{Kind: kind, ID: 9, To: to, Type: typ, Meta: ",,,"}))
 				}
 			}
 		}

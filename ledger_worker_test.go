@@ -3,7 +3,6 @@ package multiprolab_test
 import (
 	"context"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -382,14 +381,8 @@ func (t *readTap) take(f *wire.Frame) {
 			t.book.counter(i, answered).Add(1)
 		}
 	case wire.Task:
-		meta := struct{ Attempt int }{1}
-		if f.Meta != "" {
-			if err := json.Unmarshal([]byte(f.Meta), &meta); err != nil {
-				panic(err)
-			}
-		}
 		a := attempt{task: ledgerIndex(f.Body)}
-		a.fate = planOf(t.book.seed, a.task).fates[max(1, meta.Attempt)-1]
+		a.fate = planOf(t.book.seed, a.task).fates[multiprolab.AttemptOf(f)-1]
 		t.jobs[f.ID] = a
 		switch a.fate.step {
 		case stepUnread:

@@ -2,6 +2,7 @@ package multiprolab
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync/atomic"
 
@@ -92,6 +93,25 @@ func chainOf(ctx context.Context) string {
 		return s.node.name
 	}
 	return chain + "," + s.node.name
+}
+
+const (
+	// maxChain is the greatest length of a chain in bytes, maxChainNames the greatest number of names in it.
+	maxChain, maxChainNames = 16 << 10, 256
+)
+
+// checkChain returns an error for a chain that is too long, or in which something is not the name of a process.
+func checkChain(chain string) error {
+	if len(chain) > maxChain || strings.Count(chain, ",") >= maxChainNames {
+		return fmt.Errorf("the processes that wait for each other are more than %d, or their names longer than %d bytes", maxChainNames, maxChain)
+	}
+	for i := range len(chain) {
+		c := chain[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '/' || c == ',') {
+			return fmt.Errorf("there is %q in the names of the processes that wait for each other", c)
+		}
+	}
+	return nil
 }
 
 // inChain reports whether the process with the name waits in chain.

@@ -182,6 +182,9 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 	defer e.free()
 	f := &e.frame
 	f.Meta = chainOf(ctx)
+	if err := checkChain(f.Meta); err != nil {
+		return &sentinelError{fmt.Sprintf("multiprolab: call %q to %s was not made: %v", typ, receiver, err), ErrCallCycle}
+	}
 	answer := make(chan *reply, 1)
 	n.mu.Lock()
 	if n.closed != nil {
@@ -266,7 +269,11 @@ func (n *node) submitPayload(ctx context.Context, typ string, p codec.Payload, o
 	if err := checkName("type", typ); err != nil {
 		return nil, fmt.Errorf("multiprolab: %w", err)
 	}
-	f := &wire.Frame{Kind: wire.Submit, From: n.name, Type: typ, Meta: o.marshal(chainOf(ctx), waits)}
+	chain := chainOf(ctx)
+	if err := checkChain(chain); err != nil {
+		return nil, &sentinelError{fmt.Sprintf("multiprolab: task %q was not submitted: %v", typ, err), ErrCallCycle}
+	}
+	f := &wire.Frame{Kind: wire.Submit, From: n.name, Type: typ, Meta: o.marshal(chain, waits)}
 	setPayload(f, p)
 	if patient {
 		f.Flags |= wire.FlagWait

@@ -146,6 +146,9 @@ func (p *peer) call(id uint64) *callEntry {
 
 // mayCall refuses a call that an honest worker does not make.
 func (p *peer) mayCall(f *wire.Frame) error {
+	if err := checkChain(f.Meta); err != nil {
+		return &wireViolation{err.Error()}
+	}
 	p.asks.mu.Lock()
 	defer p.asks.mu.Unlock()
 	switch {
@@ -336,7 +339,11 @@ func (p *peer) take(f *wire.Frame) error {
 		f.To, f.Meta, f.Flags = "", "", 0 // nobody looks at them
 		return b.progress(p, f)
 	case wire.Result:
-		return b.result(p, f.ID, p.vouch(f), f.Flags&wire.FlagBatch != 0)
+		r := p.vouch(f)
+		if errors.Is(r.err, ErrStopped) { // that is main's to say of a task
+			r.err = &RemoteError{Worker: p.slot.name, PID: p.pid(), Type: f.Type, Text: r.err.Error()}
+		}
+		return b.result(p, f.ID, r, f.Flags&wire.FlagBatch != 0)
 	case wire.Fetch:
 		p.allowed.fetchCancels++
 		return b.fetch(p, f.ID, strings.Split(f.Meta, ","), f.Flags&wire.FlagWait != 0)
@@ -439,6 +446,9 @@ func (p *peer) forward(f *wire.Frame) error {
 	if err != nil {
 		return err
 	}
+	if f.Kind == wire.Message {
+		f.Meta = "" // a message has none, whatever the worker wrote there
+	}
 	p.slot.main.router.forward(p, f, n)
 	return nil
 }
@@ -472,22 +482,37 @@ func (p *peer) vouch(f *wire.Frame) *reply {
 
 func (p *peer) vouchError(typ string, err error) error {
 	switch err := err.(type) {
-	case nil, *SizeError, *EncodeError:
+	case nil, *SizeError:
+	case *EncodeError:
+		err.Err = textOf(err.Err)
 	case *RemoteError:
 		err.Worker, err.PID = p.slot.name, p.pid()
+		err.is = slices.DeleteFunc(err.is, func(e error) bool { return e != context.Canceled && e != context.DeadlineExceeded })
 	case *DecodeError:
-		err.Receiver = p.slot.name
+		err.Receiver, err.Err = p.slot.name, textOf(err.Err)
 	case *UnknownTypeError:
 		err.Receiver = p.slot.name
 	default:
+		var is []error
 		for _, own := range []error{ErrCallCycle, ErrBacklog, ErrStopped, ErrCancelled, context.Canceled} {
 			if errors.Is(err, own) {
-				return err
+				is = append(is, own)
 			}
+		}
+		if is != nil {
+			return &carriedError{err.Error(), is}
 		}
 		return &RemoteError{Worker: p.slot.name, PID: p.pid(), Type: typ, Text: err.Error()}
 	}
 	return err
+}
+
+// textOf returns an error with the text of another one and nothing else of it.
+func textOf(err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(err.Error())
 }
 
 func (p *peer) submit(f *wire.Frame) error {
@@ -589,7 +614,7 @@ func (p *peer) verdict() error {
 	st := p.body.status()
 	if p.bye != nil && p.why == "" && st.Signal == "" {
 		if p.bye.Error != nil {
-			return p.vouchError("", p.bye.Error.error())
+			return p.vouchError("", p.bye.Error)
 		}
 		if st.ExitCode == 0 {
 			return nil

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -39,8 +40,8 @@ func (p *RetryPolicy) check() error {
 	switch {
 	case err != nil:
 		return err
-	case p.Factor != 0 && !(p.Factor >= 1): // a NaN is not either
-		return &ConfigError{"RetryPolicy.Factor", p.Factor, "pauses cannot shrink: leave it zero for 2, or give 1 or more"}
+	case p.Factor != 0 && !(p.Factor >= 1) || math.IsInf(p.Factor, 0): // a NaN is not either
+		return &ConfigError{"RetryPolicy.Factor", p.Factor, "pauses cannot shrink, nor grow without bounds at once: leave it zero for 2, or give a number from 1 on"}
 	case p.On > RetryDeaths|RetryTimeouts|RetryErrors:
 		return &ConfigError{"RetryPolicy.On", p.On, "combine RetryDeaths, RetryTimeouts and RetryErrors, or leave it zero for all"}
 	}
@@ -111,17 +112,24 @@ func RetryAfter(d time.Duration, err error) error {
 // AttemptsError is the outcome of a task that has used up its attempts. It matches, with errors.Is and errors.As, what the last one does.
 type AttemptsError struct {
 	Type     string
-	Attempts []error // how each attempt ended, in order
+	Attempts []error // how each attempt ended, in order; of very many only the last where the error came from another process
+
+	missing int // attempts before those
 }
 
 func (e *AttemptsError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "multiprolab: task %q failed in all of its %d attempts:", e.Type, len(e.Attempts))
+	fmt.Fprintf(&b, "multiprolab: task %q failed in all of its %d attempts:", e.Type, e.missing+len(e.Attempts))
 	for i, err := range e.Attempts {
-		fmt.Fprintf(&b, "\n  %d. %s", i+1, brief(err))
+		fmt.Fprintf(&b, "\n  %d. %s", e.missing+i+1, brief(err))
 	}
 	return b.String()
 }
 
-// Unwrap returns the end of the last attempt.
-func (e *AttemptsError) Unwrap() error { return e.Attempts[len(e.Attempts)-1] }
+// Unwrap returns the end of the last attempt, or nil if there is none.
+func (e *AttemptsError) Unwrap() error {
+	if len(e.Attempts) == 0 {
+		return nil
+	}
+	return e.Attempts[len(e.Attempts)-1]
+}

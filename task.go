@@ -3,13 +3,14 @@ package multiprolab
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/pack"
 )
 
 // maxProgress is how many reports of progress are kept for a submission that nobody waits for: the newest.
@@ -61,17 +62,17 @@ const (
 
 // taskMeta is what travels with a task beside its body.
 type taskMeta struct {
-	Timeout  time.Duration `json:",omitempty"`
-	Grace    time.Duration `json:",omitempty"`
-	Attempts int           `json:",omitempty"` // allowed
-	Retry    RetryPolicy   `json:",omitzero"`
-	Queue    string        `json:",omitempty"`
-	Priority Priority      `json:",omitempty"`
-	Delay    time.Duration `json:",omitempty"`
-	Key      string        `json:",omitempty"`
-	Attempt  int           `json:",omitempty"` // this one, from 1; 0 means 1
-	Chain    string        `json:",omitempty"` // loops that wait for it, or may
-	Waits    bool          `json:",omitempty"` // they do: nothing else happens there until the outcome is there
+	Timeout  time.Duration
+	Grace    time.Duration
+	Attempts int // allowed
+	Retry    RetryPolicy
+	Queue    string
+	Priority Priority
+	Delay    time.Duration
+	Key      string
+	Attempt  int    // this one, from 1; 0 means 1
+	Chain    string // loops that wait for it, or may
+	Waits    bool   // they do: nothing else happens there until the outcome is there
 }
 
 func (o *TaskOptions) meta(chain string) taskMeta {
@@ -100,6 +101,10 @@ func (m taskMeta) check() error {
 		return &ConfigError{"TaskOptions.Key", m.Key[:20] + "...", fmt.Sprintf("it has %d bytes: use at most %d", len(m.Key), maxNameLen)}
 	case m.Queue != "" && checkQueueName(m.Queue) != nil:
 		return &ConfigError{"TaskOptions.Queue", m.Queue, checkQueueName(m.Queue).Error()}
+	case m.Attempt < 0:
+		return &ConfigError{"the attempt", m.Attempt, "it cannot be negative"}
+	case checkChain(m.Chain) != nil:
+		return checkChain(m.Chain)
 	}
 	return nil
 }
@@ -110,17 +115,48 @@ func (o *TaskOptions) marshal(chain string, waits bool) string {
 	return m.marshal()
 }
 
+// metaVersion is the first byte of options in their packed form. Others are from another build of the program, by way of a Backend.
+const metaVersion = 1
+
+// marshal lays out the options: as nothing if all of them are the defaults.
 func (m taskMeta) marshal() string {
 	if m == (taskMeta{}) {
 		return ""
 	}
-	b, _ := json.Marshal(m)
-	return string(b)
+	return string(append([]byte{metaVersion}, pack.Marshal(&m)...))
 }
 
+// Pack describes the layout.
+func (m *taskMeta) Pack(p *pack.Packing) {
+	on, priority, factor := int(m.Retry.On), int(m.Priority), int64(math.Float64bits(m.Retry.Factor))
+	pack.Number(p, &m.Timeout)
+	pack.Number(p, &m.Grace)
+	pack.Number(p, &m.Attempts)
+	pack.Number(p, &on)
+	pack.Number(p, &m.Retry.First)
+	pack.Number(p, &factor)
+	pack.Number(p, &m.Retry.Max)
+	pack.Text(p, &m.Queue)
+	pack.Number(p, &priority)
+	pack.Number(p, &m.Delay)
+	pack.Text(p, &m.Key)
+	pack.Number(p, &m.Attempt)
+	pack.Text(p, &m.Chain)
+	pack.Flag(p, &m.Waits)
+	if on < 0 || on > math.MaxUint8 || priority < math.MinInt8 || priority > math.MaxInt8 {
+		p.Fail()
+	}
+	m.Retry.On, m.Priority, m.Retry.Factor = RetryOn(on), Priority(priority), math.Float64frombits(uint64(factor))
+}
+
+// unmarshalTaskMeta reads what marshal wrote. It trusts nothing.
 func unmarshalTaskMeta(s string) (m taskMeta, err error) {
-	if s != "" {
-		err = json.Unmarshal([]byte(s), &m)
+	switch {
+	case s == "":
+	case s[0] != metaVersion:
+		err = fmt.Errorf("they have version %d, this program knows version %d", s[0], metaVersion)
+	default:
+		err = pack.Unmarshal([]byte(s[1:]), &m)
 	}
 	return m, err
 }

@@ -2,162 +2,555 @@ package multiprolab
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"math/bits"
 	"strings"
-	"time"
+	"unicode/utf8"
+
+	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/pack"
 )
 
-// wireError is an error on its way to another process. Exactly one field is set, or Text alone.
-type wireError struct {
-	Kind        string                `json:",omitempty"`
-	Text        string                `json:",omitempty"`
-	Remote      *RemoteError          `json:",omitempty"`
-	RemoteIs    string                `json:",omitempty"`
-	Traits      traits                `json:",omitzero"`
-	Final       bool                  `json:",omitempty"`
-	After       time.Duration         `json:",omitempty"`
-	Memory      *MemoryLimitError     `json:",omitempty"`
-	NoWorker    *NoWorkerError        `json:",omitempty"`
-	Attempts    []*wireError          `json:",omitempty"` // of an AttemptsError, whose type is in Text
-	Inner       *wireError            `json:",omitempty"` // what NoWorker wraps
-	Died        *WorkerDiedError      `json:",omitempty"`
-	Timeout     *TimeoutError         `json:",omitempty"`
-	UnknownType *UnknownTypeError     `json:",omitempty"`
-	Unknown     *UnknownReceiverError `json:",omitempty"`
-	Size        *SizeError            `json:",omitempty"`
-	Decode      *DecodeError          `json:",omitempty"`
-	Encode      *EncodeError          `json:",omitempty"`
-	Err         string                `json:",omitempty"` // the text of what Decode or Encode wrap
+// This file is how an error travels between main and a worker: packed, in a form of a fixed shape. Its size is bounded, whatever the error, so that a frame with an error always
+// fits, and so are the depth and the lengths of what is read, for it may come from a worker that lies.
+
+const (
+	// maxErrorSize is the greatest length of an error on the wire, in bytes. It is far below leastLimit.
+	maxErrorSize = 64 << 10
+	// maxErrorText is how much of the text of one error crosses the wire, in bytes.
+	maxErrorText = 48 << 10
+	// maxErrorDepth is how deep errors hold each other.
+	maxErrorDepth = 8
+	// maxErrorParts is the greatest number of attempts, causes or names in one error.
+	maxErrorParts = 256
+)
+
+// errorKind is what an error is on the wire.
+type errorKind int
+
+const (
+	textError    errorKind = iota // a text
+	wrappedError                  // a text, sentinels and errors that it wraps
+	remoteError                   // and so on: the exported types
+	diedError
+	memoryError
+	hangError
+	startError
+	limitError
+	attemptsError
+	noWorkerError
+	timeoutError
+	unknownTypeError
+	unknownReceiverError
+	sizeError
+	decodeError
+	encodeError
+	configError
+	endErrorKind
+)
+
+// wireSentinels are the sentinels that keep their identity. Their places are their numbers on the wire: both ends are the same program.
+var wireSentinels = []error{ErrStopped, ErrExit, ErrQueueFull, ErrBacklog, ErrCallCycle, ErrCancelled, context.Canceled, context.DeadlineExceeded, ErrNoTask, ErrLeaseLost, ErrNotWorker}
+
+// carriedError is an error that came from another process: its text, and what it wrapped there that is known here. It exists in the process that it came to.
+type carriedError struct {
+	text string
+	is   []error
 }
 
-var wireSentinels = map[string]error{
-	"stopped": ErrStopped, "exit": ErrExit, "full": ErrQueueFull, "backlog": ErrBacklog, "cycle": ErrCallCycle,
-	"cancelled": ErrCancelled, "context canceled": context.Canceled, "deadline": context.DeadlineExceeded,
+func (e *carriedError) Error() string   { return e.text }
+func (e *carriedError) Unwrap() []error { return e.is }
+
+// errorCut is how much of an error is written. The zero value writes all.
+type errorCut struct {
+	text     int  // bytes of each text; 0: maxErrorText
+	stderr   int  // bytes of the last stderr; 0: maxErrorText
+	earlier  int  // bytes of every other stderr; 0: as stderr
+	parts    int  // attempts and causes, the last of them; 0: maxErrorParts
+	notInner bool // nothing that is wrapped
 }
 
-// error gives the error back that toWireError took apart.
-func (w *wireError) error() error {
-	switch {
-	case w.Attempts != nil:
-		e := &AttemptsError{Type: w.Text}
-		for _, a := range w.Attempts {
-			e.Attempts = append(e.Attempts, a.error())
-		}
-		return e
-	case w.NoWorker != nil:
-		if w.Inner != nil {
-			w.NoWorker.Err = w.Inner.error()
-		}
-		return w.NoWorker
-	case w.Memory != nil && w.Memory.Died != nil:
-		return w.Memory
-	case w.Died != nil:
-		return w.Died
-	case w.Timeout != nil:
-		return w.Timeout
-	case w.UnknownType != nil:
-		return w.UnknownType
-	case w.Unknown != nil:
-		return w.Unknown
-	case w.Size != nil:
-		return w.Size
-	case w.Decode != nil:
-		w.Decode.Err = errors.New(w.Err)
-		return w.Decode
-	case w.Encode != nil:
-		w.Encode.Err = errors.New(w.Err)
-		return w.Encode
-	case w.Remote != nil:
-		w.Remote.final, w.Remote.after, w.Remote.traits = w.Final, w.After, w.Traits
-		if is := wireSentinels[w.RemoteIs]; is != nil {
-			w.Remote.is = []error{is}
-		}
-		return w.Remote
-	}
-	if s, ok := wireSentinels[w.Kind]; ok {
-		return &sentinelError{w.Text, s}
-	}
-	return errors.New(w.Text)
-}
+// errorCuts are tried until an error fits: first all attempts but the last lose their stderr, then the last one does, then there are fewer attempts.
+var errorCuts = []errorCut{{}, {earlier: 1 << 10}, {earlier: 1}, {text: 8 << 10, earlier: 1, stderr: 16 << 10}, {text: 1 << 10, earlier: 1, stderr: 4 << 10}, {text: 1 << 10, earlier: 1, stderr: 1 << 10, parts: 16},
+	{text: 256, earlier: 1, stderr: 1, parts: 2}, {text: 256, earlier: 1, stderr: 1, parts: 1, notInner: true}}
 
-func sentinelKind(err error) string {
-	for kind, s := range wireSentinels {
-		if err != nil && errors.Is(err, s) {
-			return kind
-		}
-	}
-	return ""
-}
-
-// maxErrorText is how much of an error's text crosses the wire, in bytes: what JSON makes of it must be below leastLimit.
-const maxErrorText = 64 << 10
-
-func cutText(s string) string {
-	if len(s) <= maxErrorText {
-		return s
-	}
-	return s[:maxErrorText] + " ..."
-}
-
-// toWireError takes an error of the library apart for the wire.
-func toWireError(err error) *wireError {
-	w := &wireError{}
-	switch err := err.(type) { // those that wrap others
-	case *AttemptsError:
-		w.Text, w.Attempts = err.Type, []*wireError{}
-		for _, a := range err.Attempts {
-			w.Attempts = append(w.Attempts, toWireError(a))
-		}
-		return w
-	case *NoWorkerError:
-		w.NoWorker = &NoWorkerError{Type: err.Type}
-		if err.Err != nil {
-			w.Inner = toWireError(err.Err)
-		}
-		return w
-	}
-	var stopped *stoppedError
-	switch {
-	case errors.As(err, &stopped):
-		w.Kind, w.Text = "stopped", err.Error()
-	case errors.As(err, &w.Memory):
-	case errors.As(err, &w.Died), errors.As(err, &w.Timeout), errors.As(err, &w.UnknownType),
-		errors.As(err, &w.Unknown), errors.As(err, &w.Size):
-	case errors.As(err, &w.Decode):
-		d := DecodeError{Receiver: w.Decode.Receiver, Type: w.Decode.Type}
-		w.Decode, w.Err = &d, cutText(w.Decode.Err.Error())
-	case errors.As(err, &w.Encode):
-		e := EncodeError{Receiver: w.Encode.Receiver, Type: w.Encode.Type, GoType: w.Encode.GoType}
-		w.Encode, w.Err = &e, cutText(w.Encode.Err.Error())
-	case errors.As(err, &w.Remote):
-		r := *w.Remote
-		r.Text = cutText(r.Text)
-		w.Remote, w.RemoteIs, w.Final, w.After = &r, sentinelKind(errors.Join(r.is...)), r.final, r.after
-		w.Traits = r.traits
-	default:
-		w.Kind, w.Text = sentinelKind(err), cutText(err.Error())
-	}
-	return w
-}
-
-// marshalError lays out an error of the library for the wire.
+// marshalError lays out an error for the wire, in at most maxErrorSize bytes.
 func marshalError(err error) []byte {
-	b, err := json.Marshal(toWireError(err))
-	if err != nil {
-		b, _ = json.Marshal(wireError{Text: err.Error()})
+	for _, cut := range errorCuts {
+		e := errorPacking{err: err, cut: cut}
+		if b := pack.Marshal(&e); len(b) <= maxErrorSize {
+			return b
+		}
 	}
-	return b
+	return pack.Marshal(&errorPacking{err: errors.New(cutText(err.Error(), 256))})
 }
 
-// unmarshalError reads what marshalError wrote, from a process that is not to be trusted.
+// unmarshalError reads what marshalError wrote, from a process that is not to be trusted. It never returns nil.
 func unmarshalError(b []byte) error {
-	var w wireError
-	if err := json.Unmarshal(b, &w); err != nil {
+	var e errorPacking
+	if len(b) > 2*maxErrorSize {
+		return fmt.Errorf("multiprolab: an error came that is too large: %d bytes", len(b))
+	}
+	if err := pack.Unmarshal(b, &e); err != nil {
 		return fmt.Errorf("multiprolab: an error came that cannot be read: %w", err)
 	}
-	return w.error()
+	return e.err
+}
+
+// errorPacking is an error that is being written or read.
+type errorPacking struct {
+	err   error // not nil, but while it is read
+	cut   errorCut
+	depth int
+	early bool // it is not the last of the attempts
+}
+
+// packOptional writes or reads an error that may be nil: a failed setup function's, say.
+func packOptional(p *pack.Packing, err *error) {
+	b := ""
+	if *err != nil && !p.Reading() {
+		b = string(marshalError(*err))
+	}
+	pack.Text(p, &b)
+	if p.Reading() && b != "" {
+		*err = unmarshalError([]byte(b))
+	}
+}
+
+// cutText returns the first n bytes of a text, at most, and no half of a character.
+func cutText(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + " ..."
+}
+
+// Pack describes the layout.
+func (e *errorPacking) Pack(p *pack.Packing) {
+	if e.depth > maxErrorDepth {
+		if p.Reading() {
+			p.Fail()
+		}
+		e.err = errors.New("...")
+	}
+	kind := textError
+	if !p.Reading() {
+		kind = e.classify()
+	}
+	pack.Number(p, &kind)
+	switch kind {
+	case textError:
+		var text string
+		if !p.Reading() {
+			text = e.err.Error()
+		}
+		e.text(p, &text)
+		if p.Reading() {
+			e.err = errors.New(text)
+		}
+	case wrappedError:
+		e.packWrapped(p)
+	case remoteError:
+		packAs(e, p, e.packRemote)
+	case diedError:
+		packAs(e, p, e.packDied)
+	case memoryError:
+		packAs(e, p, func(p *pack.Packing, m *MemoryLimitError) {
+			pack.Number(p, &m.Limit)
+			e.died(p, &m.Died)
+		})
+	case hangError:
+		packAs(e, p, func(p *pack.Packing, h *HangError) {
+			e.text(p, &h.Running)
+			pack.Number(p, &h.For)
+			pack.Number(p, &h.Limit)
+			pack.Flag(p, &h.Silent)
+			e.died(p, &h.Died)
+		})
+	case startError:
+		packAs(e, p, func(p *pack.Packing, s *StartError) {
+			e.text(p, &s.Worker)
+			pack.Number(p, &s.PID)
+			e.text(p, &s.Reason)
+			pack.Flag(p, &s.permanent)
+			e.inner(p, &s.Err)
+		})
+	case limitError:
+		packAs(e, p, e.packLimit)
+	case attemptsError:
+		packAs(e, p, func(p *pack.Packing, a *AttemptsError) {
+			e.text(p, &a.Type)
+			e.list(p, &a.Attempts, &a.missing)
+		})
+	case noWorkerError:
+		packAs(e, p, func(p *pack.Packing, n *NoWorkerError) {
+			e.text(p, &n.Type)
+			e.inner(p, &n.Err)
+		})
+	case timeoutError:
+		packAs(e, p, func(p *pack.Packing, t *TimeoutError) {
+			e.text(p, &t.Worker)
+			pack.Number(p, &t.PID)
+			e.text(p, &t.Type)
+			pack.Number(p, &t.Timeout)
+			pack.Flag(p, &t.Killed)
+			e.stderr(p, &t.Stderr)
+		})
+	case unknownTypeError:
+		packAs(e, p, func(p *pack.Packing, u *UnknownTypeError) {
+			e.text(p, &u.Receiver)
+			e.text(p, &u.Verb)
+			e.text(p, &u.Type)
+			e.text(p, &u.Queue)
+			e.names(p, &u.Known)
+		})
+	case unknownReceiverError:
+		packAs(e, p, func(p *pack.Packing, u *UnknownReceiverError) {
+			e.text(p, &u.Receiver)
+			e.names(p, &u.Known)
+		})
+	case sizeError:
+		packAs(e, p, func(p *pack.Packing, s *SizeError) {
+			e.text(p, &s.Type)
+			pack.Number(p, &s.Size)
+			pack.Number(p, &s.Limit)
+		})
+	case decodeError:
+		packAs(e, p, func(p *pack.Packing, d *DecodeError) {
+			e.text(p, &d.Receiver)
+			e.text(p, &d.Type)
+			e.inner(p, &d.Err)
+		})
+	case encodeError:
+		packAs(e, p, func(p *pack.Packing, d *EncodeError) {
+			e.text(p, &d.Receiver)
+			e.text(p, &d.Type)
+			e.text(p, &d.GoType)
+			e.inner(p, &d.Err)
+		})
+	case configError:
+		packAs(e, p, func(p *pack.Packing, c *ConfigError) {
+			var value string
+			if !p.Reading() {
+				value = fmt.Sprint(c.Value)
+			}
+			e.text(p, &c.Field)
+			e.text(p, &value)
+			e.text(p, &c.Reason)
+			if p.Reading() {
+				c.Value = value
+			}
+		})
+	default:
+		p.Fail()
+	}
+	if e.err == nil { // it is malformed
+		e.err = errors.New("...")
+	}
+}
+
+// packAs packs an error of a type by its fields.
+func packAs[T any, E interface {
+	*T
+	error
+}](e *errorPacking, p *pack.Packing, fields func(p *pack.Packing, v E)) {
+	var v T
+	if !p.Reading() {
+		v = *e.err.(E) // a copy: what is cut, is cut there
+	}
+	fields(p, &v)
+	if p.Reading() {
+		e.err = E(&v)
+	}
+}
+
+// classify says as what the error is written. An exported type that a user's error wraps is in a wrappedError, with the user's text.
+func (e *errorPacking) classify() errorKind {
+	switch err := e.err.(type) {
+	case *RemoteError:
+		return orText(err != nil, remoteError)
+	case *WorkerDiedError:
+		return orText(err != nil, diedError)
+	case *MemoryLimitError:
+		return orText(err != nil, memoryError)
+	case *HangError:
+		return orText(err != nil, hangError)
+	case *StartError:
+		return orText(err != nil, startError)
+	case *RestartLimitError:
+		return orText(err != nil, limitError)
+	case *AttemptsError:
+		return orText(err != nil, attemptsError)
+	case *NoWorkerError:
+		return orText(err != nil, noWorkerError)
+	case *TimeoutError:
+		return orText(err != nil, timeoutError)
+	case *UnknownTypeError:
+		return orText(err != nil, unknownTypeError)
+	case *UnknownReceiverError:
+		return orText(err != nil, unknownReceiverError)
+	case *SizeError:
+		return orText(err != nil, sizeError)
+	case *DecodeError:
+		return orText(err != nil, decodeError)
+	case *EncodeError:
+		return orText(err != nil, encodeError)
+	case *ConfigError:
+		return orText(err != nil, configError)
+	}
+	if !e.cut.notInner && len(wrappedBy(e.err))+bits.OnesCount(sentinelsOf(e.err)) > 0 {
+		return wrappedError
+	}
+	return textError
+}
+
+// orText returns the kind, or textError for a typed nil, whose fields nobody can read.
+func orText(ok bool, kind errorKind) errorKind {
+	if ok {
+		return kind
+	}
+	return textError
+}
+
+// sentinelsOf returns which sentinels the error is, or wraps directly by none of the errors that wrappedBy returns.
+func sentinelsOf(err error) (set uint) {
+	for i, s := range wireSentinels {
+		if errors.Is(err, s) {
+			set |= 1 << i
+		}
+	}
+	return set
+}
+
+// wrappedBy returns the errors of exported types that an error of another type wraps, the outermost of each branch.
+func wrappedBy(err error) (found []error) {
+	switch err := err.(type) {
+	case interface{ Unwrap() error }:
+		return exported(err.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, inner := range err.Unwrap() {
+			found = append(found, exported(inner)...)
+		}
+	}
+	return found
+}
+
+func exported(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if kind := (&errorPacking{err: err, cut: errorCut{notInner: true}}).classify(); kind != textError {
+		return []error{err}
+	}
+	return wrappedBy(err)
+}
+
+// text packs a text of the error.
+func (e *errorPacking) text(p *pack.Packing, s *string) {
+	if n := e.cut.text; !p.Reading() {
+		*s = cutText(*s, orElse(n, maxErrorText))
+	}
+	pack.Text(p, s)
+}
+
+// stderr packs the end of what a process wrote there.
+func (e *errorPacking) stderr(p *pack.Packing, s *string) {
+	if !p.Reading() {
+		n := orElse(e.cut.stderr, maxErrorText)
+		if e.early {
+			n = orElse(e.cut.earlier, n)
+		}
+		*s = cutText(*s, n)
+		if n == 1 {
+			*s = ""
+		}
+	}
+	pack.Text(p, s)
+}
+
+func orElse(n, otherwise int) int {
+	if n == 0 {
+		return otherwise
+	}
+	return n
+}
+
+// inner packs an error that the error holds, or nil.
+func (e *errorPacking) inner(p *pack.Packing, err *error) {
+	there := *err != nil && !e.cut.notInner
+	pack.Flag(p, &there)
+	if !there {
+		return
+	}
+	one := errorPacking{err: *err, cut: e.cut, depth: e.depth + 1, early: e.early}
+	one.Pack(p)
+	*err = one.err
+}
+
+// list packs errors that the error holds: the last of them, of too many. missing is the number of those that are not there.
+func (e *errorPacking) list(p *pack.Packing, errs *[]error, missing *int) {
+	list := *errs
+	if !p.Reading() {
+		if most := orElse(e.cut.parts, maxErrorParts); len(list) > most {
+			*missing += len(list) - most
+			list = list[len(list)-most:]
+		}
+	}
+	pack.Number(p, missing)
+	at := 0
+	n := len(list)
+	pack.List(p, &list, func(p *pack.Packing, err *error) {
+		if at++; at > maxErrorParts {
+			p.Fail()
+			return
+		}
+		if *err == nil && !p.Reading() {
+			*err = errors.New("no error")
+		}
+		one := errorPacking{err: *err, cut: e.cut, depth: e.depth + 1, early: e.early || at < n}
+		one.Pack(p)
+		*err = one.err
+	})
+	if *missing < 0 || *missing > 1<<30 {
+		p.Fail()
+		*missing = 0
+	}
+	if p.Reading() {
+		*errs = list
+	}
+}
+
+// names packs the names that are known where an error was made, the first of too many.
+func (e *errorPacking) names(p *pack.Packing, names *[]string) {
+	if !p.Reading() && len(*names) > maxErrorParts {
+		*names = append((*names)[:maxErrorParts:maxErrorParts], fmt.Sprintf("%d others", len(*names)-maxErrorParts))
+	}
+	pack.List(p, names, func(p *pack.Packing, name *string) { e.text(p, name) })
+	if len(*names) > maxErrorParts+1 {
+		p.Fail()
+		*names = nil
+	}
+}
+
+// died packs the death of a worker, which may be missing.
+func (e *errorPacking) died(p *pack.Packing, d **WorkerDiedError) {
+	there := *d != nil
+	pack.Flag(p, &there)
+	if !there {
+		*d = nil
+		return
+	}
+	var v WorkerDiedError
+	if *d != nil {
+		v = **d
+	}
+	e.packDied(p, &v)
+	*d = &v
+}
+
+func (e *errorPacking) packDied(p *pack.Packing, d *WorkerDiedError) {
+	e.text(p, &d.Worker)
+	pack.Number(p, &d.PID)
+	pack.Number(p, &d.Life)
+	pack.Number(p, &d.ExitCode)
+	e.text(p, &d.Signal)
+	pack.Flag(p, &d.CoreDump)
+	e.text(p, &d.Reason)
+	e.text(p, &d.During)
+	pack.Number(p, &d.Uptime)
+	e.stderr(p, &d.Stderr)
+}
+
+func (e *errorPacking) packLimit(p *pack.Packing, l *RestartLimitError) {
+	e.text(p, &l.Worker)
+	pack.Number(p, &l.Restarts)
+	pack.Number(p, &l.Window)
+	pack.Flag(p, &l.Permanent)
+	var missing int
+	e.list(p, &l.Causes, &missing)
+	e.inner(p, &l.Err)
+}
+
+func (e *errorPacking) packRemote(p *pack.Packing, r *RemoteError) {
+	e.text(p, &r.Worker)
+	pack.Number(p, &r.PID)
+	e.text(p, &r.Type)
+	e.text(p, &r.Text)
+	e.text(p, &r.GoType)
+	pack.Flag(p, &r.final)
+	pack.Number(p, &r.after)
+	var set uint
+	if !p.Reading() {
+		set = sentinelsOf(errors.Join(r.is...))
+	}
+	r.is = e.sentinels(p, set)
+	r.traits.pack(p, e.cut.notInner)
+	r.recognised = false
+	if r.after < 0 {
+		r.after = 0
+	}
+}
+
+// sentinels packs a set of sentinels, and returns them when it is read.
+func (e *errorPacking) sentinels(p *pack.Packing, set uint) (is []error) {
+	n := int(set)
+	pack.Number(p, &n)
+	if n < 0 || n >= 1<<len(wireSentinels) {
+		p.Fail()
+		return nil
+	}
+	for i, s := range wireSentinels {
+		if n&(1<<i) != 0 {
+			is = append(is, s)
+		}
+	}
+	return is
+}
+
+func (e *errorPacking) packWrapped(p *pack.Packing) {
+	var text string
+	var set uint
+	var inner []error
+	if !p.Reading() {
+		text, set, inner = e.err.Error(), sentinelsOf(e.err), wrappedBy(e.err)
+	}
+	e.text(p, &text)
+	is := e.sentinels(p, set)
+	var missing int
+	e.list(p, &inner, &missing)
+	if p.Reading() {
+		e.err = &carriedError{text, append(is, inner...)}
+	}
+}
+
+// pack describes the layout of what a RemoteError carries of registered errors. Where there is no room for them, only the text crosses.
+func (t *traits) pack(p *pack.Packing, none bool) {
+	if none && !p.Reading() {
+		*t = traits{}
+	}
+	pack.List(p, &t.Is, pack.Number)
+	pack.Number(p, &t.Type)
+	there := t.Payload != nil
+	pack.Flag(p, &there)
+	if !there {
+		t.Payload = nil
+		return
+	}
+	var v codec.Payload
+	if t.Payload != nil {
+		v = *t.Payload
+	}
+	encoding, defs, data := int(v.Encoding), int64(v.Defs), string(v.Data)
+	pack.Number(p, &encoding)
+	pack.Number(p, &defs)
+	pack.Text(p, &data)
+	if p.Reading() {
+		t.Payload = &codec.Payload{Encoding: uint8(encoding), Defs: uint64(defs), Data: []byte(data)}
+	}
 }
 
 // sentinelError is one of the sentinels with the text that another process, or a more telling place, gave it.
@@ -189,11 +582,10 @@ func (n *node) remote(typ string, err error) error {
 		}
 	}
 	r.GoType = fmt.Sprintf("%T", err)
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		r.is = []error{context.DeadlineExceeded}
-	case errors.Is(err, context.Canceled):
-		r.is = []error{context.Canceled}
+	for _, s := range []error{context.DeadlineExceeded, context.Canceled} {
+		if errors.Is(err, s) {
+			r.is = append(r.is, s)
+		}
 	}
 	return r
 }

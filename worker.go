@@ -253,25 +253,25 @@ func (h *hello) Pack(p *pack.Packing) {
 
 // readiness is what a worker says when its setup function has returned.
 type readiness struct {
-	Error *wireError // of the setup function
-	Tasks []string   // types that its handlers take
-	Pulls []string   // types that it takes with GetTask
+	Error error    // of the setup function; or nil
+	Tasks []string // types that its handlers take
+	Pulls []string // types that it takes with GetTask
 }
 
 // Pack describes the layout.
 func (r *readiness) Pack(p *pack.Packing) {
-	pack.JSON(p, &r.Error)
+	packOptional(p, &r.Error)
 	pack.List(p, &r.Tasks, pack.Text)
 	pack.List(p, &r.Pulls, pack.Text)
 }
 
 // farewell is the last frame of a worker that ends by itself.
 type farewell struct {
-	Error *wireError // of an action, of the event loop, of OnExit
+	Error error // of an action, of the event loop, of OnExit; or nil
 }
 
 // Pack describes the layout.
-func (f *farewell) Pack(p *pack.Packing) { pack.JSON(p, &f.Error) }
+func (f *farewell) Pack(p *pack.Packing) { packOptional(p, &f.Error) }
 
 // newWorker makes the worker of a role. Its wire is connected by run.
 func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
@@ -308,7 +308,7 @@ func (w *Worker) live(setup func(context.Context, *Worker) error, identity strin
 	w.out.attach(w.link)
 	if w.role.process {
 		if err := wl.apply(); err != nil {
-			return errors.Join(err, say(wire.Ready, &readiness{Error: toWireError(w.remote("", err))}))
+			return errors.Join(err, say(wire.Ready, &readiness{Error: w.remote("", err)}))
 		}
 	}
 
@@ -320,7 +320,7 @@ func (w *Worker) live(setup func(context.Context, *Worker) error, identity strin
 	r := readiness{}
 	r.Tasks, r.Pulls = w.inbox.types()
 	if err != nil {
-		r.Error = toWireError(w.remote("", err))
+		r.Error = w.remote("", err)
 	}
 	if sayErr := say(wire.Ready, &r); sayErr != nil || err != nil {
 		return errors.Join(err, sayErr)
@@ -349,7 +349,7 @@ func (w *Worker) live(setup func(context.Context, *Worker) error, identity strin
 	}
 	f := farewell{}
 	if err != nil && !errors.Is(err, ErrExit) {
-		f.Error = toWireError(w.remote("", err))
+		f.Error = w.remote("", err)
 	}
 	return errors.Join(err, w.link.postLast(packedFrame(wire.Bye, &f)))
 }

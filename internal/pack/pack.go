@@ -1,18 +1,14 @@
 // Package pack lays out the few small values that main and a worker exchange at the worker's start, and knows nothing else.
 //
-// Both processes use it. encoding/json would do, but its first use of each type takes longer than all the rest of a start.
+// Both processes use it. encoding/json would do, but its first use of each type takes longer than all the rest of a start, and it takes what comes without bounds.
 //
 // A value describes its layout once, in a method that calls Number, Text and Flag for its fields in order; the same method writes and reads.
 package pack
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 )
-
-// maxCount bounds the elements of a list that is read.
-const maxCount = 1 << 20
 
 // Packed is a value that describes its layout.
 type Packed interface{ Pack(p *Packing) }
@@ -89,7 +85,7 @@ func List[T any](p *Packing, v *[]T, each func(p *Packing, v *T)) {
 		}
 		return
 	}
-	p.fail(n < 0 || n > maxCount)
+	p.fail(n < 0 || n > len(p.b)) // each takes a byte at least
 	*v = nil
 	for i := 0; i < n && !p.bad; i++ {
 		var e T
@@ -98,22 +94,11 @@ func List[T any](p *Packing, v *[]T, each func(p *Packing, v *T)) {
 	}
 }
 
-// JSON writes or reads a pointer to what is rare, and too large to be described here. Nil takes one byte.
-func JSON[T any](p *Packing, v **T) {
-	var text string
-	if !p.reading && *v != nil {
-		b, err := json.Marshal(*v)
-		if err != nil {
-			panic(err) // v is one of our own structs
-		}
-		text = string(b)
-	}
-	Text(p, &text)
-	if p.reading && text != "" {
-		*v = new(T)
-		p.fail(json.Unmarshal([]byte(text), *v) != nil)
-	}
-}
+// Reading reports whether the layout is being read.
+func (p *Packing) Reading() bool { return p.reading }
+
+// Fail says that what is read makes no sense: Unmarshal returns an error.
+func (p *Packing) Fail() { p.bad = p.bad || p.reading }
 
 // fail notes that what is read is malformed, if it is, and reports whether anything was.
 func (p *Packing) fail(bad bool) bool {

@@ -61,8 +61,8 @@ const (
 	Message                     // both: a one-way message
 	Call                        // both: a message that wants a Reply with the same id
 	Reply                       // both
-	Undelivered                 // W: a one-way message that could not be handed to its handler; Meta is the reason, ID its size, Defs the number of it among those of this life
-	Failed                      // W: the handler of a one-way message returned an error; the body is JSON
+	Undelivered                 // W: a one-way message that could not be handed to its handler; Meta is the reason, Defs its number among those of this life
+	Failed                      // W: the handler of a one-way message returned an error; the body is the error, packed
 	Submit                      // W: a task for the queue
 	Accepted                    // M: the queue has taken the task
 	Task                        // M: a task to work on
@@ -107,7 +107,7 @@ type Flags uint8
 
 // The flags.
 const (
-	FlagError     Flags = 1 << iota // Reply, Result: the body is an error, as JSON
+	FlagError     Flags = 1 << iota // Reply, Result: the body is an error, packed
 	FlagBroadcast                   // Message: to every instance of To, or to every worker if To is empty
 	FlagWait                        // Submit, Fetch: wait for a slot or a task instead of answering that there is none. Task: its time runs from its Start, which must be written first
 	FlagBatch                       // Submit, Task: the body is a batch of items, and so will be that of the Result

@@ -1,0 +1,51 @@
+package multiprolab
+
+import (
+	"io"
+
+	"github.com/multiprolab/multiprolab/internal/proc"
+)
+
+// fakeBody is a process that is only its wire.
+type fakeBody struct {
+	ended  chan struct{}
+	killed bool
+	left   *fakeBox // or nil
+}
+
+func (b *fakeBody) pid() int              { return 7 }
+func (b *fakeBody) done() <-chan struct{} { return b.ended }
+func (b *fakeBody) status() proc.Status   { return proc.Status{ExitCode: -1, Signal: "SIGKILL"} }
+func (b *fakeBody) terminate()            {}
+func (b *fakeBody) quit()                 {}
+func (b *fakeBody) kill()                 { b.killed = true }
+func (b *fakeBody) stderr() string        { return "" }
+func (b *fakeBody) close()                {}
+func (b *fakeBody) box() io.ReaderAt {
+	if b.left == nil {
+		return nil
+	}
+	return b.left
+}
+
+// fakeBox is a black box: a header, a part of the stream and the outcomes of a batch.
+type fakeBox struct {
+	header           [boxHeader]byte
+	stream, outcomes []byte
+}
+
+func (b *fakeBox) ReadAt(p []byte, at int64) (int, error) {
+	for i := range p {
+		switch n := int(at) + i; {
+		case n < boxHeader:
+			p[i] = b.header[n]
+		case n < boxHeader+len(b.stream):
+			p[i] = b.stream[n-boxHeader]
+		case n >= boxSize-batchRoom && n < boxSize-batchRoom+len(b.outcomes):
+			p[i] = b.outcomes[n-boxSize+batchRoom]
+		default:
+			p[i] = 0
+		}
+	}
+	return len(p), nil
+}
