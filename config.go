@@ -74,7 +74,8 @@ type Config struct {
 	// most is MaxMessageSize.
 	MaxMessageSize int
 	// Window limits the messages between main and one worker that were sent and not yet taken by a handler, in bytes and
-	// for each direction; senders wait beyond it. A single message may be larger. Defaults to 4 MiB.
+	// for each direction; senders wait beyond it. Each message counts 256 bytes beside its body, its type and its
+	// receiver's name. A single message may be larger. Defaults to 4 MiB.
 	Window int
 	// QueueLimit limits the number of tasks that wait in the queue; Submit waits beyond it. Defaults to 65,536.
 	QueueLimit int
@@ -93,7 +94,7 @@ type Config struct {
 	// Logger gets a record of each event, such as the death of a worker. Defaults to slog.Default().
 	Logger *slog.Logger
 	// OnEvent, if not nil, gets each event. It is called on the loop of main, so never while a handler or an action of main runs: a long action holds
-	// the events back.
+	// the events back. Of those that wait the newest 4,096 are kept, and no more than 16 MiB of them.
 	OnEvent func(Event)
 }
 

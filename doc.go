@@ -140,8 +140,9 @@
 //	between two processes             first in, first out
 //	the receiver does not exist       Send returns an *UnknownReceiverError
 //	no handler, or the wrong type     a DeadLetter event in main, with the reason
-//	the receiver died before          what was not sent yet goes to its replacement; what was sent and is not known to be
-//	                                  handled becomes a DeadLetter event
+//	the receiver died before          what was not sent yet goes to its replacement; what was sent and not handled becomes a
+//	                                  DeadLetter event (on Linux exactly that; elsewhere also what was handled within the last
+//	                                  quarter of a window)
 //	the handler returned an error     a HandlerFailed event in main
 //
 // Calls:
@@ -176,7 +177,13 @@
 //	a worker ended, however           its process group is killed
 //	processes that left the group     with WorkerConfig.PIDNamespace (Linux) the kernel ends all that a worker has ever started, also if main and the
 //	(setsid, setpgid)                 worker are killed at once; on Windows the job object does. Without it, and on other systems, they are not reached
-//	a worker broke the wire           only this worker is killed; main believes no length, name or number that a worker sends
+//	a worker broke the wire           only this worker is killed, and its WorkerDiedError names what it did; main believes no length, name
+//	                                  or number that a worker sends
+//	a worker sends without end        each frame costs what it takes in memory, against Config.Window; what costs nothing is allowed once
+//	                                  by what main had sent. Messages for a receiver beyond its window wait with their sender
+//	a worker does not read            main reads no more of it while 8 windows of what it was sent wait for it, and kills it at 32 windows,
+//	                                  or four messages of Config.MaxMessageSize, of outcomes that others have for it
+//	a worker asks without end         65,536 calls of one worker wait for their replies; one more is refused with ErrBacklog
 //
 // # Concurrency
 //

@@ -116,7 +116,11 @@ func (m *Main) emit(e Event) {
 	m.cfg.Logger.LogAttrs(context.Background(), level, "multiprolab: "+text, attrs...)
 	m.watchers.notify(e)
 	if m.cfg.OnEvent != nil {
-		m.receiver.soon(func() { m.cfg.OnEvent(e) })
+		size := frameCost
+		for _, a := range attrs {
+			size += len(a.Value.String())
+		}
+		m.receiver.soon(func() { m.cfg.OnEvent(e) }, size)
 	}
 }
 

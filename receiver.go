@@ -24,18 +24,19 @@ type MessageReceiver struct {
 	node   *node
 	window int64
 
-	mu        sync.Mutex
-	handlers  map[string]*handler
-	inbox     queue[*Message]
-	bytes     int64
-	stalls    int           // greater than zero while the loop waits for another process
-	running   *Message      // the call whose handler runs, to be cancelled
-	interrupt func()        // makes a loop that waits on the wire look at wake; nil in main
-	wake      chan struct{} // tells the loop that there is something to do
-	sealed    error         // why no more messages are taken
-	mute      bool          // a message that comes then is not taken at all: main, which sees that in the end, reports it
-	room      []byte        // for the reply to a call; the loop's
-	urgent    queue[func()] // events, to be called on the loop before anything else
+	mu          sync.Mutex
+	handlers    map[string]*handler
+	inbox       queue[*Message]
+	bytes       int64
+	stalls      int           // greater than zero while the loop waits for another process
+	running     *Message      // the call whose handler runs, to be cancelled
+	interrupt   func()        // makes a loop that waits on the wire look at wake; nil in main
+	wake        chan struct{} // tells the loop that there is something to do
+	sealed      error         // why no more messages are taken
+	mute        bool          // a message that comes then is not taken at all: main, which sees that in the end, reports it
+	room        []byte        // for the reply to a call; the loop's
+	urgent      queue[urgent] // events, to be called on the loop before anything else
+	urgentBytes int           // what these hold in memory
 }
 
 type handler struct {
@@ -336,13 +337,24 @@ func (r *MessageReceiver) TryReceive(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// soon calls fn on the loop, before messages. The oldest of more than 4096 that wait are dropped.
-func (r *MessageReceiver) soon(fn func()) {
+// Of the events that wait for a loop that is busy, the newest are kept: so many, and so many bytes of them.
+const maxUrgent, maxUrgentBytes = 4096, 16 << 20
+
+// urgent is a function that is to be called on the loop, and what it holds in memory, in bytes.
+type urgent struct {
+	fn   func()
+	size int
+}
+
+// soon calls fn, which holds so many bytes, on the loop, before messages. The oldest of too many that wait are dropped.
+func (r *MessageReceiver) soon(fn func(), size int) {
 	r.mu.Lock()
-	if r.urgent.len() >= 4096 {
-		r.urgent.pop()
+	r.urgent.push(urgent{fn, size})
+	r.urgentBytes += size
+	for r.urgent.len() > maxUrgent || r.urgentBytes > maxUrgentBytes && r.urgent.len() > 1 {
+		old, _ := r.urgent.pop()
+		r.urgentBytes -= old.size
 	}
-	r.urgent.push(fn)
 	r.mu.Unlock()
 	r.wakeLoop()
 }
@@ -350,5 +362,7 @@ func (r *MessageReceiver) soon(fn func()) {
 func (r *MessageReceiver) nextUrgent() (func(), bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.urgent.pop()
+	u, ok := r.urgent.pop()
+	r.urgentBytes -= u.size
+	return u.fn, ok
 }

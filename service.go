@@ -40,7 +40,7 @@ func (m *Main) serve() (stop func()) {
 					m.receiver.soon(func() {
 						turned.Store(true)
 						m.noteService(m.service.Watchdog())
-					})
+					}, frameCost)
 				}
 			case <-quit:
 				if exit != nil && closed(m.exitAsked) { // both came at once

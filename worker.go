@@ -446,12 +446,12 @@ func (w *Worker) take(f *wire.Frame) error {
 }
 
 // dump sends main the stacks of all goroutines. It runs on the goroutine that reads the wire, beside a handler that spins, and writes at once, for the
-// process may be killed in a moment.
+// process may be killed in a moment. It does not wait for the pipe: main may read on only when this goroutine does.
 func (w *Worker) dump() {
 	buf := make([]byte, tailSize)
 	buf = buf[:runtime.Stack(buf, true)]
 	w.link.tell(soon, &wire.Frame{Kind: wire.Stacks, Body: buf})
-	_ = w.link.flush() // an error of the pipe ends this process elsewhere
+	w.link.push()
 }
 
 // adopt takes over the limits of main, which may have been configured from what only main knew.
