@@ -3,6 +3,7 @@ package multiprolab_test
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -138,4 +139,19 @@ func BenchmarkTask(b *testing.B) {
 			require.NoError(b, err)
 		}
 	})
+}
+
+// BenchmarkSendToPool is a message to a pool of so many workers, all of which are busy: its cost must not grow with their number.
+func BenchmarkSendToPool(b *testing.B) {
+	for _, n := range []int{1, 10, 100, 1000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			app := benchLab(b, pool{"lab", &multiprolab.WorkerConfig{Count: n}})
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := multiprolab.Send(context.Background(), app, "lab", "add", 1); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

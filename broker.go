@@ -443,19 +443,6 @@ func (b *broker) end(err error) {
 	}
 }
 
-// heldAt returns the number of tasks that an instance holds.
-func (b *broker) heldAt(s *slot) int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	n := 0
-	for _, w := range b.workers {
-		if w.peer.slot == s {
-			n += len(w.held)
-		}
-	}
-	return n
-}
-
 func (b *broker) count() TaskStats {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -267,6 +267,7 @@ func (s *slot) beginLife(p *peer) (life context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.current, s.up, s.starting = p, false, false
+	s.live.Store(p)
 	life, s.endLife = context.WithCancelCause(s.stopping)
 	if s.shakes != s.settled && s.shakenBy != nil { // in the moment of its start
 		s.endLife(s.shakenBy)
@@ -278,6 +279,7 @@ func (s *slot) beginLife(p *peer) (life context.Context) {
 func (s *slot) finishLife() {
 	s.mu.Lock()
 	s.current, s.up = nil, false
+	s.live.Store(nil)
 	s.endLife(nil)
 	s.endLife = nil
 	s.mu.Unlock()

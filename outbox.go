@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -57,7 +58,8 @@ func (p *parcel) lost(err error) {
 // outlasts: between two lives everything waits. Any goroutine may use it. No method but send ever waits.
 type outbox struct {
 	window int64
-	track  bool // keep letters: only main reports what became of them
+	track  bool         // keep letters: only main reports what became of them
+	loaded atomic.Int64 // see load; written with the mutex held
 
 	mu      sync.Mutex
 	link    *link // nil between two lives
@@ -72,7 +74,7 @@ type outbox struct {
 // With lazy set, the caller pushes the link soon.
 func (o *outbox) offer(p *parcel, lazy bool) (*link, error) {
 	o.mu.Lock()
-	defer o.mu.Unlock()
+	defer o.unlock()
 	link := o.link
 	return link, o.putLocked(p, lazy)
 }
@@ -140,18 +142,18 @@ func (o *outbox) send(ctx context.Context, f *wire.Frame, call *callEntry, lazy 
 	o.mu.Lock()
 	if o.sealed == nil && o.waiting.Len() == 0 {
 		if done, err := o.tryWrite(f, call, lazy); done {
-			o.mu.Unlock()
+			o.unlock()
 			return err
 		}
 	}
 	p := &parcel{frame: f, call: call}
 	if err := o.putLocked(p, lazy); err != nil || o.waiting.Len() == 0 || o.waiting.Back().Value != p {
-		o.mu.Unlock()
+		o.unlock()
 		return err
 	}
 	e := o.waiting.Back()
 	p.waiting = make(chan error, 1)
-	o.mu.Unlock()
+	o.unlock()
 
 	defer stall(ctx)()
 	select {
@@ -160,7 +162,7 @@ func (o *outbox) send(ctx context.Context, f *wire.Frame, call *callEntry, lazy 
 	case <-ctx.Done():
 	}
 	o.mu.Lock()
-	defer o.mu.Unlock()
+	defer o.unlock()
 	select {
 	case err := <-p.waiting: // it went out, or was refused, in the same moment
 		return err
@@ -199,7 +201,7 @@ func (o *outbox) pump() {
 // withdraw takes a call back that waits for room, and reports whether it did: one that has been written is the receiver's.
 func (o *outbox) withdraw(call *callEntry) bool {
 	o.mu.Lock()
-	defer o.mu.Unlock()
+	defer o.unlock()
 	if call.place == nil {
 		return false
 	}
@@ -214,7 +216,7 @@ func (o *outbox) withdraw(call *callEntry) bool {
 // whether both can be true.
 func (o *outbox) granted(bytes, taken uint64) bool {
 	o.mu.Lock()
-	defer o.mu.Unlock()
+	defer o.unlock()
 	if bytes > uint64(o.window-min(o.credit, o.window)) || o.track && taken > uint64(o.letters.len()) {
 		return false
 	}
@@ -229,7 +231,7 @@ func (o *outbox) granted(bytes, taken uint64) bool {
 // attach gives the outbox the wire of a new life.
 func (o *outbox) attach(l *link) {
 	o.mu.Lock()
-	defer o.mu.Unlock()
+	defer o.unlock()
 	o.link, o.credit = l, o.window
 	o.pump()
 }
@@ -237,7 +239,7 @@ func (o *outbox) attach(l *link) {
 // detach takes the wire of a life that has ended away and returns what was written to it and not taken there, nor reported.
 func (o *outbox) detach() []letter {
 	o.mu.Lock()
-	defer o.mu.Unlock()
+	defer o.unlock()
 	o.link, o.credit = nil, 0
 	return o.letters.lost()
 }
@@ -245,7 +247,7 @@ func (o *outbox) detach() []letter {
 // handled notes how many messages of this life the worker had handled when it died, as far as it has not said so itself. A number that cannot be is none.
 func (o *outbox) handled(messages uint64) {
 	o.mu.Lock()
-	defer o.mu.Unlock()
+	defer o.unlock()
 	if n := messages - o.letters.taken; messages > o.letters.taken && n <= uint64(o.letters.len()) {
 		o.letters.take(n)
 	}
@@ -254,14 +256,14 @@ func (o *outbox) handled(messages uint64) {
 // reported notes that the worker has told what became of a message, by its number in this life, and returns the message, or false if there is none to be told of.
 func (o *outbox) reported(serial uint64) (letter, bool) {
 	o.mu.Lock()
-	defer o.mu.Unlock()
+	defer o.unlock()
 	return o.letters.reported(serial)
 }
 
 // close refuses further messages with err and returns those that were waiting and have nobody who waits with them.
 func (o *outbox) close(err error) []letter {
 	o.mu.Lock()
-	defer o.mu.Unlock()
+	defer o.unlock()
 	if o.closed {
 		return nil
 	}
@@ -288,24 +290,26 @@ func (o *outbox) close(err error) []letter {
 func (o *outbox) push() *link {
 	o.mu.Lock()
 	link := o.link
-	o.mu.Unlock()
+	o.unlock()
 	if link != nil {
 		link.push()
 	}
 	return link
 }
 
-// load is the number of messages on their way to the receiver or in its inbox.
-func (o *outbox) load() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.waiting.Len() + o.letters.len()
+// load is the number of messages on their way to the receiver or in its inbox. It takes no lock.
+func (o *outbox) load() int { return int(o.loaded.Load()) }
+
+// unlock gives the mutex back, and notes the load.
+func (o *outbox) unlock() {
+	o.loaded.Store(int64(o.waiting.Len() + o.letters.len()))
+	o.mu.Unlock()
 }
 
 // finish sends a last frame behind everything that waits. What comes later waits for the next life or, if there is to be none, is refused.
 func (o *outbox) finish(f *wire.Frame, forGood bool) {
 	o.mu.Lock()
-	defer o.mu.Unlock()
+	defer o.unlock()
 	if o.sealed == nil {
 		o.waiting.PushBack(&parcel{frame: f})
 		o.pump() // an exit message always fits

@@ -25,20 +25,30 @@ type pool struct {
 	learned bool
 }
 
-// leastBusy returns the instance with the least to do; of several, each in its turn.
+// mostLooks is at how many instances leastBusy looks: a message to a thousand workers costs no more than one to these.
+const mostLooks = 32
+
+// leastBusy returns an instance with nothing to do, or the one with the least to do among those that come next, mostLooks of them; of several that are alike, each in its
+// turn. Instances that have ended for good come last.
 func (p *pool) leastBusy() *slot {
 	slots := p.list()
 	if len(slots) == 1 {
 		return slots[0]
 	}
-	first := int(p.turn.Add(1))
+	first := int(p.turn.Add(1)) % len(slots)
 	var best *slot
 	var bestLoad int
-	for i := range slots {
+	for i, looks := 0, 0; i < len(slots) && looks < mostLooks; i++ {
 		s := slots[(first+i)%len(slots)]
 		load := s.load()
 		if best == nil || load < bestLoad {
 			best, bestLoad = s, load
+		}
+		if load == 0 {
+			break
+		}
+		if load < loadOfEnded {
+			looks++
 		}
 	}
 	return best
@@ -122,6 +132,10 @@ type slot struct {
 	turn     chan struct{} // closed when the next may start; by hadTurn
 	turnOnce sync.Once
 
+	asked  atomic.Int32         // the number of calls; written with mu held
+	live   atomic.Pointer[peer] // current, to be read without mu
+	buried atomic.Bool          // gone is set
+
 	mu       sync.Mutex
 	lastCall uint64
 	calls    map[uint64]*callEntry // by the id that the worker is given
@@ -172,21 +186,23 @@ func (s *slot) alive() bool {
 	return s.gone == nil
 }
 
-// load is a measure of what the instance has to do: messages, calls and tasks.
+// loadOfEnded is the load of an instance that has ended for good: more than any other.
+const loadOfEnded = 1 << 30
+
+// load is a measure of what the instance has to do: messages, calls and tasks. It takes no lock, for it is asked of many instances for one message.
 func (s *slot) load() int {
-	if !s.alive() {
-		return 1 << 30
+	if s.buried.Load() {
+		return loadOfEnded
 	}
-	return s.pending() + s.main.broker.heldAt(s)
+	n := s.pending()
+	if p := s.live.Load(); p != nil {
+		n += int(p.holds.Load())
+	}
+	return n
 }
 
-// pending is the number of messages and calls that the instance has to handle.
-func (s *slot) pending() int {
-	s.mu.Lock()
-	calls := len(s.calls)
-	s.mu.Unlock()
-	return s.out.load() + calls
-}
+// pending is the number of messages and calls that the instance has to handle. It takes no lock.
+func (s *slot) pending() int { return s.out.load() + int(s.asked.Load()) }
 
 // owes reports whether somebody waits for the instance to answer a call or to finish a task.
 func (s *slot) owes() bool {
@@ -203,6 +219,7 @@ func (s *slot) expect(origin *peer, f *wire.Frame) *callEntry {
 	e := &callEntry{origin: origin, id: f.ID, callee: s, calleeID: s.lastCall, typ: f.Type}
 	f.ID = s.lastCall
 	s.calls[f.ID] = e
+	s.asked.Store(int32(len(s.calls)))
 	return e
 }
 
@@ -215,6 +232,7 @@ func (s *slot) answered(id uint64) *callEntry {
 		return nil
 	}
 	delete(s.calls, id)
+	s.asked.Store(int32(len(s.calls)))
 	return e
 }
 
@@ -224,6 +242,7 @@ func (s *slot) forget(id uint64) *callEntry {
 	defer s.mu.Unlock()
 	e := s.calls[id]
 	delete(s.calls, id)
+	s.asked.Store(int32(len(s.calls)))
 	return e
 }
 
@@ -251,6 +270,7 @@ func (s *slot) failCalls(err error, all bool) {
 			delete(s.calls, id)
 		}
 	}
+	s.asked.Store(int32(len(s.calls)))
 	s.mu.Unlock()
 	for _, e := range failed {
 		cause := err
@@ -287,6 +307,7 @@ func (s *slot) bury(err error) {
 	s.mu.Lock()
 	s.gone = err
 	s.mu.Unlock()
+	s.buried.Store(true)
 	lost := s.out.close(err)
 	s.failCalls(err, true)
 	s.deadLetters(lost, err)
