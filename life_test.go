@@ -102,14 +102,48 @@ func TestLifeOfMain(t *testing.T) {
 	})
 }
 
-// Close before Start is no error, and Start with a context that has ended starts nothing.
+// Close and Stop before Start do nothing, in whatever mode and however often: what is started later works, and ends only when it is asked to. Exit is remembered.
+func TestCloseBeforeStartDoesNothing(t *testing.T) {
+	both(t, func(t *testing.T, inProcess bool) {
+		for name, before := range map[string]func(l *lab) error{
+			"Close":            func(l *lab) error { return l.Close() },
+			"Close, twice":     func(l *lab) error { return errors.Join(l.Close(), l.Close()) },
+			"Stop, drain":      func(l *lab) error { return l.Stop(t.Context(), multiprolab.DrainQueue) },
+			"Stop, kill":       func(l *lab) error { return l.Stop(t.Context(), multiprolab.KillAll) },
+			"Close of KillAll": func(l *lab) error { return l.Close() },
+		} {
+			mode := multiprolab.FinishRunning
+			if name == "Close of KillAll" {
+				mode = multiprolab.KillAll
+			}
+			for _, run := range []bool{false, true} {
+				l := newLab(t, &multiprolab.Config{InProcess: inProcess, Shutdown: mode}, workers("lab", 1))
+				require.NoError(t, before(l), name)
+				ended := make(chan error, 1)
+				if run {
+					go func() { ended <- l.Run(t.Context()) }() // ends with Stop, below
+					waitEvent(t, l, func(*multiprolab.WorkerReady) bool { return true })
+				} else {
+					require.NoError(t, l.Start(t.Context()), name)
+					ended <- nil
+				}
+				n, err := multiprolab.Do[int](bounded(t), l, "double", 4)
+				require.NoError(t, err, name)
+				require.Equal(t, 8, n)
+				require.NoError(t, l.Stop(t.Context(), multiprolab.FinishRunning), name)
+				require.NoError(t, await(t, ended, "Run to return"))
+				l.checkGone(t)
+			}
+		}
+	})
+}
+
+// Start with a context that has ended starts nothing.
 func TestStartThatCannotBe(t *testing.T) {
-	l := newLab(t, nil, workers("lab", 1))
-	require.NoError(t, l.Close())
 	gone := errors.New("gone before")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(gone)
-	l = newLab(t, nil, workers("lab", 1))
+	l := newLab(t, nil, workers("lab", 1))
 	require.ErrorIs(t, l.Start(ctx), gone)
 	require.Empty(t, l.all())
 	l = newLab(t, nil, workers("lab", 1))

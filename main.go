@@ -515,11 +515,11 @@ func (m *Main) Wait(ctx context.Context) error {
 // Close requests the end in the mode of Config.Shutdown, and waits for it. Unlike Wait it may be called before Start, and does nothing then.
 func (m *Main) Close() error { return m.Stop(context.Background(), m.cfg.Shutdown) }
 
-// Stop requests the end in a mode, and waits for it as Wait does. A second Stop may ask for a harsher one.
+// Stop requests the end in a mode, and waits for it as Wait does. A second Stop may ask for a harsher one. Before Start it does nothing, as Close.
 func (m *Main) Stop(ctx context.Context, mode ShutdownMode) error {
-	m.exit(mode)
 	if m.running() == errNotStarted {
 		return nil
 	}
+	m.exit(mode)
 	return m.Wait(ctx)
 }
