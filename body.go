@@ -181,8 +181,10 @@ func newGoroutineBody(m *Main, s *slot, life int) *goroutineBody {
 	role := workerRole{pool: s.pool.name, index: s.index, life: life, releaseThread: func() {}}
 	b.worker = newWorker(role, &codec.Codec{}, &m.cfg)
 	b.worker.errors = m.errors
+	b.worker.aboard = func() (leave func()) { return m.own.enter("worker " + s.name) }
 	go func() { // ends when the worker does; peer.end waits for it
 		defer close(b.ended)
+		defer b.worker.aboard()()
 		err := b.worker.run(fromMain, toMain, s.pool.setup, m.identity, b.cookie, func(error) { b.worker.kill(ErrStopped) })
 		_ = toMain.Close()
 		_ = fromMain.Close()

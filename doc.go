@@ -130,7 +130,8 @@
 //
 // Exit is requested by [Main.Exit] or [Worker.Exit], by SIGINT or SIGTERM (while Run runs), by the end of Run's context, or by an error of an action of main. What is queued is then
 // finished or dropped, see [ShutdownMode]; the workers are told to end and finish what they are doing. One that does not end within
-// [Config.ShutdownTimeout] gets SIGTERM, and [Config.KillTimeout] later SIGKILL, with all processes that it has started. A second SIGINT or SIGTERM kills at once. A handler
+// [Config.ShutdownTimeout] gets SIGTERM, and [Config.KillTimeout] later SIGKILL, with all processes that it has started. A second SIGINT or SIGTERM kills at once, and ends main's process, too, if what runs on its loop has
+// not returned [Config.KillTimeout] later. On that loop, [Main.Close], [Main.Stop] and [Main.Wait] return an error instead of waiting for themselves. A handler
 // that may take long watches the context of the setup function, which ends when exit is requested.
 //
 // # Guarantees

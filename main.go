@@ -56,6 +56,8 @@ type Main struct {
 	supervisors sync.WaitGroup
 	changes     changes
 	watchers    watchers
+	own         ownLoops
+	workersGone chan struct{}      // closed when no process of a worker is left
 	service     *sdnotify.Notifier // or nil
 
 	lifeMu   sync.Mutex
@@ -79,7 +81,7 @@ const (
 // defaults.
 func New(cfg *Config) *Main {
 	m := &Main{exitAsked: make(chan struct{}), hurryAsked: make(chan struct{}), killAsked: make(chan struct{}), allReady: make(chan struct{}),
-		ended: make(chan struct{}), loopEnded: make(chan struct{})}
+		ended: make(chan struct{}), loopEnded: make(chan struct{}), workersGone: make(chan struct{})}
 	m.cfg, m.err = cfg.filled()
 	m.node = newNode(MainName, &codec.Codec{}, m.cfg.MaxMessageSize, m.cfg.Window)
 	m.router = &MessageRouter{main: m}
@@ -186,7 +188,7 @@ func (m *Main) Run(ctx context.Context) error {
 	defer m.serve()()
 	defer m.handleSignals()()
 	m.work()
-	return m.Wait(context.Background())
+	return m.await(context.Background())
 }
 
 // Start is Run for a program that has a main loop of its own: it starts the workers and returns when all are ready. Messages and
@@ -204,7 +206,7 @@ func (m *Main) Start(ctx context.Context) error {
 		return nil
 	case <-m.ended:
 	}
-	if err := m.Wait(context.Background()); err != nil || closed(m.allReady) {
+	if err := m.await(context.Background()); err != nil || closed(m.allReady) {
 		return err
 	}
 	return fmt.Errorf("multiprolab: exit was requested before all workers were ready: %w", ErrStopped)
@@ -305,6 +307,7 @@ func (m *Main) conduct(unwatch func() bool) {
 	m.loop.stopActions(ErrExit)
 	m.endWorkers()
 	m.supervisors.Wait()
+	close(m.workersGone)
 	m.broker.end(m.stopCause())
 	m.loop.exit(DrainQueue) // what the workers sent before they ended is still handled
 	<-m.loopEnded
@@ -393,6 +396,7 @@ func (m *Main) drain() {
 // work runs the loop until conduct ends it, or all are killed.
 func (m *Main) work() {
 	defer close(m.loopEnded)
+	defer m.own.enter(MainName)()
 	_ = m.loop.run(m.whole) // an error of an action goes to fail; what is left is the cause of m.whole
 }
 
@@ -490,11 +494,19 @@ func (m *Main) running() error {
 func (m *Main) Exit() { m.exit(m.cfg.Shutdown) }
 
 // Wait waits until nothing of the workers is left, and returns what Run returns. It does not request the end. The end of ctx ends the waiting
-// alone.
+// alone. On the loop of main, in a handler, an action or Config.OnEvent, it would wait for itself: there it returns an error at once.
 func (m *Main) Wait(ctx context.Context) error {
 	if m.running() == errNotStarted {
 		return errNotStarted
 	}
+	if err := m.waitsForItself("Wait"); err != nil {
+		return err
+	}
+	return m.await(ctx)
+}
+
+// await waits for the end, and says how it was.
+func (m *Main) await(ctx context.Context) error {
 	select {
 	case <-m.ended:
 	case <-ctx.Done():
@@ -512,14 +524,22 @@ func (m *Main) Wait(ctx context.Context) error {
 	return m.failure
 }
 
-// Close requests the end in the mode of Config.Shutdown, and waits for it. Unlike Wait it may be called before Start, and does nothing then.
-func (m *Main) Close() error { return m.Stop(context.Background(), m.cfg.Shutdown) }
+// Close requests the end in the mode of Config.Shutdown, and waits for it. Unlike Wait it may be called before Start, and does nothing then. On the loop of main
+// it requests the end and returns an error at once, for it would wait for itself: use Exit there.
+func (m *Main) Close() error { return m.finish(context.Background(), m.cfg.Shutdown, "Close") }
 
-// Stop requests the end in a mode, and waits for it as Wait does. A second Stop may ask for a harsher one. Before Start it does nothing, as Close.
-func (m *Main) Stop(ctx context.Context, mode ShutdownMode) error {
+// Stop requests the end in a mode, and waits for it as Wait does. A second Stop may ask for a harsher one. Before Start it does nothing, and on the loop of main
+// it does not wait, as Close.
+func (m *Main) Stop(ctx context.Context, mode ShutdownMode) error { return m.finish(ctx, mode, "Stop") }
+
+// finish is Stop under the name that the caller knows.
+func (m *Main) finish(ctx context.Context, mode ShutdownMode, call string) error {
 	if m.running() == errNotStarted {
 		return nil
 	}
 	m.exit(mode)
-	return m.Wait(ctx)
+	if err := m.waitsForItself(call); err != nil {
+		return err
+	}
+	return m.await(ctx)
 }

@@ -4,7 +4,9 @@ package multiprolab
 
 import (
 	"os"
+	"os/signal"
 	"syscall"
+	"time"
 )
 
 // hangup is the signal that asks a service to reload, and tells other programs that their terminal is gone.
@@ -17,4 +19,14 @@ func hasTerminal() bool {
 		_ = tty.Close()
 	}
 	return err == nil
+}
+
+// dieBy ends this process as the signal does where nobody catches it, so that a parent sees the signal.
+func dieBy(sig os.Signal) {
+	signal.Reset(sig) // whoever else wants it
+	if s, ok := sig.(syscall.Signal); ok {
+		_ = syscall.Kill(os.Getpid(), s)
+	}
+	time.Sleep(time.Second) // the signal is on its way
+	os.Exit(1)
 }

@@ -6,3 +6,6 @@ import "os"
 var hangup os.Signal
 
 func hasTerminal() bool { return false }
+
+// dieBy ends this process: Windows has no signals that a parent could see.
+func dieBy(os.Signal) { os.Exit(1) }

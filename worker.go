@@ -59,6 +59,7 @@ type Worker struct {
 	exitReq   sync.Once
 	exitValue atomic.Pointer[wire.Frame] // to be sent behind everything else; nil if there is none
 	ended     atomic.Bool                // the exit value has been sent
+	aboard    func() (leave func())      // notes that the calling goroutine is one of this worker's; nil in a process of its own
 	welcome   *welcome                   // set before the setup function runs
 }
 
@@ -358,6 +359,9 @@ func (w *Worker) live(setup func(context.Context, *Worker) error, identity strin
 func (w *Worker) host() error {
 	own := make(chan error, 1)
 	go func() { // ends with the loop: by exit, by an error of an action, or below
+		if w.aboard != nil {
+			defer w.aboard()()
+		}
 		err := w.loop.run(w.whole)
 		w.cancel(ErrExit)
 		own <- err

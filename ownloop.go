@@ -1,0 +1,70 @@
+package multiprolab
+
+import (
+	"bytes"
+	"fmt"
+	"runtime"
+	"strconv"
+	"sync"
+)
+
+// ownLoops knows which goroutines the end of a Main waits for: that of main's loop and, with Config.InProcess, those of the workers. Who waits for the end on one of them
+// would wait for itself. It exists in main; any goroutine may use it.
+type ownLoops struct {
+	mu    sync.Mutex
+	names map[uint64]string // by goroutine, such as "worker thumbnailer/2"
+}
+
+// enter notes that the calling goroutine is one of them until leave is called.
+func (o *ownLoops) enter(name string) (leave func()) {
+	id := goroutineID()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.names == nil {
+		o.names = map[uint64]string{}
+	}
+	o.names[id] = name
+	return func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		delete(o.names, id)
+	}
+}
+
+// name returns the name under which the calling goroutine has entered, or "".
+func (o *ownLoops) name() string {
+	id := goroutineID()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.names[id]
+}
+
+// goroutineID returns the number of the calling goroutine: the one in its stack trace. It takes about a microsecond.
+func goroutineID() uint64 {
+	var buf [64]byte
+	fields := bytes.Fields(buf[:runtime.Stack(buf[:], false)]) // goroutine 18 [running]:
+	id, _ := strconv.ParseUint(string(fields[1]), 10, 64)      // it is a number
+	return id
+}
+
+// waitsForItself returns an error if the calling goroutine is one that the end of m waits for. call names the method that would wait there for that end.
+func (m *Main) waitsForItself(call string) error {
+	name := m.own.name()
+	switch {
+	case name == "":
+		return nil
+	case name != MainName:
+		return fmt.Errorf("multiprolab: %s waits until all workers have ended, and was called in %s, which would wait for itself: "+
+			"use Worker.Exit or Main.Exit here, which do not wait", call, name)
+	}
+	return fmt.Errorf("multiprolab: %s waits until the loop of main has ended, and was called on that loop, in %s, which would wait for itself: "+
+		"use Exit here, which does not wait", call, m.doing())
+}
+
+// doing says what main runs on its loop at the moment.
+func (m *Main) doing() string {
+	if s := m.current.Load(); s != nil {
+		return s.what()
+	}
+	return "Config.OnEvent"
+}
