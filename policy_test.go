@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -71,6 +73,7 @@ var _ = worker("policy", func(ctx context.Context, w *multiprolab.Worker) error 
 		}
 		return os.Getpid(), nil
 	})
+	multiprolab.HandleTask(w, "policy-fail", func(ctx context.Context, text string) (int, error) { return 0, errors.New(text) })
 	multiprolab.HandleTask(w, "policy-pid", func(ctx context.Context, _ struct{}) (int, error) { return os.Getpid(), nil })
 	multiprolab.HandleTask(w, "policy-spin", func(ctx context.Context, _ struct{}) (int, error) {
 		spinForEver()
@@ -510,18 +513,39 @@ func TestMapProgressAndIndex(t *testing.T) {
 
 func TestBadTaskOptions(t *testing.T) {
 	l, _ := startPolicy(t, nil)
-	for field, o := range map[string]multiprolab.TaskOptions{
-		"TaskOptions.Delay":    {Delay: -1},
-		"TaskOptions.Priority": {Priority: 7},
-		"TaskOptions.Queue":    {Queue: "a/b"},
-		"RetryPolicy.First":    {Retry: multiprolab.RetryPolicy{First: -1}},
-		"RetryPolicy.Max":      {Retry: multiprolab.RetryPolicy{Max: -1}},
-		"RetryPolicy.Factor":   {Retry: multiprolab.RetryPolicy{Factor: 0.5}},
-		"RetryPolicy.On":       {Retry: multiprolab.RetryPolicy{On: 128}},
+	for _, c := range []struct {
+		field   string
+		options multiprolab.TaskOptions
+	}{
+		{"TaskOptions.Timeout", multiprolab.TaskOptions{Timeout: -1}},
+		{"TaskOptions.Grace", multiprolab.TaskOptions{Grace: -1}},
+		{"TaskOptions.Attempts", multiprolab.TaskOptions{Attempts: -1}},
+		{"TaskOptions.Delay", multiprolab.TaskOptions{Delay: -1}},
+		{"TaskOptions.Priority", multiprolab.TaskOptions{Priority: 7}},
+		{"TaskOptions.Queue", multiprolab.TaskOptions{Queue: "a/b"}},
+		{"TaskOptions.Key", multiprolab.TaskOptions{Key: strings.Repeat("k", 300)}},
+		{"RetryPolicy.First", multiprolab.TaskOptions{Retry: multiprolab.RetryPolicy{First: -1}}},
+		{"RetryPolicy.Max", multiprolab.TaskOptions{Retry: multiprolab.RetryPolicy{Max: -1}}},
+		{"RetryPolicy.Factor", multiprolab.TaskOptions{Retry: multiprolab.RetryPolicy{Factor: 0.5}}},
+		{"RetryPolicy.Factor", multiprolab.TaskOptions{Retry: multiprolab.RetryPolicy{Factor: math.NaN()}}},
+		{"RetryPolicy.Factor", multiprolab.TaskOptions{Retry: multiprolab.RetryPolicy{Factor: math.Inf(-1)}}},
+		{"RetryPolicy.On", multiprolab.TaskOptions{Retry: multiprolab.RetryPolicy{On: 128}}},
 	} {
-		_, err := multiprolab.Submit[string](bounded(t), l, "note", "x", &o)
+		_, err := multiprolab.Submit[string](bounded(t), l, "note", "x", &c.options)
 		var bad *multiprolab.ConfigError
-		require.ErrorAs(t, err, &bad, field)
-		require.Equal(t, field, bad.Field)
+		require.ErrorAs(t, err, &bad, c.field)
+		require.Equal(t, c.field, bad.Field)
+	}
+}
+
+// TestHugeOptions: options that are as large as they can be are taken for what they say, and none is dropped with the others.
+func TestHugeOptions(t *testing.T) {
+	l, _ := startPolicy(t, nil)
+	for _, factor := range []float64{1, 1e300, math.MaxFloat64, math.Inf(1)} {
+		o := &multiprolab.TaskOptions{Attempts: 3, Timeout: math.MaxInt64, Grace: math.MaxInt64, Retry: multiprolab.RetryPolicy{First: 1, Factor: factor, Max: time.Millisecond}}
+		_, err := multiprolab.DoWith[int](bounded(t), l, "policy-fail", "no", o)
+		var all *multiprolab.AttemptsError
+		require.ErrorAs(t, err, &all, "%v", factor)
+		require.Len(t, all.Attempts, 3)
 	}
 }

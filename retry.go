@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -29,7 +28,8 @@ type RetryPolicy struct {
 	On RetryOn
 	// First is the pause before the second attempt. Defaults to 100 milliseconds.
 	First time.Duration
-	// Factor is by what the pause grows with each attempt. Defaults to 2; less than 1 is an error.
+	// Factor is by what the pause grows with each attempt. Defaults to 2; less than 1, and what is no number, is an error. With an infinite one every
+	// pause but the first is Max.
 	Factor float64
 	// Max is the longest pause. Defaults to 30 seconds.
 	Max time.Duration
@@ -40,8 +40,8 @@ func (p *RetryPolicy) check() error {
 	switch {
 	case err != nil:
 		return err
-	case p.Factor != 0 && !(p.Factor >= 1) || math.IsInf(p.Factor, 0): // a NaN is not either
-		return &ConfigError{"RetryPolicy.Factor", p.Factor, "pauses cannot shrink, nor grow without bounds at once: leave it zero for 2, or give a number from 1 on"}
+	case p.Factor != 0 && !(p.Factor >= 1): // a NaN is not either
+		return &ConfigError{"RetryPolicy.Factor", p.Factor, "pauses cannot shrink: leave it zero for 2, or give 1 or more"}
 	case p.On > RetryDeaths|RetryTimeouts|RetryErrors:
 		return &ConfigError{"RetryPolicy.On", p.On, "combine RetryDeaths, RetryTimeouts and RetryErrors, or leave it zero for all"}
 	}
