@@ -144,7 +144,16 @@ func (b *processBody) status() proc.Status   { return b.proc.Status() }
 func (b *processBody) terminate()            { _ = b.proc.Terminate() }
 func (b *processBody) quit()                 { _ = b.proc.Quit() }
 func (b *processBody) kill()                 { _ = b.proc.Kill() }
-func (b *processBody) stderr() string        { return b.errors.String() }
+
+func (b *processBody) stderr() string {
+	if !runtimeDied(b.proc.Status().ExitCode) {
+		return b.errors.last()
+	}
+	if report := b.errors.report(); report != "" {
+		return report
+	}
+	return interesting(b.errors.last())
+}
 
 func (b *processBody) close() {
 	if b.shared != nil {

@@ -81,28 +81,10 @@ func (e *WorkerDiedError) Error() string {
 	if e.Reason != "" {
 		fmt.Fprintf(&b, ": %s", e.Reason)
 	}
-	if s := headline(e.Stderr); s != "" {
+	if s := headline(e.Stderr, e.ExitCode); s != "" {
 		fmt.Fprintf(&b, ": %s", s)
 	}
 	return b.String()
-}
-
-// headline returns the one line of a stderr that says most: the first of a report of the Go runtime, else the last.
-func headline(stderr string) string {
-	s := strings.TrimSpace(stderr)
-	if s == "" {
-		return ""
-	}
-	if interesting(s) == s && runtimeReport(s) {
-		s, _, _ = strings.Cut(s, "\n")
-	} else {
-		s = s[strings.LastIndexByte(s, '\n')+1:]
-	}
-	const most = 300 // bytes
-	if len(s) > most {
-		s = s[:most] + " ..."
-	}
-	return s
 }
 
 // MemoryLimitError reports that a worker died because it needed more memory than WorkerConfig.MemoryLimit.

@@ -86,3 +86,15 @@ func (m *Main) Pending(instance string) int {
 	}
 	return s.pending()
 }
+
+// ReportIn returns the report of the Go runtime that main finds in what a worker writes to stderr, piece by piece.
+func ReportIn(pieces ...[]byte) string {
+	t := &tail{next: io.Discard}
+	for _, p := range pieces {
+		_, _ = t.Write(p)
+	}
+	return t.report()
+}
+
+// Headline returns the line of a stderr that an error's text has.
+func Headline(stderr string, exitCode int) string { return headline(stderr, exitCode) }

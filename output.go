@@ -2,10 +2,9 @@ package multiprolab
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"os"
-	"slices"
-	"strings"
 	"sync"
 )
 
@@ -75,16 +74,20 @@ func (l *lines) flush() {
 	}
 }
 
-// tail passes everything on and keeps the end of it. It exists in main, once for each life of a worker.
+// tail passes everything on and keeps the end of it, and the beginning of a report of the Go runtime. It exists in main, once for each life of a worker.
 type tail struct {
 	next io.Writer
 
-	mu  sync.Mutex
-	buf []byte
+	mu     sync.Mutex
+	total  int64 // bytes that have come
+	buf    []byte
+	finder reportFinder
 }
 
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
+	t.total += int64(len(p))
+	t.finder.write(p)
 	t.buf = append(t.buf, p...)
 	if n := len(t.buf) - tailSize; n > tailSize {
 		t.buf = append(t.buf[:0], t.buf[n:]...)
@@ -94,30 +97,31 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (t *tail) String() string {
+// last returns the end, of tailSize bytes at most.
+func (t *tail) last() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return string(t.buf[max(0, len(t.buf)-tailSize):])
+	return t.from(t.total - tailSize)
 }
 
-// reports are how reports of the Go runtime begin.
-var reports = []string{"panic: ", "fatal error: ", "runtime: ", "runtime/cgo: ", "SIGQUIT: ", "SIGSEGV: ", "SIGABRT: ", "SIGBUS: ", "SIGFPE: ", "SIGILL: "}
-
-// runtimeReport reports whether s begins as a report of the Go runtime does.
-func runtimeReport(s string) bool {
-	return slices.ContainsFunc(reports, func(mark string) bool { return strings.HasPrefix(s, mark) })
+// report returns the last report of the Go runtime and what follows it, of about tailSize bytes at most: of what is longer the beginning and the end. It returns "" if there
+// is none.
+func (t *tail) report() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := t.finder.found
+	switch {
+	case r == nil:
+		return ""
+	case t.total-r.start <= tailSize:
+		return t.from(r.start)
+	}
+	head := string(r.head)
+	end := t.total - int64(tailSize-len(head))
+	return fmt.Sprintf("%s\n... %d bytes are left out ...\n%s", head, end-r.start-int64(len(head)), t.from(end))
 }
 
-// interesting cuts the end of a stderr down to what explains a death: from a report of the Go runtime on, if there is one.
-func interesting(s string) string {
-	if runtimeReport(s) {
-		return s
-	}
-	at := -1
-	for _, mark := range reports {
-		if i := strings.Index(s, "\n"+mark); i >= 0 && (at < 0 || i+1 < at) {
-			at = i + 1
-		}
-	}
-	return s[max(at, 0):]
+// from returns what came from the place on, as far as it is kept. The caller holds mu.
+func (t *tail) from(start int64) string {
+	return string(t.buf[max(0, int64(len(t.buf))-(t.total-start)):])
 }

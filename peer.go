@@ -37,7 +37,7 @@ type body interface {
 	terminate()            // asks it to end: SIGTERM
 	quit()                 // asks it to print its stacks and end: SIGQUIT
 	kill()                 // ends it and all that it started: SIGKILL
-	stderr() string        // the end of what it wrote there; complete after done
+	stderr() string        // the end of what it wrote there, or the report of its death; after done
 	close()                // gives up its pipes
 	box() io.ReaderAt      // what it has not written is there, see blackBox; or nil
 }
@@ -621,7 +621,7 @@ func (p *peer) verdict() error {
 		}
 	}
 	d := &WorkerDiedError{Worker: p.slot.name, PID: p.pid(), Life: p.life, ExitCode: st.ExitCode, Signal: st.Signal,
-		CoreDump: st.CoreDump, Reason: p.why, Uptime: time.Since(p.begun), Stderr: interesting(p.body.stderr())}
+		CoreDump: st.CoreDump, Reason: p.why, Uptime: time.Since(p.begun), Stderr: p.body.stderr()}
 	switch {
 	case d.Reason != "":
 	case errors.Is(p.readErr, io.ErrUnexpectedEOF):
