@@ -62,6 +62,12 @@ func (p *pool) list() []*slot {
 	return nil
 }
 
+// has reports whether the instance is in the pool still.
+func (p *pool) has(s *slot) bool {
+	slots := p.list()
+	return s.index < len(slots) && slots[s.index] == s
+}
+
 // resize makes the pool have n instances, and returns those that are new and those that are not in it any more. An instance whose number was in use
 // before begins when that one has ended, and counts its lives on.
 func (p *pool) resize(m *Main, n int) (added, removed []*slot) {

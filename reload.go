@@ -2,6 +2,7 @@ package multiprolab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -11,7 +12,8 @@ import (
 // follows. No task and no message is lost, and none costs an attempt. A new process reads what a setup function reads: files, the environment of
 // WorkerConfig is as it was.
 //
-// Restart returns when the last replacement is ready. It returns an error when ctx ends, when the program ends, or when a worker will not be replaced; those behind it are left as they are then.
+// Restart returns when the last replacement is ready. It returns an error when ctx ends or the program does; those behind are left as they are then. A worker that will not be
+// replaced, for it has ended for good, does not hold up the others: the errors of all of them are returned in the end. One that Resize takes away meanwhile is no error.
 func (m *Main) Restart(ctx context.Context, name string) error {
 	if err := m.running(); err != nil {
 		return err
@@ -27,12 +29,19 @@ func (m *Main) Restart(ctx context.Context, name string) error {
 	if len(slots) == 0 && name != "" {
 		return &UnknownReceiverError{Receiver: name, Known: m.poolNames()}
 	}
+	var errs []error
 	for _, s := range slots {
 		if err := m.restart(ctx, s); err != nil {
-			return fmt.Errorf("multiprolab: restarting worker %s: %w", s.name, err)
+			errs = append(errs, fmt.Errorf("multiprolab: restarting worker %s: %w", s.name, err))
+		}
+		if ctx.Err() != nil || m.stopping.Err() != nil {
+			break
 		}
 	}
-	return nil
+	if len(errs) == 1 {
+		return errs[0]
+	}
+	return errors.Join(errs...)
 }
 
 // restart replaces one instance, and waits until the replacement is ready. One that is just being replaced needs no other.
@@ -49,10 +58,12 @@ func (m *Main) restart(ctx context.Context, s *slot) error {
 		switch {
 		case s.up && s.current != old:
 			return nil
+		case !s.pool.has(s):
+			return nil // the pool has shrunk
 		case s.gone != nil:
 			return s.gone
 		case s.leaving.Load():
-			return nil // the pool shrinks
+			return nil // it ends with others of its group, which have an error of their own
 		case s.stopping.Err() != nil:
 			return context.Cause(s.stopping)
 		}

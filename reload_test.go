@@ -354,3 +354,25 @@ func TestReload_WhileStarting(t *testing.T) {
 	require.NoError(t, await(t, ended, "the end"))
 	require.False(t, strings.Contains(l.log.String(), "level=ERROR"))
 }
+
+// TestReload_BesideResize: workers that Resize takes away during a rolling restart are no error, and those behind them are restarted all the same.
+func TestReload_BesideResize(t *testing.T) {
+	l := newLab(t, nil, workers("guest", 1), workers("reborn", 3), workers("lab", 1))
+	g := newGate(t)
+	require.NoError(t, l.Start(t.Context()))
+	defer l.Close()
+	held := make(chan error, 1)
+	go func() { // ends when the gate opens
+		_, err := multiprolab.Call[string](bounded(t), l, "reborn/0", "hold", g.visit("held"))
+		held <- err
+	}()
+	v := g.expect(t, "held")
+	done := make(chan error, 1)
+	go func() { done <- l.Restart(bounded(t), "") }() // ends below
+	waitEvent(t, l, func(e *multiprolab.WorkerReady) bool { return e.Worker == "guest/0" && e.Life == 2 })
+	require.NoError(t, l.Resize("reborn", 1))
+	v.tell("go on")
+	require.NoError(t, <-held)
+	require.NoError(t, await(t, done, "the restart"))
+	waitEvent(t, l, func(e *multiprolab.WorkerReady) bool { return e.Worker == "lab/0" && e.Life == 2 })
+}
