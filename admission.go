@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"strings"
-	"time"
 
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -16,59 +14,77 @@ import (
 func (b *broker) submit(j *job, typ string, wait bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.admission(j, typ, wait)
+}
+
+// admission is submit. The caller holds the mutex.
+func (b *broker) admission(j *job, typ string, wait bool) error {
 	if b.stopped != nil {
 		return b.stopped
 	}
-	key := laneKey{cmp.Or(j.meta.Queue, DefaultQueue), typ, j.meta.Priority}
-	if err := b.servable(key.queue, typ); err != nil {
+	by := submissionKey{j.submitter, j.submitterID}
+	if j.submitter != nil && (by.id == 0 || b.submitted[by] != nil) {
+		return &wireViolation{fmt.Sprintf("it submitted a task under the number %d, which it has used, or which is none", by.id)}
+	}
+	key := laneKey{queue: cmp.Or(j.meta.Queue, DefaultQueue), typ: typ, priority: j.meta.Priority}
+	var waited []*taskWorker
+	key.waiters, waited = b.waitersOf(key.queue, &j.meta)
+	if err := b.servable(key, waited); err != nil {
 		return err
 	}
-	if j.meta.Waits && b.onlyWaits(key.queue, typ, j.meta.Chain) {
-		return &sentinelError{fmt.Sprintf("multiprolab: task %q would wait for itself: every worker that takes it waits for its outcome (%s): have more workers, or submit it without waiting",
-			typ, strings.ReplaceAll(j.meta.Chain, ",", " -> ")), ErrCallCycle}
-	}
-	full := b.waiting >= b.limit || b.blocked.len() > 0
+	full := b.blocked.n > 0 || !b.hasRoom()
 	if full && !wait {
 		return &sentinelError{fmt.Sprintf("multiprolab: task %q was not taken: the queue holds %d tasks already (Config.QueueLimit)", typ, b.waiting), ErrQueueFull}
 	}
-	b.lastID++
-	j.id, j.lane = b.lastID, b.lane(key)
+	if j.id == 0 {
+		b.lastID++
+		j.id = b.lastID
+	}
+	b.enlist(j, b.lane(key, waited))
+	b.stats.Received += uint64(j.size())
+	b.move(j, blocked)
+	if full {
+		b.blocked.push(j)
+	} else {
+		b.admit(j)
+	}
+	return nil
+}
+
+// enlist takes a job into the books.
+func (b *broker) enlist(j *job, l *lane) {
+	j.lane, j.alarm.job = l, j
+	l.total++
 	b.jobs[j.id] = j
 	if j.submitterID != 0 {
 		b.submitted[submissionKey{j.submitter, j.submitterID}] = j
 	}
-	b.stats.Received += uint64(j.size())
-	if full {
-		b.blocked.push(j)
-		return nil
-	}
-	b.admit(j)
-	return nil
 }
 
-// admit puts a job into the queue, and hands it to a worker that is free.
+// hasRoom reports whether the queue takes another task.
+func (b *broker) hasRoom() bool { return b.waiting < b.limit }
+
+// admit puts a job into the queue.
 func (b *broker) admit(j *job) {
 	if j.submitter != nil {
 		j.submitter.grant(j.cost, 1)
 	}
-	t := QueuedTask{Queue: j.lane.name, Type: j.lane.typ, job: j}
+	to := stored
 	if j.meta.Delay > 0 {
-		t.NotBefore = time.Now().Add(j.meta.Delay)
+		to = delayed
 	}
-	j.state = queued
-	b.waiting++
 	if b.store != nil {
-		b.store.put(j, t) // which says when it is accepted
+		b.move(j, to)
+		b.store.put(j) // which says when it is accepted
 		return
 	}
 	b.accept(j)
-	if _, err := b.source.Enqueue(context.Background(), t); err != nil {
-		b.finish(j, &reply{err: fmt.Errorf("multiprolab: %v could not be queued: %w", j, err)})
+	if to == stored {
+		b.lineUp(j, false)
 		return
 	}
-	if b.first(j.lane) == j { // else those before it wait for the same workers
-		b.place(j.lane)
-	}
+	b.move(j, delayed)
+	b.agenda.set(&j.alarm, ripens, later(b.clock.now(), j.meta.Delay))
 }
 
 // accept tells the submitter that the queue has the task.
@@ -78,31 +94,15 @@ func (b *broker) accept(j *job) {
 		j.admitted = nil
 	}
 	if j.submitter != nil {
-		_ = j.submitter.link.post(&wire.Frame{Kind: wire.Accepted, ID: j.submitterID})
-	}
-}
-
-// ripened is called when tasks of a lane have become due.
-func (b *broker) ripened(name string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, l := range b.inOrder {
-		if l.name == name {
-			b.place(l)
-		}
+		j.submitter.link.tell(soon, &wire.Frame{Kind: wire.Accepted, ID: j.submitterID})
 	}
 }
 
 // unblock lets submissions that wait for room into the queue.
 func (b *broker) unblock() {
-	for !b.halted && b.waiting < b.limit {
-		j, ok := b.blocked.pop()
-		if !ok {
-			return
-		}
-		if j.state == blocked {
-			b.admit(j)
-		}
+	for j := b.blocked.first; j != nil && !b.halted && b.hasRoom(); j = b.blocked.first {
+		b.blocked.remove(j)
+		b.admit(j)
 	}
 }
 
@@ -112,30 +112,23 @@ func (b *broker) cancel(submitter *peer, id uint64) {
 	defer b.mu.Unlock()
 	j := b.submitted[submissionKey{submitter, id}]
 	switch {
-	case j == nil:
+	case j == nil: // it has its outcome
 	case j.holder == nil:
 		b.finish(j, &reply{err: ErrCancelled})
-		b.freeKey(j)
 	default:
-		b.condemn(j, ErrCancelled, 0)
+		b.condemn(j, ErrCancelled, 0, b.clock.now())
 	}
 }
 
-// cancelPending cancels what no worker has been given, of one queue or, with "", of all.
+// cancelPending cancels what no worker has been given, of one queue or, with "", of all: what it finds, and nothing that goes on meanwhile.
 func (b *broker) cancelPending(queue string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var ended []*job
-	for _, j := range b.jobs {
-		if j.holder == nil && (queue == "" || j.lane.queue == queue) {
-			b.finish(j, &reply{err: ErrCancelled})
-			ended = append(ended, j)
-		}
+	found := b.unheld(func(j *job) bool { return queue == "" || j.lane.queue == queue })
+	for _, j := range found {
+		b.finish(j, &reply{err: ErrCancelled})
 	}
-	for _, j := range ended {
-		b.freeKey(j) // it may have been the next to run
-	}
-	return len(ended)
+	return len(found)
 }
 
 // mainSubmit is the uplink's submit for tasks of main itself: it waits while the queue is full.

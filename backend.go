@@ -28,12 +28,10 @@ type QueuedTask struct {
 	ID        string // unique; a durable Backend stores a task with an ID that it has only once
 	Queue     string
 	Type      string
-	Body      []byte    // encoded; complete in itself, unless the Backend is the in-memory one
+	Body      []byte    // encoded; complete in itself
 	Options   string    // of the library; opaque
 	NotBefore time.Time // zero: due at once
 	Attempts  int       // used up before
-
-	job *job // in this process
 }
 
 // Receipt says that a task has been stored.

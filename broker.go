@@ -2,11 +2,11 @@ package multiprolab
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
-	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,36 +14,47 @@ import (
 )
 
 const (
-	// maxFetches is how many calls of GetTask of one worker may wait at a time.
-	maxFetches = 1024
+	// maxTaskTypes is how many types of tasks one worker may take.
+	maxTaskTypes = 1 << 16
 	// aheadTime is how much work a worker is given ahead of time, measured by how long its tasks took.
 	aheadTime = 4 * time.Millisecond
 )
 
-// broker owns the task queue. It exists in main. Which worker works on which job is in dispatch.go; what becomes of a job is in job.go. Any goroutine
-// may call it; nothing under its mutex waits, as long as its source does not.
+// broker owns the task queue. It exists in main. Any goroutine may call it, and nothing under its mutex waits. What becomes of a job, and
+// what each event does in each of its states, is in job.go; this file is the events of workers. The others of the broker's files: admission.go
+// takes tasks in, dispatch.go hands them out and takes them back, pulls.go answers GetTask, lane.go and keys.go are where they wait, agenda.go is
+// what waits for a time, store.go is the way to a Backend of the user's.
 //
 // A worker holds the job that it works on and, while its jobs are short, a few more, so that it need not wait for main between two of them. What it has not
 // started is taken back when another worker has nothing to do.
+//
+// An event changes the state of jobs and workers, and notes which lanes have a new first job and which workers may have room. Its last step, when
+// the mutex is let go, hands out what can be: no event leaves a job in its lane beside a worker that could have it.
 type broker struct {
 	node      *node
 	limit     int
 	deadLimit int
-	source    *MemoryBackend // nil if there is a store
-	store     *store         // the way to a Backend of the user, or nil
+	store     *store // the way to a Backend of the user; nil: tasks wait in the lanes
 
 	mu        brokerMutex
+	clock     clock
+	agenda    agenda
 	lastID    uint64
 	jobs      map[uint64]*job // that have not ended
 	submitted map[submissionKey]*job
 	lanes     map[laneKey]*lane
-	inOrder   []*lane // by priority, then by age
+	kinds     []*kind // of the workers that are ready
 	keys      map[string]*keyState
-	waiting   int // jobs that are queued or parked
-	blocked   queue[*job]
+	waiting   int     // jobs that take room in the queue
+	blocked   jobList // that wait for room
 	workers   []*taskWorker
+	stirred   []*lane       // that have a new first job
+	woken     []*taskWorker // that may have room, or nothing to do
+	ahead     int           // workers that hold more than one job
+	batches   []*job        // that run, of several items
+	lookout   alarm         // looks again for workers that have nothing to do
 	pools     []*pool
-	paused    map[string]bool // queues
+	paused    map[string]bool // queues; "" is all of them
 	stats     TaskStats
 	dead      []*DeadTask
 	stopped   error // why no new task is taken
@@ -51,14 +62,18 @@ type broker struct {
 	joiners   []chan struct{}
 }
 
-// brokerMutex is the broker's mutex, in main. Tasks that were assigned under it are in the links of their workers; who lets it go writes them, so that nobody has to be woken for it.
+// brokerMutex is the broker's mutex, in main. Who lets it go hands out what can be handed out. Tasks that were assigned under it are in the links of their
+// workers; who lets it go writes them, so that nobody has to be woken for it.
 type brokerMutex struct {
 	sync.Mutex
+	broker *broker
 	posted []*link // with tasks that are to be written
 }
 
 // Unlock implements sync.Locker. It never waits for a pipe.
 func (m *brokerMutex) Unlock() {
+	m.broker.handOut()
+	m.broker.clock.wind(m.broker.agenda, m.broker.tick)
 	posted := m.posted
 	m.posted = nil
 	m.Mutex.Unlock()
@@ -72,18 +87,6 @@ type submissionKey struct {
 	id        uint64
 }
 
-type laneKey struct {
-	queue, typ string
-	priority   Priority
-}
-
-// lane is the tasks of one type and priority of a queue: what the source knows as one queue.
-type lane struct {
-	laneKey
-	name     string
-	returned queue[*job] // before those in the source; with their leases
-}
-
 // TaskStats counts tasks. At any moment Received = Succeeded + Failed + Cancelled + Queued + Running.
 type TaskStats struct {
 	Received  uint64 // accepted by the queue, or waiting for room in it
@@ -95,48 +98,41 @@ type TaskStats struct {
 }
 
 func newBroker(n *node, cfg *Config) *broker {
-	b := &broker{node: n, limit: cfg.QueueLimit, deadLimit: cfg.DeadLimit, jobs: map[uint64]*job{},
+	b := &broker{node: n, limit: cfg.QueueLimit, deadLimit: cfg.DeadLimit, clock: clock{epoch: time.Now()}, jobs: map[uint64]*job{},
 		submitted: map[submissionKey]*job{}, lanes: map[laneKey]*lane{}, keys: map[string]*keyState{}, paused: map[string]bool{}}
+	b.mu.broker = b
 	if cfg.Backend != nil {
 		b.store = newStore(b, cfg)
-	} else {
-		b.source = NewMemoryBackend()
-		b.source.due = b.ripened
 	}
 	return b
 }
 
-// lane returns the lane of a key.
-func (b *broker) lane(key laneKey) *lane {
-	l := b.lanes[key]
-	if l == nil {
-		l = &lane{laneKey: key, name: fmt.Sprintf("%s/%s/%d", key.queue, key.typ, key.priority)}
-		b.lanes[key] = l
-		b.inOrder = append(b.inOrder, l)
-		slices.SortStableFunc(b.inOrder, func(x, y *lane) int { return cmp.Compare(y.priority, x.priority) })
-	}
-	return l
-}
-
 // enter makes a worker known that has become ready.
-func (b *broker) enter(p *peer, r *readiness) {
+func (b *broker) enter(p *peer, r *readiness) error {
+	if n := len(r.Tasks) + len(r.Pulls); n > maxTaskTypes {
+		return &wireViolation{fmt.Sprintf("it takes %d types of tasks, and %d are allowed", n, maxTaskTypes)}
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	cfg := &p.slot.pool.cfg
+	w := &taskWorker{peer: p, most: cfg.Prefetch, held: map[uint64]*job{}}
+	if err := b.joinKind(w, cfg.Queues, r.Tasks, r.Pulls); err != nil {
+		return err
+	}
+	p.tasks, p.slot.worker, p.slot.kind = w, w, w.kind
+	b.workers = append(b.workers, w)
 	if b.store != nil {
-		defer b.store.demand()
 		for _, queue := range cfg.Queues { // tasks of earlier runs may wait there
 			for _, typ := range slices.Concat(r.Tasks, r.Pulls) {
 				for priority := PriorityLow; priority <= PriorityHigh; priority++ {
-					b.store.fetch(b.lane(laneKey{queue, typ, priority}))
+					b.store.fetch(b.lane(laneKey{queue: queue, typ: typ, priority: priority}, nil))
 				}
 			}
 		}
 	}
-	p.tasks = &taskWorker{peer: p, handles: r.Tasks, queues: cfg.Queues, most: cfg.Prefetch, held: map[uint64]*job{}}
-	b.workers = append(b.workers, p.tasks)
-	b.feed(p.tasks)
+	b.wake(w)
 	b.failUnservable()
+	return nil
 }
 
 // leave takes a worker away that has ended. What it held and had not started goes back to the front of the queue; an attempt that it had started has
@@ -148,22 +144,23 @@ func (b *broker) leave(p *peer, how error) (blamed bool) {
 	if w == nil || w.gone {
 		return false
 	}
-	w.gone = true
+	w.gone, w.fetches = true, nil
 	b.workers = slices.DeleteFunc(b.workers, func(o *taskWorker) bool { return o == w })
-	held := make([]*job, 0, len(w.held))
-	for _, j := range w.held {
-		held = append(held, j)
-	}
-	slices.SortFunc(held, func(x, y *job) int { return cmp.Compare(y.id, x.id) }) // so that the oldest ends up at the front
-	for _, j := range held {
-		if j.state == running || j.condemned != nil {
+	b.leaveKind(w)
+	p.slot.worker = nil
+	for _, j := range slices.SortedFunc(maps.Values(w.held), byAge) {
+		switch {
+		case j.state == running:
 			blamed = true
 			r := &reply{err: endOfAttempt(how, p, j)}
 			if j.batch > 0 && j.id == p.unfinished { // what it had finished stands
-				r.payload.Data, r.vouch, r.died = p.outcomes, p.vouchError, true
+				r.payload.Data, _ = outcomes(p.outcomes, j.batch)
+				r.vouch, r.died = p.vouchError, true
 			}
 			b.conclude(j, r)
-		} else {
+		case j.condemned != nil: // it was cancelled before it had begun
+			b.conclude(j, &reply{err: j.condemned})
+		default:
 			b.giveBack(j)
 		}
 	}
@@ -190,214 +187,304 @@ func endOfAttempt(how error, p *peer, j *job) error {
 		Reason: "it ended without an outcome for the task: end each task from GetTask with Done or Fail"}
 }
 
-// reconsider is called when an instance has ended for good: queued jobs that nobody will ever take fail.
+// reconsider is called when an instance has ended for good: jobs that nobody will ever take fail.
 func (b *broker) reconsider() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.failUnservable()
 }
 
+// failUnservable gives the jobs of lanes that no worker takes, nor will take, their outcomes: the same for all of a lane.
 func (b *broker) failUnservable() {
-	var failed []*job
-	for _, l := range b.inOrder {
-		if err := b.servable(l.queue, l.typ); err != nil {
-			for _, j := range b.jobs {
-				if j.lane == l && (j.state == queued || j.state == parked) {
-					b.finish(j, &reply{err: err})
-					failed = append(failed, j)
-				}
+	var why map[*lane]error
+	for _, l := range b.lanes {
+		if l.total == 0 || l.served() {
+			continue
+		}
+		if err := b.servable(l.laneKey, l.waited); err != nil {
+			if why == nil {
+				why = map[*lane]error{}
+			}
+			why[l] = err
+		}
+	}
+	if why == nil {
+		return
+	}
+	for _, j := range b.unheld(func(j *job) bool { return why[j.lane] != nil }) {
+		b.finish(j, &reply{err: why[j.lane]})
+	}
+}
+
+// unheld returns the jobs, of those that ok is true for, that no worker has, in the order of their submission.
+func (b *broker) unheld(ok func(j *job) bool) []*job {
+	var found []*job
+	for _, j := range b.jobs {
+		if j.holder == nil && ok(j) {
+			found = append(found, j)
+		}
+	}
+	slices.SortFunc(found, byAge)
+	return found
+}
+
+// served reports whether a worker is ready that takes the jobs of the lane.
+func (l *lane) served() bool {
+	for _, o := range l.offers {
+		for _, w := range o.kind.workers {
+			if !w.retiring && !slices.Contains(l.waited, w) {
+				return true
 			}
 		}
 	}
-	for _, j := range failed {
-		b.freeKey(j) // it may have been the next to run
-	}
+	return false
 }
 
-// servable returns nil if a worker takes the type from the queue, or may turn out to do so once it is ready.
-func (b *broker) servable(queue, typ string) error {
-	var known []string
-	var gone error
-	for _, p := range b.pools {
-		if !slices.Contains(p.cfg.Queues, queue) {
-			continue
-		}
-		types, learned := p.taskTypes()
-		known = append(known, types...)
-		if learned && !slices.Contains(types, typ) {
-			continue
-		}
-		if gone = p.gone(); gone == nil {
-			return nil
-		}
+// servable returns nil if a worker takes the jobs of a lane, or may turn out to do so: an instance that is to become ready, be it for the first time or
+// again, may register whatever it likes.
+func (b *broker) servable(key laneKey, waited []*taskWorker) error {
+	if l := b.lanes[key]; l != nil && l.served() {
+		return nil
 	}
-	if gone != nil {
-		return &NoWorkerError{Type: typ, Err: gone}
-	}
-	slices.Sort(known)
-	return &UnknownTypeError{Verb: "task", Type: typ, Queue: queue, Known: slices.Compact(known)}
-}
-
-// onlyWaits reports whether every instance that takes the type from the queue is in chain.
-func (b *broker) onlyWaits(queue, typ, chain string) bool {
+	circle, gone := false, error(nil)
 	for _, p := range b.pools {
-		types, learned := p.taskTypes()
-		if !slices.Contains(p.cfg.Queues, queue) || learned && !slices.Contains(types, typ) {
+		if !slices.Contains(p.cfg.Queues, key.queue) {
 			continue
 		}
 		for _, s := range p.list() {
-			if s.alive() && !inChain(chain, s.name) {
-				return false
+			w, took := s.worker, s.kind == nil || s.kind.takes(key.queue, key.typ)
+			if w == nil {
+				err := s.whyGone()
+				if err == nil {
+					return nil
+				}
+				if took {
+					gone = err
+				}
+				continue
+			}
+			switch waits := slices.Contains(waited, w); {
+			case waits: // if it is to be replaced, then not before the job has its outcome
+				circle = circle || took
+			case w.retiring && !s.leaving.Load(), !w.retiring && took:
+				return nil
 			}
 		}
 	}
-	return true
+	switch {
+	case circle:
+		return callCycle(key.typ, waited)
+	case gone != nil:
+		return &NoWorkerError{Type: key.typ, Err: gone}
+	}
+	return &UnknownTypeError{Verb: "task", Type: key.typ, Queue: key.queue, Known: b.knownTypes(key.queue)}
 }
 
-// heldBy finds a job that a worker speaks of.
-func (b *broker) heldBy(p *peer, id uint64) (*job, error) {
-	if p.tasks == nil {
-		return nil, &wireViolation{"it spoke of a task before it was ready"}
+// callCycle is the outcome of a task that only workers take that wait for it.
+func callCycle(typ string, waited []*taskWorker) error {
+	var names []string
+	for _, w := range waited {
+		names = append(names, w.peer.slot.name)
 	}
-	return p.tasks.held[id], nil // one that it does not hold has ended: what comes late is dropped
+	return &sentinelError{fmt.Sprintf("multiprolab: task %q would wait for itself: every worker that takes it waits for its outcome (%s): "+
+		"have more workers, or submit it without waiting", typ, strings.Join(names, ", ")), ErrCallCycle}
+}
+
+// knownTypes returns the types of tasks that workers take, or took, from a queue, in order.
+func (b *broker) knownTypes(queue string) []string {
+	var known []string
+	for _, p := range b.pools {
+		for _, s := range p.list() {
+			if s.kind != nil && slices.Contains(p.cfg.Queues, queue) {
+				known = append(append(known, s.kind.handles...), s.kind.pulls...)
+			}
+		}
+	}
+	slices.Sort(known)
+	return slices.Compact(known)
+}
+
+// takers returns how many workers of a pool take tasks of a type, or may turn out to do so.
+func (b *broker) takers(p *pool, typ string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := 0
+	for _, s := range p.list() {
+		takes := s.worker == nil && s.alive()
+		if s.worker != nil {
+			_, takes = s.kind.types[typ]
+		}
+		if takes {
+			n++
+		}
+	}
+	return n
+}
+
+// heldBy finds a job that a worker speaks of, and has: nothing but the worker's own word, or its death, takes a job from it.
+func (b *broker) heldBy(p *peer, id uint64, did string) (*job, error) {
+	if p.tasks == nil {
+		return nil, &wireViolation{fmt.Sprintf("it %s a task before it was ready", did)}
+	}
+	j := p.tasks.held[id]
+	if j == nil {
+		return nil, &wireViolation{fmt.Sprintf("it %s a task (id %d) that it does not have", did, id)}
+	}
+	return j, nil
 }
 
 // started notes that a worker has begun with a task.
 func (b *broker) started(p *peer, id uint64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	j, err := b.heldBy(p, id)
-	if j == nil {
+	j, err := b.heldBy(p, id, "started")
+	if err != nil {
 		return err
 	}
 	if j.state != assigned {
 		return &wireViolation{fmt.Sprintf("it started %v twice", j)}
 	}
-	b.start(j, p)
-	if i := slices.IndexFunc(b.workers, func(w *taskWorker) bool { return w.sound() && len(w.held) == 0 }); i >= 0 && j.batch > 1 && !b.halted {
-		b.splitFor(b.workers[i]) // it had nothing to do before this was known to run
-	}
+	b.start(j)
+	b.watchBatch(j)
 	return nil
+}
+
+// recovered notes that a worker that is gone had begun with a task, as its black box says. What it says of a task that has ended meanwhile, or of which
+// main knows already, is no news.
+func (b *broker) recovered(p *peer, id uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if p.tasks == nil {
+		return
+	}
+	if j := p.tasks.held[id]; j != nil && j.state == assigned {
+		b.start(j)
+	}
 }
 
 // result takes the outcome of an attempt from its worker.
 func (b *broker) result(p *peer, id uint64, r *reply, batch bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	j, err := b.heldBy(p, id)
-	if j == nil {
+	j, err := b.heldBy(p, id, "ended")
+	if err != nil {
 		return err
 	}
-	if r.err == nil && batch != (j.batch > 0) {
-		return &wireViolation{fmt.Sprintf("%v is a batch, or it is none, and its result is not", j)}
+	if err := j.lies(r, batch); err != nil {
+		if j.state == assigned { // it has begun all the same: the death that follows costs the task this attempt
+			b.start(j)
+		}
+		return err
 	}
 	if batch {
 		r.vouch = p.vouchError
 	}
+	w := j.holder
 	if j.state == running {
-		if took := time.Since(j.began); j.holder.took == 0 {
-			j.holder.took = took
+		if took := b.clock.now() - j.began; w.took == 0 {
+			w.took = took
 		} else {
-			j.holder.took += (took - j.holder.took) / 8
+			w.took += (took - w.took) / 8
 		}
 	}
 	if j.condemned != nil {
 		r = &reply{err: j.condemned}
 	}
-	w := j.holder
 	w.done += j.size()
 	if most := p.slot.pool.cfg.MaxTasks; most > 0 && w.done >= most {
 		w.retiring = true
 	}
 	w.batches = j.batch > 1
 	b.conclude(j, r)
-	b.retireIfIdle(w)
 	return nil
 }
 
-// progress passes news of a running job on to its submitter.
+// lies returns why an outcome of the job cannot come from an honest worker, or nil. A worker answers the cancellation of a job that it has not begun
+// with ErrCancelled, without a Start.
+func (j *job) lies(r *reply, batch bool) error {
+	if j.state != running && !(j.condemned != nil && errors.Is(r.err, ErrCancelled)) {
+		return &wireViolation{fmt.Sprintf("it ended %v, which it had not begun", j)}
+	}
+	if r.err != nil {
+		return nil
+	}
+	if batch != (j.batch > 0) {
+		return &wireViolation{fmt.Sprintf("%v is a batch, or it is none, and its result is not", j)}
+	}
+	if !batch {
+		return nil
+	}
+	switch list, n := outcomes(r.payload.Data, j.batch); {
+	case len(list) < len(r.payload.Data):
+		return &wireViolation{fmt.Sprintf("the result of %v, which is %d tasks, is garbled, or has more outcomes than these", j, j.batch)}
+	case n == 0 && !j.recalled:
+		return &wireViolation{fmt.Sprintf("the result of %v has no outcome, and nobody has asked to cut it short", j)}
+	}
+	return nil
+}
+
+// progress passes news of a running job on to its submitter. What comes when the job has ended, or waits for another attempt, is dropped: the
+// handler may have left a goroutine behind.
 func (b *broker) progress(p *peer, f *wire.Frame) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	j, err := b.heldBy(p, f.ID)
-	if j == nil {
-		return err
+	if p.tasks == nil {
+		return &wireViolation{"it reported on a task before it was ready"}
 	}
-	if j.submitter != nil {
-		f.ID, f.From = j.submitterID, p.slot.name
-		_ = j.submitter.link.post(f)
+	j := p.tasks.held[f.ID]
+	if j == nil || j.state != running {
 		return nil
 	}
-	if s := b.node.submission(j.submitterID, false); s != nil {
-		s.addProgress(&Message{Sender: p.slot.name, Receiver: MainName, Type: f.Type, payload: payloadOf(f), scope: scope{node: b.node}})
+	if j.submitter == nil {
+		if s := b.node.submission(j.submitterID, false); s != nil {
+			s.addProgress(&Message{Sender: p.slot.name, Receiver: MainName, Type: f.Type, payload: payloadOf(f), scope: scope{node: b.node}})
+		}
+		return nil
+	}
+	f.ID, f.From = j.submitterID, p.slot.name
+	// News that cannot be sent change nothing about the task, which goes on: they are a dead letter.
+	if err := j.submitter.link.post(f); err != nil && err != errLinkClosed {
+		p.slot.main.emit(&DeadLetter{Sender: f.From, Receiver: j.submitter.slot.name, Type: f.Type, Size: len(f.Body), Reason: err.Error()})
 	}
 	return nil
 }
 
-// fetch answers a GetTask: at once if it can or must, else when a task comes.
-func (b *broker) fetch(p *peer, id uint64, types []string, wait bool) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	w := p.tasks
-	switch {
-	case w == nil:
-		return &wireViolation{"it asked for a task before it was ready"}
-	case len(w.fetches) >= maxFetches:
-		return &wireViolation{fmt.Sprintf("it asked for more than %d tasks at a time", maxFetches)}
-	}
-	if !b.halted && !w.retiring {
-		if w.sound() {
-			if j := b.next(w, types); j != nil {
-				b.assign(j, w, strconv.FormatUint(id, 10))
-				return nil
-			}
-		}
-		if wait {
-			w.fetches = append(w.fetches, fetch{id, types})
-			if b.store != nil {
-				b.store.demand()
-			}
-			return nil
-		}
-	}
-	_ = p.link.post(&wire.Frame{Kind: wire.NoTask, ID: id})
-	return nil
-}
-
-// cancelFetch takes a waiting GetTask back. If a task was sent meanwhile, that is the answer.
-func (b *broker) cancelFetch(p *peer, id uint64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if p.tasks == nil {
-		return
-	}
-	if i := slices.IndexFunc(p.tasks.fetches, func(f fetch) bool { return f.id == id }); i >= 0 {
-		p.tasks.fetches = slices.Delete(p.tasks.fetches, i, i+1)
-		_ = p.link.post(&wire.Frame{Kind: wire.NoTask, ID: id})
-	}
-}
-
-// pause stops handing out the tasks of a queue, or goes on with it.
+// pause stops handing out the tasks of a queue or, with "", of every queue, or goes on with it.
 func (b *broker) pause(queue string, on bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.paused[queue] = on
-	if b.store != nil {
-		b.store.demand()
+	switch {
+	case on:
+		b.paused[queue] = true
+	case queue == "":
+		clear(b.paused)
+	default:
+		delete(b.paused, queue)
 	}
-	for _, l := range b.inOrder {
-		if l.queue == queue && !on {
-			b.place(l)
+	for _, l := range b.lanes {
+		if is := b.isPaused(l.queue); is != l.paused {
+			l.paused = is
+			l.changed()
 		}
 	}
-	for _, j := range b.jobs {
-		if on && j.state == assigned && !j.recalled && j.lane.queue == queue {
-			b.recall(j)
+	if !on {
+		for _, w := range b.workers {
+			b.wake(w)
+		}
+		return
+	}
+	for _, w := range b.workers {
+		for _, j := range slices.SortedFunc(maps.Values(w.held), byAge) {
+			if j.state == assigned && !j.recalled && j.lane.paused {
+				b.recall(j)
+			}
 		}
 	}
 }
 
-// stop refuses new tasks with err. Unless drain is set, those that no worker has started end with err as well.
+func (b *broker) isPaused(queue string) bool { return b.paused[""] || b.paused[queue] }
+
+// stop refuses new tasks with err. Unless drain is set, those that no worker has end with err as well.
 func (b *broker) stop(err error, drain bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -408,10 +495,8 @@ func (b *broker) stop(err error, drain bool) {
 		return
 	}
 	b.halted = true
-	for _, j := range b.jobs {
-		if j.holder == nil {
-			b.finish(j, &reply{err: err})
-		}
+	for _, j := range b.unheld(func(*job) bool { return true }) {
+		b.finish(j, &reply{err: err})
 	}
 }
 
@@ -432,27 +517,19 @@ func (b *broker) join() <-chan struct{} {
 func (b *broker) end(err error) {
 	b.mu.Lock()
 	b.stopped, b.halted = cmp.Or(b.stopped, err), true
-	for _, j := range b.jobs {
+	for _, j := range slices.SortedFunc(maps.Values(b.jobs), byAge) {
 		b.finish(j, &reply{err: b.stopped})
 	}
+	b.agenda.drop(&b.lookout)
+	b.clock.stop()
 	b.mu.Unlock()
 	if b.store != nil {
 		b.store.close()
-	} else {
-		_ = b.source.Close(context.Background())
 	}
 }
 
 func (b *broker) count() TaskStats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := b.stats
-	for _, j := range b.jobs {
-		if j.state == running {
-			s.Running += uint64(j.size())
-		} else {
-			s.Queued += uint64(j.size())
-		}
-	}
-	return s
+	return b.stats
 }

@@ -1,9 +1,8 @@
 package multiprolab
 
 import (
-	"cmp"
-	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -11,15 +10,14 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// This file is the part of the broker, in main, that hands jobs to workers and takes them back. All of it runs under the broker's mutex, but for returned and
-// retire, which take it.
+// This file is the part of the broker, in main, that hands jobs to workers and takes them back. All of it runs under the broker's mutex, but for returned,
+// split and retire, which take it.
 
-// taskWorker is what the broker knows of one life of a worker.
+// taskWorker is what the broker knows of one life of a worker. It exists in main; the broker's mutex guards it.
 type taskWorker struct {
 	peer     *peer
-	queues   []string
-	handles  []string // types
-	most     int      // tasks ahead
+	kind     *kind // of the tasks that it takes
+	most     int   // tasks ahead
 	held     map[uint64]*job
 	fetches  []fetch
 	took     time.Duration // a running mean of how long its tasks take; 0: none has ended
@@ -29,6 +27,7 @@ type taskWorker struct {
 	done     int  // attempts that have ended
 	doomed   bool // it is being killed
 	suspect  int  // held jobs that are condemned: it may be killed soon, and gets nothing new
+	woken    bool // it is in broker.woken
 }
 
 // window is the number of tasks that the worker may hold: one, and as many as it will be done with soon, but no more than it will be replaced after.
@@ -56,163 +55,175 @@ func (w *taskWorker) hasRoom() bool {
 	return w.sound() && len(w.held) < w.window()
 }
 
-// lessBusy reports whether the worker has less to do than another: fewer tasks or, with as many, fewer messages and calls.
-func (w *taskWorker) lessBusy(than *taskWorker) bool {
-	if len(w.held) != len(than.held) {
-		return len(w.held) < len(than.held)
+// idle reports whether the worker could have something to do, and has nothing.
+func (w *taskWorker) idle() bool { return w.sound() && len(w.held) == 0 }
+
+// mayHave reports whether the worker is one that is given jobs of a lane.
+func (w *taskWorker) mayHave(l *lane) bool {
+	return slices.ContainsFunc(l.offers, func(o *offer) bool { return o.kind == w.kind && o.pull == given }) && !slices.Contains(l.waited, w)
+}
+
+// stir notes that a lane has a new first job.
+func (b *broker) stir(l *lane) {
+	if !l.stirred {
+		l.stirred = true
+		b.stirred = append(b.stirred, l)
 	}
-	return w.peer.slot.pending() < than.peer.slot.pending()
 }
 
-func (w *taskWorker) takes(l *lane) bool {
-	return slices.Contains(w.handles, l.typ) && slices.Contains(w.queues, l.queue)
+// wake notes that a worker may have room, or nothing left to do.
+func (b *broker) wake(w *taskWorker) {
+	if !w.woken {
+		w.woken = true
+		b.woken = append(b.woken, w)
+	}
 }
 
-// fetch is a GetTask that waits.
-type fetch struct {
-	id    uint64
-	types []string
-}
-
-// first returns the first job of a lane that can be handed out, without taking it. What has ended where it was, is dropped.
-func (b *broker) first(l *lane) *job {
-	for l.returned.len() > 0 {
-		if j := l.returned.items[l.returned.head]; j.state == queued {
-			return j
+// handOut hands out what can be handed out: the last step of every event. What has come to the front of its lane goes to the worker with the least to do,
+// and then the workers that have got room are looked after.
+func (b *broker) handOut() {
+	for {
+		b.unblock()
+		switch {
+		case len(b.stirred) > 0:
+			b.place(b.firstStirred())
+		case len(b.woken) > 0:
+			w := b.woken[0]
+			b.woken = slices.Delete(b.woken, 0, 1)
+			w.woken = false
+			b.feed(w)
+		default:
+			return
 		}
-		l.returned.pop()
 	}
-	for b.source != nil {
-		j := b.source.peek(l.name)
-		if j == nil || j.state == queued {
-			return j
+}
+
+// firstStirred takes the lane out of stirred that goes before the others.
+func (b *broker) firstStirred() *lane {
+	best := 0
+	for i, l := range b.stirred {
+		if l.open() && (!b.stirred[best].open() || l.before(b.stirred[best])) {
+			best = i
 		}
-		_ = b.source.tryFetch(l.name).Ack(context.Background())
 	}
-	return nil
+	l := b.stirred[best]
+	l.stirred = false
+	b.stirred = slices.Delete(b.stirred, best, best+1)
+	return l
 }
 
 // take takes the first job of a lane that may run now; those whose keys are taken are parked. It returns nil if there is none.
 func (b *broker) take(l *lane) *job {
-	for {
-		j := b.first(l)
-		if j == nil {
-			return nil
-		}
-		if l.returned.len() > 0 {
-			l.returned.pop()
-		} else {
-			j.lease = b.source.tryFetch(l.name)
-		}
+	for l.jobs.n > 0 {
+		j := l.jobs.first
+		b.leaveLine(j)
 		if b.takeKey(j) {
 			return j
 		}
 	}
+	return nil
 }
 
-// place hands jobs of a lane to the workers that have room, those with the fewest first.
+// place hands jobs of a lane to the workers that have room, those with the fewest first. A worker that has just got room may get another job, which
+// goes before.
 func (b *broker) place(l *lane) {
-	for !b.halted && !b.paused[l.queue] {
-		head := b.first(l)
-		if head == nil {
+	for !b.halted && l.open() {
+		w, fetch := l.choose()
+		if w == nil {
 			return
 		}
-		var best *taskWorker
-		bestFetch := -1
-		for _, w := range b.workers {
-			if !w.sound() || head.waitsFor(w) {
-				continue
-			}
-			if i := slices.IndexFunc(w.fetches, func(f fetch) bool { return slices.Contains(f.types, l.typ) }); i >= 0 && slices.Contains(w.queues, l.queue) {
-				best, bestFetch = w, i
-				break
-			}
-			if w.hasRoom() && w.takes(l) && (best == nil || w.lessBusy(best)) {
-				best = w
-			}
+		best := (*lane)(nil)
+		if fetch >= 0 {
+			best = w.kind.nextPulled(w, w.fetches[fetch].types)
+		} else {
+			best = w.kind.nextWork(w)
 		}
-		if best == nil {
-			return
+		if j := b.take(best); j != nil {
+			b.assign(j, w, fetch)
 		}
-		j := b.take(l)
-		if j == nil {
-			return
-		}
-		var fetchID string
-		if bestFetch >= 0 {
-			fetchID = strconv.FormatUint(best.fetches[bestFetch].id, 10)
-			best.fetches = slices.Delete(best.fetches, bestFetch, bestFetch+1)
-		}
-		b.assign(j, best, fetchID)
 	}
+}
+
+// choose returns the worker that gets the next job of the lane: one with a GetTask that waits for it, and the place of that, or with -1 the one with the
+// least to do: with the fewest tasks or, of those with as many, the fewest messages and calls. It returns nil if none has room.
+func (l *lane) choose() (best *taskWorker, fetch int) {
+	load := -1 // of best in messages and calls; -1: unknown
+	for _, o := range l.offers {
+		for _, w := range o.kind.workers {
+			switch {
+			case !w.sound(), slices.Contains(l.waited, w):
+			case o.pull != given:
+				if i := w.fetchOf(o.pull); i >= 0 {
+					return w, i
+				}
+			case !w.hasRoom(), best != nil && len(w.held) > len(best.held):
+			case best == nil || len(w.held) < len(best.held):
+				best, load = w, -1
+			default:
+				if load < 0 {
+					load = best.peer.slot.pending()
+				}
+				if load == 0 && len(best.held) == 0 {
+					return best, -1 // nobody has less to do
+				}
+				if n := w.peer.slot.pending(); n < load {
+					best, load = w, n
+				}
+			}
+		}
+	}
+	return best, -1
 }
 
 // feed hands a worker that has room what it takes: of the highest priority, the oldest first. If there is nothing and it has nothing to do, another
 // worker's tasks that have not been started are taken back for it.
 func (b *broker) feed(w *taskWorker) {
+	switch {
+	case w.gone:
+		return
+	case w.retiring:
+		b.leadOutIfIdle(w)
+		return
+	}
 	for !b.halted && w.hasRoom() {
-		j := b.next(w, w.handles)
-		if j == nil {
-			if len(w.held) == 0 {
-				b.recallFor(w)
-			}
-			return
+		l := w.kind.nextWork(w)
+		if l == nil {
+			break
 		}
-		b.assign(j, w, "")
+		if j := b.take(l); j != nil {
+			b.assign(j, w, -1)
+		}
 	}
-}
-
-// answerFetches hands a worker tasks that it waits for in GetTask: it got none while it was suspect.
-func (b *broker) answerFetches(w *taskWorker) {
-	for i := 0; i < len(w.fetches) && !b.halted && w.sound(); {
-		f := w.fetches[i]
-		j := b.next(w, f.types)
-		if j == nil {
+	for i := 0; i < len(w.fetches); {
+		if !b.answerFetch(w, i) {
 			i++
-			continue
 		}
-		w.fetches = slices.Delete(w.fetches, i, i+1)
-		b.assign(j, w, strconv.FormatUint(f.id, 10))
+	}
+	if b.store != nil {
+		b.store.demand()
+	}
+	if !b.halted && w.idle() {
+		b.recallFor(w)
 	}
 }
 
-// next takes the oldest job of the highest priority for a worker, of some of its types, or returns nil.
-func (b *broker) next(w *taskWorker, types []string) *job {
-	for {
-		var best *lane
-		var oldest *job
-		for _, l := range b.inOrder {
-			if best != nil && l.priority < best.priority {
-				break
-			}
-			if !slices.Contains(types, l.typ) || !slices.Contains(w.queues, l.queue) || b.paused[l.queue] {
-				continue
-			}
-			if j := b.first(l); j != nil && !j.waitsFor(w) && (oldest == nil || j.id < oldest.id) {
-				best, oldest = l, j
-			}
-		}
-		if best == nil {
-			return nil
-		}
-		if j := b.take(best); j != nil {
-			return j
-		}
-	}
-}
-
-// assign sends a job to a worker.
-func (b *broker) assign(j *job, w *taskWorker, fetchID string) {
-	b.waiting--
-	idle := len(w.held) == 0
-	j.state, j.holder = assigned, w
+// assign sends a job to a worker: as the answer to one of its calls of GetTask, or with -1 without being asked. It reports whether the job is on its way.
+func (b *broker) assign(j *job, w *taskWorker, fetch int) bool {
+	first := len(w.held) == 0
+	b.move(j, assigned)
+	j.holder = w
 	w.held[j.id] = j
 	w.peer.holds.Add(1)
-	from := MainName
-	if j.submitter != nil {
-		from = j.submitter.slot.name
+	if len(w.held) == 2 {
+		b.ahead++
 	}
-	f := &wire.Frame{Kind: wire.Task, ID: j.id, To: fetchID, From: from, Type: j.lane.typ}
+	f := &wire.Frame{Kind: wire.Task, ID: j.id, From: MainName, Type: j.lane.typ}
+	if fetch >= 0 {
+		f.To = strconv.FormatUint(w.fetches[fetch].id, 10)
+	}
+	if j.submitter != nil {
+		f.From = j.submitter.slot.name
+	}
 	if j.attempts > 0 || j.meta.Chain != "" {
 		f.Meta = taskMeta{Attempt: j.attempts + 1, Chain: j.meta.Chain}.marshal()
 	}
@@ -223,41 +234,49 @@ func (b *broker) assign(j *job, w *taskWorker, fetchID string) {
 	if j.meta.Timeout > 0 {
 		f.Flags |= wire.FlagWait
 	}
-	l := w.peer.link           // posting fails only when the worker is gone: leave gives the job to another
-	if j.batch == 0 && !idle { // more may follow, to be written together
-		_ = l.post(f)
-	} else if l.postQuiet(f) == nil && !slices.Contains(b.mu.posted, l) {
+	l, how := w.peer.link, quietly
+	if j.batch == 0 && !first { // more may follow, to be written together
+		how = soon
+	}
+	err := l.postAs(how, f)
+	if err != nil && err != errLinkClosed { // no worker can be sent it, and this one has done nothing wrong
+		b.finish(j, &reply{err: fmt.Errorf("multiprolab: %v could not be sent to worker %s: %w", j, w.peer.slot.name, err)})
+		return false
+	}
+	if fetch >= 0 {
+		w.fetches = slices.Delete(w.fetches, fetch, fetch+1)
+	}
+	if err == nil && how == quietly && !slices.Contains(b.mu.posted, l) { // else the worker is gone: leave gives the job to another
 		b.mu.posted = append(b.mu.posted, l)
 	}
-	b.unblock()
+	return true
 }
 
 // recallFor asks the worker with the most tasks that it has not started for half of them, if w takes them.
 func (b *broker) recallFor(w *taskWorker) {
-	var victim *taskWorker
 	var spare []*job
-	for _, v := range b.workers {
-		if v == w {
-			continue
-		}
-		var s []*job
-		for _, j := range v.held {
-			if j.state == assigned && !j.recalled && w.takes(j.lane) {
-				s = append(s, j)
+	if b.ahead > 0 {
+		for _, v := range b.workers {
+			if v == w || len(v.held) < 2 { // a worker that holds one is about to start it
+				continue
+			}
+			var s []*job
+			for _, j := range v.held {
+				if j.state == assigned && !j.recalled && w.mayHave(j.lane) {
+					s = append(s, j)
+				}
+			}
+			if len(s) > len(spare) {
+				spare = s
 			}
 		}
-		// A worker that runs nothing is about to start the first.
-		if len(s) > len(spare) && (len(s) > 1 || len(v.held) > 1) {
-			victim, spare = v, s
-		}
 	}
-	if victim == nil {
+	if len(spare) == 0 {
 		b.splitFor(w)
 		return
 	}
-	slices.SortFunc(spare, func(x, y *job) int { return cmp.Compare(y.id, x.id) }) // the last first
-	// The last half, asked for in their order, so that they come back in it.
-	for _, j := range slices.Backward(spare[:(len(spare)+1)/2]) {
+	slices.SortFunc(spare, byAge)
+	for _, j := range spare[len(spare)/2:] { // the last half, in their order, so that they come back in it
 		b.recall(j)
 	}
 }
@@ -265,92 +284,114 @@ func (b *broker) recallFor(w *taskWorker) {
 // splitTime is how long a batch runs before its items are given to workers that have nothing to do.
 const splitTime = 2 * time.Millisecond
 
-// splitFor asks a worker that has been at a batch for some time to give back the rest of it, if w takes it. One that has just begun is looked at again later.
+// splitFor asks a worker that has been at a batch for some time to give back the rest of it, if w takes it. One that has just begun is looked at again later,
+// for whoever has nothing to do by then.
 func (b *broker) splitFor(w *taskWorker) {
-	for _, v := range b.workers {
-		for _, j := range v.held {
-			if v == w || j.state != running || j.batch < 2 || j.recalled || !w.takes(j.lane) {
-				continue
-			}
-			if left := splitTime - time.Since(j.began); left > 0 {
-				if j.timer == nil {
-					j.timer = time.AfterFunc(left, func() {
-						b.mu.Lock()
-						defer b.mu.Unlock()
-						if w.sound() && len(w.held) == 0 && !b.halted {
-							b.splitFor(w)
-						}
-					})
-				}
-				continue
-			}
-			b.recall(j)
+	if len(b.batches) == 0 {
+		return
+	}
+	now := b.clock.now()
+	for _, j := range b.batches {
+		if j.recalled || !w.mayHave(j.lane) {
+			continue
+		}
+		if old := later(j.began, splitTime); old > now {
+			b.lookAt(old)
+			continue
+		}
+		b.recall(j)
+		return
+	}
+}
+
+// watchBatch has a batch that has just begun looked at later if a worker has nothing to do: it had not, before this was known to run.
+func (b *broker) watchBatch(j *job) {
+	if j.batch < 2 || b.halted || j.recalled {
+		return
+	}
+	for _, w := range b.workers {
+		if w.idle() && w.mayHave(j.lane) {
+			b.lookAt(later(j.began, splitTime))
 			return
 		}
 	}
 }
 
-// recall asks the holder of a job to give it back, unless it has begun with it.
-func (b *broker) recall(j *job) {
-	j.recalled = true
-	_ = j.holder.peer.link.post(&wire.Frame{Kind: wire.Recall, ID: j.id})
+// lookAt has the broker look at a moment, if it does not before, whether workers with nothing to do can have something that others hold.
+func (b *broker) lookAt(at moment) {
+	if b.lookout.place == 0 || at < b.lookout.at {
+		b.agenda.set(&b.lookout, looks, at)
+	}
 }
 
-// giveBack puts a job that its holder has not started to the front of its lane; of several the oldest comes first, in whatever order they come back.
+// look finds the workers that have nothing to do something that others hold.
+func (b *broker) look() {
+	for _, w := range b.workers {
+		if w.idle() {
+			b.wake(w)
+		}
+	}
+}
+
+// recall asks the holder of a job to give it back, unless it has begun with it; a batch that it has begun with it is to split.
+func (b *broker) recall(j *job) {
+	j.recalled = true
+	j.holder.peer.link.tell(soon, &wire.Frame{Kind: wire.Recall, ID: j.id})
+}
+
+// giveBack puts a job that its holder has not started to the front of its lane.
 func (b *broker) giveBack(j *job) {
 	b.release(j)
 	if b.halted {
 		b.finish(j, &reply{err: b.stopped})
 		return
 	}
-	j.state = queued
-	b.waiting++
-	j.lane.returned.pushFront(j)
-	j.lane.returned.sink(func(x, y *job) bool { return x.id < y.id })
-	b.place(j.lane)
+	b.lineUp(j, true)
 }
 
 // returned takes back a job that was recalled.
 func (b *broker) returned(p *peer, id uint64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	j, err := b.heldBy(p, id)
-	if j == nil {
+	j, err := b.heldBy(p, id, "gave back")
+	switch {
+	case err != nil:
 		return err
-	}
-	if j.state != assigned || !j.recalled {
+	case j.state != assigned:
+		return &wireViolation{fmt.Sprintf("it gave back %v, which it had begun", j)}
+	case !j.recalled:
 		return &wireViolation{fmt.Sprintf("it gave back %v, which it was not asked for", j)}
-	}
-	w := j.holder
-	if j.condemned != nil {
+	case j.condemned != nil:
 		b.conclude(j, &reply{err: j.condemned})
-		b.retireIfIdle(w)
-		return nil
+	default:
+		b.giveBack(j)
 	}
-	b.giveBack(j)
-	b.feed(w)
-	b.retireIfIdle(w)
 	return nil
 }
 
-// split takes back the items of a batch that a worker has not started.
+// split takes back the items of a batch that a worker has not started. The worker answers a Recall so once, and before the result; it may have started all.
 func (b *broker) split(p *peer, id uint64, from uint64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	j, err := b.heldBy(p, id)
-	if j == nil {
+	j, err := b.heldBy(p, id, "split")
+	switch {
+	case err != nil:
 		return err
-	}
-	if from < 1 || j.batch == 0 || !j.recalled {
+	case j.state != running || j.batch == 0 || !j.recalled:
 		return &wireViolation{fmt.Sprintf("it split %v, which it was not asked to", j)}
+	case j.cut:
+		return &wireViolation{fmt.Sprintf("it split %v twice", j)}
+	case from < 1 || from > uint64(j.batch):
+		return &wireViolation{fmt.Sprintf("it split %v, which is %d tasks, behind number %d", j, j.batch, from)}
 	}
-	if from >= uint64(j.batch) || j.condemned != nil {
-		return nil
-	}
-	b.stats.Received -= uint64(j.batch) - from
-	j.batch = int(from)
-	if s := b.node.submission(j.submitterID, false); s != nil && s.split != nil {
-		s.split(int(from))
+	j.cut = true
+	if rest := uint64(j.batch) - from; rest > 0 && j.condemned == nil {
+		b.stats.Received -= rest
+		b.stats.Running -= rest
+		j.batch = int(from)
+		if s := b.node.submission(j.submitterID, false); s != nil && s.split != nil {
+			s.split(int(from))
+		}
 	}
 	return nil
 }
@@ -365,19 +406,20 @@ func (b *broker) retire(p *peer) bool {
 		return false
 	}
 	w.retiring = true
-	b.retireIfIdle(w)
+	b.wake(w)
+	if p.slot.leaving.Load() {
+		b.failUnservable() // it will not be replaced
+	}
 	return true
 }
 
-func (b *broker) retireIfIdle(w *taskWorker) {
-	if !w.retiring || w.gone {
-		return
-	}
+// leadOutIfIdle takes what a retiring worker has not started back, and tells its supervisor once it holds nothing.
+func (b *broker) leadOutIfIdle(w *taskWorker) {
 	for _, f := range w.fetches {
-		_ = w.peer.link.post(&wire.Frame{Kind: wire.NoTask, ID: f.id})
+		w.peer.link.tell(soon, &wire.Frame{Kind: wire.NoTask, ID: f.id})
 	}
 	w.fetches = nil
-	for _, j := range w.held {
+	for _, j := range slices.SortedFunc(maps.Values(w.held), byAge) {
 		if j.state == assigned && !j.recalled {
 			b.recall(j)
 		}

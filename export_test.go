@@ -53,21 +53,36 @@ func (q *TaskQueue) Residue() (left []string) {
 		say(len(w.held), "jobs held by "+w.peer.slot.name)
 		say(w.suspect, "suspicions against "+w.peer.slot.name)
 	}
-	var backend Backend = b.source
-	if b.store != nil {
-		backend = b.store.backend
-		b.store.mu.Lock()
-		say(len(b.store.byID), "tasks that are to be fetched")
-		say(len(b.store.dropped), "tasks that are to be dropped")
-		say(b.store.todo.len()+len(b.store.puts), "things to be told to the backend")
-		b.store.mu.Unlock()
-	}
-	for _, l := range b.inOrder {
-		if j := b.first(l); j != nil { // drops what has ended
-			say(1, "job first in lane "+l.name)
+	say(b.blocked.n, "jobs in the list of those that wait for room")
+	say(b.ahead, "workers that hold more than one job")
+	say(len(b.batches), "batches that run")
+	say(len(b.stirred)+len(b.woken), "lanes and workers to be looked after")
+	for _, a := range b.agenda {
+		if a.job != nil {
+			say(1, fmt.Sprintf("alarm of %v", a.job))
 		}
-		say(l.returned.len(), "jobs returned to lane "+l.name)
-		d, err := backend.Depth(context.Background(), l.name)
+	}
+	for _, k := range b.kinds {
+		say(len(k.work)+len(k.circled), "lanes offered")
+		for _, h := range k.pulled {
+			say(len(h), "lanes offered to be pulled")
+		}
+	}
+	for _, l := range b.lanes {
+		say(l.total, "jobs of lane "+l.typ)
+		say(l.jobs.n, "jobs in lane "+l.typ)
+	}
+	if b.store == nil {
+		return left
+	}
+	b.store.mu.Lock()
+	say(len(b.store.byID), "tasks that are to be fetched")
+	say(len(b.store.leased), "tasks that are leased")
+	say(len(b.store.dropped), "tasks that are to be dropped")
+	say(b.store.todo.len()+len(b.store.puts), "things to be told to the backend")
+	b.store.mu.Unlock()
+	for _, l := range b.lanes {
+		d, err := b.store.backend.Depth(context.Background(), l.name)
 		if err != nil {
 			left = append(left, err.Error())
 		}

@@ -51,6 +51,14 @@ func just(b []byte) func(context.Context, *multiprolab.Worker, func([]byte)) (st
 	}
 }
 
+// onItsTask writes what a function makes of the id of the task that runs.
+func onItsTask(lie func(id uint64) []byte) func(context.Context, *multiprolab.Worker, func([]byte)) (string, error) {
+	return func(ctx context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
+		write(lie(multiprolab.TaskFrom(ctx).ID))
+		return "", nil
+	}
+}
+
 var message = wire.Frame{Kind: wire.Message, To: "main", Type: "note", Encoding: 2, Body: []byte("a string")}
 
 var attacks = []attack{
@@ -100,10 +108,23 @@ var attacks = []attack{
 	}, "more type definitions"},
 	{"a task with options that are none", just(frame(wire.Frame{Kind: wire.Submit, ID: 1, Type: "double", Meta: "{"})), "options of a task cannot be read"},
 
-	{"a result for a task of others", func(ctx context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
-		// Its own is its own affair, and so are those that it will be given.
+	{"a result for a task of others", onItsTask(func(id uint64) []byte { // those that it will be given are its own affair
+		return frame(wire.Frame{Kind: wire.Result, ID: id - 1, Encoding: 2, Body: []byte("forged")})
+	}), "ended a task"},
+	{"a start of a task of others", onItsTask(func(id uint64) []byte { return frame(wire.Frame{Kind: wire.Start, ID: id - 1}) }),
+		"started a task"},
+	{"a task of others given back", onItsTask(func(id uint64) []byte { return frame(wire.Frame{Kind: wire.Returned, ID: id - 1}) }),
+		"gave back a task"},
+	{"its own task given back", onItsTask(func(id uint64) []byte { return frame(wire.Frame{Kind: wire.Returned, ID: id}) }),
+		"which it was not asked for"},
+	{"a split of what is no batch", onItsTask(func(id uint64) []byte { return frame(wire.Frame{Kind: wire.Split, ID: id, Defs: 1}) }),
+		"which it was not asked to"},
+	{"a fetch of types that it has not declared", just(frame(wire.Frame{Kind: wire.Fetch, ID: 9, Meta: ",\xff,"})),
+		"has declared 0 in PullTasks"},
+	{"a task without a number", just(frame(wire.Frame{Kind: wire.Submit, Type: "double", Flags: wire.FlagWait})), "under the number 0"},
+	{"words on what may have ended", func(ctx context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
 		for id := range multiprolab.TaskFrom(ctx).ID {
-			write(frame(wire.Frame{Kind: wire.Result, ID: id, Encoding: 2, Body: []byte("forged")}))
+			write(frame(wire.Frame{Kind: wire.Progress, ID: id, Type: "attack", Encoding: 2, Body: []byte("forged")}))
 		}
 		return "its own result", nil
 	}, ""},
@@ -146,7 +167,6 @@ var attacks = []attack{
 		}
 		write(frame(wire.Frame{Kind: wire.Message, Flags: wire.FlagBroadcast, To: "nobody", Type: "x"}))
 		write(frame(wire.Frame{Kind: wire.Submit, ID: 9, Type: "\x00"}))
-		write(frame(wire.Frame{Kind: wire.Fetch, ID: 9, Meta: ",\xff,"}))
 		return "", nil
 	}, ""},
 	{"bodies of no sense to main's handler", func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
@@ -157,10 +177,6 @@ var attacks = []attack{
 		}
 		return "", nil
 	}, ""},
-	{"a result of no sense", func(ctx context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
-		write(frame(wire.Frame{Kind: wire.Result, ID: multiprolab.TaskFrom(ctx).ID, Flags: wire.FlagError, Body: []byte("no JSON")}))
-		return "", nil
-	}, "?"},
 	{"half a frame, and the end", func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
 		write(frame(message)[:20])
 		os.Exit(0)
@@ -188,6 +204,12 @@ var _ = worker("hostile", func(ctx context.Context, w *multiprolab.Worker) error
 			}
 		}
 		return "", errors.New("no such attack")
+	})
+	multiprolab.HandleTask(w, "two-results", func(ctx context.Context, _ struct{}) (string, error) {
+		_, out := proc.Wire()
+		id := multiprolab.TaskFrom(ctx).ID
+		_, err := out.Write(append(frame(wire.Frame{Kind: wire.Start, ID: id}), frame(wire.Frame{Kind: wire.Result, ID: id, Flags: wire.FlagError, Body: []byte("no JSON")})...))
+		return "what the library says of the task now is the second word", err
 	})
 	multiprolab.HandleTask(w, "attacker-life", func(context.Context, struct{}) (int, error) { return w.Life(), nil })
 	// bad reply answers its call before it returns, with what is no answer. It is the first call of the worker.
@@ -311,4 +333,17 @@ func TestHostileReply(t *testing.T) {
 	text, err := multiprolab.Call[string](bounded(t), l, "lab", "call-echo", "fine")
 	require.NoError(t, err)
 	require.Equal(t, "fine", text)
+}
+
+// A result of no sense is the error of its task alone; what is said of the task behind it ends the worker.
+func TestHostileResult(t *testing.T) {
+	l := startLab(t, nil, workers("hostile", 1), workers("lab", 1))
+	got, err := multiprolab.Do[string](bounded(t), l, "two-results", nil)
+	require.Error(t, err, "%q", got)
+	var died *multiprolab.WorkerDiedError
+	require.ErrorAs(t, waitEvent[*multiprolab.WorkerFailed](t, l, nil).Err, &died)
+	require.Contains(t, died.Reason, "that it does not have")
+	life, err := multiprolab.Do[int](bounded(t), l, "attacker-life", nil)
+	require.NoError(t, err)
+	require.Equal(t, 2, life)
 }

@@ -2,7 +2,6 @@ package multiprolab
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -19,40 +18,131 @@ const defaultGrace = time.Second
 // dumpTimeout is how long a worker that is about to be killed has to say where its goroutines are.
 const dumpTimeout = 80 * time.Millisecond
 
-type jobState int
+// The states of a job, and what each event does in each of them. jobtable_test.go walks through
+// this table. What is not named leaves the job as it is. "Goes on" means into its lane, or to a
+// worker, if one has room; "ends" means with its one outcome, after which nothing remains of it.
+//
+//	blocked    waits for room in the queue
+//	delayed    waits for its time; with a Backend of the user's it does so there
+//	stored     is in a Backend of the user's, and due
+//	queued     is in its lane, and waits for a worker; with a Backend, it is leased from here on
+//	parked     was the first of its lane while another job had its key
+//	assigned   was sent to a worker, its holder; it may be recalled, or condemned, or both
+//	running    the holder has said Start; a batch may be recalled, any may be condemned
+//	ended      has its outcome; what a Backend keeps for the next run is kept
+//
+// What a submitter does
+//
+//	Submit       no job yet: blocked if the queue is full, else as admitted. Refused, without a job, if the
+//	             program ends, if nobody takes it, if all who do wait for it, or if the queue is full
+//	             and the submitter does not wait. Of a worker: a number that it uses is a lie
+//	admitted     blocked: delayed if it has a delay, else queued; with a Backend delayed or stored
+//	stored       (a Backend) stored, delayed: is accepted now. An error ends the job with it
+//	Cancel       blocked to parked: ends, cancelled. assigned, running: condemned, also if it was by its
+//	             timeout: no other attempt. Ended: came late, and is dropped
+//	dies         nothing: what it has submitted goes on, and nobody waits for it any more
+//
+// What comes by time
+//
+//	due          delayed: queued (with a Backend: when it has been fetched)
+//	timeout      running: condemned; its context ends
+//	grace        running, condemned: its worker is asked for its stacks, then killed
+//	lookout      running, a batch of some time: recalled, if another worker has nothing to do
+//
+// What the holder does
+//
+//	Start        assigned: running; if it is condemned its grace begins. Running: a lie
+//	Result       running: ends; after an error, or the end of its grace, with attempts left: delayed,
+//	             or queued if there is no pause; the last of several attempts is a dead letter too.
+//	             With RetryAfter: delayed, and the attempt does not count. Condemned: what condemned
+//	             it is the outcome, whatever comes. Assigned: a lie, but ErrCancelled if it is
+//	             condemned. A batch: more outcomes than items are a lie
+//	Returned     assigned, recalled: queued, before those that have not been out; ends if it is
+//	             condemned. Not recalled, or running: a lie
+//	Split        running, recalled, a batch, once: smaller by what has not begun. Else a lie
+//	Progress     running: to its submitter. Else it is of an attempt that is over, and dropped
+//	dies, leaves assigned: queued, before those that have not been out; ends if it is condemned.
+//	             running: as a Result with the death; of a batch, what it had finished stands
+//	retires      assigned: recalled. running: goes on, and the holder gets nothing new
+//	lies         the holder is ended, and so it dies
+//	             Start, Result, Returned and Split of what the holder does not have are lies: nothing
+//	             but its own word takes a job from it. Cancel, FetchCancel and Progress may be late
+//
+// What others do
+//
+//	room         blocked: admitted, in order
+//	a worker     queued: assigned to it if it may have it. It may have what is of its queues and its
+//	gets room    types, not paused, and not waited for by itself; of the highest priority the oldest
+//	             goes first, and of those in one lane the first. If its key is taken: parked.
+//	             When a worker has nothing to do, what others were given ahead is recalled for it
+//	key is free  parked: queued, of each lane the first
+//	Pause        assigned: recalled. queued: stays. Resume: goes on
+//	types are    blocked to parked: ends if no worker is left that takes it, or may turn out to: with
+//	learnt, or   UnknownTypeError, with NoWorkerError if the last one has gone, with ErrCallCycle if
+//	all gone     those who take it wait for it. A job of an earlier run goes back to its Backend
+//	Cancel-      blocked to parked, of its queue: ends, cancelled
+//	 Pending
+//	stop         without drain: blocked to parked: ends with ErrStopped, and a Backend keeps it; assigned,
+//	             running: when they come back, likewise; an attempt that failed is the last, and a
+//	             Backend keeps the job if attempts are left. With drain: nothing but that no new
+//	             task is taken
+//	end          all that is left ends with ErrStopped
+//
+// What a Backend does
+//
+//	fetched      stored, delayed: queued. Ended: the Backend is told, unless it keeps it. A job that
+//	             is leased already: its lease was lost, and this is the new one. A job of nobody here:
+//	             queued, if a worker takes it, else given back
+//	lease lost   nothing: it goes on, and may run elsewhere too. The log says so
+//	error of     logged. A job that was to go back, and of which the Backend does not say that it has
+//	Retry, Ack   it: ends with the error. Others have ended
+type jobState uint8
 
 const (
-	blocked  jobState = iota // waits for room in the queue
-	queued                   // waits for a worker, or for its time
-	parked                   // waits for another task with its key
-	assigned                 // sent to a worker
+	fresh    jobState = iota // not in the queue's books yet
+	blocked                  // waits for room in the queue
+	delayed                  // waits for its time; with a Backend of the user's, it does so there
+	stored                   // is in a Backend of the user's, and due
+	queued                   // is in its lane, and waits for a worker; with a Backend it is leased, here and in what follows
+	parked                   // waits for another job with its key
+	assigned                 // was sent to a worker
 	running                  // the worker has said that it began
-	ended
+	ended                    // has its outcome
 )
 
-// job is a task as main sees it: from its submission to its one outcome. The broker's mutex guards it. This file is what becomes of one job; broker.go
-// is who works on which.
+// waits reports whether a job in this state takes room in the queue.
+func (s jobState) waits() bool { return s == stored || s == queued || s == parked }
+
+// job is a task as main sees it: from its submission to its one outcome. The broker's mutex guards it. This file is what becomes of one job;
+// broker.go is who works on which.
 type job struct {
 	id          uint64 // in order of submission
 	lane        *lane
 	payload     codec.Payload
 	batch       int // the number of items, or 0 if it is no batch
 	meta        taskMeta
-	submitter   *peer // nil for main
-	submitterID uint64
+	submitter   *peer         // nil for main
+	submitterID uint64        // the submitter's number for it; 0: nobody waits for the outcome
 	cost        int64         // what it holds of its submitter's credit while it is blocked
 	admitted    chan struct{} // closed, and forgotten, when the queue has it or it has ended; only for a submitter in main
-	state       jobState
-	lease       Lease  // while it is parked, assigned or running, or returned to its lane
-	storedAs    string // its id in a Backend of the user
-	kept        bool   // it has ended only because the program did: the Backend keeps it for the next run
-	holder      *taskWorker
-	recalled    bool    // the holder was asked to give it back
-	attempts    int     // that have begun and count
-	failures    []error // how those that failed ended
-	condemned   error   // the end of this attempt that is certain, while its handler still runs
-	timer       *time.Timer
-	began       time.Time
+	state       jobState      // changed by broker.move alone
+
+	in         *jobList // the one list that it waits in, or nil; changed by the list alone
+	prev, next *job     // its neighbours there
+	front      bool     // it has been given back: in its lane it stands before those that have not been out
+
+	lease    *storedLease // of a Backend, while the job is queued, parked, assigned or running; nil without a Backend
+	storedAs string       // its id in a Backend
+	kept     bool         // it has ended only because the program did: the Backend keeps it for the next run
+
+	holder    *taskWorker // while it is assigned or running
+	recalled  bool        // the holder was asked to give it back or, if it is a batch that runs, the items that have not begun
+	cut       bool        // the holder has answered that with Split
+	attempts  int         // that have begun and count
+	failures  []error     // how those that failed ended
+	condemned error       // the end of this attempt that is certain, while its holder still has it
+	began     moment      // when it began to run
+	alarm     alarm       // what it waits for in time: while it is delayed, or runs
 }
 
 // size is the number of tasks that the job counts for.
@@ -60,208 +150,281 @@ func (j *job) size() int { return max(1, j.batch) }
 
 func (j *job) String() string { return fmt.Sprintf("task %q (id %d)", j.lane.typ, j.id) }
 
-// waitsFor reports whether the worker's own loop waits for the outcome of the job, so that it must not get it.
-func (j *job) waitsFor(w *taskWorker) bool {
-	return j.meta.Waits && inChain(j.meta.Chain, w.peer.slot.name)
+// foreign reports whether nobody in this run of the program waits for the job: it was found in the Backend.
+func (j *job) foreign() bool { return j.submitterID == 0 && j.storedAs != "" }
+
+// move brings a job into another state. It is the only place that does, and keeps the counts.
+func (b *broker) move(j *job, to jobState) {
+	n := uint64(j.size())
+	switch j.state {
+	case fresh, ended:
+	case running:
+		b.stats.Running -= n
+	default:
+		b.stats.Queued -= n
+	}
+	switch to {
+	case fresh, ended:
+	case running:
+		b.stats.Running += n
+	default:
+		b.stats.Queued += n
+	}
+	if j.state.waits() {
+		b.waiting--
+	}
+	if to.waits() {
+		b.waiting++
+	}
+	j.state = to
+}
+
+// lineUp puts a job into its lane: behind all others or, if it is to go before those that have not been out yet, among the first, of which the
+// oldest goes first, in whatever order they come.
+func (b *broker) lineUp(j *job, front bool) {
+	l := j.lane
+	j.front = front
+	b.move(j, queued)
+	var before *job
+	if front {
+		for before = l.jobs.first; before != nil && before.front && before.id < j.id; {
+			before = before.next
+		}
+	}
+	l.jobs.insert(j, before)
+	if l.jobs.first == j { // else those before it wait for the same workers
+		l.changed()
+		b.stir(l)
+	}
+}
+
+// leaveLine takes a job out of the list that it waits in.
+func (b *broker) leaveLine(j *job) {
+	if j.in == nil {
+		return
+	}
+	first := j.lane.jobs.first == j
+	j.in.remove(j)
+	if first {
+		j.lane.changed()
+	}
 }
 
 // start notes that the holder has begun; the time of the attempt runs from now on.
-func (b *broker) start(j *job, p *peer) {
-	j.state, j.began = running, time.Now()
+func (b *broker) start(j *job) {
+	now := b.clock.now()
+	b.move(j, running)
+	j.began = now
 	j.attempts++
+	if j.batch > 1 {
+		b.batches = append(b.batches, j)
+	}
 	if j.condemned != nil {
-		b.allowGrace(j) // its cancellation came too late to keep it from starting
+		b.allowGrace(j, now) // its cancellation came too late to keep it from starting
 	} else if j.meta.Timeout > 0 {
-		j.timer = time.AfterFunc(j.meta.Timeout, func() { b.expire(j, p) })
+		b.agenda.set(&j.alarm, timesOut, later(now, j.meta.Timeout))
 	}
 }
 
-// expire ends the time of a running job: its context is cancelled, and after the grace its worker killed.
-func (b *broker) expire(j *job, p *peer) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if j.state != running || j.holder != p.tasks {
-		return
-	}
-	b.condemn(j, &TimeoutError{Worker: p.slot.name, PID: p.pid(), Type: j.lane.typ, Timeout: j.meta.Timeout}, wire.FlagSoft)
+// timeOut ends the time of a running job: its context is cancelled, and after the grace its worker killed.
+func (b *broker) timeOut(j *job, now moment) {
+	p := j.holder.peer
+	b.condemn(j, &TimeoutError{Worker: p.slot.name, PID: p.pid(), Type: j.lane.typ, Timeout: j.meta.Timeout}, wire.FlagSoft, now)
 }
 
 // condemn cancels a job on its worker; the end of the attempt is certain now.
-func (b *broker) condemn(j *job, end error, flags wire.Flags) {
-	if errors.Is(end, ErrCancelled) && j.condemned != nil {
-		j.condemned = end // cancelled while its time was up: it is not to be retried
-	}
+func (b *broker) condemn(j *job, end error, flags wire.Flags, now moment) {
 	if j.condemned != nil {
+		if errors.Is(end, ErrCancelled) { // while its time was up: it is not to be retried
+			j.condemned = end
+		}
 		return
 	}
-	p := j.holder.peer
 	j.condemned = end
 	j.holder.suspect++
-	_ = p.link.post(&wire.Frame{Kind: wire.Cancel, Type: "task", ID: j.id, Flags: flags})
-	j.stopTimer()
+	j.holder.peer.link.tell(soon, &wire.Frame{Kind: wire.Cancel, Type: "task", ID: j.id, Flags: flags})
+	b.agenda.drop(&j.alarm)
 	if j.state == running { // else the worker drops it, whatever else it does
-		b.allowGrace(j)
+		b.allowGrace(j, now)
 	}
 }
 
 // allowGrace gives a condemned job, which runs, the time to end by itself. Shortly before that is over the worker is asked for its stacks, so that
 // the error can say where it was.
-func (b *broker) allowGrace(j *job) {
-	p := j.holder.peer
-	grace := j.meta.Grace
-	if grace == 0 {
-		grace = defaultGrace
-	}
-	for _, other := range slices.SortedFunc(maps.Values(j.holder.held), func(x, y *job) int { return cmp.Compare(x.id, y.id) }) {
+func (b *broker) allowGrace(j *job, now moment) {
+	for _, other := range slices.SortedFunc(maps.Values(j.holder.held), byAge) {
 		if other.state == assigned && !other.recalled { // it must not be hit if the holder is killed
 			b.recall(other)
 		}
 	}
-	lead := min(dumpTimeout, grace/2)
-	j.timer = time.AfterFunc(grace-lead, func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		if !b.stuck(j, p) {
-			return
-		}
-		p.askStacks()
-		j.timer = time.AfterFunc(lead, func() {
-			b.mu.Lock()
-			stuck, end := b.stuck(j, p), j.condemned
-			if stuck {
-				j.holder.doomed = true
-			}
-			b.mu.Unlock()
-			if stuck {
-				p.killWithStacks(fmt.Sprintf("%v did not return within the grace of %v: %s", j, grace, brief(end)))
-			}
-		})
-	})
+	b.agenda.set(&j.alarm, dumps, later(now, j.grace()-j.lead()))
 }
 
-// stuck reports whether a condemned job still runs where it ran.
-func (b *broker) stuck(j *job, p *peer) bool {
-	return j.state == running && j.holder == p.tasks && j.condemned != nil
+// grace is the time that a condemned attempt has to end by itself.
+func (j *job) grace() time.Duration { return cmp.Or(j.meta.Grace, defaultGrace) }
+
+// lead is the end of the grace, in which the worker can say where it is.
+func (j *job) lead() time.Duration { return min(dumpTimeout, j.grace()/2) }
+
+// askForStacks asks the holder of a condemned job, which still runs, where it is.
+func (b *broker) askForStacks(j *job, now moment) (kill func()) {
+	j.holder.peer.askStacks()
+	b.agenda.set(&j.alarm, kills, later(now, j.lead()))
+	return nil
 }
 
-func (j *job) stopTimer() {
-	if j.timer != nil {
-		j.timer.Stop()
-		j.timer = nil
-	}
+// graceOver returns what kills the holder of a condemned job, which still runs.
+func (b *broker) graceOver(j *job) (kill func()) {
+	p := j.holder.peer
+	j.holder.doomed = true
+	why := fmt.Sprintf("%v did not return within the grace of %v: %s", j, j.grace(), brief(j.condemned))
+	return func() { p.killWithStacks(why) }
 }
 
-// release takes a job from its holder.
-func (b *broker) release(j *job) *taskWorker {
-	j.stopTimer()
+// byAge orders jobs by their submission.
+func byAge(x, y *job) int { return cmp.Compare(x.id, y.id) }
+
+// release takes a job from its holder, if it has one, and lets others with its key go on.
+func (b *broker) release(j *job) {
 	w := j.holder
 	if w == nil {
-		return nil
+		return
+	}
+	b.agenda.drop(&j.alarm)
+	if j.state == running && j.batch > 0 {
+		b.batches = slices.DeleteFunc(b.batches, func(o *job) bool { return o == j })
 	}
 	delete(w.held, j.id)
 	w.peer.holds.Add(-1)
+	if len(w.held) == 1 {
+		b.ahead--
+	}
 	if j.condemned != nil {
 		w.suspect--
 	}
-	j.holder, j.recalled = nil, false
-	return w
+	j.holder, j.recalled, j.cut = nil, false, false
+	b.wake(w)
+	b.freeKey(j)
 }
 
 // conclude ends an attempt of a job: with a result, with another attempt to come, or with its last failure.
 func (b *broker) conclude(j *job, r *reply) {
-	w := b.release(j)
+	b.release(j)
 	steering := (*RemoteError)(nil)
+	retries := r.err != nil && j.meta.Retry.retries(r.err)
 	switch condemned := j.condemned; {
 	case errors.Is(condemned, ErrCancelled):
 		b.finish(j, &reply{err: condemned})
 	case r.err == nil && condemned == nil:
 		b.finish(j, r)
-	case b.halted:
-		b.finish(j, r)
+	case condemned == nil && errors.As(r.err, &steering) && steering.after > 0 && b.halted:
+		b.finishAs(j, r, keep)
 	case condemned == nil && errors.As(r.err, &steering) && steering.after > 0:
 		j.attempts--
 		b.again(j, steering.after, r.err)
-	case j.meta.Retry.retries(r.err) && j.meta.Attempts > j.attempts:
+	case retries && j.meta.Attempts > j.attempts && b.halted:
+		b.finishAs(j, r, keep) // a later run has the attempts that are left, where the Backend is durable
+	case retries && j.meta.Attempts > j.attempts:
 		j.failures = append(j.failures, r.err)
 		b.again(j, j.meta.Retry.pause(j.attempts), r.err)
-	case j.meta.Attempts > 1 && j.meta.Retry.retries(r.err):
+	case retries && j.meta.Attempts > 1:
 		all := &AttemptsError{Type: j.lane.typ, Attempts: append(j.failures, r.err)}
 		b.bury(j, all)
-		if j.lease != nil {
-			_ = j.lease.Dead(context.Background(), brief(all))
-			j.lease = nil
-		}
-		b.finish(j, &reply{err: all})
+		b.finishAs(j, &reply{err: all}, giveUp)
 	default:
 		b.finish(j, r)
-	}
-	b.freeKey(j)
-	if w != nil {
-		b.feed(w)
-		b.answerFetches(w)
-		if b.store != nil {
-			b.store.demand()
-		}
 	}
 }
 
 // again puts a job back into its queue, to be due after a time.
 func (b *broker) again(j *job, after time.Duration, cause error) {
-	j.state, j.condemned = queued, nil
-	b.waiting++
-	lease := j.lease
-	j.lease = nil
-	if b.store != nil {
+	j.condemned = nil
+	switch {
+	case j.lease != nil:
+		to := stored
+		if after > 0 {
+			to = delayed
+		}
+		b.move(j, to)
+		lease := j.lease
+		j.lease = nil
 		b.store.expect(j)
+		lease.giveBack(after, brief(cause), func(err error) { b.lost(j, err) })
+	case after > 0:
+		b.move(j, delayed)
+		b.agenda.set(&j.alarm, ripens, later(b.clock.now(), after))
+	default:
+		b.lineUp(j, true)
 	}
-	if err := lease.Retry(context.Background(), after, brief(cause)); err != nil {
-		b.waiting--
+}
+
+// lost ends a job that was to wait in a Backend, and about which that could not be told.
+func (b *broker) lost(j *job, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if j.state == stored || j.state == delayed { // else it has been fetched all the same, or has ended
 		b.finish(j, &reply{err: fmt.Errorf("multiprolab: %v could not be put back into its queue: %w", j, err)})
 	}
 }
 
-// finish gives a job its outcome. It is the only place that does.
+// settlement is what a Backend is told about a job that ends.
+type settlement uint8
+
+const (
+	done   settlement = iota // it is done, and removed
+	keep                     // the next run is to have it
+	giveUp                   // it has used up its attempts
+)
+
+// finish gives a job its outcome.
 func (b *broker) finish(j *job, r *reply) {
+	how := done
+	if errors.Is(r.err, ErrStopped) || j.foreign() && nobodyTakes(r.err) {
+		how = keep
+	}
+	b.finishAs(j, r, how)
+}
+
+// nobodyTakes reports whether an outcome says that no worker takes the task.
+func nobodyTakes(err error) bool {
+	var gone *NoWorkerError
+	var unknown *UnknownTypeError
+	return errors.As(err, &gone) || errors.As(err, &unknown) && unknown.Receiver == ""
+}
+
+// finishAs gives a job its outcome, wherever the job is. It is the only place that does.
+func (b *broker) finishAs(j *job, r *reply, how settlement) {
 	if j.state == ended {
 		return
 	}
+	b.release(j)
+	b.leaveLine(j)
+	b.agenda.drop(&j.alarm)
 	b.tallyUp(j, r)
-	switch j.state {
-	case queued, parked:
-		b.waiting--
-	case blocked:
-		if j.submitter != nil {
-			j.submitter.grant(j.cost, 1)
-		}
+	if j.state == blocked && j.submitter != nil {
+		j.submitter.grant(j.cost, 1)
 	}
-	j.state = ended
-	j.kept = errors.Is(r.err, ErrStopped)
-	j.stopTimer()
+	b.move(j, ended)
+	b.freeKey(j)
+	j.lane.total--
+	b.dropLane(j.lane)
+	j.kept = how == keep
 	if j.admitted != nil {
 		close(j.admitted)
 		j.admitted = nil
 	}
-	switch {
-	case j.lease == nil:
-		if b.store != nil {
-			b.store.drop(j, errors.Is(r.err, ErrStopped))
-		}
-	case errors.Is(r.err, ErrStopped):
-		_ = j.lease.Retry(context.Background(), 0, "the program ended") // where the Backend is durable, the next run has it
-	default:
-		_ = j.lease.Ack(context.Background()) // a lease that was lost means that others may have worked on it too
+	if b.store != nil {
+		b.store.settle(j, how, r.err)
 	}
-	j.lease = nil
 	delete(b.jobs, j.id)
 	delete(b.submitted, submissionKey{j.submitter, j.submitterID})
 	switch {
-	case j.submitterID == 0: // a dead letter that was retried: nobody waits
+	case j.submitterID == 0: // it was found in the Backend, or is a dead letter that was retried: nobody waits
 	case j.submitter == nil:
 		b.node.resolve(j.submitterID, r)
 	default:
-		_ = j.submitter.link.post(replyFrame(wire.Result, j.submitterID, r)) // if it is gone, nobody waits
+		j.submitter.link.answer(soon, replyFrame(wire.Result, j.submitterID, r)) // if it is gone, nobody waits
 	}
-	b.unblock()
 	if len(b.jobs) == 0 {
 		for _, done := range b.joiners {
 			close(done)
@@ -293,48 +456,4 @@ func (b *broker) tallyUp(j *job, r *reply) {
 	default:
 		b.stats.Succeeded++
 	}
-}
-
-// takeKey lets a job run if no other with its key does, and else parks it.
-func (b *broker) takeKey(j *job) bool {
-	if j.meta.Key == "" {
-		return true
-	}
-	k := b.keys[j.meta.Key]
-	if k == nil {
-		b.keys[j.meta.Key] = &keyState{owner: j}
-		return true
-	}
-	if k.owner == nil || k.owner == j {
-		k.owner = j
-		return true
-	}
-	j.state = parked
-	k.parked.push(j)
-	return false
-}
-
-// freeKey lets the next job with the key of j run, unless j still holds it.
-func (b *broker) freeKey(j *job) {
-	k := b.keys[j.meta.Key]
-	if k == nil || k.owner != j || j.state == assigned || j.state == running {
-		return
-	}
-	k.owner = nil
-	for next, ok := k.parked.pop(); ok; next, ok = k.parked.pop() {
-		if next.state == parked {
-			k.owner = next
-			next.state = queued
-			next.lane.returned.pushFront(next)
-			b.place(next.lane)
-			return
-		}
-	}
-	delete(b.keys, j.meta.Key)
-}
-
-// keyState is the tasks of one key, of which one runs at a time.
-type keyState struct {
-	owner  *job // that runs, or is the next to
-	parked queue[*job]
 }

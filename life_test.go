@@ -102,14 +102,13 @@ func TestLifeOfMain(t *testing.T) {
 	})
 }
 
-// Close and Stop before Start do nothing, in whatever mode and however often: what is started later works, and ends only when it is asked to. Exit is remembered.
+// Close and Stop before Start do nothing, however often (but Stop with KillAll, see TestB13_KillAllBeforeStart): what is started later works, and ends only when it is asked to. Exit is remembered.
 func TestCloseBeforeStartDoesNothing(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		for name, before := range map[string]func(l *lab) error{
 			"Close":            func(l *lab) error { return l.Close() },
 			"Close, twice":     func(l *lab) error { return errors.Join(l.Close(), l.Close()) },
 			"Stop, drain":      func(l *lab) error { return l.Stop(t.Context(), multiprolab.DrainQueue) },
-			"Stop, kill":       func(l *lab) error { return l.Stop(t.Context(), multiprolab.KillAll) },
 			"Close of KillAll": func(l *lab) error { return l.Close() },
 		} {
 			mode := multiprolab.FinishRunning

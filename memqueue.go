@@ -8,18 +8,16 @@ import (
 	"time"
 )
 
-// MemoryBackend is the Backend in main's memory, the one that is used unless Config.Backend names another. Its tasks end with main. Use
-// NewMemoryBackend.
+// MemoryBackend is a Backend in main's memory, for tests and as an example of one. Without a Config.Backend main keeps its tasks in its memory by
+// itself, which costs less. Use NewMemoryBackend.
 type MemoryBackend struct {
 	mu     sync.Mutex
 	queues map[string]*memQueue
 	closed bool
-	due    func(queue string) // called, without the mutex, when a task has become due by itself; set before use
 }
 
 // memQueue is one queue of a MemoryBackend.
 type memQueue struct {
-	name    string
 	ready   queue[*memTask]
 	delayed []*memTask  // by NotBefore
 	timer   *time.Timer // for the first of delayed
@@ -28,12 +26,17 @@ type memQueue struct {
 	wake    chan struct{} // for calls of Fetch that wait: closed when a task becomes ready; nil if none waits
 }
 
-// memTask is a task of a MemoryBackend, and its own lease.
+// memTask is a task of a MemoryBackend that is ready, or delayed.
 type memTask struct {
+	task     QueuedTask
+	attempts int // leases so far
+}
+
+// memLease is a lease of a MemoryBackend: of one taker, and over once it has ended.
+type memLease struct {
+	memTask
 	backend *MemoryBackend
-	task    QueuedTask
-	attempt int
-	leased  bool
+	over    bool // guarded by the mutex of the backend
 }
 
 // NewMemoryBackend returns an empty MemoryBackend.
@@ -44,7 +47,7 @@ func NewMemoryBackend() *MemoryBackend {
 func (b *MemoryBackend) queue(name string) *memQueue {
 	q := b.queues[name]
 	if q == nil {
-		q = &memQueue{name: name}
+		q = &memQueue{}
 		b.queues[name] = q
 	}
 	return q
@@ -59,7 +62,7 @@ func (b *MemoryBackend) Enqueue(_ context.Context, tasks ...QueuedTask) ([]Recei
 	}
 	receipts := make([]Receipt, len(tasks))
 	for i, t := range tasks {
-		b.add(&memTask{backend: b, task: t}, false)
+		b.add(&memTask{task: t}, false)
 		receipts[i].ID = t.ID
 	}
 	return receipts, nil
@@ -110,6 +113,7 @@ func (b *MemoryBackend) arm(q *memQueue) {
 // ripen moves the tasks that have become due to the ready ones.
 func (b *MemoryBackend) ripen(q *memQueue) {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	n := 0
 	for now := time.Now(); n < len(q.delayed) && !q.delayed[n].task.NotBefore.After(now) && !b.closed; n++ {
 		q.ready.push(q.delayed[n])
@@ -120,11 +124,6 @@ func (b *MemoryBackend) ripen(q *memQueue) {
 	}
 	if !b.closed {
 		b.arm(q)
-	}
-	due := b.due
-	b.mu.Unlock()
-	if n > 0 && due != nil {
-		due(q.name)
 	}
 }
 
@@ -162,38 +161,14 @@ func (b *MemoryBackend) Fetch(ctx context.Context, name string, credit int) ([]L
 }
 
 // take leases the first ready task, or returns nil.
-func (b *MemoryBackend) take(q *memQueue) *memTask {
+func (b *MemoryBackend) take(q *memQueue) *memLease {
 	t, ok := q.ready.pop()
 	if !ok {
 		return nil
 	}
-	t.leased = true
-	t.attempt++
+	t.attempts++
 	q.leased++
-	return t
-}
-
-// tryFetch is Fetch of one task without waiting; it is how the broker draws tasks.
-func (b *MemoryBackend) tryFetch(name string) Lease {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if q := b.queues[name]; q != nil {
-		if t := b.take(q); t != nil {
-			return t
-		}
-	}
-	return nil
-}
-
-// peek returns the first ready task, or nil.
-func (b *MemoryBackend) peek(name string) *job {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	q := b.queues[name]
-	if q == nil || q.ready.len() == 0 {
-		return nil
-	}
-	return q.ready.items[q.ready.head].task.job
+	return &memLease{memTask: *t, backend: b}
 }
 
 // Depth implements Backend.
@@ -224,64 +199,65 @@ func (b *MemoryBackend) Close(context.Context) error {
 	return nil
 }
 
-// end ends a lease, and reports whether it was still held.
-func (t *memTask) end() (*memQueue, error) {
-	if !t.leased {
+// end ends the lease, and returns the queue of its task, if it was still held.
+func (l *memLease) end() (*memQueue, error) {
+	if l.over {
 		return nil, ErrLeaseLost
 	}
-	t.leased = false
-	q := t.backend.queue(t.task.Queue)
+	l.over = true
+	q := l.backend.queue(l.task.Queue)
 	q.leased--
 	return q, nil
 }
 
 // Task implements Lease.
-func (t *memTask) Task() QueuedTask { return t.task }
+func (l *memLease) Task() QueuedTask { return l.task }
 
 // Attempt implements Lease.
-func (t *memTask) Attempt() int { return t.attempt }
+func (l *memLease) Attempt() int { return l.attempts }
 
 // Deadline implements Lease: a lease in main's memory does not end by itself.
-func (t *memTask) Deadline() time.Time { return time.Time{} }
+func (l *memLease) Deadline() time.Time { return time.Time{} }
 
 // Ack implements Lease.
-func (t *memTask) Ack(context.Context) error {
-	t.backend.mu.Lock()
-	defer t.backend.mu.Unlock()
-	_, err := t.end()
+func (l *memLease) Ack(context.Context) error {
+	l.backend.mu.Lock()
+	defer l.backend.mu.Unlock()
+	_, err := l.end()
 	return err
 }
 
 // Retry implements Lease.
-func (t *memTask) Retry(_ context.Context, after time.Duration, _ string) error {
-	t.backend.mu.Lock()
-	defer t.backend.mu.Unlock()
-	if _, err := t.end(); err != nil {
+func (l *memLease) Retry(_ context.Context, after time.Duration, _ string) error {
+	l.backend.mu.Lock()
+	defer l.backend.mu.Unlock()
+	if _, err := l.end(); err != nil {
 		return err
 	}
+	t := l.memTask
 	t.task.NotBefore = time.Time{}
 	if after > 0 {
 		t.task.NotBefore = time.Now().Add(after)
 	}
-	t.backend.add(t, true)
+	l.backend.add(&t, true)
 	return nil
 }
 
 // Extend implements Lease.
-func (t *memTask) Extend(context.Context) error {
-	t.backend.mu.Lock()
-	defer t.backend.mu.Unlock()
-	if !t.leased {
+func (l *memLease) Extend(context.Context) error {
+	l.backend.mu.Lock()
+	defer l.backend.mu.Unlock()
+	if l.over {
 		return ErrLeaseLost
 	}
 	return nil
 }
 
 // Dead implements Lease: it counts the task, and the library keeps it in the list of dead letters.
-func (t *memTask) Dead(context.Context, string) error {
-	t.backend.mu.Lock()
-	defer t.backend.mu.Unlock()
-	q, err := t.end()
+func (l *memLease) Dead(context.Context, string) error {
+	l.backend.mu.Lock()
+	defer l.backend.mu.Unlock()
+	q, err := l.end()
 	if err == nil {
 		q.dead++
 	}

@@ -70,9 +70,9 @@ type outbox struct {
 	closed  bool
 }
 
-// offer queues a message. It is written at once if there is room. It returns an error if the outbox is closed.
+// postParcel queues a message. It is written at once if there is room. It returns an error if the outbox is closed.
 // With lazy set, the caller pushes the link soon.
-func (o *outbox) offer(p *parcel, lazy bool) (*link, error) {
+func (o *outbox) postParcel(p *parcel, lazy bool) (*link, error) {
 	o.mu.Lock()
 	defer o.unlock()
 	link := o.link

@@ -301,8 +301,9 @@ func (p *peer) take(f *wire.Frame) error {
 		}
 		p.state = stateReady
 		if r.Error == nil {
-			p.slot.pool.learn(&r)
-			b.enter(p, &r)
+			if err := b.enter(p, &r); err != nil {
+				return err
+			}
 		}
 		p.ready <- &r
 	case wire.Bye:
@@ -346,7 +347,7 @@ func (p *peer) take(f *wire.Frame) error {
 		return b.result(p, f.ID, r, f.Flags&wire.FlagBatch != 0)
 	case wire.Fetch:
 		p.allowed.fetchCancels++
-		return b.fetch(p, f.ID, strings.Split(f.Meta, ","), f.Flags&wire.FlagWait != 0)
+		return b.fetch(p, f.ID, f.Meta, f.Flags&wire.FlagWait != 0)
 	default:
 		return p.takeFree(f)
 	}
@@ -529,7 +530,11 @@ func (p *peer) submit(f *wire.Frame) error {
 		return &wireViolation{"the options of a task make no sense: " + err.Error()}
 	}
 	j := &job{payload: payloadOf(f), meta: meta, submitter: p, submitterID: f.ID, cost: n}
-	if err := p.slot.main.broker.submit(j, f.Type, f.Flags&wire.FlagWait != 0); err != nil {
+	err = p.slot.main.broker.submit(j, f.Type, f.Flags&wire.FlagWait != 0)
+	if _, lies := err.(*wireViolation); lies {
+		return err
+	}
+	if err != nil {
 		p.grant(n, 1)
 		p.link.answer(soon, replyFrame(wire.Result, f.ID, &reply{err: err}))
 	}
@@ -591,7 +596,7 @@ func (p *peer) end(m *Main) error {
 		p.link.readRest(box)
 		p.slot.out.handled(handledIn(box))
 		if id, outcomes := runningIn(box); id != 0 {
-			_ = m.broker.started(p, id) // in case that its word on it was lost in what it wrote beside the wire's frames
+			m.broker.recovered(p, id) // in case that its word on it was lost in what it wrote beside the wire's frames
 			p.unfinished, p.outcomes = id, outcomes
 		}
 	}

@@ -19,10 +19,8 @@ type pool struct {
 	turn  atomic.Uint32
 	slots atomic.Pointer[[]*slot] // replaced as a whole, never changed; written under mu
 
-	mu      sync.Mutex
-	latest  map[int]*slot // by index: the last that was there
-	types   []string      // of tasks; the same in every instance
-	learned bool
+	mu     sync.Mutex
+	latest map[int]*slot // by index: the last that was there
 }
 
 // mostLooks is at how many instances leastBusy looks: a message to a thousand workers costs no more than one to these.
@@ -91,27 +89,11 @@ func (p *pool) resize(m *Main, n int) (added, removed []*slot) {
 	return added, nil
 }
 
-func (p *pool) learn(r *readiness) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.types, p.learned = append(append([]string(nil), r.Tasks...), r.Pulls...), true
-}
-
-// taskTypes returns the types of tasks that the workers take, and whether that is known yet.
-func (p *pool) taskTypes() ([]string, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.types, p.learned
-}
-
 // gone returns nil if an instance is there or will be, else why the last one is not.
 func (p *pool) gone() error {
 	var err error
 	for _, s := range p.list() {
-		s.mu.Lock()
-		err = s.gone
-		s.mu.Unlock()
-		if err == nil {
+		if err = s.whyGone(); err == nil {
 			return nil
 		}
 	}
@@ -126,6 +108,9 @@ type slot struct {
 	index int
 	name  string
 	out   *outbox
+
+	worker *taskWorker // the present life as the broker knows it, once it is ready; guarded by the broker's mutex
+	kind   *kind       // of the tasks that the last life that was ready took, or nil; guarded by the broker's mutex
 
 	before   *slot           // that had the number earlier, or nil
 	ended    chan struct{}   // closed when supervise has returned
@@ -186,10 +171,13 @@ func (s *slot) tell(f *wire.Frame) {
 // ending reports whether the worker must be ended, and not replaced.
 func (s *slot) ending() bool { return s.stopping.Err() != nil }
 
-func (s *slot) alive() bool {
+func (s *slot) alive() bool { return s.whyGone() == nil }
+
+// whyGone returns nil if there is a life of the instance or will be, and else why not.
+func (s *slot) whyGone() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.gone == nil
+	return s.gone
 }
 
 // loadOfEnded is the load of an instance that has ended for good: more than any other.
@@ -215,6 +203,16 @@ func (s *slot) owes() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.calls) > 0 || s.current != nil && s.current.holds.Load() > 0
+}
+
+// holds is the number of tasks that the instance has.
+func (s *slot) holds() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current == nil {
+		return 0
+	}
+	return int(s.current.holds.Load())
 }
 
 // expect notes a call that will be sent to the instance, and gives it the id that the worker sees.

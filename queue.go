@@ -35,17 +35,6 @@ func (q *queue[T]) pushFront(v T) {
 	}
 }
 
-// sink moves the first item behind those that are to come before it.
-func (q *queue[T]) sink(before func(x, y T) bool) {
-	for i := 0; i+1 < q.count; i++ {
-		first, second := (q.head+i)%len(q.items), (q.head+i+1)%len(q.items)
-		if !before(q.items[second], q.items[first]) {
-			return
-		}
-		q.items[first], q.items[second] = q.items[second], q.items[first]
-	}
-}
-
 func (q *queue[T]) pop() (T, bool) {
 	var zero T
 	if q.count == 0 {

@@ -197,7 +197,7 @@ func (r *MessageRouter) forward(from *peer, f *wire.Frame, n int64) {
 		}
 		if err == nil {
 			var l *link
-			l, err = s.out.offer(&parcel{frame: f, from: from, cost: n}, true)
+			l, err = s.out.postParcel(&parcel{frame: f, from: from, cost: n}, true)
 			from.pushSoon(l)
 		}
 		if err != nil {
@@ -222,7 +222,7 @@ func (r *MessageRouter) forwardCall(from *peer, s *slot, f *wire.Frame, n int64,
 		e := s.expect(from, f)
 		from.calling(e)
 		var l *link
-		l, err = s.out.offer(&parcel{frame: f, from: from, cost: n, call: e}, true)
+		l, err = s.out.postParcel(&parcel{frame: f, from: from, cost: n, call: e}, true)
 		from.pushSoon(l)
 		if err == nil {
 			return
@@ -245,7 +245,7 @@ func (r *MessageRouter) forwardAll(from *peer, f *wire.Frame, n int64) {
 		all.left.Add(1)
 		c := *f
 		c.To, c.Flags = s.name, 0
-		if _, err := s.out.offer(&parcel{frame: &c, from: from, all: all}, false); err != nil {
+		if _, err := s.out.postParcel(&parcel{frame: &c, from: from, all: all}, false); err != nil {
 			all.done()
 			r.bounce(&c, err)
 		}
@@ -328,13 +328,11 @@ func (r *MessageRouter) batches(typ string, o *TaskOptions) int {
 	}
 	n := 0
 	for _, p := range m.pools {
-		if types, known := p.taskTypes(); known && !slices.Contains(types, typ) {
-			continue
-		}
-		if p.cfg.MaxTasks > 0 {
+		takers := m.broker.takers(p, typ)
+		if takers > 0 && p.cfg.MaxTasks > 0 {
 			return 0 // it is counted in tasks
 		}
-		n += len(p.list())
+		n += takers
 	}
 	return n
 }

@@ -1,11 +1,11 @@
 package multiprolab
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +28,7 @@ type store struct {
 	broker  *broker
 	backend Backend
 	run     string // tells the tasks of this run from those of others
+	lastID  uint64 // of what was stored in this run; guarded by the broker's mutex
 	logf    func(format string, args ...any)
 
 	ctx    context.Context // of everything: ends with close
@@ -36,11 +37,18 @@ type store struct {
 
 	mu       sync.Mutex
 	todo     queue[func(ctx context.Context)] // what is to be said to the Backend, in order
-	puts     []QueuedTask                     // to be stored, after what is in todo
+	puts     []storing                        // to be stored, after what is in todo
 	wake     chan struct{}
-	byID     map[string]*job     // stored and not fetched yet
+	byID     map[string]*job     // that are to be fetched
+	leased   map[string]*job     // that have been fetched and have not ended
 	dropped  map[string]bool     // have ended before they were fetched
 	fetchers map[string]*fetcher // by lane
+}
+
+// storing is a job that is to be stored, as the Backend gets it. It exists in main.
+type storing struct {
+	job  *job
+	task QueuedTask
 }
 
 // fetcher draws the tasks of one lane.
@@ -51,7 +59,7 @@ type fetcher struct {
 
 func newStore(b *broker, cfg *Config) *store {
 	s := &store{broker: b, backend: cfg.Backend, run: newCookie()[:16], wake: make(chan struct{}, 1), byID: map[string]*job{},
-		dropped: map[string]bool{}, fetchers: map[string]*fetcher{}}
+		leased: map[string]*job{}, dropped: map[string]bool{}, fetchers: map[string]*fetcher{}}
 	logger := cfg.Logger
 	s.logf = func(format string, args ...any) { logger.Warn("multiprolab: " + fmt.Sprintf(format, args...)) }
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -77,17 +85,17 @@ func (s *store) speak(ctx context.Context) {
 	for {
 		s.mu.Lock()
 		say, ok := s.todo.pop()
-		var tasks []QueuedTask
+		var puts []storing
 		if !ok {
 			n := min(len(s.puts), storeBatch)
-			tasks, s.puts = s.puts[:n:n], s.puts[n:]
+			puts, s.puts = s.puts[:n:n], s.puts[n:]
 		}
 		s.mu.Unlock()
 		switch {
 		case ok:
 			say(ctx)
-		case len(tasks) > 0:
-			s.enqueue(ctx, tasks)
+		case len(puts) > 0:
+			s.enqueue(ctx, puts)
 		default:
 			return
 		}
@@ -103,15 +111,18 @@ func (s *store) later(fn func(ctx context.Context)) {
 }
 
 // put stores a task. The broker holds its mutex.
-func (s *store) put(j *job, t QueuedTask) {
-	t.ID = fmt.Sprintf("%s-%d", s.run, j.id)
-	t.Body, t.Options, t.job = s.pack(j.payload), j.meta.marshal(), j
-	j.storedAs = t.ID
+func (s *store) put(j *job) {
+	s.lastID++
+	j.storedAs = fmt.Sprintf("%s-%d", s.run, s.lastID)
+	t := QueuedTask{ID: j.storedAs, Queue: j.lane.name, Type: j.lane.typ, Body: s.pack(j.payload), Options: j.meta.marshal()}
+	if j.meta.Delay > 0 {
+		t.NotBefore = time.Now().Add(j.meta.Delay)
+	}
 	s.mu.Lock()
 	s.byID[t.ID] = j
-	s.puts = append(s.puts, t)
+	s.puts = append(s.puts, storing{j, t})
 	s.mu.Unlock()
-	s.fetch(j.lane)
+	s.fetch(s.broker.lane(laneKey{queue: j.lane.queue, typ: j.lane.typ, priority: j.lane.priority}, nil))
 	wakeUp(s.wake)
 }
 
@@ -119,35 +130,58 @@ func (s *store) put(j *job, t QueuedTask) {
 func (s *store) expect(j *job) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	delete(s.leased, j.storedAs)
 	s.byID[j.storedAs] = j
 }
 
-func (s *store) enqueue(ctx context.Context, tasks []QueuedTask) {
+func (s *store) enqueue(ctx context.Context, puts []storing) {
+	tasks := make([]QueuedTask, len(puts))
+	for i, p := range puts {
+		tasks[i] = p.task
+	}
 	_, err := s.backend.Enqueue(ctx, tasks...)
 	b := s.broker
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, t := range tasks {
+	for _, p := range puts {
 		switch {
 		case err != nil:
-			b.finish(t.job, &reply{err: fmt.Errorf("multiprolab: %v could not be stored: %w", t.job, err)})
-		case t.job.state != ended:
-			b.accept(t.job)
+			b.finish(p.job, &reply{err: fmt.Errorf("multiprolab: %v could not be stored: %w", p.job, err)})
+		case p.job.state != ended:
+			b.accept(p.job)
 		}
 	}
 }
 
-// drop notes that a task has ended without having been fetched: it is to be removed when it comes, unless it is kept for the next run. The broker holds
-// its mutex.
-func (s *store) drop(j *job, keep bool) {
+// settle tells the Backend how a task has ended: at once if its lease is here, and else when it comes. The broker holds its mutex.
+func (s *store) settle(j *job, how settlement, why error) {
+	lease := j.lease
+	j.lease = nil
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	delete(s.leased, j.storedAs)
 	if s.byID[j.storedAs] == j {
 		delete(s.byID, j.storedAs)
-		if !keep {
+		if how != keep {
 			s.dropped[j.storedAs] = true
 		}
 	}
+	s.mu.Unlock()
+	switch {
+	case lease == nil:
+	case how == keep:
+		lease.giveBack(0, brief(why), nil)
+	case how == giveUp:
+		lease.giveUp(brief(why))
+	default:
+		lease.done()
+	}
+}
+
+// fetches reports whether tasks of a lane are fetched. The broker holds its mutex.
+func (s *store) fetches(l *lane) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fetchers[l.name] != nil
 }
 
 // fetch sees to it that tasks of a lane are fetched. The broker holds its mutex.
@@ -184,7 +218,7 @@ func (s *store) draw(f *fetcher) {
 			leases, err := s.backend.Fetch(s.ctx, f.lane.name, room)
 			if s.ctx.Err() != nil {
 				for _, l := range leases {
-					s.end(&storedLease{Lease: l, store: s}, func(ctx context.Context) error { return l.Retry(ctx, 0, "the program ended") })
+					newLease(s, l).giveBack(0, "the program ended", nil)
 				}
 				return
 			}
@@ -206,32 +240,38 @@ func (s *store) draw(f *fetcher) {
 }
 
 // arrive hands a task that was fetched to the broker.
-func (s *store) arrive(l *lane, lease Lease) {
-	t := lease.Task()
-	held := &storedLease{Lease: lease, store: s}
-	held.keep()
+func (s *store) arrive(l *lane, of Lease) {
+	t := of.Task()
+	lease := newLease(s, of)
+	lease.keep()
 	s.mu.Lock()
-	j, dropped := s.byID[t.ID], s.dropped[t.ID]
+	j, dropped := cmp.Or(s.byID[t.ID], s.leased[t.ID]), s.dropped[t.ID]
 	delete(s.byID, t.ID)
 	delete(s.dropped, t.ID)
+	if j != nil {
+		s.leased[t.ID] = j
+	}
 	s.mu.Unlock()
 	if dropped {
-		_ = held.Ack(s.ctx)
+		lease.done()
 		return
 	}
+	if j != nil {
+		s.broker.arrived(j, lease)
+		return
+	}
+	j = &job{storedAs: t.ID, attempts: max(of.Attempt()-1, t.Attempts)} // of an earlier run, or of another main
 	var err error
-	if j == nil { // of an earlier run, or of another main
-		j = &job{storedAs: t.ID, attempts: max(lease.Attempt()-1, t.Attempts)}
-		if j.meta, err = unmarshalTaskMeta(t.Options); err == nil {
-			j.payload, err = s.unpack(t.Body)
-		}
+	if j.meta, err = unmarshalTaskMeta(t.Options); err == nil {
+		j.payload, err = s.unpack(t.Body)
 	}
 	if err != nil {
 		s.logf("task %q (id %s) cannot be read and is given up: %v", t.Type, t.ID, err)
-		_ = held.Dead(s.ctx, err.Error())
+		lease.giveUp(err.Error())
 		return
 	}
-	s.broker.arrived(j, l, held)
+	j.meta.Waits, j.meta.Chain = false, "" // who waited for it then, does not now
+	s.broker.found(j, l, lease)
 }
 
 // pack makes a body that is complete in itself.
@@ -271,9 +311,10 @@ func (s *store) close() {
 	}
 }
 
-// storedLease is a lease of a Backend whose ends are told by the store's goroutine, and which is extended until then.
+// storedLease is a lease of a Backend as the broker has it: its ends are told by the store's goroutine, so that none of its methods waits, and it is extended
+// until then. An error of the Backend is logged: a task that it hands out again runs again, here or elsewhere. It exists in main; any goroutine may use it.
 type storedLease struct {
-	Lease
+	of    Lease
 	store *store
 
 	mu    sync.Mutex
@@ -281,26 +322,38 @@ type storedLease struct {
 	over  bool
 }
 
-// keep extends the lease when half of its time has passed, again and again.
+func newLease(s *store, of Lease) *storedLease { return &storedLease{of: of, store: s} }
+
+// keep extends the lease when half of its time has passed, again and again. One that the Backend says is lost is extended no more: the task runs on here, and others may
+// work on it as well.
 func (l *storedLease) keep() {
-	deadline := l.Lease.Deadline()
+	deadline := l.of.Deadline()
 	if deadline.IsZero() {
 		return
 	}
+	l.extendAfter(time.Until(deadline) / 2)
+}
+
+func (l *storedLease) extendAfter(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.over {
-		l.timer = time.AfterFunc(time.Until(deadline)/2, func() {
-			l.store.later(func(ctx context.Context) {
-				if l.ended() {
-					return
-				}
-				if err := l.Lease.Extend(ctx); err != nil {
-					l.store.logf("the lease of task %q (id %s) could not be extended: %v", l.Task().Type, l.Task().ID, err)
-				}
-				l.keep()
-			})
-		})
+		l.timer = time.AfterFunc(max(d, 0), func() { l.store.later(l.extend) })
+	}
+}
+
+func (l *storedLease) extend(ctx context.Context) {
+	if l.ended() {
+		return
+	}
+	switch err := l.of.Extend(ctx); {
+	case err == nil:
+		l.keep()
+	case errors.Is(err, ErrLeaseLost):
+		l.store.logf("the lease of task %q (id %s) is lost: the backend may hand it out again while it runs here", l.of.Task().Type, l.of.Task().ID)
+	default:
+		l.store.logf("the lease of task %q (id %s) could not be extended: %v", l.of.Task().Type, l.of.Task().ID, err)
+		l.extendAfter(max(storePause, time.Until(l.of.Deadline())/2))
 	}
 }
 
@@ -310,33 +363,40 @@ func (l *storedLease) ended() bool {
 	return l.over
 }
 
-// end has the end of a lease told to the Backend.
-func (s *store) end(l *storedLease, say func(ctx context.Context) error) error {
+// forget ends the lease without a word: another one has come in its place.
+func (l *storedLease) forget() {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.over = true
 	if l.timer != nil {
 		l.timer.Stop()
 	}
-	l.mu.Unlock()
-	s.later(func(ctx context.Context) {
+}
+
+// end has the end of the lease told to the Backend. failed, if not nil, is called if that cannot be done.
+func (l *storedLease) end(say func(ctx context.Context) error, failed func(err error)) {
+	l.forget()
+	l.store.later(func(ctx context.Context) {
 		if err := say(ctx); err != nil {
-			s.logf("the end of task %q (id %s) could not be told to the backend, which may hand it out again: %v", l.Task().Type, l.Task().ID, err)
+			l.store.logf("the end of task %q (id %s) could not be told to the backend, which may hand it out again: %v", l.of.Task().Type, l.of.Task().ID, err)
+			if failed != nil {
+				failed(err)
+			}
 		}
 	})
-	return nil
 }
 
-// Ack implements Lease.
-func (l *storedLease) Ack(context.Context) error { return l.store.end(l, l.Lease.Ack) }
+// done removes the task.
+func (l *storedLease) done() { l.end(l.of.Ack, nil) }
 
-// Retry implements Lease.
-func (l *storedLease) Retry(_ context.Context, after time.Duration, cause string) error {
-	return l.store.end(l, func(ctx context.Context) error { return l.Lease.Retry(ctx, after, cause) })
+// giveBack gives the task back, to be due after a time. failed, if not nil, is called if that cannot be told.
+func (l *storedLease) giveBack(after time.Duration, cause string, failed func(err error)) {
+	l.end(func(ctx context.Context) error { return l.of.Retry(ctx, after, cause) }, failed)
 }
 
-// Dead implements Lease.
-func (l *storedLease) Dead(_ context.Context, reason string) error {
-	return l.store.end(l, func(ctx context.Context) error { return l.Lease.Dead(ctx, reason) })
+// giveUp makes the task one that is dead.
+func (l *storedLease) giveUp(reason string) {
+	l.end(func(ctx context.Context) error { return l.of.Dead(ctx, reason) }, nil)
 }
 
 // The broker's side.
@@ -345,44 +405,62 @@ func (l *storedLease) Dead(_ context.Context, reason string) error {
 func (b *broker) roomFor(l *lane) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.halted || b.paused[l.queue] {
+	if b.halted || l.paused {
 		return 0
 	}
-	room := -l.returned.len()
-	for _, w := range b.workers {
-		for _, f := range w.fetches {
-			if w.sound() && slices.Contains(f.types, l.typ) && slices.Contains(w.queues, l.queue) {
-				room++
+	room := -l.jobs.n
+	for _, o := range l.offers {
+		for _, w := range o.kind.workers {
+			switch {
+			case !w.sound():
+			case o.pull == given:
+				room += max(0, w.window()-len(w.held))
+			default:
+				for _, f := range w.fetches {
+					if f.types.has(o.pull) {
+						room++
+					}
+				}
 			}
-		}
-		if w.hasRoom() && w.takes(l) {
-			room += w.window() - len(w.held)
 		}
 	}
 	return room
 }
 
-// arrived takes a job that was fetched.
-func (b *broker) arrived(j *job, l *lane, lease Lease) {
+// arrived takes a job of this run that was fetched.
+func (b *broker) arrived(j *job, lease *storedLease) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if j.state == ended && !j.kept { // while it was on its way
-		_ = lease.Ack(context.Background())
+	switch {
+	case j.state == ended && !j.kept: // while it was on its way
+		b.store.settle(j, done, nil)
+		lease.done()
+	case j.state == ended || b.halted:
+		b.store.settle(j, keep, nil)
+		lease.giveBack(0, "the program ended", nil)
+	case j.state == stored || j.state == delayed:
+		j.lease = lease
+		b.lineUp(j, false)
+	default: // its lease was lost, and it has come again
+		j.lease.forget()
+		j.lease = lease
+	}
+}
+
+// found takes a job of an earlier run, or of another main, that was fetched.
+func (b *broker) found(j *job, l *lane, lease *storedLease) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.servable(l.laneKey, nil); err != nil || b.halted {
+		lease.giveBack(0, "no worker takes it now", nil)
 		return
 	}
-	if j.state == ended || b.halted {
-		_ = lease.Retry(context.Background(), 0, "the program ended")
-		return
-	}
-	if j.id == 0 {
-		b.lastID++
-		j.id, j.lane = b.lastID, l
-		b.jobs[j.id] = j
-		b.stats.Received++
-		j.state = queued
-		b.waiting++
-	}
-	j.lease = lease
-	l.returned.push(j)
-	b.place(l)
+	b.lastID++
+	j.id, j.lease = b.lastID, lease
+	b.store.mu.Lock()
+	b.store.leased[j.storedAs] = j
+	b.store.mu.Unlock()
+	b.enlist(j, l)
+	b.stats.Received++
+	b.lineUp(j, false)
 }

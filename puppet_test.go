@@ -1,0 +1,543 @@
+package multiprolab
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/proc"
+	"github.com/multiprolab/multiprolab/internal/wire"
+)
+
+// This file is a main process whose workers are puppets: main's end of each life is real, the worker's end is the test, which says on the wire what it likes.
+
+// puppetBody is a process that is only its wire.
+type puppetBody struct {
+	ended  chan struct{}
+	killed atomic.Bool
+}
+
+func (b *puppetBody) pid() int              { return 7 }
+func (b *puppetBody) done() <-chan struct{} { return b.ended }
+func (b *puppetBody) status() proc.Status   { return proc.Status{ExitCode: -1, Signal: "SIGKILL"} }
+func (b *puppetBody) terminate()            {}
+func (b *puppetBody) quit()                 {}
+func (b *puppetBody) kill()                 { b.killed.Store(true) }
+func (b *puppetBody) stderr() string        { return "" }
+func (b *puppetBody) close()                {}
+func (b *puppetBody) box() io.ReaderAt      { return nil }
+
+// theatre is a Main with puppets.
+type theatre struct {
+	*Main
+	t       *testing.T
+	puppets []*puppet // that live
+	asked   []*asked  // everything that was submitted
+}
+
+// newTheatre makes a Main with pools of workers, of which none is ready.
+func newTheatre(t *testing.T, cfg *Config, pools map[string]WorkerConfig) *theatre {
+	var c Config
+	if cfg != nil {
+		c = *cfg
+	}
+	c.InProcess, c.Logger = true, slog.New(slog.DiscardHandler)
+	th := &theatre{Main: New(&c), t: t}
+	for _, name := range slices.Sorted(maps.Keys(pools)) {
+		cfg := pools[name]
+		th.RegisterWorker(name, func(context.Context, *Worker) error { return nil }, &cfg)
+	}
+	th.state = mainRunning
+	th.serving.Store(true)
+	if err := th.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	return th
+}
+
+// slot returns an instance by its name.
+func (th *theatre) slot(name string) *slot {
+	pool, i, _ := splitInstance(name)
+	return th.pool(pool).list()[i]
+}
+
+// puppet is a life of a worker. It keeps what main has sent, and does what the test says.
+type puppet struct {
+	*peer
+	th       *theatre
+	body     *puppetBody
+	out      bytes.Buffer // what main has written
+	waiting  []wire.Frame // tasks that it has not started
+	active   []wire.Frame // tasks that it has
+	recalled map[uint64]bool
+	ended    map[uint64]bool // tasks that were cancelled
+	fetching map[uint64]bool
+	results  map[uint64][]wire.Frame // outcomes of what it submitted
+	dumped   bool
+	lastID   uint64
+}
+
+// enter starts a life of an instance that takes tasks of some types; those that begin with "pull" it asks for.
+func (th *theatre) enter(name string, types ...string) *puppet {
+	s := th.slot(name)
+	s.lives++
+	w := &puppet{th: th, body: &puppetBody{ended: make(chan struct{})}, recalled: map[uint64]bool{}, ended: map[uint64]bool{},
+		fetching: map[uint64]bool{}, results: map[uint64][]wire.Frame{}}
+	w.peer = &peer{slot: s, life: s.lives, begun: time.Now(), hello: make(chan *hello, 1), ready: make(chan *readiness, 1),
+		retired: make(chan struct{}, 1), read: make(chan struct{}), wrote: make(chan struct{}), hangs: make(chan *hang, 1),
+		dumps: make(chan struct{}, 1), body: w.body}
+	w.link = newLink(th.codec, bytes.NewReader(nil), &w.out, th.cfg.MaxMessageSize, w.broken)
+	s.beginLife(w.peer)
+	s.out.attach(w.link)
+	var r readiness
+	for _, typ := range types {
+		if strings.HasPrefix(typ, "pull") {
+			r.Pulls = append(r.Pulls, typ)
+		} else {
+			r.Tasks = append(r.Tasks, typ)
+		}
+	}
+	th.puppets = append(th.puppets, w)
+	w.say(packedFrame(wire.Hello, &hello{}))
+	w.say(packedFrame(wire.Ready, &r))
+	return w
+}
+
+// try says something that may be a lie, and returns what main thinks of it.
+func (w *puppet) try(f *wire.Frame) error {
+	_, err := w.receive(f)
+	var lie *wireViolation
+	if err != nil && !errors.As(err, &lie) {
+		w.th.t.Fatalf("%v of %s: %v is no *wireViolation", f.Kind, w.slot.name, err)
+	}
+	return err
+}
+
+// say says what an honest worker says.
+func (w *puppet) say(f *wire.Frame) {
+	w.th.t.Helper()
+	if err := w.try(f); err != nil {
+		w.th.t.Fatalf("%s, which is honest, is accused: %v", w.slot.name, err)
+	}
+}
+
+// hear takes in what main has written.
+func (w *puppet) hear() {
+	w.th.t.Helper()
+	if err := w.link.flush(); err != nil {
+		w.th.t.Fatal(err)
+	}
+	r := wire.NewReader(bytes.NewReader(bytes.Clone(w.out.Bytes())), 0)
+	w.out.Reset()
+	for {
+		var f wire.Frame
+		switch err := r.Next(&f); {
+		case err == io.EOF:
+			return
+		case err != nil:
+			w.th.t.Fatalf("main writes garbage: %v", err)
+		}
+		switch f.Kind {
+		case wire.Task:
+			f.Body = bytes.Clone(f.Body)
+			if f.To != "" { // the answer to a fetch is running at once
+				delete(w.fetching, mustNumber(f.To))
+				w.active = append(w.active, f)
+				w.say(&wire.Frame{Kind: wire.Start, ID: f.ID})
+			} else {
+				w.waiting = append(w.waiting, f)
+			}
+		case wire.NoTask:
+			delete(w.fetching, f.ID)
+		case wire.Recall:
+			w.recalled[f.ID] = true
+		case wire.Cancel:
+			w.ended[f.ID] = true
+		case wire.Dump:
+			w.dumped = true
+		case wire.Result:
+			w.results[f.ID] = append(w.results[f.ID], f)
+		}
+	}
+}
+
+func mustNumber(s string) (n uint64) {
+	if _, err := fmt.Sscan(s, &n); err != nil {
+		panic(err)
+	}
+	return n
+}
+
+// obey answers what main has asked for, as the library in a worker does.
+func (w *puppet) obey() {
+	w.th.t.Helper()
+	w.hear()
+	for _, f := range slices.Clone(w.waiting) {
+		switch {
+		case w.ended[f.ID]:
+			w.drop(f.ID)
+			w.say(replyFrame(wire.Result, f.ID, &reply{err: ErrCancelled}))
+		case w.recalled[f.ID]:
+			w.drop(f.ID)
+			w.say(&wire.Frame{Kind: wire.Returned, ID: f.ID})
+		}
+	}
+	for _, f := range w.active {
+		if f.Flags&wire.FlagBatch != 0 && w.recalled[f.ID] { // after its first item
+			delete(w.recalled, f.ID)
+			w.say(&wire.Frame{Kind: wire.Split, ID: f.ID, Defs: 1})
+		}
+	}
+}
+
+// drop forgets a task that the worker is done with.
+func (w *puppet) drop(id uint64) {
+	is := func(f wire.Frame) bool { return f.ID == id }
+	w.waiting, w.active = slices.DeleteFunc(w.waiting, is), slices.DeleteFunc(w.active, is)
+	delete(w.recalled, id)
+	delete(w.ended, id)
+}
+
+// start begins with a task that waits.
+func (w *puppet) start(id uint64) {
+	w.th.t.Helper()
+	i := slices.IndexFunc(w.waiting, func(f wire.Frame) bool { return f.ID == id })
+	f := w.waiting[i]
+	w.waiting = slices.Delete(w.waiting, i, i+1)
+	w.active = append(w.active, f)
+	w.say(&wire.Frame{Kind: wire.Start, ID: id})
+}
+
+// end ends a task that runs with an error, or without one.
+func (w *puppet) end(id uint64, err error) {
+	w.th.t.Helper()
+	i := slices.IndexFunc(w.active, func(f wire.Frame) bool { return f.ID == id })
+	f := w.active[i]
+	items := 0
+	if f.Flags&wire.FlagBatch != 0 {
+		items = w.th.itemsOf(id)
+	}
+	w.drop(id)
+	w.say(resultFrame(id, items, err))
+}
+
+// itemsOf returns how many items are in a batch.
+func (th *theatre) itemsOf(id uint64) int {
+	th.broker.mu.Lock()
+	defer th.broker.mu.Unlock()
+	return th.broker.jobs[id].batch
+}
+
+// resultFrame is the outcome of a task, or of a batch of some items.
+func resultFrame(id uint64, items int, err error) *wire.Frame {
+	if err != nil {
+		return replyFrame(wire.Result, id, &reply{err: err})
+	}
+	f := &wire.Frame{Kind: wire.Result, ID: id, Encoding: codec.Bytes, Body: []byte("ok")}
+	if items > 0 {
+		f.Flags, f.Body = wire.FlagBatch, batchOf(items)
+	}
+	return f
+}
+
+// batchOf is a batch of items, or of outcomes.
+func batchOf(items int) (b []byte) {
+	for range items {
+		at := max(len(b), batchHead)
+		b = endItem(append(beginItem(b), 'x'), at, itemOK, codec.Payload{Encoding: codec.Bytes})
+	}
+	return b
+}
+
+// work does all that the worker has, honestly.
+func (w *puppet) work() {
+	w.th.t.Helper()
+	for w.obey(); len(w.waiting)+len(w.active) > 0; w.obey() {
+		if len(w.active) == 0 {
+			w.start(w.waiting[0].ID)
+		}
+		w.end(w.active[0].ID, nil)
+	}
+}
+
+// ask asks for a task of each type that it has declared, and waits for it.
+func (w *puppet) ask(wait bool, types ...string) {
+	w.th.t.Helper()
+	w.lastID++
+	w.fetching[w.lastID] = true
+	f := &wire.Frame{Kind: wire.Fetch, ID: w.lastID, Meta: strings.Join(types, ",")}
+	if wait {
+		f.Flags = wire.FlagWait
+	}
+	w.say(f)
+}
+
+// die ends the life, with how it went; nil is a goodbye.
+func (w *puppet) die(how error) {
+	w.hear()
+	th, s := w.th, w.slot
+	w.link.close(errLinkClosed)
+	lost := s.out.detach()
+	th.broker.leave(w.peer, how)
+	s.finishLife()
+	s.failCalls(cmp.Or(how, ErrStopped), false)
+	s.deadLetters(lost, cmp.Or(how, ErrStopped))
+	th.puppets = slices.DeleteFunc(th.puppets, func(o *puppet) bool { return o == w })
+}
+
+func (w *puppet) death() error { return &WorkerDiedError{Worker: w.slot.name, Signal: "SIGKILL"} }
+
+// asked is a submission: of main, or of a worker.
+type asked struct {
+	cancelled bool // by the worker that submitted it
+	what      string
+	of        *puppet // nil: main
+	sub       *Submission
+	id        uint64 // of the worker's submission
+	job       *job
+	outcomes  int
+	err       error
+	cuts      []int
+}
+
+// submit submits a task of main, or of a worker, which does not wait for room on this goroutine. It returns nil if it is refused.
+func (th *theatre) submit(by *puppet, typ string, items int, o *TaskOptions) (*asked, error) {
+	th.t.Helper()
+	a := &asked{what: typ, of: by}
+	p := codec.Payload{Encoding: codec.Bytes, Data: []byte("x")}
+	if items > 0 {
+		p.Data = batchOf(items)
+	}
+	b := th.broker
+	if by != nil {
+		by.lastID++
+		a.id = by.lastID
+		f := &wire.Frame{Kind: wire.Submit, ID: a.id, Type: typ, Meta: o.marshal("", false), Flags: wire.FlagWait}
+		setPayload(f, p)
+		by.say(f)
+		by.hear()
+		if err := by.refused(a.id); err != nil {
+			return nil, err
+		}
+		b.mu.Lock()
+		a.job = b.submitted[submissionKey{by.peer, a.id}]
+		b.mu.Unlock()
+		th.asked = append(th.asked, a)
+		return a, nil
+	}
+	m, err := unmarshalTaskMeta(o.marshal("", false))
+	if err != nil {
+		th.t.Fatal(err)
+	}
+	return a, th.offer(a, &job{payload: p, meta: m, batch: items}, typ)
+}
+
+// offer is the part of a submission of main that does not wait.
+func (th *theatre) offer(a *asked, j *job, typ string) error {
+	n := th.node
+	s := &Submission{node: n, typ: typ, done: make(chan struct{}), news: make(chan struct{}, 1), accepted: make(chan struct{}), batch: j.batch}
+	s.split = func(count int) { a.cuts = append(a.cuts, count) }
+	n.mu.Lock()
+	n.lastID++
+	s.id, j.submitterID = n.lastID, n.lastID
+	n.submissions[s.id] = s
+	n.mu.Unlock()
+	a.sub, a.job = s, j
+	s.onDone(func() { a.outcomes, a.err = a.outcomes+1, s.outcome.err })
+	if err := th.broker.submit(j, typ, true); err != nil {
+		n.submission(s.id, true)
+		return err
+	}
+	th.asked = append(th.asked, a)
+	return nil
+}
+
+// refused returns the outcome of a submission that is there already.
+func (w *puppet) refused(id uint64) error {
+	if r := w.results[id]; len(r) > 0 {
+		return replyOf(&r[0]).err
+	}
+	return nil
+}
+
+// look counts the outcomes that have come.
+func (a *asked) look() (int, error) {
+	if a.of == nil {
+		return a.outcomes, a.err
+	}
+	if slices.Contains(a.of.th.puppets, a.of) {
+		a.of.hear()
+	}
+	r := a.of.results[a.id]
+	if len(r) == 0 {
+		return 0, nil
+	}
+	return len(r), replyOf(&r[0]).err
+}
+
+// cancel is the submitter's.
+func (a *asked) cancel() {
+	if a.of == nil {
+		a.sub.Cancel()
+		return
+	}
+	if !a.cancelled { // an honest worker tells main once
+		a.cancelled = true
+		a.of.say(&wire.Frame{Kind: wire.Cancel, Type: "task", ID: a.id})
+	}
+}
+
+// check looks whether the books of the broker are in order: what must be true after every event.
+func (th *theatre) check(when string) {
+	th.t.Helper()
+	b := th.broker
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	wrong := func(format string, args ...any) {
+		th.t.Helper()
+		th.t.Fatalf("after %s: %s", when, fmt.Sprintf(format, args...))
+	}
+	var waiting int
+	var notBegun, begun uint64
+	owners := map[string]*job{}
+	for _, j := range b.jobs {
+		switch j.state {
+		case running:
+			begun += uint64(j.size())
+		default:
+			notBegun += uint64(j.size())
+		}
+		if j.state.waits() {
+			waiting++
+		}
+		if held := j.state == assigned || j.state == running; held != (j.holder != nil) {
+			wrong("%v is in state %d, and its holder is %v", j, j.state, j.holder)
+		}
+		if j.holder != nil {
+			if j.holder.held[j.id] != j || j.in != nil {
+				wrong("%v is held by %s, which does not have it, or is in a list", j, j.holder.peer.slot.name)
+			}
+			if j.meta.Key != "" && owners[j.meta.Key] != nil {
+				wrong("%v and %v have one key and are both with workers", j, owners[j.meta.Key])
+			}
+			if owners[j.meta.Key] = j; j.meta.Key != "" && b.keys[j.meta.Key].owner != j {
+				wrong("%v is with a worker and does not have its key", j)
+			}
+		}
+		if in := map[jobState]*jobList{queued: &j.lane.jobs, blocked: &b.blocked}[j.state]; in != nil && j.in != in {
+			wrong("%v is in state %d and not in its list", j, j.state)
+		}
+		timed := j.state == delayed && b.store == nil || j.state == running && (j.condemned != nil || j.meta.Timeout > 0)
+		if set := j.alarm.place > 0; set != timed && !(timed && j.holder != nil && j.holder.doomed) {
+			wrong("%v is in state %d (condemned: %v), and its alarm is set: %v", j, j.state, j.condemned, set)
+		}
+		if err := b.servable(j.lane.laneKey, j.lane.waited); j.holder == nil && err != nil {
+			wrong("%v waits for nobody: %v", j, err)
+		}
+	}
+	s := b.stats
+	if s.Queued != notBegun || s.Running != begun || s.Received != s.Succeeded+s.Failed+s.Cancelled+s.Queued+s.Running {
+		wrong("the counters do not add up: %+v, and %d are queued, %d run", s, notBegun, begun)
+	}
+	if waiting != b.waiting {
+		wrong("%d jobs wait, and %d are counted", waiting, b.waiting)
+	}
+	if b.blocked.n > 0 && !b.halted && b.hasRoom() {
+		wrong("%d wait for room, and there is some", b.blocked.n)
+	}
+	for key, k := range b.keys {
+		for _, line := range k.lines {
+			if k.owner == nil && line.parked.n > 0 && line.next == nil {
+				wrong("the key %q is free, and %d wait for it", key, line.parked.n)
+			}
+		}
+	}
+	ahead := 0
+	for _, w := range b.workers {
+		if len(w.held) > 1 {
+			ahead++
+		}
+		for _, l := range b.lanes {
+			if !l.open() || b.halted || slices.Contains(l.waited, w) || !w.kind.takes(l.queue, l.typ) {
+				continue
+			}
+			if place := w.kind.types[l.typ]; place == given && w.hasRoom() || place != given && w.sound() && w.fetchOf(place) >= 0 {
+				wrong("%v waits beside %s, which could have it", l.jobs.first, w.peer.slot.name)
+			}
+		}
+	}
+	if ahead != b.ahead {
+		wrong("%d workers hold more than one job, and %d are counted", ahead, b.ahead)
+	}
+}
+
+// undropped returns the number of tasks that have ended and are still in a Backend.
+func (th *theatre) undropped() int {
+	s := th.broker.store
+	if s == nil {
+		return 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.dropped)
+}
+
+// settle lets honest workers do all that is left, ends the program and checks that each submission has had one outcome, and that nothing remains.
+func (th *theatre) settle(types ...string) {
+	th.t.Helper()
+	b := th.broker
+	th.Tasks().Resume("")
+	if b.store != nil { // what was cancelled stays in a Backend until a worker has room for its type
+		for _, w := range slices.Clone(th.puppets) {
+			w.die(w.death())
+		}
+	}
+	for range 50 {
+		for _, p := range th.pools {
+			for _, s := range p.list() {
+				if s.alive() && !slices.ContainsFunc(th.puppets, func(w *puppet) bool { return w.slot == s }) {
+					th.enter(s.name, types...)
+				}
+			}
+		}
+		for _, w := range slices.Clone(th.puppets) {
+			if len(w.retired) > 0 || w.body.killed.Load() {
+				w.die(w.death())
+				continue
+			}
+			if pulls := w.tasks.kind.pulls; len(pulls) > 0 && len(w.fetching) < 60 {
+				w.ask(true, pulls...)
+			}
+			w.work()
+		}
+		th.check("settling")
+		if closed(b.join()) && th.undropped() == 0 {
+			break
+		}
+		time.Sleep(time.Hour) // the clock of a bubble
+	}
+	if !closed(b.join()) {
+		th.t.Fatalf("tasks are left that nobody does: %v", th.Tasks().Residue())
+	}
+	for _, a := range th.asked {
+		if n, err := a.look(); n != 1 && (a.of == nil || slices.Contains(th.puppets, a.of)) {
+			th.t.Fatalf("a submission of type %q has %d outcomes (%v)", a.what, n, err)
+		}
+	}
+	b.end(ErrStopped)
+	th.stop(ErrStopped)
+	if left := th.Tasks().Residue(); len(left) > 0 {
+		th.t.Fatalf("this is left: %v", left)
+	}
+}

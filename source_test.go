@@ -1,0 +1,75 @@
+package multiprolab_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// posts are the methods whose error says that a frame was not sent.
+var posts = []string{"post", "postAs", "postLazy", "postQuiet", "postLast", "postLocked", "postParcel", "putLocked", "tryWrite"}
+
+// TestNoErrorOfAPostIsDropped: who posts a frame looks at what becomes of it. (link.tell and link.answer do so for frames that fit by their making, and for outcomes.)
+func TestNoErrorOfAPostIsDropped(t *testing.T) {
+	for _, place := range dropped(t, ".", posts) {
+		t.Errorf("%s: the error of a post is dropped", place)
+	}
+	got := droppedIn(t, "package p\nfunc f() {\n_ = l.post(g)\nl.postQuiet(g)\n_, _ = o.postParcel(p)\ngo l.post(g)\ndefer l.post(g)\nl, _ := o.postParcel(p)\nif err := l.post(g); err != nil {}\nreturn l.post(g)\n}", posts)
+	require.Len(t, got, 6, "the check itself finds less than it should")
+}
+
+// dropped returns the places in the files of a folder, tests apart, at which the error of one of the methods is dropped.
+func dropped(t *testing.T, dir string, methods []string) (places []string) {
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	for _, e := range entries {
+		if name := e.Name(); strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go") {
+			b, err := os.ReadFile(dir + "/" + name)
+			require.NoError(t, err)
+			for _, place := range droppedIn(t, string(b), methods) {
+				places = append(places, name+place)
+			}
+		}
+	}
+	return places
+}
+
+// droppedIn is dropped for the text of one file.
+func droppedIn(t *testing.T, text string, methods []string) (places []string) {
+	files := token.NewFileSet()
+	f, err := parser.ParseFile(files, "", text, parser.SkipObjectResolution)
+	require.NoError(t, err)
+	is := func(e ast.Expr) bool {
+		call, ok := e.(*ast.CallExpr)
+		if !ok {
+			return false
+		}
+		method, ok := call.Fun.(*ast.SelectorExpr)
+		return ok && slices.Contains(methods, method.Sel.Name)
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		var bad bool
+		switch n := n.(type) {
+		case *ast.ExprStmt:
+			bad = is(n.X)
+		case *ast.GoStmt:
+			bad = is(n.Call)
+		case *ast.DeferStmt:
+			bad = is(n.Call)
+		case *ast.AssignStmt:
+			last, _ := n.Lhs[len(n.Lhs)-1].(*ast.Ident)
+			bad = len(n.Rhs) == 1 && is(n.Rhs[0]) && last != nil && last.Name == "_"
+		}
+		if bad {
+			places = append(places, strings.TrimPrefix(files.Position(n.Pos()).String(), "-"))
+		}
+		return true
+	})
+	return places
+}
