@@ -179,6 +179,7 @@ type goroutineBody struct {
 	mu         sync.Mutex
 	killed     bool
 	failed     error
+	report     string // of the runtime.Goexit that it died of
 }
 
 func newGoroutineBody(m *Main, s *slot, life int) *goroutineBody {
@@ -190,13 +191,26 @@ func newGoroutineBody(m *Main, s *slot, life int) *goroutineBody {
 	role := workerRole{pool: s.pool.name, index: s.index, life: life, releaseThread: func() {}}
 	b.worker = newWorker(role, &codec.Codec{}, &m.cfg)
 	b.worker.errors = m.errors
+	hangUp := func() {
+		_ = toMain.Close()
+		_ = fromMain.Close()
+	}
+	b.worker.die = func(report string) {
+		b.mu.Lock()
+		b.report = report
+		b.mu.Unlock()
+		_ = b.worker.link.flush() // what it has said stands; an error is that of a wire that main has closed
+		b.worker.link.close(errLinkClosed)
+		hangUp()
+		b.worker.kill(errGoexit)
+	}
 	b.worker.aboard = func() (leave func()) { return m.own.enter("worker " + s.name) }
 	go func() { // ends when the worker does; peer.end waits for it
 		defer close(b.ended)
 		defer b.worker.aboard()()
+		defer hangUp() // when user code ends the goroutine, too
 		err := b.worker.run(fromMain, toMain, s.pool.setup, m.identity, b.cookie, func(error) { b.worker.kill(ErrStopped) })
-		_ = toMain.Close()
-		_ = fromMain.Close()
+		hangUp()
 		b.mu.Lock()
 		b.failed = err
 		b.mu.Unlock()
@@ -209,7 +223,6 @@ func (b *goroutineBody) done() <-chan struct{} { return b.ended }
 func (b *goroutineBody) terminate()            { b.worker.kill(context.Canceled) }
 func (b *goroutineBody) quit()                 {}
 func (b *goroutineBody) box() io.ReaderAt      { return nil }
-func (b *goroutineBody) stderr() string        { return "" }
 
 func (b *goroutineBody) kill() {
 	b.mu.Lock()
@@ -230,8 +243,16 @@ func (b *goroutineBody) status() proc.Status {
 	switch {
 	case b.killed:
 		return proc.Status{ExitCode: -1, Signal: "SIGKILL"}
+	case b.report != "":
+		return proc.Status{ExitCode: goexitStatus}
 	case b.failed != nil:
 		return proc.Status{ExitCode: 1}
 	}
 	return proc.Status{}
+}
+
+func (b *goroutineBody) stderr() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.report
 }

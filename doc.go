@@ -192,7 +192,8 @@
 // function. Handlers, tasks and actions of one process run one at a time, so what only they touch needs no lock. While a handler waits in Call, Do or Send,
 // no other handler of its process runs.
 //
-// User code is never wrapped in a recover: a panic in a worker ends that worker, and one in main ends the program.
+// User code is never wrapped in a recover: a panic in a worker ends that worker, and one in main ends the program. So does runtime.Goexit, which t.FailNow and mocks call, in a
+// handler, an action or any other function that is called here: the worker dies with a report, and in main the program ends with an error, after its workers.
 //
 // # Testing
 //

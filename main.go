@@ -187,8 +187,20 @@ func (m *Main) Run(ctx context.Context) error {
 	}
 	defer m.serve()()
 	defer m.handleSignals()()
+	returned := false
+	defer func() {
+		if returned || !goexiting() {
+			return
+		}
+		err := m.await(context.Background())
+		if !proc.IsTestBinary() { // there it is the test that has ended
+			panic(err) // else the program might go on without its workers, and without a word
+		}
+	}()
 	m.work()
-	return m.await(context.Background())
+	err := m.await(context.Background())
+	returned = true
+	return err
 }
 
 // Start is Run for a program that has a main loop of its own: it starts the workers and returns when all are ready. Messages and
@@ -312,10 +324,9 @@ func (m *Main) conduct(unwatch func() bool) {
 	m.loop.exit(DrainQueue) // what the workers sent before they ended is still handled
 	<-m.loopEnded
 	m.receiver.seal(ErrStopped) // what is left there is reported
-	for fn, ok := m.receiver.nextUrgent(); ok; fn, ok = m.receiver.nextUrgent() {
-		fn() // the last events; no handler runs any more
+	for m.tellRest() {          // no handler runs any more
 	}
-	m.node.close(ErrStopped)
+	m.node.close(m.stopCause())
 	if m.spawner != nil {
 		m.spawner.Close()
 	}
@@ -397,7 +408,29 @@ func (m *Main) drain() {
 func (m *Main) work() {
 	defer close(m.loopEnded)
 	defer m.own.enter(MainName)()
-	_ = m.loop.run(m.whole) // an error of an action goes to fail; what is left is the cause of m.whole
+	m.guard(func() {
+		_ = m.loop.run(m.whole) // an error of an action goes to fail; what is left is the cause of m.whole
+	})
+}
+
+// tellRest calls Config.OnEvent for the last events, when the loop has ended. It reports whether there were any; there may be more then.
+func (m *Main) tellRest() bool {
+	fn, ok := m.receiver.nextUrgent()
+	if !ok {
+		return false
+	}
+	told := make(chan struct{})
+	go func() { // ends with the events; on a goroutine of its own, because user code may end it
+		defer close(told)
+		defer m.own.enter(MainName)()
+		m.guard(func() {
+			for ; ok; fn, ok = m.receiver.nextUrgent() {
+				fn()
+			}
+		})
+	}()
+	<-told
+	return true
 }
 
 // conclude ends the life of the Main.

@@ -62,6 +62,7 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, "processes are left after all tests:", left)
 			code = 1
 		}
+		_ = os.RemoveAll(programDir())
 		os.Exit(code)
 	}))
 }

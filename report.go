@@ -222,7 +222,7 @@ func headline(stderr string, exitCode int) string {
 		}
 		s = s[strings.LastIndexByte(s, '\r')+1:] // what was written over
 	}
-	s = strings.TrimSpace(s)
+	s = strings.TrimPrefix(strings.TrimSpace(s), "multiprolab: ")
 	const most = 300 // bytes
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + " ..."

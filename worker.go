@@ -59,6 +59,7 @@ type Worker struct {
 	exitReq   sync.Once
 	exitValue atomic.Pointer[wire.Frame] // to be sent behind everything else; nil if there is none
 	ended     atomic.Bool                // the exit value has been sent
+	die       func(report string)        // ends it at once, see Worker.live; with Config.InProcess it returns
 	aboard    func() (leave func())      // notes that the calling goroutine is one of this worker's; nil in a process of its own
 	welcome   *welcome                   // set before the setup function runs
 }
@@ -291,9 +292,9 @@ func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 	return w
 }
 
-// live is the life of a worker from hello to goodbye, on the calling goroutine, which in a worker process is the main one. It returns
-// when everything has been said; the wire is flushed by its owner.
-func (w *Worker) live(setup func(context.Context, *Worker) error, identity string) error {
+// serve is the life of a worker from hello to goodbye, on the calling goroutine, which in a worker process is the main one. It returns
+// when everything has been said; the wire is flushed by its owner. what is for live.
+func (w *Worker) serve(setup func(context.Context, *Worker) error, identity string, what *string) error {
 	say := func(kind wire.Kind, v pack.Packed) error {
 		defer w.link.push() // here, so that nobody has to be woken for it
 		return w.link.postQuiet(packedFrame(kind, v))
@@ -313,7 +314,9 @@ func (w *Worker) live(setup func(context.Context, *Worker) error, identity strin
 		}
 	}
 
+	*what = "its setup function"
 	err := setup(w.ctx, w)
+	*what = ""
 	w.ready = true
 	if w.role.process {
 		<-proc.Guarded()
@@ -332,6 +335,7 @@ func (w *Worker) live(setup func(context.Context, *Worker) error, identity strin
 		w.role.releaseThread()
 		err = w.loop.run(w.whole)
 	} else {
+		*what = "the function of Worker.Loop"
 		err = w.host()
 	}
 	w.cancel(ErrExit)
@@ -339,6 +343,7 @@ func (w *Worker) live(setup func(context.Context, *Worker) error, identity strin
 	w.inbox.seal()
 	teardown, cancel := context.WithTimeout(w.whole, w.teardown)
 	defer cancel()
+	*what = "a function of Worker.OnExit"
 	for _, fn := range slices.Backward(w.onExit) {
 		err = errors.Join(err, fn(teardown))
 	}
@@ -362,9 +367,12 @@ func (w *Worker) host() error {
 		if w.aboard != nil {
 			defer w.aboard()()
 		}
-		err := w.loop.run(w.whole)
-		w.cancel(ErrExit)
-		own <- err
+		err := errGoexit
+		defer func() {
+			w.cancel(ErrExit)
+			own <- err
+		}()
+		err = w.live(func() error { return w.loop.run(w.whole) }, new(string))
 	}()
 	err := w.foreign(w.ctx)
 	if endedBy(w.ctx, err) {

@@ -58,7 +58,9 @@ func (m *Main) takeRole() error {
 func (m *Main) passThrough(p *pool) {
 	level := descent.level.Add(1)
 	w := newWorker(workerRole{pool: p.name}, &codec.Codec{}, &m.cfg)
-	err := p.setup(w.ctx, w)
+	w.die = dieOfGoexit
+	what := "the setup function of worker " + p.name
+	err := w.live(func() error { return p.setup(w.ctx, w) }, &what)
 	path := proc.Current().Path
 	fmt.Fprintf(os.Stderr, "multiprolab: the setup function of worker %q returned (%v) before it reached Run or Start of the Main with worker %q: "+
 		"a Main inside a worker must be started in the worker's setup function\n", p.name, err, path[level])
@@ -72,7 +74,7 @@ func (m *Main) becomeWorker(p *pool, role *proc.Role) {
 		identity = err.Error()
 	}
 	w := newWorker(workerRole{pool: p.name, index: role.Index, life: role.Life, releaseThread: proc.ReleaseMainThread, process: true}, &codec.Codec{}, &m.cfg)
-	w.errors = m.errors
+	w.errors, w.die = m.errors, dieOfGoexit
 	in, out := proc.Wire()
 	err = w.run(proc.Inlet(in), out, p.setup, identity, role.Cookie, func(error) { proc.KillSelfTree() })
 	if err != nil {
@@ -122,7 +124,8 @@ func (w *Worker) run(r io.Reader, out io.Writer, setup func(context.Context, *Wo
 		}
 		w.node.close(errors.Join(ErrStopped, err))
 	}()
-	err = w.live(setup, identity)
+	var what string
+	err = w.live(func() error { return w.serve(setup, identity, &what) }, &what)
 	ending.Store(true)
 	w.link.close(errLinkClosed)
 	<-wrote

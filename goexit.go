@@ -1,0 +1,93 @@
+package multiprolab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+)
+
+// This file is what becomes of a user's function that ends its goroutine with runtime.Goexit, as t.FailNow, t.SkipNow and mocks do. The goroutine is the library's: without it
+// the process would live on and do nothing. In a worker that is a death like any other; in main it ends the program.
+
+// goexiting reports, in a deferred function, whether it runs because of runtime.Goexit, and not because of a panic. It looks at who has called it, for a recover
+// would take the panic's stack away.
+func goexiting() bool {
+	var callers [64]uintptr
+	for skip := 2; ; skip += len(callers) {
+		n := runtime.Callers(skip, callers[:])
+		frames := runtime.CallersFrames(callers[:n])
+		for more := n > 0; more; {
+			var f runtime.Frame
+			f, more = frames.Next()
+			switch f.Function {
+			case "runtime.Goexit":
+				return true
+			case "runtime.gopanic":
+				return false
+			}
+		}
+		if n < len(callers) {
+			return false
+		}
+	}
+}
+
+// errGoexit is the cause of what ends with a worker that died so.
+var errGoexit = errors.New("multiprolab: a function of the worker called runtime.Goexit")
+
+// goexitText says what happened, in one line that a report can begin with.
+func goexitText(what string) string {
+	return goexitMark + "was called in " + what + ", which ends the goroutine that all handlers run on: return an error there, or panic " +
+		"(t.FailNow, t.SkipNow and mocks that fail call it)"
+}
+
+// live runs a part of the worker's life, and ends the worker if a user's function ends the goroutine with runtime.Goexit. what says what runs, if it is no handler, task or action.
+func (w *Worker) live(part func() error, what *string) (err error) {
+	returned := false
+	defer func() {
+		if returned || !goexiting() {
+			return
+		}
+		running := *what
+		if s := w.current.Load(); running == "" && s != nil {
+			running = s.what()
+		}
+		w.die(goexitText(running) + "\n\n" + string(debug.Stack()))
+	}()
+	err = part()
+	returned = true
+	return err
+}
+
+// goexitStatus is the exit status of a worker that ended so: that of a panic.
+const goexitStatus = 2
+
+// dieOfGoexit ends a worker's process with a report on stderr.
+func dieOfGoexit(report string) {
+	fmt.Fprintln(os.Stderr, report)
+	os.Exit(goexitStatus)
+}
+
+// guard runs a part of main's work in which user's functions are called, and ends the program with an error if one ends the goroutine with runtime.Goexit.
+func (m *Main) guard(part func()) {
+	returned := false
+	defer func() {
+		if returned || !goexiting() {
+			return
+		}
+		text := goexitText(m.doing() + " of main")
+		m.cfg.Logger.Error(text, "stack", string(debug.Stack()))
+		err := errors.New(text)
+		m.fail(err)
+		for s := m.current.Load(); s != nil; s = s.outer {
+			if s.msg != nil && !s.over.Load() {
+				m.receiver.refuse(s.msg, err)
+			}
+		}
+		m.receiver.seal(err) // nobody handles it any more
+	}()
+	part()
+	returned = true
+}
