@@ -131,7 +131,8 @@ func (b *broker) cancelPending(queue string) int {
 	return len(found)
 }
 
-// mainSubmit is the uplink's submit for tasks of main itself: it waits while the queue is full.
+// mainSubmit is the uplink's submit for tasks of main itself: it waits while the queue is full,
+// unless the submission says that it stands in line.
 func (b *broker) mainSubmit(ctx context.Context, s *Submission, f *wire.Frame, o *TaskOptions) error {
 	if o != nil {
 		s.progress = o.OnProgress
@@ -140,14 +141,13 @@ func (b *broker) mainSubmit(ctx context.Context, s *Submission, f *wire.Frame, o
 	if err != nil {
 		return err
 	}
-	admitted := make(chan struct{})
-	j := &job{payload: payloadOf(f).Own(), meta: meta, submitterID: s.id, admitted: admitted, batch: s.batch}
-	if err := b.submit(j, f.Type, f.Flags&wire.FlagWait != 0); err != nil {
+	j := &job{payload: payloadOf(f).Own(), meta: meta, submitterID: s.id, admitted: s.accepted, batch: s.batch}
+	if err := b.submit(j, f.Type, f.Flags&wire.FlagWait != 0); err != nil || s.lines {
 		return err
 	}
 	defer stall(ctx)()
 	select {
-	case <-admitted:
+	case <-s.accepted:
 		return nil
 	case <-ctx.Done():
 	}

@@ -52,6 +52,8 @@ type MapProgress struct {
 // Items that take less time than a message travel many at a time, in main and where the options of the task are the default ones; nothing but the speed tells. Each item has its own
 // outcome then, too: the death of a worker costs the item that was running, what had been finished stands, and the others run elsewhere.
 //
+// While the queue has no room, no further item is pulled; results that are there are yielded meanwhile.
+//
 // After the end of ctx the error of ctx is yielded once, as the last.
 func Map[R, T any](ctx context.Context, p Process, typ string, items iter.Seq[T], cfg *MapConfig) iter.Seq2[R, error] {
 	c := MapConfig{}
@@ -70,15 +72,19 @@ func Map[R, T any](ctx context.Context, p Process, typ string, items iter.Seq[T]
 		var body T // of the item that is being taken in; here, so that not each has memory of its own
 		var result R
 		var batch *mapBatch // whose results are being yielded
-		// one yields the next result, and reports whether the sequence goes on.
-		one := func() bool {
+		// one yields the next result, and reports whether the sequence goes on. With more set it
+		// may also return when a further item may be taken in.
+		one := func(more bool) bool {
 			p, err, ok := batch.next(typ)
 			for ; !ok; p, err, ok = batch.next(typ) {
 				m.reuse(batch)
 				if m.ended || m.hungry() {
 					m.flush()
 				}
-				if batch = m.take(); batch == nil {
+				if batch = m.take(more); batch == nil {
+					if ctx.Err() == nil {
+						return true
+					}
 					yield(zero, fmt.Errorf("multiprolab: map %q: %w", typ, context.Cause(ctx)))
 					return false
 				}
@@ -98,8 +104,8 @@ func Map[R, T any](ctx context.Context, p Process, typ string, items iter.Seq[T]
 			for item := range items {
 				body = item
 				addItem(m, encode, &body)
-				for m.count >= m.window || ctx.Err() != nil {
-					if !one() {
+				for m.full() || ctx.Err() != nil {
+					if !one(true) {
 						return
 					}
 				}
@@ -107,7 +113,7 @@ func Map[R, T any](ctx context.Context, p Process, typ string, items iter.Seq[T]
 		}
 		m.ended = true
 		for m.count > 0 || ctx.Err() != nil {
-			if !one() {
+			if !one(false) {
 				return
 			}
 		}

@@ -351,6 +351,101 @@ func TestMapAtTheLimits(t *testing.T) {
 	})
 }
 
+// TestMapWithoutRoom: while the queue has no room, a map yields what is there, and takes nothing
+// in; leaving it, and the end of its context, wait for nothing. Once there is room it goes on:
+// nothing is lost, nothing comes twice, and the order is kept.
+func TestMapWithoutRoom(t *testing.T) {
+	const items = 500
+	naps := func(n int) iter.Seq[time.Duration] { // of which each is another
+		return func(yield func(time.Duration) bool) {
+			for i := range n {
+				if !yield(100*time.Microsecond + time.Duration(i)) {
+					return
+				}
+			}
+		}
+	}
+	for _, unordered := range []bool{false, true} {
+		for _, end := range []string{"break", "panic", "context", "room"} {
+			t.Run(fmt.Sprintf("unordered %v, %s", unordered, end), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					l := startLab(t, &multiprolab.Config{InProcess: true, QueueLimit: 1}, workers("mapper", 2))
+					for range multiprolab.Map[time.Duration](t.Context(), l, "nap", naps(items), nil) {
+					} // now it is known how long one takes: they travel many at a time
+					c := &multiprolab.MapConfig{Window: 60, Unordered: unordered}
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					var pulled atomic.Int64
+					var got []time.Duration
+					var filler *multiprolab.Future[time.Duration]
+					there := 0 // items that are done with when the queue is filled
+					var received uint64
+					var last error
+					begun := time.Now()
+					loop := func() {
+						for nap, err := range multiprolab.Map[time.Duration](ctx, l, "nap", counted(naps(items), &pulled), c) {
+							if last = err; err != nil {
+								continue
+							}
+							switch got = append(got, nap); {
+							case filler == nil:
+								time.Sleep(time.Second) // the workers have done all that was taken in
+								there = int(pulled.Load())
+								l.Tasks().Pause(multiprolab.DefaultQueue)
+								filler, err = multiprolab.Submit[time.Duration](ctx, l, "nap", time.Duration(0), nil)
+								require.NoError(t, err)
+								received = l.Tasks().Stats().Received
+							case len(got) == 2:
+								time.Sleep(time.Second) // what was taken in since does not wait for more
+								require.Greater(t, l.Tasks().Stats().Received, received)
+								begun = time.Now()
+								switch end {
+								case "break":
+									return
+								case "panic":
+									panic("enough")
+								case "context":
+									cancel()
+								}
+							case len(got) == there:
+								l.Tasks().Resume(multiprolab.DefaultQueue)
+							}
+						}
+					}
+					if end == "panic" {
+						require.PanicsWithValue(t, "enough", loop)
+					} else {
+						loop()
+					}
+					if end != "room" {
+						require.Zero(t, time.Since(begun))
+					}
+					if end == "context" {
+						require.ErrorIs(t, last, context.Canceled)
+					} else {
+						require.NoError(t, last)
+					}
+					l.Tasks().Resume(multiprolab.DefaultQueue)
+					_, err := filler.Wait(t.Context())
+					require.NoError(t, err)
+					require.NoError(t, l.Tasks().Join(t.Context()))
+					s := l.Tasks().Stats()
+					require.Equal(t, s.Received, s.Succeeded+s.Cancelled)
+					if end != "room" {
+						require.EqualValues(t, s.Received-received, s.Cancelled) // no worker was given any of it
+						return
+					}
+					require.Zero(t, s.Cancelled)
+					if unordered {
+						slices.Sort(got)
+					}
+					require.Equal(t, slices.Collect(naps(items)), got)
+				})
+			})
+		}
+	}
+}
+
 var _ = program("map", func(ctx context.Context, w *multiprolab.Worker, _ string) (string, error) {
 	sum := 0
 	for r, err := range multiprolab.Map[int](ctx, w, "square", upTo(100), &multiprolab.MapConfig{Window: 20, Unordered: true}) {

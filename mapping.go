@@ -33,12 +33,16 @@ const (
 	maxFree = 4
 )
 
-// mapping is the state of one range over a Map, in the process of its caller. It is used by the goroutine that ranges, but for what mu guards.
+// mapping is the state of one range over a Map, in the process of its caller. It is used by the
+// goroutine that ranges, but for what mu guards. Nothing waits while it holds mu, nor on the
+// timer's goroutine: in main a task stands in line for room in the queue, and a worker, where a
+// submission may wait for the wire, has no timer and submits without mu.
 type mapping struct {
 	ctx      context.Context
 	node     *node
 	typ      string
 	cfg      *MapConfig
+	inMain   bool          // the caller is main
 	workers  int           // that there are; 0: no batches
 	count    int           // taken from the sequence and not yielded
 	window   int           // the most that count may be
@@ -53,6 +57,8 @@ type mapping struct {
 
 	mu   sync.Mutex // held while a batch is sent, and so never where an outcome comes in; guards items, open and the one below
 	part *mapBatch  // that is being filled
+
+	line atomic.Pointer[Submission] // the last that stands in line for room in the queue, or nil
 
 	late    *time.Timer  // sends part; it runs while the sequence is slow and workers may have nothing to do. Nil if there are no batches
 	partial atomic.Bool  // there is a part
@@ -104,6 +110,7 @@ func (b *mapBatch) next(typ string) (p codec.Payload, err error, ok bool) {
 
 func newMapping(ctx context.Context, n *node, typ string, c *MapConfig) *mapping {
 	m := &mapping{ctx: ctx, node: n, typ: typ, cfg: c, window: cmp.Or(c.Window, defaultMapWindow), size: 1, wake: make(chan struct{}, 1)}
+	_, m.inMain = n.up.(*MessageRouter)
 	if m.workers = n.up.batches(typ, &c.Task); m.workers > 0 {
 		m.late = time.AfterFunc(time.Hour, m.flush)
 		m.late.Stop()
@@ -117,22 +124,50 @@ func newMapping(ctx context.Context, n *node, typ string, c *MapConfig) *mapping
 	return m
 }
 
-// addItem puts the item that v points to into the batch that is being filled, and sends that once it is full.
+// addItem takes in the item that v points to: it puts it into the batch that is being filled, and
+// sends that once it is full.
 func addItem[T any](m *mapping, encode codec.Coder[T], v *T) {
 	m.count++
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	body := m.beginItem()
-	body, p, err := encode.AppendEncode(body, v)
-	switch {
-	case err != nil:
-		m.refuse(&EncodeError{Type: m.typ, GoType: fmt.Sprintf("%T", *v), Err: err})
-	case len(p.Data) > m.node.maxBody:
-		m.refuse(&SizeError{Type: m.typ, Size: int64(len(p.Data)), Limit: int64(m.node.maxBody)})
-	default:
-		m.endItem(body, p)
+	if m.workers == 0 {
+		addTask(m, encode, v)
+	} else {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		body, p, err := encode.AppendEncode(m.beginItem(), v)
+		if err == nil && len(p.Data) <= m.node.maxBody {
+			m.endItem(body, p)
+		} else {
+			m.sendPart()
+			m.queue(m.refused(*v, p, err))
+		}
 	}
 	m.progress.Taken++
+}
+
+// addTask is addItem where there are no batches: the item is a task of its own.
+func addTask[T any](m *mapping, encode codec.Coder[T], v *T) {
+	_, p, err := encode.AppendEncode(nil, v)
+	b := &mapBatch{first: m.progress.Taken, n: 1}
+	if err != nil || len(p.Data) > m.node.maxBody {
+		b = m.refused(*v, p, err)
+	}
+	m.mu.Lock()
+	m.queue(b)
+	m.mu.Unlock()
+	if b.outcomes == nil {
+		m.send(b, p)
+	}
+}
+
+// refused is an item that is not sent, for it could not be encoded or is too large: a batch of its
+// own that has its outcome.
+func (m *mapping) refused(item any, p codec.Payload, err error) *mapBatch {
+	if err != nil {
+		err = &EncodeError{Type: m.typ, GoType: fmt.Sprintf("%T", item), Err: err}
+	} else {
+		err = &SizeError{Type: m.typ, Size: int64(len(p.Data)), Limit: int64(m.node.maxBody)}
+	}
+	return &mapBatch{first: m.progress.Taken, n: 1, outcomes: []reply{{err: err}}}
 }
 
 // beginItem returns the body of the batch that is being filled, with the head of the next item. The caller holds mu.
@@ -160,10 +195,24 @@ func (m *mapping) endItem(body []byte, p codec.Payload) {
 	}
 }
 
-// refuse gives an item that was not encoded its outcome: it is a batch of its own. The caller holds mu.
-func (m *mapping) refuse(err error) {
-	m.sendPart()
-	m.queue(&mapBatch{first: m.progress.Taken, n: 1, outcomes: []reply{{err: err}}})
+// full reports whether no further item may be taken in now: the window is, or the queue has no room
+// for the last one.
+func (m *mapping) full() bool {
+	return m.count >= m.window || m.line.Load() != nil && m.inLine() != nil
+}
+
+// inLine returns the channel that is closed when the queue has taken all that stands in line for
+// room in it, or nil if nothing does.
+func (m *mapping) inLine() <-chan struct{} {
+	s := m.line.Load()
+	if s == nil {
+		return nil
+	}
+	if closed(s.accepted) {
+		m.line.CompareAndSwap(s, nil)
+		return nil
+	}
+	return s.accepted
 }
 
 // hungry reports whether workers may have nothing to do. While they have, a part waits until the batch is full.
@@ -212,7 +261,7 @@ func (m *mapping) sendPart() {
 			m.late.Stop()
 		}
 		m.queue(b)
-		m.send(b)
+		m.sendBatch(b)
 	}
 }
 
@@ -236,21 +285,22 @@ func (m *mapping) finished(b *mapBatch) {
 	wakeUp(m.wake)
 }
 
-// send submits a batch. The caller holds mu.
-func (m *mapping) send(b *mapBatch) {
-	p := codec.Payload{Encoding: codec.Bytes, Data: b.body}
-	prepare := func(s *Submission) {
-		s.batch = b.n
-		s.split = func(count int) { m.wasCut(b, count) }
-	}
-	if m.workers == 0 {
-		common, items := itemsOf(b.body)
-		_, p, _, _ = cutItem(items, common)
-		prepare = nil
-	}
+// sendBatch submits a batch. The caller holds mu.
+func (m *mapping) sendBatch(b *mapBatch) {
+	m.send(b, codec.Payload{Encoding: codec.Bytes, Data: b.body})
+}
+
+// send submits a task: a batch or, without a body, one item. In main it never waits.
+func (m *mapping) send(b *mapBatch, p codec.Payload) {
 	m.sent.Add(1)
-	var err error
-	if b.task, err = m.node.submitPayload(m.ctx, m.typ, p, &m.cfg.Task, prepare, true, true); err != nil {
+	s, err := m.node.submitPayload(m.ctx, m.typ, p, &m.cfg.Task, func(s *Submission) {
+		s.lines = m.inMain
+		if b.body != nil {
+			s.batch = b.n
+			s.split = func(count int) { m.wasCut(b, count) }
+		}
+	}, true, true)
+	if err != nil {
 		m.sent.Add(-1)
 		for range b.n {
 			b.outcomes = append(b.outcomes, reply{err: err})
@@ -260,7 +310,11 @@ func (m *mapping) send(b *mapBatch) {
 		}
 		return
 	}
-	b.task.onDone(func() {
+	b.task = s
+	if m.inMain && !closed(s.accepted) {
+		m.line.Store(s)
+	}
+	s.onDone(func() {
 		m.sent.Add(-1)
 		m.hurry()
 		if m.cfg.Unordered {
@@ -320,14 +374,15 @@ func (m *mapping) resend() {
 			} else {
 				m.items.insertAfter(last, rest)
 			}
-			m.send(rest)
+			m.sendBatch(rest)
 			last, from = rest, to
 		}
 	}
 }
 
-// take waits for the batch whose outcomes are to be yielded next, and returns nil when ctx ends before.
-func (m *mapping) take() *mapBatch {
+// take waits for the batch whose outcomes are to be yielded next, and returns nil when ctx ends
+// before or, if more is set, when a further item may be taken in.
+func (m *mapping) take(more bool) *mapBatch {
 	defer stall(m.ctx)()
 	for m.ctx.Err() == nil {
 		m.resend()
@@ -336,7 +391,14 @@ func (m *mapping) take() *mapBatch {
 			m.settle(b)
 			return b
 		}
+		var room <-chan struct{}
+		if more && m.count < m.window {
+			if room = m.inLine(); room == nil {
+				return nil
+			}
+		}
 		select {
+		case <-room:
 		case <-done:
 		case <-news:
 			m.front().task.report(m.ctx)
@@ -420,7 +482,7 @@ func (m *mapping) settle(b *mapBatch) {
 		} else {
 			m.items.pushFront(rest)
 		}
-		m.send(rest)
+		m.sendBatch(rest)
 	}
 }
 
@@ -462,9 +524,15 @@ func (m *mapping) cancel() {
 	for b := range m.open {
 		m.items.push(b)
 	}
+	var left []*Submission
 	for b := range m.items.all() {
-		if b.task != nil {
-			b.task.Cancel()
+		if b.task != nil && !closed(b.task.done) {
+			left = append(left, b.task)
 		}
+	}
+	// The last first: else the room that the first leave would let them begin.
+	slices.SortFunc(left, func(x, y *Submission) int { return cmp.Compare(y.id, x.id) })
+	for _, s := range left {
+		s.Cancel()
 	}
 }

@@ -220,7 +220,8 @@ type Submission struct {
 	id        uint64
 	typ       string
 	done      chan struct{} // closed with the outcome
-	accepted  chan struct{} // closed when the queue has taken it
+	accepted  chan struct{} // closed when the queue has taken it; in main also when it has ended before
+	lines     bool          // its submission in main does not wait for room in the queue: the task stands in line
 	news      chan struct{} // there is progress
 	progress  func(ctx context.Context, m *Message)
 	batch     int             // the number of items, or 0 if it is no batch
