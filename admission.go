@@ -141,7 +141,11 @@ func (b *broker) mainSubmit(ctx context.Context, s *Submission, f *wire.Frame, o
 	if err != nil {
 		return err
 	}
-	j := &job{payload: payloadOf(f).Own(), meta: meta, submitterID: s.id, admitted: s.accepted, batch: s.batch}
+	payload := payloadOf(f)
+	if s.batch == 0 { // else it stays as it is until there is an outcome
+		payload = payload.Own()
+	}
+	j := &job{payload: payload, meta: meta, submitterID: s.id, admitted: s.accepted, batch: s.batch}
 	if err := b.submit(j, f.Type, f.Flags&wire.FlagWait != 0); err != nil || s.lines {
 		return err
 	}

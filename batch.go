@@ -1,10 +1,12 @@
 package multiprolab
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
@@ -23,14 +25,33 @@ const (
 	itemDefs  = 8
 )
 
-// The first byte of an item: its status in bit 0, its encoding in the next three, and whether the id of its definitions follows. An item has the status itemOK.
+// The first byte of an item: its status in bit 0, its encoding in bits 1 to 3, and whether the
+// id of its definitions follows. An item has the status itemOK.
 const (
 	itemOK     = 0
 	itemFailed = 1 // the data are an error, packed
 	itemOther  = 1 << 7
 )
 
+// itemHeads says which first bytes there are: endItem writes no others.
+var itemHeads = [256]bool{
+	itemOK | codec.None<<1: true, itemOK | codec.Bytes<<1: true, itemOK | codec.String<<1: true,
+	itemOK | codec.Gob<<1: true, itemOK | codec.GobValue<<1: true, itemOK | codec.GobValue<<1 | itemOther: true,
+	itemFailed: true,
+}
+
 var errBatch = errors.New("multiprolab: a batch of tasks is garbled")
+
+// batchFull is how many bytes of outcomes end a batch. Fewer are before the last, and so fit into
+// Meta: see bare.
+const batchFull = wire.MaxMeta - bareHead
+
+// An error with all that may be before it fits into a frame; else this does not compile.
+const _ = uint(leastLimit - batchHead - batchFull - itemHead - maxErrorSize)
+
+// mostBody is the greatest length of a frame's body on the wires of this process, in bytes; see
+// link.limit.
+func (n *node) mostBody() int { return max(n.maxBody, leastLimit) }
 
 // beginItem makes room for the head of an item, whose data are to be appended, and for that of the batch if it is the first.
 func beginItem(b []byte) []byte {
@@ -67,19 +88,20 @@ func itemsOf(b []byte) (common uint64, items []byte) {
 	return binary.LittleEndian.Uint64(b), b[batchHead:]
 }
 
-// cutItem takes the first item from items. common is the id that itemsOf has returned with them.
+// cutItem takes the first item from items. common is the id that itemsOf has returned with them. It
+// takes nothing that endItem does not write.
 func cutItem(items []byte, common uint64) (status byte, p codec.Payload, rest []byte, err error) {
 	if len(items) < itemHead {
 		return 0, p, nil, errBatch
 	}
-	n := binary.LittleEndian.Uint32(items[1:])
-	if uint64(n) > uint64(len(items)-itemHead) {
+	head, n := items[0], binary.LittleEndian.Uint32(items[1:])
+	if uint64(n) > uint64(len(items)-itemHead) || !itemHeads[head] {
 		return 0, p, nil, errBatch
 	}
 	end := itemHead + int(n)
-	p.Encoding, p.Data = items[0]>>1&7, items[itemHead:end:end]
+	p.Encoding, p.Data = head>>1&7, items[itemHead:end:end]
 	switch {
-	case items[0]&itemOther != 0:
+	case head&itemOther != 0:
 		if len(items)-end < itemDefs {
 			return 0, p, nil, errBatch
 		}
@@ -88,38 +110,84 @@ func cutItem(items []byte, common uint64) (status byte, p codec.Payload, rest []
 	case p.Encoding == codec.GobValue:
 		p.Defs = common
 	}
-	return items[0] & itemFailed, p, items[end:], nil
+	return head & itemFailed, p, items[end:], nil
 }
 
-// tally counts the outcomes in the result of a batch.
-func tally(b []byte) (succeeded, failed int) {
-	_, b = itemsOf(b)
-	for len(b) > 0 {
-		status, _, rest, err := cutItem(b, 0)
-		if err != nil {
-			break
-		}
-		if b = rest; status == itemOK {
-			succeeded++
-		} else {
-			failed++
-		}
-	}
-	return succeeded, failed
+// outcomes is the well-formed outcomes at the start of the result of a batch.
+type outcomes struct {
+	list      []byte
+	succeeded int
+	failed    int
 }
 
-// outcomes returns the well-formed outcomes at the start of a batch's result, at most n, and their number.
-func outcomes(b []byte, n int) (list []byte, k int) {
+func (o *outcomes) count() int { return o.succeeded + o.failed }
+
+// outcomesOf returns the outcomes in the result of a batch, at most n.
+func outcomesOf(b []byte, n int) (o outcomes) {
 	_, rest := itemsOf(b)
-	for k < n && len(rest) > 0 {
-		_, _, next, err := cutItem(rest, 0)
+	for o.count() < n && len(rest) > 0 {
+		status, _, next, err := cutItem(rest, 0)
 		if err != nil {
 			break
 		}
-		rest = next
-		k++
+		if rest = next; status == itemOK {
+			o.succeeded++
+		} else {
+			o.failed++
+		}
 	}
-	return b[:len(b)-len(rest)], k
+	o.list = b[:len(b)-len(rest)]
+	return o
+}
+
+// countOutcomes counts the outcomes in the result of a batch, and reports whether it is one that a
+// worker may give: an honest one writes whole outcomes and nothing behind them, and has one at
+// least. More of them than the batch has items is a lie, too: who calls this knows their number.
+func countOutcomes(b []byte) (ok, failed int, wellFormed bool) {
+	o := outcomesOf(b, math.MaxInt)
+	return o.succeeded, o.failed, o.count() > 0 && len(o.list) == len(b)
+}
+
+// shares says what becomes of the n items of a batch whose job has ended with r: the first have
+// outcomes, the next are blamed and end with an error, and the others have not run and are to be
+// given out again. Each is one of these, whatever a worker wrote.
+func (r *reply) shares(n int) (o outcomes, blamed, again int) {
+	o = outcomesOf(r.payload.Data, n)
+	again = n - o.count()
+	switch {
+	case r.err != nil && !r.died:
+		blamed = again
+	case r.err != nil, o.count() == 0: // without an outcome the worker lies, and the batch would go round for ever
+		blamed = min(again, 1)
+	}
+	return o, blamed, again - blamed
+}
+
+// blame is the error of the items that are blamed.
+func (r *reply) blame() error { return cmp.Or(r.err, errBatch) }
+
+// tallied is what the end of a job adds to the counters of TaskStats: together as many as it has
+// items, or one if it is no batch.
+type tallied struct{ succeeded, failed, cancelled, notReceived int }
+
+// tally counts the outcome of a job with so many items, or 0 if it is no batch. Items that are to
+// be run yet count as not received: Map submits them again.
+func tally(batch int, r *reply) (t tallied) {
+	blamed := 1
+	if batch > 0 {
+		var o outcomes
+		o, blamed, t.notReceived = r.shares(batch)
+		t.succeeded, t.failed = o.succeeded, o.failed
+	}
+	switch {
+	case errors.Is(r.err, ErrCancelled), errors.Is(r.err, ErrStopped):
+		t.cancelled += blamed
+	case r.err != nil, batch > 0:
+		t.failed += blamed
+	default:
+		t.succeeded++
+	}
+	return t
 }
 
 const (
@@ -140,14 +208,17 @@ type itemHandler func(ctx context.Context, t *Task, out []byte) []byte
 func (b *taskInbox) workBatch(t *Task, work itemHandler) {
 	box := b.worker.link.box
 	var out []byte
+	full := 0 // where there is no room for outcomes each item ends its batch, so that main is told of it
 	switch {
 	case box != nil:
-		out = box.batch[:0]
+		out, full = box.batch[:0], batchFull
 	case !b.worker.role.process: // it does not die alone
-		out = make([]byte, 0, batchRoom)
-	default: // there is no room: each item ends its batch, so that main is told of it
+		out, full = make([]byte, 0, batchRoom), batchFull
 	}
 	common, items := itemsOf(t.payload.Data)
+	last := 0          // where the last outcome begins
+	lent := box != nil // the memory of the outcomes is that of the next batch's, too
+	var garbled error
 	begun := time.Now()
 	seen, look, step := begun, uint64(1), uint64(1)
 	for n := uint64(0); len(items) > 0; n++ {
@@ -161,26 +232,75 @@ func (b *taskInbox) workBatch(t *Task, work itemHandler) {
 			}
 			seen, look = now, n+step
 		}
-		if n > 0 && cap(out)-len(out) < batchRoom/8 || !t.begun.CompareAndSwap(n, n+1) {
+		if n > 0 && len(out) > full || !t.beginItem(n) {
 			break
 		}
-		var err error
-		if _, t.payload, items, err = cutItem(items, common); err != nil {
-			_ = t.finish(&reply{err: err})
-			return
+		if _, t.payload, items, garbled = cutItem(items, common); garbled != nil {
+			break
 		}
+		last = len(out)
 		out = work(t.ctx, t, out)
 		if box != nil && !box.finished(out) {
+			lent = false
 			break // it is not on record any more: main is told at once
 		}
 	}
-	if t.ctx.Err() != nil && len(items) > 0 {
-		_ = t.finish(&reply{err: context.Cause(t.ctx)})
+	if len(out) == 0 { // else what is finished stands
+		t.endBatch(&reply{err: cmp.Or(garbled, context.Cause(t.ctx), errBatch)})
 		return
 	}
-	// The memory of the outcomes is that of the next batch's, too.
-	_ = t.finish(&reply{payload: codec.Payload{Encoding: codec.Bytes, Defs: uint64(time.Since(begun)), Data: out, Lent: true}})
+	r := &reply{payload: codec.Payload{Encoding: codec.Bytes, Defs: uint64(time.Since(begun)), Data: out, Lent: lent}}
+	if len(out) > b.worker.mostBody() {
+		r.bare(last)
+	}
+	t.endBatch(r)
 	b.worker.weigh()
+}
+
+// endBatch sends the outcomes of a batch to main.
+func (t *Task) endBatch(r *reply) {
+	_ = t.finish(r) // a second end is the handler's own Done or Fail
+}
+
+// bareHead is the length in bytes of what is before the outcomes in the Meta of a result whose last
+// outcome is bare: how long the worker was busy with the batch, in nanoseconds, little-endian.
+const bareHead = 8
+
+// bare takes the last outcome, which begins at a place in the result of a batch, out of the result,
+// which is too large for a frame: its data are the body of the frame as they would be without a
+// batch, and what is before it goes into Meta. So a worker need not know how large a result will be
+// to give it with those before it, and the largest that there may be can be given, too.
+func (r *reply) bare(last int) {
+	took, out := r.payload.Defs, r.payload.Data
+	common, items := itemsOf(out)
+	_, p, _, _ := cutItem(items[max(0, last-batchHead):], common) // it was written by endItem
+	r.meta = string(append(binary.LittleEndian.AppendUint64(nil, took), out[:last]...))
+	r.payload = p // whose memory is not that of a next batch: it is too large for that
+}
+
+// batchReply reads the result of a batch, from a process that is not to be trusted. What is
+// malformed is no outcome.
+func batchReply(f *wire.Frame) *reply {
+	if f.Meta == "" {
+		return &reply{payload: payloadOf(f)}
+	}
+	if len(f.Meta) < bareHead || f.Encoding > codec.GobValue {
+		return &reply{}
+	}
+	out := []byte(f.Meta)
+	took := binary.LittleEndian.Uint64(out)
+	if out = out[bareHead:]; len(out) > 0 && len(out) < batchHead {
+		return &reply{}
+	}
+	start := max(len(out), batchHead)
+	out = endItem(append(beginItem(out), f.Body...), start, itemOK, payloadOf(f))
+	return &reply{payload: codec.Payload{Encoding: codec.Bytes, Defs: took, Data: out}}
+}
+
+// beginItem notes that item n begins, unless the batch was cut before it. The first is the worker's
+// in any case, if it is not cancelled: see cutBatch.
+func (t *Task) beginItem(n uint64) bool {
+	return t.begun.CompareAndSwap(n, n+1) || n == 0 && t.ctx.Err() == nil
 }
 
 // hasOtherWork reports whether the loop has something to do beside tasks.

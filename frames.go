@@ -27,6 +27,7 @@ func replyFrame(kind wire.Kind, id uint64, r *reply) *wire.Frame {
 		f.Flags, f.Body = wire.FlagError, marshalError(r.err)
 		return f
 	}
+	f.Meta = r.meta
 	setPayload(f, r.payload)
 	return f
 }
@@ -35,6 +36,9 @@ func replyFrame(kind wire.Kind, id uint64, r *reply) *wire.Frame {
 func replyOf(f *wire.Frame) *reply {
 	if f.Flags&wire.FlagError != 0 {
 		return &reply{err: unmarshalError(f.Body)}
+	}
+	if f.Flags&wire.FlagBatch != 0 {
+		return batchReply(f)
 	}
 	return &reply{payload: payloadOf(f)}
 }

@@ -433,27 +433,11 @@ func (b *broker) finishAs(j *job, r *reply, how settlement) {
 	}
 }
 
-// tallyUp counts the outcome of a job. Items of a batch that have none count as not received: Map submits them again.
+// tallyUp counts the outcome of a job.
 func (b *broker) tallyUp(j *job, r *reply) {
-	left := j.size()
-	if j.batch > 0 {
-		succeeded, failed := tally(r.payload.Data)
-		b.stats.Succeeded += uint64(succeeded)
-		b.stats.Failed += uint64(failed)
-		left = max(0, left-succeeded-failed)
-	}
-	switch {
-	case errors.Is(r.err, ErrCancelled), errors.Is(r.err, ErrStopped):
-		b.stats.Cancelled += uint64(left)
-	case r.died:
-		left = max(1, left)
-		b.stats.Failed++
-		b.stats.Received -= uint64(left - 1)
-	case r.err != nil:
-		b.stats.Failed += uint64(left)
-	case j.batch > 0:
-		b.stats.Received -= uint64(left)
-	default:
-		b.stats.Succeeded++
-	}
+	t := tally(j.batch, r)
+	b.stats.Succeeded += uint64(t.succeeded)
+	b.stats.Failed += uint64(t.failed)
+	b.stats.Cancelled += uint64(t.cancelled)
+	b.stats.Received -= uint64(t.notReceived)
 }

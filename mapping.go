@@ -27,6 +27,9 @@ const (
 	maxMapWindow     = 16384
 	// partTime is how long items may wait for more of their batch while the sequence is slow and a worker may have nothing to do.
 	partTime = time.Millisecond
+	// mostTook is the longest time that an item is taken to need: long before it no two travel
+	// together, and a worker that claims more is forgotten soon.
+	mostTook = time.Second
 	// leastPart is how long a worker should be busy with a part of a batch that was split.
 	leastPart = time.Millisecond
 	// maxFree is how many bodies of batches are kept to be filled again.
@@ -48,6 +51,7 @@ type mapping struct {
 	window   int           // the most that count may be
 	ended    bool          // the sequence has
 	size     int           // of the next batches, in items
+	fits     int           // items whose outcomes a worker has room for, as large as the last were; at most maxBatch
 	took     time.Duration // a running mean of how long an item takes on a worker; 0: none has been measured
 	progress MapProgress
 	free     [][]byte           // bodies to be filled again
@@ -66,7 +70,14 @@ type mapping struct {
 
 	newsMu sync.Mutex
 	done   queue[*mapBatch] // those that have their outcome, if the results come unordered
-	cuts   []*mapBatch      // those that were split, and whose rest has not been sent again
+	cuts   []mapCut         // what was taken out of batches and has not been sent again
+}
+
+// mapCut is items of a batch that were taken out of it on its way, from a number on up to another.
+// It belongs to a mapping.
+type mapCut struct {
+	batch    *mapBatch
+	from, to int
 }
 
 // mapBatch is some items of a Map that follow each other, on their way together: one task.
@@ -75,7 +86,7 @@ type mapBatch struct {
 	n     int // items
 	body  []byte
 	task  *Submission // nil if it could not be sent
-	cut   int         // guarded by mapping.newsMu: only so many items are still in it; 0: all
+	kept  int         // guarded by mapping.newsMu: only its first items, so many, are still in it
 	whole bool        // all its items have their outcomes in results
 	taken int         // outcomes by next
 
@@ -102,14 +113,15 @@ func (b *mapBatch) next(typ string) (p codec.Payload, err error, ok bool) {
 	}
 	status, p, rest, _ := cutItem(b.results, b.common) // they were checked
 	b.results = rest
-	if status == itemFailed {
-		return p, b.vouch(typ, unmarshalError(p.Data)), true
+	if status == itemOK {
+		return p, nil, true
 	}
-	return p, nil, true
+	return p, b.vouch(typ, unmarshalError(p.Data)), true
 }
 
 func newMapping(ctx context.Context, n *node, typ string, c *MapConfig) *mapping {
-	m := &mapping{ctx: ctx, node: n, typ: typ, cfg: c, window: cmp.Or(c.Window, defaultMapWindow), size: 1, wake: make(chan struct{}, 1)}
+	m := &mapping{ctx: ctx, node: n, typ: typ, cfg: c, window: cmp.Or(c.Window, defaultMapWindow), size: 1,
+		fits: maxBatch, wake: make(chan struct{}, 1)}
 	_, m.inMain = n.up.(*MessageRouter)
 	if m.workers = n.up.batches(typ, &c.Task); m.workers > 0 {
 		m.late = time.AfterFunc(time.Hour, m.flush)
@@ -182,8 +194,16 @@ func (m *mapping) beginItem() []byte {
 	return beginItem(m.part.body)
 }
 
-// endItem makes what has been encoded behind beginItem an item of the batch. The caller holds mu.
+// endItem makes what has been encoded behind beginItem an item of the batch or, if the batch would
+// be too large with it, a task of its own. The caller holds mu.
 func (m *mapping) endItem(body []byte, p codec.Payload) {
+	if len(body)+itemDefs > m.node.mostBody() {
+		m.sendPart()
+		b := &mapBatch{first: m.progress.Taken, n: 1}
+		m.queue(b)
+		m.send(b, p) // its memory is not that of the part, which is used again only if it is small
+		return
+	}
 	b := m.part
 	b.body = endItem(body, max(batchHead, len(b.body)), itemOK, p)
 	b.n++
@@ -240,10 +260,13 @@ func (m *mapping) yielded(err error) {
 
 // reuse keeps the body of a batch that nobody needs any more.
 func (m *mapping) reuse(b *mapBatch) {
-	if b != nil && b.whole && len(m.free) < maxFree && cap(b.body) <= 2*maxBatchSize {
+	if b != nil && b.whole && len(m.free) < maxFree && b.reusable() {
 		m.free = append(m.free, b.body[:0])
 	}
 }
+
+// reusable reports whether the body of the batch may be filled again.
+func (b *mapBatch) reusable() bool { return cap(b.body) <= 2*maxBatchSize }
 
 // flush sends the batch that is being filled.
 func (m *mapping) flush() {
@@ -287,7 +310,10 @@ func (m *mapping) finished(b *mapBatch) {
 
 // sendBatch submits a batch. The caller holds mu.
 func (m *mapping) sendBatch(b *mapBatch) {
-	m.send(b, codec.Payload{Encoding: codec.Bytes, Data: b.body})
+	b.kept = b.n
+	// A worker may answer before its wire has written all of the body: what is used again then is
+	// only lent to the wire.
+	m.send(b, codec.Payload{Encoding: codec.Bytes, Data: b.body, Lent: b.reusable()})
 }
 
 // send submits a task: a batch or, without a body, one item. In main it never waits.
@@ -323,12 +349,16 @@ func (m *mapping) send(b *mapBatch, p codec.Payload) {
 	})
 }
 
-// wasCut notes that only the first items of a batch are still in it. It never waits.
+// wasCut notes that only the first items of a batch, count of them, are still in it. It never
+// waits. Each item is taken out at most once, whatever main is told.
 func (m *mapping) wasCut(b *mapBatch, count int) {
 	m.newsMu.Lock()
 	defer m.newsMu.Unlock()
-	b.cut = count
-	m.cuts = append(m.cuts, b)
+	if count < 1 || count >= b.kept {
+		return
+	}
+	m.cuts = append(m.cuts, mapCut{b, count, b.kept})
+	b.kept = count
 	wakeUp(m.wake)
 }
 
@@ -350,25 +380,21 @@ func (m *mapping) resend() {
 	m.newsMu.Lock()
 	cuts := m.cuts
 	m.cuts = nil
-	counts := make([]int, len(cuts))
-	for i, b := range cuts {
-		counts[i] = b.cut
-	}
 	m.newsMu.Unlock()
 	if len(cuts) == 0 {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for i, b := range cuts {
-		last, from := b, counts[i]
+	for _, c := range cuts {
+		last, from := c.batch, c.from
 		parts := m.workers
 		if m.took > 0 {
-			parts = min(parts, max(1, int(time.Duration(b.n-from)*m.took/leastPart)))
+			parts = min(parts, max(1, int(time.Duration(c.to-from)*m.took/leastPart)))
 		}
-		for ; from < b.n; parts-- {
-			to := from + (b.n-from+parts-1)/parts
-			rest := b.from(from, to)
+		for ; from < c.to; parts-- {
+			to := from + (c.to-from+parts-1)/parts
+			rest := c.batch.from(from, to)
 			if m.cfg.Unordered {
 				m.queue(rest)
 			} else {
@@ -448,35 +474,26 @@ func (m *mapping) settle(b *mapBatch) {
 		return
 	}
 	m.newsMu.Lock()
-	n := b.n
-	if i := slices.Index(m.cuts, b); i >= 0 { // it is all sent again below
-		m.cuts = slices.Delete(m.cuts, i, i+1)
-	} else if b.cut > 0 {
-		n = b.cut // the rest is on its way
+	kept, n := b.kept, b.kept
+	if len(m.cuts) > 0 {
+		m.cuts = slices.DeleteFunc(m.cuts, func(c mapCut) bool {
+			if c.batch == b { // it is sent again below
+				n = max(n, c.to)
+			}
+			return c.batch == b
+		})
 	}
 	m.newsMu.Unlock()
-	k := 0
-	b.results, k = outcomes(r.payload.Data, n)
-	b.common, b.results = itemsOf(b.results)
-	b.vouch, b.whole = r.vouch, r.err == nil && k == b.n
-	switch {
-	case r.err == nil:
-		m.measure(time.Duration(r.payload.Defs), k)
-	case r.died:
-		if k < n {
-			b.outcomes = append(b.outcomes, reply{err: r.err})
-			k++
-		}
-	default:
-		for range n - k {
-			b.outcomes = append(b.outcomes, reply{err: r.err})
-		}
-		k = n
+	o, blamed, again := r.shares(kept)
+	b.common, b.results = itemsOf(o.list)
+	b.vouch, b.whole = r.vouch, r.err == nil && o.count() == b.n
+	if r.err == nil {
+		m.measure(time.Duration(r.payload.Defs), o.count(), len(o.list))
 	}
-	if k < n {
-		rest := b.from(k, n)
-		m.mu.Lock()
-		defer m.mu.Unlock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if from := kept - again; from < n {
+		rest := b.from(from, n)
 		if m.cfg.Unordered {
 			m.queue(rest)
 		} else {
@@ -484,26 +501,31 @@ func (m *mapping) settle(b *mapBatch) {
 		}
 		m.sendBatch(rest)
 	}
+	for range blamed {
+		b.outcomes = append(b.outcomes, reply{err: r.blame()})
+	}
 }
 
-// measure takes in how long a worker was busy with some items, and decides how large the next batches are.
-func (m *mapping) measure(took time.Duration, items int) {
+// measure takes in how long a worker was busy with some items, and how many bytes their outcomes
+// take, and decides how large the next batches are.
+func (m *mapping) measure(took time.Duration, items, bytes int) {
 	if items == 0 || took <= 0 {
 		return
 	}
-	each := max(1, took/time.Duration(items))
+	each := min(max(1, took/time.Duration(items)), mostTook)
 	if m.took == 0 {
 		m.took = each
 	} else {
 		m.took += (each - m.took) / 4
 	}
+	m.fits = min(max(1, batchFull*items/bytes), maxBatch)
 	m.resize(m.took, 4*m.size)
 }
 
 // resize decides how large the next batches are if an item takes so long: at most so many items.
 func (m *mapping) resize(took time.Duration, most int) {
 	fit := cmp.Or(m.cfg.Window, maxMapWindow) / (3 * m.workers) // for each worker one that it works on, the next, and one that is being taken in or yielded
-	m.size = min(max(1, int(batchTime/took)), max(1, fit), most, maxBatch)
+	m.size = min(max(1, int(batchTime/took)), max(1, fit), most, m.fits)
 	if m.cfg.Window == 0 && m.size > 1 {
 		m.window = max(defaultMapWindow, min(maxMapWindow, m.size*(3*m.workers+1)))
 	}

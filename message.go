@@ -66,6 +66,7 @@ type reply struct {
 	payload codec.Payload
 	err     error
 
+	meta  string                            // of a batch: the Meta of its frame, see bare
 	vouch func(typ string, err error) error // of a batch: checks the errors of its outcomes; nil if it has none
 	died  bool                              // of a batch: err is the end of the item behind the last outcome
 }

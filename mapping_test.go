@@ -1,0 +1,371 @@
+package multiprolab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/wire"
+)
+
+// liarsUplink is the way to workers that answer each task of a Map as they like, at once or soon.
+type liarsUplink struct {
+	uplink
+	node    *node
+	answer  func(s *Submission) (cuts []int, r *reply)
+	soon    bool
+	answers sync.WaitGroup
+}
+
+func (u *liarsUplink) batches(string, *TaskOptions) int { return 3 }
+func (u *liarsUplink) cancelTask(uint64)                {}
+func (u *liarsUplink) submit(_ context.Context, s *Submission, _ *wire.Frame, _ *TaskOptions) error {
+	cuts, r := u.answer(s)
+	say := func() {
+		for _, count := range cuts {
+			s.split(count)
+		}
+		u.node.resolve(s.id, r)
+	}
+	if u.soon {
+		u.answers.Go(say)
+	} else {
+		say()
+	}
+	return nil
+}
+
+// someOutcomes returns a result with some outcomes, of which every third is an error.
+func someOutcomes(n int) (out []byte) {
+	for i := range n {
+		at := max(len(out), batchHead)
+		if i%3 == 2 {
+			err := marshalError(errors.New("an item failed"))
+			out = endItem(append(beginItem(out), err...), at, itemFailed, codec.Payload{})
+		} else {
+			out = endItem(append(beginItem(out), "done"...), at, itemOK, codec.Payload{Encoding: codec.String})
+		}
+	}
+	return out
+}
+
+// FuzzMapOfLiars: each item of a Map has one outcome, in its place, whatever the workers say that
+// they did, and the Map ends.
+func FuzzMapOfLiars(f *testing.F) {
+	for seed := range uint64(20) {
+		f.Add(seed, uint64(0), uint16(100*seed), seed%2 == 0)
+	}
+	f.Fuzz(func(t *testing.T, seed, more uint64, items uint16, soon bool) {
+		chance := rand.New(rand.NewPCG(seed, more))
+		m := New(nil)
+		liars := &liarsUplink{node: m.node, soon: soon}
+		defer liars.answers.Wait()
+		m.node.up = liars
+		m.node.paces.Store("t", time.Microsecond) // so that many travel together
+		liars.answer = func(s *Submission) (cuts []int, r *reply) {
+			n := s.batch
+			if n == 0 {
+				return nil, &reply{payload: codec.Payload{Encoding: codec.String, Data: []byte("done")}}
+			}
+			for range chance.IntN(4) { // it gives some items back, perhaps more than once
+				cuts = append(cuts, chance.IntN(n+3)-1)
+			}
+			out := someOutcomes(chance.IntN(n + 3))
+			switch chance.IntN(4) {
+			case 0:
+				out = out[:chance.IntN(len(out)+1)]
+			case 1:
+				if len(out) > 0 {
+					out[chance.IntN(len(out))] ^= byte(1 << chance.IntN(8))
+				}
+			case 2:
+				out = append(out, byte(chance.Uint32()), byte(chance.Uint32()))
+			}
+			r = &reply{payload: codec.Payload{Encoding: codec.Bytes, Data: out, Defs: chance.Uint64()},
+				vouch: func(_ string, err error) error { return err }}
+			switch chance.IntN(6) {
+			case 0:
+				r.err = ErrCancelled
+			case 1:
+				r.err = errors.New("no")
+			case 2:
+				r.err, r.died = &WorkerDiedError{}, true
+			}
+			return cuts, r
+		}
+		all := int(items) % 2000
+		source := func(yield func(int) bool) {
+			for i := range all {
+				if !yield(i) {
+					return
+				}
+			}
+		}
+		for _, unordered := range []bool{false, true} {
+			had := make([]bool, all)
+			n := 0
+			c := &MapConfig{Unordered: unordered}
+			c.OnProgress = func(p MapProgress) { require.Equal(t, n+1, p.Yielded) }
+			for _, err := range Map[string](context.Background(), m, "t", source, c) {
+				var of *MapError
+				if errors.As(err, &of) {
+					require.False(t, had[of.Index], "item %d has two outcomes", of.Index)
+					had[of.Index] = true
+					if !unordered {
+						require.Equal(t, n, of.Index)
+					}
+				}
+				n++
+			}
+			require.Equal(t, all, n)
+		}
+	})
+}
+
+// TestTally: what the end of a job adds to the counters is what it counted for, and each item has
+// the outcome that Map gives it.
+func TestTally(t *testing.T) {
+	died, no := &WorkerDiedError{}, errors.New("no")
+	stopped := &stoppedError{no}
+	for _, c := range []struct {
+		name string
+		n    int // items, as they are after what was split off; 0: no batch
+		has  int // outcomes in the result, of which every third is an error
+		err  error
+		died bool
+		want tallied // succeeded, failed, cancelled, notReceived
+	}{
+		{"a task", 0, 0, nil, false, tallied{1, 0, 0, 0}},
+		{"a task that failed", 0, 0, no, false, tallied{0, 1, 0, 0}},
+		{"a task that was cancelled", 0, 0, ErrCancelled, false, tallied{0, 0, 1, 0}},
+		{"a task that was stopped", 0, 0, stopped, false, tallied{0, 0, 1, 0}},
+		{"a task that died", 0, 0, died, false, tallied{0, 1, 0, 0}},
+		{"a batch", 6, 6, nil, false, tallied{4, 2, 0, 0}},
+		{"a batch of one", 1, 1, nil, false, tallied{1, 0, 0, 0}},
+		{"a batch that ended early", 6, 1, nil, false, tallied{1, 0, 0, 5}},
+		{"a batch with nothing", 6, 0, nil, false, tallied{0, 1, 0, 5}},
+		{"a batch with more than it had", 4, 9, nil, false, tallied{3, 1, 0, 0}},
+		{"a batch that failed", 6, 0, no, false, tallied{0, 6, 0, 0}},
+		{"a batch that failed with outcomes", 6, 3, no, false, tallied{2, 4, 0, 0}},
+		{"a batch that was cancelled", 6, 0, ErrCancelled, false, tallied{0, 0, 6, 0}},
+		{"a batch that was stopped", 6, 0, stopped, false, tallied{0, 0, 6, 0}},
+		{"a death before the first item ended", 6, 0, died, true, tallied{0, 1, 0, 5}},
+		{"a death in the middle", 6, 3, died, true, tallied{2, 2, 0, 2}},
+		{"a death in the last item", 6, 5, died, true, tallied{4, 2, 0, 0}},
+		{"a death behind the last item", 6, 6, died, true, tallied{4, 2, 0, 0}},
+		{"a death with more than it had", 6, 9, died, true, tallied{4, 2, 0, 0}},
+		{"a death in a batch of one", 1, 0, died, true, tallied{0, 1, 0, 0}},
+		{"a death behind a batch of one", 1, 1, died, true, tallied{1, 0, 0, 0}},
+		{"a death of which nothing is known", 6, 0, died, false, tallied{0, 6, 0, 0}},
+		{"a death while it was cancelled", 6, 3, ErrCancelled, true, tallied{2, 1, 1, 2}},
+		{"a death while it was stopped", 6, 6, stopped, true, tallied{4, 2, 0, 0}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := tally(c.n, &reply{payload: codec.Payload{Data: someOutcomes(c.has)}, err: c.err, died: c.died})
+			require.Equal(t, c.want, got)
+		})
+	}
+	for n := range 6 {
+		for has := range n + 3 {
+			for _, err := range []error{nil, no, died, ErrCancelled, stopped} {
+				for _, died := range []bool{false, err != nil} {
+					got := tally(n, &reply{payload: codec.Payload{Data: someOutcomes(has)}, err: err, died: died})
+					what := fmt.Sprintf("%d items, %d outcomes, %v, died %v: %+v", n, has, err, died, got)
+					require.Equal(t, max(1, n), got.succeeded+got.failed+got.cancelled+got.notReceived, what)
+					require.GreaterOrEqual(t, min(got.succeeded, got.failed, got.cancelled, got.notReceived), 0, what)
+					require.Less(t, got.notReceived, max(1, n), what+": it would go round for ever")
+				}
+			}
+		}
+	}
+}
+
+// stillBody is a process that does nothing.
+type stillBody struct{ body }
+
+func (stillBody) pid() int { return 7 }
+func (stillBody) kill()    {}
+
+// stillPeer is the first worker of the first pool, which says nothing by itself. What main says to
+// it is written to out by flush.
+func stillPeer(m *Main, out io.Writer) *peer {
+	return &peer{slot: m.pools[0].list()[0], body: stillBody{}, link: newLink(m.codec, new(bytes.Buffer), out, 0, nil),
+		retired: make(chan struct{}, 1)}
+}
+
+// TestTally_Counters: the counters add up at each step of a batch, in whatever way it ends and
+// whatever the worker had finished of it.
+func TestTally_Counters(t *testing.T) {
+	const items = 5
+	for kept := 1; kept <= items; kept++ { // so many after it was split
+		for has := range items + 2 {
+			for _, end := range []string{"result", "error", "death", "unknown death", "cancel, result", "cancel, death",
+				"stop, result", "stop, death"} {
+				if strings.Contains(end, "result") && (has == 0 || has > kept) {
+					continue // it is a lie
+				}
+				what := fmt.Sprintf("%d of %d items kept, %d outcomes, %s", kept, items, has, end)
+				m := New(&Config{InProcess: true, Logger: slog.New(slog.DiscardHandler)})
+				m.RegisterWorker("w", func(context.Context, *Worker) error { return nil }, nil)
+				require.NoError(t, m.prepare())
+				p := stillPeer(m, io.Discard)
+				b := m.broker
+				check := func(when string) TaskStats {
+					s := b.count()
+					sum := s.Succeeded + s.Failed + s.Cancelled + s.Queued + s.Running
+					require.Equal(t, s.Received, sum, "%s: %s: %+v", what, when, s)
+					return s
+				}
+				b.enter(p, &readiness{Tasks: []string{"t"}})
+				require.NoError(t, b.submit(&job{batch: items}, "t", false))
+				require.EqualValues(t, items, check("submitted").Received)
+				require.NoError(t, b.started(p, 1))
+				require.EqualValues(t, items, check("started").Running)
+				if kept < items {
+					b.recall(b.jobs[1])
+					require.NoError(t, b.split(p, 1, uint64(kept)))
+					require.EqualValues(t, kept, check("split").Running)
+				}
+				first, second, _ := strings.Cut(end, ", ")
+				switch first {
+				case "cancel":
+					b.condemn(b.jobs[1], ErrCancelled, 0)
+				case "stop":
+					b.stop(ErrStopped, false)
+				default:
+					second = first
+				}
+				check(first)
+				switch r := (&reply{payload: codec.Payload{Data: someOutcomes(has)}}); second {
+				case "result":
+					require.NoError(t, b.result(p, 1, r, true))
+				case "error":
+					require.NoError(t, b.result(p, 1, &reply{err: errors.New("no")}, false))
+				case "death":
+					p.unfinished, p.outcomes = 1, r.payload.Data
+					fallthrough
+				default:
+					b.leave(p, &WorkerDiedError{})
+				}
+				s := check("ended")
+				require.Zero(t, s.Queued+s.Running, what)
+				done := min(has, kept)
+				switch {
+				case first == "cancel":
+					require.Equal(t, TaskStats{Received: uint64(kept), Cancelled: uint64(kept)}, s, what)
+				case second == "error", second == "unknown death":
+					require.EqualValues(t, kept, s.Failed, what)
+				case second == "death": // what had been finished, and the one that was running, if there was one
+					require.EqualValues(t, min(done+1, kept), s.Received, what)
+					require.EqualValues(t, done-done/3, s.Succeeded, what)
+				default:
+					require.EqualValues(t, done, s.Received, what)
+					require.EqualValues(t, done-done/3, s.Succeeded, what)
+				}
+				b.end(ErrStopped)
+				m.stop(ErrStopped)
+			}
+		}
+	}
+}
+
+// TestMapBodyIsLent: a worker that answers before it was sent all of its batch does not get the
+// items of the next one, whose body has the same memory.
+func TestMapBodyIsLent(t *testing.T) {
+	m := New(&Config{InProcess: true, Logger: slog.New(slog.DiscardHandler)})
+	m.RegisterWorker("w", func(context.Context, *Worker) error { return nil }, nil)
+	m.state = mainRunning
+	m.serving.Store(true)
+	require.NoError(t, m.prepare())
+	defer m.stop(ErrStopped)
+	var pipe bytes.Buffer // into which nothing is written before flush
+	p := stillPeer(m, &pipe)
+	m.broker.enter(p, &readiness{Tasks: []string{"t"}})
+	mapping := newMapping(t.Context(), m.node, "t", &MapConfig{})
+	defer mapping.cancel()
+	item := bytes.Repeat([]byte("item"), ownChunk/4)
+	for range 2 {
+		addItem(mapping, codec.CoderOf[[]byte](m.codec), &item)
+	}
+	first := *mapping.items.first()
+	require.NoError(t, m.broker.started(p, 1))
+	require.NoError(t, m.broker.result(p, 1, &reply{payload: codec.Payload{Data: someOutcomes(first.n)}}, true))
+	want := bytes.Clone(first.body)
+	require.Same(t, first, mapping.take(false))
+	require.True(t, first.whole)
+	mapping.reuse(first)
+	if first.reusable() {
+		clear(first.body)
+	}
+	require.NoError(t, p.link.flush())
+	var f wire.Frame
+	require.NoError(t, wire.NewReader(&pipe, 0).Next(&f))
+	require.Equal(t, wire.Task, f.Kind)
+	require.True(t, bytes.Equal(want, f.Body))
+}
+
+// TestCountOutcomes: what no honest worker writes is told from what one does.
+func TestCountOutcomes(t *testing.T) {
+	for n := 1; n < 9; n++ {
+		ok, failed, wellFormed := countOutcomes(someOutcomes(n))
+		require.Equal(t, [3]any{n - n/3, n / 3, true}, [3]any{ok, failed, wellFormed})
+	}
+	good := someOutcomes(1)
+	odd := func(head byte) []byte {
+		return append(append([]byte(nil), good[:batchHead]...), append([]byte{head}, good[batchHead+1:]...)...)
+	}
+	for name, b := range map[string][]byte{
+		"nothing": nil, "no outcome": good[:batchHead], "half a head": good[:5], "half an outcome": good[:len(good)-1],
+		"a rest":                          append(someOutcomes(3), 0),
+		"an encoding that does not exist": odd(7 << 1),
+		"a bit that means nothing":        odd(1 << 5),
+		"an error with an encoding":       odd(itemFailed | codec.String<<1),
+		"text with definitions":           odd(itemOther | codec.String<<1),
+		"definitions that are missing":    odd(itemOther | codec.GobValue<<1),
+	} {
+		_, _, wellFormed := countOutcomes(b)
+		require.False(t, wellFormed, name)
+	}
+}
+
+// FuzzBareResult: a result that is too large for a frame with those before it comes out as it went
+// in, and one that a liar made does no harm.
+func FuzzBareResult(f *testing.F) {
+	f.Add(uint8(0), uint8(codec.Bytes), uint64(0), []byte("large"), "")
+	f.Add(uint8(5), uint8(codec.GobValue), uint64(7), []byte("large"), "12345678")
+	f.Add(uint8(5), uint8(codec.GobValue), uint64(0), []byte{}, "123456789")
+	f.Fuzz(func(t *testing.T, before, encoding uint8, defs uint64, body []byte, meta string) {
+		out := someOutcomes(int(before))
+		last := len(out)
+		p := codec.Payload{Encoding: encoding % (codec.GobValue + 1), Data: body}
+		if p.Encoding == codec.GobValue {
+			p.Defs = defs
+		}
+		out = endItem(append(beginItem(out), body...), max(last, batchHead), itemOK, p)
+		r := &reply{payload: codec.Payload{Encoding: codec.Bytes, Defs: 4711, Data: out}}
+		r.bare(last)
+		fr := replyFrame(wire.Result, 1, r)
+		fr.Flags |= wire.FlagBatch
+		require.Equal(t, len(body), len(fr.Body))
+		require.NoError(t, fr.Check(math.MaxInt32))
+		got := replyOf(fr)
+		require.NoError(t, got.err)
+		require.Equal(t, codec.Payload{Encoding: codec.Bytes, Defs: 4711, Data: out}, got.payload)
+
+		lie := &wire.Frame{Kind: wire.Result, Flags: wire.FlagBatch, Encoding: encoding, Defs: defs, Meta: meta,
+			Body: body}
+		countOutcomes(replyOf(lie).payload.Data)
+	})
+}
