@@ -25,11 +25,12 @@ const (
 	itemDefs  = 8
 )
 
-// The first byte of an item: its status in bit 0, its encoding in bits 1 to 3, and whether the
-// id of its definitions follows. An item has the status itemOK.
+// The first byte of an item: its status in bits 0 and 4, its encoding in bits 1 to 3, and whether
+// the id of its definitions follows. An item has the status itemOK.
 const (
 	itemOK     = 0
-	itemFailed = 1 // the data are an error, packed
+	itemFailed = 1      // the data are an error, packed
+	itemLater  = 1 << 4 // with itemFailed: its handler wants it to be started again, see RetryAfter. Map sees to it
 	itemOther  = 1 << 7
 )
 
@@ -37,7 +38,7 @@ const (
 var itemHeads = [256]bool{
 	itemOK | codec.None<<1: true, itemOK | codec.Bytes<<1: true, itemOK | codec.String<<1: true,
 	itemOK | codec.Gob<<1: true, itemOK | codec.GobValue<<1: true, itemOK | codec.GobValue<<1 | itemOther: true,
-	itemFailed: true,
+	itemFailed: true, itemFailed | itemLater: true,
 }
 
 var errBatch = errors.New("multiprolab: a batch of tasks is garbled")
@@ -110,7 +111,7 @@ func cutItem(items []byte, common uint64) (status byte, p codec.Payload, rest []
 	case p.Encoding == codec.GobValue:
 		p.Defs = common
 	}
-	return head & itemFailed, p, items[end:], nil
+	return head & (itemFailed | itemLater), p, items[end:], nil
 }
 
 // outcomes is the well-formed outcomes at the start of the result of a batch.
@@ -118,9 +119,10 @@ type outcomes struct {
 	list      []byte
 	succeeded int
 	failed    int
+	later     int // those of itemLater: the items come again, as tasks of their own
 }
 
-func (o *outcomes) count() int { return o.succeeded + o.failed }
+func (o *outcomes) count() int { return o.succeeded + o.failed + o.later }
 
 // outcomesOf returns the outcomes in the result of a batch, at most n.
 func outcomesOf(b []byte, n int) (o outcomes) {
@@ -130,10 +132,13 @@ func outcomesOf(b []byte, n int) (o outcomes) {
 		if err != nil {
 			break
 		}
-		if rest = next; status == itemOK {
+		switch rest = next; status {
+		case itemOK:
 			o.succeeded++
-		} else {
+		case itemFailed:
 			o.failed++
+		default:
+			o.later++
 		}
 	}
 	o.list = b[:len(b)-len(rest)]
@@ -145,7 +150,7 @@ func outcomesOf(b []byte, n int) (o outcomes) {
 // least. More of them than the batch has items is a lie, too: who calls this knows their number.
 func countOutcomes(b []byte) (ok, failed int, wellFormed bool) {
 	o := outcomesOf(b, math.MaxInt)
-	return o.succeeded, o.failed, o.count() > 0 && len(o.list) == len(b)
+	return o.succeeded, o.failed + o.later, o.count() > 0 && len(o.list) == len(b)
 }
 
 // shares says what becomes of the n items of a batch whose job has ended with r: the first have
@@ -178,6 +183,7 @@ func tally(batch int, r *reply) (t tallied) {
 		var o outcomes
 		o, blamed, t.notReceived = r.shares(batch)
 		t.succeeded, t.failed = o.succeeded, o.failed
+		t.notReceived += o.later
 	}
 	switch {
 	case errors.Is(r.err, ErrCancelled), errors.Is(r.err, ErrStopped):
@@ -259,7 +265,7 @@ func (b *taskInbox) workBatch(t *Task, work itemHandler) {
 
 // endBatch sends the outcomes of a batch to main.
 func (t *Task) endBatch(r *reply) {
-	_ = t.finish(r) // a second end is the handler's own Done or Fail
+	_ = t.end(r) // nobody else ends a batch: its handler ends the item that runs
 }
 
 // bareHead is the length in bytes of what is before the outcomes in the Meta of a result whose last
@@ -330,6 +336,9 @@ func (w *Worker) items(fn TaskHandler) itemHandler {
 	return func(ctx context.Context, t *Task, out []byte) []byte {
 		start := len(out)
 		value, err := fn(ctx, t)
+		if t.early.Load() != nil {
+			return w.earlyOutcome(out, start, t)
+		}
 		if err != nil {
 			return w.endOutcome(beginItem(out), start, t.Type, codec.Payload{}, w.failure(t.Type, err))
 		}
@@ -355,6 +364,10 @@ func typedItems[T, R any](w *Worker, fn func(ctx context.Context, body T) (R, er
 			value, err = fn(ctx, body)
 		}
 		body = noBody // nothing of it is kept
+		if t.early.Load() != nil {
+			value = noValue
+			return w.earlyOutcome(out, start, t)
+		}
 		if err != nil {
 			return w.endOutcome(beginItem(out), start, t.Type, codec.Payload{}, w.failure(t.Type, err))
 		}
@@ -365,6 +378,40 @@ func typedItems[T, R any](w *Worker, fn func(ctx context.Context, body T) (R, er
 		value = noValue
 		return w.endOutcome(out, start, t.Type, p, err)
 	}
+}
+
+// earlyOutcome appends the outcome that the handler of an item gave it with Done or Fail. What it
+// has returned after that does not count, as with any task.
+func (n *node) earlyOutcome(out []byte, start int, t *Task) []byte {
+	return n.addOutcome(out, start, t.Type, t.early.Swap(nil))
+}
+
+// addOutcome appends an outcome that was encoded elsewhere.
+func (n *node) addOutcome(out []byte, start int, typ string, r *reply) []byte {
+	return n.endOutcome(append(beginItem(out), r.payload.Data...), start, typ, r.payload, r.err)
+}
+
+// takeFirst makes a batch that answers a GetTask its first item, before it starts.
+func (t *Task) takeFirst() (err error) {
+	common, items := itemsOf(t.payload.Data)
+	if _, t.payload, _, err = cutItem(items, common); err != nil {
+		return &wireViolation{err.Error()}
+	}
+	t.lone = true
+	t.begun.Store(1)
+	return nil
+}
+
+// endFirst ends a batch with the outcome of its first item. It says that it took long, so that the
+// next items travel one at a time.
+func (t *Task) endFirst(r *reply) error {
+	w := t.worker
+	all := &reply{payload: codec.Payload{Encoding: codec.Bytes, Defs: uint64(mostTook)}}
+	all.payload.Data = w.addOutcome(nil, 0, t.Type, r)
+	if len(all.payload.Data) > w.mostBody() {
+		all.bare(0)
+	}
+	return t.end(all)
 }
 
 // failure is the error of a handler as it goes to the submitter.
@@ -384,5 +431,9 @@ func (n *node) endOutcome(out []byte, start int, typ string, p codec.Payload, er
 	if err == nil {
 		return endItem(out, start, itemOK, p)
 	}
-	return endItem(append(out[:start+itemHead], marshalError(err)...), start, itemFailed, codec.Payload{})
+	status := byte(itemFailed)
+	if remote, ok := err.(*RemoteError); ok && remote.after > 0 {
+		status |= itemLater
+	}
+	return endItem(append(out[:start+itemHead], marshalError(err)...), start, status, codec.Payload{})
 }

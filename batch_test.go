@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -394,4 +395,86 @@ func TestBatchStopped(t *testing.T) {
 	require.Equal(t, 100000, got)
 	require.Positive(t, stopped)
 	require.NoError(t, l.Close())
+}
+
+// The steered worker handles items in all the ways in which a handler can say what becomes of a
+// task.
+var _ = worker("steered", func(ctx context.Context, w *multiprolab.Worker) error {
+	tried := map[int]int{}
+	work := func(ctx context.Context, n int) (int, error) {
+		t := multiprolab.TaskFrom(ctx)
+		time.Sleep(10 * time.Microsecond) // of the test's own clock, by which it is known how many may travel together
+		switch tried[n]++; {
+		case n%5 == 1 && tried[n] <= n%3:
+			return 0, multiprolab.RetryAfter(time.Hour, nil)
+		case n%7 == 2:
+			if err := t.Done(-n); err != nil {
+				return 0, err
+			}
+			if err := t.Done("again"); err == nil {
+				return 0, errors.New("a second end is no error")
+			}
+			return 4711, nil // does not count
+		case n%7 == 3:
+			return 4711, t.Fail(fmt.Errorf("item %d failed", n))
+		}
+		return n, nil
+	}
+	multiprolab.HandleTask(w, "steered", work)
+	w.HandleTask("steered-untyped", func(ctx context.Context, t *multiprolab.Task) (any, error) {
+		var n int
+		if err := t.Decode(&n); err != nil {
+			return nil, err
+		}
+		return work(ctx, n)
+	})
+	return nil
+})
+
+// TestBatchSteered: an item that travels with others is steered by its handler like any task: with
+// Done, Fail and RetryAfter.
+func TestBatchSteered(t *testing.T) {
+	const items = 500
+	for _, typ := range []string{"steered", "steered-untyped"} {
+		for _, unordered := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, unordered %v", typ, unordered), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					l := startLab(t, &multiprolab.Config{InProcess: true}, workers("steered", 1))
+					got := map[int]int{}
+					begun := time.Now()
+					place := 0
+					c := &multiprolab.MapConfig{Unordered: unordered}
+					for r, err := range multiprolab.Map[int](t.Context(), l, typ, upTo(items), c) {
+						n := max(r, -r)
+						if err != nil {
+							var of *multiprolab.MapError
+							require.ErrorAs(t, err, &of)
+							n = of.Index
+						}
+						got[n]++
+						if !unordered {
+							require.Equal(t, place, n)
+						}
+						place++
+						switch {
+						case n%7 == 3:
+							require.ErrorContains(t, err, fmt.Sprintf("item %d failed", n))
+						case n%7 == 2:
+							require.NoError(t, err)
+							require.Equal(t, -n, r)
+						default:
+							require.NoError(t, err)
+							require.Equal(t, n, r)
+						}
+					}
+					require.Len(t, got, items)
+					require.Equal(t, items, place)
+					require.GreaterOrEqual(t, time.Since(begun), 2*time.Hour)
+					const failed = (items + 3) / 7
+					want := multiprolab.TaskStats{Received: items, Succeeded: items - failed, Failed: failed}
+					require.Equal(t, want, l.Tasks().Stats())
+				})
+			})
+		}
+	}
 }

@@ -154,7 +154,7 @@ func (b *broker) leave(p *peer, how error) (blamed bool) {
 			blamed = true
 			r := &reply{err: endOfAttempt(how, p, j)}
 			if j.batch > 0 && j.id == p.unfinished { // what it had finished stands
-				r.payload.Data, _ = outcomes(p.outcomes, j.batch)
+				r.payload.Data = outcomesOf(p.outcomes, j.batch).list
 				r.vouch, r.died = p.vouchError, true
 			}
 			b.conclude(j, r)
@@ -304,21 +304,22 @@ func (b *broker) knownTypes(queue string) []string {
 	return slices.Compact(known)
 }
 
-// takers returns how many workers of a pool take tasks of a type, or may turn out to do so.
-func (b *broker) takers(p *pool, typ string) int {
+// takers returns how many workers of a pool take tasks of a type, or may turn out to do so, and whether one of them asks for them with GetTask.
+func (b *broker) takers(p *pool, typ string) (n int, ask bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n := 0
 	for _, s := range p.list() {
 		takes := s.worker == nil && s.alive()
 		if s.worker != nil {
-			_, takes = s.kind.types[typ]
+			var place int
+			place, takes = s.kind.types[typ]
+			ask = ask || takes && place != given
 		}
 		if takes {
 			n++
 		}
 	}
-	return n
+	return n, ask
 }
 
 // heldBy finds a job that a worker speaks of, and has: nothing but the worker's own word, or its death, takes a job from it.
@@ -414,11 +415,11 @@ func (j *job) lies(r *reply, batch bool) error {
 	if !batch {
 		return nil
 	}
-	switch list, n := outcomes(r.payload.Data, j.batch); {
-	case len(list) < len(r.payload.Data):
-		return &wireViolation{fmt.Sprintf("the result of %v, which is %d tasks, is garbled, or has more outcomes than these", j, j.batch)}
-	case n == 0 && !j.recalled:
-		return &wireViolation{fmt.Sprintf("the result of %v has no outcome, and nobody has asked to cut it short", j)}
+	switch ok, failed, wellFormed := countOutcomes(r.payload.Data); {
+	case !wellFormed:
+		return &wireViolation{fmt.Sprintf("the result of %v, which is %d tasks, is garbled or has no outcome", j, j.batch)}
+	case ok+failed > j.batch:
+		return &wireViolation{fmt.Sprintf("the result of %v, which is %d tasks, has %d outcomes", j, j.batch, ok+failed)}
 	}
 	return nil
 }

@@ -91,7 +91,7 @@ anHour         .          .          .          run+ck     run+ck     .         
 start          lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.
 ok             ok         ok         ok         cancelled  timeout    ok         ok         ok
 tooMany        lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.
-nothing        lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      ok         ok
+nothing        lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.
 error          error      assign     delayed    cancelled  timeout    error      error      error
 isCancelled    cancelled  cancelled  cancelled  cancelled  timeout    cancelled  cancelled  cancelled
 retryAfter     delayed    delayed    delayed    cancelled  timeout    delayed    delayed    delayed

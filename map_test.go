@@ -446,6 +446,45 @@ func TestMapWithoutRoom(t *testing.T) {
 	}
 }
 
+// The map-given worker is given tasks, the map-asker asks for them one at a time.
+var _ = worker("map-given", func(ctx context.Context, w *multiprolab.Worker) error {
+	multiprolab.HandleTask(w, "asked", func(_ context.Context, n int) (int, error) { return 2 * n, nil })
+	return nil
+})
+
+var _ = worker("map-asker", func(ctx context.Context, w *multiprolab.Worker) error {
+	w.PullTasks("asked", "pulled-only")
+	w.Action(0, func(ctx context.Context) error {
+		t, err := w.GetTask(ctx)
+		if err != nil {
+			return nil // it is time to exit
+		}
+		var n int
+		if err := t.Decode(&n); err != nil {
+			return t.Fail(err)
+		}
+		return t.Done(2 * n)
+	})
+	return nil
+})
+
+// TestMapOfPulledTasks: the items of a map are tasks like any other for workers that ask for them.
+func TestMapOfPulledTasks(t *testing.T) {
+	both(t, func(t *testing.T, inProcess bool) {
+		l := startLab(t, &multiprolab.Config{InProcess: inProcess}, workers("map-given", 2), workers("map-asker", 2))
+		for _, typ := range []string{"asked", "pulled-only"} {
+			n := 0
+			for r, err := range multiprolab.Map[int](bounded(t), l, typ, upTo(500), nil) {
+				require.NoError(t, err)
+				require.Equal(t, 2*n, r)
+				n++
+			}
+			require.Equal(t, 500, n)
+		}
+		require.Equal(t, multiprolab.TaskStats{Received: 1000, Succeeded: 1000}, l.Tasks().Stats())
+	})
+}
+
 var _ = program("map", func(ctx context.Context, w *multiprolab.Worker, _ string) (string, error) {
 	sum := 0
 	for r, err := range multiprolab.Map[int](ctx, w, "square", upTo(100), &multiprolab.MapConfig{Window: 20, Unordered: true}) {

@@ -88,6 +88,7 @@ type mapBatch struct {
 	task  *Submission // nil if it could not be sent
 	kept  int         // guarded by mapping.newsMu: only its first items, so many, are still in it
 	whole bool        // all its items have their outcomes in results
+	ready bool        // settle has seen to it
 	taken int         // outcomes by next
 
 	// Once it is done, or could not be sent, the outcomes of its items: those in results, then those in outcomes.
@@ -167,7 +168,7 @@ func addTask[T any](m *mapping, encode codec.Coder[T], v *T) {
 	m.queue(b)
 	m.mu.Unlock()
 	if b.outcomes == nil {
-		m.send(b, p)
+		m.send(b, p, &m.cfg.Task)
 	}
 }
 
@@ -201,7 +202,7 @@ func (m *mapping) endItem(body []byte, p codec.Payload) {
 		m.sendPart()
 		b := &mapBatch{first: m.progress.Taken, n: 1}
 		m.queue(b)
-		m.send(b, p) // its memory is not that of the part, which is used again only if it is small
+		m.send(b, p, &m.cfg.Task) // its memory is not that of the part, which is used again only if it is small
 		return
 	}
 	b := m.part
@@ -313,13 +314,13 @@ func (m *mapping) sendBatch(b *mapBatch) {
 	b.kept = b.n
 	// A worker may answer before its wire has written all of the body: what is used again then is
 	// only lent to the wire.
-	m.send(b, codec.Payload{Encoding: codec.Bytes, Data: b.body, Lent: b.reusable()})
+	m.send(b, codec.Payload{Encoding: codec.Bytes, Data: b.body, Lent: b.reusable()}, &m.cfg.Task)
 }
 
 // send submits a task: a batch or, without a body, one item. In main it never waits.
-func (m *mapping) send(b *mapBatch, p codec.Payload) {
+func (m *mapping) send(b *mapBatch, p codec.Payload, o *TaskOptions) {
 	m.sent.Add(1)
-	s, err := m.node.submitPayload(m.ctx, m.typ, p, &m.cfg.Task, func(s *Submission) {
+	s, err := m.node.submitPayload(m.ctx, m.typ, p, o, func(s *Submission) {
 		s.lines = m.inMain
 		if b.body != nil {
 			s.batch = b.n
@@ -449,7 +450,7 @@ func (m *mapping) next() (b *mapBatch, done, news <-chan struct{}) {
 		return nil, nil, nil
 	}
 	b = *m.items.first()
-	if b.outcomes == nil && !closed(b.task.done) {
+	if !b.ready && b.outcomes == nil && !closed(b.task.done) {
 		return nil, b.task.done, b.task.news
 	}
 	m.items.pop()
@@ -464,9 +465,10 @@ func (m *mapping) front() *mapBatch {
 
 // settle finds the outcomes of the items of a batch that is done, and sends the items again that have none.
 func (m *mapping) settle(b *mapBatch) {
-	if b.outcomes != nil {
+	if b.ready || b.outcomes != nil {
 		return
 	}
+	b.ready = true
 	b.task.report(m.ctx)
 	r := b.task.outcome
 	if b.task.batch == 0 {
@@ -501,9 +503,63 @@ func (m *mapping) settle(b *mapBatch) {
 		}
 		m.sendBatch(rest)
 	}
-	for range blamed {
-		b.outcomes = append(b.outcomes, reply{err: r.blame()})
+	last := b
+	if o.later > 0 {
+		last = m.postpone(b)
 	}
+	for range blamed {
+		last.outcomes = append(last.outcomes, reply{err: r.blame()})
+	}
+}
+
+// postpone sends the items of a batch again whose handlers have asked for this with RetryAfter,
+// each as a task of its own that begins after its time. What is behind such an item becomes a batch
+// of its own. It returns the last of these. The caller holds mu.
+func (m *mapping) postpone(b *mapBatch) (last *mapBatch) {
+	var order []*mapBatch // behind b
+	last = b
+	rest := b.results
+	for i := 0; len(rest) > 0; i++ {
+		items := rest
+		var status byte
+		var p codec.Payload
+		if status, p, rest, _ = cutItem(items, b.common); status&itemLater == 0 {
+			continue
+		}
+		remote, ok := unmarshalError(p.Data).(*RemoteError)
+		if !ok || remote.after <= 0 {
+			continue // it is a lie: the item has failed
+		}
+		last.results = last.results[:len(last.results)-len(items)]
+		last = &mapBatch{first: b.first + i + 1, ready: true, common: b.common, results: rest, vouch: b.vouch}
+		order = append(order, m.delayed(b, i, remote.after), last)
+	}
+	b.whole = false
+	for _, next := range slices.Backward(order) {
+		switch {
+		case !m.cfg.Unordered:
+			m.items.pushFront(next)
+		case next.ready:
+			m.open[next] = true
+			m.finished(next)
+		}
+	}
+	return last
+}
+
+// delayed sends one item of a batch as a task of its own that begins after a time. The caller holds
+// mu.
+func (m *mapping) delayed(b *mapBatch, i int, after time.Duration) *mapBatch {
+	common, items := itemsOf(b.from(i, i+1).body)
+	_, p, _, _ := cutItem(items, common)
+	item := &mapBatch{first: b.first + i, n: 1}
+	if m.cfg.Unordered {
+		m.queue(item)
+	}
+	o := m.cfg.Task
+	o.Delay = after
+	m.send(item, p, &o)
+	return item
 }
 
 // measure takes in how long a worker was busy with some items, and how many bytes their outcomes

@@ -241,7 +241,7 @@ func TestTally_Counters(t *testing.T) {
 				first, second, _ := strings.Cut(end, ", ")
 				switch first {
 				case "cancel":
-					b.condemn(b.jobs[1], ErrCancelled, 0)
+					b.condemn(b.jobs[1], ErrCancelled, 0, b.clock.now())
 				case "stop":
 					b.stop(ErrStopped, false)
 				default:
@@ -316,6 +316,63 @@ func TestMapBodyIsLent(t *testing.T) {
 	require.True(t, bytes.Equal(want, f.Body))
 }
 
+// batching is the uplink of a main that does not know who asks for tasks and who is given them.
+type batching struct{ *MessageRouter }
+
+func (batching) batches(string, *TaskOptions) int { return 2 }
+
+// TestMapPulledInBatches: where main does not know in time that workers ask for the tasks of a Map,
+// they take the items one at a time, each with its own outcome.
+func TestMapPulledInBatches(t *testing.T) {
+	const items, limit = 300, 1 << 20
+	m := New(&Config{InProcess: true, Logger: slog.New(slog.DiscardHandler), MaxMessageSize: limit})
+	m.RegisterWorker("w", func(_ context.Context, w *Worker) error {
+		w.PullTasks("t")
+		w.Action(0, func(ctx context.Context) error {
+			t, err := w.GetTask(ctx)
+			if err != nil {
+				return nil // it is time to exit
+			}
+			var n int
+			if err := t.Decode(&n); err != nil {
+				return t.Fail(err)
+			}
+			switch n % 50 {
+			case 7:
+				return t.Fail(fmt.Errorf("item %d failed", n))
+			case 8:
+				return t.Done(make([]byte, limit))
+			}
+			return t.Done(make([]byte, n))
+		})
+		return nil
+	}, &WorkerConfig{Count: 2})
+	m.node.up = batching{m.router}
+	require.NoError(t, m.Start(t.Context()))
+	defer m.Close()
+	m.node.paces.Store("t", time.Microsecond)
+	source := func(yield func(int) bool) {
+		for n := 0; n < items && yield(n); n++ {
+		}
+	}
+	n := 0
+	for b, err := range Map[[]byte](t.Context(), m, "t", source, nil) {
+		switch n % 50 {
+		case 7:
+			require.ErrorContains(t, err, fmt.Sprintf("item %d failed", n))
+		case 8:
+			require.NoError(t, err)
+			require.Len(t, b, limit)
+		default:
+			require.NoError(t, err)
+			require.Len(t, b, n)
+		}
+		n++
+	}
+	require.Equal(t, items, n)
+	require.Equal(t, TaskStats{Received: items, Succeeded: items - items/50, Failed: items / 50}, m.Tasks().Stats())
+}
+
 // TestCountOutcomes: what no honest worker writes is told from what one does.
 func TestCountOutcomes(t *testing.T) {
 	for n := 1; n < 9; n++ {
@@ -332,6 +389,7 @@ func TestCountOutcomes(t *testing.T) {
 		"an encoding that does not exist": odd(7 << 1),
 		"a bit that means nothing":        odd(1 << 5),
 		"an error with an encoding":       odd(itemFailed | codec.String<<1),
+		"a result that is to come later":  odd(itemLater | codec.String<<1),
 		"text with definitions":           odd(itemOther | codec.String<<1),
 		"definitions that are missing":    odd(itemOther | codec.GobValue<<1),
 	} {

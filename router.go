@@ -328,9 +328,9 @@ func (r *MessageRouter) batches(typ string, o *TaskOptions) int {
 	}
 	n := 0
 	for _, p := range m.pools {
-		takers := m.broker.takers(p, typ)
-		if takers > 0 && p.cfg.MaxTasks > 0 {
-			return 0 // it is counted in tasks
+		takers, ask := m.broker.takers(p, typ)
+		if takers > 0 && (p.cfg.MaxTasks > 0 || ask) {
+			return 0 // it is counted in tasks, or asks for one at a time
 		}
 		n += takers
 	}

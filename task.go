@@ -173,9 +173,13 @@ type Task struct {
 	chain     string
 	timed     bool          // main must know when it begins
 	batch     bool          // payload is that of the item that runs
+	lone      bool          // the item is all that is worked on of the batch: it was taken with GetTask
 	begun     atomic.Uint64 // items of the batch that have, and batchCut
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
+
+	// early is the outcome of the item that runs, if its handler has called Done or Fail; nil else.
+	early atomic.Pointer[reply]
 
 	mu   sync.Mutex
 	done bool

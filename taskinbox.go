@@ -89,6 +89,11 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 		if err != nil {
 			return &wireViolation{"a task answers fetch " + f.To}
 		}
+		if t.batch { // main did not know that tasks of the type are asked for: the others go out again
+			if err := t.takeFirst(); err != nil {
+				return err
+			}
+		}
 		b.mu.Lock()
 		b.start(t, b.worker.whole)
 		b.worker.link.tell(lazily, &wire.Frame{Kind: wire.Start, ID: t.ID})
@@ -166,7 +171,7 @@ func (b *taskInbox) run(t *Task, h *taskHandler) {
 		tell = b.worker.link.flush
 	}
 	if err := tell(); err != nil {
-		_ = t.finish(&reply{err: err})
+		_ = t.end(&reply{err: err})
 		return
 	}
 	if box := b.worker.link.box; box != nil {
@@ -174,7 +179,7 @@ func (b *taskInbox) run(t *Task, h *taskHandler) {
 		defer box.running(0)
 	}
 	if h == nil || h.fn == nil {
-		_ = t.finish(&reply{err: &UnknownTypeError{Receiver: b.worker.name, Verb: "task", Type: t.Type}})
+		_ = t.end(&reply{err: &UnknownTypeError{Receiver: b.worker.name, Verb: "task", Type: t.Type}})
 		return
 	}
 	if t.batch {
@@ -197,12 +202,31 @@ func (b *taskInbox) push(now bool) {
 // pushDue reports whether it is some time since the last push.
 func (b *taskInbox) pushDue() bool { return time.Since(b.pushed) > pushTime }
 
-// finish sends the outcome of a task to main, once.
+// finish gives the task its outcome, or the item of a batch that runs, once.
 func (t *Task) finish(r *reply) error {
+	if !t.batch {
+		return t.end(r)
+	}
+	if t.lone {
+		return t.endFirst(r)
+	}
+	r.payload = r.payload.Own() // it is sent once the handler has returned
+	if !t.early.CompareAndSwap(nil, r) {
+		return t.hasEnded()
+	}
+	return nil
+}
+
+func (t *Task) hasEnded() error {
+	return fmt.Errorf("multiprolab: task %q (id %d) has ended already: call Done or Fail once", t.Type, t.ID)
+}
+
+// end sends the outcome of a task, or the outcomes of a batch, to main, once.
+func (t *Task) end(r *reply) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.done {
-		return fmt.Errorf("multiprolab: task %q (id %d) has ended already: call Done or Fail once", t.Type, t.ID)
+		return t.hasEnded()
 	}
 	t.done = true
 	b := &t.worker.inbox
@@ -215,7 +239,7 @@ func (t *Task) finish(r *reply) error {
 		f.Flags |= wire.FlagBatch
 	}
 	h := lazily
-	if t.batch {
+	if t.batch && !t.lone {
 		h = quietly // work pushes it
 	}
 	t.worker.link.answer(h, f)
