@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"time"
 
@@ -31,6 +32,7 @@ const (
 	itemOK     = 0
 	itemFailed = 1      // the data are an error, packed
 	itemLater  = 1 << 4 // with itemFailed: its handler wants it to be started again, see RetryAfter. Map sees to it
+	itemMixed  = 1 << 6 // of the first item alone: some have definitions of their own
 	itemOther  = 1 << 7
 )
 
@@ -76,6 +78,7 @@ func endItem(b []byte, start int, status byte, p codec.Payload) []byte {
 		binary.LittleEndian.PutUint64(b, p.Defs)
 	default:
 		h[0] |= itemOther
+		b[batchHead] |= itemMixed
 		b = binary.LittleEndian.AppendUint64(b, p.Defs)
 	}
 	return b
@@ -89,6 +92,23 @@ func itemsOf(b []byte) (common uint64, items []byte) {
 	return binary.LittleEndian.Uint64(b), b[batchHead:]
 }
 
+// definitionsOf yields the ids of the type definitions that the items, or outcomes, in the body of a batch need. Most need the same ones.
+func definitionsOf(b []byte) iter.Seq[uint64] {
+	return func(yield func(uint64) bool) {
+		common, items := itemsOf(b)
+		if len(items) == 0 || common != 0 && !yield(common) || items[0]&itemMixed == 0 {
+			return
+		}
+		for len(items) > 0 {
+			_, p, rest, err := cutItem(items, 0)
+			if err != nil || p.Defs != 0 && !yield(p.Defs) {
+				return
+			}
+			items = rest
+		}
+	}
+}
+
 // cutItem takes the first item from items. common is the id that itemsOf has returned with them. It
 // takes nothing that endItem does not write.
 func cutItem(items []byte, common uint64) (status byte, p codec.Payload, rest []byte, err error) {
@@ -96,7 +116,7 @@ func cutItem(items []byte, common uint64) (status byte, p codec.Payload, rest []
 		return 0, p, nil, errBatch
 	}
 	head, n := items[0], binary.LittleEndian.Uint32(items[1:])
-	if uint64(n) > uint64(len(items)-itemHead) || !itemHeads[head] {
+	if uint64(n) > uint64(len(items)-itemHead) || !itemHeads[head&^itemMixed] {
 		return 0, p, nil, errBatch
 	}
 	end := itemHead + int(n)

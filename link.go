@@ -163,14 +163,26 @@ func (l *link) postLocked(f *wire.Frame) error {
 	if l.closed != nil {
 		return errLinkClosed
 	}
-	if f.Defs != 0 && f.Encoding == codec.GobValue && !l.sent[f.Defs] {
-		if blob := l.codec.Definitions(f.Defs); blob != nil { // else a worker has invented the id
-			l.append(&wire.Frame{Kind: wire.Defs, Defs: f.Defs, Body: blob})
-			l.sent[f.Defs] = true
+	if f.Defs != 0 && f.Encoding == codec.GobValue {
+		l.define(f.Defs)
+	} else if f.Flags&wire.FlagBatch != 0 {
+		for id := range definitionsOf(f.Body) {
+			l.define(id)
 		}
 	}
 	l.append(f)
 	return nil
+}
+
+// define posts type definitions if the other end has not got them. The caller holds mu.
+func (l *link) define(id uint64) {
+	if l.sent[id] {
+		return
+	}
+	if blob := l.codec.Definitions(id); blob != nil {
+		l.append(&wire.Frame{Kind: wire.Defs, Defs: id, Body: blob})
+		l.sent[id] = true
+	} // else a worker has invented the id
 }
 
 func (l *link) append(f *wire.Frame) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"reflect"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
 )
@@ -68,7 +69,8 @@ func Map[R, T any](ctx context.Context, p Process, typ string, items iter.Seq[T]
 			yield(zero, &ConfigError{"MapConfig.Window", c.Window, "it cannot be negative: leave it zero for the default, or give a value above zero"})
 			return
 		}
-		m := newMapping(ctx, p.self(), typ, &c)
+		batches := reflect.TypeFor[R]().Kind() != reflect.Interface // what a worker leaves of a batch when it dies says nothing of the types of results
+		m := newMapping(ctx, p.self(), typ, &c, batches)
 		defer m.cancel()
 		encode, decode := codec.CoderOf[T](m.node.codec), codec.CoderOf[R](m.node.codec)
 		var body T // of the item that is being taken in; here, so that not each has memory of its own

@@ -495,3 +495,27 @@ var _ = program("map", func(ctx context.Context, w *multiprolab.Worker, _ string
 	}
 	return fmt.Sprint(sum), nil
 })
+
+// A Map of another type than the handler takes says both names, as Do does, at both ends, and for the first batch as for the next.
+func TestMapOfAnotherType(t *testing.T) {
+	both(t, func(t *testing.T, inProcess bool) {
+		l := startLab(t, &multiprolab.Config{InProcess: inProcess}, workers("zoo", 1))
+		ctx := bounded(t)
+		for range 3 {
+			n := 0
+			for _, err := range multiprolab.Map[point](ctx, l, "point", slices.Values(slices.Repeat([]place{{1, 2}}, 100)), nil) {
+				require.ErrorContains(t, err, "it holds github.com/multiprolab/multiprolab_test.place, and github.com/multiprolab/multiprolab_test.point is wanted")
+				n++
+			}
+			for _, err := range multiprolab.Map[place](ctx, l, "point", slices.Values(slices.Repeat([]point{{1, 2}}, 100)), nil) {
+				require.ErrorContains(t, err, "it holds github.com/multiprolab/multiprolab_test.point, and github.com/multiprolab/multiprolab_test.place is wanted")
+				n++
+			}
+			for _, err := range multiprolab.Map[point](ctx, l, "point", slices.Values(slices.Repeat([]any{place{1, 2}, tree{N: 1}, 7}, 100)), nil) {
+				require.ErrorContains(t, err, []string{"place", "tree", "it holds int"}[(n-200)%3])
+				n++
+			}
+			require.Equal(t, 500, n)
+		}
+	})
+}

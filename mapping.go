@@ -120,11 +120,14 @@ func (b *mapBatch) next(typ string) (p codec.Payload, err error, ok bool) {
 	return p, b.vouch(typ, unmarshalError(p.Data)), true
 }
 
-func newMapping(ctx context.Context, n *node, typ string, c *MapConfig) *mapping {
+func newMapping(ctx context.Context, n *node, typ string, c *MapConfig, batches bool) *mapping {
 	m := &mapping{ctx: ctx, node: n, typ: typ, cfg: c, window: cmp.Or(c.Window, defaultMapWindow), size: 1,
 		fits: maxBatch, wake: make(chan struct{}, 1)}
 	_, m.inMain = n.up.(*MessageRouter)
-	if m.workers = n.up.batches(typ, &c.Task); m.workers > 0 {
+	if batches {
+		m.workers = n.up.batches(typ, &c.Task)
+	}
+	if m.workers > 0 {
 		m.late = time.AfterFunc(time.Hour, m.flush)
 		m.late.Stop()
 		if took, ok := n.paces.Load(typ); ok { // it may be another now: what holds others up is split
@@ -373,7 +376,9 @@ func (b *mapBatch) from(k, n int) *mapBatch {
 	for range n - k {
 		_, _, end, _ = cutItem(end, 0)
 	}
-	return &mapBatch{first: b.first + k, n: n - k, body: slices.Concat(b.body[:batchHead], rest[:len(rest)-len(end)])}
+	body := slices.Concat(b.body[:batchHead], rest[:len(rest)-len(end)])
+	body[batchHead] |= b.body[batchHead] & itemMixed
+	return &mapBatch{first: b.first + k, n: n - k, body: body}
 }
 
 // resend sends what was taken out of batches, in parts: there was a worker that had nothing to do, and now there is another one.
