@@ -55,6 +55,38 @@
 // All messages go through main, which forwards bodies without decoding them. A receiver that is slow makes its senders wait, not the memory grow: see
 // [Config.Window].
 //
+// # Values
+//
+// The bodies of messages and tasks, replies, results, progress and exit values are values of any type that gob carries. What cannot arrive as it was is refused, with an
+// error that says how to mend it, or stands here:
+//
+//	sent                                          arrives as
+//	an optional field, such as a *bool            it was: nil as nil, and a pointer to false as a pointer to false
+//	an empty slice in a field                     it was, and not as nil
+//	an empty or nil slice elsewhere               nil: as the body, as an element, behind a pointer
+//	a nil map elsewhere                           an empty one
+//	a nil []byte as the body                      an empty one
+//	a field, if its type holds an interface       gob has it: a pointer to a zero and an empty slice as nil, and -0 as 0
+//	a pointer                                     a copy of what it leads to; two pointers to one value lead to two
+//	a pointer to a nil pointer                    nil
+//	a field that is not exported                  its zero value
+//	a time.Time                                   the same instant at the same offset, without the zone's name and the monotonic clock
+//	a nil pointer as the body                     no body: nil where a pointer or an interface is taken
+//	no body where a value is taken                an error
+//	a value behind an interface                   the same type, a pointer if gob.Register was given one
+//	the same, of a type not known to gob.Register an error
+//	a nil pointer as an element                   an error, unless methods of its type encode it: a nil *big.Int arrives as 0
+//	a func or a chan, in a field too              an error
+//	fields of an embedded lower-case type         an error, if they are exported
+//	a struct of which no field is exported        an error
+//	a value that holds itself                     an error
+//
+// A type that encodes itself, by GobEncode or MarshalBinary, arrives as it decodes itself. If such a method panics, that is the error of the value alone: an
+// [*EncodeError] to its sender or a [*DecodeError] to its receiver, in main too. One that calls [runtime.Goexit] ends the goroutine that sends or receives the value.
+//
+// An interface is a type like any other: for handlers, items and results. What is behind it must be known to [encoding/gob.Register], in main before Run; a value that was
+// sent by its own type arrives where an interface is taken, too.
+//
 // # Calls
 //
 // [Call] is a message that waits for the reply of its handler, registered with [HandleCall]. It fails at once if the worker dies, and with [ErrCallCycle] if it
@@ -141,6 +173,7 @@
 //	between two processes             first in, first out
 //	the receiver does not exist       Send returns an *UnknownReceiverError
 //	no handler, or the wrong type     a DeadLetter event in main, with the reason
+//	a body that does not encode       Send returns an *EncodeError; nothing was sent
 //	the receiver died before          what was not sent yet goes to its replacement; what was sent and not handled becomes a
 //	                                  DeadLetter event (on Linux exactly that; elsewhere also what was handled within the last
 //	                                  quarter of a window)
@@ -194,6 +227,7 @@
 //
 // User code is never wrapped in a recover: a panic in a worker ends that worker, and one in main ends the program. So does runtime.Goexit, which t.FailNow and mocks call, in a
 // handler, an action or any other function that is called here: the worker dies with a report, and in main the program ends with an error, after its workers.
+// The one exception are the methods by which a value encodes and decodes itself: no value ends main, whoever made it.
 //
 // # Testing
 //

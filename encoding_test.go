@@ -61,7 +61,7 @@ var _ = worker("zoo", func(ctx context.Context, w *multiprolab.Worker) error {
 		case "chan":
 			return make(chan int), nil
 		case "nil pointer":
-			return (*cat)(nil), nil
+			return []*cat{nil}, nil
 		case "nothing":
 			return nil, nil
 		}
@@ -80,7 +80,7 @@ func TestC05_BodiesThatDoNotEncode(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		l := startLab(t, &multiprolab.Config{InProcess: inProcess}, workers("zoo", 2))
 		ctx := bounded(t)
-		bad := []any{make(chan int), withFunc{func() {}}, (*point)(nil), func() {}, map[string]chan int{}, []withFunc{{}}, struct{ A animal }{struct{ animal }{}}}
+		bad := []any{make(chan int), withFunc{func() {}}, []*point{nil}, func() {}, map[string]chan int{}, []withFunc{{}}, struct{ A animal }{struct{ animal }{}}}
 		failed := 0
 		var futures []*multiprolab.Future[string]
 		for i := range 100 {
@@ -106,7 +106,7 @@ func TestC05_BodiesThatDoNotEncode(t *testing.T) {
 		var encode *multiprolab.EncodeError
 		require.ErrorAs(t, multiprolab.Send(ctx, l, "zoo/0", "noise-message", withFunc{}), &encode)
 		require.Equal(t, "zoo/0", encode.Receiver)
-		_, err := multiprolab.Call[string](ctx, l, "zoo/0", "noise-call", (*cage)(nil))
+		_, err := multiprolab.Call[string](ctx, l, "zoo/0", "noise-call", []*cage{nil})
 		require.ErrorAs(t, err, &encode)
 		require.ErrorContains(t, err, "nil pointer")
 		require.ErrorAs(t, multiprolab.Broadcast(ctx, l, "", "noise-message", make(chan int)), &encode)

@@ -293,7 +293,7 @@ func TestMapBodyIsLent(t *testing.T) {
 	var pipe bytes.Buffer // into which nothing is written before flush
 	p := stillPeer(m, &pipe)
 	m.broker.enter(p, &readiness{Tasks: []string{"t"}})
-	mapping := newMapping(t.Context(), m.node, "t", &MapConfig{})
+	mapping := newMapping(t.Context(), m.node, "t", &MapConfig{}, true)
 	defer mapping.cancel()
 	item := bytes.Repeat([]byte("item"), ownChunk/4)
 	for range 2 {

@@ -30,7 +30,8 @@ type Message struct {
 }
 
 // Decode decodes the body into the value that v points to, which has the type of the value that was sent. A []byte or a
-// string decodes into one of these, nil into an interface, a pointer or an empty struct. Any other type is a *DecodeError.
+// string decodes into one of these, nil into an interface, a pointer or an empty struct; into an interface also a value of a type that gob.Register
+// knows. Any other type is a *DecodeError.
 //
 // A []byte that is decoded first is the memory of the message itself, which saves a copy: who changes it and decodes again finds the change.
 func (m *Message) Decode(v any) error {

@@ -22,7 +22,8 @@ type Process interface {
 }
 
 // Handle registers the handler of the one-way messages of a type. It panics if the type has one already. The body must have
-// been sent as a T; any other is reported as a dead letter with a *DecodeError. An error of fn is reported to main as an event.
+// been sent as a T, or, if T is an interface, as a type that implements it and is known to gob.Register; any other is reported as a dead letter with a
+// *DecodeError. An error of fn is reported to main as an event.
 func Handle[T any](p Process, typ string, fn func(ctx context.Context, body T) error) {
 	if fn == nil {
 		registrationPanic("the handler of message type %q is nil (%s)", typ, callSite())
@@ -37,7 +38,7 @@ func Handle[T any](p Process, typ string, fn func(ctx context.Context, body T) e
 }
 
 // HandleCall registers the handler of the calls of a type. It panics if the type has a handler already. What fn returns goes back to
-// the caller, an error as a *RemoteError. The context ends when the caller does not wait any more.
+// the caller, an error as a *RemoteError. A nil pointer is no reply: a caller that takes a pointer gets nil. The context ends when the caller does not wait any more.
 func HandleCall[T, R any](p Process, typ string, fn func(ctx context.Context, body T) (R, error)) {
 	if fn == nil {
 		registrationPanic("the handler of call type %q is nil (%s)", typ, callSite())
@@ -58,7 +59,8 @@ func take[T any](p *T) (v T) {
 }
 
 // HandleTask registers the handler of the tasks of a type in a worker. It panics if the type has one already. What fn returns goes
-// to the submitter, an error as a *RemoteError. The context ends when the task is cancelled or past its deadline.
+// to the submitter, an error as a *RemoteError. A nil pointer is no result: a submitter that takes a pointer gets nil. The context ends when the task is cancelled or
+// past its deadline.
 func HandleTask[T, R any](w *Worker, typ string, fn func(ctx context.Context, body T) (R, error)) {
 	if fn == nil {
 		registrationPanic("the handler of task type %q is nil (%s)", typ, callSite())
@@ -75,7 +77,7 @@ func HandleTask[T, R any](w *Worker, typ string, fn func(ctx context.Context, bo
 
 // Send sends a one-way message to the receiver with the name: "main", an instance such as "thumbnailer/2", or a pool such as
 // "thumbnailer", of which the instance with the least to do gets it. It waits while the receiver, or in a worker the wire to main, has no
-// room, and returns when the message is on its way. Between two processes messages arrive in the order they were sent. body may be nil; the
+// room, and returns when the message is on its way. Between two processes messages arrive in the order they were sent. body may be nil, and a nil pointer is nil; the
 // bytes of a []byte may be changed after Send has returned.
 //
 // An error means that nothing was sent. What happens to a message later is reported to main: see DeadLetter.

@@ -5,14 +5,16 @@
 // the definitions each time, and a fresh decoder compiles them each time, which costs some twenty times the value
 // itself. Both ends of a wire are the same program, so each derives the definitions from the Go type, alike, and gives
 // them an id made from their content. A payload then holds the value alone and that id; an end that decodes it into a type
-// with the same id needs nothing else, and no definitions from another process ever reach gob. The ends still exchange
+// with the same id needs nothing else. The ends still exchange
 // definitions by id, ahead of the first value: the name in them tells a user what was sent where something else is wanted.
 //
 // A value that holds an interface can bring new definitions at any time. Such a type travels self-contained: definitions
-// and value together, every time.
+// and value together, every time. Definitions from another process reach gob here alone, and where a target is an interface: checked before, and made anew.
 //
-// Few values go through gob itself. An engine, which is made once for a type, writes the same bytes, and checks what it reads
-// while it reads it. gob remains for types that hold interfaces, and for some that have methods of their own to encode them.
+// Few values go through gob itself. An engine, which is made once for a type, writes the same bytes, or keeps what gob would lose in bytes that gob reads, and checks what it
+// reads while it reads it. gob remains for types that hold interfaces, and for a few that have methods of their own to encode them.
+//
+// Those methods are users' code. What they panic with is an error of the value: see guard.
 //
 // gob is not made for hostile bytes: a count of a few bytes makes it take all memory, and deep nesting overflows its
 // stack. Every payload that goes to it is therefore walked over and checked before.
@@ -29,6 +31,8 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -36,10 +40,10 @@ import (
 
 // The encodings of a payload.
 const (
-	None     = iota // no body: nil or struct{}{}
+	None     = iota // no body: nil, a nil pointer or struct{}{}
 	Bytes           // a []byte as it is
 	String          // a string as it is
-	Gob             // type name, definitions and value
+	Gob             // type names, definitions and value
 	GobValue        // what follows the type id in a gob value message; the definitions have the id in Defs
 )
 
@@ -62,6 +66,7 @@ type Payload struct {
 type Codec struct {
 	types sync.Map // reflect.Type -> *typeInfo
 	parts sync.Map // reflect.Type -> *parts
+	named sync.Map // name -> reflect.Type that is known to gob.Register by it
 	hot   [16]atomic.Pointer[hotType]
 
 	gobOnly bool // no type has an engine: for tests
@@ -75,13 +80,15 @@ type Codec struct {
 // typeInfo holds what a Codec knows of one type, below any pointers. Only kept and the pools change.
 type typeInfo struct {
 	name          string // the type's name, with its package's path
+	head          []byte // the names, as payloads and definitions begin with them
 	err           error  // why values of this type cannot be sent
 	shape         *shape
 	selfContained bool
 	inspected     bool        // its values are inspected before they are encoded
 	addressable   bool        // it encodes only by way of a pointer
+	dynamic       bool        // it is an interface
 	defs          uint64      // id of blob, unless selfContained
-	blob          []byte      // name and definitions
+	blob          []byte      // names, gob's id of the type, and definitions
 	messages      []byte      // the definitions, as gob messages: part of blob
 	engine        *engine     // nil if its values go through gob
 	kept          atomic.Bool // the definitions are known under their id
@@ -125,18 +132,22 @@ func (c *Codec) lookUp(t reflect.Type) *typeInfo {
 		return i
 	}
 	i := &typeInfo{name: typeName(t)}
+	i.head = appendNames(nil, i.name, t.String())
 	var d *description
 	if i.shape, d, i.err = describe(t); i.err == nil {
-		i.selfContained, i.addressable = d.dynamic, d.addressable
+		i.selfContained, i.addressable, i.dynamic = d.dynamic, d.addressable, t.Kind() == reflect.Interface
 		i.inspected = d.dynamic || d.recursive || d.nilElement
 		if !i.selfContained {
-			i.blob = appendName(nil, i.name)
+			i.blob = appendInt(slices.Clone(i.head), i.shape.id) // tells named basic types apart, which have no definitions
 			n := len(i.blob)
 			i.blob = appendDefinitions(i.blob, d.defs)
 			i.messages = i.blob[n:]
 			i.defs = idOf(i.blob)
 			if !c.gobOnly {
 				i.engine = compile(t, i.shape)
+			}
+			if i.engine != nil {
+				i.inspected = d.recursive
 			}
 		}
 	}
@@ -224,7 +235,7 @@ func (c *Codec) appendEncode(dst []byte, v any) ([]byte, Payload, error) {
 			break
 		}
 		if rv.IsNil() {
-			return nil, Payload{}, fmt.Errorf("it is a nil pointer of type %T: send a value, or nil itself for no body", v)
+			return dst, Payload{}, nil
 		}
 		rv = rv.Elem()
 	}
@@ -251,13 +262,13 @@ func (c *Codec) appendEncode(dst []byte, v any) ([]byte, Payload, error) {
 	case err != nil:
 		return nil, Payload{}, err
 	case t.selfContained:
-		buf := bytes.NewBuffer(appendName(dst, t.name))
-		if err := gob.NewEncoder(buf).EncodeValue(rv); err != nil {
-			return nil, Payload{}, explain(err)
+		buf := bytes.NewBuffer(append(dst, t.head...))
+		if err := c.encodeByGob(gob.NewEncoder(buf), rv); err != nil {
+			return nil, Payload{}, err
 		}
 		return buf.Bytes(), Payload{Encoding: Gob}, nil
 	case t.engine == nil:
-		if dst, err = t.encode(dst, rv); err != nil {
+		if dst, err = c.encodePrimed(dst, t, rv); err != nil {
 			return nil, Payload{}, err
 		}
 	}
@@ -280,17 +291,32 @@ func (c *Codec) encodeFast(dst []byte, t *typeInfo, v reflect.Value) ([]byte, er
 	return b, err
 }
 
-// encode appends with an encoder that has written the definitions before. A failed encoder is thrown away, for nobody
+// encodeByGob has gob encode a value.
+func (c *Codec) encodeByGob(enc *gob.Encoder, v reflect.Value) error {
+	panics := true
+	err := func() (err error) {
+		defer guard(&err, "encoding")
+		err = explain(enc.EncodeValue(v))
+		panics = false
+		return err
+	}()
+	if panics && err != nil && strings.Contains(err.Error(), "nil pointer") && c.walk(v, maxDepth, true) == errNilElem {
+		return fmt.Errorf("%w (%w)", errNilElem, err)
+	}
+	return err
+}
+
+// encodePrimed appends with an encoder that has written the definitions before. A failed encoder is thrown away, for nobody
 // knows what it counts as written.
-func (t *typeInfo) encode(dst []byte, v reflect.Value) ([]byte, error) {
+func (c *Codec) encodePrimed(dst []byte, t *typeInfo, v reflect.Value) ([]byte, error) {
 	e, _ := t.encoders.Get().(*primedEncoder)
 	if e == nil {
 		e = &primedEncoder{}
 		e.enc = gob.NewEncoder(&e.buf)
 	}
 	e.buf.Reset()
-	if err := e.enc.EncodeValue(v); err != nil {
-		return nil, explain(err)
+	if err := c.encodeByGob(e.enc, v); err != nil {
+		return nil, err
 	}
 	s := scanner{data: e.buf.Bytes()}
 	message := s.bytes()
@@ -359,15 +385,25 @@ func idOf(blob []byte) uint64 {
 	return max(binary.LittleEndian.Uint64(sum[:]), 1)
 }
 
-// appendName appends the name of a type with its length before it.
-func appendName(dst []byte, name string) []byte {
-	name = name[:min(len(name), 1<<16-1)]
-	return append(binary.LittleEndian.AppendUint16(dst, uint16(len(name))), name...)
+// appendNames appends the names of a type, each with its length before it: the one with the paths of packages, and the one by which gob.Register may know the type.
+func appendNames(dst []byte, name, short string) []byte {
+	for _, s := range [...]string{name, short} {
+		s = s[:min(len(s), 1<<16-1)]
+		dst = append(binary.LittleEndian.AppendUint16(dst, uint16(len(s))), s...)
+	}
+	return dst
 }
 
 var errShort = errors.New("it is cut short")
 
-// cutName takes the name of a type from the start of b.
+// cutNames takes the names of a type from the start of b.
+func cutNames(b []byte) (name, short string, rest []byte, err error) {
+	if name, rest, err = cutName(b); err == nil {
+		short, rest, err = cutName(rest)
+	}
+	return name, short, rest, err
+}
+
 func cutName(b []byte) (name string, rest []byte, err error) {
 	if len(b) < 2 {
 		return "", nil, errShort

@@ -41,6 +41,9 @@ func (p *pieces) ReadByte() (byte, error) {
 	return b[0], err
 }
 
+// noBody is the type of what has no body, in a MismatchError.
+const noBody = "no body"
+
 // MismatchError reports a value of one type that was to be decoded into another.
 type MismatchError struct {
 	Sent string // type of the value that was sent
@@ -48,6 +51,9 @@ type MismatchError struct {
 }
 
 func (e *MismatchError) Error() string {
+	if e.Sent == noBody {
+		return fmt.Sprintf("it has no body, and %s is wanted: send a value, or take a pointer to one, which is nil then", e.Want)
+	}
 	if e.Sent == e.Want { // in different functions, say
 		return fmt.Sprintf("it holds another type with the name %s than is wanted: send and take the same type", e.Sent)
 	}
@@ -86,7 +92,7 @@ func (c *Codec) take(p Payload, v any) error {
 			target.SetZero()
 			return nil
 		}
-		return &MismatchError{"no body", typeName(t)}
+		return &MismatchError{noBody, typeName(t)}
 	case Bytes:
 		b := p.Data
 		if b == nil {
@@ -129,11 +135,14 @@ func set(target reflect.Value, body any) error {
 
 // decodeStream decodes a self-contained payload.
 func (c *Codec) decodeStream(data []byte, target reflect.Value) error {
-	name, stream, err := cutName(data)
+	name, _, stream, err := cutNames(data)
 	if err != nil {
 		return err
 	}
 	t := c.typeOf(target.Type())
+	if t.dynamic && t.err == nil {
+		return c.decodeInterface(Payload{Encoding: Gob, Data: data}, target)
+	}
 	if name != t.name {
 		return &MismatchError{name, t.name}
 	}
@@ -154,8 +163,11 @@ func (c *Codec) decodeStream(data []byte, target reflect.Value) error {
 
 // decodeValue decodes a payload that needs definitions.
 func (c *Codec) decodeValue(p Payload, target reflect.Value) error {
-	t, err := c.decoderOf(p.Defs, target.Type())
-	if err != nil {
+	t := c.typeOf(target.Type())
+	if t.dynamic && t.err == nil {
+		return c.decodeInterface(p, target)
+	}
+	if err := c.check(t, p.Defs); err != nil {
 		return err
 	}
 	if t.engine != nil {
@@ -190,30 +202,37 @@ func (c *Codec) decodeValue(p Payload, target reflect.Value) error {
 	return nil
 }
 
-// decoderOf returns the type as which values with these definitions are decoded into the target.
+// check reports whether values with these definitions are decoded into the type.
 //
 // gob matches structs by the names of their fields and leaves out in silence what one side lacks; here both ends are one
 // program, so the definitions must be those of the target. Between unnamed basic types gob's own rules hold.
-func (c *Codec) decoderOf(defs uint64, target reflect.Type) (*typeInfo, error) {
-	t := c.typeOf(target)
+func (c *Codec) check(t *typeInfo, defs uint64) error {
 	if t.err == nil && !t.selfContained && t.defs == defs {
-		return t, nil
+		return nil
 	}
 	blob := c.Definitions(defs)
 	if blob == nil {
-		return nil, fmt.Errorf("it holds another type than %s, which is wanted, and its type definitions (id %#x) never came", t.name, defs)
+		return fmt.Errorf("it holds another type than %s, which is wanted, and its type definitions (id %#x) never came", t.name, defs)
 	}
-	name, rest, err := cutName(blob)
+	name, _, root, messages, err := cutBlob(blob)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if t.err != nil && name == t.name {
-		return nil, t.err
+		return t.err
 	}
-	if id := basicIDs[name]; id == 0 || id != basicIDs[t.name] || len(rest) > 0 {
-		return nil, &MismatchError{name, t.name}
+	if id := basicIDs[name]; id == 0 || id != basicIDs[t.name] || id != root || len(messages) > 0 {
+		return &MismatchError{name, t.name}
 	}
-	return t, nil
+	return nil
+}
+
+// cutBlob takes definitions apart.
+func cutBlob(blob []byte) (name, short string, root int64, messages []byte, err error) {
+	name, short, rest, err := cutNames(blob)
+	s := scanner{data: rest, err: err}
+	root = s.int()
+	return name, short, root, s.data, s.err
 }
 
 // basicIDs gives gob's ids of the types between which it converts.
@@ -229,18 +248,15 @@ func newDecoder() *primedDecoder {
 	return d
 }
 
-// decode decodes one value. A panic of a GobDecode method, or of gob, on hostile bytes becomes an error: bytes that come
-// from a worker must not end the main process.
+// decode decodes one value.
 func (d *primedDecoder) decode(target reflect.Value) (err error) {
 	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("decoding it panicked: %v", r)
-		}
 		if err != nil {
 			target.SetZero()
 		}
 		d.r.left = [3][]byte{}
 	}()
+	defer guard(&err, "decoding")
 	target.SetZero() // gob leaves fields alone that were zero where they were sent, and writes into slices that are there
 	if err := d.dec.DecodeValue(target.Addr()); err != nil {
 		return explain(err)

@@ -15,8 +15,8 @@ import (
 // and lets no check into its own pass over the bytes. It does not change: any goroutine may use it at any time. A type of
 // which a part is not understood here has none, and its values go through gob.
 //
-// The bytes are those of gob, and the same payloads are refused. What differs is which of several faults of one payload is
-// reported; that methods are called for what stands before a fault; spare capacity behind a slice; and, where int has 32
+// The bytes are those of gob, or such as gob reads, see omits; and the same payloads are refused. What differs is which of several faults of one payload is
+// reported; an empty slice in a field, which gob makes nil; that methods are called for what stands before a fault; spare capacity behind a slice; and, where int has 32
 // bits, that a uint in a slice is checked for its range as all others are.
 //
 // Engines reach values by unsafe pointers, under these rules. A pointer is to a value of the engine's type, in memory that
@@ -131,15 +131,12 @@ func (c *compiler) engineOf(t reflect.Type, s *shape, depth int) *engine {
 	case array:
 		e.op, e.len = opArray, t.Len()
 		e.elem = part(t.Elem(), s.elem)
-		known = known && !e.elem.leadsToMethods()
 	case slice:
 		e.op = opSlice
 		e.elem = part(t.Elem(), s.elem)
-		known = known && !e.elem.leadsToMethods()
 	case mapping:
 		e.op = opMap
 		e.key, e.elem = part(t.Key(), s.key), part(t.Elem(), s.elem)
-		known = known && !e.key.leadsToMethods() && !e.elem.leadsToMethods()
 		if known {
 			e.pair = pairOf(t)
 			e.pool.New = func() any { return newEntry(t) }
@@ -195,8 +192,7 @@ func (c *compiler) pointerOf(t reflect.Type, s *shape, depth int) *engine {
 	return e
 }
 
-// leadsToMethods reports whether e is for pointers to a type with methods. gob calls those of a nil pointer too, except in
-// a field, and some panic.
+// leadsToMethods reports whether e is for pointers to a type with methods.
 func (e *engine) leadsToMethods() bool {
 	return e.op == opPointer && e.elem != nil && (e.elem.op == opMethods || e.elem.op == opTime)
 }
@@ -240,19 +236,25 @@ func basicOp(t reflect.Type) (op, bool) {
 func (e *engine) methods(p unsafe.Pointer) any { return reflect.NewAt(e.typ, p).Interface() }
 
 // encodeItself calls the method that encodes the value at p.
-func (e *engine) encodeItself(p unsafe.Pointer) ([]byte, error) {
+func (e *engine) encodeItself(p unsafe.Pointer) (data []byte, err error) {
+	defer guard(&err, "encoding")
 	if e.form == gobEncoded {
-		return e.methods(p).(gob.GobEncoder).GobEncode()
+		data, err = e.methods(p).(gob.GobEncoder).GobEncode()
+	} else {
+		data, err = e.methods(p).(encoding.BinaryMarshaler).MarshalBinary()
 	}
-	return e.methods(p).(encoding.BinaryMarshaler).MarshalBinary()
+	return data, explain(err)
 }
 
 // decodeItself calls the method that decodes the value at p. The data are its own to keep.
-func (e *engine) decodeItself(p unsafe.Pointer, data []byte) error {
+func (e *engine) decodeItself(p unsafe.Pointer, data []byte) (err error) {
+	defer guard(&err, "decoding")
 	if e.form == gobEncoded {
-		return e.methods(p).(gob.GobDecoder).GobDecode(data)
+		err = e.methods(p).(gob.GobDecoder).GobDecode(data)
+	} else {
+		err = e.methods(p).(encoding.BinaryUnmarshaler).UnmarshalBinary(data)
 	}
-	return e.methods(p).(encoding.BinaryUnmarshaler).UnmarshalBinary(data)
+	return explain(err)
 }
 
 // iface is how Go lays out an any.

@@ -3,6 +3,7 @@ package codec_test
 import (
 	"bytes"
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"math"
 	"math/big"
@@ -167,6 +168,11 @@ func (m maker) spoil(data []byte) []byte {
 
 // compare makes a type of the seed, and compares the engine of it with gob.
 func compare(t testing.TB, seed uint64, values int, payload []byte) (hasEngine, sound bool) {
+	defer func() {
+		if t.Failed() {
+			t.Logf("seed %d", seed)
+		}
+	}()
 	m := newMaker(seed)
 	typ := m.typ(4)
 	a := newAgainst()
@@ -194,6 +200,9 @@ func compare(t testing.TB, seed uint64, values int, payload []byte) (hasEngine, 
 	return hasEngine, sound
 }
 
+// chanceTime is how long TestEnginesByChance looks at more types than it always does, which are others each time. gob and reflect keep every type for ever.
+var chanceTime = flag.Duration("codec.random", 0, "how long to compare engines with gob on types by chance")
+
 // Types, values and faults by chance. TestEnginesByChance has a part of them, FuzzEngines any.
 func TestEnginesByChance(t *testing.T) {
 	n, engines, sounds := 1500, 0, 0
@@ -202,9 +211,6 @@ func TestEnginesByChance(t *testing.T) {
 	}
 	for seed := range uint64(n) {
 		hasEngine, sound := compare(t, seed, 4, nil)
-		if t.Failed() {
-			t.Fatalf("seed %d", seed)
-		}
 		if hasEngine && sound {
 			engines++
 		}
@@ -215,6 +221,11 @@ func TestEnginesByChance(t *testing.T) {
 	t.Logf("of %d types %d can be sent, and %d have an engine", n, sounds, engines)
 	require.Greater(t, sounds, n/3)
 	require.Greater(t, engines, sounds/2)
+	more := 0
+	for begun := time.Now(); time.Since(begun) < *chanceTime; more++ {
+		compare(t, rand.Uint64(), 4, nil)
+	}
+	t.Logf("and %d more types", more)
 }
 
 func FuzzEngines(f *testing.F) {

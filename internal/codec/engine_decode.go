@@ -138,13 +138,9 @@ func (e *engine) decode(data []byte, target reflect.Value) error {
 	return err
 }
 
-// decodeAt decodes data into the zero value at p. A panic of a method that decodes becomes an error: bytes that come from a worker must not end the main process.
+// decodeAt decodes data into the zero value at p. Bytes that come from a worker must not end the main process, whatever has been overlooked here: hence the guard.
 func (e *engine) decodeAt(data []byte, p unsafe.Pointer) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("decoding it panicked: %v", r)
-		}
-	}()
+	defer guard(&err, "decoding")
 	r := reader{data: data}
 	if e.op != opStruct && r.uint() != 0 {
 		r.fail(errGarbled)
@@ -205,7 +201,7 @@ func (e *engine) read(r *reader, p unsafe.Pointer, depth int) {
 	case opMethods:
 		if b := r.bytes(); r.err == nil {
 			if err := e.decodeItself(p, bytes.Clone(b)); err != nil {
-				r.fail(explain(err))
+				r.fail(err)
 			}
 		}
 	default:
@@ -328,11 +324,14 @@ func (e *engine) readStruct(r *reader, p unsafe.Pointer, depth int) {
 			if r.err == errRange {
 				r.err = outOfRange(f.name)
 			}
+			if (f.op == opSlice || f.op == opBytes) && (*sliceHeader)(p).data == nil && r.err == nil {
+				*(*[]struct{})(p) = []struct{}{} // a field that is nil is not sent, so this one is empty
+			}
 		}
 	}
 }
 
-// readSlice reads a slice into a nil one. gob leaves it nil if it is empty.
+// readSlice reads a slice into a nil one, which stays nil if it is empty, as with gob.
 func (e *engine) readSlice(r *reader, p unsafe.Pointer, depth int) {
 	n := r.count(1)
 	if n == 0 {

@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"fmt"
 	"math"
 	"math/bits"
 	"reflect"
@@ -35,10 +36,11 @@ func (e *engine) appendValue(b []byte, p unsafe.Pointer, left int) ([]byte, erro
 	case opMap:
 		return e.appendMap(b, p, left)
 	case opPointer:
-		if p = e.follow(p); p == nil {
-			return b, errNilElem
+		to := e.follow(p)
+		if to == nil {
+			return e.appendNil(b)
 		}
-		return e.elem.appendValue(b, p, left)
+		return e.elem.appendValue(b, to, left)
 	case opString:
 		s := *(*string)(p)
 		return append(appendUint(b, uint64(len(s))), s...), nil
@@ -56,7 +58,7 @@ func (e *engine) appendValue(b []byte, p unsafe.Pointer, left int) ([]byte, erro
 	case opMethods:
 		data, err := e.encodeItself(p)
 		if err != nil {
-			return b, explain(err)
+			return b, err
 		}
 		return append(appendUint(b, uint64(len(data))), data...), nil
 	}
@@ -141,7 +143,7 @@ func appendFloat(b []byte, v float64) []byte {
 	return appendUint(b, bits.ReverseBytes64(math.Float64bits(v)))
 }
 
-// appendStruct appends the fields that gob sends: each with the distance from the one before, and 0 behind them.
+// appendStruct appends the fields that gob sends, and those that it would lose, see omits: each with the distance from the one before, and 0 behind them.
 func (e *engine) appendStruct(b []byte, p unsafe.Pointer, left int) (_ []byte, err error) {
 	last := -1
 	for i := range e.fields {
@@ -168,7 +170,7 @@ func (e *engine) appendStruct(b []byte, p unsafe.Pointer, left int) (_ []byte, e
 			}
 			continue
 		case opFloat64:
-			if v := *(*float64)(p); v != 0 {
+			if v := *(*float64)(p); math.Float64bits(v) != 0 {
 				b = appendFloat(appendUint(b, uint64(i-last)), v)
 				last = i
 			}
@@ -179,9 +181,7 @@ func (e *engine) appendStruct(b []byte, p unsafe.Pointer, left int) (_ []byte, e
 			if p = fe.follow(p); p == nil {
 				continue
 			}
-			if fe = fe.elem; fe.op != opMethods && fe.op != opTime && fe.omits(p) {
-				continue
-			}
+			fe = fe.elem
 		} else if fe.omits(p) {
 			continue
 		}
@@ -194,6 +194,18 @@ func (e *engine) appendStruct(b []byte, p unsafe.Pointer, left int) (_ []byte, e
 	return append(b, 0), nil
 }
 
+// appendNil appends a nil pointer that is an element. There is no way to say that one is nil, unless a method has one: gob calls it, and so does an engine.
+func (e *engine) appendNil(b []byte) ([]byte, error) {
+	if e.elem.op != opMethods {
+		return b, errNilElem
+	}
+	data, err := e.elem.encodeItself(nil)
+	if err != nil {
+		return b, fmt.Errorf("%w (%w)", errNilElem, err)
+	}
+	return append(appendUint(b, uint64(len(data))), data...), nil
+}
+
 // follow follows the pointers at p to the value behind them, or to nil.
 func (e *engine) follow(p unsafe.Pointer) unsafe.Pointer {
 	for i := 0; i < e.levels && p != nil; i++ {
@@ -202,30 +214,26 @@ func (e *engine) follow(p unsafe.Pointer) unsafe.Pointer {
 	return p
 }
 
-// omits reports whether gob leaves out the value at p where it is a field: a zero, an empty slice, a nil map, and never an
-// array or struct.
+// omits reports whether the value at p is left out where it is a field: a zero, a nil slice or map, and never an array or struct. gob leaves out more, though it reads it: an
+// empty slice, -0, and what a pointer leads to if it is one of these. Then users of optional fields lose data, so that an engine sends it.
 func (e *engine) omits(p unsafe.Pointer) bool {
 	switch e.op {
 	case opBool, opInt8, opUint8:
 		return *(*uint8)(p) == 0
 	case opInt16, opUint16:
 		return *(*uint16)(p) == 0
-	case opInt32, opUint32:
+	case opInt32, opUint32, opFloat32: // -0 is not all zeros
 		return *(*uint32)(p) == 0
-	case opInt64, opUint64:
+	case opInt64, opUint64, opFloat64:
 		return *(*uint64)(p) == 0
-	case opFloat32: // -0 is 0
-		return *(*float32)(p) == 0
-	case opFloat64:
-		return *(*float64)(p) == 0
 	case opComplex64:
-		return *(*complex64)(p) == 0
+		return *(*[2]uint32)(p) == [2]uint32{}
 	case opComplex128:
-		return *(*complex128)(p) == 0
+		return *(*[2]uint64)(p) == [2]uint64{}
 	case opString:
 		return *(*string)(p) == ""
 	case opBytes, opSlice:
-		return (*sliceHeader)(p).len == 0
+		return (*sliceHeader)(p).data == nil
 	case opMap:
 		return *(*unsafe.Pointer)(p) == nil
 	case opTime:

@@ -27,7 +27,16 @@ type stream struct {
 // flatten checks a self-contained gob stream and returns one with the same value whose definitions all come first, with
 // the shape of the value. Nothing is in it that the check has not understood: gob does not see the bytes that came.
 func flatten(b []byte) (flat []byte, root *shape, err error) {
-	s := &stream{rest: b, types: map[int64]*shape{}}
+	s, root, err := parse(b)
+	if err != nil {
+		return nil, nil, err
+	}
+	return appendMessage(appendDefinitions(nil, s.defs), s.out), root, nil
+}
+
+// parse checks a self-contained gob stream. The value is in the stream's out then, behind the id of its type.
+func parse(b []byte) (s *stream, root *shape, err error) {
+	s = &stream{rest: b, types: map[int64]*shape{}}
 	s.dynamic = s.interfaceValue
 	root = s.typeSequence(false)
 	s.kept = s.data
@@ -48,7 +57,7 @@ func flatten(b []byte) (flat []byte, root *shape, err error) {
 	if s.err != nil {
 		return nil, nil, s.err
 	}
-	return appendMessage(appendDefinitions(nil, s.defs), s.out), root, nil
+	return s, root, nil
 }
 
 // keep copies to out what was read since the last keep or drop.

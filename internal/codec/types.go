@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -121,6 +122,10 @@ func (d *description) shapeOf(t reflect.Type, path string) (*shape, error) {
 	case structure:
 		for f := range t.Fields() {
 			if !f.IsExported() {
+				if lost := promoted(f, nil); lost != "" {
+					return nil, fmt.Errorf("%s.%s is a field of the embedded %s, whose name is in lower case, and would be left out in silence: "+
+						"embed an exported type, or give the field a name that begins with a capital", path, lost, f.Name)
+				}
 				continue
 			}
 			var fs *shape
@@ -212,6 +217,26 @@ func (d *description) formOf(t reflect.Type, path string) (form, error) {
 	return basic, nil
 }
 
+// promoted returns an exported field of the struct that is embedded as the field f, whose name is in lower case, or "". It would be lost. seen are the types around it.
+func promoted(f reflect.StructField, seen []reflect.Type) string {
+	t := f.Type
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if !f.Anonymous || t.Kind() != reflect.Struct || slices.Contains(seen, t) {
+		return ""
+	}
+	for inner := range t.Fields() {
+		if inner.IsExported() {
+			return inner.Name
+		}
+		if name := promoted(inner, append(seen, t)); name != "" {
+			return name
+		}
+	}
+	return ""
+}
+
 // hidden returns an exported field that is lost because the method that encodes its struct comes from another field,
 // which is embedded. The compiler writes such methods, and says so in place of the file.
 func hidden(t reflect.Type, encode form) (field string) {
@@ -253,7 +278,7 @@ func hidden(t reflect.Type, encode form) (field string) {
 	return field
 }
 
-var errNilElem = errors.New("a nil pointer is among its elements")
+var errNilElem = errors.New("a nil pointer is among its elements, where gob knows none: leave it out, or hold it in a field of a struct")
 
 // parts are what inspect looks at in the values of a type: all in which anything but basic values can be.
 type parts struct {
@@ -296,7 +321,10 @@ func (c *Codec) partsOf(t reflect.Type) *parts {
 // inspect walks over a value before gob does, and refuses one at which gob would end the process or panic: one that is
 // nested over left levels deep, as one that holds itself is, since gob would follow it until the stack is full; and one
 // with a nil pointer as an element of which gob would call a method.
-func (c *Codec) inspect(v reflect.Value, left int) error {
+func (c *Codec) inspect(v reflect.Value, left int) error { return c.walk(v, left, false) }
+
+// walk is inspect; if strict, it refuses every nil pointer as an element, as if no method stood one.
+func (c *Codec) walk(v reflect.Value, left int, strict bool) error {
 	for range maxPointers {
 		if v.Kind() != reflect.Pointer {
 			break
@@ -309,28 +337,31 @@ func (c *Codec) inspect(v reflect.Value, left int) error {
 	switch v.Kind() {
 	case reflect.Interface:
 		if !v.IsNil() {
-			return c.inspect(v.Elem(), left-1)
+			if t := c.typeOf(v.Elem().Type()); t.err != nil {
+				return t.err // gob would leave something out
+			}
+			return c.walk(v.Elem(), left-1, strict)
 		}
 	case reflect.Array, reflect.Slice:
 		p := c.partsOf(v.Type())
-		for i := 0; p.elem && i < v.Len(); i++ {
-			if err := c.inspectElem(v.Index(i), p.nilElem, left-1); err != nil {
+		for i := 0; (p.elem || strict) && i < v.Len(); i++ {
+			if err := c.walkElem(v.Index(i), p.nilElem, left-1, strict); err != nil {
 				return err
 			}
 		}
 	case reflect.Map:
 		p := c.partsOf(v.Type())
-		for it := v.MapRange(); (p.key || p.elem) && it.Next(); {
-			if err := c.inspectElem(it.Key(), p.nilKey, left-1); err != nil {
+		for it := v.MapRange(); (p.key || p.elem || strict) && it.Next(); {
+			if err := c.walkElem(it.Key(), p.nilKey, left-1, strict); err != nil {
 				return err
 			}
-			if err := c.inspectElem(it.Value(), p.nilElem, left-1); err != nil {
+			if err := c.walkElem(it.Value(), p.nilElem, left-1, strict); err != nil {
 				return err
 			}
 		}
 	case reflect.Struct:
 		for _, i := range c.partsOf(v.Type()).fields {
-			if err := c.inspect(v.Field(i), left-1); err != nil {
+			if err := c.walk(v.Field(i), left-1, strict); err != nil {
 				return err
 			}
 		}
@@ -338,11 +369,11 @@ func (c *Codec) inspect(v reflect.Value, left int) error {
 	return nil
 }
 
-func (c *Codec) inspectElem(v reflect.Value, notNil bool, left int) error {
-	if notNil && v.IsNil() {
+func (c *Codec) walkElem(v reflect.Value, notNil bool, left int, strict bool) error {
+	if (notNil || strict && v.Kind() == reflect.Pointer) && v.IsNil() {
 		return errNilElem
 	}
-	return c.inspect(v, left)
+	return c.walk(v, left, strict)
 }
 
 func encodesItself(t reflect.Type) bool {
@@ -356,11 +387,16 @@ func encodesByValue(t reflect.Type) bool {
 	return ok && b != t && encodesItself(b)
 }
 
-// explain adds to an error of gob how to mend what it reports.
+// explain adds to an error of gob, if it is one, how to mend what it reports.
 func explain(err error) error {
+	if err == nil {
+		return nil
+	}
 	switch s := err.Error(); {
 	case strings.Contains(s, "not registered for interface"):
 		return fmt.Errorf("%w: call gob.Register with a value of the type that is behind the interface, in main before Run", err)
+	case strings.HasPrefix(s, "gob: ") && strings.Contains(s, "nil element"):
+		return fmt.Errorf("%w (%w)", errNilElem, err)
 	case strings.Contains(s, "has no exported fields"): // behind an interface, where describe does not look
 		return fmt.Errorf("%w: export the fields that are to be sent", err)
 	case strings.Contains(s, "unaddressable value"):
