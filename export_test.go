@@ -113,3 +113,9 @@ func ReportIn(pieces ...[]byte) string {
 
 // Headline returns the line of a stderr that an error's text has.
 func Headline(stderr string, exitCode int) string { return headline(stderr, exitCode) }
+
+// Body returns the encoded body of the message.
+func (m *Message) Body() []byte { return m.payload.Data }
+
+// Body returns the encoded body of the task.
+func (t *Task) Body() []byte { return t.payload.Data }

@@ -119,7 +119,7 @@ func TestGoexitInAHandlerIsADeath(t *testing.T) {
 		requireGoexit(t, failed.Err, `message "quit-message"`)
 		var others int
 		i := 0
-		for n, err := range multiprolab.Map[int](ctx, l, "item", slices.Values(numbers(200)), nil) {
+		for n, err := range multiprolab.Map[int](ctx, l, "item", slices.Values(countTo(200)), nil) {
 			if i == 50 {
 				requireGoexit(t, err, `task "item"`)
 			} else if err == nil && n == i {
@@ -132,7 +132,7 @@ func TestGoexitInAHandlerIsADeath(t *testing.T) {
 	})
 }
 
-func numbers(n int) (list []int) {
+func countTo(n int) (list []int) {
 	for i := range n {
 		list = append(list, i)
 	}

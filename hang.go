@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"time"
+	"weak"
 
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -131,10 +132,10 @@ func (p *peer) askStacks() {
 func (w *Worker) answerBeat(number uint64) {
 	f := &wire.Frame{Kind: wire.Beat, Defs: number}
 	if s := w.current.Load(); s == nil {
-		w.seen = nil
+		w.seen = weak.Pointer[scope]{}
 	} else {
-		if s != w.seen {
-			w.seen, w.seenAt = s, time.Now()
+		if seen := weak.Make(s); seen != w.seen {
+			w.seen, w.seenAt = seen, time.Now()
 		}
 		f.Meta, f.ID = s.what(), uint64(time.Since(w.seenAt))
 	}

@@ -117,7 +117,11 @@ func (l *link) readOne() (served bool, err error) {
 		}
 	}
 	if f.Kind != wire.Defs {
-		return l.handle(f)
+		served, err = l.handle(f)
+		if l.frame != nil {
+			l.frame.Body = nil // which is the handler's: an idle process keeps none
+		}
+		return served, err
 	}
 	if l.defined++; l.defined > maxLinkDefs {
 		return false, &wireViolation{"more type definitions came than the limit of 4096"}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/pack"
@@ -46,12 +47,13 @@ type Worker struct {
 	ackBytes int64
 	ackCount int64
 
-	foreign   func(context.Context) error
-	onExit    []func(context.Context) error
-	ready     bool
-	maxRSS    int64  // bytes; 0: none
-	heavy     bool   // it has asked to be replaced; used by the loop
-	seen      *scope // what ran when main last asked for a sign of life; used by the reader, as is seenAt
+	foreign func(context.Context) error
+	onExit  []func(context.Context) error
+	ready   bool
+	maxRSS  int64 // bytes; 0: none
+	heavy   bool  // it has asked to be replaced; used by the loop
+	// seen is what ran when main last asked for a sign of life, which may have ended since: its body is not kept. It is used by the reader, as is seenAt.
+	seen      weak.Pointer[scope]
 	seenAt    time.Time
 	waiting   atomic.Bool   // the loop waits for somebody else to read the wire
 	came      uint64        // one-way messages so far; used by who reads
