@@ -65,7 +65,7 @@ type processBody struct {
 func startProcess(m *Main, s *slot, life int, out io.Writer) (*processBody, error) {
 	b := &processBody{cookie: newCookie(), errors: &tail{next: m.stderr}, ended: make(chan struct{})}
 	spec := &proc.Spec{
-		Role: proc.Role{Main: m.cfg.Name, Path: append(append([]string(nil), m.path...), s.pool.name), Index: s.index, Life: life,
+		Role: proc.Role{Main: m.cfg.Name, Outer: m.outer, Path: append(append([]string(nil), m.path...), s.pool.name), Index: s.index, Life: life,
 			Depth: m.depth + 1, Cookie: b.cookie},
 		Dir:          s.pool.cfg.Dir,
 		Env:          s.pool.cfg.environ(os.Environ()),

@@ -42,8 +42,10 @@ func (m ShutdownMode) String() string {
 
 // Config configures a Main. Its zero value, and nil, are good defaults. New copies it; a later change has no effect.
 type Config struct {
-	// Name tells several Mains of one program apart, so that a re-executed process finds the one it belongs to. The
-	// default is "main"; a program with one Main needs no other.
+	// Name tells several Mains of one program apart, so that a re-executed process finds the one it belongs to: each needs a name of its own, those that run one after the
+	// other as well; a second Run or Start under one name is refused. The process of a worker passes the other Mains by on its way: their Run and Start return nil at once, so do
+	// Wait, Close and Stop, and all else returns an error. So what comes between the Mains is run in the workers of the later ones, too.
+	// Mains with InProcess need no name. Defaults to "main"; a program with one Main needs no other.
 	Name string
 
 	// InProcess runs every worker as goroutines of this process, over in-memory pipes: to step through it in a

@@ -44,7 +44,8 @@
 // A worker's stdin and stdout pipes are the wire to main; they are taken over before main and before the init functions of the packages that import this one.
 // What anything in the worker prints goes to the stdout of main, or to [Config.Stdout] line by line. The worker's own stdin is empty.
 //
-// A worker may run a Main of its own if it starts it in its setup function, to the depth of [Config.MaxDepth].
+// A worker may run a Main of its own if it starts it in its setup function, to the depth of [Config.MaxDepth]. A program may have several Mains, at once or one after the other, if
+// each has a [Config.Name] of its own: a worker's process passes by those that are not its own, whose Run and Start return nil there.
 //
 // # Messages
 //

@@ -18,7 +18,7 @@ import (
 
 var (
 	errNotStarted = errors.New("multiprolab: the workers have not been started: call Run or Start first")
-	errTwice      = errors.New("multiprolab: Run or Start was called before on this Main: make a new one with New for each life")
+	errTwice      = errors.New("multiprolab: Run or Start was called before on this Main: make a new one with New for each life, with a Config.Name of its own")
 	errOnlyMain   = errors.New("multiprolab: this works only in the main process")
 )
 
@@ -36,6 +36,7 @@ type Main struct {
 
 	identity string   // of the binary
 	path     []string // of the worker that this Main runs in, if it runs in one
+	outer    []string // the names of the Mains around this one then
 	depth    int
 	procs    int // GOMAXPROCS of main, or 0 if the environment says it
 	spawner  *proc.Spawner
@@ -67,6 +68,9 @@ type Main struct {
 	notReady int
 	failure  error // the first, which ended the program
 	killed   []KilledWorker
+
+	made      *site           // where New was called
+	elsewhere *elsewhereError // in state mainElsewhere
 }
 
 type mainState int
@@ -75,13 +79,14 @@ const (
 	mainNew mainState = iota
 	mainRunning
 	mainEnded
+	mainElsewhere // this is the process of a worker, and the Main does not run here
 )
 
 // New makes a Main. It starts nothing: what is wrong with the configuration is reported by Run or Start. A nil config means the
 // defaults.
 func New(cfg *Config) *Main {
 	m := &Main{exitAsked: make(chan struct{}), hurryAsked: make(chan struct{}), killAsked: make(chan struct{}), allReady: make(chan struct{}),
-		ended: make(chan struct{}), loopEnded: make(chan struct{}), workersGone: make(chan struct{})}
+		ended: make(chan struct{}), loopEnded: make(chan struct{}), workersGone: make(chan struct{}), made: callSite()}
 	m.cfg, m.err = cfg.filled()
 	m.node = newNode(MainName, &codec.Codec{}, m.cfg.MaxMessageSize, m.cfg.Window)
 	m.router = &MessageRouter{main: m}
@@ -177,13 +182,13 @@ func (m *Main) After(d time.Duration, fn func(ctx context.Context) error) {
 // nothing of them is left. Exit is requested by Exit, by SIGINT or SIGTERM, by the end of ctx, or by an error: of an action of main, of a worker
 // that does not start, or of one that dies too often. Run returns nil, that error, or a *ShutdownError that names the workers that had to be killed.
 //
-// In a worker process Run becomes the worker and never returns.
+// In a worker process Run becomes the worker and never returns. In the process of a worker of another Main it returns nil at once: see Config.Name.
 func (m *Main) Run(ctx context.Context) error {
 	if proc.Current() == nil {
 		m.service = sdnotify.FromEnv() // takes it out of the environment of the workers
 	}
 	if err := m.begin(ctx); err != nil {
-		return err
+		return unlessElsewhere(err)
 	}
 	defer m.serve()()
 	defer m.handleSignals()()
@@ -207,10 +212,10 @@ func (m *Main) Run(ctx context.Context) error {
 // actions of main are handled on a goroutine. Signals are left to the program. The end of ctx requests exit. If a worker does not start, Start ends the others
 // and returns its error; if exit is requested before all are ready, it ends them and returns an error that wraps ErrStopped. Call Wait or Close in the end.
 //
-// In a worker process Start becomes the worker and never returns.
+// In a worker process Start becomes the worker and never returns. In the process of a worker of another Main it returns nil at once: see Config.Name.
 func (m *Main) Start(ctx context.Context) error {
 	if err := m.begin(ctx); err != nil {
-		return err
+		return unlessElsewhere(err)
 	}
 	go m.work() // ends when every worker has; Wait and Close wait for it
 	select {
@@ -239,6 +244,10 @@ func (m *Main) begin(ctx context.Context) error {
 	}
 	m.lifeMu.Unlock()
 	err := m.prepare()
+	if e := (*elsewhereError)(nil); errors.As(err, &e) {
+		m.stayOut(e)
+		return err
+	}
 	if err == nil && ctx.Err() != nil {
 		err = fmt.Errorf("multiprolab: nothing was started: %w", context.Cause(ctx))
 	}
@@ -259,15 +268,16 @@ func (m *Main) prepare() error {
 	if m.err != nil {
 		return m.err
 	}
-	if !m.cfg.InProcess || proc.Current() != nil {
-		if err := m.takeRole(); err != nil { // does not return in a worker process
-			return err
-		}
+	if err := m.takeRole(); err != nil { // does not return in a process of a worker of m
+		return err
 	}
 	if !m.cfg.InProcess {
 		if proc.IsTestBinary() && !proc.TestBinaryAllowed() {
 			return errors.New("multiprolab: this is a test binary, and re-executing it would run all its tests in each worker: " +
 				"call multiprolabtest.Main in TestMain, or set Config.InProcess")
+		}
+		if err := m.claimName(); err != nil {
+			return err
 		}
 		var err error
 		if m.identity, err = proc.Identity(); err != nil {
@@ -518,19 +528,30 @@ func (m *Main) running() error {
 		return errNotStarted
 	case mainEnded:
 		return m.stopCauseLocked()
+	case mainElsewhere:
+		return m.elsewhere
 	}
 	return nil
 }
 
 // Exit requests the end of the program, in the mode of Config.Shutdown. It returns at once. It may be called from any goroutine, any number of
-// times, before Run as well.
-func (m *Main) Exit() { m.exit(m.cfg.Shutdown) }
+// times, before Run as well, and in a worker, where it is Worker.Exit.
+func (m *Main) Exit() {
+	if e := m.outside(); e != nil {
+		e.exit()
+		return
+	}
+	m.exit(m.cfg.Shutdown)
+}
 
 // Wait waits until nothing of the workers is left, and returns what Run returns. It does not request the end. The end of ctx ends the waiting
 // alone. On the loop of main, in a handler, an action or Config.OnEvent, it would wait for itself: there it returns an error at once.
 func (m *Main) Wait(ctx context.Context) error {
 	if m.running() == errNotStarted {
 		return errNotStarted
+	}
+	if e := m.outside(); e != nil {
+		return e.wait()
 	}
 	if err := m.waitsForItself("Wait"); err != nil {
 		return err
@@ -572,6 +593,9 @@ func (m *Main) finish(ctx context.Context, mode ShutdownMode, call string) error
 			m.exit(mode)
 		}
 		return nil
+	}
+	if e := m.outside(); e != nil {
+		return e.wait()
 	}
 	m.exit(mode)
 	if err := m.waitsForItself(call); err != nil {

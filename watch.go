@@ -77,6 +77,9 @@ func (m *Main) Watch(ctx context.Context, name string) (<-chan Change, error) {
 	if pool, _, ok := splitInstance(name); name != "" && m.pool(name) == nil && (!ok || m.pool(pool) == nil) {
 		return nil, &UnknownReceiverError{Receiver: name, Known: m.poolNames()}
 	}
+	if e := m.outside(); e != nil {
+		return nil, e
+	}
 	w := &watcher{name: name, wake: make(chan struct{}, 1)}
 	m.watchers.add(w)
 	changes := make(chan Change)

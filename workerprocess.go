@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -30,7 +31,7 @@ func (m *Main) takeRole() error {
 		return nil
 	}
 	if descent.become.Load() {
-		m.path, m.depth = role.Path, role.Depth
+		m.path, m.outer, m.depth = role.Path, append(slices.Clone(role.Outer), role.Main), role.Depth
 		if m.depth >= m.cfg.MaxDepth {
 			return fmt.Errorf("multiprolab: worker %s is %d deep already, as deep as Config.MaxDepth allows: raise it, or do not run a Main in this worker",
 				strings.Join(role.Path, " > "), m.depth)
@@ -38,13 +39,16 @@ func (m *Main) takeRole() error {
 		return nil
 	}
 	level := int(descent.level.Load())
+	if err := m.passesBy(role, level); err != nil {
+		return err
+	}
 	last := level == len(role.Path)-1
 	name := role.Path[min(level, len(role.Path)-1)]
 	p := m.pool(name)
-	if p == nil || last && m.cfg.Name != role.Main {
-		return fmt.Errorf("multiprolab: this is the process of worker %q of the Main %q, but it has come to Run of the Main %q (workers %s) first: "+
-			"a worker process must reach Run of its own Main by the same path as the main process, so give different Mains of a program different Config.Names "+
-			"and choose between them before the first Run", name, role.Main, m.cfg.Name, strings.Join(m.poolNames(), ", "))
+	if p == nil {
+		return fmt.Errorf("multiprolab: this is the process of worker %q of the Main %q, but it has come to Run or Start of a Main %q with other workers first (%s): "+
+			"a worker process must reach its own Main by the same path as the main process, so register the same workers in each process, and give different Mains of a program "+
+			"different Config.Names", name, role.Main, m.cfg.Name, strings.Join(m.poolNames(), ", "))
 	}
 	if !last {
 		m.passThrough(p)
@@ -59,6 +63,7 @@ func (m *Main) passThrough(p *pool) {
 	level := descent.level.Add(1)
 	w := newWorker(workerRole{pool: p.name}, &codec.Codec{}, &m.cfg)
 	w.die = dieOfGoexit
+	m.stayOut(m.notHere(w))
 	what := "the setup function of worker " + p.name
 	err := w.live(func() error { return p.setup(w.ctx, w) }, &what)
 	path := proc.Current().Path
@@ -75,6 +80,7 @@ func (m *Main) becomeWorker(p *pool, role *proc.Role) {
 	}
 	w := newWorker(workerRole{pool: p.name, index: role.Index, life: role.Life, releaseThread: proc.ReleaseMainThread, process: true}, &codec.Codec{}, &m.cfg)
 	w.errors, w.die = m.errors, dieOfGoexit
+	m.stayOut(m.notHere(w))
 	in, out := proc.Wire()
 	err = w.run(proc.Inlet(in), out, p.setup, identity, role.Cookie, func(error) { proc.KillSelfTree() })
 	if err != nil {

@@ -51,7 +51,7 @@ func Hook(apps ...func() *multiprolab.Main) {
 		err = app().Run(context.Background()) // returns only if this process is not a worker of app
 	}
 	if err == nil {
-		err = fmt.Errorf("multiprolabtest: TestMain passes no Main to multiprolabtest: pass a function for each Main whose workers the tests start")
+		err = fmt.Errorf("multiprolabtest: TestMain passes no Main with the Config.Name %q to multiprolabtest: pass a function for each Main whose workers the tests start", proc.Current().Main)
 	}
 	fmt.Fprintln(os.Stderr, err)
 	os.Exit(1)

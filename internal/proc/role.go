@@ -19,7 +19,7 @@ import (
 const markerName = "MULTIPROLAB_ROLE"
 
 // markerVersion is the version of the marker's text. A worker refuses any other.
-const markerVersion = 2
+const markerVersion = 3
 
 // Exit statuses of a worker process that ends before or outside of user code. Both are accompanied by one line on stderr
 // where there is still somebody to read it.
@@ -32,6 +32,7 @@ const (
 // It is written before the worker exists and read-only in the worker.
 type Role struct {
 	Main   string   // Config.Name of the Main that started this process
+	Outer  []string // of the Mains around that one, from the outermost
 	Path   []string // pool names from the outermost Main down to this worker, e.g. ["thumbnailer"] or ["outer","inner"]
 	Index  int      // instance number within the pool
 	Life   int      // 1 for the first process of this instance, 2 for its replacement, ...
@@ -74,6 +75,7 @@ type marker struct {
 // Pack describes the layout.
 func (m *marker) Pack(p *pack.Packing) {
 	pack.Text(p, &m.Main)
+	pack.List(p, &m.Outer, pack.Text)
 	pack.List(p, &m.Path, pack.Text)
 	pack.Number(p, &m.Index)
 	pack.Number(p, &m.Life)
