@@ -195,6 +195,7 @@ func newGoroutineBody(m *Main, s *slot, life int) *goroutineBody {
 		_ = toMain.Close()
 		_ = fromMain.Close()
 	}
+	b.worker.died = make(chan struct{})
 	b.worker.die = func(report string) {
 		b.mu.Lock()
 		b.report = report
@@ -203,17 +204,21 @@ func newGoroutineBody(m *Main, s *slot, life int) *goroutineBody {
 		b.worker.link.close(errLinkClosed)
 		hangUp()
 		b.worker.kill(errGoexit)
+		close(b.worker.died)
 	}
 	b.worker.aboard = func() (leave func()) { return m.own.enter("worker " + s.name) }
 	go func() { // ends when the worker does; peer.end waits for it
-		defer close(b.ended)
 		defer b.worker.aboard()()
-		defer hangUp() // when user code ends the goroutine, too
-		err := b.worker.run(fromMain, toMain, s.pool.setup, m.identity, b.cookie, func(error) { b.worker.kill(ErrStopped) })
-		hangUp()
-		b.mu.Lock()
-		b.failed = err
-		b.mu.Unlock()
+		var err error
+		finally(func() {
+			err = b.worker.run(fromMain, toMain, s.pool.setup, m.identity, b.cookie, func(error) { b.worker.kill(ErrStopped) })
+		}, func(bool) {
+			hangUp()
+			b.mu.Lock()
+			b.failed = err
+			b.mu.Unlock()
+			close(b.ended)
+		})
 	}()
 	return b
 }

@@ -34,6 +34,19 @@ func goexiting() bool {
 	}
 }
 
+// finally calls part and then last, also if part ends the goroutine with runtime.Goexit, but not if it panics: nothing may go on then as if it had ended, for the process dies.
+func finally(part func(), last func(goexit bool)) {
+	returned := false
+	defer func() {
+		if !returned && goexiting() {
+			last(true)
+		}
+	}()
+	part()
+	returned = true
+	last(false)
+}
+
 // errGoexit is the cause of what ends with a worker that died so.
 var errGoexit = errors.New("multiprolab: a function of the worker called runtime.Goexit")
 
@@ -45,9 +58,8 @@ func goexitText(what string) string {
 
 // live runs a part of the worker's life, and ends the worker if a user's function ends the goroutine with runtime.Goexit. what says what runs, if it is no handler, task or action.
 func (w *Worker) live(part func() error, what *string) (err error) {
-	returned := false
-	defer func() {
-		if returned || !goexiting() {
+	finally(func() { err = part() }, func(goexit bool) {
+		if !goexit {
 			return
 		}
 		running := *what
@@ -55,9 +67,7 @@ func (w *Worker) live(part func() error, what *string) (err error) {
 			running = s.what()
 		}
 		w.die(goexitText(running) + "\n\n" + string(debug.Stack()))
-	}()
-	err = part()
-	returned = true
+	})
 	return err
 }
 
@@ -70,24 +80,27 @@ func dieOfGoexit(report string) {
 	os.Exit(goexitStatus)
 }
 
-// guard runs a part of main's work in which user's functions are called, and ends the program with an error if one ends the goroutine with runtime.Goexit.
-func (m *Main) guard(part func()) {
-	returned := false
-	defer func() {
-		if returned || !goexiting() {
-			return
+// guard runs a part of main's work in which user's functions are called, and then last. It ends the program with an error if one of them ends the goroutine with runtime.Goexit.
+func (m *Main) guard(part, last func()) {
+	defer m.own.enter(MainName)()
+	finally(part, func(goexit bool) {
+		if goexit {
+			m.endByGoexit()
 		}
-		text := goexitText(m.doing() + " of main")
-		m.cfg.Logger.Error(text, "stack", string(debug.Stack()))
-		err := errors.New(text)
-		m.fail(err)
-		for s := m.current.Load(); s != nil; s = s.outer {
-			if s.msg != nil && !s.over.Load() {
-				m.receiver.refuse(s.msg, err)
-			}
+		last()
+	})
+}
+
+// endByGoexit ends the program because the goroutine that handles what comes to main ends.
+func (m *Main) endByGoexit() {
+	text := goexitText(m.doing() + " of main")
+	m.cfg.Logger.Error(text, "stack", string(debug.Stack()))
+	err := errors.New(text)
+	m.fail(err)
+	for s := m.current.Load(); s != nil; s = s.outer {
+		if s.msg != nil && !s.over.Load() {
+			m.receiver.refuse(s.msg, err)
 		}
-		m.receiver.seal(err) // nobody handles it any more
-	}()
-	part()
-	returned = true
+	}
+	m.receiver.seal(err) // nobody handles it any more
 }

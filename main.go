@@ -192,19 +192,13 @@ func (m *Main) Run(ctx context.Context) error {
 	}
 	defer m.serve()()
 	defer m.handleSignals()()
-	returned := false
-	defer func() {
-		if returned || !goexiting() {
-			return
-		}
-		err := m.await(context.Background())
-		if !proc.IsTestBinary() { // there it is the test that has ended
+	var err error
+	finally(m.work, func(goexit bool) {
+		err = m.await(context.Background())
+		if goexit && !proc.IsTestBinary() { // there it is the test that has ended
 			panic(err) // else the program might go on without its workers, and without a word
 		}
-	}()
-	m.work()
-	err := m.await(context.Background())
-	returned = true
+	})
 	return err
 }
 
@@ -416,11 +410,9 @@ func (m *Main) drain() {
 
 // work runs the loop until conduct ends it, or all are killed.
 func (m *Main) work() {
-	defer close(m.loopEnded)
-	defer m.own.enter(MainName)()
 	m.guard(func() {
 		_ = m.loop.run(m.whole) // an error of an action goes to fail; what is left is the cause of m.whole
-	})
+	}, func() { close(m.loopEnded) })
 }
 
 // tellRest calls Config.OnEvent for the last events, when the loop has ended. It reports whether there were any; there may be more then.
@@ -430,15 +422,12 @@ func (m *Main) tellRest() bool {
 		return false
 	}
 	told := make(chan struct{})
-	go func() { // ends with the events; on a goroutine of its own, because user code may end it
-		defer close(told)
-		defer m.own.enter(MainName)()
-		m.guard(func() {
-			for ; ok; fn, ok = m.receiver.nextUrgent() {
-				fn()
-			}
-		})
-	}()
+	// It ends with the events. It is a goroutine of its own, because user code may end it.
+	go m.guard(func() {
+		for ; ok; fn, ok = m.receiver.nextUrgent() {
+			fn()
+		}
+	}, func() { close(told) })
 	<-told
 	return true
 }

@@ -48,6 +48,7 @@ func testProgram(t testing.TB, race bool) string {
 // runTestProgram runs it to its end.
 func runTestProgram(t testing.TB, args ...string) (out string, err error) {
 	t.Helper()
-	b, err := exec.CommandContext(bounded(t), testProgram(t, false), args...).CombinedOutput()
+	path := testProgram(t, false) // before the time runs
+	b, err := exec.CommandContext(bounded(t), path, args...).CombinedOutput()
 	return string(b), err
 }

@@ -369,19 +369,21 @@ func (w *Worker) host() error {
 		if w.aboard != nil {
 			defer w.aboard()()
 		}
-		err := errGoexit
-		defer func() {
-			w.cancel(ErrExit)
-			own <- err
-		}()
-		err = w.live(func() error { return w.loop.run(w.whole) }, new(string))
+		err := w.live(func() error { return w.loop.run(w.whole) }, new(string))
+		w.cancel(ErrExit)
+		own <- err
 	}()
 	err := w.foreign(w.ctx)
 	if endedBy(w.ctx, err) {
 		err = nil
 	}
 	w.loop.exit(FinishRunning)
-	return errors.Join(err, <-own)
+	select {
+	case ownErr := <-own:
+		return errors.Join(err, ownErr)
+	case <-w.died:
+		return errGoexit
+	}
 }
 
 // receive handles a frame from main. It runs on the goroutine that reads the wire, and so never waits.
