@@ -51,7 +51,7 @@ type WorkerDiedError struct {
 	Worker   string // name of the instance, such as "thumbnailer/2"
 	PID      int
 	Life     int           // 1 for the first process of the instance
-	ExitCode int           // -1 if a signal ended it
+	ExitCode int           // -1 if a signal ended it, or if nobody knows how it ended: Reason says why then
 	Signal   string        // such as "SIGKILL"; empty if it exited
 	CoreDump bool          // it left a core dump
 	Reason   string        // why main killed it, or what is known beyond the exit status; may be empty
@@ -69,6 +69,8 @@ func (e *WorkerDiedError) Error() string {
 	switch {
 	case e.Signal != "":
 		fmt.Fprintf(&b, "killed by %s", e.Signal)
+	case e.ExitCode == -1:
+		b.WriteString("ended")
 	default:
 		fmt.Fprintf(&b, "exited with status %d", e.ExitCode)
 	}

@@ -621,7 +621,7 @@ func (p *peer) verdict() error {
 		if p.bye.Error != nil {
 			return p.vouchError("", p.bye.Error)
 		}
-		if st.ExitCode == 0 {
+		if st.ExitCode == 0 || st.Unknown != "" { // it has said that it ended well, and nobody knows better
 			return nil
 		}
 	}
@@ -635,6 +635,9 @@ func (p *peer) verdict() error {
 		d.Reason = fmt.Sprintf("it has used more processor time than WorkerConfig.CPUTime (%v)", p.slot.pool.cfg.CPUTime)
 	case d.ExitCode == 0 && d.Signal == "":
 		d.Reason = "it exited without saying goodbye: something in it called os.Exit(0), or its main function returned"
+	}
+	if st.Unknown != "" {
+		d.Reason = strings.TrimPrefix(d.Reason+"; its exit status is unknown: "+st.Unknown, "; ")
 	}
 	if p.hang != nil {
 		d.Stderr = cmp.Or(p.stacks, d.Stderr)

@@ -68,6 +68,12 @@ var children = map[string]func(){
 	"family":  family,
 	"hang":    hang,
 	"orphans": func() { announceSleep() }, // exits, the grandchild stays
+	"orphans at the word": func() {
+		announceSleep()
+		r, _ := proc.Wire()
+		_, _ = io.ReadAll(r)
+		os.Exit(5)
+	},
 	"middle": func() {
 		_, w := proc.Wire()
 		middle(w)

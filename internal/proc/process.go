@@ -28,7 +28,8 @@ type Process struct {
 
 // Status is how a process ended.
 type Status struct {
-	ExitCode int           // -1 if the process was ended by a signal, or if somebody else reaped it
+	ExitCode int           // -1 if the process was ended by a signal, or if Unknown is set
+	Unknown  string        // why nobody knows how the process ended, and who took its status; empty if it is known
 	Signal   string        // the signal that ended the process, for example "SIGKILL"; empty if none did, and on Windows
 	CoreDump bool          // whether there is a core dump
 	User     time.Duration // processor time in user mode, of the process and of the children that it reaped
@@ -42,15 +43,29 @@ func (p *Process) watch() {
 	seen := p.tree.waitExit(p)
 
 	p.mu.Lock()
-	if seen {
-		// Not reaped yet: the pid still is this process's, and the group's with its number is its group.
-		p.tree.kill(p)
+	if seen { // not reaped yet: the pid still is this process's
+		_ = p.tree.kill(p) // it has ended, and its group is sent the signal in any case
+	} else {
+		p.tree.killGroup(p, true)
 	}
 	p.gone = true
 	p.mu.Unlock()
 
-	p.exit = status(p.proc.Wait())
+	if state, err := p.proc.Wait(); err == nil {
+		p.exit = status(state)
+	} else {
+		p.exit = p.tree.lost()
+	}
 	p.tree.close()
+}
+
+// unknownStatus is the status of a process that somebody else has reaped: the kernel itself, if this process ignores SIGCHLD.
+func unknownStatus(ignored bool) Status {
+	s := Status{ExitCode: -1, Unknown: "another part of this program waits for all its children, as a reaper does with wait4(-1), and has taken it"}
+	if ignored {
+		s.Unknown = "this program ignores SIGCHLD, by signal.Ignore or in C code, and so the kernel keeps none"
+	}
+	return s
 }
 
 // Done returns a channel that is closed when the exit was seen, the worker's process group (on Windows, its job) was
@@ -88,6 +103,16 @@ func (p *Process) Kill() error {
 		return nil
 	}
 	return err
+}
+
+// Stopped returns the signal that has stopped the process, such as "SIGSTOP" or "SIGTTOU", or what else is known of who did. It returns "" if the process runs, has ended, or the
+// system does not tell.
+func (p *Process) Stopped() (signal string) {
+	_ = p.whileAlive(func(p *Process) error { // the error is that it has ended
+		signal = p.tree.stopped(p)
+		return nil
+	})
+	return signal
 }
 
 // whileAlive calls f unless the process was reaped, and keeps it from being reaped meanwhile.

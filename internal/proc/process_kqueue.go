@@ -6,6 +6,7 @@ package proc
 
 import (
 	"os"
+	"os/signal"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -46,7 +47,7 @@ func (t *tree) waitExit(p *Process) bool {
 		n, err := unix.Kevent(t.kq, change, event, nil)
 		switch {
 		case err == unix.EINTR:
-		case err == unix.ESRCH: // not reaped, because only we do that: it has already exited (kqueue(2))
+		case err == unix.ESRCH: // it has already exited (kqueue(2)), and only when somebody else waits for all children was it reaped
 			return true
 		case err != nil:
 			return false
@@ -57,6 +58,17 @@ func (t *tree) waitExit(p *Process) bool {
 		}
 	}
 }
+
+// killGroup sends SIGKILL to the worker's process group. The caller holds p.mu. reaped says that the worker is a process no more: its number is used unless another process has
+// it by now.
+func (t *tree) killGroup(p *Process, reaped bool) {
+	if !reaped || unix.Kill(p.Pid, 0) == unix.ESRCH {
+		_ = unix.Kill(-p.Pid, unix.SIGKILL)
+	}
+}
+
+// lost returns how the process ended that somebody else has reaped.
+func (t *tree) lost() Status { return unknownStatus(signal.Ignored(unix.SIGCHLD)) }
 
 // close releases what newTree took.
 func (t *tree) close() {

@@ -3,9 +3,16 @@
 package proc
 
 import (
+	"bytes"
 	"errors"
 	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
+	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,7 +22,9 @@ var noPidFD bool
 
 // tree is Linux's means to see a worker's exit and to end its descendants. Only watch uses it, except for the signals.
 type tree struct {
-	pidfd *int // set by the start; -1 where the kernel has none (before 5.2)
+	pidfd *int     // set by the start; -1 where the kernel has none (before 5.2); open until close
+	file  *os.File // the same on the runtime's poller, or nil
+	seen  *Status  // how the process ended, seen before anybody could reap it, or nil
 }
 
 func newTree(*os.File) (*tree, error) {
@@ -39,56 +48,179 @@ func (t *tree) sysProcAttr(spec *Spec) *syscall.SysProcAttr {
 	return attr
 }
 
-// waitExit returns when the process can be reaped, without reaping it. It returns false if somebody else did that.
+// waitExit returns when the process can be reaped, without reaping it. It returns false if it has been already: by another part of the program that waits for all
+// children, or by the kernel, because SIGCHLD is ignored (wait(2), NOTES).
 // A pidfd is waited for on the runtime's poller, without a thread; it becomes readable at the exit (pidfd_open(2)).
 func (t *tree) waitExit(p *Process) bool {
 	err := errors.ErrUnsupported
-	if fd := *t.pidfd; fd != -1 {
-		err = pollExit(fd)
+	if *t.pidfd != -1 {
+		err = t.pollExit()
 	}
 	if err != nil && err != unix.ECHILD {
 		// No pidfd, or one that cannot be waited for (waitid takes them since 5.4) or polled: at the price of a thread.
-		_, err = waitid(unix.P_PID, p.Pid, 0)
+		t.seen, err = waitExited(unix.P_PID, p.Pid, 0)
 	}
 	return err == nil
 }
 
-// pollExit waits on the runtime's poller. It closes fd.
-func pollExit(fd int) error {
-	if err := unix.SetNonblock(fd, true); err != nil { // before NewFile, which looks at it
-		unix.Close(fd)
+// pollExit waits on the runtime's poller.
+func (t *tree) pollExit() error {
+	if err := unix.SetNonblock(*t.pidfd, true); err != nil { // before NewFile, which looks at it
 		return err
 	}
-	file := os.NewFile(uintptr(fd), "pidfd")
-	defer file.Close()
-	conn, err := file.SyscallConn()
+	t.file = os.NewFile(uintptr(*t.pidfd), "pidfd")
+	conn, err := t.file.SyscallConn()
 	if err != nil {
 		return err
 	}
 	var werr error
 	if err := conn.Read(func(fd uintptr) bool {
-		var exited bool
-		exited, werr = waitid(unix.P_PIDFD, int(fd), unix.WNOHANG)
-		return exited || werr != nil
+		t.seen, werr = waitExited(unix.P_PIDFD, int(fd), unix.WNOHANG)
+		return t.seen != nil || werr != nil
 	}); err != nil {
 		return err
 	}
 	return werr
 }
 
-// waitid reports whether a child has exited, and leaves it to be reaped.
-func waitid(idType, id, options int) (exited bool, err error) {
-	for {
-		var info unix.Siginfo
-		err = unix.Waitid(idType, id, &info, unix.WEXITED|unix.WNOWAIT|options, nil)
-		if err != unix.EINTR {
-			return info.Signo != 0, err // waitid(2): with WNOHANG, zero tells that there is none yet
+// signalGroup in the flags of pidfd_send_signal(2), since Linux 6.9, sends the signal to the process group that the process leads, or has led.
+const signalGroup = 1 << 2 // PIDFD_SIGNAL_PROCESS_GROUP
+
+// killGroup sends SIGKILL to the worker's process group. The caller holds p.mu. reaped says that the worker is a process no more, so that its pid may be another's by now: not
+// that of another group as long as this group has a process, and a group without one needs no signal. A pidfd means no other. Without that, the number is used unless another
+// process has it.
+func (t *tree) killGroup(p *Process, reaped bool) {
+	if *t.pidfd != -1 {
+		if err := unix.PidfdSendSignal(*t.pidfd, unix.SIGKILL, nil, signalGroup); err == nil || err == unix.ESRCH {
+			return
 		}
+	}
+	if !reaped || unix.Kill(p.Pid, 0) == unix.ESRCH {
+		_ = unix.Kill(-p.Pid, unix.SIGKILL)
 	}
 }
 
-// close releases what the start took. After waitExit there is nothing left.
-func (t *tree) close() {}
+// lost returns how the process ended that somebody else has reaped.
+func (t *tree) lost() Status {
+	if t.seen != nil {
+		return *t.seen
+	}
+	return unknownStatus(sigchldIgnored())
+}
+
+// sigchldIgnored reports whether this process ignores SIGCHLD, in Go or in C: the SigIgn line of proc_pid_status(5).
+func sigchldIgnored() bool {
+	status, err := os.ReadFile("/proc/self/status")
+	_, after, found := bytes.Cut(status, []byte("\nSigIgn:"))
+	line, _, _ := bytes.Cut(after, []byte("\n"))
+	mask, perr := strconv.ParseUint(string(bytes.TrimSpace(line)), 16, 64)
+	if err != nil || !found || perr != nil {
+		return signal.Ignored(unix.SIGCHLD)
+	}
+	return mask&(1<<(unix.SIGCHLD-1)) != 0
+}
+
+// stopped returns the signal that has stopped the process, or "". The caller holds p.mu.
+func (t *tree) stopped(p *Process) string {
+	if sig := stopSignal(p.Pid); sig != "" {
+		return sig
+	}
+	if !parentOf(p.Pid) { // /proc is that of another namespace
+		return ""
+	}
+	// Somebody else may have taken the report. The kernel makes it when the last thread has stopped.
+	threads, _ := filepath.Glob("/proc/" + strconv.Itoa(p.Pid) + "/task/[0-9]*") // the pattern is well-formed
+	traced := false
+	for _, thread := range threads {
+		switch state, _ := procStat(thread); state { // proc_pid_stat(5)
+		case "T":
+		case "t":
+			traced = true
+		default:
+			return ""
+		}
+	}
+	switch sig := stopSignal(p.Pid); {
+	case len(threads) == 0:
+		return ""
+	case sig != "":
+		return sig
+	case traced:
+		return "a debugger"
+	}
+	return "a signal that is not known any more"
+}
+
+// stopSignal returns the name of the signal that has stopped a child, if its report has not been taken, else "".
+func stopSignal(pid int) string {
+	_, number, err := waitid(unix.P_PID, pid, unix.WSTOPPED|unix.WNOHANG, nil)
+	if err != nil || number == 0 {
+		return ""
+	}
+	return signalName(unix.Signal(number))
+}
+
+// parentOf reports whether /proc says that the process is a child of this one.
+func parentOf(pid int) bool {
+	_, parent := procStat("/proc/" + strconv.Itoa(pid))
+	return parent == strconv.Itoa(os.Getpid())
+}
+
+// procStat returns the state of a process or thread, and its parent, by its directory in /proc (proc_pid_stat(5)).
+func procStat(dir string) (state, parent string) {
+	stat, err := os.ReadFile(dir + "/stat")
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // the name in parentheses may hold anything
+	if err != nil || len(fields) < 2 {
+		return "", ""
+	}
+	return fields[0], fields[1]
+}
+
+// waitExited returns how a child has exited, and leaves it to be reaped. With WNOHANG it returns nil if it has not.
+func waitExited(idType, id, options int) (*Status, error) {
+	var usage unix.Rusage
+	code, number, err := waitid(idType, id, unix.WEXITED|options, &usage)
+	if err != nil || code == 0 {
+		return nil, err
+	}
+	s := &Status{ExitCode: number, User: time.Duration(usage.Utime.Nano()), System: time.Duration(usage.Stime.Nano()), MaxRSS: int64(usage.Maxrss) << 10}
+	if code != cldExited {
+		s.ExitCode, s.Signal, s.CoreDump = -1, signalName(unix.Signal(number)), code == cldDumped
+	}
+	return s, nil
+}
+
+const (
+	cldExited = 1 // CLD_EXITED, the process has called exit
+	cldDumped = 3 // CLD_DUMPED, a signal has ended it with a core dump
+)
+
+// waitid returns the news of a child, its code and status in the siginfo_t of waitid(2), and leaves it to be waited for. Both are zero if there is none, with WNOHANG.
+func waitid(idType, id, options int, usage *unix.Rusage) (code, status int, err error) {
+	for {
+		var info unix.Siginfo
+		err = unix.Waitid(idType, id, &info, unix.WNOWAIT|options, usage)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || info.Signo == 0 {
+			return 0, 0, err
+		}
+		// Three numbers, aligned as a pointer is, and then si_pid, si_uid and si_status.
+		const at = 12 + (unsafe.Sizeof(uintptr(0)) - 4) + 8
+		return int(info.Code), int(*(*int32)(unsafe.Add(unsafe.Pointer(&info), at))), nil
+	}
+}
+
+// close releases what the start took.
+func (t *tree) close() {
+	switch {
+	case t.file != nil:
+		_ = t.file.Close() // nothing is buffered
+	case *t.pidfd != -1:
+		_ = unix.Close(*t.pidfd)
+	}
+}
 
 // closeOnExecPipe makes a pipe that no command inherits.
 func closeOnExecPipe(fds *[2]int) error {

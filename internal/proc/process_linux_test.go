@@ -6,10 +6,13 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -19,6 +22,7 @@ import (
 
 func init() {
 	mains["moved binary"] = movedBinary
+	mains["childless"] = childless
 }
 
 // TestMainKilled kills a main process with SIGKILL, and expects its worker and the worker's own child to be gone soon,
@@ -208,4 +212,110 @@ func movedBinary() {
 	_, err = os.Stdout.ReadFrom(p.Err)
 	check(err)
 	<-p.Done()
+}
+
+// TestStatusTakenByOthers: where somebody else takes the exit status, or nobody keeps it, the process group is killed all the same, and the status says who took it.
+func TestStatusTakenByOthers(t *testing.T) {
+	for _, pidfd := range []bool{true, false} {
+		for how, says := range map[string]string{
+			"ignored":                 "this program ignores SIGCHLD",
+			"ignored after the start": "this program ignores SIGCHLD",
+			"reaped":                  "another part of this program waits for all its children",
+			"inherited as ignored":    "", // the Go runtime catches it from the start
+			"kept":                    "",
+		} {
+			t.Run(fmt.Sprint(how, ", pidfd ", pidfd), func(t *testing.T) {
+				path, err := os.Executable()
+				require.NoError(t, err)
+				cmd := exec.Command(path)
+				if how == "inherited as ignored" {
+					cmd = exec.Command("sh", "-c", `trap "" CHLD; exec "$0"`, path)
+				}
+				cmd.Env = append(childEnv("HOW="+how, fmt.Sprint("PIDFD=", pidfd)), mainVar+"=childless")
+				out, err := cmd.CombinedOutput()
+				require.NoError(t, err, "%s", out)
+				var grandchild, code int
+				_, err = fmt.Sscan(string(out), &grandchild, &code)
+				require.NoError(t, err, "%s", out)
+				switch {
+				case says == "", how == "reaped" && code == 5: // it was seen before it was taken
+					require.Equal(t, 5, code)
+				default:
+					require.Equal(t, -1, code)
+					require.Contains(t, string(out), says)
+				}
+			})
+		}
+	}
+}
+
+// childless starts a worker that leaves a child behind, has its exit status taken as HOW says, and prints the child's pid, which has to be dead, and the status.
+func childless() {
+	how := os.Getenv("HOW")
+	proc.SetNoPidFD(os.Getenv("PIDFD") == "false")
+	if how == "ignored" {
+		signal.Ignore(unix.SIGCHLD)
+	}
+	s := proc.NewSpawner()
+	p, err := s.Start(&proc.Spec{Role: role("orphans at the word"), Env: childEnv()})
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	var worker, grandchild int
+	_, _ = fmt.Fscan(p.Out, &worker, &grandchild)
+	switch how {
+	case "ignored after the start":
+		signal.Ignore(unix.SIGCHLD)
+	case "reaped":
+		go func() { // ends with the process
+			for {
+				_, _ = unix.Wait4(-1, nil, 0, nil) // waits in the kernel, and so is mostly there first
+			}
+		}()
+		for range 100 {
+			runtime.Gosched()
+		}
+	}
+	_ = p.In.Close() // the word
+	<-p.Done()
+	for deadline := time.Now().Add(limit); ; time.Sleep(time.Millisecond) {
+		if st := state(grandchild); st == "" || st == "Z" {
+			break
+		}
+		if time.Now().After(deadline) {
+			fmt.Println("the grandchild lives")
+			os.Exit(1)
+		}
+	}
+	st := p.Status()
+	fmt.Println(grandchild, st.ExitCode, st.Unknown, st.Signal)
+}
+
+// TestStoppedBy: a process that is stopped says by which signal, whoever has sent it, and again after it was continued.
+func TestStoppedBy(t *testing.T) {
+	for _, pidfd := range []bool{true, false} {
+		proc.SetNoPidFD(!pidfd)
+		p := start(t, newSpawner(t), &proc.Spec{Role: role("hang")})
+		proc.SetNoPidFD(false)
+		line(t, p)
+		require.Empty(t, p.Stopped())
+		for _, sig := range []unix.Signal{unix.SIGSTOP, unix.SIGTSTP, unix.SIGSTOP} {
+			require.NoError(t, unix.Kill(p.Pid, sig))
+			eventually(t, "the process stops", func() bool { return p.Stopped() != "" })
+			require.Equal(t, unix.SignalName(sig), p.Stopped())
+			require.Equal(t, unix.SignalName(sig), p.Stopped(), "to ask changes nothing")
+			require.NoError(t, unix.Kill(p.Pid, unix.SIGCONT))
+			require.Empty(t, p.Stopped())
+		}
+		require.NoError(t, unix.Kill(p.Pid, unix.SIGSTOP))
+		var ws unix.WaitStatus
+		_, err := unix.Wait4(p.Pid, &ws, unix.WUNTRACED, nil) // somebody takes the report
+		require.NoError(t, err)
+		require.True(t, ws.Stopped())
+		require.Equal(t, "a signal that is not known any more", p.Stopped())
+		require.NoError(t, p.Kill())
+		require.Equal(t, "SIGKILL", wait(t, p).Signal)
+		require.Empty(t, p.Stopped())
+	}
 }

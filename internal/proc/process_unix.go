@@ -58,22 +58,17 @@ func (*tree) quit(p *Process) error {
 
 // kill sends SIGKILL to the worker's process group, and to the worker in case it has left the group. The caller holds
 // p.mu. The group's error tells nothing that the worker's does not: a group is gone, or (Darwin: EPERM) has only zombies.
-func (*tree) kill(p *Process) error {
-	_ = unix.Kill(-p.Pid, unix.SIGKILL)
+func (t *tree) kill(p *Process) error {
+	t.killGroup(p, false)
 	return p.proc.Kill()
 }
 
 // status translates what os.Process.Wait returned.
-func status(state *os.ProcessState, err error) Status {
-	if err != nil { // somebody else in this process waited for our child
-		return Status{ExitCode: -1}
-	}
+func status(state *os.ProcessState) Status {
 	s := Status{ExitCode: state.ExitCode(), User: state.UserTime(), System: state.SystemTime()}
 	if ws, ok := state.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
 		s.CoreDump = ws.CoreDump()
-		if s.Signal = unix.SignalName(ws.Signal()); s.Signal == "" { // the real-time ones have no names
-			s.Signal = ws.Signal().String()
-		}
+		s.Signal = signalName(ws.Signal())
 	}
 	if usage, ok := state.SysUsage().(*syscall.Rusage); ok {
 		s.MaxRSS = int64(usage.Maxrss) // getrusage(2): bytes on Darwin, kibibytes elsewhere
@@ -82,4 +77,12 @@ func status(state *os.ProcessState, err error) Status {
 		}
 	}
 	return s
+}
+
+// signalName returns the name of a signal, such as "SIGKILL".
+func signalName(sig syscall.Signal) string {
+	if name := unix.SignalName(sig); name != "" { // the real-time ones have none
+		return name
+	}
+	return sig.String()
 }

@@ -117,9 +117,15 @@ func (t *tree) closeOut() {
 }
 
 // status translates what os.Process.Wait returned.
-func status(state *os.ProcessState, err error) Status {
-	if err != nil {
-		return Status{ExitCode: -1}
-	}
+func status(state *os.ProcessState) Status {
 	return Status{ExitCode: state.ExitCode(), User: state.UserTime(), System: state.SystemTime()}
 }
+
+// killGroup ends all processes in the job, which is not reused.
+func (t *tree) killGroup(p *Process, _ bool) { _ = t.kill(p) }
+
+// lost returns how the process ended that could not be waited for.
+func (t *tree) lost() Status { return unknownStatus(false) }
+
+// stopped returns "": Windows does not stop processes by signals.
+func (*tree) stopped(*Process) string { return "" }

@@ -104,7 +104,7 @@ func (r *reaper) run(signals <-chan os.Signal) {
 
 // look reaps what can be reaped now, and reports whether there is something to reap later.
 func (r *reaper) look(now time.Time) bool {
-	if any, err := waitid(unix.P_ALL, 0, unix.WNOHANG); err != nil || !any {
+	if code, _, err := waitid(unix.P_ALL, 0, unix.WEXITED|unix.WNOHANG, nil); err != nil || code == 0 {
 		clear(r.seen)
 		return false
 	}
