@@ -62,6 +62,7 @@ type Worker struct {
 	exitValue atomic.Pointer[wire.Frame] // to be sent behind everything else; nil if there is none
 	ended     atomic.Bool                // the exit value has been sent
 	die       func(report string)        // ends it at once, see Worker.live; with Config.InProcess it returns
+	died      chan struct{}              // closed by die then; nil in a process of its own
 	aboard    func() (leave func())      // notes that the calling goroutine is one of this worker's; nil in a process of its own
 	welcome   *welcome                   // set before the setup function runs
 }
