@@ -113,7 +113,9 @@ func (d *day) event() string {
 		var err error
 		if by == nil && d.r.IntN(4) == 0 { // its worker waits for it
 			var m taskMeta
-			m, err = unmarshalTaskMeta(o.marshal("", false))
+			if m, err = unmarshalTaskMeta(o.marshal("", false)); err != nil {
+				panic(err)
+			}
 			if m.Waits = w != nil; m.Waits {
 				m.Chain = "main," + w.slot.name
 			}

@@ -122,12 +122,10 @@ func (f *fakePeer) die(m *Main) error {
 // honest is a worker that does as the library does, one step at a time.
 type honest struct {
 	*fakePeer
-	waiting []*wire.Frame           // tasks
-	active  *wire.Frame             // the task that runs; nil if none does
-	cut     bool                    // main knows that the batch that runs is cut
-	credit  [2]uint64               // to be given back
-	results map[uint64]func(*reply) // of what it has submitted
-	serial  uint64                  // of one-way messages
+	waiting []*wire.Frame // tasks
+	active  *wire.Frame   // the task that runs; nil if none does
+	cut     bool          // main knows that the batch that runs is cut
+	credit  [2]uint64     // to be given back
 }
 
 func (h *honest) must() {

@@ -205,16 +205,6 @@ func (s *slot) owes() bool {
 	return len(s.calls) > 0 || s.current != nil && s.current.holds.Load() > 0
 }
 
-// holds is the number of tasks that the instance has.
-func (s *slot) holds() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.current == nil {
-		return 0
-	}
-	return int(s.current.holds.Load())
-}
-
 // expect notes a call that will be sent to the instance, and gives it the id that the worker sees.
 func (s *slot) expect(origin *peer, f *wire.Frame) *callEntry {
 	s.mu.Lock()

@@ -50,6 +50,9 @@ const (
 	endErrorKind
 )
 
+// errTooDeep stands for what is too deep in an error to cross, or malformed.
+var errTooDeep = errors.New("and so on")
+
 // wireSentinels are the sentinels that keep their identity. Their places are their numbers on the wire: both ends are the same program.
 var wireSentinels = []error{ErrStopped, ErrExit, ErrQueueFull, ErrBacklog, ErrCallCycle, ErrCancelled, context.Canceled, context.DeadlineExceeded, ErrNoTask, ErrLeaseLost, ErrNotWorker}
 
@@ -135,7 +138,7 @@ func (e *errorPacking) Pack(p *pack.Packing) {
 		if p.Reading() {
 			p.Fail()
 		}
-		e.err = errors.New("...")
+		e.err = errTooDeep
 	}
 	kind := textError
 	if !p.Reading() {
@@ -249,7 +252,7 @@ func (e *errorPacking) Pack(p *pack.Packing) {
 		p.Fail()
 	}
 	if e.err == nil { // it is malformed
-		e.err = errors.New("...")
+		e.err = errTooDeep
 	}
 }
 

@@ -502,8 +502,8 @@ type (
 		Text string
 	}
 	circular struct {
-		*circular
-		A int
+		*circular //lint:ignore U1000 gob looks at it
+		A         int
 	}
 	embedsItself struct {
 		circular
@@ -519,10 +519,11 @@ type (
 		N int
 	}
 
-	number       int
-	numbers      []int
-	face         interface{ Shout() string }
-	private      struct{ a, b int }
+	number  int
+	numbers []int
+	face    interface{ Shout() string }
+	private struct{ a, b int }
+	//lint:ignore U1000 gob looks at it
 	round        struct{ *round }
 	Exported     = base
 	EmbedsOthers struct { // nothing of them is a field of it, for other packages or encoding/json
@@ -530,6 +531,7 @@ type (
 		numbers
 		face
 		private
+		//lint:ignore U1000 gob looks at it
 		round
 		Exported
 		Text string

@@ -75,18 +75,22 @@ type (
 	wordHidden struct { // nothing is sent of its pointer
 		E [0]int
 		_ [0]int
+		//lint:ignore U1000 its place counts
 		p unsafe.Pointer
 	}
 	wordHiddenFunc struct {
 		E [0]int
+		//lint:ignore U1000 its place counts
 		f func()
 	}
 	wordHiddenChan struct {
 		E [0]int
+		//lint:ignore U1000 its place counts
 		c chan int
 	}
 	wordHiddenMap struct {
 		E [0]int
+		//lint:ignore U1000 its place counts
 		m map[string]int
 	}
 )
