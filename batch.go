@@ -109,29 +109,39 @@ func definitionsOf(b []byte) iter.Seq[uint64] {
 	}
 }
 
-// cutItem takes the first item from items. common is the id that itemsOf has returned with them. It
-// takes nothing that endItem does not write.
+// itemSize returns the length of the first item in items with its head, or 0 if there is none that
+// endItem has written.
+func itemSize(items []byte) int {
+	if len(items) < itemHead || !itemHeads[items[0]&^itemMixed] {
+		return 0
+	}
+	n := itemHead + uint64(binary.LittleEndian.Uint32(items[1:]))
+	if items[0]&itemOther != 0 {
+		n += itemDefs
+	}
+	if n > uint64(len(items)) {
+		return 0
+	}
+	return int(n)
+}
+
+// cutItem takes the first item from items. common is the id that itemsOf has returned with them.
 func cutItem(items []byte, common uint64) (status byte, p codec.Payload, rest []byte, err error) {
-	if len(items) < itemHead {
+	n := itemSize(items)
+	if n == 0 {
 		return 0, p, nil, errBatch
 	}
-	head, n := items[0], binary.LittleEndian.Uint32(items[1:])
-	if uint64(n) > uint64(len(items)-itemHead) || !itemHeads[head&^itemMixed] {
-		return 0, p, nil, errBatch
-	}
-	end := itemHead + int(n)
-	p.Encoding, p.Data = head>>1&7, items[itemHead:end:end]
+	head, end := items[0], n
+	p.Encoding = head >> 1 & 7
 	switch {
 	case head&itemOther != 0:
-		if len(items)-end < itemDefs {
-			return 0, p, nil, errBatch
-		}
+		end -= itemDefs
 		p.Defs = binary.LittleEndian.Uint64(items[end:])
-		end += itemDefs
 	case p.Encoding == codec.GobValue:
 		p.Defs = common
 	}
-	return head & (itemFailed | itemLater), p, items[end:], nil
+	p.Data = items[itemHead:end:end]
+	return head & (itemFailed | itemLater), p, items[n:], nil
 }
 
 // outcomes is the well-formed outcomes at the start of the result of a batch.
@@ -147,12 +157,12 @@ func (o *outcomes) count() int { return o.succeeded + o.failed + o.later }
 // outcomesOf returns the outcomes in the result of a batch, at most n.
 func outcomesOf(b []byte, n int) (o outcomes) {
 	_, rest := itemsOf(b)
-	for o.count() < n && len(rest) > 0 {
-		status, _, next, err := cutItem(rest, 0)
-		if err != nil {
+	for ; n > 0; n-- {
+		size := itemSize(rest)
+		if size == 0 {
 			break
 		}
-		switch rest = next; status {
+		switch rest[0] & (itemFailed | itemLater) {
 		case itemOK:
 			o.succeeded++
 		case itemFailed:
@@ -160,6 +170,7 @@ func outcomesOf(b []byte, n int) (o outcomes) {
 		default:
 			o.later++
 		}
+		rest = rest[size:]
 	}
 	o.list = b[:len(b)-len(rest)]
 	return o

@@ -53,9 +53,9 @@ type MapProgress struct {
 // Items that take less time than a message travel many at a time, in main and where the options of the task are the default ones; nothing but the speed tells. Each item has its own
 // outcome then, too: the death of a worker costs the item that was running, what had been finished stands, and the others run elsewhere.
 //
-// An item has one outcome, whatever its size: one over Config.MaxMessageSize, or with such a result, has a
-// *SizeError. While the queue has no room, no further item is pulled; results that are there are yielded
-// meanwhile.
+// An item has one outcome, whatever its size: one over Config.MaxMessageSize, or with such a
+// result, has a *SizeError. While the queue has no room, no further item is pulled; results that
+// are there are yielded meanwhile.
 //
 // After the end of ctx the error of ctx is yielded once, as the last.
 func Map[R, T any](ctx context.Context, p Process, typ string, items iter.Seq[T], cfg *MapConfig) iter.Seq2[R, error] {
