@@ -8,7 +8,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// This file is the part of the broker, in main, that takes tasks from their submitters into the queue, and takes them out again when they are cancelled.
+// This file is the part of the broker, in main, that takes tasks from their submitters into the
+// queue, and takes them out again when they are cancelled.
 
 // submit takes a task. It returns an error if it was not accepted; else the outcome will come.
 func (b *broker) submit(j *job, typ string, wait bool) error {
@@ -24,7 +25,7 @@ func (b *broker) admission(j *job, typ string, wait bool) error {
 	}
 	by := submissionKey{j.submitter, j.submitterID}
 	if j.submitter != nil && (by.id == 0 || b.submitted[by] != nil) {
-		return &wireViolation{fmt.Sprintf("it submitted a task under the number %d, which it has used, or which is none", by.id)}
+		return lie("it submitted a task under the number %d, which it has used, or which is none", by.id)
 	}
 	key := laneKey{queue: cmp.Or(j.meta.Queue, DefaultQueue), typ: typ, priority: j.meta.Priority}
 	var waited []*taskWorker
@@ -32,9 +33,9 @@ func (b *broker) admission(j *job, typ string, wait bool) error {
 	if err := b.servable(key, waited); err != nil {
 		return err
 	}
-	full := b.blocked.n > 0 || !b.hasRoom()
-	if full && !wait {
-		return &sentinelError{fmt.Sprintf("multiprolab: task %q was not taken: the queue holds %d tasks already (Config.QueueLimit)", typ, b.waiting), ErrQueueFull}
+	full := b.full(j, typ)
+	if full != nil && !wait {
+		return full
 	}
 	if j.id == 0 {
 		b.lastID++
@@ -43,7 +44,7 @@ func (b *broker) admission(j *job, typ string, wait bool) error {
 	b.enlist(j, b.lane(key, waited))
 	b.stats.Received += uint64(j.size())
 	b.move(j, blocked)
-	if full {
+	if full != nil {
 		b.blocked.push(j)
 	} else {
 		b.admit(j)
@@ -61,8 +62,31 @@ func (b *broker) enlist(j *job, l *lane) {
 	}
 }
 
-// hasRoom reports whether the queue takes another task.
-func (b *broker) hasRoom() bool { return b.waiting < b.limit }
+// full returns why a job has to wait for room, or nil. It does not overtake those that wait, unless
+// it needs nothing that the first of them waits for.
+func (b *broker) full(j *job, typ string) error {
+	first := b.blocked.first
+	switch {
+	case !b.hasBytes(j), first != nil && !b.hasBytes(first):
+		text := fmt.Sprintf("multiprolab: task %q of %d bytes was not taken: the queue holds %d bytes already "+
+			"(Config.QueueBytes)", typ, len(j.payload.Data), b.bytes)
+		return &sentinelError{text, ErrQueueFull}
+	case j.meta.Delay == 0 && (first != nil || b.waiting >= b.limit):
+		text := fmt.Sprintf("multiprolab: task %q was not taken: the queue holds %d tasks already (Config.QueueLimit)",
+			typ, b.waiting)
+		return &sentinelError{text, ErrQueueFull}
+	}
+	return nil
+}
+
+// hasBytes reports whether there is memory for a job. One that is larger than all that there may be
+// needs to be alone.
+func (b *broker) hasBytes(j *job) bool { return b.bytes == 0 || j.bytes() <= b.byteLimit-b.bytes }
+
+// hasRoom reports whether the queue takes a job.
+func (b *broker) hasRoom(j *job) bool {
+	return b.hasBytes(j) && (j.meta.Delay > 0 || b.waiting < b.limit)
+}
 
 // admit puts a job into the queue.
 func (b *broker) admit(j *job) {
@@ -100,7 +124,7 @@ func (b *broker) accept(j *job) {
 
 // unblock lets submissions that wait for room into the queue.
 func (b *broker) unblock() {
-	for j := b.blocked.first; j != nil && !b.halted && b.hasRoom(); j = b.blocked.first {
+	for j := b.blocked.first; j != nil && !b.halted && b.hasRoom(j); j = b.blocked.first {
 		b.blocked.remove(j)
 		b.admit(j)
 	}
@@ -120,7 +144,8 @@ func (b *broker) cancel(submitter *peer, id uint64) {
 	}
 }
 
-// cancelPending cancels what no worker has been given, of one queue or, with "", of all: what it finds, and nothing that goes on meanwhile.
+// cancelPending cancels what no worker has been given, of one queue or, with "", of all: what it
+// finds, and nothing that goes on meanwhile.
 func (b *broker) cancelPending(queue string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

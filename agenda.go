@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// This file is what the broker does when a time has come, in main. All that waits for a time is in one agenda, with what is to be done
-// then, and one timer wakes the broker for the first.
+// This file is what the broker does when a time has come, in main. All that waits for a time is in
+// one agenda, with what is to be done then, and one timer wakes the broker for the first.
 
 // moment is a time as the broker counts it: since it was made.
 type moment = time.Duration
@@ -28,11 +28,12 @@ const (
 	timesOut                      // the time of an attempt is over: its context is to end
 	dumps                         // the grace of a condemned attempt is nearly over: its worker is asked where it is
 	kills                         // the grace is over: its worker is to be killed
-	looks                         // the broker looks whether workers with nothing to do can have something that others hold
+	sits                          // an assigned job has not begun for some time: another worker may have it
+	looks                         // workers with nothing to do may have something that others hold
 )
 
-// alarm is an entry of the agenda. It exists in main, in the job that it is for: a job waits for one time only, and whoever ends that wait
-// drops the alarm.
+// alarm is an entry of the agenda. It exists in main, in the job that it is for: a job waits for
+// one time only, and whoever ends that wait drops the alarm.
 type alarm struct {
 	at    moment
 	what  alarmKind
@@ -40,7 +41,8 @@ type alarm struct {
 	place int  // in the heap, from 1; 0: it is not set
 }
 
-// agenda is the alarms that are set, ordered as a heap. It exists in main; the broker's mutex guards it.
+// agenda is the alarms that are set, ordered as a heap. It exists in main; the broker's mutex
+// guards it.
 type agenda []*alarm
 
 func (g agenda) Len() int           { return len(g) }
@@ -80,7 +82,8 @@ func (g *agenda) due(now moment) *alarm {
 	return heap.Pop(g).(*alarm)
 }
 
-// clock is the timer that wakes the broker for its agenda. It exists in main; the broker's mutex guards it.
+// clock is the timer that wakes the broker for its agenda. It exists in main; the broker's mutex
+// guards it.
 type clock struct {
 	epoch time.Time
 	timer *time.Timer // nil before its first use
@@ -111,7 +114,8 @@ func (c *clock) stop() {
 	c.set = false
 }
 
-// tick does what is to be done by now. It runs on a goroutine of the timer, and ends when the workers that it has to kill have had their moment.
+// tick does what is to be done by now. It runs on a goroutine of the timer, and ends when the
+// workers that it has to kill have had their moment.
 func (b *broker) tick() {
 	b.mu.Lock()
 	b.clock.set = false
@@ -132,7 +136,8 @@ func (b *broker) tick() {
 	}
 }
 
-// ring does what an alarm was set for. What it returns is to be called without the mutex: it may wait.
+// ring does what an alarm was set for. What it returns is to be called without the mutex: it may
+// wait.
 func (b *broker) ring(a *alarm, now moment) (kill func()) {
 	j := a.job
 	switch a.what {
@@ -144,6 +149,8 @@ func (b *broker) ring(a *alarm, now moment) (kill func()) {
 		return b.askForStacks(j, now)
 	case kills:
 		return b.graceOver(j)
+	case sits:
+		b.takeBack(j)
 	case looks:
 		b.look()
 	}

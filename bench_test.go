@@ -126,6 +126,17 @@ func BenchmarkTask(b *testing.B) {
 			require.NoError(b, err)
 		}
 	})
+	b.Run("many-at-a-time", func(b *testing.B) {
+		b.ReportAllocs()
+		b.SetParallelism(32)
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if _, err := multiprolab.Do[benchPoint](ctx, app, "task", benchPoint{"p", 1, 2}); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	})
 	b.Run("map", func(b *testing.B) {
 		b.ReportAllocs()
 		items := func(yield func(benchPoint) bool) {

@@ -16,23 +16,29 @@ import (
 const (
 	// maxTaskTypes is how many types of tasks one worker may take.
 	maxTaskTypes = 1 << 16
-	// aheadTime is how much work a worker is given ahead of time, measured by how long its tasks took.
+	// aheadTime is how much work a worker is given ahead of time, measured by how long its tasks
+	// took.
 	aheadTime = 4 * time.Millisecond
 )
 
-// broker owns the task queue. It exists in main. Any goroutine may call it, and nothing under its mutex waits. What becomes of a job, and
-// what each event does in each of its states, is in job.go; this file is the events of workers. The others of the broker's files: admission.go
-// takes tasks in, dispatch.go hands them out and takes them back, pulls.go answers GetTask, lane.go and keys.go are where they wait, agenda.go is
-// what waits for a time, store.go is the way to a Backend of the user's.
+// broker owns the task queue. It exists in main. Any goroutine may call it, and nothing under its
+// mutex waits. What becomes of a job, and what each event does in each of its states, is in job.go;
+// this file is the events of workers. The others of the broker's files: admission.go takes tasks
+// in, dispatch.go hands them out and takes them back, pulls.go answers GetTask, lane.go and keys.go
+// are where they wait, agenda.go is what waits for a time, store.go is the way to a Backend of the
+// user's.
 //
-// A worker holds the job that it works on and, while its jobs are short, a few more, so that it need not wait for main between two of them. What it has not
-// started is taken back when another worker has nothing to do.
+// A worker holds the job that it works on and, while its jobs are short, a few more, so that it
+// need not wait for main between two of them. What it has not started is taken back when another
+// worker has nothing to do.
 //
-// An event changes the state of jobs and workers, and notes which lanes have a new first job and which workers may have room. Its last step, when
-// the mutex is let go, hands out what can be: no event leaves a job in its lane beside a worker that could have it.
+// An event changes the state of jobs and workers, and notes which lanes have a new first job and
+// which workers may have room. Its last step, when the mutex is let go, hands out what can be: no
+// event leaves a job in its lane beside a worker that could have it.
 type broker struct {
 	node      *node
-	limit     int
+	limit     int // Config.QueueLimit
+	byteLimit int // Config.QueueBytes
 	deadLimit int
 	store     *store // the way to a Backend of the user; nil: tasks wait in the lanes
 
@@ -45,14 +51,15 @@ type broker struct {
 	lanes     map[laneKey]*lane
 	kinds     []*kind // of the workers that are ready
 	keys      map[string]*keyState
-	waiting   int     // jobs that take room in the queue
+	waiting   int     // jobs that count for limit
+	bytes     int     // of the jobs that count for byteLimit
 	blocked   jobList // that wait for room
 	workers   []*taskWorker
-	stirred   []*lane       // that have a new first job
-	woken     []*taskWorker // that may have room, or nothing to do
-	ahead     int           // workers that hold more than one job
-	batches   []*job        // that run, of several items
-	lookout   alarm         // looks again for workers that have nothing to do
+	stirred   []*lane        // that have a new first job
+	woken     []*taskWorker  // that may have room, or nothing to do
+	inState   [ended + 1]int // jobs in each state but the first and the last
+	batches   []*job         // that run, of several items
+	lookout   alarm          // looks again for workers that have nothing to do
 	pools     []*pool
 	paused    map[string]bool // queues; "" is all of them
 	stats     TaskStats
@@ -62,8 +69,9 @@ type broker struct {
 	joiners   []chan struct{}
 }
 
-// brokerMutex is the broker's mutex, in main. Who lets it go hands out what can be handed out. Tasks that were assigned under it are in the links of their
-// workers; who lets it go writes them, so that nobody has to be woken for it.
+// brokerMutex is the broker's mutex, in main. Who lets it go hands out what can be handed out.
+// Tasks that were assigned under it are in the links of their workers; who lets it go writes them,
+// so that nobody has to be woken for it.
 type brokerMutex struct {
 	sync.Mutex
 	broker *broker
@@ -87,7 +95,8 @@ type submissionKey struct {
 	id        uint64
 }
 
-// TaskStats counts tasks. At any moment Received = Succeeded + Failed + Cancelled + Queued + Running.
+// TaskStats counts tasks. At any moment Received = Succeeded + Failed + Cancelled + Queued +
+// Running.
 type TaskStats struct {
 	Received  uint64 // accepted by the queue, or waiting for room in it
 	Succeeded uint64
@@ -98,8 +107,10 @@ type TaskStats struct {
 }
 
 func newBroker(n *node, cfg *Config) *broker {
-	b := &broker{node: n, limit: cfg.QueueLimit, deadLimit: cfg.DeadLimit, clock: clock{epoch: time.Now()}, jobs: map[uint64]*job{},
-		submitted: map[submissionKey]*job{}, lanes: map[laneKey]*lane{}, keys: map[string]*keyState{}, paused: map[string]bool{}}
+	b := &broker{node: n, limit: cfg.QueueLimit, byteLimit: cfg.QueueBytes, deadLimit: cfg.DeadLimit,
+		clock: clock{epoch: time.Now()},
+		jobs:  map[uint64]*job{}, submitted: map[submissionKey]*job{}, lanes: map[laneKey]*lane{},
+		keys: map[string]*keyState{}, paused: map[string]bool{}}
 	b.mu.broker = b
 	if cfg.Backend != nil {
 		b.store = newStore(b, cfg)
@@ -107,10 +118,25 @@ func newBroker(n *node, cfg *Config) *broker {
 	return b
 }
 
+// open gives the broker the workers that there will be. Tasks are taken from then on.
+func (b *broker) open(pools []*pool) {
+	b.pools = pools
+	if b.byteLimit == 0 {
+		b.byteLimit = defaultQueueBytes()
+	}
+	if b.store != nil {
+		b.store.open()
+	}
+}
+
+// lie says that a worker, or what runs in its place, has said what no honest one says at this time.
+// It costs the worker its life.
+func lie(format string, args ...any) error { return &wireViolation{fmt.Sprintf(format, args...)} }
+
 // enter makes a worker known that has become ready.
 func (b *broker) enter(p *peer, r *readiness) error {
 	if n := len(r.Tasks) + len(r.Pulls); n > maxTaskTypes {
-		return &wireViolation{fmt.Sprintf("it takes %d types of tasks, and %d are allowed", n, maxTaskTypes)}
+		return lie("it takes %d types of tasks, and %d are allowed", n, maxTaskTypes)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -135,8 +161,9 @@ func (b *broker) enter(p *peer, r *readiness) error {
 	return nil
 }
 
-// leave takes a worker away that has ended. What it held and had not started goes back to the front of the queue; an attempt that it had started has
-// failed. how is nil if it said goodbye. It reports whether the worker was working on one.
+// leave takes a worker away that has ended. What it held and had not started goes back to the front
+// of the queue; an attempt that it had started has failed. how is nil if it said goodbye. It
+// reports whether the worker was working on one.
 func (b *broker) leave(p *peer, how error) (blamed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -167,7 +194,8 @@ func (b *broker) leave(p *peer, how error) (blamed bool) {
 	return blamed
 }
 
-// endOfAttempt says what the end of a worker means for a job that it had started. Each job has its own copy.
+// endOfAttempt says what the end of a worker means for a job that it had started. Each job has its
+// own copy.
 func endOfAttempt(how error, p *peer, j *job) error {
 	what := fmt.Sprintf("task %q (attempt %d of %d)", j.lane.typ, j.attempts, max(1, j.meta.Attempts))
 	var died *WorkerDiedError
@@ -194,7 +222,8 @@ func (b *broker) reconsider() {
 	b.failUnservable()
 }
 
-// failUnservable gives the jobs of lanes that no worker takes, nor will take, their outcomes: the same for all of a lane.
+// failUnservable gives the jobs of lanes that no worker takes, nor will take, their outcomes: the
+// same for all of a lane.
 func (b *broker) failUnservable() {
 	var why map[*lane]error
 	for _, l := range b.lanes {
@@ -216,7 +245,8 @@ func (b *broker) failUnservable() {
 	}
 }
 
-// unheld returns the jobs, of those that ok is true for, that no worker has, in the order of their submission.
+// unheld returns the jobs, of those that ok is true for, that no worker has, in the order of their
+// submission.
 func (b *broker) unheld(ok func(j *job) bool) []*job {
 	var found []*job
 	for _, j := range b.jobs {
@@ -240,8 +270,8 @@ func (l *lane) served() bool {
 	return false
 }
 
-// servable returns nil if a worker takes the jobs of a lane, or may turn out to do so: an instance that is to become ready, be it for the first time or
-// again, may register whatever it likes.
+// servable returns nil if a worker takes the jobs of a lane, or may turn out to do so: an instance
+// that is to become ready, be it for the first time or again, may register whatever it likes.
 func (b *broker) servable(key laneKey, waited []*taskWorker) error {
 	if l := b.lanes[key]; l != nil && l.served() {
 		return nil
@@ -286,8 +316,9 @@ func callCycle(typ string, waited []*taskWorker) error {
 	for _, w := range waited {
 		names = append(names, w.peer.slot.name)
 	}
-	return &sentinelError{fmt.Sprintf("multiprolab: task %q would wait for itself: every worker that takes it waits for its outcome (%s): "+
-		"have more workers, or submit it without waiting", typ, strings.Join(names, ", ")), ErrCallCycle}
+	text := fmt.Sprintf("multiprolab: task %q would wait for itself: every worker that takes it waits for its "+
+		"outcome (%s): have more workers, or submit it without waiting", typ, strings.Join(names, ", "))
+	return &sentinelError{text, ErrCallCycle}
 }
 
 // knownTypes returns the types of tasks that workers take, or took, from a queue, in order.
@@ -322,14 +353,15 @@ func (b *broker) takers(p *pool, typ string) (n int, ask bool) {
 	return n, ask
 }
 
-// heldBy finds a job that a worker speaks of, and has: nothing but the worker's own word, or its death, takes a job from it.
+// heldBy finds a job that a worker speaks of, and has: nothing but the worker's own word, or its
+// death, takes a job from it.
 func (b *broker) heldBy(p *peer, id uint64, did string) (*job, error) {
 	if p.tasks == nil {
-		return nil, &wireViolation{fmt.Sprintf("it %s a task before it was ready", did)}
+		return nil, lie("it %s a task before it was ready", did)
 	}
 	j := p.tasks.held[id]
 	if j == nil {
-		return nil, &wireViolation{fmt.Sprintf("it %s a task (id %d) that it does not have", did, id)}
+		return nil, lie("it %s a task (id %d) that it does not have", did, id)
 	}
 	return j, nil
 }
@@ -343,15 +375,15 @@ func (b *broker) started(p *peer, id uint64) error {
 		return err
 	}
 	if j.state != assigned {
-		return &wireViolation{fmt.Sprintf("it started %v twice", j)}
+		return lie("it started %v twice", j)
 	}
 	b.start(j)
 	b.watchBatch(j)
 	return nil
 }
 
-// recovered notes that a worker that is gone had begun with a task, as its black box says. What it says of a task that has ended meanwhile, or of which
-// main knows already, is no news.
+// recovered notes that a worker that is gone had begun with a task, as its black box says. What it
+// says of a task that has ended meanwhile, or of which main knows already, is no news.
 func (b *broker) recovered(p *peer, id uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -400,54 +432,66 @@ func (b *broker) result(p *peer, id uint64, r *reply, batch bool) error {
 	return nil
 }
 
-// lies returns why an outcome of the job cannot come from an honest worker, or nil. A worker answers the cancellation of a job that it has not begun
-// with ErrCancelled, without a Start.
+// lies returns why an outcome of the job cannot come from an honest worker, or nil. A worker
+// answers the cancellation of a job that it has not begun with ErrCancelled, without a Start.
 func (j *job) lies(r *reply, batch bool) error {
 	if j.state != running && !(j.condemned != nil && errors.Is(r.err, ErrCancelled)) {
-		return &wireViolation{fmt.Sprintf("it ended %v, which it had not begun", j)}
+		return lie("it ended %v, which it had not begun", j)
 	}
 	if r.err != nil {
 		return nil
 	}
 	if batch != (j.batch > 0) {
-		return &wireViolation{fmt.Sprintf("%v is a batch, or it is none, and its result is not", j)}
+		return lie("%v is a batch, or it is none, and its result is not", j)
 	}
 	if !batch {
 		return nil
 	}
 	switch ok, failed, wellFormed := countOutcomes(r.payload.Data); {
 	case !wellFormed:
-		return &wireViolation{fmt.Sprintf("the result of %v, which is %d tasks, is garbled or has no outcome", j, j.batch)}
+		return lie("the result of %v, which is %d tasks, is garbled or has no outcome", j, j.batch)
 	case ok+failed > j.batch:
-		return &wireViolation{fmt.Sprintf("the result of %v, which is %d tasks, has %d outcomes", j, j.batch, ok+failed)}
+		return lie("the result of %v, which is %d tasks, has %d outcomes", j, j.batch, ok+failed)
 	}
 	return nil
 }
 
-// progress passes news of a running job on to its submitter. What comes when the job has ended, or waits for another attempt, is dropped: the
-// handler may have left a goroutine behind.
+// progress passes news of a running job on to its submitter. What comes when the job has ended, or
+// waits for another attempt, is dropped: the handler may have left a goroutine behind. News that
+// cannot be sent change nothing about the task, which goes on: they are a dead letter.
 func (b *broker) progress(p *peer, f *wire.Frame) error {
+	to, err := b.passOn(p, f)
+	if err == nil || to == nil {
+		return err
+	}
+	p.slot.main.emit(&DeadLetter{Sender: f.From, Receiver: to.slot.name, Type: f.Type, Size: len(f.Body),
+		Reason: err.Error()})
+	return nil
+}
+
+// passOn is the part of progress under the mutex. If the news cannot be sent, it returns to whom.
+func (b *broker) passOn(p *peer, f *wire.Frame) (to *peer, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if p.tasks == nil {
-		return &wireViolation{"it reported on a task before it was ready"}
+		return nil, lie("it reported on a task before it was ready")
 	}
 	j := p.tasks.held[f.ID]
 	if j == nil || j.state != running {
-		return nil
+		return nil, nil
 	}
 	if j.submitter == nil {
 		if s := b.node.submission(j.submitterID, false); s != nil {
-			s.addProgress(&Message{Sender: p.slot.name, Receiver: MainName, Type: f.Type, payload: payloadOf(f), scope: scope{node: b.node}})
+			s.addProgress(&Message{Sender: p.slot.name, Receiver: MainName, Type: f.Type, payload: payloadOf(f),
+				scope: scope{node: b.node}})
 		}
-		return nil
+		return nil, nil
 	}
 	f.ID, f.From = j.submitterID, p.slot.name
-	// News that cannot be sent change nothing about the task, which goes on: they are a dead letter.
 	if err := j.submitter.link.post(f); err != nil && err != errLinkClosed {
-		p.slot.main.emit(&DeadLetter{Sender: f.From, Receiver: j.submitter.slot.name, Type: f.Type, Size: len(f.Body), Reason: err.Error()})
+		return j.submitter, err
 	}
-	return nil
+	return nil, nil
 }
 
 // pause stops handing out the tasks of a queue or, with "", of every queue, or goes on with it.
@@ -485,7 +529,8 @@ func (b *broker) pause(queue string, on bool) {
 
 func (b *broker) isPaused(queue string) bool { return b.paused[""] || b.paused[queue] }
 
-// stop refuses new tasks with err. Unless drain is set, those that no worker has end with err as well.
+// stop refuses new tasks with err. Unless drain is set, those that no worker has end with err as
+// well.
 func (b *broker) stop(err error, drain bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

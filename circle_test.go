@@ -6,7 +6,8 @@ import (
 	"testing/synctest"
 )
 
-// These tests are about tasks for whose outcome the loop of a worker waits, so that the worker must not get them.
+// These tests are about tasks for whose outcome the loop of a worker waits, so that the worker must
+// not get them.
 
 // waitsFor submits a task of main for which workers wait, as its chain says.
 func (th *theatre) waitsFor(chain string) *asked {
@@ -131,7 +132,8 @@ func TestWaitedForTask(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				th := newTheatre(t, nil, map[string]WorkerConfig{"p": {Count: 2}, "q": {Count: 2, Queues: []string{"q"}}})
+				pools := map[string]WorkerConfig{"p": {Count: 2}, "q": {Count: 2, Queues: []string{"q"}}}
+				th := newTheatre(t, nil, pools)
 				run(t, th, th.enter("p/0", "t"), th.enter("p/1", "t"))
 				th.check("it")
 				th.settle("t", "pull")

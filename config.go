@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -79,9 +81,19 @@ type Config struct {
 	// for each direction; senders wait beyond it. Each message counts 256 bytes beside its body, its type and its
 	// receiver's name. A single message may be larger. Defaults to 4 MiB.
 	Window int
-	// QueueLimit limits the number of tasks that wait in the queue; Submit waits beyond it. Defaults to 65,536.
+	// QueueLimit limits the number of tasks that are due and wait for a worker. Beyond it Submit
+	// waits, and TrySubmit returns ErrQueueFull. Delayed tasks, and those that wait for another
+	// attempt, do not count until they are due; then they are in the queue at once, whether it is
+	// full or not. Defaults to 65,536.
 	QueueLimit int
-	// Backend stores the queued tasks. Defaults to a MemoryBackend. Main uses it, and closes it in the end.
+	// QueueBytes limits the memory of the tasks that no worker has, the delayed ones included, in
+	// bytes: their bodies, and 1 KiB for each. Beyond it Submit waits, and TrySubmit returns
+	// ErrQueueFull; a task that is larger is taken when there is no other. Defaults to 1 GiB or, if
+	// that is less, to a quarter of the memory that this process may use: GOMEMLIMIT and, on Linux,
+	// that of the machine and the limit of the control group.
+	QueueBytes int
+	// Backend stores the queued tasks. Main uses it, and closes it in the end. Defaults to nil: they
+	// are kept in main's memory, and end with main.
 	Backend Backend
 	// DeadLimit limits the list of tasks that have used up their attempts; beyond it the oldest are forgotten. Defaults to 1,000.
 	DeadLimit int
@@ -117,6 +129,7 @@ func (c *Config) filled() (Config, error) {
 		notNegative("Config.MaxMessageSize", f.MaxMessageSize),
 		notNegative("Config.Window", f.Window),
 		notNegative("Config.QueueLimit", f.QueueLimit),
+		notNegative("Config.QueueBytes", f.QueueBytes),
 		notNegative("Config.MaxDepth", f.MaxDepth),
 		notNegative("Config.DeadLimit", f.DeadLimit),
 	)
@@ -141,6 +154,17 @@ func (c *Config) filled() (Config, error) {
 	f.DeadLimit = cmp.Or(f.DeadLimit, 1000)
 	f.Logger = cmp.Or(f.Logger, slog.Default())
 	return f, err
+}
+
+// defaultQueueBytes returns the default of Config.QueueBytes.
+func defaultQueueBytes() int {
+	limit := int64(1 << 30)
+	for _, memory := range []int64{proc.Memory(), debug.SetMemoryLimit(-1)} { // 0 and MaxInt64 are none
+		if memory > 0 {
+			limit = min(limit, memory/4)
+		}
+	}
+	return int(limit)
 }
 
 // notNegative returns an error, as the interface that cmp.Or can compare, if v is below zero.

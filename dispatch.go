@@ -10,10 +10,11 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// This file is the part of the broker, in main, that hands jobs to workers and takes them back. All of it runs under the broker's mutex, but for returned,
-// split and retire, which take it.
+// This file is the part of the broker, in main, that hands jobs to workers and takes them back. All
+// of it runs under the broker's mutex, but for returned, split and retire, which take it.
 
-// taskWorker is what the broker knows of one life of a worker. It exists in main; the broker's mutex guards it.
+// taskWorker is what the broker knows of one life of a worker. It exists in main; the broker's
+// mutex guards it.
 type taskWorker struct {
 	peer     *peer
 	kind     *kind // of the tasks that it takes
@@ -26,11 +27,13 @@ type taskWorker struct {
 	batches  bool // the last that it was done with was one of several items
 	done     int  // attempts that have ended
 	doomed   bool // it is being killed
+	away     bool // it gave back what it had been given and not begun, though it had nothing else: it handles a message
 	suspect  int  // held jobs that are condemned: it may be killed soon, and gets nothing new
 	woken    bool // it is in broker.woken
 }
 
-// window is the number of tasks that the worker may hold: one, and as many as it will be done with soon, but no more than it will be replaced after.
+// window is the number of tasks that the worker may hold: one, and as many as it will be done with
+// soon, but no more than it will be replaced after.
 func (w *taskWorker) window() int {
 	n := 1
 	if w.took > 0 {
@@ -60,7 +63,8 @@ func (w *taskWorker) idle() bool { return w.sound() && len(w.held) == 0 }
 
 // mayHave reports whether the worker is one that is given jobs of a lane.
 func (w *taskWorker) mayHave(l *lane) bool {
-	return slices.ContainsFunc(l.offers, func(o *offer) bool { return o.kind == w.kind && o.pull == given }) && !slices.Contains(l.waited, w)
+	return !slices.Contains(l.waited, w) &&
+		slices.ContainsFunc(l.offers, func(o *offer) bool { return o.kind == w.kind && o.pull == given })
 }
 
 // stir notes that a lane has a new first job.
@@ -79,8 +83,9 @@ func (b *broker) wake(w *taskWorker) {
 	}
 }
 
-// handOut hands out what can be handed out: the last step of every event. What has come to the front of its lane goes to the worker with the least to do,
-// and then the workers that have got room are looked after.
+// handOut hands out what can be handed out: the last step of every event. What has come to the
+// front of its lane goes to the worker with the least to do, and then the workers that have got
+// room are looked after.
 func (b *broker) handOut() {
 	for {
 		b.unblock()
@@ -112,7 +117,8 @@ func (b *broker) firstStirred() *lane {
 	return l
 }
 
-// take takes the first job of a lane that may run now; those whose keys are taken are parked. It returns nil if there is none.
+// take takes the first job of a lane that may run now; those whose keys are taken are parked. It
+// returns nil if there is none.
 func (b *broker) take(l *lane) *job {
 	for l.jobs.n > 0 {
 		j := l.jobs.first
@@ -124,11 +130,11 @@ func (b *broker) take(l *lane) *job {
 	return nil
 }
 
-// place hands jobs of a lane to the workers that have room, those with the fewest first. A worker that has just got room may get another job, which
-// goes before.
+// place hands jobs of a lane to the workers that have room, those with the fewest first. A worker
+// that has just got room may get another job, which goes before.
 func (b *broker) place(l *lane) {
 	for !b.halted && l.open() {
-		w, fetch := l.choose()
+		w, fetch, spare := l.choose()
 		if w == nil {
 			return
 		}
@@ -138,15 +144,17 @@ func (b *broker) place(l *lane) {
 		} else {
 			best = w.kind.nextWork(w)
 		}
-		if j := b.take(best); j != nil {
-			b.assign(j, w, fetch)
+		if j := b.take(best); j != nil && b.assign(j, w, fetch) && spare {
+			b.watch(j)
 		}
 	}
 }
 
-// choose returns the worker that gets the next job of the lane: one with a GetTask that waits for it, and the place of that, or with -1 the one with the
-// least to do: with the fewest tasks or, of those with as many, the fewest messages and calls. It returns nil if none has room.
-func (l *lane) choose() (best *taskWorker, fetch int) {
+// choose returns the worker that gets the next job of the lane: one with a GetTask that waits for
+// it, and the place of that, or with -1 the one with the least to do: with the fewest tasks or, of
+// those with as many, the fewest messages and calls. It returns nil if none has room. spare reports
+// whether there is another one that has nothing to do.
+func (l *lane) choose() (best *taskWorker, fetch int, spare bool) {
 	load := -1 // of best in messages and calls; -1: unknown
 	for _, o := range l.offers {
 		for _, w := range o.kind.workers {
@@ -154,17 +162,21 @@ func (l *lane) choose() (best *taskWorker, fetch int) {
 			case !w.sound(), slices.Contains(l.waited, w):
 			case o.pull != given:
 				if i := w.fetchOf(o.pull); i >= 0 {
-					return w, i
+					return w, i, false
 				}
-			case !w.hasRoom(), best != nil && len(w.held) > len(best.held):
-			case best == nil || len(w.held) < len(best.held):
+			case !w.hasRoom():
+			case best == nil, w.before(best):
+				spare = best != nil && best.idle()
 				best, load = w, -1
+			case best.before(w):
+				spare = spare || w.idle()
 			default:
+				spare = spare || w.idle()
 				if load < 0 {
 					load = best.peer.slot.pending()
 				}
-				if load == 0 && len(best.held) == 0 {
-					return best, -1 // nobody has less to do
+				if load == 0 && spare {
+					return best, -1, true // nobody has less to do
 				}
 				if n := w.peer.slot.pending(); n < load {
 					best, load = w, n
@@ -172,11 +184,21 @@ func (l *lane) choose() (best *taskWorker, fetch int) {
 			}
 		}
 	}
-	return best, -1
+	return best, -1, spare
 }
 
-// feed hands a worker that has room what it takes: of the highest priority, the oldest first. If there is nothing and it has nothing to do, another
-// worker's tasks that have not been started are taken back for it.
+// before reports whether a worker that has room gets a task before another one, whatever messages
+// they have.
+func (w *taskWorker) before(o *taskWorker) bool {
+	if w.away != o.away {
+		return o.away
+	}
+	return len(w.held) < len(o.held)
+}
+
+// feed hands a worker that has room what it takes: of the highest priority, the oldest first. If
+// there is nothing and it has nothing to do, another worker's tasks that have not been started are
+// taken back for it.
 func (b *broker) feed(w *taskWorker) {
 	switch {
 	case w.gone:
@@ -207,16 +229,14 @@ func (b *broker) feed(w *taskWorker) {
 	}
 }
 
-// assign sends a job to a worker: as the answer to one of its calls of GetTask, or with -1 without being asked. It reports whether the job is on its way.
+// assign sends a job to a worker: as the answer to one of its calls of GetTask, or with -1 without
+// being asked. It reports whether the job is on its way.
 func (b *broker) assign(j *job, w *taskWorker, fetch int) bool {
 	first := len(w.held) == 0
 	b.move(j, assigned)
 	j.holder = w
 	w.held[j.id] = j
 	w.peer.holds.Add(1)
-	if len(w.held) == 2 {
-		b.ahead++
-	}
 	f := &wire.Frame{Kind: wire.Task, ID: j.id, From: MainName, Type: j.lane.typ}
 	if fetch >= 0 {
 		f.To = strconv.FormatUint(w.fetches[fetch].id, 10)
@@ -240,35 +260,44 @@ func (b *broker) assign(j *job, w *taskWorker, fetch int) bool {
 	}
 	err := l.postAs(how, f)
 	if err != nil && err != errLinkClosed { // no worker can be sent it, and this one has done nothing wrong
-		b.finish(j, &reply{err: fmt.Errorf("multiprolab: %v could not be sent to worker %s: %w", j, w.peer.slot.name, err)})
+		err = fmt.Errorf("multiprolab: %v could not be sent to worker %s: %w", j, w.peer.slot.name, err)
+		b.finish(j, &reply{err: err})
 		return false
 	}
 	if fetch >= 0 {
 		w.fetches = slices.Delete(w.fetches, fetch, fetch+1)
 	}
-	if err == nil && how == quietly && !slices.Contains(b.mu.posted, l) { // else the worker is gone: leave gives the job to another
+	// If the link is closed the worker is gone: leave gives the job to another.
+	if err == nil && how == quietly && !slices.Contains(b.mu.posted, l) {
 		b.mu.posted = append(b.mu.posted, l)
 	}
 	return true
 }
 
-// recallFor asks the worker with the most tasks that it has not started for half of them, if w takes them.
+// recallFor asks the worker with the most tasks that it has not started for half of them, if w
+// takes them. One that has been given a single task is about to start it; if it has not after a
+// time, the task is taken back as well.
 func (b *broker) recallFor(w *taskWorker) {
 	var spare []*job
-	if b.ahead > 0 {
-		for _, v := range b.workers {
-			if v == w || len(v.held) < 2 { // a worker that holds one is about to start it
-				continue
+	workers := b.workers
+	if b.inState[assigned] == 0 {
+		workers = nil
+	}
+	for _, v := range workers {
+		if v == w || len(v.held) == 0 || len(v.held) == 1 && len(spare) > 0 {
+			continue
+		}
+		var s []*job
+		for _, j := range v.held {
+			if j.state == assigned && !j.recalled && w.mayHave(j.lane) {
+				s = append(s, j)
 			}
-			var s []*job
-			for _, j := range v.held {
-				if j.state == assigned && !j.recalled && w.mayHave(j.lane) {
-					s = append(s, j)
-				}
-			}
-			if len(s) > len(spare) {
-				spare = s
-			}
+		}
+		switch {
+		case len(s) == 1 && len(v.held) == 1 && (!v.away || w.away):
+			b.watch(s[0])
+		case len(s) > len(spare):
+			spare = s
 		}
 	}
 	if len(spare) == 0 {
@@ -281,11 +310,40 @@ func (b *broker) recallFor(w *taskWorker) {
 	}
 }
 
+// sitTime is how long a task that a worker has been given, and has not begun, stays there while
+// another worker has nothing to do. The next time it is twice as long, and so on up to maxSitTime,
+// for the other one may be no quicker.
+const (
+	sitTime    = 2 * time.Millisecond
+	maxSitTime = time.Second
+)
+
+// watch has the broker look whether a worker begins with the task that it has been given.
+func (b *broker) watch(j *job) {
+	if j.state == assigned && j.condemned == nil && j.alarm.place == 0 {
+		b.agenda.set(&j.alarm, sits, b.clock.now()+min(sitTime<<j.sat, maxSitTime))
+	}
+}
+
+// takeBack has a task that a worker has not begun for some time recalled, if another one has
+// nothing to do.
+func (b *broker) takeBack(j *job) {
+	for _, w := range b.workers {
+		if w != j.holder && w.idle() && w.mayHave(j.lane) && !j.recalled {
+			j.holder.away = true
+			j.sat = min(j.sat+1, 10)
+			b.recall(j)
+			return
+		}
+	}
+}
+
 // splitTime is how long a batch runs before its items are given to workers that have nothing to do.
 const splitTime = 2 * time.Millisecond
 
-// splitFor asks a worker that has been at a batch for some time to give back the rest of it, if w takes it. One that has just begun is looked at again later,
-// for whoever has nothing to do by then.
+// splitFor asks a worker that has been at a batch for some time to give back the rest of it, if w
+// takes it. One that has just begun is looked at again later, for whoever has nothing to do by
+// then.
 func (b *broker) splitFor(w *taskWorker) {
 	if len(b.batches) == 0 {
 		return
@@ -304,7 +362,8 @@ func (b *broker) splitFor(w *taskWorker) {
 	}
 }
 
-// watchBatch has a batch that has just begun looked at later if a worker has nothing to do: it had not, before this was known to run.
+// watchBatch has a batch that has just begun looked at later if a worker has nothing to do: it had
+// not, before this was known to run.
 func (b *broker) watchBatch(j *job) {
 	if j.batch < 2 || b.halted || j.recalled {
 		return
@@ -317,7 +376,8 @@ func (b *broker) watchBatch(j *job) {
 	}
 }
 
-// lookAt has the broker look at a moment, if it does not before, whether workers with nothing to do can have something that others hold.
+// lookAt has the broker look at a moment, if it does not before, whether workers with nothing to do
+// can have something that others hold.
 func (b *broker) lookAt(at moment) {
 	if b.lookout.place == 0 || at < b.lookout.at {
 		b.agenda.set(&b.lookout, looks, at)
@@ -333,7 +393,8 @@ func (b *broker) look() {
 	}
 }
 
-// recall asks the holder of a job to give it back, unless it has begun with it; a batch that it has begun with it is to split.
+// recall asks the holder of a job to give it back, unless it has begun with it; a batch that it has
+// begun with it is to split.
 func (b *broker) recall(j *job) {
 	j.recalled = true
 	j.holder.peer.link.tell(soon, &wire.Frame{Kind: wire.Recall, ID: j.id})
@@ -358,9 +419,9 @@ func (b *broker) returned(p *peer, id uint64) error {
 	case err != nil:
 		return err
 	case j.state != assigned:
-		return &wireViolation{fmt.Sprintf("it gave back %v, which it had begun", j)}
+		return lie("it gave back %v, which it had begun", j)
 	case !j.recalled:
-		return &wireViolation{fmt.Sprintf("it gave back %v, which it was not asked for", j)}
+		return lie("it gave back %v, which it was not asked for", j)
 	case j.condemned != nil:
 		b.conclude(j, &reply{err: j.condemned})
 	default:
@@ -369,7 +430,8 @@ func (b *broker) returned(p *peer, id uint64) error {
 	return nil
 }
 
-// split takes back the items of a batch that a worker has not started. The worker answers a Recall so once, and before the result; it may have started all.
+// split takes back the items of a batch that a worker has not started. The worker answers a Recall
+// so once, and before the result; it may have started all.
 func (b *broker) split(p *peer, id uint64, from uint64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -378,11 +440,11 @@ func (b *broker) split(p *peer, id uint64, from uint64) error {
 	case err != nil:
 		return err
 	case j.state != running || j.batch == 0 || !j.recalled:
-		return &wireViolation{fmt.Sprintf("it split %v, which it was not asked to", j)}
+		return lie("it split %v, which it was not asked to", j)
 	case j.cut:
-		return &wireViolation{fmt.Sprintf("it split %v twice", j)}
+		return lie("it split %v twice", j)
 	case from < 1 || from > uint64(j.batch):
-		return &wireViolation{fmt.Sprintf("it split %v, which is %d tasks, behind number %d", j, j.batch, from)}
+		return lie("it split %v, which is %d tasks, behind number %d", j, j.batch, from)
 	}
 	j.cut = true
 	if rest := uint64(j.batch) - from; rest > 0 && j.condemned == nil {
@@ -396,8 +458,9 @@ func (b *broker) split(p *peer, id uint64, from uint64) error {
 	return nil
 }
 
-// retire gives a worker nothing new; what it has not started goes to others. When it holds nothing any more its supervisor replaces it.
-// It reports whether the worker is one that can be retired: ready, and alive.
+// retire gives a worker nothing new; what it has not started goes to others. When it holds nothing
+// any more its supervisor replaces it. It reports whether the worker is one that can be retired:
+// ready, and alive.
 func (b *broker) retire(p *peer) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -413,7 +476,8 @@ func (b *broker) retire(p *peer) bool {
 	return true
 }
 
-// leadOutIfIdle takes what a retiring worker has not started back, and tells its supervisor once it holds nothing.
+// leadOutIfIdle takes what a retiring worker has not started back, and tells its supervisor once it
+// holds nothing.
 func (b *broker) leadOutIfIdle(w *taskWorker) {
 	for _, f := range w.fetches {
 		w.peer.link.tell(soon, &wire.Frame{Kind: wire.NoTask, ID: f.id})

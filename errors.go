@@ -16,7 +16,8 @@ var (
 	ErrStopped = errors.New("multiprolab: stopped")
 	// ErrExit is the cause of the contexts of actions and event loops that end because exit was requested.
 	ErrExit = errors.New("multiprolab: exit was requested")
-	// ErrQueueFull reports that the task queue holds Config.QueueLimit tasks. Submit again later, or with Submit, which waits.
+	// ErrQueueFull reports that the task queue holds Config.QueueLimit tasks, or Config.QueueBytes
+	// of them. Submit again later, or with Submit, which waits.
 	ErrQueueFull = errors.New("multiprolab: the task queue is full")
 	// ErrNoTask reports that TryGetTask found no task.
 	ErrNoTask = errors.New("multiprolab: no task is waiting")

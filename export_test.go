@@ -48,13 +48,13 @@ func (q *TaskQueue) Residue() (left []string) {
 	say(len(b.submitted), "submissions")
 	say(len(b.keys), "keys")
 	say(b.waiting, "jobs that count as waiting")
+	say(b.bytes, "bytes that count as waiting")
 	say(len(b.joiners), "joiners")
 	for _, w := range b.workers {
 		say(len(w.held), "jobs held by "+w.peer.slot.name)
 		say(w.suspect, "suspicions against "+w.peer.slot.name)
 	}
 	say(b.blocked.n, "jobs in the list of those that wait for room")
-	say(b.ahead, "workers that hold more than one job")
 	say(len(b.batches), "batches that run")
 	say(len(b.stirred)+len(b.woken), "lanes and workers to be looked after")
 	for _, a := range b.agenda {

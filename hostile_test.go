@@ -51,10 +51,11 @@ func just(b []byte) func(context.Context, *multiprolab.Worker, func([]byte)) (st
 	}
 }
 
-// onItsTask writes what a function makes of the id of the task that runs.
-func onItsTask(lie func(id uint64) []byte) func(context.Context, *multiprolab.Worker, func([]byte)) (string, error) {
+// onTask writes a frame with the id of the task that runs, or of another, which is so much greater.
+func onTask(beyond int, f wire.Frame) func(context.Context, *multiprolab.Worker, func([]byte)) (string, error) {
 	return func(ctx context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
-		write(lie(multiprolab.TaskFrom(ctx).ID))
+		f.ID = multiprolab.TaskFrom(ctx).ID + uint64(beyond)
+		write(frame(f))
 		return "", nil
 	}
 }
@@ -108,21 +109,17 @@ var attacks = []attack{
 	}, "more type definitions"},
 	{"a task with options that are none", just(frame(wire.Frame{Kind: wire.Submit, ID: 1, Type: "double", Meta: "{"})), "options of a task cannot be read"},
 
-	{"a result for a task of others", onItsTask(func(id uint64) []byte { // those that it will be given are its own affair
-		return frame(wire.Frame{Kind: wire.Result, ID: id - 1, Encoding: 2, Body: []byte("forged")})
-	}), "ended a task"},
-	{"a start of a task of others", onItsTask(func(id uint64) []byte { return frame(wire.Frame{Kind: wire.Start, ID: id - 1}) }),
-		"started a task"},
-	{"a task of others given back", onItsTask(func(id uint64) []byte { return frame(wire.Frame{Kind: wire.Returned, ID: id - 1}) }),
-		"gave back a task"},
-	{"its own task given back", onItsTask(func(id uint64) []byte { return frame(wire.Frame{Kind: wire.Returned, ID: id}) }),
-		"which it was not asked for"},
-	{"a split of what is no batch", onItsTask(func(id uint64) []byte { return frame(wire.Frame{Kind: wire.Split, ID: id, Defs: 1}) }),
-		"which it was not asked to"},
+	{"a result for a task of others", onTask(-1, wire.Frame{Kind: wire.Result, Encoding: 2, Body: []byte("forged")}),
+		"ended a task"},
+	{"a start of a task of others", onTask(-1, wire.Frame{Kind: wire.Start}), "started a task"},
+	{"a task of others given back", onTask(-1, wire.Frame{Kind: wire.Returned}), "gave back a task"},
+	{"its own task given back", onTask(0, wire.Frame{Kind: wire.Returned}), "which it was not asked for"},
+	{"a split of what is no batch", onTask(0, wire.Frame{Kind: wire.Split, Defs: 1}), "which it was not asked to"},
 	{"a fetch of types that it has not declared", just(frame(wire.Frame{Kind: wire.Fetch, ID: 9, Meta: ",\xff,"})),
 		"has declared 0 in PullTasks"},
-	{"a task without a number", just(frame(wire.Frame{Kind: wire.Submit, Type: "double", Flags: wire.FlagWait})), "under the number 0"},
-	{"words on what may have ended", func(ctx context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
+	{"a task without a number", just(frame(wire.Frame{Kind: wire.Submit, Type: "double", Flags: wire.FlagWait})),
+		"under the number 0"},
+	{"what may be said late", func(ctx context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
 		for id := range multiprolab.TaskFrom(ctx).ID {
 			write(frame(wire.Frame{Kind: wire.Progress, ID: id, Type: "attack", Encoding: 2, Body: []byte("forged")}))
 		}
@@ -208,7 +205,9 @@ var _ = worker("hostile", func(ctx context.Context, w *multiprolab.Worker) error
 	multiprolab.HandleTask(w, "two-results", func(ctx context.Context, _ struct{}) (string, error) {
 		_, out := proc.Wire()
 		id := multiprolab.TaskFrom(ctx).ID
-		_, err := out.Write(append(frame(wire.Frame{Kind: wire.Start, ID: id}), frame(wire.Frame{Kind: wire.Result, ID: id, Flags: wire.FlagError, Body: []byte("no JSON")})...))
+		said := frame(wire.Frame{Kind: wire.Start, ID: id})
+		lie := wire.Frame{Kind: wire.Result, ID: id, Flags: wire.FlagError, Body: []byte("no JSON")}
+		_, err := out.Write(append(said, frame(lie)...))
 		return "what the library says of the task now is the second word", err
 	})
 	multiprolab.HandleTask(w, "attacker-life", func(context.Context, struct{}) (int, error) { return w.Life(), nil })
@@ -335,7 +334,8 @@ func TestHostileReply(t *testing.T) {
 	require.Equal(t, "fine", text)
 }
 
-// A result of no sense is the error of its task alone; what is said of the task behind it ends the worker.
+// A result of no sense is the error of its task alone; what is said of the task behind it ends the
+// worker.
 func TestHostileResult(t *testing.T) {
 	l := startLab(t, nil, workers("hostile", 1), workers("lab", 1))
 	got, err := multiprolab.Do[string](bounded(t), l, "two-results", nil)

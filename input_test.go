@@ -287,7 +287,6 @@ func TestKnobs(t *testing.T) {
 	}
 	for field, cfg := range map[string]multiprolab.WorkerConfig{
 		"WorkerConfig.Count":           {Count: bad},
-		"WorkerConfig.Prefetch":        {Prefetch: bad},
 		"WorkerConfig.Restart":         {Restart: bad},
 		"WorkerConfig.RestartLimit":    {RestartLimit: bad},
 		"WorkerConfig.RestartWindow":   {RestartWindow: bad},

@@ -18,84 +18,89 @@ const defaultGrace = time.Second
 // dumpTimeout is how long a worker that is about to be killed has to say where its goroutines are.
 const dumpTimeout = 80 * time.Millisecond
 
-// The states of a job, and what each event does in each of them. jobtable_test.go walks through
-// this table. What is not named leaves the job as it is. "Goes on" means into its lane, or to a
-// worker, if one has room; "ends" means with its one outcome, after which nothing remains of it.
+// The states of a job, and what each event does in each of them. TestJobTable and TestStoreTable
+// try every cell. What is not named leaves the job as it is. "Ends" means with its one outcome,
+// after which nothing of the job remains in the broker.
 //
 //	blocked    waits for room in the queue
 //	delayed    waits for its time; with a Backend of the user's it does so there
 //	stored     is in a Backend of the user's, and due
 //	queued     is in its lane, and waits for a worker; with a Backend, it is leased from here on
-//	parked     was the first of its lane while another job had its key
+//	parked     has come to the front of its lane while another job had its key
 //	assigned   was sent to a worker, its holder; it may be recalled, or condemned, or both
-//	running    the holder has said Start; a batch may be recalled, any may be condemned
-//	ended      has its outcome; what a Backend keeps for the next run is kept
+//	running    the holder has said Start; any may be condemned, a batch recalled, and then cut
+//	ended      has its outcome; a Backend may keep it for the next run
 //
-// What a submitter does
+// What a submitter does:
 //
-//	Submit       no job yet: blocked if the queue is full, else as admitted. Refused, without a job, if the
-//	             program ends, if nobody takes it, if all who do wait for it, or if the queue is full
-//	             and the submitter does not wait. Of a worker: a number that it uses is a lie
-//	admitted     blocked: delayed if it has a delay, else queued; with a Backend delayed or stored
-//	stored       (a Backend) stored, delayed: is accepted now. An error ends the job with it
-//	Cancel       blocked to parked: ends, cancelled. assigned, running: condemned, also if it was by its
-//	             timeout: no other attempt. Ended: came late, and is dropped
-//	dies         nothing: what it has submitted goes on, and nobody waits for it any more
+//	Submit     makes it blocked if the queue is full, else as "admitted". It is refused, and there
+//	           is no job, if the program ends, if no worker takes it nor may turn out to, if all
+//	           who do wait for it, or if the queue is full and the submitter does not wait. A
+//	           number that a worker uses already is a lie.
+//	admitted   blocked: delayed if it has a delay, else queued; with a Backend delayed or stored,
+//	           and the submitter is told when it is there. An error of Enqueue ends the job.
+//	Cancel     blocked to parked: ends. assigned, running: condemned; if it was condemned by its
+//	           timeout, it is not retried. ended: came late, and is dropped.
+//	dies       nothing: the job goes on, and nobody waits for it any more.
 //
-// What comes by time
+// What comes by time:
 //
-//	due          delayed: queued (with a Backend: when it has been fetched)
-//	timeout      running: condemned; its context ends
-//	grace        running, condemned: its worker is asked for its stacks, then killed
-//	lookout      running, a batch of some time: recalled, if another worker has nothing to do
+//	due        delayed: queued; with a Backend when it has been fetched.
+//	timeout    running: condemned, and its context ends.
+//	grace      running, condemned: the holder is asked for its stacks, and then killed.
+//	lookout    running, a batch of some time: recalled, if another worker has nothing to do.
 //
-// What the holder does
+// What the holder does:
 //
-//	Start        assigned: running; if it is condemned its grace begins. Running: a lie
-//	Result       running: ends; after an error, or the end of its grace, with attempts left: delayed,
-//	             or queued if there is no pause; the last of several attempts is a dead letter too.
-//	             With RetryAfter: delayed, and the attempt does not count. Condemned: what condemned
-//	             it is the outcome, whatever comes. Assigned: a lie, but ErrCancelled if it is
-//	             condemned. A batch: more outcomes than items are a lie
-//	Returned     assigned, recalled: queued, before those that have not been out; ends if it is
-//	             condemned. Not recalled, or running: a lie
-//	Split        running, recalled, a batch, once: smaller by what has not begun. Else a lie
-//	Progress     running: to its submitter. Else it is of an attempt that is over, and dropped
-//	dies, leaves assigned: queued, before those that have not been out; ends if it is condemned.
-//	             running: as a Result with the death; of a batch, what it had finished stands
-//	retires      assigned: recalled. running: goes on, and the holder gets nothing new
-//	lies         the holder is ended, and so it dies
-//	             Start, Result, Returned and Split of what the holder does not have are lies: nothing
-//	             but its own word takes a job from it. Cancel, FetchCancel and Progress may be late
+//	Start      assigned: running; if it is condemned, its grace begins. Else a lie.
+//	Result     running: ends. After an error with attempts left: delayed, or queued if there is no
+//	           pause; after the last of several it is a dead letter as well. With RetryAfter:
+//	           delayed, and the attempt does not count. What has condemned a job is how its
+//	           attempt ends, whatever comes. assigned: ErrCancelled ends it if it is condemned.
+//	           All else is a lie (and the job has begun, whatever the holder says); so are more
+//	           outcomes than a batch has items, and none without a recall.
+//	Returned   assigned, recalled: queued, before those that have not been out; if it is
+//	           condemned it ends. Else a lie.
+//	Split      running, recalled, a batch: cut, and smaller by what has not begun. A second one,
+//	           one that is out of range, and all else is a lie.
+//	Progress   running: goes to the submitter. Else it is of an attempt that is over, and dropped.
+//	dies,      assigned: queued, before those that have not been out; if it is condemned it ends.
+//	leaves     running: as a Result with the death; what a batch had finished stands.
+//	retires    assigned: recalled. The holder gets nothing new, and ends with its last job.
+//	lies       the holder is ended, and so it dies. To speak of a job that it does not have is a
+//	           lie, for nothing but its own word takes a job from it. Only Cancel, FetchCancel and
+//	           Progress may come late from an honest worker.
 //
-// What others do
+// What others do:
 //
-//	room         blocked: admitted, in order
-//	a worker     queued: assigned to it if it may have it. It may have what is of its queues and its
-//	gets room    types, not paused, and not waited for by itself; of the highest priority the oldest
-//	             goes first, and of those in one lane the first. If its key is taken: parked.
-//	             When a worker has nothing to do, what others were given ahead is recalled for it
-//	key is free  parked: queued, of each lane the first
-//	Pause        assigned: recalled. queued: stays. Resume: goes on
-//	types are    blocked to parked: ends if no worker is left that takes it, or may turn out to: with
-//	learnt, or   UnknownTypeError, with NoWorkerError if the last one has gone, with ErrCallCycle if
-//	all gone     those who take it wait for it. A job of an earlier run goes back to its Backend
-//	Cancel-      blocked to parked, of its queue: ends, cancelled
+//	room       blocked: admitted, in order.
+//	a worker   queued: assigned, if it is the next that the worker may have: of its queues and
+//	gets room  types, not paused, not waited for by itself; of the highest priority the oldest. If
+//	           its key is taken: parked, and the next is looked at. If there is none for a worker
+//	           with nothing to do, what others were given ahead, or a batch, is recalled for it.
+//	key freed  parked: queued, the first of each lane.
+//	Pause      assigned, of the queue: recalled. Resume lets the queue's workers look for jobs.
+//	types      blocked to parked: ends, if no worker is left that takes it or may turn out to: with
+//	learnt, or *UnknownTypeError, with *NoWorkerError if one that took it has gone, with
+//	all gone   ErrCallCycle if those that take it wait for it. A Backend keeps what nobody in this
+//	           run has submitted.
+//	Cancel-    blocked to parked, of the queue: ends.
 //	 Pending
-//	stop         without drain: blocked to parked: ends with ErrStopped, and a Backend keeps it; assigned,
-//	             running: when they come back, likewise; an attempt that failed is the last, and a
-//	             Backend keeps the job if attempts are left. With drain: nothing but that no new
-//	             task is taken
-//	end          all that is left ends with ErrStopped
+//	stop       without drain, blocked to parked: ends with ErrStopped, and a Backend that has it
+//	           keeps it.
+//	           assigned: the same when it comes back. running: the attempt is the last; a Backend
+//	           keeps the job if it would have had another. With drain no new task is taken.
+//	end        ends with ErrStopped, whatever it is; a Backend that has it keeps it.
 //
-// What a Backend does
+// What a Backend does:
 //
-//	fetched      stored, delayed: queued. Ended: the Backend is told, unless it keeps it. A job that
-//	             is leased already: its lease was lost, and this is the new one. A job of nobody here:
-//	             queued, if a worker takes it, else given back
-//	lease lost   nothing: it goes on, and may run elsewhere too. The log says so
-//	error of     logged. A job that was to go back, and of which the Backend does not say that it has
-//	Retry, Ack   it: ends with the error. Others have ended
+//	fetched    delayed, stored: queued. ended: the Backend is told. Any other: its lease was lost,
+//	           and this is the new one. A job of an earlier run: queued if a worker takes it,
+//	           without those who waited for it then; else it is given back.
+//	lease      nothing: the job goes on, and may run elsewhere as well. It is logged.
+//	lost
+//	error      of Retry: delayed, stored: ends with the error. Of the others: the job has ended.
+//	           All are logged.
 type jobState uint8
 
 const (
@@ -103,18 +108,21 @@ const (
 	blocked                  // waits for room in the queue
 	delayed                  // waits for its time; with a Backend of the user's, it does so there
 	stored                   // is in a Backend of the user's, and due
-	queued                   // is in its lane, and waits for a worker; with a Backend it is leased, here and in what follows
+	queued                   // is in its lane, and waits for a worker; with a Backend it is leased from here on
 	parked                   // waits for another job with its key
 	assigned                 // was sent to a worker
 	running                  // the worker has said that it began
 	ended                    // has its outcome
 )
 
-// waits reports whether a job in this state takes room in the queue.
+// waits reports whether a job in this state counts for Config.QueueLimit.
 func (s jobState) waits() bool { return s == stored || s == queued || s == parked }
 
-// job is a task as main sees it: from its submission to its one outcome. The broker's mutex guards it. This file is what becomes of one job;
-// broker.go is who works on which.
+// weighs reports whether a job in this state counts for Config.QueueBytes.
+func (s jobState) weighs() bool { return s == delayed || s.waits() }
+
+// job is a task as main sees it: from its submission to its one outcome. The broker's mutex guards
+// it. This file is what becomes of one job; broker.go is who works on which.
 type job struct {
 	id          uint64 // in order of submission
 	lane        *lane
@@ -124,7 +132,7 @@ type job struct {
 	submitter   *peer         // nil for main
 	submitterID uint64        // the submitter's number for it; 0: nobody waits for the outcome
 	cost        int64         // what it holds of its submitter's credit while it is blocked
-	admitted    chan struct{} // closed, and forgotten, when the queue has it or it has ended; only for a submitter in main
+	admitted    chan struct{} // of a submitter in main: closed, and forgotten, when the queue has it or it has ended
 	state       jobState      // changed by broker.move alone
 
 	in         *jobList // the one list that it waits in, or nil; changed by the list alone
@@ -136,22 +144,31 @@ type job struct {
 	kept     bool         // it has ended only because the program did: the Backend keeps it for the next run
 
 	holder    *taskWorker // while it is assigned or running
-	recalled  bool        // the holder was asked to give it back or, if it is a batch that runs, the items that have not begun
+	sat       uint8       // how often it was recalled because its holder had not begun with it for some time
+	recalled  bool        // the holder was asked to give it back, or of a batch that runs the items that have not begun
 	cut       bool        // the holder has answered that with Split
 	attempts  int         // that have begun and count
 	failures  []error     // how those that failed ended
 	condemned error       // the end of this attempt that is certain, while its holder still has it
 	began     moment      // when it began to run
-	alarm     alarm       // what it waits for in time: while it is delayed, or runs
+	dead      *DeadTask   // that it was, and becomes again if it does not succeed; or nil
+	alarm     alarm       // what it waits for in time: while it is delayed, assigned, or runs
 }
 
 // size is the number of tasks that the job counts for.
 func (j *job) size() int { return max(1, j.batch) }
 
+// jobCost is what a job counts for beyond its body, in bytes.
+const jobCost = 1 << 10
+
+// bytes is what the job counts for in Config.QueueBytes.
+func (j *job) bytes() int { return jobCost + len(j.payload.Data) }
+
 func (j *job) String() string { return fmt.Sprintf("task %q (id %d)", j.lane.typ, j.id) }
 
-// foreign reports whether nobody in this run of the program waits for the job: it was found in the Backend.
-func (j *job) foreign() bool { return j.submitterID == 0 && j.storedAs != "" }
+// foreign reports whether nobody in this run of the program waits for the job: it was found in the
+// Backend.
+func (j *job) foreign() bool { return j.submitterID == 0 && j.storedAs != "" && j.dead == nil }
 
 // move brings a job into another state. It is the only place that does, and keeps the counts.
 func (b *broker) move(j *job, to jobState) {
@@ -176,11 +193,19 @@ func (b *broker) move(j *job, to jobState) {
 	if to.waits() {
 		b.waiting++
 	}
+	if j.state.weighs() {
+		b.bytes -= j.bytes()
+	}
+	if to.weighs() {
+		b.bytes += j.bytes()
+	}
+	b.inState[j.state]--
+	b.inState[to]++
 	j.state = to
 }
 
-// lineUp puts a job into its lane: behind all others or, if it is to go before those that have not been out yet, among the first, of which the
-// oldest goes first, in whatever order they come.
+// lineUp puts a job into its lane: behind all others or, if it is to go before those that have not
+// been out yet, among the first, of which the oldest goes first, in whatever order they come.
 func (b *broker) lineUp(j *job, front bool) {
 	l := j.lane
 	j.front = front
@@ -214,6 +239,7 @@ func (b *broker) leaveLine(j *job) {
 func (b *broker) start(j *job) {
 	now := b.clock.now()
 	b.move(j, running)
+	j.holder.away, j.sat = false, 0
 	j.began = now
 	j.attempts++
 	if j.batch > 1 {
@@ -221,15 +247,17 @@ func (b *broker) start(j *job) {
 	}
 	if j.condemned != nil {
 		b.allowGrace(j, now) // its cancellation came too late to keep it from starting
-	} else if j.meta.Timeout > 0 {
+	} else if b.agenda.drop(&j.alarm); j.meta.Timeout > 0 {
 		b.agenda.set(&j.alarm, timesOut, later(now, j.meta.Timeout))
 	}
 }
 
-// timeOut ends the time of a running job: its context is cancelled, and after the grace its worker killed.
+// timeOut ends the time of a running job: its context is cancelled, and after the grace its worker
+// killed.
 func (b *broker) timeOut(j *job, now moment) {
 	p := j.holder.peer
-	b.condemn(j, &TimeoutError{Worker: p.slot.name, PID: p.pid(), Type: j.lane.typ, Timeout: j.meta.Timeout}, wire.FlagSoft, now)
+	end := &TimeoutError{Worker: p.slot.name, PID: p.pid(), Type: j.lane.typ, Timeout: j.meta.Timeout}
+	b.condemn(j, end, wire.FlagSoft, now)
 }
 
 // condemn cancels a job on its worker; the end of the attempt is certain now.
@@ -249,8 +277,8 @@ func (b *broker) condemn(j *job, end error, flags wire.Flags, now moment) {
 	}
 }
 
-// allowGrace gives a condemned job, which runs, the time to end by itself. Shortly before that is over the worker is asked for its stacks, so that
-// the error can say where it was.
+// allowGrace gives a condemned job, which runs, the time to end by itself. Shortly before that is
+// over the worker is asked for its stacks, so that the error can say where it was.
 func (b *broker) allowGrace(j *job, now moment) {
 	for _, other := range slices.SortedFunc(maps.Values(j.holder.held), byAge) {
 		if other.state == assigned && !other.recalled { // it must not be hit if the holder is killed
@@ -296,9 +324,6 @@ func (b *broker) release(j *job) {
 	}
 	delete(w.held, j.id)
 	w.peer.holds.Add(-1)
-	if len(w.held) == 1 {
-		b.ahead--
-	}
 	if j.condemned != nil {
 		w.suspect--
 	}
@@ -307,7 +332,8 @@ func (b *broker) release(j *job) {
 	b.freeKey(j)
 }
 
-// conclude ends an attempt of a job: with a result, with another attempt to come, or with its last failure.
+// conclude ends an attempt of a job: with a result, with another attempt to come, or with its last
+// failure.
 func (b *broker) conclude(j *job, r *reply) {
 	b.release(j)
 	steering := (*RemoteError)(nil)
@@ -327,7 +353,7 @@ func (b *broker) conclude(j *job, r *reply) {
 	case retries && j.meta.Attempts > j.attempts:
 		j.failures = append(j.failures, r.err)
 		b.again(j, j.meta.Retry.pause(j.attempts), r.err)
-	case retries && j.meta.Attempts > 1:
+	case (retries || j.dead != nil) && j.meta.Attempts > 1:
 		all := &AttemptsError{Type: j.lane.typ, Attempts: append(j.failures, r.err)}
 		b.bury(j, all)
 		b.finishAs(j, &reply{err: all}, giveUp)
@@ -415,6 +441,9 @@ func (b *broker) finishAs(j *job, r *reply, how settlement) {
 	}
 	if b.store != nil {
 		b.store.settle(j, how, r.err)
+	}
+	if j.dead != nil && r.err != nil && how != giveUp && !errors.Is(r.err, ErrCancelled) {
+		b.addDead(j.dead)
 	}
 	delete(b.jobs, j.id)
 	delete(b.submitted, submissionKey{j.submitter, j.submitterID})

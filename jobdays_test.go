@@ -13,10 +13,11 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// Days of a queue whose workers and submitters do what comes to their minds, honestly: after each event the books are in order, no job waits beside
-// a worker that could have it, and in the end each has had its one outcome.
+// Days of a queue whose workers and submitters do what comes to their minds, honestly: after each
+// event the books are in order, no job waits beside a worker that could have it, and in the end
+// each has had its one outcome.
 func TestDaysOfTheQueue(t *testing.T) {
-	days := 300
+	days := 200
 	if testing.Short() {
 		days = 50
 	}
@@ -44,7 +45,9 @@ func newDay(t *testing.T, seed uint64) *day {
 		cfg.Backend = NewMemoryBackend()
 	}
 	d := &day{r: r, theatre: newTheatre(t, cfg, map[string]WorkerConfig{
-		"one": {Count: 2}, "two": {Count: 2, MaxTasks: 5, Queues: []string{DefaultQueue, "other"}}, "by-index": {Count: 2, Prefetch: 2}})}
+		"one":      {Count: 2},
+		"two":      {Count: 2, MaxTasks: 5, Queues: []string{DefaultQueue, "other"}},
+		"by-index": {Count: 2, Prefetch: 2}})}
 	return d
 }
 
@@ -112,10 +115,7 @@ func (d *day) event() string {
 		o := d.options()
 		var err error
 		if by == nil && d.r.IntN(4) == 0 { // its worker waits for it
-			var m taskMeta
-			if m, err = unmarshalTaskMeta(o.marshal("", false)); err != nil {
-				panic(err)
-			}
+			m := o.meta("")
 			if m.Waits = w != nil; m.Waits {
 				m.Chain = "main," + w.slot.name
 			}

@@ -2,16 +2,19 @@ package multiprolab
 
 import "slices"
 
-// This file is the tasks with a TaskOptions.Key, of which one is with a worker at a time. It belongs to the broker, in main.
+// This file is the tasks with a TaskOptions.Key, of which one is with a worker at a time. It
+// belongs to the broker, in main.
 
-// keyState is the tasks of one key. It exists in main as long as one of them is with a worker, or waits for that; the broker's mutex
-// guards it. While none is with a worker, each line has let its first job into its lane: whichever goes out first has the key.
+// keyState is the tasks of one key. It exists in main as long as one of them is with a worker, or
+// waits for that; the broker's mutex guards it. While none is with a worker, each line has let its
+// first job into its lane: whichever goes out first has the key.
 type keyState struct {
 	owner *job // that is with a worker; nil: none is
 	lines []*keyLine
 }
 
-// keyLine is the jobs of one lane that have come to its front while another job had their key. It exists in main.
+// keyLine is the jobs of one lane that have come to its front while another job had their key. It
+// exists in main.
 type keyLine struct {
 	lane   *lane
 	parked jobList
@@ -28,7 +31,8 @@ func (k *keyState) line(l *lane) *keyLine {
 	return nil
 }
 
-// takeKey gives a job that is about to go out its key, if no other job has it, and else parks the job.
+// takeKey gives a job that is about to go out its key, if no other job has it, and else parks the
+// job.
 func (b *broker) takeKey(j *job) bool {
 	if j.meta.Key == "" {
 		return true
@@ -60,7 +64,8 @@ func (b *broker) takeKey(j *job) bool {
 	return false
 }
 
-// freeKey takes the key from a job that is with no worker any more, or has ended while it was parked or the next of its line.
+// freeKey takes the key from a job that is with no worker any more, or has ended while it was
+// parked or the next of its line.
 func (b *broker) freeKey(j *job) {
 	k := b.keys[j.meta.Key]
 	if k == nil || j.meta.Key == "" {

@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// This file is where jobs wait in main, and how a worker finds the job that it gets next without a walk over all of them. All of it
-// is guarded by the broker's mutex.
+// This file is where jobs wait in main, and how a worker finds the job that it gets next without a
+// walk over all of them. All of it is guarded by the broker's mutex.
 
-// jobList is the jobs that wait for one thing, in order. It exists in main. A job is in one list at most: who ends a job takes it
-// out of its list at once, and its body with it.
+// jobList is the jobs that wait for one thing, in order. It exists in main. A job is in one list at
+// most: who ends a job takes it out of its list at once, and its body with it.
 type jobList struct {
 	first, last *job
 	n           int
@@ -59,8 +59,9 @@ type laneKey struct {
 	waiters    string // the lives of workers that wait for them; see broker.waitersOf
 }
 
-// lane is the jobs of one type and priority of a queue. It exists in main. All of them may go to the same workers: a job for which
-// a worker waits, so that it must go to another one, is in a lane of its own, where it is in nobody's way.
+// lane is the jobs of one type and priority of a queue. It exists in main. All of them may go to
+// the same workers: a job for which a worker waits, so that it must go to another one, is in a lane
+// of its own, where it is in nobody's way.
 type lane struct {
 	laneKey
 	name    string        // of the queue in a Backend of the user's
@@ -77,11 +78,12 @@ type offer struct {
 	lane *lane
 	kind *kind
 	pull int     // the place of the lane's type in kind.pulls, or -1 if the workers are given its jobs
-	heap *offers // that it is in while the lane has a job to hand out; nil if workers wait for its jobs: then it is in kind.circled
+	heap *offers // that it is in while the lane has a job to hand out; nil for one that is in kind.circled
 	at   int     // its place there, or -1
 }
 
-// offers are lanes with jobs that can be handed out, ordered as a heap: of the highest priority the one with the oldest first job.
+// offers are lanes with jobs that can be handed out, ordered as a heap: of the highest priority the
+// one with the oldest first job.
 type offers []*offer
 
 func (o offers) Len() int           { return len(o) }
@@ -96,7 +98,8 @@ func (o *offers) Pop() any {
 	return v
 }
 
-// before reports whether the first job of the lane is to go out before that of another one. Both have one.
+// before reports whether the first job of the lane is to go out before that of another one. Both
+// have one.
 func (l *lane) before(o *lane) bool {
 	if l.priority != o.priority {
 		return l.priority > o.priority
@@ -110,7 +113,8 @@ func (l *lane) isFor(w *taskWorker) bool { return l.open() && !slices.Contains(l
 // open reports whether the lane has a job that can be handed out.
 func (l *lane) open() bool { return l.jobs.n > 0 && !l.paused }
 
-// changed puts the offers of the lane in their order again, after its first job, or its being paused, may have changed.
+// changed puts the offers of the lane in their order again, after its first job, or its being
+// paused, may have changed.
 func (l *lane) changed() {
 	open := l.open()
 	for _, o := range l.offers {
@@ -126,7 +130,8 @@ func (l *lane) changed() {
 	}
 }
 
-// kind is the workers that take the same tasks, of the same queues and types: mostly those of one pool. It exists in main.
+// kind is the workers that take the same tasks, of the same queues and types: mostly those of one
+// pool. It exists in main.
 type kind struct {
 	key     string
 	queues  map[string]bool
@@ -142,9 +147,11 @@ type kind struct {
 // given is a place in pulls for a type that is not pulled.
 const given = -1
 
-// newKind makes a kind without workers, or returns why its types cannot be those of an honest worker.
+// newKind makes a kind without workers, or returns why its types cannot be those of an honest
+// worker.
 func newKind(key string, queues, handles, pulls []string) (*kind, error) {
-	k := &kind{key: key, queues: map[string]bool{}, types: map[string]int{}, handles: handles, pulls: pulls, pulled: make([]offers, len(pulls))}
+	k := &kind{key: key, queues: map[string]bool{}, types: map[string]int{}, handles: handles, pulls: pulls,
+		pulled: make([]offers, len(pulls))}
 	for _, queue := range queues {
 		k.queues[queue] = true
 	}
@@ -155,12 +162,13 @@ func newKind(key string, queues, handles, pulls []string) (*kind, error) {
 		k.types[typ] = i
 	}
 	if len(k.types) < len(handles)+len(pulls) {
-		return nil, &wireViolation{"it takes a type of tasks twice"}
+		return nil, lie("it takes a type of tasks twice")
 	}
 	return k, nil
 }
 
-// kindKey is the same for workers that take the same tasks, and for no others, whatever a worker says that its types are.
+// kindKey is the same for workers that take the same tasks, and for no others, whatever a worker
+// says that its types are.
 func kindKey(queues, handles, pulls []string) string {
 	return fmt.Sprintf("%q %q %q", queues, handles, pulls)
 }
@@ -188,21 +196,23 @@ func (k *kind) offer(l *lane) {
 	l.offers = append(l.offers, o)
 }
 
-// typeSet is some of the types that the workers of a kind ask for: a bit for the place of each in kind.pulls. Nil means all.
+// typeSet is some of the types that the workers of a kind ask for: a bit for the place of each in
+// kind.pulls. Nil means all.
 type typeSet []uint64
 
 func (s typeSet) has(i int) bool { return s == nil || s[i/64]>>(i%64)&1 != 0 }
 
-// asked returns the types that a request of a worker of the kind names, separated by commas, or why it cannot be an honest one.
+// asked returns the types that a request of a worker of the kind names, separated by commas, or why
+// it cannot be an honest one.
 func (k *kind) asked(names string) (typeSet, error) {
 	if n := strings.Count(names, ",") + 1; n > len(k.pulls) { // before memory is taken
-		return nil, &wireViolation{fmt.Sprintf("it asked for a task of one of %d types, and has declared %d in PullTasks", n, len(k.pulls))}
+		return nil, lie("it asked for a task of one of %d types, and has declared %d in PullTasks", n, len(k.pulls))
 	}
 	set, n := make(typeSet, (len(k.pulls)+63)/64), 0
 	for typ := range strings.SplitSeq(names, ",") {
 		i, ok := k.types[typ]
 		if !ok || i == given {
-			return nil, &wireViolation{fmt.Sprintf("it asked for a task of type %.50q, which it has not declared in PullTasks", typ)}
+			return nil, lie("it asked for a task of type %.50q, which it has not declared in PullTasks", typ)
 		}
 		if bit := uint64(1) << (i % 64); set[i/64]&bit == 0 {
 			set[i/64] |= bit
@@ -229,7 +239,8 @@ func (k *kind) nextWork(w *taskWorker) *lane {
 	return best
 }
 
-// nextPulled returns the lane with the job that a worker of the kind gets next if it asks for some types, or nil.
+// nextPulled returns the lane with the job that a worker of the kind gets next if it asks for some
+// types, or nil.
 func (k *kind) nextPulled(w *taskWorker, types typeSet) *lane {
 	var best *lane
 	for i, h := range k.pulled {
@@ -261,10 +272,14 @@ func (b *broker) lane(key laneKey, waited []*taskWorker) *lane {
 	return l
 }
 
-// dropLane forgets a lane that has no job any more, unless workers take its type, so that it is used again, or its jobs come from a Backend.
+// dropLane forgets a lane that has no job any more, unless workers take its type, so that it is
+// used again.
 func (b *broker) dropLane(l *lane) {
-	if l.total > 0 || len(l.waited) == 0 && (len(l.offers) > 0 || b.store != nil && b.store.fetches(l)) {
+	if l.total > 0 || len(l.waited) == 0 && len(l.offers) > 0 {
 		return
+	}
+	if b.store != nil && len(l.waited) == 0 {
+		b.store.fetchNoMore(l)
 	}
 	for _, o := range l.offers {
 		o.kind.circled = slices.DeleteFunc(o.kind.circled, func(c *offer) bool { return c == o })
@@ -309,8 +324,9 @@ func (b *broker) leaveKind(w *taskWorker) {
 	}
 }
 
-// waitersOf returns the workers whose loops wait for the outcome of a task, as its chain says, and which might get it; and a text that is the
-// same for the same ones. A life that has ended does not wait any more, and the next one of its name does not wait yet.
+// waitersOf returns the workers whose loops wait for the outcome of a task, as its chain says, and
+// which might get it; and a text that is the same for the same ones. A life that has ended does not
+// wait any more, and the next one of its name does not wait yet.
 func (b *broker) waitersOf(queue string, meta *taskMeta) (key string, waited []*taskWorker) {
 	if !meta.Waits {
 		return "", nil
@@ -324,8 +340,10 @@ func (b *broker) waitersOf(queue string, meta *taskMeta) (key string, waited []*
 			if p.name != pool || !slices.Contains(p.cfg.Queues, queue) {
 				continue
 			}
-			if slots := p.list(); i < len(slots) && slots[i].worker != nil && !slices.Contains(waited, slots[i].worker) {
-				waited = append(waited, slots[i].worker)
+			if slots := p.list(); i < len(slots) {
+				if w := slots[i].worker; w != nil && !slices.Contains(waited, w) {
+					waited = append(waited, w)
+				}
 			}
 		}
 	}

@@ -294,10 +294,7 @@ func (m *Main) prepare() error {
 			previous = s
 		}
 	}
-	m.broker.pools = m.pools
-	if m.broker.store != nil {
-		m.broker.store.open()
-	}
+	m.broker.open(m.pools)
 	if m.notReady == 0 {
 		close(m.allReady)
 		m.loop.release()

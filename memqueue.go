@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// MemoryBackend is a Backend in main's memory, for tests and as an example of one. Without a Config.Backend main keeps its tasks in its memory by
-// itself, which costs less. Use NewMemoryBackend.
+// MemoryBackend is a Backend in main's memory, for tests and as an example of one. Without a
+// Config.Backend main keeps its tasks in its memory by itself, which costs less. Use
+// NewMemoryBackend.
 type MemoryBackend struct {
 	mu     sync.Mutex
 	queues map[string]*memQueue

@@ -175,6 +175,16 @@ func TestRetrySucceeds(t *testing.T) {
 	require.Empty(t, l.Tasks().Dead())
 }
 
+// A retry without a pause goes to whoever has nothing to do, at once, though the worker that had
+// the task is gone.
+func TestRetryWithoutPauseIsHandedOut(t *testing.T) {
+	l, _ := startPolicy(t, &multiprolab.WorkerConfig{Count: 3, Restart: multiprolab.RestartNever})
+	o := &multiprolab.TaskOptions{Attempts: 3, Retry: multiprolab.RetryPolicy{First: 1}}
+	n, err := multiprolab.DoWith[int](bounded(t), l, "third-time", "exit 1", o)
+	require.NoError(t, err, "%v", l.Tasks().Residue())
+	require.Equal(t, 3, n)
+}
+
 func TestRetryOn(t *testing.T) {
 	l, _ := startPolicy(t, nil)
 	only := soon
@@ -236,9 +246,9 @@ func TestX1_DeadLetterListsEveryExit(t *testing.T) {
 	require.NoError(t, l.Tasks().Join(ctx))
 	again := l.Tasks().Dead()
 	require.Len(t, again, 1)
-	require.NotEqual(t, dead[0].ID, again[0].ID)
-	require.Equal(t, 0, l.Tasks().DropDead(dead[0].ID))
-	require.Equal(t, 1, l.Tasks().DropDead())
+	require.Equal(t, dead[0].ID, again[0].ID)
+	require.Equal(t, 0, l.Tasks().DropDead(dead[0].ID+1))
+	require.Equal(t, 1, l.Tasks().DropDead(dead[0].ID))
 	require.Empty(t, l.Tasks().Dead())
 }
 

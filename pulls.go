@@ -1,15 +1,16 @@
 package multiprolab
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// This file is the part of the broker, in main, that answers workers which ask for tasks with GetTask.
+// This file is the part of the broker, in main, that answers workers which ask for tasks with
+// GetTask.
 
-// maxFetches is how many calls of GetTask of one worker may wait at a time. The worker keeps to it, too.
+// maxFetches is how many calls of GetTask of one worker may wait at a time. The worker keeps to it,
+// too.
 const maxFetches = 1024
 
 // fetch is a GetTask that waits. It exists in main.
@@ -35,11 +36,11 @@ func (b *broker) fetch(p *peer, id uint64, types string, wait bool) error {
 	w := p.tasks
 	switch {
 	case w == nil:
-		return &wireViolation{"it asked for a task before it was ready"}
+		return lie("it asked for a task before it was ready")
 	case len(w.fetches) >= maxFetches:
-		return &wireViolation{fmt.Sprintf("it asked for more than %d tasks at a time", maxFetches)}
+		return lie("it asked for more than %d tasks at a time", maxFetches)
 	case slices.ContainsFunc(w.fetches, func(f fetch) bool { return f.id == id }):
-		return &wireViolation{fmt.Sprintf("it asked twice for a task under the number %d", id)}
+		return lie("it asked twice for a task under the number %d", id)
 	}
 	set, err := w.kind.asked(types)
 	if err != nil {
@@ -56,7 +57,8 @@ func (b *broker) fetch(p *peer, id uint64, types string, wait bool) error {
 	return nil
 }
 
-// answerFetch hands a worker a task that it waits for in GetTask, if there is one, and reports whether there was.
+// answerFetch hands a worker a task that it waits for in GetTask, if there is one, and reports
+// whether there was.
 func (b *broker) answerFetch(w *taskWorker, i int) bool {
 	for !b.halted && w.sound() {
 		l := w.kind.nextPulled(w, w.fetches[i].types)
@@ -70,7 +72,8 @@ func (b *broker) answerFetch(w *taskWorker, i int) bool {
 	return false
 }
 
-// cancelFetch takes a waiting GetTask back. If a task was sent meanwhile, that is the answer, and nothing is left to be cancelled.
+// cancelFetch takes a waiting GetTask back. If a task was sent meanwhile, that is the answer, and
+// nothing is left to be cancelled.
 func (b *broker) cancelFetch(p *peer, id uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -20,7 +20,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// This file is a main process whose workers are puppets: main's end of each life is real, the worker's end is the test, which says on the wire what it likes.
+// This file is a main process whose workers are puppets: main's end of each life is real, the
+// worker's end is the test, which says on the wire what it likes.
 
 // puppetBody is a process that is only its wire.
 type puppetBody struct {
@@ -41,13 +42,13 @@ func (b *puppetBody) box() io.ReaderAt      { return nil }
 // theatre is a Main with puppets.
 type theatre struct {
 	*Main
-	t       *testing.T
+	t       testing.TB
 	puppets []*puppet // that live
 	asked   []*asked  // everything that was submitted
 }
 
 // newTheatre makes a Main with pools of workers, of which none is ready.
-func newTheatre(t *testing.T, cfg *Config, pools map[string]WorkerConfig) *theatre {
+func newTheatre(t testing.TB, cfg *Config, pools map[string]WorkerConfig) *theatre {
 	var c Config
 	if cfg != nil {
 		c = *cfg
@@ -88,15 +89,17 @@ type puppet struct {
 	lastID   uint64
 }
 
-// enter starts a life of an instance that takes tasks of some types; those that begin with "pull" it asks for.
+// enter starts a life of an instance that takes tasks of some types; those that begin with "pull"
+// it asks for.
 func (th *theatre) enter(name string, types ...string) *puppet {
 	s := th.slot(name)
 	s.lives++
-	w := &puppet{th: th, body: &puppetBody{ended: make(chan struct{})}, recalled: map[uint64]bool{}, ended: map[uint64]bool{},
-		fetching: map[uint64]bool{}, results: map[uint64][]wire.Frame{}}
-	w.peer = &peer{slot: s, life: s.lives, begun: time.Now(), hello: make(chan *hello, 1), ready: make(chan *readiness, 1),
-		retired: make(chan struct{}, 1), read: make(chan struct{}), wrote: make(chan struct{}), hangs: make(chan *hang, 1),
-		dumps: make(chan struct{}, 1), body: w.body}
+	w := &puppet{th: th, body: &puppetBody{ended: make(chan struct{})}, recalled: map[uint64]bool{},
+		ended: map[uint64]bool{}, fetching: map[uint64]bool{}, results: map[uint64][]wire.Frame{}}
+	w.peer = &peer{slot: s, life: s.lives, begun: time.Now(), body: w.body,
+		hello: make(chan *hello, 1), ready: make(chan *readiness, 1), retired: make(chan struct{}, 1),
+		read: make(chan struct{}), wrote: make(chan struct{}), hangs: make(chan *hang, 1),
+		dumps: make(chan struct{}, 1)}
 	w.link = newLink(th.codec, bytes.NewReader(nil), &w.out, th.cfg.MaxMessageSize, w.broken)
 	s.beginLife(w.peer)
 	s.out.attach(w.link)
@@ -311,7 +314,8 @@ type asked struct {
 	cuts      []int
 }
 
-// submit submits a task of main, or of a worker, which does not wait for room on this goroutine. It returns nil if it is refused.
+// submit submits a task of main, or of a worker, which does not wait for room on this goroutine. It
+// returns nil if it is refused.
 func (th *theatre) submit(by *puppet, typ string, items int, o *TaskOptions) (*asked, error) {
 	th.t.Helper()
 	a := &asked{what: typ, of: by}
@@ -346,7 +350,8 @@ func (th *theatre) submit(by *puppet, typ string, items int, o *TaskOptions) (*a
 // offer is the part of a submission of main that does not wait.
 func (th *theatre) offer(a *asked, j *job, typ string) error {
 	n := th.node
-	s := &Submission{node: n, typ: typ, done: make(chan struct{}), news: make(chan struct{}, 1), accepted: make(chan struct{}), batch: j.batch}
+	s := &Submission{node: n, typ: typ, batch: j.batch,
+		done: make(chan struct{}), news: make(chan struct{}, 1), accepted: make(chan struct{})}
 	s.split = func(count int) { a.cuts = append(a.cuts, count) }
 	n.mu.Lock()
 	n.lastID++
@@ -408,7 +413,8 @@ func (th *theatre) check(when string) {
 		th.t.Helper()
 		th.t.Fatalf("after %s: %s", when, fmt.Sprintf(format, args...))
 	}
-	var waiting int
+	var waiting, bytes int
+	states := map[jobState]int{}
 	var notBegun, begun uint64
 	owners := map[string]*job{}
 	for _, j := range b.jobs {
@@ -418,8 +424,12 @@ func (th *theatre) check(when string) {
 		default:
 			notBegun += uint64(j.size())
 		}
+		states[j.state]++
 		if j.state.waits() {
 			waiting++
+		}
+		if j.state.weighs() {
+			bytes += j.bytes()
 		}
 		if held := j.state == assigned || j.state == running; held != (j.holder != nil) {
 			wrong("%v is in state %d, and its holder is %v", j, j.state, j.holder)
@@ -438,8 +448,10 @@ func (th *theatre) check(when string) {
 		if in := map[jobState]*jobList{queued: &j.lane.jobs, blocked: &b.blocked}[j.state]; in != nil && j.in != in {
 			wrong("%v is in state %d and not in its list", j, j.state)
 		}
-		timed := j.state == delayed && b.store == nil || j.state == running && (j.condemned != nil || j.meta.Timeout > 0)
-		if set := j.alarm.place > 0; set != timed && !(timed && j.holder != nil && j.holder.doomed) {
+		timed := j.state == delayed && b.store == nil
+		timed = timed || j.state == running && (j.condemned != nil || j.meta.Timeout > 0)
+		mayLack := j.state == assigned || timed && j.holder != nil && j.holder.doomed
+		if set := j.alarm.place > 0; set != timed && !mayLack {
 			wrong("%v is in state %d (condemned: %v), and its alarm is set: %v", j, j.state, j.condemned, set)
 		}
 		if err := b.servable(j.lane.laneKey, j.lane.waited); j.holder == nil && err != nil {
@@ -450,10 +462,10 @@ func (th *theatre) check(when string) {
 	if s.Queued != notBegun || s.Running != begun || s.Received != s.Succeeded+s.Failed+s.Cancelled+s.Queued+s.Running {
 		wrong("the counters do not add up: %+v, and %d are queued, %d run", s, notBegun, begun)
 	}
-	if waiting != b.waiting {
-		wrong("%d jobs wait, and %d are counted", waiting, b.waiting)
+	if waiting != b.waiting || bytes != b.bytes {
+		wrong("%d jobs of %d bytes wait, and %d of %d are counted", waiting, bytes, b.waiting, b.bytes)
 	}
-	if b.blocked.n > 0 && !b.halted && b.hasRoom() {
+	if b.blocked.n > 0 && !b.halted && b.hasRoom(b.blocked.first) {
 		wrong("%d wait for room, and there is some", b.blocked.n)
 	}
 	for key, k := range b.keys {
@@ -463,22 +475,19 @@ func (th *theatre) check(when string) {
 			}
 		}
 	}
-	ahead := 0
 	for _, w := range b.workers {
-		if len(w.held) > 1 {
-			ahead++
-		}
 		for _, l := range b.lanes {
 			if !l.open() || b.halted || slices.Contains(l.waited, w) || !w.kind.takes(l.queue, l.typ) {
 				continue
 			}
-			if place := w.kind.types[l.typ]; place == given && w.hasRoom() || place != given && w.sound() && w.fetchOf(place) >= 0 {
+			place := w.kind.types[l.typ]
+			if place == given && w.hasRoom() || place != given && w.sound() && w.fetchOf(place) >= 0 {
 				wrong("%v waits beside %s, which could have it", l.jobs.first, w.peer.slot.name)
 			}
 		}
 	}
-	if ahead != b.ahead {
-		wrong("%d workers hold more than one job, and %d are counted", ahead, b.ahead)
+	if n := b.inState[assigned]; n != states[assigned] {
+		wrong("%d jobs are assigned, and %d are counted", states[assigned], n)
 	}
 }
 
@@ -493,7 +502,8 @@ func (th *theatre) undropped() int {
 	return len(s.dropped)
 }
 
-// settle lets honest workers do all that is left, ends the program and checks that each submission has had one outcome, and that nothing remains.
+// settle lets honest workers do all that is left, ends the program and checks that each submission
+// has had one outcome, and that nothing remains.
 func (th *theatre) settle(types ...string) {
 	th.t.Helper()
 	b := th.broker
@@ -511,7 +521,11 @@ func (th *theatre) settle(types ...string) {
 				}
 			}
 		}
-		for _, w := range slices.Clone(th.puppets) {
+		// In several rounds: what one gives back another one gets.
+		for _, w := range slices.Repeat(slices.Clone(th.puppets), 4) {
+			if !slices.Contains(th.puppets, w) {
+				continue
+			}
 			if len(w.retired) > 0 || w.body.killed.Load() {
 				w.die(w.death())
 				continue

@@ -533,3 +533,82 @@ func TestG06_SharedPool(t *testing.T) {
 		require.EqualValues(t, 1100, l.Tasks().Stats().Succeeded)
 	})
 }
+
+// What a worker may ask for is bounded on its own side, so that no honest one is taken for a liar:
+// more calls of GetTask at a time than main takes are an error, and a type that is named often
+// counts once.
+func TestPullsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, &multiprolab.Config{InProcess: true})
+		refused := make(chan error, 2000)
+		l.RegisterWorker("pulls", func(ctx context.Context, w *multiprolab.Worker) error {
+			w.PullTasks("a", "b")
+			multiprolab.HandleCall(w, "many", func(_ context.Context, n int) (int, error) {
+				for range n {
+					go func() { // ends with the worker, or at once
+						_, err := w.GetTask(ctx, "a")
+						refused <- err
+					}()
+				}
+				return w.Life(), nil
+			})
+			multiprolab.HandleCall(w, "twice", func(ctx context.Context, _ struct{}) (string, error) {
+				task, err := w.TryGetTask(ctx, "b", "b", "b", "b")
+				if err != nil {
+					return "", err
+				}
+				return task.Type, task.Done(nil)
+			})
+			return nil
+		}, nil)
+		require.NoError(t, l.Start(t.Context()))
+		f, err := multiprolab.Submit[struct{}](t.Context(), l, "b", nil, nil)
+		require.NoError(t, err)
+		typ, err := multiprolab.Call[string](t.Context(), l, "pulls", "twice", nil)
+		require.NoError(t, err)
+		require.Equal(t, "b", typ)
+		_, err = f.Wait(t.Context())
+		require.NoError(t, err)
+		for range 2 {
+			life, err := multiprolab.Call[int](t.Context(), l, "pulls", "many", 1000)
+			require.NoError(t, err)
+			require.Equal(t, 1, life)
+		}
+		synctest.Wait()
+		require.Len(t, refused, 2000-1024)
+		require.ErrorContains(t, <-refused, "1024 calls of GetTask")
+		require.Empty(t, eventsOf[*multiprolab.WorkerFailed](l))
+		require.NoError(t, l.Close())
+	})
+}
+
+// A task does not wait behind a long message handler while another worker has nothing to do.
+func TestTaskLeavesAWorkerThatHandlesAMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, &multiprolab.Config{InProcess: true})
+		l.RegisterWorker("p", func(_ context.Context, w *multiprolab.Worker) error {
+			multiprolab.HandleTask(w, "sleep", func(_ context.Context, d time.Duration) (string, error) {
+				time.Sleep(d)
+				return w.Name(), nil
+			})
+			multiprolab.Handle(w, "doze", func(_ context.Context, d time.Duration) error { time.Sleep(d); return nil })
+			return nil
+		}, &multiprolab.WorkerConfig{Count: 2})
+		require.NoError(t, l.Start(t.Context()))
+		begun := time.Now()
+		busy, err := multiprolab.Submit[string](t.Context(), l, "sleep", time.Second, nil)
+		require.NoError(t, err)
+		require.NoError(t, multiprolab.Send(t.Context(), l, "p/1", "doze", time.Minute))
+		synctest.Wait()
+		// Only p/1 has room for this at first.
+		name, err := multiprolab.Do[string](t.Context(), l, "sleep", time.Duration(0))
+		require.NoError(t, err)
+		require.Equal(t, "p/0", name)
+		require.Less(t, time.Since(begun), 2*time.Second)
+		name, err = busy.Wait(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, "p/0", name)
+		time.Sleep(time.Minute)
+		require.NoError(t, l.Close())
+	})
+}

@@ -13,14 +13,16 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// These tests are about tasks that nobody takes any more, or nobody yet. The workers are goroutines in bubbles, whose clocks say what comes before what.
+// These tests are about tasks that nobody takes any more, or nobody yet. The workers are goroutines
+// in bubbles, whose clocks say what comes before what.
 
 // never is a config of workers that are not replaced.
 func never(count int) *multiprolab.WorkerConfig {
 	return &multiprolab.WorkerConfig{Count: count, Restart: multiprolab.RestartNever}
 }
 
-// passing registers a worker that takes tasks of some types, and whose instances end after a time each, by their index; zero is never.
+// passing registers a worker that takes tasks of some types, and whose instances end after a time
+// each, by their index; zero is never.
 func passing(l *lab, name string, cfg *multiprolab.WorkerConfig, after []time.Duration, types ...string) {
 	l.RegisterWorker(name, func(_ context.Context, w *multiprolab.Worker) error {
 		for _, typ := range types {
@@ -33,7 +35,8 @@ func passing(l *lab, name string, cfg *multiprolab.WorkerConfig, after []time.Du
 	}, cfg)
 }
 
-// A task that waits for room in the queue has its outcome when the last worker that takes it has gone.
+// A task that waits for room in the queue has its outcome when the last worker that takes it has
+// gone.
 func TestTaskWaitsForRoomWhenItsWorkersGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, &multiprolab.Config{InProcess: true, QueueLimit: 1})
@@ -58,13 +61,15 @@ func TestTaskWaitsForRoomWhenItsWorkersGo(t *testing.T) {
 	})
 }
 
-// What one instance of a pool takes says nothing about the others: not about those that are ready later, nor about those that come in its place.
+// What one instance of a pool takes says nothing about the others: not about those that are ready
+// later, nor about those that come in its place.
 func TestInstancesTakeTypesOfTheirOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, &multiprolab.Config{InProcess: true})
 		l.RegisterWorker("by-index", func(_ context.Context, w *multiprolab.Worker) error {
 			time.Sleep(time.Duration(w.Index()) * time.Second)
-			multiprolab.HandleTask(w, fmt.Sprintf("type%d-%d", w.Index(), w.Life()), func(context.Context, struct{}) (string, error) { return w.Name(), nil })
+			typ := fmt.Sprintf("type%d-%d", w.Index(), w.Life())
+			multiprolab.HandleTask(w, typ, func(context.Context, struct{}) (string, error) { return w.Name(), nil })
 			if w.Index() == 0 && w.Life() == 1 {
 				w.After(time.Hour, func(context.Context) error { return errors.New("it is replaced") })
 			}
@@ -73,7 +78,8 @@ func TestInstancesTakeTypesOfTheirOwn(t *testing.T) {
 		starts := make(chan error, 1)
 		go func() { starts <- l.Start(t.Context()) }() // ends with the start
 		synctest.Wait()
-		early, err := multiprolab.Submit[string](t.Context(), l, "type1-1", nil, nil) // the instance that takes it is not ready
+		// The instance that takes this is not ready yet.
+		early, err := multiprolab.Submit[string](t.Context(), l, "type1-1", nil, nil)
 		require.NoError(t, err)
 		for _, typ := range []string{"type0-1", "type1-1"} {
 			name, err := multiprolab.Do[string](t.Context(), l, typ, nil)
@@ -98,38 +104,8 @@ func TestInstancesTakeTypesOfTheirOwn(t *testing.T) {
 	})
 }
 
-// A retry without a pause goes to whoever has nothing to do, at once.
-func TestRetryWithoutPauseIsHandedOut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLab(t, &multiprolab.Config{InProcess: true})
-		l.RegisterWorker("once", func(_ context.Context, w *multiprolab.Worker) error {
-			multiprolab.HandleTask(w, "once", func(ctx context.Context, how string) (string, error) {
-				if multiprolab.TaskFrom(ctx).Attempt > 1 {
-					return w.Name(), nil
-				}
-				switch how {
-				case "end": // of its worker
-					w.After(0, func(context.Context) error { return errors.New("it is not replaced") })
-				case "timeout":
-					<-ctx.Done()
-				}
-				return "", errors.New(how)
-			})
-			return nil
-		}, never(2))
-		require.NoError(t, l.Start(t.Context()))
-		o := &multiprolab.TaskOptions{Attempts: 2, Retry: multiprolab.RetryPolicy{First: 1}, Timeout: time.Second}
-		for _, how := range []string{"error", "timeout", "end"} {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			_, err := multiprolab.DoWith[string](ctx, l, "once", how, o)
-			cancel()
-			require.NoError(t, err, "%s: %v", how, l.Tasks().Residue())
-		}
-		require.NoError(t, l.Close())
-	})
-}
-
-// A task that comes to wait for itself, since the last other worker that takes it has gone, gets ErrCallCycle.
+// A task that comes to wait for itself, since the last other worker that takes it has gone, gets
+// ErrCallCycle.
 func TestCircleThatClosesLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, &multiprolab.Config{InProcess: true})

@@ -21,9 +21,10 @@ const (
 	storeFlush = 5 * time.Second
 )
 
-// store connects the broker to a Backend that may take its time: nothing in the broker waits for it. It exists in main. Tasks that are submitted are stored by one goroutine
-// in their order; the ends of leases are told by the same one; each lane has a goroutine that fetches as many tasks as there is room for with the workers. What was fetched waits in the
-// broker's lanes.
+// store connects the broker to a Backend that may take its time: nothing in the broker waits for
+// it. It exists in main. Tasks that are submitted are stored by one goroutine in their order; the
+// ends of leases are told by the same one; each lane has a goroutine that fetches as many tasks as
+// there is room for with the workers. What was fetched waits in the broker's lanes.
 type store struct {
 	broker  *broker
 	backend Backend
@@ -55,11 +56,13 @@ type storing struct {
 type fetcher struct {
 	lane *lane
 	wake chan struct{} // there may be room
+	ctx  context.Context
+	stop context.CancelFunc
 }
 
 func newStore(b *broker, cfg *Config) *store {
-	s := &store{broker: b, backend: cfg.Backend, run: newCookie()[:16], wake: make(chan struct{}, 1), byID: map[string]*job{},
-		leased: map[string]*job{}, dropped: map[string]bool{}, fetchers: map[string]*fetcher{}}
+	s := &store{broker: b, backend: cfg.Backend, run: newCookie()[:16], wake: make(chan struct{}, 1),
+		byID: map[string]*job{}, leased: map[string]*job{}, dropped: map[string]bool{}, fetchers: map[string]*fetcher{}}
 	logger := cfg.Logger
 	s.logf = func(format string, args ...any) { logger.Warn("multiprolab: " + fmt.Sprintf(format, args...)) }
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -114,7 +117,8 @@ func (s *store) later(fn func(ctx context.Context)) {
 func (s *store) put(j *job) {
 	s.lastID++
 	j.storedAs = fmt.Sprintf("%s-%d", s.run, s.lastID)
-	t := QueuedTask{ID: j.storedAs, Queue: j.lane.name, Type: j.lane.typ, Body: s.pack(j.payload), Options: j.meta.marshal()}
+	t := QueuedTask{ID: j.storedAs, Queue: j.lane.name, Type: j.lane.typ, Body: s.pack(j.payload),
+		Options: j.meta.marshal()}
 	if j.meta.Delay > 0 {
 		t.NotBefore = time.Now().Add(j.meta.Delay)
 	}
@@ -122,7 +126,13 @@ func (s *store) put(j *job) {
 	s.byID[t.ID] = j
 	s.puts = append(s.puts, storing{j, t})
 	s.mu.Unlock()
-	s.fetch(s.broker.lane(laneKey{queue: j.lane.queue, typ: j.lane.typ, priority: j.lane.priority}, nil))
+	// If no worker takes it yet, it is fetched once one does: see enter.
+	base := s.broker.lane(laneKey{queue: j.lane.queue, typ: j.lane.typ, priority: j.lane.priority}, nil)
+	if len(base.offers) > 0 {
+		s.fetch(base)
+	} else {
+		s.broker.dropLane(base)
+	}
 	wakeUp(s.wake)
 }
 
@@ -153,7 +163,8 @@ func (s *store) enqueue(ctx context.Context, puts []storing) {
 	}
 }
 
-// settle tells the Backend how a task has ended: at once if its lease is here, and else when it comes. The broker holds its mutex.
+// settle tells the Backend how a task has ended: at once if its lease is here, and else when it
+// comes. The broker holds its mutex.
 func (s *store) settle(j *job, how settlement, why error) {
 	lease := j.lease
 	j.lease = nil
@@ -177,14 +188,8 @@ func (s *store) settle(j *job, how settlement, why error) {
 	}
 }
 
-// fetches reports whether tasks of a lane are fetched. The broker holds its mutex.
-func (s *store) fetches(l *lane) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.fetchers[l.name] != nil
-}
-
-// fetch sees to it that tasks of a lane are fetched. The broker holds its mutex.
+// fetch sees to it that tasks of a lane are fetched, as long as workers take them. The broker holds
+// its mutex.
 func (s *store) fetch(l *lane) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -192,9 +197,20 @@ func (s *store) fetch(l *lane) {
 		return
 	}
 	f := &fetcher{lane: l, wake: make(chan struct{}, 1)}
+	f.ctx, f.stop = context.WithCancel(s.ctx)
 	s.fetchers[l.name] = f
 	wakeUp(f.wake)
-	s.work.Go(func() { s.draw(f) }) // ends with close
+	s.work.Go(func() { s.draw(f) }) // ends with close, or fetchNoMore
+}
+
+// fetchNoMore ends the fetching for a lane that nobody takes from. The broker holds its mutex.
+func (s *store) fetchNoMore(l *lane) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f := s.fetchers[l.name]; f != nil {
+		f.stop()
+		delete(s.fetchers, l.name)
+	}
 }
 
 // demand tells the fetchers that there may be room with the workers.
@@ -211,14 +227,14 @@ func (s *store) draw(f *fetcher) {
 	for {
 		select {
 		case <-f.wake:
-		case <-s.ctx.Done():
+		case <-f.ctx.Done():
 			return
 		}
 		for room := s.broker.roomFor(f.lane); room > 0; room = s.broker.roomFor(f.lane) {
-			leases, err := s.backend.Fetch(s.ctx, f.lane.name, room)
-			if s.ctx.Err() != nil {
+			leases, err := s.backend.Fetch(f.ctx, f.lane.name, room)
+			if f.ctx.Err() != nil {
 				for _, l := range leases {
-					newLease(s, l).giveBack(0, "the program ended", nil)
+					newLease(s, l).giveBack(0, "nobody takes it now", nil)
 				}
 				return
 			}
@@ -227,7 +243,7 @@ func (s *store) draw(f *fetcher) {
 				timer := time.NewTimer(storePause)
 				select {
 				case <-timer.C:
-				case <-s.ctx.Done():
+				case <-f.ctx.Done():
 				}
 				timer.Stop()
 				continue
@@ -311,8 +327,10 @@ func (s *store) close() {
 	}
 }
 
-// storedLease is a lease of a Backend as the broker has it: its ends are told by the store's goroutine, so that none of its methods waits, and it is extended
-// until then. An error of the Backend is logged: a task that it hands out again runs again, here or elsewhere. It exists in main; any goroutine may use it.
+// storedLease is a lease of a Backend as the broker has it: its ends are told by the store's
+// goroutine, so that none of its methods waits, and it is extended until then. An error of the
+// Backend is logged: a task that it hands out again runs again, here or elsewhere. It exists in
+// main; any goroutine may use it.
 type storedLease struct {
 	of    Lease
 	store *store
@@ -324,8 +342,8 @@ type storedLease struct {
 
 func newLease(s *store, of Lease) *storedLease { return &storedLease{of: of, store: s} }
 
-// keep extends the lease when half of its time has passed, again and again. One that the Backend says is lost is extended no more: the task runs on here, and others may
-// work on it as well.
+// keep extends the lease when half of its time has passed, again and again. One that the Backend
+// says is lost is extended no more: the task runs on here, and others may work on it as well.
 func (l *storedLease) keep() {
 	deadline := l.of.Deadline()
 	if deadline.IsZero() {
@@ -350,11 +368,17 @@ func (l *storedLease) extend(ctx context.Context) {
 	case err == nil:
 		l.keep()
 	case errors.Is(err, ErrLeaseLost):
-		l.store.logf("the lease of task %q (id %s) is lost: the backend may hand it out again while it runs here", l.of.Task().Type, l.of.Task().ID)
+		l.store.logf("the lease of %s is lost: the backend may hand it out again while it runs here", l.what())
 	default:
-		l.store.logf("the lease of task %q (id %s) could not be extended: %v", l.of.Task().Type, l.of.Task().ID, err)
+		l.store.logf("the lease of %s could not be extended: %v", l.what(), err)
 		l.extendAfter(max(storePause, time.Until(l.of.Deadline())/2))
 	}
+}
+
+// what names the task of the lease.
+func (l *storedLease) what() string {
+	t := l.of.Task()
+	return fmt.Sprintf("task %q (id %s)", t.Type, t.ID)
 }
 
 func (l *storedLease) ended() bool {
@@ -373,12 +397,14 @@ func (l *storedLease) forget() {
 	}
 }
 
-// end has the end of the lease told to the Backend. failed, if not nil, is called if that cannot be done.
+// end has the end of the lease told to the Backend. failed, if not nil, is called if that cannot be
+// done.
 func (l *storedLease) end(say func(ctx context.Context) error, failed func(err error)) {
 	l.forget()
 	l.store.later(func(ctx context.Context) {
 		if err := say(ctx); err != nil {
-			l.store.logf("the end of task %q (id %s) could not be told to the backend, which may hand it out again: %v", l.of.Task().Type, l.of.Task().ID, err)
+			l.store.logf("the end of %s could not be told to the backend, which may hand it out again: %v",
+				l.what(), err)
 			if failed != nil {
 				failed(err)
 			}
@@ -389,7 +415,8 @@ func (l *storedLease) end(say func(ctx context.Context) error, failed func(err e
 // done removes the task.
 func (l *storedLease) done() { l.end(l.of.Ack, nil) }
 
-// giveBack gives the task back, to be due after a time. failed, if not nil, is called if that cannot be told.
+// giveBack gives the task back, to be due after a time. failed, if not nil, is called if that
+// cannot be told.
 func (l *storedLease) giveBack(after time.Duration, cause string, failed func(err error)) {
 	l.end(func(ctx context.Context) error { return l.of.Retry(ctx, after, cause) }, failed)
 }
@@ -401,7 +428,8 @@ func (l *storedLease) giveUp(reason string) {
 
 // The broker's side.
 
-// roomFor returns how many tasks of a lane the workers have room for, less those that are here already.
+// roomFor returns how many tasks of a lane the workers have room for, less those that are here
+// already.
 func (b *broker) roomFor(l *lane) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -455,6 +483,7 @@ func (b *broker) found(j *job, l *lane, lease *storedLease) {
 		lease.giveBack(0, "no worker takes it now", nil)
 		return
 	}
+	l = b.lane(l.laneKey, nil) // it may have been dropped, and be there again
 	b.lastID++
 	j.id, j.lease = b.lastID, lease
 	b.store.mu.Lock()

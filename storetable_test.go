@@ -12,29 +12,30 @@ import (
 	"time"
 )
 
-// The table of job.go with a Backend of the user's: the next state of a job or its outcome, and what the Backend has been told since. "?" in front is that
-// the log says that it could not be told. "." is that nothing changes, and the Backend is told nothing.
+// The table of job.go with a Backend of the user's: the next state of a job or its outcome, and
+// what the Backend has been told since. "?" in front is that the log says that it could not be
+// told. "." is that nothing changes, and the Backend is told nothing.
 const storeTable = `
-               stored         later          leased         assigned       running        again          last           ended
-cancel         cancelled      cancelled      cancelled/ack  assign+c       run+c          run+c          run+c          .
-cancelPending  cancelled      cancelled      cancelled/ack  .              .              .              .              .
-anHour         .              .              .              .              .              .              .              .
-ok             -              -              -              -              ok/ack         ok/ack         ok/ack         -
-error          -              -              -              -              error/ack      assign/retry   error/dead     -
-retryAfter     -              -              -              -              delayed/retry  delayed/retry  delayed/retry  -
-dies           .              .              .              queued         died/ack       stored/retry   died/dead      .
-resume         .              .              assign         assign+r       .              .              .              .
-fillerEnds     assign         .              .              .              .              .              .              .
-allGone        none           none           none/ack       none/ack       died/ack       none/retry     died/dead      .
-stop           stopped        stopped        stopped/retry  .              .              .              .              .
-stopAndDie     stopped        stopped        stopped/retry  stopped/retry  died/ack       died/retry     died/dead      .
-stopAndFail    stopped        stopped        stopped/retry  .              error/ack      error/retry    error/dead     .
-stopAndDelay   stopped        stopped        stopped/retry  .              error/retry    error/retry    error/retry    .
-end            stopped        stopped        stopped/retry  stopped/retry  stopped/retry  stopped/retry  stopped/retry  .
-leaseLost      .              .              .              .              .              .              .              .
-noAck          -              -              cancelled/?ack -              ok/?ack        ok/?ack        ok/?ack        -
-noRetry        -              -              -              -              error/?retry   error/?retry   error/?retry   -
-noDead         -              -              -              -              error/ack      assign/retry   error/?dead    -
+              stored        later         leased        assigned      running       again         last          ended
+cancel        cancelled     cancelled     cancelled/ack assign+c      run+c         run+c         run+c         .
+cancelPending cancelled     cancelled     cancelled/ack .             .             .             .             .
+anHour        .             .             .             .             .             .             .             .
+ok            -             -             -             -             ok/ack        ok/ack        ok/ack        -
+error         -             -             -             -             error/ack     assign/retry  error/dead    -
+retryAfter    -             -             -             -             delayed/retry delayed/retry delayed/retry -
+dies          .             .             .             queued        died/ack      stored/retry  died/dead     .
+resume        .             .             assign        assign+r      .             .             .             .
+fillerEnds    assign        .             .             .             .             .             .             .
+allGone       none          none          none/ack      none/ack      died/ack      none/retry    died/dead     .
+stop          stopped       stopped       stopped/retry .             .             .             .             .
+stopAndDie    stopped       stopped       stopped/retry stopped/retry died/ack      died/retry    died/dead     .
+stopAndFail   stopped       stopped       stopped/retry .             error/ack     error/retry   error/dead    .
+stopAndDelay  stopped       stopped       stopped/retry .             error/retry   error/retry   error/retry   .
+end           stopped       stopped       stopped/retry stopped/retry stopped/retry stopped/retry stopped/retry .
+leaseLost     .             .             .             .             .             .             .             .
+noAck         -             -             cancelled/?ack -             ok/?ack       ok/?ack       ok/?ack       -
+noRetry       -             -             -             -             error/?retry  error/?retry  error/?retry  -
+noDead        -             -             -             -             error/ack     assign/retry  error/?dead   -
 `
 
 // ledger is a Backend that notes the ends of its leases, and can fail.
@@ -178,7 +179,10 @@ var storeHappenings = map[string]func(s *scene) error{
 		lost.lost = true
 		lost.mu.Unlock()
 		time.Sleep(time.Hour)
-		_ = lost.Lease.Retry(context.Background(), 0, "the lease has run out") // the Backend hands it out again, and here of all places
+		// The Backend hands it out again, and here of all places.
+		if err := lost.Lease.Retry(context.Background(), 0, "the lease has run out"); err != nil {
+			return err
+		}
 		s.enter("p/1", "t")
 		synctest.Wait()
 		s.broker.mu.Lock()
@@ -282,7 +286,8 @@ func tryStoreCell(t *testing.T, state, name string, event func(s *scene) error, 
 	if name != "end" {
 		s.check(name)
 	}
-	if slices.Contains([]string{"allGone", "leaseLost", "noAck", "noRetry", "noDead", "stop", "stopAndDie", "stopAndFail", "stopAndDelay", "end"}, name) {
+	if strings.HasPrefix(name, "no") || strings.HasPrefix(name, "stop") || name == "allGone" || name == "leaseLost" ||
+		name == "end" {
 		for _, w := range slices.Clone(s.puppets) {
 			w.work()
 		}
@@ -293,4 +298,53 @@ func tryStoreCell(t *testing.T, state, name string, event func(s *scene) error, 
 		return // the Backend still has something: that is the point
 	}
 	s.settle("t")
+}
+
+// Nothing is kept of the types of workers that are gone: no goroutine that fetches, and no lane. A
+// type that nobody takes yet is not fetched.
+func TestLanesGoWithTheirWorkers(t *testing.T) {
+	for _, backend := range []Backend{nil, NewMemoryBackend()} {
+		t.Run(fmt.Sprintf("%T", backend), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				th := newTheatre(t, &Config{Backend: backend}, map[string]WorkerConfig{"p": {Count: 2}})
+				lanes := func() (n, fetched int) {
+					th.broker.mu.Lock()
+					defer th.broker.mu.Unlock()
+					if s := th.broker.store; s != nil {
+						s.mu.Lock()
+						defer s.mu.Unlock()
+						fetched = len(s.fetchers)
+					}
+					return len(th.broker.lanes), fetched
+				}
+				for life := range 5 {
+					w := th.enter("p/0", "t", fmt.Sprint("type", life))
+					if life == 0 { // another instance is still to come, and may take anything
+						for i := range 10 {
+							a, err := th.submit(nil, fmt.Sprint("nobody", i), 0, nil)
+							if err != nil {
+								t.Fatal(err)
+							}
+							a.cancel()
+						}
+						if _, fetched := lanes(); backend != nil && fetched != 6 {
+							t.Errorf("%d lanes are fetched for", fetched)
+						}
+					}
+					th.must("t")
+					synctest.Wait()
+					w.work()
+					synctest.Wait()
+					if n, fetched := lanes(); n > 6 || fetched > 6 {
+						t.Errorf("there are %d lanes, and %d are fetched for", n, fetched)
+					}
+					w.die(nil)
+				}
+				if n, fetched := lanes(); n+fetched > 0 {
+					t.Errorf("%d lanes are left, and %d that are fetched for", n, fetched)
+				}
+				th.broker.end(ErrStopped)
+			})
+		})
+	}
 }

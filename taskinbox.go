@@ -350,6 +350,8 @@ func (b *taskInbox) fetch(ctx context.Context, wait bool, types []string) (*Task
 	if len(types) == 0 {
 		types = pulls
 	}
+	// Main takes a list that is longer than what was declared for a lie.
+	types = slices.Compact(slices.Sorted(slices.Values(types)))
 	select {
 	case <-b.worker.said: // before, main knows no tasks of this worker
 	case <-ctx.Done():
@@ -362,6 +364,11 @@ func (b *taskInbox) fetch(ctx context.Context, wait bool, types []string) (*Task
 	if b.sealed {
 		b.mu.Unlock()
 		return nil, ErrStopped
+	}
+	if len(b.fetches) >= maxFetches {
+		b.mu.Unlock()
+		return nil, fmt.Errorf("multiprolab: %d calls of GetTask wait in worker %s already: "+
+			"have fewer goroutines call it", maxFetches, b.worker.name)
 	}
 	if b.fetches == nil {
 		b.fetches = map[uint64]chan *Task{}

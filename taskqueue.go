@@ -44,14 +44,15 @@ func (q *TaskQueue) CancelPending(queue string) int {
 	return q.main.broker.cancelPending(queue)
 }
 
-// Pause stops handing out the tasks of a queue. Those that run go on; new ones are taken and wait. It works in main only.
+// Pause stops handing out the tasks of a queue, or those of every queue if it is "". Those that run
+// go on; new ones are taken and wait. It works in main only.
 func (q *TaskQueue) Pause(queue string) {
 	if q.main != nil {
 		q.main.broker.pause(queue, true)
 	}
 }
 
-// Resume ends a Pause. It works in main only.
+// Resume ends the Pause of a queue; with "" every Pause. It works in main only.
 func (q *TaskQueue) Resume(queue string) {
 	if q.main != nil {
 		q.main.broker.pause(queue, false)

@@ -55,6 +55,7 @@ type WorkerConfig struct {
 	Queues []string
 	// Prefetch is the greatest number of tasks that are handed to a busy worker ahead of time, to save it the wait for the next one. As many are as the
 	// worker will be done with within a few milliseconds, so none while tasks are long; they are taken back when another worker has nothing to do. Defaults to 64.
+	// A negative value means none: a worker is handed a task when it has none.
 	Prefetch int
 
 	// MaxTasks, MaxAge and MaxRSS make a worker be replaced by a fresh one, between two tasks, once it has worked on that many tasks, has been ready for
@@ -142,10 +143,9 @@ func (c *WorkerConfig) filled() (WorkerConfig, error) {
 	if len(f.Queues) == 0 {
 		f.Queues = []string{DefaultQueue}
 	}
-	f.Prefetch = cmp.Or(f.Prefetch, 64)
+	f.Prefetch = max(0, cmp.Or(f.Prefetch, 64))
 	err := cmp.Or(
 		notNegative("WorkerConfig.Count", f.Count),
-		notNegative("WorkerConfig.Prefetch", f.Prefetch),
 		notNegative("WorkerConfig.RestartLimit", f.RestartLimit),
 		notNegative("WorkerConfig.RestartWindow", f.RestartWindow),
 		notNegative("WorkerConfig.RestartDelay", f.RestartDelay),

@@ -217,7 +217,8 @@ func (b *backendTest) retryComesFirst() {
 	if leases[0].Attempt() != 2 || leases[1].Attempt() != 1 {
 		b.Fatalf("attempts are %d and %d, want 2 and 1", leases[0].Attempt(), leases[1].Attempt())
 	}
-	if err := l.Ack(b.ctx); !errors.Is(err, multiprolab.ErrLeaseLost) { // of the first lease, which has ended: the task is another taker's
+	// The first lease has ended: the task is another taker's.
+	if err := l.Ack(b.ctx); !errors.Is(err, multiprolab.ErrLeaseLost) {
 		b.Fatalf("Ack after Retry returned %v while the task is leased again, want ErrLeaseLost", err)
 	}
 	b.wantDepth("q", multiprolab.Depth{Leased: 3})
