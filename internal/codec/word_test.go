@@ -114,7 +114,7 @@ func TestValuesOfOneWord(t *testing.T) {
 	for i, v := range []any{
 		wordBlank{P: l}, wordEmpty{P: l}, wordEmptyLast{P: &[1]int{3}}, wordNoFuncs{M: map[string]int{"a": 1}}, wordNotComparable{N: 7}, wordNoPointers{N: 7},
 		wordOfBytes, noMaps, wordNoAnys{F: 1.5}, wordDeep{[1]wordEmpty{{P: l}}}, wordMaps{X: [1][1]map[string]*leaf{{{"k": l}}}}, wordTwice{P: &l},
-		wordArray{{M: map[int]string{3: "x"}}}, wordHalves{A: -1, B: 300}, wordHidden{}, wordHiddenFunc{}, wordHiddenChan{}, wordHiddenMap{},
+		wordArray{{M: map[int]string{3: "x"}}}, wordHalves{A: -1, B: 300}, wordHidden{p: nil}, wordHiddenFunc{f: nil}, wordHiddenChan{c: nil}, wordHiddenMap{m: nil},
 		map[string]int{"a": 1}, map[string]*leaf{"k": l}, [1]map[int]int{{1: 2}}, [1][1]*leaf{{l}}, [1]struct{ P *int }{{p}}, struct{ P **int }{&p},
 		7, uintptr(7), true, int8(-1), [1]int{7}, [0]*leaf{}, [2]int16{1, 2}, 1.5, struct{ F float64 }{1.5}, struct{ B bool }{true}, struct{ A [0]*leaf }{},
 		made(reflect.TypeFor[[0]*leaf](), -5), made(reflect.TypeFor[[0]*leaf](), l), made(reflect.TypeFor[struct{}](), map[string]int{"a": 1}), array.Interface(),
