@@ -144,6 +144,7 @@ func (b *processBody) status() proc.Status   { return b.proc.Status() }
 func (b *processBody) terminate()            { _ = b.proc.Terminate() }
 func (b *processBody) quit()                 { _ = b.proc.Quit() }
 func (b *processBody) kill()                 { _ = b.proc.Kill() }
+func (b *processBody) stopped() string       { return b.proc.Stopped() }
 
 func (b *processBody) stderr() string {
 	if !runtimeDied(b.proc.Status().ExitCode) {
@@ -228,6 +229,7 @@ func (b *goroutineBody) done() <-chan struct{} { return b.ended }
 func (b *goroutineBody) terminate()            { b.worker.kill(context.Canceled) }
 func (b *goroutineBody) quit()                 {}
 func (b *goroutineBody) box() io.ReaderAt      { return nil }
+func (b *goroutineBody) stopped() string       { return "" }
 
 func (b *goroutineBody) kill() {
 	b.mu.Lock()

@@ -203,7 +203,7 @@ func endOfAttempt(how error, p *peer, j *job) error {
 	switch {
 	case errors.As(j.condemned, &timeout):
 		if errors.As(how, &died) {
-			timeout.Killed, timeout.Stderr = true, cmp.Or(p.dumped(), died.Stderr)
+			timeout.Killed, timeout.Stderr, timeout.Stopped = true, cmp.Or(p.dumped(), died.Stderr), died.Stopped
 		}
 		return timeout
 	case j.condemned != nil:

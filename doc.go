@@ -42,7 +42,8 @@
 // comes before Run happens in every process.
 //
 // A worker's stdin and stdout pipes are the wire to main; they are taken over before main and before the init functions of the packages that import this one.
-// What anything in the worker prints goes to the stdout of main, or to [Config.Stdout] line by line. The worker's own stdin is empty.
+// What anything in the worker prints goes to the stdout of main, or to [Config.Stdout] line by line. The worker's own stdin is empty. If main has a terminal, workers are in its
+// background: they and what they start may write to it, also under "stty tostop", and a read of /dev/tty fails at once.
 //
 // A worker may run a Main of its own if it starts it in its setup function, to the depth of [Config.MaxDepth]. A program may have several Mains, at once or one after the other, if
 // each has a [Config.Name] of its own: a worker's process passes by those that are not its own, whose Run and Start return nil there.
@@ -139,7 +140,7 @@
 // with a [*RestartLimitError], or is left out, as [WorkerConfig].OnRestartLimit says; a death that a running task has caused is the failure of this task, and does not count. A worker
 // that does not even start the first time ends Run with a [*StartError]. One whose error is marked with [NoRetry] is not started again.
 //
-// A worker that hangs is found, killed and replaced, with a [*HangError] and the stacks of its goroutines: one whose process gives no sign of life, because it is stopped or blocked, within
+// A worker that hangs is found, killed and replaced, with a [*HangError] and the stacks of its goroutines: one whose process gives no sign of life, because it is blocked or stopped (the error says by which signal), within
 // [WorkerConfig].HeartbeatTimeout, and one whose handler or action ignores the end of its time, [WorkerConfig].HandlerTimeout. A task has its own, [TaskOptions].Timeout.
 //
 // Workers start in the order of their registration, and in the end are told to exit in the reverse order. [WorkerConfig].Needs makes one wait until others are ready, and outlive those that

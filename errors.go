@@ -56,6 +56,7 @@ type WorkerDiedError struct {
 	Signal   string        // such as "SIGKILL"; empty if it exited
 	CoreDump bool          // it left a core dump
 	Reason   string        // why main killed it, or what is known beyond the exit status; may be empty
+	Stopped  string        // the signal, such as "SIGTTOU", that had stopped its process when main killed it, or what else had; empty if it ran, and where the system does not tell
 	During   string        // what it was doing, as far as main knows, such as `task "thumbnail"`; may be empty
 	Uptime   time.Duration // from its start to its end
 	Stderr   string        // the end of what it wrote to stderr; from the panic on, if there was one. The error's text has one line of it
@@ -164,7 +165,8 @@ func (e *RestartLimitError) Unwrap() []error {
 	return causes
 }
 
-// HangError reports a worker that was killed because it hung: its process gave no sign of life, or a handler or an action of it did not return.
+// HangError reports a worker that was killed because it hung: its process gave no sign of life, or a handler or an action of it did not return. Died.Stopped says whether its
+// process was stopped, so that it is not its code that hung.
 type HangError struct {
 	Running string        // what it was doing when last heard of, such as `call "resize"` or "action"; empty if nothing
 	For     time.Duration // how long at least
@@ -313,12 +315,16 @@ type TimeoutError struct {
 	Type    string
 	Timeout time.Duration
 	Killed  bool   // the handler did not return within the grace, so its worker was killed and replaced
+	Stopped string // the signal that had stopped the worker's process by then: see WorkerDiedError
 	Stderr  string // where the killed worker was: the stacks of its goroutines, or if it could not give them, the end of its stderr
 }
 
 func (e *TimeoutError) Error() string {
 	s := fmt.Sprintf("multiprolab: task %q ran past its timeout of %v on worker %s (pid %d)", e.Type, e.Timeout, e.Worker, e.PID)
-	if e.Killed {
+	switch {
+	case e.Stopped != "":
+		s += fmt.Sprintf(", whose process was stopped by %s, and which was killed", e.Stopped)
+	case e.Killed:
 		s += ", which was killed"
 	}
 	return s

@@ -19,6 +19,7 @@ func (b *fakeBody) status() proc.Status   { return proc.Status{ExitCode: -1, Sig
 func (b *fakeBody) terminate()            {}
 func (b *fakeBody) quit()                 {}
 func (b *fakeBody) kill()                 { b.killed = true }
+func (b *fakeBody) stopped() string       { return "" }
 func (b *fakeBody) stderr() string        { return "" }
 func (b *fakeBody) close()                {}
 func (b *fakeBody) box() io.ReaderAt {

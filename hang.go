@@ -128,6 +128,21 @@ func (p *peer) askStacks() {
 	p.link.tell(soon, &wire.Frame{Kind: wire.Dump})
 }
 
+// blame notes why the worker is about to be killed, unless that is known already, and what had stopped its process before, if it is stopped: then it is not its code that hangs.
+// It returns the reason with that.
+func (p *peer) blame(why string) string {
+	by := p.body.stopped()
+	if by != "" {
+		why = fmt.Sprintf("its process was stopped by %s: %s", by, why)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.why == "" {
+		p.why, p.stoppedBy = why, by
+	}
+	return why
+}
+
 // answerBeat is the worker's answer to a question for a sign of life, by its number. It runs on the goroutine that reads the wire.
 func (w *Worker) answerBeat(number uint64) {
 	f := &wire.Frame{Kind: wire.Beat, Defs: number}

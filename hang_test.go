@@ -95,7 +95,7 @@ func TestHang_HandlerTimeout(t *testing.T) {
 				require.Equal(t, limit, hang.Limit)
 				require.GreaterOrEqual(t, hang.For, limit)
 				require.False(t, hang.Silent)
-				if strings.HasPrefix(hang.Died.Stderr, "SIGQUIT: quit") {
+				if hang.Died.Stderr == "" || strings.HasPrefix(hang.Died.Stderr, "SIGQUIT: quit") {
 					t.Log("the process had no time to answer; the report of the Go runtime does not show what runs on other threads")
 				} else {
 					require.Contains(t, hang.Died.Stderr, "multiprolab_test."+c.function)

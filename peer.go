@@ -37,6 +37,7 @@ type body interface {
 	terminate()            // asks it to end: SIGTERM
 	quit()                 // asks it to print its stacks and end: SIGQUIT
 	kill()                 // ends it and all that it started: SIGKILL
+	stopped() string       // the signal that has stopped it, such as "SIGSTOP"; or "", as far as the system tells
 	stderr() string        // the end of what it wrote there, or the report of its death; after done
 	close()                // gives up its pipes
 	box() io.ReaderAt      // what it has not written is there, see blackBox; or nil
@@ -69,6 +70,7 @@ type peer struct {
 	owed       int64 // credit to be sent back, in bytes
 	owedMsgs   int64
 	why        string // the reason of the kill
+	stoppedBy  string // what had stopped its process by then
 	bye        *farewell
 	stacks     string        // of its goroutines, when it was about to be killed
 	value      codec.Payload // that it left with SetExitValue
@@ -166,11 +168,7 @@ func (p *peer) pid() int { return p.body.pid() }
 
 // kill ends the worker with all that it started. The first reason stands.
 func (p *peer) kill(why string) {
-	p.mu.Lock()
-	if p.why == "" {
-		p.why = why
-	}
-	p.mu.Unlock()
+	p.blame(why)
 	p.body.kill()
 }
 
@@ -179,11 +177,7 @@ func (p *peer) broken(err error) { p.kill("its wire broke: " + brief(err)) }
 
 // killWithStacks ends the worker as kill does, but first lets a Go program print the stacks of its goroutines, so that the error can say where it was.
 func (p *peer) killWithStacks(why string) {
-	p.mu.Lock()
-	if p.why == "" {
-		p.why = why
-	}
-	p.mu.Unlock()
+	p.blame(why)
 	if p.dumped() == "" { // it has not answered Dump, but the Go runtime may still react to a signal
 		p.body.quit()
 		within(p.body.done(), quitTimeout)
@@ -626,7 +620,7 @@ func (p *peer) verdict() error {
 		}
 	}
 	d := &WorkerDiedError{Worker: p.slot.name, PID: p.pid(), Life: p.life, ExitCode: st.ExitCode, Signal: st.Signal,
-		CoreDump: st.CoreDump, Reason: p.why, Uptime: time.Since(p.begun), Stderr: p.body.stderr()}
+		CoreDump: st.CoreDump, Reason: p.why, Stopped: p.stoppedBy, Uptime: time.Since(p.begun), Stderr: p.body.stderr()}
 	switch {
 	case d.Reason != "":
 	case errors.Is(p.readErr, io.ErrUnexpectedEOF):

@@ -248,6 +248,7 @@ func (m *Main) leadOut(p *peer) {
 		why = "the program was told to end at once"
 	}
 	p.ledOut = true
+	why = p.blame(why)
 	p.kill(why)
 	m.noteKilled(p, why)
 }

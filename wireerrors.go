@@ -201,6 +201,7 @@ func (e *errorPacking) Pack(p *pack.Packing) {
 			e.text(p, &t.Type)
 			pack.Number(p, &t.Timeout)
 			pack.Flag(p, &t.Killed)
+			e.text(p, &t.Stopped)
 			e.stderr(p, &t.Stderr)
 		})
 	case unknownTypeError:
@@ -464,6 +465,7 @@ func (e *errorPacking) packDied(p *pack.Packing, d *WorkerDiedError) {
 	pack.Flag(p, &d.CoreDump)
 	e.text(p, &d.Reason)
 	e.text(p, &d.During)
+	e.text(p, &d.Stopped)
 	pack.Number(p, &d.Uptime)
 	e.stderr(p, &d.Stderr)
 }

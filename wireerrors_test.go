@@ -19,7 +19,7 @@ import (
 
 // exportedErrors returns a value of each exported error type, with all its fields filled, and one with none.
 func exportedErrors() (full, empty []error) {
-	died := &WorkerDiedError{Worker: "w/2", PID: 4711, Life: 3, ExitCode: -1, Signal: "SIGKILL", CoreDump: true, Reason: "why", During: "task", Uptime: time.Minute, Stderr: "panic: x"}
+	died := &WorkerDiedError{Worker: "w/2", PID: 4711, Life: 3, ExitCode: -1, Signal: "SIGKILL", CoreDump: true, Reason: "why", During: "task", Stopped: "SIGTTOU", Uptime: time.Minute, Stderr: "panic: x"}
 	full = []error{
 		&ConfigError{"Config.Window", "-1", "it cannot be"}, died, &MemoryLimitError{1 << 20, died}, &HangError{Running: "a task", For: 2, Limit: 3, Silent: true, Died: died},
 		&StartError{Worker: "w/1", PID: 7, Reason: "it did not", Err: died, permanent: true},
@@ -28,7 +28,7 @@ func exportedErrors() (full, empty []error) {
 		&RemoteError{Worker: "w", PID: 1, Type: "t", Text: "text", GoType: "*T", is: []error{context.Canceled}, traits: traits{Is: []int{1}, Type: 2, Payload: &codec.Payload{Encoding: codec.Bytes, Data: []byte("x")}},
 			final: true, after: time.Second},
 		&UnknownReceiverError{"x", []string{"y", "z"}}, &UnknownTypeError{"r", "task", "t", "q", []string{"u"}}, &EncodeError{"r", "t", "T", io.EOF}, &DecodeError{"r", "t", io.EOF}, &SizeError{"t", 2, 1},
-		&TimeoutError{"w", 1, "t", time.Second, true, "stacks"}, &NoWorkerError{"t", died}, &MapError{3, died}, &AttemptsError{Type: "t", Attempts: []error{died, &TimeoutError{Worker: "v"}}},
+		&TimeoutError{Worker: "w", PID: 1, Type: "t", Timeout: time.Second, Killed: true, Stopped: "SIGSTOP", Stderr: "stacks"}, &NoWorkerError{"t", died}, &MapError{3, died}, &AttemptsError{Type: "t", Attempts: []error{died, &TimeoutError{Worker: "v"}}},
 	}
 	empty = []error{&ConfigError{}, &WorkerDiedError{}, &MemoryLimitError{}, &HangError{}, &StartError{}, &RestartLimitError{}, &ShutdownError{}, &RemoteError{}, &UnknownReceiverError{}, &UnknownTypeError{}, &EncodeError{},
 		&DecodeError{}, &SizeError{}, &TimeoutError{}, &NoWorkerError{}, &MapError{}, &AttemptsError{}, &AttemptsError{Attempts: []error{nil}}, &RestartLimitError{Causes: []error{nil, nil}}}

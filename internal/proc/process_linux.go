@@ -125,11 +125,12 @@ func (t *tree) stopped(p *Process) string {
 	if sig := stopSignal(p.Pid); sig != "" {
 		return sig
 	}
-	if !parentOf(p.Pid) { // /proc is that of another namespace
+	dir := "/proc/" + strconv.Itoa(p.Pid)
+	if state, parent := procStat(dir); state != "T" && state != "t" || parent != strconv.Itoa(os.Getpid()) { // /proc may be that of another namespace
 		return ""
 	}
 	// Somebody else may have taken the report. The kernel makes it when the last thread has stopped.
-	threads, _ := filepath.Glob("/proc/" + strconv.Itoa(p.Pid) + "/task/[0-9]*") // the pattern is well-formed
+	threads, _ := filepath.Glob(dir + "/task/[0-9]*") // the pattern is well-formed
 	traced := false
 	for _, thread := range threads {
 		switch state, _ := procStat(thread); state { // proc_pid_stat(5)
@@ -158,12 +159,6 @@ func stopSignal(pid int) string {
 		return ""
 	}
 	return signalName(unix.Signal(number))
-}
-
-// parentOf reports whether /proc says that the process is a child of this one.
-func parentOf(pid int) bool {
-	_, parent := procStat("/proc/" + strconv.Itoa(pid))
-	return parent == strconv.Itoa(os.Getpid())
 }
 
 // procStat returns the state of a process or thread, and its parent, by its directory in /proc (proc_pid_stat(5)).
