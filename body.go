@@ -57,6 +57,7 @@ type processBody struct {
 	cookie string
 	shared *shared // or nil
 	errors *tail
+	env    []string // of the worker; nil: that of main
 	ended  chan struct{}
 }
 
@@ -74,6 +75,7 @@ func startProcess(m *Main, s *slot, life int, out io.Writer) (*processBody, erro
 	if c := s.pool.cfg.Credential; c != nil {
 		spec.Credential = &proc.Credential{UID: c.UID, GID: c.GID, Groups: c.Groups}
 	}
+	b.env = spec.Env
 	var printed, printer *os.File
 	if m.cfg.Stdout != nil {
 		var err error

@@ -68,6 +68,7 @@ type Main struct {
 	notReady int
 	failure  error // the first, which ended the program
 	killed   []KilledWorker
+	races    []error // that the race detector has found in workers
 
 	made      *site           // where New was called
 	elsewhere *elsewhereError // in state mainElsewhere
@@ -180,7 +181,8 @@ func (m *Main) After(d time.Duration, fn func(ctx context.Context) error) {
 
 // Run starts the workers, handles messages and actions on the calling goroutine until exit is requested, ends the workers and returns when
 // nothing of them is left. Exit is requested by Exit, by SIGINT or SIGTERM, by the end of ctx, or by an error: of an action of main, of a worker
-// that does not start, or of one that dies too often. Run returns nil, that error, or a *ShutdownError that names the workers that had to be killed.
+// that does not start, or of one that dies too often. Run returns nil, that error, or a *ShutdownError that names the workers that had to be killed. If the race detector has found
+// a data race in a worker, it returns a *WorkerDiedError of that.
 //
 // In a worker process Run becomes the worker and never returns. In the process of a worker of another Main it returns nil at once: see Config.Name.
 func (m *Main) Run(ctx context.Context) error {
@@ -554,14 +556,18 @@ func (m *Main) await(ctx context.Context) error {
 	}
 	m.lifeMu.Lock()
 	defer m.lifeMu.Unlock()
-	if len(m.killed) > 0 {
-		killed := &ShutdownError{Killed: m.killed}
-		if m.failure != nil {
-			return errors.Join(m.failure, killed)
-		}
-		return killed
+	var all []error
+	if m.failure != nil {
+		all = append(all, m.failure)
 	}
-	return m.failure
+	all = append(all, m.races...)
+	if len(m.killed) > 0 {
+		all = append(all, &ShutdownError{Killed: m.killed})
+	}
+	if len(all) == 1 {
+		return all[0]
+	}
+	return errors.Join(all...)
 }
 
 // Close requests the end in the mode of Config.Shutdown, and waits for it. Unlike Wait it may be called before Start, and does nothing then. On the loop of main

@@ -82,6 +82,7 @@ type tail struct {
 	total  int64 // bytes that have come
 	buf    []byte
 	finder reportFinder
+	race   bool // a report of the race detector has come
 }
 
 func (t *tail) Write(p []byte) (int, error) {
@@ -89,6 +90,7 @@ func (t *tail) Write(p []byte) (int, error) {
 	t.total += int64(len(p))
 	t.finder.write(p)
 	t.buf = append(t.buf, p...)
+	t.lookForRace(len(p))
 	if n := len(t.buf) - tailSize; n > tailSize {
 		t.buf = append(t.buf[:0], t.buf[n:]...)
 	}

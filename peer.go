@@ -32,15 +32,16 @@ const (
 // body is what a life of a worker runs in: a process, or goroutines of this process. All methods may be called from any goroutine.
 type body interface {
 	pid() int
-	done() <-chan struct{} // closed when it has ended and nothing of it is left
-	status() proc.Status   // after done
-	terminate()            // asks it to end: SIGTERM
-	quit()                 // asks it to print its stacks and end: SIGQUIT
-	kill()                 // ends it and all that it started: SIGKILL
-	stopped() string       // the signal that has stopped it, such as "SIGSTOP"; or "", as far as the system tells
-	stderr() string        // the end of what it wrote there, or the report of its death; after done
-	close()                // gives up its pipes
-	box() io.ReaderAt      // what it has not written is there, see blackBox; or nil
+	done() <-chan struct{}  // closed when it has ended and nothing of it is left
+	status() proc.Status    // after done
+	terminate()             // asks it to end: SIGTERM
+	quit()                  // asks it to print its stacks and end: SIGQUIT
+	kill()                  // ends it and all that it started: SIGKILL
+	raced(proc.Status) bool // the race detector has found something in it; after done
+	stopped() string        // the signal that has stopped it, such as "SIGSTOP"; or "", as far as the system tells
+	stderr() string         // the end of what it wrote there, or the report of its death; after done
+	close()                 // gives up its pipes
+	box() io.ReaderAt       // what it has not written is there, see blackBox; or nil
 }
 
 // peer is one life of a worker as main sees it: from the start of its process until nothing of it is left. It exists in main. Its
@@ -85,6 +86,7 @@ type peer struct {
 	unfinished uint64       // the task that it was running when it died; used by the supervisor only, as are the next three
 	outcomes   []byte       // that it had, if that was a batch
 	recovered  bool         // its black box has been read; used by the supervisor only, as is the next
+	raced      bool         // the race detector has found something in it; used by the supervisor only
 	ledOut     bool         // the supervisor ended it by force; used by the supervisor only
 	greeted    atomic.Bool
 	told       atomic.Bool // to exit
@@ -611,11 +613,12 @@ func (p *peer) exitValue() codec.Payload {
 // verdict says how a life went that has ended.
 func (p *peer) verdict() error {
 	st := p.body.status()
+	p.raced = p.body.raced(st)
 	if p.bye != nil && p.why == "" && st.Signal == "" {
 		if p.bye.Error != nil {
 			return p.vouchError("", p.bye.Error)
 		}
-		if st.ExitCode == 0 || st.Unknown != "" { // it has said that it ended well, and nobody knows better
+		if !p.raced && (st.ExitCode == 0 || st.Unknown != "") { // it has said that it ended well, and nobody knows better
 			return nil
 		}
 	}
@@ -629,6 +632,9 @@ func (p *peer) verdict() error {
 		d.Reason = fmt.Sprintf("it has used more processor time than WorkerConfig.CPUTime (%v)", p.slot.pool.cfg.CPUTime)
 	case d.ExitCode == 0 && d.Signal == "":
 		d.Reason = "it exited without saying goodbye: something in it called os.Exit(0), or its main function returned"
+	}
+	if p.raced {
+		d.Reason = strings.TrimPrefix(d.Reason+"; "+racedReason, "; ")
 	}
 	if st.Unknown != "" {
 		d.Reason = strings.TrimPrefix(d.Reason+"; its exit status is unknown: "+st.Unknown, "; ")

@@ -203,11 +203,11 @@ func runtimeDied(exitCode int) bool {
 }
 
 // stackLine is a line of a stack that names a place in a file.
-var stackLine = regexp.MustCompile(`^\t\S.*:\d+( \+0x[0-9a-f]+)?$`)
+var stackLine = regexp.MustCompile(`^\s+\S.*:\d+( \+0x[0-9a-f]+)?$`)
 
 // headline returns the one line of a stderr that says most: the first of a report of the Go runtime, else the last, unless that is one of a stack.
 func headline(stderr string, exitCode int) string {
-	s := strings.Trim(stderr, "\r\n ")
+	s := strings.Trim(stderr, "\r\n =") // the race detector ends its reports with a line of these
 	if runtimeDied(exitCode) && runtimeReport(s) {
 		first, rest, _ := strings.Cut(s, "\n")
 		if strings.HasSuffix(strings.TrimSpace(first), ":") { // the text begins with a line break

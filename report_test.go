@@ -99,6 +99,7 @@ func TestHeadline(t *testing.T) {
 		{"panic: \n\tthe reason" + someStacks, 2, "panic: the reason"}, {"panic: reading:\n\tthe reason" + someStacks, 2, "panic: reading: the reason"},
 		{"panic: old\nfailed: the reason\n", 1, "failed: the reason"},
 		{strings.TrimSuffix(someStacks, "exit status 2\n"), -1, ""}, // of a worker that hung
+		{"WARNING: DATA RACE\n  main.f()\n      /src/main.go:52 +0x1b3\n==================\n", 1, ""},
 		{strings.Repeat("é", 200), 1, strings.Repeat("é", 150) + " ..."},
 	} {
 		require.Equal(t, c.want, multiprolab.Headline(c.stderr, c.status), "%q", c.stderr)

@@ -70,6 +70,10 @@ func (m *Main) afterLife(s *slot, end *lifeEnd, r *restarts, required bool) *seq
 	case end.retired && end.err == nil:
 		stopped(true, 0)
 		return &sequel{restart: true}
+	case end.retired && end.raced && end.peer.greeted.Load(): // it was to be replaced, and is
+		failed.Restart = true
+		m.emit(failed)
+		return &sequel{restart: true}
 	}
 	next := r.after(end, time.Now())
 	if required { // a program whose workers do not start is not started again and again
@@ -111,6 +115,7 @@ type lifeEnd struct {
 	ready   bool          // it became ready
 	lasted  time.Duration // since then
 	retired bool          // it was led out to be replaced
+	raced   bool          // the race detector has found something in it
 	blamed  bool          // it was working on a task when it died
 	err     error         // nil if it ended by itself, or as it was told, without an error
 }
@@ -157,6 +162,9 @@ func (m *Main) live(s *slot) (end lifeEnd) {
 		p.kill("its start failed")
 	}
 	how := p.end(m)
+	if end.raced = p.raced; end.raced {
+		m.noteRace(p.raceError(how))
+	}
 	lost := s.out.detach()
 	if err == nil || s.ending() {
 		err = how
