@@ -58,6 +58,7 @@ type processBody struct {
 	shared *shared // or nil
 	errors *tail
 	env    []string // of the worker; nil: that of main
+	lack   *memoryWatch
 	ended  chan struct{}
 }
 
@@ -71,6 +72,7 @@ func startProcess(m *Main, s *slot, life int, out io.Writer) (*processBody, erro
 		Dir:          s.pool.cfg.Dir,
 		Env:          s.pool.cfg.environ(os.Environ()),
 		PIDNamespace: s.pool.cfg.PIDNamespace,
+		OOMScoreAdj:  s.pool.cfg.oomScoreAdj(m.oomScoreAdj),
 	}
 	if c := s.pool.cfg.Credential; c != nil {
 		spec.Credential = &proc.Credential{UID: c.UID, GID: c.GID, Groups: c.Groups}
@@ -96,6 +98,7 @@ func startProcess(m *Main, s *slot, life int, out io.Writer) (*processBody, erro
 		return nil, err
 	}
 	b.shared = newShared(b.proc.MapShared(), true)
+	b.lack = m.kernelKills.watch(b.proc.Pid)
 	var copies sync.WaitGroup
 	pipe := func(from *os.File, to io.Writer) {
 		copies.Go(func() {

@@ -118,7 +118,7 @@
 //	case errors.As(err, &attempts):                    // all attempts failed; attempts.Attempts says how
 //	case errors.Is(err, multiprolab.ErrCancelled):     // its submitter cancelled it
 //	case errors.As(err, &timeout):                     // past TaskOptions.Timeout; timeout.Stderr says where it was
-//	case errors.As(err, &memory):                      // above WorkerConfig.MemoryLimit
+//	case errors.As(err, &memory):                      // above WorkerConfig.MemoryLimit, or taken by the kernel
 //	case errors.As(err, &hang):                        // its worker hung, and was killed
 //	case errors.As(err, &died):                        // its worker died; died.Stderr has the panic
 //	case errors.As(err, &remote):                      // its handler returned an error
@@ -145,6 +145,9 @@
 //
 // Workers start in the order of their registration, and in the end are told to exit in the reverse order. [WorkerConfig].Needs makes one wait until others are ready, and outlive those that
 // need it. [Main.RegisterGroup] makes workers share their fate: when one fails, all of them, or those behind it, start again, in their order.
+//
+// When the machine, or the control group of the program, has no memory left, the kernel takes a worker before it takes main:
+// see [WorkerConfig].OOMScoreAdj (Linux). Where the kernel tells, the error is a [*MemoryLimitError] with Kernel set.
 //
 // [WorkerConfig] also has workers replaced after some tasks, some time, or above some memory, bounds what their processes may take, and sets them up: environment, directory, user, priority, processors.
 // [Main.Resize] changes their number, and [Main.Restart] replaces them one after the other, without losing a task or a message.

@@ -91,15 +91,28 @@ func (e *WorkerDiedError) Error() string {
 	return b.String()
 }
 
-// MemoryLimitError reports that a worker died because it needed more memory than WorkerConfig.MemoryLimit.
+// MemoryLimitError reports that a worker died for lack of memory: because it needed more than WorkerConfig.MemoryLimit or,
+// if Kernel is set, because the kernel ended it when its control group, or the machine, had none left.
 type MemoryLimitError struct {
-	Limit int64 // bytes
-	Died  *WorkerDiedError
+	Limit  int64  // bytes: WorkerConfig.MemoryLimit, or that of the control group; 0 if there is none, or it is not known
+	Kernel bool   // the kernel's out-of-memory killer took it, as the count of those that it took says; Linux only
+	Group  string // the path of its control group then; empty if the kernel tells only of the whole machine
+	Died   *WorkerDiedError
 }
 
 func (e *MemoryLimitError) Error() string {
-	return fmt.Sprintf("multiprolab: memory limit of %d bytes (WorkerConfig.MemoryLimit) reached: %s", e.Limit,
-		strings.TrimPrefix(e.Died.Error(), "multiprolab: "))
+	died := strings.TrimPrefix(e.Died.Error(), "multiprolab: ")
+	switch {
+	case !e.Kernel:
+		return fmt.Sprintf("multiprolab: memory limit of %d bytes (WorkerConfig.MemoryLimit) reached: %s", e.Limit, died)
+	case e.Group == "":
+		return "multiprolab: the kernel's out-of-memory killer took a worker, for the machine has no memory left: " + died
+	case e.Limit == 0:
+		return fmt.Sprintf("multiprolab: the kernel's out-of-memory killer took a worker, for there is no memory left for its control group %s: %s",
+			e.Group, died)
+	}
+	return fmt.Sprintf("multiprolab: the kernel's out-of-memory killer took a worker, for its control group %s has reached its limit of %d bytes: %s",
+		e.Group, e.Limit, died)
 }
 
 // Unwrap returns how the worker died, or nil if that is not known.

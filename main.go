@@ -34,14 +34,16 @@ type Main struct {
 	broker *broker
 	queue  *TaskQueue
 
-	identity string   // of the binary
-	path     []string // of the worker that this Main runs in, if it runs in one
-	outer    []string // the names of the Mains around this one then
-	depth    int
-	procs    int // GOMAXPROCS of main, or 0 if the environment says it
-	spawner  *proc.Spawner
-	stdout   *sharedWriter
-	stderr   *sharedWriter
+	identity    string   // of the binary
+	path        []string // of the worker that this Main runs in, if it runs in one
+	outer       []string // the names of the Mains around this one then
+	depth       int
+	procs       int // GOMAXPROCS of main, or 0 if the environment says it
+	oomScoreAdj int // of main
+	kernelKills *kernelKills
+	spawner     *proc.Spawner
+	stdout      *sharedWriter
+	stderr      *sharedWriter
 
 	stopping   context.Context // ends when the workers must be ended
 	stop       context.CancelCauseFunc
@@ -280,6 +282,7 @@ func (m *Main) prepare() error {
 			return fmt.Errorf("multiprolab: the program's own file cannot be examined: %w", err)
 		}
 		m.spawner = proc.NewSpawner()
+		m.oomScoreAdj, m.kernelKills = proc.OOMScoreAdj(), newKernelKills()
 	}
 	if err := m.checkNeeds(); err != nil {
 		return err

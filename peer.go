@@ -643,6 +643,9 @@ func (p *peer) verdict() error {
 		d.Stderr = cmp.Or(p.stacks, d.Stderr)
 		return &HangError{Running: p.hang.running, For: p.hang.since, Limit: p.hang.limit, Silent: p.hang.silent, Died: d}
 	}
+	if lack := p.lackError(d); lack != nil {
+		return lack
+	}
 	if limit := p.slot.pool.cfg.MemoryLimit; limit > 0 && p.why == "" && outOfMemory(d, st.MaxRSS, limit) {
 		return &MemoryLimitError{Limit: limit, Died: d}
 	}

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/multiprolab/multiprolab"
+	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
 func init() {
@@ -33,6 +34,9 @@ func init() {
 			}
 		}
 		m["nice"] = fmt.Sprint(nice)
+		score, _ := os.ReadFile("/proc/self/oom_score_adj")
+		child, _ := exec.Command("cat", "/proc/self/oom_score_adj").Output()
+		m["oom score"] = fmt.Sprint(proc.OOMScoreAdj(), " ", string(score), string(child))
 	}
 }
 
@@ -57,6 +61,31 @@ func TestSetup_Scheduling(t *testing.T) {
 	start := startError(t, &multiprolab.WorkerConfig{CPUs: []int{last[0], 4095}})
 	require.ErrorContains(t, start, fmt.Sprintf("CPUs [%d 4095]: some of these CPUs do not exist", last[0]))
 	require.NotZero(t, start.PID)
+}
+
+// TestSetup_OOMScore: the kernel takes a worker, and what it has started, before it takes main, or as the config says.
+func TestSetup_OOMScore(t *testing.T) {
+	own := proc.OOMScoreAdj()
+	for config, want := range map[int]int{0: min(own+500, 1000), 1000: 1000, min(own+7, 999): min(own+7, 999)} {
+		r := survey(t, &multiprolab.WorkerConfig{OOMScoreAdj: config})
+		require.Equal(t, fmt.Sprintf("%d %d\n%d\n", want, want, want), r.System["oom score"])
+	}
+	less := &multiprolab.WorkerConfig{OOMScoreAdj: own - 1}
+	if mayHaveLess() {
+		require.Equal(t, fmt.Sprintf("%[1]d %[1]d\n%[1]d\n", own-1), survey(t, less).System["oom score"])
+		return
+	}
+	err := startError(t, less)
+	require.ErrorContains(t, err, fmt.Sprintf("OOMScoreAdj %d: the process is not allowed to have less than it started with", own-1))
+	require.ErrorContains(t, err, "CAP_SYS_RESOURCE")
+	require.NotZero(t, err.PID)
+}
+
+// mayHaveLess reports whether this process has CAP_SYS_RESOURCE.
+func mayHaveLess() bool {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	return unix.Capget(&header, &data[0]) == nil && data[0].Effective&(1<<unix.CAP_SYS_RESOURCE) != 0
 }
 
 // The lair's worker has a child in a session of its own, which holds the visit open.

@@ -158,6 +158,8 @@ func TestSetup_BadValues(t *testing.T) {
 		{"WorkerConfig.DropEnv[1]", `such as "AWS_*"`, config{DropEnv: []string{"A", "[B"}}},
 		{"WorkerConfig.Nice", "from -20 to 19", config{Nice: 20}},
 		{"WorkerConfig.Nice", "from -20 to 19", config{Nice: -21}},
+		{"WorkerConfig.OOMScoreAdj", "from -1000 to 1000", config{OOMScoreAdj: 1001}},
+		{"WorkerConfig.OOMScoreAdj", "from -1000 to 1000", config{OOMScoreAdj: -1001}},
 		{"WorkerConfig.CPUs", "leave it nil", config{CPUs: []int{}}},
 		{"WorkerConfig.CPUs", "from 0", config{CPUs: []int{0, -1}}},
 		{"WorkerConfig.OpenFiles", "at least 16", config{OpenFiles: 15}},
@@ -191,6 +193,7 @@ func TestSetup_Unsupported(t *testing.T) {
 		"CPUs":         {CPUs: []int{0}},
 		"OpenFiles":    {OpenFiles: 100},
 		"CPUTime":      {CPUTime: time.Hour},
+		"OOMScoreAdj":  {OOMScoreAdj: 1000},
 	} {
 		lack := proc.Lacks(field)
 		l := newLab(t, nil, pool{"surveyor", &cfg})

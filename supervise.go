@@ -146,6 +146,7 @@ func (m *Main) live(s *slot) (end lifeEnd) {
 	}
 	if err == nil {
 		end.ready = true
+		p.watchMemory()
 		begun := time.Now()
 		s.setUp()
 		m.emit(&WorkerReady{Worker: s.name, PID: p.pid(), Life: s.lives, Took: time.Since(p.begun)})

@@ -164,6 +164,8 @@ func (e *errorPacking) Pack(p *pack.Packing) {
 	case memoryError:
 		packAs(e, p, func(p *pack.Packing, m *MemoryLimitError) {
 			pack.Number(p, &m.Limit)
+			pack.Flag(p, &m.Kernel)
+			e.text(p, &m.Group)
 			e.died(p, &m.Died)
 		})
 	case hangError:

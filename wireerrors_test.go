@@ -21,7 +21,7 @@ import (
 func exportedErrors() (full, empty []error) {
 	died := &WorkerDiedError{Worker: "w/2", PID: 4711, Life: 3, ExitCode: -1, Signal: "SIGKILL", CoreDump: true, Reason: "why", During: "task", Stopped: "SIGTTOU", Uptime: time.Minute, Stderr: "panic: x"}
 	full = []error{
-		&ConfigError{"Config.Window", "-1", "it cannot be"}, died, &MemoryLimitError{1 << 20, died}, &HangError{Running: "a task", For: 2, Limit: 3, Silent: true, Died: died},
+		&ConfigError{"Config.Window", "-1", "it cannot be"}, died, &MemoryLimitError{1 << 20, true, "/group", died}, &HangError{Running: "a task", For: 2, Limit: 3, Silent: true, Died: died},
 		&StartError{Worker: "w/1", PID: 7, Reason: "it did not", Err: died, permanent: true},
 		&RestartLimitError{Worker: "w/0", Restarts: 2, Window: time.Hour, Permanent: true, Err: died, Causes: []error{io.EOF, died}},
 		&ShutdownError{Killed: []KilledWorker{{"w", 7, "it did not end"}}},

@@ -209,6 +209,7 @@ func (wl *welcome) Pack(p *pack.Packing) {
 	pack.Number(p, &wl.Limits.OpenFiles)
 	pack.Number(p, &wl.Limits.CPUTime)
 	pack.Number(p, &wl.Limits.Nice)
+	pack.Number(p, &wl.Limits.OOMScoreAdj)
 	pack.List(p, &wl.Limits.CPUs, pack.Number)
 	pack.Number(p, &wl.Limits.GOMAXPROCS)
 	pack.Number(p, &wl.HandlerTimeout)

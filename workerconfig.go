@@ -127,6 +127,12 @@ type WorkerConfig struct {
 	// Linux, which counts private memory that can be written, see setrlimit(2); a limit of the job on Windows; elsewhere the worker watches itself. Defaults
 	// to no limit; less than 64 MiB is an error, for a Go program takes some 40 MiB before it does anything.
 	MemoryLimit int64
+	// OOMScoreAdj says how soon the kernel ends the worker when the machine, or the control group of the program, has no
+	// memory left: from -1000, never, to 1000, before all others; see proc_pid_oom_score_adj(5). What the worker starts
+	// has the same. Linux only. Less than that of main takes CAP_SYS_RESOURCE. Defaults to that of main and 500 more (1000
+	// at most), so that the kernel takes a worker before it takes main, unless main holds half of the memory more; 1 is
+	// next to nothing. A worker that was taken so is reported with a *MemoryLimitError, where the kernel tells.
+	OOMScoreAdj int
 	// OpenFiles is the number of files that the worker may have open. Not on Windows. Defaults to that of main.
 	OpenFiles int
 	// CPUTime is the processor time that the worker's process may use in its life, in whole seconds (rounded up). One that uses more dies of it. Defaults to no limit.
@@ -218,6 +224,7 @@ func (c *WorkerConfig) checkProcess() error {
 		{"PIDNamespace", c.PIDNamespace, c.PIDNamespace},
 		{"Nice", c.Nice, c.Nice != 0},
 		{"CPUs", c.CPUs, c.CPUs != nil},
+		{"OOMScoreAdj", c.OOMScoreAdj, c.OOMScoreAdj != 0},
 		{"OpenFiles", c.OpenFiles, c.OpenFiles != 0},
 		{"CPUTime", c.CPUTime, c.CPUTime != 0},
 	} {
@@ -228,6 +235,8 @@ func (c *WorkerConfig) checkProcess() error {
 	switch {
 	case c.Nice < -20 || c.Nice > 19:
 		return &ConfigError{"WorkerConfig.Nice", c.Nice, "it goes from -20 to 19"}
+	case c.OOMScoreAdj < -1000 || c.OOMScoreAdj > 1000:
+		return &ConfigError{"WorkerConfig.OOMScoreAdj", c.OOMScoreAdj, "it goes from -1000 to 1000"}
 	case c.CPUs != nil && len(c.CPUs) == 0:
 		return &ConfigError{"WorkerConfig.CPUs", c.CPUs, "a worker needs one processor at least: leave it nil for those of main"}
 	case c.OpenFiles != 0 && c.OpenFiles < leastOpenFiles:
@@ -271,10 +280,22 @@ func noSlash(name string) string { return strings.ReplaceAll(name, "/", "\x00") 
 
 // limits returns what the worker sets for its process. procs is what main has for GOMAXPROCS, or 0 if the environment says it.
 func (c *WorkerConfig) limits(procs int) proc.Limits {
-	l := proc.Limits{OpenFiles: c.OpenFiles, CPUTime: c.CPUTime, Nice: c.Nice, CPUs: c.CPUs, GOMAXPROCS: c.GOMAXPROCS}
+	l := proc.Limits{OpenFiles: c.OpenFiles, CPUTime: c.CPUTime, Nice: c.Nice, CPUs: c.CPUs, GOMAXPROCS: c.GOMAXPROCS,
+		OOMScoreAdj: c.OOMScoreAdj}
 	given := slices.ContainsFunc(c.Env, func(e string) bool { return strings.HasPrefix(e, "GOMAXPROCS=") })
 	if l.GOMAXPROCS == 0 && procs > 2 && !given {
 		l.GOMAXPROCS = max(2, (procs+c.Count-1)/c.Count)
 	}
 	return l
 }
+
+// oomScoreAdj returns that of the worker, which main's is added to.
+func (c *WorkerConfig) oomScoreAdj(mains int) int {
+	if c.OOMScoreAdj != 0 {
+		return c.OOMScoreAdj
+	}
+	return min(mains+sparesMain, 1000)
+}
+
+// sparesMain is by how much more likely the kernel takes a worker than main, in thousandths of the memory.
+const sparesMain = 500

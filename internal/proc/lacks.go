@@ -8,11 +8,11 @@ import (
 )
 
 // Lacks returns "" if this platform has the feature that the field stands for, or else a short reason, such as
-// "macOS has no CPU affinity". The fields are OpenFiles, CPUTime, Nice, CPUs and GOMAXPROCS of Limits, and Credential and
+// "macOS has no CPU affinity". The fields are OpenFiles, CPUTime, Nice, CPUs, OOMScoreAdj and GOMAXPROCS of Limits, and Credential and
 // PIDNamespace of Spec. That the platform has a feature does not mean that this process is allowed to use it.
 func Lacks(field string) string {
 	switch field {
-	case "OpenFiles", "CPUTime", "Nice", "CPUs", "GOMAXPROCS", "Credential", "PIDNamespace":
+	case "OpenFiles", "CPUTime", "Nice", "CPUs", "OOMScoreAdj", "GOMAXPROCS", "Credential", "PIDNamespace":
 		return lacks[field]
 	}
 	return fmt.Sprintf("there is no feature of the name %q", field)

@@ -10,6 +10,7 @@ import "runtime"
 var lacks = map[string]string{
 	"CPUs":         noAffinity(),
 	"PIDNamespace": osName() + " has no PID namespaces",
+	"OOMScoreAdj":  osName() + " has no such number",
 }
 
 func noAffinity() string {

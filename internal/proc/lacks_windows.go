@@ -5,5 +5,6 @@ package proc
 var lacks = map[string]string{
 	"OpenFiles":    "Windows has no limit of open handles",
 	"Credential":   "Windows starts processes of other users only with their password",
+	"OOMScoreAdj":  "Windows ends no process for lack of memory",
 	"PIDNamespace": "Windows has no PID namespaces; a job object already ends all descendants of a worker",
 }

@@ -29,6 +29,10 @@ type Limits struct {
 	// set. Linux and Windows only; on Windows only the first 64, in the process's processor group.
 	CPUs []int
 
+	// OOMScoreAdj is what the kernel adds to the score of the process when it chooses one to end because there is no memory
+	// left: from -1000 to 1000, see proc_pid_oom_score_adj(5). Less than it started with needs CAP_SYS_RESOURCE. Linux only.
+	OOMScoreAdj int
+
 	// GOMAXPROCS is how many threads may run Go code at the same time, see runtime.GOMAXPROCS.
 	GOMAXPROCS int
 }
@@ -45,6 +49,7 @@ func (l *Limits) Apply() error {
 	}{
 		{"GOMAXPROCS", l.GOMAXPROCS, l.GOMAXPROCS != 0, l.GOMAXPROCS > 0, l.applyGOMAXPROCS},
 		{"CPUs", l.CPUs, len(l.CPUs) != 0, validCPUs(l.CPUs), l.applyCPUs},
+		{"OOMScoreAdj", l.OOMScoreAdj, l.OOMScoreAdj != 0, -1000 <= l.OOMScoreAdj && l.OOMScoreAdj <= 1000, l.applyOOMScoreAdj},
 		{"Nice", l.Nice, l.Nice != 0, -20 <= l.Nice && l.Nice <= 19, l.applyNice},
 		{"CPUTime", l.CPUTime, l.CPUTime != 0, l.CPUTime > 0, l.applyCPUTime},
 		{"OpenFiles", l.OpenFiles, l.OpenFiles != 0, l.OpenFiles > 0, l.applyOpenFiles}, // last: the others open files

@@ -72,3 +72,13 @@ func TestNoSuchCPU(t *testing.T) {
 		require.Contains(t, r.Err, "allowed are [0", "%v", cpus)
 	}
 }
+
+func TestOOMScoreAdjWithoutPrivileges(t *testing.T) {
+	needRoot(t) // to have none, one must be able to give them up
+	own := proc.OOMScoreAdj()
+	r, _ := applyLimits(t, proc.Limits{OOMScoreAdj: own - 5}, proc.Spec{Credential: &nobody, Path: publicBinary(t)})
+	require.Contains(t, r.Err, "OOMScoreAdj "+strconv.Itoa(own-5)+": the process is not allowed to have less than it started with, which is "+strconv.Itoa(own))
+	require.Contains(t, r.Err, "CAP_SYS_RESOURCE")
+	r, _ = applyLimits(t, proc.Limits{OOMScoreAdj: 999}, proc.Spec{Credential: &nobody, Path: publicBinary(t)})
+	require.Empty(t, r.Err)
+}

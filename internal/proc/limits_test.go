@@ -81,13 +81,15 @@ func applyLimits(t *testing.T, l proc.Limits, more proc.Spec) (r limitsReport, p
 
 func TestLimitsOutOfRange(t *testing.T) {
 	for want, l := range map[string]proc.Limits{
-		"GOMAXPROCS -1: the value is out of range":  {GOMAXPROCS: -1},
-		"CPUs [0 -1]: the value is out of range":    {CPUs: []int{0, -1}},
-		"Nice 20: the value is out of range":        {Nice: 20},
-		"Nice -21: the value is out of range":       {Nice: -21},
-		"CPUTime -1s: the value is out of range":    {CPUTime: -time.Second},
-		"OpenFiles -5: the value is out of range":   {OpenFiles: -5},
-		"CPUs [1048576]: the value is out of range": {CPUs: []int{1 << 20}},
+		"GOMAXPROCS -1: the value is out of range":     {GOMAXPROCS: -1},
+		"CPUs [0 -1]: the value is out of range":       {CPUs: []int{0, -1}},
+		"Nice 20: the value is out of range":           {Nice: 20},
+		"OOMScoreAdj 1001: the value is out of range":  {OOMScoreAdj: 1001},
+		"OOMScoreAdj -1001: the value is out of range": {OOMScoreAdj: -1001},
+		"Nice -21: the value is out of range":          {Nice: -21},
+		"CPUTime -1s: the value is out of range":       {CPUTime: -time.Second},
+		"OpenFiles -5: the value is out of range":      {OpenFiles: -5},
+		"CPUs [1048576]: the value is out of range":    {CPUs: []int{1 << 20}},
 	} {
 		err := l.Apply() // in this process: nothing is applied
 		var lack *proc.LackError
@@ -110,14 +112,14 @@ func TestGOMAXPROCS(t *testing.T) {
 func TestLacks(t *testing.T) {
 	lacking := map[string][]string{
 		"linux":   {},
-		"darwin":  {"CPUs", "PIDNamespace"},
-		"windows": {"OpenFiles", "Credential", "PIDNamespace"},
-		"freebsd": {"CPUs", "PIDNamespace"},
+		"darwin":  {"CPUs", "OOMScoreAdj", "PIDNamespace"},
+		"windows": {"OOMScoreAdj", "OpenFiles", "Credential", "PIDNamespace"},
+		"freebsd": {"CPUs", "OOMScoreAdj", "PIDNamespace"},
 	}[runtime.GOOS]
 	if lacking == nil {
 		t.Skip("no expectation for " + runtime.GOOS)
 	}
-	for _, field := range []string{"OpenFiles", "CPUTime", "Nice", "CPUs", "GOMAXPROCS", "Credential", "PIDNamespace"} {
+	for _, field := range []string{"OpenFiles", "CPUTime", "Nice", "CPUs", "OOMScoreAdj", "GOMAXPROCS", "Credential", "PIDNamespace"} {
 		reason := proc.Lacks(field)
 		if want := contains(lacking, field); want != (reason != "") {
 			t.Errorf("%s: %q", field, reason)

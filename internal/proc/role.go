@@ -70,6 +70,7 @@ type marker struct {
 	Stdout uintptr // Windows: the inherited handle that becomes the worker's standard output
 
 	PIDNamespace bool // the worker was started as process 1 of a PID namespace
+	OOMScoreAdj  int  // Spec.OOMScoreAdj
 }
 
 // Pack describes the layout.
@@ -85,6 +86,7 @@ func (m *marker) Pack(p *pack.Packing) {
 	pack.Flag(p, &m.Box)
 	pack.Number(p, &m.Stdout)
 	pack.Flag(p, &m.PIDNamespace)
+	pack.Number(p, &m.OOMScoreAdj)
 }
 
 // text returns the marker as the value of the environment variable.
@@ -147,6 +149,10 @@ func takeOver() *workerSelf {
 	// there until ReleaseMainThread, so that user code which needs the main thread can still be given it.
 	runtime.LockOSThread()
 	s.guarded = guardWorker(m)
+	if m.OOMScoreAdj != 0 {
+		// What cannot be is said where the user asks for it: Limits.Apply.
+		_ = setOOMScoreAdj(m.OOMScoreAdj)
+	}
 	s.std = [2]*os.File{os.Stdin, os.Stdout}
 	if s.r, s.w, err = takeOverPipes(m); err != nil {
 		die(exitTakeover, "worker %s cannot take over its standard input and output: %v", &m.Role, err)

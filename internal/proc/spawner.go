@@ -30,6 +30,9 @@ type Spec struct {
 	// No signal that would end the worker by default has that effect on process 1: the Go runtime makes an exit with status 2 of it.
 	// One that comes before the runtime is ready is lost; Kill always works.
 	PIDNamespace bool
+
+	// OOMScoreAdj is that of Limits, which the worker takes before its program's initialisers run, if it may. Zero changes nothing.
+	OOMScoreAdj int
 }
 
 // Spawner starts worker processes, one after the other. All methods may be called from any goroutine.
