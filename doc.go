@@ -159,7 +159,7 @@
 //
 // [Main.Run] stands on its own feet. Under systemd, with Type=notify, it says when all workers are ready, when it reloads and when it stops, and feeds the watchdog (WatchdogSec=) as long as the
 // loop of main turns. SIGHUP restarts all workers, one after the other, in a program without a controlling terminal; where there is one, the signal means that the terminal is
-// gone, and ends the program as SIGTERM does. As process 1 of a container, main reaps the orphans that the kernel gives it, and leaves alone what the program itself has started with
+// gone, and ends the program as SIGTERM does. The workers read their configuration again then, but run the code of main: see [Main.Restart]. As process 1 of a container, main reaps the orphans that the kernel gives it, and leaves alone what the program itself has started with
 // os/exec: a child for which a pidfd is open, or whose exit another part of the program might still ask for within the next second. That takes Linux 5.4 or later; where it is missing
 // nothing is reaped. With Start the signals, the service manager and the orphans are the program's own affair.
 //

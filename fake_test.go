@@ -20,6 +20,7 @@ func (b *fakeBody) terminate()            {}
 func (b *fakeBody) quit()                 {}
 func (b *fakeBody) kill()                 { b.killed = true }
 func (b *fakeBody) stopped() string       { return "" }
+func (b *fakeBody) raced() bool           { return false }
 func (b *fakeBody) stderr() string        { return "" }
 func (b *fakeBody) close()                {}
 func (b *fakeBody) box() io.ReaderAt {

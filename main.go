@@ -72,6 +72,7 @@ type Main struct {
 	killed   []KilledWorker
 	races    []error // that the race detector has found in workers
 
+	warned    atomic.Bool     // that Restart does not run new code
 	made      *site           // where New was called
 	elsewhere *elsewhereError // in state mainElsewhere
 }

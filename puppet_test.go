@@ -36,6 +36,7 @@ func (b *puppetBody) terminate()            {}
 func (b *puppetBody) quit()                 {}
 func (b *puppetBody) kill()                 { b.killed.Store(true) }
 func (b *puppetBody) stopped() string       { return "" }
+func (b *puppetBody) raced() bool           { return false }
 func (b *puppetBody) stderr() string        { return "" }
 func (b *puppetBody) close()                {}
 func (b *puppetBody) box() io.ReaderAt      { return nil }

@@ -5,12 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
 // Restart replaces workers while the program runs, one after the other: an instance, the instances of a pool or, if the name is empty, all, in the order of their
 // registration. Each finishes the task and the messages that it has, gives back the tasks that it has not started, and ends; once its replacement is ready the next one
-// follows. No task and no message is lost, and none costs an attempt. A new process reads what a setup function reads: files, the environment of
-// WorkerConfig is as it was.
+// follows. No task and no message is lost, and none costs an attempt. A new process reads what a setup function reads, such
+// as the configuration of the program: files, the environment of WorkerConfig is as it was.
+//
+// It does not run new code: workers always are of the build of main, so that both ends understand each other. On Linux they
+// run the file that main was started from, even if it was replaced or deleted; elsewhere a worker cannot be started any more
+// then. The first Restart that finds another file in its place logs that. For new code, restart the program.
 //
 // Restart returns when the last replacement is ready. It returns an error when ctx ends or the program does; those behind are left as they are then. A worker that will not be
 // replaced, for it has ended for good, does not hold up the others: the errors of all of them are returned in the end. One that Resize takes away meanwhile is no error.
@@ -29,6 +35,7 @@ func (m *Main) Restart(ctx context.Context, name string) error {
 	if len(slots) == 0 && name != "" {
 		return &UnknownReceiverError{Receiver: name, Known: m.poolNames()}
 	}
+	m.warnOfNewCode()
 	var errs []error
 	for _, s := range slots {
 		if err := m.restart(ctx, s); err != nil {
@@ -42,6 +49,17 @@ func (m *Main) Restart(ctx context.Context, name string) error {
 		return errs[0]
 	}
 	return errors.Join(errs...)
+}
+
+// warnOfNewCode logs, once, that the workers will not run the program's new file.
+func (m *Main) warnOfNewCode() {
+	if m.cfg.InProcess || m.warned.Load() {
+		return
+	}
+	if path, yes := proc.Replaced(); yes && m.warned.CompareAndSwap(false, true) {
+		m.cfg.Logger.Warn("multiprolab: the program's file is another one by now: workers go on with the code of main; restart the program for the new code",
+			"file", path)
+	}
 }
 
 // restart replaces one instance, and waits until the replacement is ready. One that is just being replaced needs no other.

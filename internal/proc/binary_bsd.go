@@ -36,3 +36,12 @@ func takeIdentity() identityResult {
 	st := info.Sys().(*syscall.Stat_t)
 	return identityResult{id: fmt.Sprintf("%x-%x-%x-%x", st.Dev, st.Ino, st.Size, info.ModTime().UnixNano())}
 }
+
+func replaced() (string, bool) {
+	path, err := os.Executable()
+	if err != nil || early.err != nil {
+		return "", false
+	}
+	now := takeIdentity()
+	return path, now.err == nil && now.id != early.id
+}

@@ -34,6 +34,19 @@ func executable() (string, error) {
 	return selfExe, nil
 }
 
+func replaced() (string, bool) {
+	running, err := running()
+	if err != nil {
+		return "", false
+	}
+	path, err := firstPath() // later, the link of selfExe follows a file that is moved
+	if err != nil {
+		return "", false
+	}
+	info, err := os.Stat(path)
+	return path, err == nil && !os.SameFile(info, running)
+}
+
 var identity = sync.OnceValues(func() (string, error) {
 	info, err := running()
 	if err != nil {

@@ -40,3 +40,12 @@ func takeIdentity() (r identityResult) {
 	return identityResult{id: fmt.Sprintf("%x-%x%08x-%x%08x-%x", info.VolumeSerialNumber, info.FileIndexHigh, info.FileIndexLow,
 		info.FileSizeHigh, info.FileSizeLow, info.LastWriteTime.Nanoseconds())}
 }
+
+func replaced() (string, bool) {
+	path, err := os.Executable()
+	if err != nil || early.err != nil {
+		return "", false
+	}
+	now := takeIdentity()
+	return path, now.err == nil && now.id != early.id
+}
