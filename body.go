@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"io"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
@@ -36,7 +38,12 @@ func (m *Main) spawn(s *slot, life int) (*peer, error) {
 	out := m.output(s.name)
 	b, err := startProcess(m, s, life, out)
 	if err != nil {
-		return nil, &StartError{Worker: s.name, Reason: "its process could not be started", Err: err}
+		start := &StartError{Worker: s.name, Reason: "its process could not be started", Err: err}
+		if errors.Is(err, syscall.E2BIG) {
+			start.permanent = true
+			start.Reason += ": " + s.pool.cfg.tooBig(s.pool.cfg.wholeEnviron())
+		}
+		return nil, start
 	}
 	p.body, p.link = b, newLink(m.codec, b.proc.Out, b.proc.In, m.cfg.MaxMessageSize, p.broken)
 	p.bound()

@@ -1,6 +1,7 @@
 package multiprolab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -275,7 +276,7 @@ func (m *Main) prepare() error {
 			return errors.New("multiprolab: this is a test binary, and re-executing it would run all its tests in each worker: " +
 				"call multiprolabtest.Main in TestMain, or set Config.InProcess")
 		}
-		if err := m.claimName(); err != nil {
+		if err := cmp.Or(checkArgs(), m.claimName()); err != nil {
 			return err
 		}
 		var err error

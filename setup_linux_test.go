@@ -81,6 +81,36 @@ func TestSetup_OOMScore(t *testing.T) {
 	require.NotZero(t, err.PID)
 }
 
+// TestSetup_TooBig: what the system does not take as the environment and arguments of a process is named, and not tried again.
+func TestSetup_TooBig(t *testing.T) {
+	big := strings.Repeat("x", 128<<10)
+	type config = multiprolab.WorkerConfig
+	check := func(cfg *config, says string) {
+		t.Helper()
+		err := startError(t, cfg)
+		require.ErrorIs(t, err, unix.E2BIG)
+		require.Zero(t, err.PID)
+		require.ErrorContains(t, err, says)
+	}
+	check(&config{Env: []string{"SMALL=1", "BIG=" + big}}, "WorkerConfig.Env[1] (BIG) has 131076 bytes, and one variable may have 131071")
+	var many []string
+	for i := range 100 {
+		many = append(many, fmt.Sprint("MANY", i, "=", big[:100<<10]))
+	}
+	check(&config{Env: many}, "of which WorkerConfig.Env has 102")
+	check(&config{DropEnv: []string{"*"}, Env: many, Count: 3}, "give less in WorkerConfig.Env, or name what it inherits in WorkerConfig.DropEnv")
+
+	t.Setenv("INHERITED", big)
+	check(nil, "the variable INHERITED, which it inherits, has 131082 bytes, and one may have 131071: name it in WorkerConfig.DropEnv")
+	survey(t, &config{DropEnv: []string{"INHERITED"}})
+	require.NoError(t, os.Unsetenv("INHERITED"))
+
+	args := os.Args
+	defer func() { os.Args = args }()
+	os.Args = append(slices.Clone(args), big)
+	check(nil, fmt.Sprintf("os.Args[%d] has 131072 bytes, and one argument may have 131071", len(args)))
+}
+
 // mayHaveLess reports whether this process has CAP_SYS_RESOURCE.
 func mayHaveLess() bool {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}

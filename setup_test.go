@@ -2,11 +2,13 @@ package multiprolab_test
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -156,6 +158,10 @@ func TestSetup_BadValues(t *testing.T) {
 		{"WorkerConfig.Env[0]", `write it as "NAME=value"`, config{Env: []string{"=1"}}},
 		{"WorkerConfig.DropEnv[0]", `such as "AWS_*"`, config{DropEnv: []string{""}}},
 		{"WorkerConfig.DropEnv[1]", `such as "AWS_*"`, config{DropEnv: []string{"A", "[B"}}},
+		{"WorkerConfig.Env[1]", "NUL byte", config{Env: []string{"A=1", "B=2\x00C=3"}}},
+		{"WorkerConfig.Env[0]", "NUL byte", config{Env: []string{"A\x00=1"}}},
+		{"WorkerConfig.Dir", "NUL byte", config{Dir: "/tmp\x00/x"}},
+		{"WorkerConfig.DropEnv[1]", "NUL byte", config{DropEnv: []string{"A", "B\x00"}}},
 		{"WorkerConfig.Nice", "from -20 to 19", config{Nice: 20}},
 		{"WorkerConfig.Nice", "from -20 to 19", config{Nice: -21}},
 		{"WorkerConfig.OOMScoreAdj", "from -1000 to 1000", config{OOMScoreAdj: 1001}},
@@ -230,4 +236,22 @@ func TestSetup_NoSuchDir(t *testing.T) {
 	err := startError(t, &multiprolab.WorkerConfig{Dir: filepath.Join(t.TempDir(), "none")})
 	require.ErrorIs(t, err, os.ErrNotExist)
 	require.Zero(t, err.PID)
+
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o644))
+	err = startError(t, &multiprolab.WorkerConfig{Dir: file})
+	require.ErrorContains(t, err, "working directory "+file+": it is a file")
+}
+
+// TestSetup_NULInArguments: a NUL byte in an argument that the program has put there is refused before anything starts.
+func TestSetup_NULInArguments(t *testing.T) {
+	args := os.Args
+	defer func() { os.Args = args }()
+	os.Args = append(slices.Clone(args), "one", "t\x00o")
+	l := newLab(t, nil, workers("surveyor", 1))
+	var bad *multiprolab.ConfigError
+	require.ErrorAs(t, l.Start(t.Context()), &bad)
+	require.Equal(t, fmt.Sprintf("os.Args[%d]", len(args)+1), bad.Field)
+	require.Contains(t, bad.Reason, "NUL byte")
+	require.Empty(t, l.all())
 }

@@ -3,8 +3,10 @@ package multiprolab
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -204,13 +206,73 @@ func (c *WorkerConfig) checkValues() error {
 		if name, _, ok := strings.Cut(e, "="); !ok || name == "" {
 			return &ConfigError{fmt.Sprintf("WorkerConfig.Env[%d]", i), e, `write it as "NAME=value"`}
 		}
+		if hasNUL(e) {
+			return &ConfigError{fmt.Sprintf("WorkerConfig.Env[%d]", i), strconv.Quote(e), noNUL}
+		}
+	}
+	if hasNUL(c.Dir) {
+		return &ConfigError{"WorkerConfig.Dir", strconv.Quote(c.Dir), noNUL}
 	}
 	for i, pattern := range c.DropEnv {
 		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
 			return &ConfigError{fmt.Sprintf("WorkerConfig.DropEnv[%d]", i), pattern, `write the name of a variable, or a pattern such as "AWS_*"`}
 		}
+		if hasNUL(pattern) {
+			return &ConfigError{fmt.Sprintf("WorkerConfig.DropEnv[%d]", i), strconv.Quote(pattern), noNUL}
+		}
 	}
 	return nil
+}
+
+// noNUL is what is wrong with a text for the system that has a NUL byte in it.
+const noNUL = "it holds a NUL byte, at which the system would end it: leave that out"
+
+func hasNUL(s string) bool { return strings.IndexByte(s, 0) >= 0 }
+
+// checkArgs checks what every worker is given as its arguments: a program may have changed them.
+func checkArgs() error {
+	for i, arg := range os.Args {
+		if hasNUL(arg) {
+			return &ConfigError{fmt.Sprintf("os.Args[%d]", i), strconv.Quote(arg), noNUL}
+		}
+	}
+	return nil
+}
+
+// mostOneString is the greatest size in bytes of one argument or variable that Linux takes, with the NUL byte at its end
+// (MAX_ARG_STRLEN in execve(2)).
+const mostOneString = 128 << 10
+
+// tooBig says which field makes the environment and the arguments of a worker larger than the system takes. env is all of
+// the environment.
+func (c *WorkerConfig) tooBig(env []string) string {
+	for i, e := range c.Env {
+		if len(e) >= mostOneString {
+			name, _, _ := strings.Cut(e, "=")
+			return fmt.Sprintf("WorkerConfig.Env[%d] (%s) has %d bytes, and one variable may have %d", i, name, len(e), mostOneString-1)
+		}
+	}
+	for _, e := range env {
+		if len(e) >= mostOneString {
+			name, _, _ := strings.Cut(e, "=")
+			return fmt.Sprintf("the variable %s, which it inherits, has %d bytes, and one may have %d: name it in WorkerConfig.DropEnv", name, len(e),
+				mostOneString-1)
+		}
+	}
+	for i, arg := range os.Args {
+		if len(arg) >= mostOneString {
+			return fmt.Sprintf("os.Args[%d] has %d bytes, and one argument may have %d", i, len(arg), mostOneString-1)
+		}
+	}
+	size := func(list []string) (n int) {
+		for _, s := range list {
+			n += len(s) + 1
+		}
+		return n
+	}
+	return fmt.Sprintf("its environment has %d bytes, of which WorkerConfig.Env has %d, and os.Args %d: that is more than the system takes together "+
+		"(on Linux a quarter of the limit of the stack, ulimit -s, and at most 6 MiB): give less in WorkerConfig.Env, or name what it inherits in "+
+		"WorkerConfig.DropEnv", size(env), size(c.Env), size(os.Args))
 }
 
 // checkProcess checks what a process of this platform can be given.
@@ -273,6 +335,15 @@ func (c *WorkerConfig) environ(inherited []string) []string {
 		env = append(env, fmt.Sprintf("GOMEMLIMIT=%d", memory))
 	}
 	return append(env, c.Env...)
+}
+
+// wholeEnviron returns the environment of the worker's process, also if it is that of main.
+func (c *WorkerConfig) wholeEnviron() []string {
+	inherited := os.Environ()
+	if env := c.environ(inherited); env != nil {
+		return env
+	}
+	return inherited
 }
 
 // noSlash hides the slashes of a variable's name, which "*" would not match.

@@ -122,8 +122,10 @@ func startWorker(spec *Spec) (*Process, error) {
 	p, err := start(spec, path)
 	if err != nil {
 		if spec.Dir != "" { // the system says only that something is missing
-			if _, derr := os.Stat(spec.Dir); derr != nil {
+			if info, derr := os.Stat(spec.Dir); derr != nil {
 				err = fmt.Errorf("working directory: %w", derr)
+			} else if !info.IsDir() {
+				err = fmt.Errorf("working directory %s: it is a file: %w", spec.Dir, err)
 			}
 		}
 		err = spec.explain(err, path)
