@@ -29,17 +29,17 @@ type puppetBody struct {
 	killed atomic.Bool
 }
 
-func (b *puppetBody) pid() int              { return 7 }
-func (b *puppetBody) done() <-chan struct{} { return b.ended }
-func (b *puppetBody) status() proc.Status   { return proc.Status{ExitCode: -1, Signal: "SIGKILL"} }
-func (b *puppetBody) terminate()            {}
-func (b *puppetBody) quit()                 {}
-func (b *puppetBody) kill()                 { b.killed.Store(true) }
-func (b *puppetBody) stopped() string       { return "" }
-func (b *puppetBody) raced() bool           { return false }
-func (b *puppetBody) stderr() string        { return "" }
-func (b *puppetBody) close()                {}
-func (b *puppetBody) box() io.ReaderAt      { return nil }
+func (b *puppetBody) pid() int               { return 7 }
+func (b *puppetBody) done() <-chan struct{}  { return b.ended }
+func (b *puppetBody) status() proc.Status    { return proc.Status{ExitCode: -1, Signal: "SIGKILL"} }
+func (b *puppetBody) terminate()             {}
+func (b *puppetBody) quit()                  {}
+func (b *puppetBody) kill()                  { b.killed.Store(true) }
+func (b *puppetBody) stopped() string        { return "" }
+func (b *puppetBody) raced(proc.Status) bool { return false }
+func (b *puppetBody) stderr() string         { return "" }
+func (b *puppetBody) close()                 {}
+func (b *puppetBody) box() io.ReaderAt       { return nil }
 
 // theatre is a Main with puppets.
 type theatre struct {
