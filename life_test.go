@@ -102,34 +102,27 @@ func TestLifeOfMain(t *testing.T) {
 	})
 }
 
-// Close and Stop before Start do nothing, however often (but Stop with KillAll, see TestB13_KillAllBeforeStart): what is started later works, and ends only when it is asked to. Exit is remembered.
+// Close before Start does nothing, in whatever mode and however often: what is started later works, and ends only when it is
+// asked to. (Exit and Stop are remembered.)
 func TestCloseBeforeStartDoesNothing(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
-		for name, before := range map[string]func(l *lab) error{
-			"Close":            func(l *lab) error { return l.Close() },
-			"Close, twice":     func(l *lab) error { return errors.Join(l.Close(), l.Close()) },
-			"Stop, drain":      func(l *lab) error { return l.Stop(t.Context(), multiprolab.DrainQueue) },
-			"Close of KillAll": func(l *lab) error { return l.Close() },
-		} {
-			mode := multiprolab.FinishRunning
-			if name == "Close of KillAll" {
-				mode = multiprolab.KillAll
-			}
+		for _, mode := range []multiprolab.ShutdownMode{multiprolab.FinishRunning, multiprolab.DrainQueue, multiprolab.KillAll} {
 			for _, run := range []bool{false, true} {
 				l := newLab(t, &multiprolab.Config{InProcess: inProcess, Shutdown: mode}, workers("lab", 1))
-				require.NoError(t, before(l), name)
+				require.NoError(t, l.Close())
+				require.NoError(t, l.Close())
 				ended := make(chan error, 1)
 				if run {
 					go func() { ended <- l.Run(t.Context()) }() // ends with Stop, below
 					waitEvent(t, l, func(*multiprolab.WorkerReady) bool { return true })
 				} else {
-					require.NoError(t, l.Start(t.Context()), name)
+					require.NoError(t, l.Start(t.Context()), mode.String())
 					ended <- nil
 				}
 				n, err := multiprolab.Do[int](bounded(t), l, "double", 4)
-				require.NoError(t, err, name)
+				require.NoError(t, err, mode.String())
 				require.Equal(t, 8, n)
-				require.NoError(t, l.Stop(t.Context(), multiprolab.FinishRunning), name)
+				require.NoError(t, l.Stop(t.Context(), multiprolab.FinishRunning), mode.String())
 				require.NoError(t, await(t, ended, "Run to return"))
 				l.checkGone(t)
 			}

@@ -579,16 +579,18 @@ func (m *Main) await(ctx context.Context) error {
 // it requests the end and returns an error at once, for it would wait for itself: use Exit there.
 func (m *Main) Close() error { return m.finish(context.Background(), m.cfg.Shutdown, "Close") }
 
-// Stop requests the end in a mode, and waits for it as Wait does. A second Stop may ask for a harsher one. Before Start it does nothing, but for KillAll, after which
-// nothing can be started. On the loop of main it does not wait, as Close.
-func (m *Main) Stop(ctx context.Context, mode ShutdownMode) error { return m.finish(ctx, mode, "Stop") }
+// Stop requests the end in a mode, and waits for it as Wait does. A second Stop may ask for a harsher one. Before Start it is
+// remembered, as Exit is: nothing is started then. On the loop of main it does not wait, as Close.
+func (m *Main) Stop(ctx context.Context, mode ShutdownMode) error {
+	if m.running() == errNotStarted {
+		m.exit(mode)
+	}
+	return m.finish(ctx, mode, "Stop")
+}
 
 // finish is Stop under the name that the caller knows.
 func (m *Main) finish(ctx context.Context, mode ShutdownMode, call string) error {
 	if m.running() == errNotStarted {
-		if mode == KillAll && call == "Stop" { // behaviour B13
-			m.exit(mode)
-		}
 		return nil
 	}
 	if e := m.outside(); e != nil {
