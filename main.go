@@ -63,6 +63,7 @@ type Main struct {
 	own         ownLoops
 	workersGone chan struct{}      // closed when no process of a worker is left
 	service     *sdnotify.Notifier // or nil
+	readyTold   chan struct{}      // closed when the service manager has been told that all are ready
 
 	lifeMu   sync.Mutex
 	state    mainState
@@ -91,7 +92,8 @@ const (
 // defaults.
 func New(cfg *Config) *Main {
 	m := &Main{exitAsked: make(chan struct{}), hurryAsked: make(chan struct{}), killAsked: make(chan struct{}), allReady: make(chan struct{}),
-		ended: make(chan struct{}), loopEnded: make(chan struct{}), workersGone: make(chan struct{}), made: callSite()}
+		ended: make(chan struct{}), loopEnded: make(chan struct{}), workersGone: make(chan struct{}),
+		readyTold: make(chan struct{}), made: callSite()}
 	m.cfg, m.err = cfg.filled()
 	m.node = newNode(MainName, &codec.Codec{}, m.cfg.MaxMessageSize, m.cfg.Window)
 	m.router = &MessageRouter{main: m}

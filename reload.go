@@ -94,6 +94,15 @@ func (m *Main) reload(ctx context.Context) {
 	if closed(m.exitAsked) {
 		return
 	}
+	if m.service != nil { // which hears of the start first, even if the signal comes in the same moment
+		select {
+		case <-m.readyTold:
+		case <-m.exitAsked:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
 	begun := time.Now()
 	m.cfg.Logger.Info("multiprolab: SIGHUP: the workers are restarted, one after the other")
 	m.noteService(m.service.Reloading())

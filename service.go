@@ -32,6 +32,7 @@ func (m *Main) serve() (stop func()) {
 			case <-ready:
 				ready = nil
 				m.noteReady()
+				close(m.readyTold)
 			case <-exit:
 				exit = nil
 				m.noteService(m.service.Stopping())
