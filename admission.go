@@ -130,8 +130,8 @@ func (b *broker) unblock() {
 	}
 }
 
-// cancel cancels a job for its submitter.
-func (b *broker) cancel(submitter *peer, id uint64) {
+// cancel cancels a job for its submitter: since the deadline of that one has passed, if soft is set.
+func (b *broker) cancel(submitter *peer, id uint64, soft bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	j := b.submitted[submissionKey{submitter, id}]
@@ -140,7 +140,7 @@ func (b *broker) cancel(submitter *peer, id uint64) {
 	case j.holder == nil:
 		b.finish(j, &reply{err: ErrCancelled})
 	default:
-		b.condemn(j, ErrCancelled, 0, b.clock.now())
+		b.condemn(j, ErrCancelled, softly(soft), b.clock.now())
 	}
 }
 
@@ -170,7 +170,7 @@ func (b *broker) mainSubmit(ctx context.Context, s *Submission, f *wire.Frame, o
 	if s.batch == 0 { // else it stays as it is until there is an outcome
 		payload = payload.Own()
 	}
-	j := &job{payload: payload, meta: meta, submitterID: s.id, admitted: s.accepted, batch: s.batch}
+	j := &job{payload: payload, meta: meta, limit: limitIn(f), submitterID: s.id, admitted: s.accepted, batch: s.batch}
 	if err := b.submit(j, f.Type, f.Flags&wire.FlagWait != 0); err != nil || s.lines {
 		return err
 	}

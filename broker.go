@@ -422,6 +422,8 @@ func (b *broker) result(p *peer, id uint64, r *reply, batch bool) error {
 	}
 	if j.condemned != nil {
 		r = &reply{err: j.condemned}
+	} else if r.late && j.state == running && j.meta.Timeout > 0 { // the clock of the worker was before the one of main
+		r = &reply{err: j.timedOut()}
 	}
 	w.done += j.size()
 	if most := p.slot.pool.cfg.MaxTasks; most > 0 && w.done >= most {

@@ -244,8 +244,11 @@ func (b *broker) assign(j *job, w *taskWorker, fetch int) bool {
 	if j.submitter != nil {
 		f.From = j.submitter.slot.name
 	}
-	if j.attempts > 0 || j.meta.Chain != "" {
-		f.Meta = taskMeta{Attempt: j.attempts + 1, Chain: j.meta.Chain}.marshal()
+	if j.attempts > 0 || j.meta.Chain != "" || j.meta.Timeout > 0 {
+		f.Meta = taskMeta{Attempt: j.attempts + 1, Chain: j.meta.Chain, Timeout: j.meta.Timeout}.marshal()
+	}
+	if j.limit != nil {
+		f.Left = leftUntil(j.limit.due)
 	}
 	setPayload(f, j.payload)
 	if j.batch > 0 {

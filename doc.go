@@ -103,6 +103,10 @@
 //
 // A worker is given tasks ahead only while they are short, and gives back what it has not started when another worker has nothing to do.
 //
+// The context of a handler tells its deadline, for database drivers and the clients of services to heed: when [TaskOptions].Timeout or [WorkerConfig].HandlerTimeout is over, or
+// the deadline of the context under which somebody waits in [Call], [Do] or [Map], whichever comes first. It travels as the time that is left. At the deadline the context ends with
+// [context.DeadlineExceeded].
+//
 // One switch tells all outcomes apart. The order matters, for some errors wrap others:
 //
 //	var (

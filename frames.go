@@ -34,13 +34,14 @@ func replyFrame(kind wire.Kind, id uint64, r *reply) *wire.Frame {
 
 // replyOf reads what replyFrame wrote.
 func replyOf(f *wire.Frame) *reply {
+	late := f.Flags&wire.FlagSoft != 0
 	if f.Flags&wire.FlagError != 0 {
-		return &reply{err: unmarshalError(f.Body)}
+		return &reply{err: unmarshalError(f.Body), late: late}
 	}
 	if f.Flags&wire.FlagBatch != 0 {
 		return batchReply(f)
 	}
-	return &reply{payload: payloadOf(f)}
+	return &reply{payload: payloadOf(f), late: late}
 }
 
 // exitFrame tells a worker to end.

@@ -169,15 +169,45 @@ func (s *scope) begin() {
 	s.running = true
 	s.outer = n.current.Swap(s)
 	if limit := n.handlerTimeout; limit > 0 && s.task == nil {
-		s.ending().timer = time.AfterFunc(limit, func() {
-			s.cancel(fmt.Errorf("multiprolab: %s ran past WorkerConfig.HandlerTimeout of %v: %w", s.what(), limit, context.DeadlineExceeded))
-			time.AfterFunc(handlerGrace, func() {
-				if !s.over.Load() {
-					n.overdue(s, limit+handlerGrace)
-				}
-			})
+		s.limit = s.limit.sooner(time.Now().Add(limit), s.tooLong(limit))
+		s.overdue = time.AfterFunc(limit+handlerGrace, func() {
+			if !s.over.Load() {
+				n.overdue(s, limit+handlerGrace)
+			}
 		})
 	}
+}
+
+// tooLongError is the cause of a context that ends by WorkerConfig.HandlerTimeout. It exists in the process of the function.
+type tooLongError struct {
+	verb, typ string // see what
+	limit     time.Duration
+}
+
+func (s *scope) tooLong(limit time.Duration) error {
+	e := &tooLongError{limit: limit}
+	if s.msg != nil {
+		e.verb, e.typ = s.msg.verb(), s.msg.Type
+	}
+	return e
+}
+
+func (e *tooLongError) Error() string {
+	what := "an action"
+	if e.verb != "" {
+		what = fmt.Sprintf("%s %q", e.verb, e.typ)
+	}
+	return fmt.Sprintf("multiprolab: %s ran past WorkerConfig.HandlerTimeout of %v: %v", what, e.limit, context.DeadlineExceeded)
+}
+
+func (e *tooLongError) Unwrap() error { return context.DeadlineExceeded }
+
+// verb says whether it is a call or a message.
+func (m *Message) verb() string {
+	if m.reply != nil {
+		return "call"
+	}
+	return "message"
 }
 
 // what says what the scope is of.
@@ -185,10 +215,8 @@ func (s *scope) what() string {
 	switch {
 	case s.task != nil:
 		return fmt.Sprintf("task %q", s.task.Type)
-	case s.msg != nil && s.msg.reply != nil:
-		return fmt.Sprintf("call %q", s.msg.Type)
 	case s.msg != nil:
-		return fmt.Sprintf("message %q", s.msg.Type)
+		return fmt.Sprintf("%s %q", s.msg.verb(), s.msg.Type)
 	}
 	return "an action"
 }

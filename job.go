@@ -56,9 +56,10 @@ const dumpTimeout = 80 * time.Millisecond
 //	Result     running: ends. After an error with attempts left: delayed, or queued if there is no
 //	           pause; after the last of several it is a dead letter as well. With RetryAfter:
 //	           delayed, and the attempt does not count. What has condemned a job is how its
-//	           attempt ends, whatever comes. assigned: ErrCancelled ends it if it is condemned.
+//	           attempt ends, whatever comes. Behind its timeout by the holder's clock: that is how it
+//	           ends. assigned: ErrCancelled ends it if it is condemned.
 //	           All else is a lie (and the job has begun, whatever the holder says); so are more
-//	           outcomes than a batch has items, and none without a recall.
+//	           outcomes than a batch has items, and none at all.
 //	Returned   assigned, recalled: queued, before those that have not been out; if it is
 //	           condemned it ends. Else a lie.
 //	Split      running, recalled, a batch: cut, and smaller by what has not begun. A second one,
@@ -129,6 +130,7 @@ type job struct {
 	payload     codec.Payload
 	batch       int // the number of items, or 0 if it is no batch
 	meta        taskMeta
+	limit       *timeLimit    // of who waits for the outcome; or nil
 	submitter   *peer         // nil for main
 	submitterID uint64        // the submitter's number for it; 0: nobody waits for the outcome
 	cost        int64         // what it holds of its submitter's credit while it is blocked
@@ -255,9 +257,13 @@ func (b *broker) start(j *job) {
 // timeOut ends the time of a running job: its context is cancelled, and after the grace its worker
 // killed.
 func (b *broker) timeOut(j *job, now moment) {
+	b.condemn(j, j.timedOut(), wire.FlagSoft, now)
+}
+
+// timedOut is the end of an attempt that has run past its time.
+func (j *job) timedOut() error {
 	p := j.holder.peer
-	end := &TimeoutError{Worker: p.slot.name, PID: p.pid(), Type: j.lane.typ, Timeout: j.meta.Timeout}
-	b.condemn(j, end, wire.FlagSoft, now)
+	return &TimeoutError{Worker: p.slot.name, PID: p.pid(), Type: j.lane.typ, Timeout: j.meta.Timeout}
 }
 
 // condemn cancels a job on its worker; the end of the attempt is certain now.

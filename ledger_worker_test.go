@@ -446,7 +446,7 @@ func (t *writeTap) frame(b []byte) {
 		panic("ledger: the header of a frame is written in two parts, which this test does not expect")
 	}
 	kind, flags, id := wire.Kind(b[3]), wire.Flags(b[4]), binary.LittleEndian.Uint64(b[8:])
-	body := int64(wire.HeaderSize) + int64(binary.LittleEndian.Uint16(b[6:])) + int64(b[28]) + int64(b[29]) + int64(b[30])
+	body := int64(wire.HeaderSize) + int64(binary.LittleEndian.Uint16(b[6:])) + int64(b[28]) + int64(b[29]) + int64(b[30]) + int64(b[31])
 	begin, end := t.next, t.next+body+int64(binary.LittleEndian.Uint32(b[24:]))
 	t.next = end
 	note := func(i int, c column) { t.marks = append(t.marks, mark{end, t.book.counter(i, c)}) }

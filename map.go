@@ -98,6 +98,10 @@ func Map[R, T any](ctx context.Context, p Process, typ string, items iter.Seq[T]
 			} else if err = decode.Decode(p, &result); err != nil {
 				err = &DecodeError{Receiver: m.node.name, Type: typ, Err: err}
 			}
+			if overtaken(ctx, err) {
+				yield(zero, fmt.Errorf("multiprolab: map %q: %w", typ, context.Cause(ctx)))
+				return false
+			}
 			if err != nil {
 				result, err = zero, &MapError{Index: batch.first + batch.taken - 1, Err: err}
 			}

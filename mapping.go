@@ -616,6 +616,6 @@ func (m *mapping) cancel() {
 	// The last first: else the room that the first leave would let them begin.
 	slices.SortFunc(left, func(x, y *Submission) int { return cmp.Compare(y.id, x.id) })
 	for _, s := range left {
-		s.Cancel()
+		s.giveUp(m.ctx)
 	}
 }

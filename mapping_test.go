@@ -30,7 +30,7 @@ type liarsUplink struct {
 }
 
 func (u *liarsUplink) batches(string, *TaskOptions) int { return 3 }
-func (u *liarsUplink) cancelTask(uint64)                {}
+func (u *liarsUplink) cancelTask(uint64, bool)          {}
 func (u *liarsUplink) submit(_ context.Context, s *Submission, _ *wire.Frame, _ *TaskOptions) error {
 	cuts, r := u.answer(s)
 	say := func() {

@@ -70,6 +70,7 @@ type reply struct {
 	meta  string                            // of a batch: the Meta of its frame, see bare
 	vouch func(typ string, err error) error // of a batch: checks the errors of its outcomes; nil if it has none
 	died  bool                              // of a batch: err is the end of the item behind the last outcome
+	late  bool                              // of a task: its timeout had passed when it ended, says the worker
 }
 
 // stall notes that the loop that ctx belongs to waits for another process, until the function that it returns is called.

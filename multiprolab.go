@@ -38,7 +38,8 @@ func Handle[T any](p Process, typ string, fn func(ctx context.Context, body T) e
 }
 
 // HandleCall registers the handler of the calls of a type. It panics if the type has a handler already. What fn returns goes back to
-// the caller, an error as a *RemoteError. A nil pointer is no reply: a caller that takes a pointer gets nil. The context ends when the caller does not wait any more.
+// the caller, an error as a *RemoteError. A nil pointer is no reply: a caller that takes a pointer gets nil. The context ends when the caller does not wait any more, and
+// has the deadline of the caller's.
 func HandleCall[T, R any](p Process, typ string, fn func(ctx context.Context, body T) (R, error)) {
 	if fn == nil {
 		registrationPanic("the handler of call type %q is nil (%s)", typ, callSite())
@@ -123,14 +124,17 @@ func DoWith[R any](ctx context.Context, p Process, typ string, body any, o *Task
 		return r, err
 	}
 	err = s.Result(ctx, &r)
+	if overtaken(ctx, err) {
+		err = fmt.Errorf("multiprolab: task %q: %w", typ, context.Cause(ctx))
+	}
 	if ctx.Err() != nil {
-		s.Cancel() // has no effect if the outcome is there
+		s.giveUp(ctx) // has no effect if the outcome is there
 	}
 	return r, err
 }
 
 // Progress reports news of the task that runs under ctx to its submitter, where TaskOptions.OnProgress gets it before the outcome. body is
-// anything that can be sent. It returns an error if no task runs under ctx.
+// anything that can be sent. It returns an error if no task runs under ctx, or the task has ended.
 func Progress(ctx context.Context, body any) error {
 	t := TaskFrom(ctx)
 	if t == nil {

@@ -41,11 +41,11 @@ type uplink interface {
 	send(ctx context.Context, f *wire.Frame) error
 	// call routes a call and waits for room. The outcome comes through node.answer, on the way that it returns.
 	call(ctx context.Context, f *wire.Frame) (*replyWay, error)
-	// cancelCall takes back a call that was sent on a way.
-	cancelCall(id uint64, way *replyWay)
+	// cancelCall takes back a call that was sent on a way: soft says that its deadline has passed.
+	cancelCall(id uint64, way *replyWay, soft bool)
 	// submit hands a task to the queue. The outcome comes through node.resolve.
 	submit(ctx context.Context, s *Submission, f *wire.Frame, o *TaskOptions) error
-	cancelTask(id uint64)
+	cancelTask(id uint64, soft bool)
 	// batches returns how many workers there may be for batches of tasks of a type with these options, or 0 if such tasks travel one by one.
 	batches(typ string, o *TaskOptions) int
 	// undelivered reports a one-way message that came here and no handler took.
@@ -181,7 +181,7 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 	}
 	defer e.free()
 	f := &e.frame
-	f.Meta = chainOf(ctx)
+	f.Meta, f.Left = chainOf(ctx), leftOf(ctx)
 	if err := checkChain(f.Meta); err != nil {
 		return &sentinelError{fmt.Sprintf("multiprolab: call %q to %s was not made: %v", typ, receiver, err), ErrCallCycle}
 	}
@@ -212,10 +212,11 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 	}
 	r, ok := await(ctx, way.link, answer, way.others)
 	if !ok {
-		n.up.cancelCall(id, way)
-		return fmt.Errorf("multiprolab: call %q to %s: %w", typ, receiver, context.Cause(ctx))
+		n.up.cancelCall(id, way, expired(ctx))
+	} else if err = n.take(typ, r, out, n.codec.Take); !overtaken(ctx, err) {
+		return err
 	}
-	return n.take(typ, r, out, n.codec.Take)
+	return fmt.Errorf("multiprolab: call %q to %s: %w", typ, receiver, context.Cause(ctx))
 }
 
 // waits reports whether a call or a task of this process has not got its outcome.
@@ -277,6 +278,9 @@ func (n *node) submitPayload(ctx context.Context, typ string, p codec.Payload, o
 	setPayload(f, p)
 	if patient {
 		f.Flags |= wire.FlagWait
+	}
+	if waits { // until ctx ends, and no longer
+		f.Left = leftOf(ctx)
 	}
 	s := &Submission{node: n, typ: typ, done: make(chan struct{}), news: make(chan struct{}, 1), accepted: make(chan struct{})}
 	if prepare != nil {

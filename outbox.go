@@ -9,7 +9,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// frameCost is what a frame costs beside its texts and its body, in bytes: about what it takes in memory while it waits, as a Message in an inbox (224 bytes) or as a
+// frameCost is what a frame costs beside its texts and its body, in bytes: about what it takes in memory while it waits, as a Message in an inbox (240 bytes) or as a
 // parcel with its frame in an outbox (250).
 const frameCost = 256
 
@@ -25,6 +25,7 @@ type parcel struct {
 	cost    int64 // of from, in bytes
 	all     *broadcast
 	call    *callEntry
+	limit   *timeLimit // of the frame, when it began to wait; or nil
 	waiting chan error // of a sender that waits in send, else nil
 }
 
@@ -97,6 +98,7 @@ func (o *outbox) putLocked(p *parcel, lazy bool) error {
 
 // enqueue lets a parcel wait for room.
 func (o *outbox) enqueue(p *parcel) {
+	p.limit = limitIn(p.frame)
 	e := o.waiting.PushBack(p)
 	if p.call != nil {
 		p.call.place = e
@@ -180,6 +182,9 @@ func (o *outbox) send(ctx context.Context, f *wire.Frame, call *callEntry, lazy 
 func (o *outbox) pump() {
 	for e := o.waiting.Front(); e != nil; e = o.waiting.Front() {
 		p := e.Value.(*parcel)
+		if p.limit != nil {
+			p.frame.Left = leftUntil(p.limit.due)
+		}
 		done, err := o.tryWrite(p.frame, p.call, false)
 		if !done {
 			return

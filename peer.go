@@ -333,7 +333,7 @@ func (p *peer) take(f *wire.Frame) error {
 			return err
 		}
 		p.grant(n, 1)
-		f.To, f.Meta, f.Flags = "", "", 0 // nobody looks at them
+		f.To, f.Meta, f.Flags, f.Left = "", "", 0, 0 // nobody looks at them
 		return b.progress(p, f)
 	case wire.Result:
 		r := p.vouch(f)
@@ -378,9 +378,9 @@ func (p *peer) takeFree(f *wire.Frame) error {
 		}
 		may.cancels--
 		if f.Type == "call" {
-			m.router.cancelCallOf(p, f.ID)
+			m.router.cancelCallOf(p, f.ID, f.Flags&wire.FlagSoft != 0)
 		} else {
-			b.cancel(p, f.ID)
+			b.cancel(p, f.ID, f.Flags&wire.FlagSoft != 0)
 		}
 	case wire.FetchCancel:
 		if may.fetchCancels == 0 {
@@ -444,7 +444,7 @@ func (p *peer) forward(f *wire.Frame) error {
 		return err
 	}
 	if f.Kind == wire.Message {
-		f.Meta = "" // a message has none, whatever the worker wrote there
+		f.Meta, f.Left = "", 0 // a message has none, whatever the worker wrote there
 	}
 	p.slot.main.router.forward(p, f, n)
 	return nil
@@ -525,7 +525,7 @@ func (p *peer) submit(f *wire.Frame) error {
 	if err := meta.check(); err != nil {
 		return &wireViolation{"the options of a task make no sense: " + err.Error()}
 	}
-	j := &job{payload: payloadOf(f), meta: meta, submitter: p, submitterID: f.ID, cost: n}
+	j := &job{payload: payloadOf(f), meta: meta, limit: limitIn(f), submitter: p, submitterID: f.ID, cost: n}
 	err = p.slot.main.broker.submit(j, f.Type, f.Flags&wire.FlagWait != 0)
 	if _, lies := err.(*wireViolation); lies {
 		return err

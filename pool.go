@@ -241,7 +241,7 @@ func (s *slot) forget(id uint64) *callEntry {
 }
 
 // cancelCall passes the cancellation of a call on to the worker, unless the call has its reply.
-func (s *slot) cancelCall(e *callEntry) {
+func (s *slot) cancelCall(e *callEntry, soft bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.calls[e.calleeID] != e || s.current == nil {
@@ -251,7 +251,7 @@ func (s *slot) cancelCall(e *callEntry) {
 	if e.origin != nil {
 		from = e.origin.slot.name
 	}
-	s.current.link.tell(soon, &wire.Frame{Kind: wire.Cancel, Type: "call", ID: e.calleeID, From: from})
+	s.current.link.tell(soon, &wire.Frame{Kind: wire.Cancel, Flags: softly(soft), Type: "call", ID: e.calleeID, From: from})
 }
 
 // failCalls answers the calls of a life that has ended: those that were sent to it or, if all is set, all.

@@ -260,12 +260,12 @@ func (r *MessageReceiver) setRunning(m *Message) {
 	r.running = m
 }
 
-// cancel ends the context of a call whose caller does not wait any more.
-func (r *MessageReceiver) cancel(id uint64, sender string) {
+// cancel ends the context of a call whose caller does not wait any more: since its deadline has passed, if soft is set.
+func (r *MessageReceiver) cancel(id uint64, sender string, soft bool) {
 	var dropped []*Message
 	r.mu.Lock()
 	if m := r.running; m != nil && m.id == id && m.Sender == sender {
-		m.scope.cancel(context.Canceled)
+		m.scope.giveUp(soft, context.Canceled)
 	}
 	r.inbox.remove(func(m *Message) bool {
 		if m.reply == nil || m.id != id || m.Sender != sender {

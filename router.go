@@ -145,7 +145,7 @@ func (r *MessageRouter) toSelf(f *wire.Frame) error {
 }
 
 func (r *MessageRouter) message(f *wire.Frame) *Message {
-	return &Message{Sender: f.From, Receiver: MainName, Type: f.Type, id: f.ID, chain: f.Meta, payload: payloadOf(f), size: cost(f), scope: scope{node: r.main.node}}
+	return &Message{Sender: f.From, Receiver: MainName, Type: f.Type, id: f.ID, chain: f.Meta, payload: payloadOf(f), size: cost(f), scope: scope{node: r.main.node, limit: limitIn(f)}}
 }
 
 // call is the uplink of main. It sends the call, and returns the way of its reply.
@@ -277,7 +277,7 @@ func (r *MessageRouter) replied(e *callEntry, outcome *reply, f *wire.Frame) (to
 		f = replyFrame(wire.Reply, e.id, outcome)
 	}
 	f.ID, f.Flags = e.id, f.Flags&wire.FlagError
-	f.To, f.From, f.Type, f.Meta = "", "", "", "" // a reply has none, whatever the worker wrote there
+	f.To, f.From, f.Type, f.Meta, f.Left = "", "", "", "", 0 // a reply has none, whatever the worker wrote there
 	e.origin.called(e)
 	e.origin.link.answer(quietly, f) // a caller that is gone has a closed link, and nobody waits
 	return e.origin.link
@@ -285,27 +285,27 @@ func (r *MessageRouter) replied(e *callEntry, outcome *reply, f *wire.Frame) (to
 
 // The rest of the uplink of main.
 
-func (r *MessageRouter) cancelCall(id uint64, way *replyWay) {
+func (r *MessageRouter) cancelCall(id uint64, way *replyWay, soft bool) {
 	if way.entry == nil {
-		r.main.receiver.cancel(id, MainName)
+		r.main.receiver.cancel(id, MainName, soft)
 		return
 	}
-	way.entry.cancel()
+	way.entry.cancel(soft)
 }
 
 // cancelCallOf tells the process that handles a call of a worker that the caller does not wait any more. A call that has its reply, or never was, is none.
-func (r *MessageRouter) cancelCallOf(origin *peer, id uint64) {
+func (r *MessageRouter) cancelCallOf(origin *peer, id uint64, soft bool) {
 	if e := origin.call(id); e != nil {
-		e.cancel()
+		e.cancel(soft)
 		return
 	}
-	r.main.receiver.cancel(id, origin.slot.name)
+	r.main.receiver.cancel(id, origin.slot.name, soft)
 }
 
 // cancel takes the call back, if it still waits for room, and else tells its callee that the caller does not wait any more.
-func (e *callEntry) cancel() {
+func (e *callEntry) cancel(soft bool) {
 	if !e.callee.out.withdraw(e) {
-		e.callee.cancelCall(e)
+		e.callee.cancelCall(e, soft)
 		return
 	}
 	if e.callee.forget(e.calleeID) != nil {
@@ -337,7 +337,7 @@ func (r *MessageRouter) batches(typ string, o *TaskOptions) int {
 	return n
 }
 
-func (r *MessageRouter) cancelTask(id uint64) { r.main.broker.cancel(nil, id) }
+func (r *MessageRouter) cancelTask(id uint64, soft bool) { r.main.broker.cancel(nil, id, soft) }
 
 func (r *MessageRouter) undelivered(m *Message, reason error) {
 	r.main.emit(&DeadLetter{Sender: m.Sender, Receiver: m.Receiver, Type: m.Type, Size: m.Size(), Reason: reason.Error()})

@@ -17,6 +17,8 @@ type scope struct {
 	outer   *scope      // that runs meanwhile
 	over    atomic.Bool // it has returned; the loop does not wait any more
 	running bool        // on the loop, see begin
+	limit   *timeLimit  // of the context, or nil; set before the function runs
+	overdue *time.Timer // tells main of a function that ignores its WorkerConfig.HandlerTimeout; or nil. The loop's
 	end     atomic.Pointer[ending]
 }
 
@@ -24,7 +26,7 @@ type scope struct {
 type ending struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	timer  *time.Timer // of WorkerConfig.HandlerTimeout; or nil
+	stop   context.CancelFunc // gives up the timer of the limit; or nil
 }
 
 type scopeKey struct{}
@@ -36,6 +38,9 @@ func (s *scope) ending() *ending {
 	}
 	e := &ending{}
 	e.ctx, e.cancel = context.WithCancelCause(s.parent)
+	if l := s.limit; l != nil {
+		e.ctx, e.stop = context.WithDeadlineCause(e.ctx, l.due, l.cause) // which ends with cancel, too
+	}
 	if !s.end.CompareAndSwap(nil, e) {
 		e.cancel(nil) // nobody has it
 		return s.end.Load()
@@ -49,8 +54,14 @@ func (s *scope) ending() *ending {
 // cancel ends the context.
 func (s *scope) cancel(cause error) { s.ending().cancel(cause) }
 
-// Deadline is that of the process, which has none.
-func (s *scope) Deadline() (deadline time.Time, ok bool) { return s.parent.Deadline() }
+// Deadline is when the function must have returned, at the latest: the timeout of a task, the deadline of who waits for the outcome, or WorkerConfig.HandlerTimeout.
+func (s *scope) Deadline() (deadline time.Time, ok bool) {
+	deadline, ok = s.parent.Deadline()
+	if l := s.limit; l != nil && (!ok || l.due.Before(deadline)) {
+		return l.due, true
+	}
+	return deadline, ok
+}
 
 // Done returns a channel that is closed when the function has returned, or must end.
 func (s *scope) Done() <-chan struct{} { return s.ending().ctx.Done() }
@@ -62,6 +73,9 @@ func (s *scope) Err() error {
 	}
 	if s.over.Load() {
 		return context.Canceled
+	}
+	if s.limit != nil {
+		return s.ending().ctx.Err()
 	}
 	return s.parent.Err()
 }
@@ -95,10 +109,10 @@ func (s *scope) leave() {
 	if s.running {
 		s.node.current.Store(s.outer)
 	}
+	if s.overdue != nil {
+		s.overdue.Stop()
+	}
 	if e := s.end.Load(); e != nil {
-		if e.timer != nil {
-			e.timer.Stop()
-		}
 		e.cancel(nil)
 	}
 }

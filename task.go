@@ -175,8 +175,10 @@ type Task struct {
 	batch     bool          // payload is that of the item that runs
 	lone      bool          // the item is all that is worked on of the batch: it was taken with GetTask
 	begun     atomic.Uint64 // items of the batch that have, and batchCut
-	ctx       context.Context
-	cancel    context.CancelCauseFunc
+	timeout   time.Duration // of this attempt, or 0
+	expires   time.Time     // by the timeout, once the task runs
+	limit     *timeLimit    // of its context, or nil; before it runs, that of who waits for the outcome
+	ctx       *scope
 
 	// early is the outcome of the item that runs, if its handler has called Done or Fail; nil else.
 	early atomic.Pointer[reply]
@@ -246,7 +248,10 @@ func (s *Submission) Done() <-chan struct{} { return s.done }
 
 // Cancel cancels the task. One that is queued never runs; the context of one that runs is cancelled, and if its handler does not
 // return within the grace its worker is killed. The outcome is ErrCancelled, unless it was there before.
-func (s *Submission) Cancel() { s.node.up.cancelTask(s.id) }
+func (s *Submission) Cancel() { s.node.up.cancelTask(s.id, false) }
+
+// giveUp cancels the task because ctx has ended, under which somebody waited for its outcome.
+func (s *Submission) giveUp(ctx context.Context) { s.node.up.cancelTask(s.id, expired(ctx)) }
 
 // Result waits for the outcome and decodes it into the value that v points to; v may be nil. The end of ctx ends the waiting, not
 // the task.

@@ -83,7 +83,7 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 	if err != nil {
 		return &wireViolation{"the options of a task cannot be read: " + err.Error()}
 	}
-	t := &Task{ID: f.ID, Type: f.Type, Submitter: f.From, Attempt: max(1, meta.Attempt), chain: meta.Chain, payload: payloadOf(f), worker: b.worker, batch: f.Flags&wire.FlagBatch != 0, timed: f.Flags&wire.FlagWait != 0}
+	t := &Task{ID: f.ID, Type: f.Type, Submitter: f.From, Attempt: max(1, meta.Attempt), chain: meta.Chain, timeout: meta.Timeout, limit: limitIn(f), payload: payloadOf(f), worker: b.worker, batch: f.Flags&wire.FlagBatch != 0, timed: f.Flags&wire.FlagWait != 0}
 	if f.To != "" {
 		id, err := strconv.ParseUint(f.To, 10, 64)
 		if err != nil {
@@ -113,7 +113,8 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 // start makes the task one that runs. The caller holds b.mu, and tells main.
 func (b *taskInbox) start(t *Task, ctx context.Context) *scope {
 	s := b.worker.enter(ctx, t)
-	t.ctx, t.cancel = s, s.cancel
+	t.startClock()
+	t.ctx, s.limit = s, t.limit
 	if b.active == nil {
 		b.active = map[uint64]*Task{}
 	}
@@ -233,11 +234,12 @@ func (t *Task) end(r *reply) error {
 	b.mu.Lock()
 	delete(b.active, t.ID)
 	b.mu.Unlock()
-	t.ctx.(*scope).leave()
+	t.ctx.leave()
 	f := replyFrame(wire.Result, t.ID, r)
 	if t.batch && r.err == nil {
 		f.Flags |= wire.FlagBatch
 	}
+	f.Flags |= softly(t.late())
 	h := lazily
 	if t.batch && !t.lone {
 		h = quietly // work pushes it
@@ -246,15 +248,42 @@ func (t *Task) end(r *reply) error {
 	return nil
 }
 
-// Progress reports news of the task to its submitter; see the function Progress.
+// startClock notes that the task runs from now on: when its time will be over.
+func (t *Task) startClock() {
+	if t.timeout > 0 {
+		t.expires = time.Now().Add(t.timeout)
+		t.limit = t.limit.sooner(t.expires, context.DeadlineExceeded)
+	}
+}
+
+// late reports whether the timeout of a task that runs has passed.
+func (t *Task) late() bool { return t.timeout > 0 && !time.Now().Before(t.expires) }
+
+// over returns an error if the task has ended.
+func (t *Task) over() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.done || t.early.Load() != nil {
+		return fmt.Errorf("multiprolab: task %q (id %d) has ended: report progress before", t.Type, t.ID)
+	}
+	return nil
+}
+
+// Progress reports news of the task to its submitter; see the function Progress. Once the task has ended it returns an error.
 func (t *Task) Progress(ctx context.Context, body any) error {
+	if err := t.over(); err != nil {
+		return err
+	}
 	p, err := t.worker.encode(t.Submitter, t.Type, body)
 	if err != nil {
 		return err
 	}
 	f := &wire.Frame{Kind: wire.Progress, ID: t.ID, Type: t.Type}
 	setPayload(f, p)
-	return t.worker.out.send(ctx, f, nil, false)
+	if err := t.worker.out.send(ctx, f, nil, false); err != nil {
+		return err
+	}
+	return t.over() // what has come behind the end is nobody's
 }
 
 // cancel ends the context of a task, or drops it if it has not been started. soft says that its deadline has passed.
@@ -262,11 +291,7 @@ func (b *taskInbox) cancel(id uint64, soft bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if t := b.active[id]; t != nil {
-		if soft {
-			t.cancel(context.DeadlineExceeded)
-		} else {
-			t.cancel(ErrCancelled)
-		}
+		t.ctx.giveUp(soft, ErrCancelled)
 		t.begun.Or(batchCut) // if it is a batch: no further item begins
 		return
 	}

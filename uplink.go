@@ -46,8 +46,8 @@ func (u *workerUplink) reachable(name string, broadcast bool) error {
 	return &UnknownReceiverError{Receiver: name, Known: u.known}
 }
 
-func (u *workerUplink) cancelCall(id uint64, _ *replyWay) {
-	u.link.tell(soon, &wire.Frame{Kind: wire.Cancel, Type: "call", ID: id})
+func (u *workerUplink) cancelCall(id uint64, _ *replyWay, soft bool) {
+	u.link.tell(soon, &wire.Frame{Kind: wire.Cancel, Flags: softly(soft), Type: "call", ID: id})
 }
 
 func (u *workerUplink) submit(ctx context.Context, s *Submission, f *wire.Frame, o *TaskOptions) error {
@@ -69,16 +69,16 @@ func (u *workerUplink) submit(ctx context.Context, s *Submission, f *wire.Frame,
 		}
 		return nil
 	case <-ctx.Done():
-		u.cancelTask(s.id)
+		u.cancelTask(s.id, expired(ctx))
 		return context.Cause(ctx)
 	}
 }
 
 func (u *workerUplink) batches(string, *TaskOptions) int { return 0 } // what becomes of a batch is told to main alone
 
-func (u *workerUplink) cancelTask(id uint64) {
+func (u *workerUplink) cancelTask(id uint64, soft bool) {
 	if s := u.submission(id, false); s != nil && !s.cancelled.Swap(true) { // main allows it once
-		u.link.tell(soon, &wire.Frame{Kind: wire.Cancel, Type: "task", ID: id})
+		u.link.tell(soon, &wire.Frame{Kind: wire.Cancel, Flags: softly(soft), Type: "task", ID: id})
 	}
 }
 

@@ -435,7 +435,7 @@ func (w *Worker) take(f *wire.Frame) error {
 		m := &Message{Sender: f.From, Receiver: w.name, Type: f.Type, payload: payloadOf(f), size: cost(f), scope: scope{node: w.node},
 			chain: f.Meta, taken: w.taken}
 		if f.Kind == wire.Call {
-			m.id = f.ID
+			m.id, m.scope.limit = f.ID, limitIn(f)
 			m.reply = func(r *reply) { w.link.answer(lazily, replyFrame(wire.Reply, m.id, r)) }
 		} else {
 			w.came++
@@ -446,7 +446,7 @@ func (w *Worker) take(f *wire.Frame) error {
 		w.answer(f.ID, replyOf(f))
 	case wire.Cancel:
 		if f.Type == "call" {
-			w.receiver.cancel(f.ID, f.From)
+			w.receiver.cancel(f.ID, f.From, f.Flags&wire.FlagSoft != 0)
 		} else {
 			w.inbox.cancel(f.ID, f.Flags&wire.FlagSoft != 0)
 		}

@@ -3,7 +3,7 @@
 //
 // Both ends of a wire use this package, the main process and every worker process.
 //
-// A frame is a fixed header of HeaderSize bytes, then four texts (To, From, Type, Meta), then the body:
+// A frame is a fixed header of HeaderSize bytes, then the time that is left if it has one, then four texts (To, From, Type, Meta), then the body:
 //
 //	offset size
 //	0      2    magic 'm' 'p'
@@ -18,8 +18,9 @@
 //	28     1    length of To
 //	29     1    length of From
 //	30     1    length of Type
-//	31     1    zero
+//	31     1    length of the time that is left: 8, or 0 if the frame has none
 //	32     4    Checksum of the 32 bytes before
+//	36     8    the time that is left in nanoseconds, if the frame has one
 //
 // Numbers are little-endian. The checksum covers the header alone: pipes do not flip bits, but a reader that lost its
 // place, or a writer that went wild, must be found out before a length is believed.
@@ -28,11 +29,12 @@ package wire
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 )
 
 const (
 	// Version is the version of this layout. Two ends with different versions do not talk.
-	Version = 1
+	Version = 2
 	// HeaderSize is the length of the fixed header in bytes.
 	HeaderSize = 36
 	// MaxName is the greatest length of To, From and Type in bytes.
@@ -43,6 +45,8 @@ const (
 	MaxBody = 1<<31 - 1
 
 	magic0, magic1 = 'm', 'p'
+	// leftSize is the length in bytes of the time that is left.
+	leftSize = 8
 )
 
 // Kind says what a frame is for. The comments name who sends it: M the main process, W a worker process.
@@ -111,7 +115,7 @@ const (
 	FlagBroadcast                   // Message: to every instance of To, or to every worker if To is empty
 	FlagWait                        // Submit, Fetch: wait for a slot or a task instead of answering that there is none. Task: its time runs from its Start, which must be written first
 	FlagBatch                       // Submit, Task: the body is a batch of items, and so will be that of the Result
-	FlagSoft                        // Cancel: the deadline has passed; it was not the submitter who cancelled
+	FlagSoft                        // Cancel: the deadline has passed; nobody has cancelled by himself. Result: the time of the task was over when it ended
 	FlagShared                      // any: the body lies in shared memory, see Frame.Shared
 )
 
@@ -127,6 +131,7 @@ type Frame struct {
 	From     string
 	Type     string
 	Meta     string
+	Left     time.Duration // Call, Submit, Task: for so long, from the moment it is written, who waits for the outcome will wait; 0: it does not say
 	Body     []byte
 }
 
@@ -145,7 +150,11 @@ func (f *Frame) Shared(at uint64, c *Frame) *Frame {
 
 // Size returns the number of bytes that the frame takes on the wire.
 func (f *Frame) Size() int {
-	return HeaderSize + len(f.To) + len(f.From) + len(f.Type) + len(f.Meta) + len(f.Body)
+	n := HeaderSize + len(f.To) + len(f.From) + len(f.Type) + len(f.Meta) + len(f.Body)
+	if f.Left > 0 {
+		n += leftSize
+	}
+	return n
 }
 
 // SizeError reports a part of a frame that is larger than it may be. Nothing of the frame was written.
@@ -200,7 +209,13 @@ func AppendHead(dst []byte, f *Frame) []byte {
 	binary.LittleEndian.PutUint64(h[16:], f.Defs)
 	binary.LittleEndian.PutUint32(h[24:], uint32(len(f.Body)))
 	h[28], h[29], h[30] = byte(len(f.To)), byte(len(f.From)), byte(len(f.Type))
+	if f.Left > 0 {
+		h[31] = leftSize
+	}
 	binary.LittleEndian.PutUint32(h[32:], Checksum(h))
+	if f.Left > 0 {
+		dst = binary.LittleEndian.AppendUint64(dst, uint64(f.Left))
+	}
 	dst = append(dst, f.To...)
 	dst = append(dst, f.From...)
 	dst = append(dst, f.Type...)

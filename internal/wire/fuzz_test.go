@@ -6,6 +6,7 @@ import (
 	"io"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -69,12 +70,12 @@ func FuzzReader(f *testing.F) {
 func FuzzRoundTrip(f *testing.F) {
 	for _, frame := range frames() {
 		if frame.Size() < 1000 {
-			f.Add(uint8(frame.Kind), uint8(frame.Flags), frame.Encoding, frame.ID, frame.Defs, frame.To, frame.From, frame.Type, frame.Meta, frame.Body)
+			f.Add(uint8(frame.Kind), uint8(frame.Flags), frame.Encoding, frame.ID, frame.Defs, frame.To, frame.From, frame.Type, frame.Meta, int64(frame.Left), frame.Body)
 		}
 	}
-	f.Fuzz(func(t *testing.T, kind, flags, encoding uint8, id, defs uint64, to, from, typ, meta string, body []byte) {
+	f.Fuzz(func(t *testing.T, kind, flags, encoding uint8, id, defs uint64, to, from, typ, meta string, left int64, body []byte) {
 		want := &wire.Frame{Kind: wire.Kind(kind)%lastKind + 1, Flags: wire.Flags(flags) &^ wire.FlagShared, Encoding: encoding, ID: id, Defs: defs,
-			To: to, From: from, Type: typ, Meta: meta, Body: body}
+			To: to, From: from, Type: typ, Meta: meta, Left: time.Duration(max(0, left)), Body: body}
 		if err := want.Check(wire.MaxBody); err != nil {
 			var size *wire.SizeError
 			require.ErrorAs(t, err, &size)

@@ -88,7 +88,7 @@ func (r *Reader) Ready() bool {
 		return false
 	}
 	h, _ := r.r.Peek(HeaderSize)
-	size := uint64(HeaderSize) + uint64(h[28]) + uint64(h[29]) + uint64(h[30]) + uint64(binary.LittleEndian.Uint16(h[6:])) + uint64(binary.LittleEndian.Uint32(h[24:]))
+	size := uint64(HeaderSize) + uint64(h[28]) + uint64(h[29]) + uint64(h[30]) + uint64(h[31]) + uint64(binary.LittleEndian.Uint16(h[6:])) + uint64(binary.LittleEndian.Uint32(h[24:]))
 	return size <= uint64(n)
 }
 
@@ -175,20 +175,20 @@ func (r *Reader) Next(f *Frame) error {
 	if k := Kind(h[3]); k == 0 || k >= kindEnd {
 		return r.corrupt("kind %d does not exist", h[3])
 	}
-	if h[31] != 0 {
-		return r.corrupt("the spare byte is %d", h[31])
+	if h[31] != 0 && h[31] != leftSize {
+		return r.corrupt("the time that is left takes %d bytes", h[31])
 	}
 	f.Kind, f.Flags, f.Encoding = Kind(h[3]), Flags(h[4]), h[5]
 	f.ID = binary.LittleEndian.Uint64(h[8:])
 	f.Defs = binary.LittleEndian.Uint64(h[16:])
 	metaLen := int(binary.LittleEndian.Uint16(h[6:]))
 	bodyLen := int64(binary.LittleEndian.Uint32(h[24:]))
-	toLen, fromLen, typeLen := int(h[28]), int(h[29]), int(h[30])
+	toLen, fromLen, typeLen, toStart := int(h[28]), int(h[29]), int(h[30]), HeaderSize+int(h[31])
 	if bodyLen > int64(r.maxBody) {
 		return &SizeError{"body", bodyLen, int64(r.maxBody)}
 	}
 	r.source.inFrame = true
-	typeEnd := HeaderSize + toLen + fromLen + typeLen
+	typeEnd := toStart + toLen + fromLen + typeLen
 	ahead := typeEnd + metaLen // MaxMeta fits in the buffer
 	if bodyLen <= smallBody {
 		ahead += int(bodyLen)
@@ -196,8 +196,14 @@ func (r *Reader) Next(f *Frame) error {
 	if h, err = r.r.Peek(ahead); err != nil {
 		return unexpected(err)
 	}
-	f.To = r.name(h[HeaderSize:HeaderSize+toLen], &r.last[0])
-	f.From = r.name(h[HeaderSize+toLen:typeEnd-typeLen], &r.last[1])
+	f.Left = 0
+	if toStart > HeaderSize {
+		if f.Left = time.Duration(binary.LittleEndian.Uint64(h[HeaderSize:])); f.Left <= 0 {
+			return r.corrupt("the time that is left is %d ns", f.Left)
+		}
+	}
+	f.To = r.name(h[toStart:toStart+toLen], &r.last[0])
+	f.From = r.name(h[toStart+toLen:typeEnd-typeLen], &r.last[1])
 	f.Type = r.name(h[typeEnd-typeLen:typeEnd], &r.last[2])
 	f.Meta = string(h[typeEnd : typeEnd+metaLen])
 	f.Body = r.smallCopy(h[typeEnd+metaLen:])

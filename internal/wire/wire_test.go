@@ -48,6 +48,13 @@ func claim(n uint32) []byte {
 	return sign(b)
 }
 
+// untimed returns a frame that says how much time is left, in so many nanoseconds.
+func untimed(left uint64) []byte {
+	b := wire.Append(nil, &wire.Frame{Kind: wire.Call, Left: 1, Body: []byte("body")})
+	binary.LittleEndian.PutUint64(b[wire.HeaderSize:], left)
+	return b
+}
+
 // allocated returns the bytes that do takes from the heap.
 func allocated(do func()) uint64 {
 	var before, after runtime.MemStats
@@ -74,6 +81,8 @@ func frames() map[string]*wire.Frame {
 		"full texts": {Kind: wire.Task, To: strings.Repeat("t", wire.MaxName), From: strings.Repeat("f", wire.MaxName),
 			Type: strings.Repeat("y", wire.MaxName), Meta: strings.Repeat("m", wire.MaxMeta), Body: []byte("body")},
 		"only meta":        {Kind: wire.Submit, Meta: "m"},
+		"time":             {Kind: wire.Submit, Left: 1},
+		"time and all":     {Kind: wire.Call, Left: 1<<63 - 1, To: "t", From: "f", Type: "y", Meta: "m", Body: []byte("body")},
 		"text of any byte": {Kind: wire.Message, To: "\x00\xffmp\x01", Type: "mp"},
 	}
 	for k := wire.Hello; k <= lastKind; k++ {
@@ -97,7 +106,7 @@ func TestRoundTrip(t *testing.T) {
 			require.True(t, bytes.Equal(b, append(head, want.Body...)), "AppendHead and the body are not what Append makes")
 
 			r := wire.NewReader(bytes.NewReader(b), 0)
-			got := wire.Frame{Kind: 99, Flags: 99, Encoding: 99, ID: 99, Defs: 99, To: "x", From: "x", Type: "x", Meta: "x", Body: []byte("x")}
+			got := wire.Frame{Kind: 99, Flags: 99, Encoding: 99, ID: 99, Defs: 99, To: "x", From: "x", Type: "x", Meta: "x", Left: 99, Body: []byte("x")}
 			require.NoError(t, r.Next(&got))
 			requireSame(t, want, &got)
 			require.Equal(t, io.EOF, r.Next(&got))
@@ -182,11 +191,13 @@ func TestCorrupt(t *testing.T) {
 		{"first byte of the magic number", forged(f, 0, 'x'), "magic number"},
 		{"second byte of the magic number", forged(f, 1, 'x'), "magic number"},
 		{"a stray print", []byte("panic: assignment to entry in nil map\n"), "0x70 0x61 instead of the magic number"},
-		{"version", forged(f, 2, 7), "version 7 of the wire, this end has version 1"},
+		{"version", forged(f, 2, 7), "version 7 of the wire, this end has version 2"},
 		{"kind 0", forged(f, 3, 0), "kind 0 does not exist"},
 		{"kind after the last", forged(f, 3, byte(lastKind)+1), fmt.Sprintf("kind %d does not exist", lastKind+1)},
 		{"kind 255", forged(f, 3, 255), "kind 255 does not exist"},
-		{"spare byte", forged(f, 31, 9), "the spare byte is 9"},
+		{"time of another length", forged(f, 31, 9), "the time that is left takes 9 bytes"},
+		{"no time where there is one", untimed(0), "the time that is left is 0 ns"},
+		{"a time before now", untimed(1<<64 - 1), "the time that is left is -1 ns"},
 	}
 	for at := 2; at < wire.HeaderSize; at++ {
 		b := wire.Append(nil, f)
