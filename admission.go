@@ -186,5 +186,5 @@ func (b *broker) mainSubmit(ctx context.Context, s *Submission, f *wire.Frame, o
 		return nil // it was admitted in the same moment
 	}
 	b.finish(j, &reply{err: ErrCancelled})
-	return fmt.Errorf("multiprolab: task %q waited for room in the queue: %w", f.Type, context.Cause(ctx))
+	return fmt.Errorf("multiprolab: task %q waited for room in the queue: %w", f.Type, causeOf(ctx))
 }

@@ -251,7 +251,7 @@ func (m *Main) begin(ctx context.Context) error {
 		return err
 	}
 	if err == nil && ctx.Err() != nil {
-		err = fmt.Errorf("multiprolab: nothing was started: %w", context.Cause(ctx))
+		err = fmt.Errorf("multiprolab: nothing was started: %w", causeOf(ctx))
 	}
 	if err != nil {
 		if m.spawner != nil {
@@ -559,7 +559,7 @@ func (m *Main) await(ctx context.Context) error {
 	select {
 	case <-m.ended:
 	case <-ctx.Done():
-		return fmt.Errorf("multiprolab: waiting for the workers to end: %w", context.Cause(ctx))
+		return fmt.Errorf("multiprolab: waiting for the workers to end: %w", causeOf(ctx))
 	}
 	m.lifeMu.Lock()
 	defer m.lifeMu.Unlock()

@@ -89,7 +89,7 @@ func Map[R, T any](ctx context.Context, p Process, typ string, items iter.Seq[T]
 					if ctx.Err() == nil {
 						return true
 					}
-					yield(zero, fmt.Errorf("multiprolab: map %q: %w", typ, context.Cause(ctx)))
+					yield(zero, fmt.Errorf("multiprolab: map %q: %w", typ, causeOf(ctx)))
 					return false
 				}
 			}
@@ -99,7 +99,7 @@ func Map[R, T any](ctx context.Context, p Process, typ string, items iter.Seq[T]
 				err = &DecodeError{Receiver: m.node.name, Type: typ, Err: err}
 			}
 			if overtaken(ctx, err) {
-				yield(zero, fmt.Errorf("multiprolab: map %q: %w", typ, context.Cause(ctx)))
+				yield(zero, fmt.Errorf("multiprolab: map %q: %w", typ, causeOf(ctx)))
 				return false
 			}
 			if err != nil {

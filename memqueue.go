@@ -156,7 +156,7 @@ func (b *MemoryBackend) Fetch(ctx context.Context, name string, credit int) ([]L
 		select {
 		case <-wake:
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return nil, causeOf(ctx)
 		}
 	}
 }

@@ -125,7 +125,7 @@ func DoWith[R any](ctx context.Context, p Process, typ string, body any, o *Task
 	}
 	err = s.Result(ctx, &r)
 	if overtaken(ctx, err) {
-		err = fmt.Errorf("multiprolab: task %q: %w", typ, context.Cause(ctx))
+		err = fmt.Errorf("multiprolab: task %q: %w", typ, causeOf(ctx))
 	}
 	if ctx.Err() != nil {
 		s.giveUp(ctx) // has no effect if the outcome is there

@@ -146,7 +146,7 @@ func (e *envelope) free() {
 // seal makes the frame of a message or call, whose body is lent. The caller frees the envelope.
 func (n *node) seal(ctx context.Context, kind wire.Kind, receiver, typ string, body any) (*envelope, error) {
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("multiprolab: %q was not sent: %w", typ, context.Cause(ctx))
+		return nil, fmt.Errorf("multiprolab: %q was not sent: %w", typ, causeOf(ctx))
 	}
 	if err := checkName("type", typ); err != nil {
 		return nil, fmt.Errorf("multiprolab: %w", err)
@@ -216,7 +216,7 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 	} else if err = n.take(typ, r, out, n.codec.Take); !overtaken(ctx, err) {
 		return err
 	}
-	return fmt.Errorf("multiprolab: call %q to %s: %w", typ, receiver, context.Cause(ctx))
+	return fmt.Errorf("multiprolab: call %q to %s: %w", typ, receiver, causeOf(ctx))
 }
 
 // waits reports whether a call or a task of this process has not got its outcome.
@@ -250,7 +250,7 @@ func (n *node) answer(id uint64, r *reply) {
 // submit hands a task to the queue.
 func (n *node) submit(ctx context.Context, typ string, body any, o *TaskOptions, try, waits bool) (*Submission, error) {
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("multiprolab: %q was not sent: %w", typ, context.Cause(ctx))
+		return nil, fmt.Errorf("multiprolab: %q was not sent: %w", typ, causeOf(ctx))
 	}
 	p, err := n.encode("", typ, body)
 	if err != nil {
@@ -262,7 +262,7 @@ func (n *node) submit(ctx context.Context, typ string, body any, o *TaskOptions,
 // submitPayload is submit of a body that is encoded. prepare, if not nil, is called before anybody knows of the submission.
 func (n *node) submitPayload(ctx context.Context, typ string, p codec.Payload, o *TaskOptions, prepare func(*Submission), patient, waits bool) (*Submission, error) {
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("multiprolab: %q was not sent: %w", typ, context.Cause(ctx))
+		return nil, fmt.Errorf("multiprolab: %q was not sent: %w", typ, causeOf(ctx))
 	}
 	if err := o.check(); err != nil {
 		return nil, err

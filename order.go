@@ -41,7 +41,7 @@ func (c *changes) wait(ctx context.Context, ok func() error) error {
 		select {
 		case <-next:
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return causeOf(ctx)
 		}
 	}
 }

@@ -174,7 +174,7 @@ func (o *outbox) send(ctx context.Context, f *wire.Frame, call *callEntry, lazy 
 			call.place = nil
 		}
 		o.pump() // a smaller one behind it may fit
-		return context.Cause(ctx)
+		return causeOf(ctx)
 	}
 }
 

@@ -315,7 +315,7 @@ func (r *MessageReceiver) Receive(ctx context.Context) error {
 		case <-r.wake:
 		case <-ctx.Done():
 			r.wakeLoop() // it may have been meant for the loop
-			return context.Cause(ctx)
+			return causeOf(ctx)
 		}
 	}
 }

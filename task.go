@@ -282,7 +282,7 @@ func (s *Submission) wait(ctx context.Context) error {
 		case <-s.news:
 			s.report(ctx)
 		case <-ctx.Done():
-			return fmt.Errorf("multiprolab: task %q: %w", s.typ, context.Cause(ctx))
+			return fmt.Errorf("multiprolab: task %q: %w", s.typ, causeOf(ctx))
 		}
 	}
 }

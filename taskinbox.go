@@ -359,8 +359,16 @@ func (b *taskInbox) answer(id uint64, t *Task) {
 
 // fetch asks main for a task of one of the types, or of every pulled type.
 func (b *taskInbox) fetch(ctx context.Context, wait bool, types []string) (*Task, error) {
+	t, err := b.tryFetch(ctx, wait, types)
+	if err != nil && err != ErrNoTask {
+		err = alsoEnded(ctx, err) // exit, mostly, and the context of an action, which ends then
+	}
+	return t, err
+}
+
+func (b *taskInbox) tryFetch(ctx context.Context, wait bool, types []string) (*Task, error) {
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return nil, causeOf(ctx)
 	}
 	_, pulls := b.types()
 	if len(pulls) == 0 {
@@ -380,7 +388,7 @@ func (b *taskInbox) fetch(ctx context.Context, wait bool, types []string) (*Task
 	select {
 	case <-b.worker.said: // before, main knows no tasks of this worker
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return nil, causeOf(ctx)
 	case <-b.worker.whole.Done():
 		return nil, ErrStopped
 	}
@@ -429,10 +437,10 @@ func (b *taskInbox) fetch(ctx context.Context, wait bool, types []string) (*Task
 			case <-b.worker.ctx.Done():
 				return nil, ErrStopped
 			case <-done:
-				return nil, context.Cause(ctx)
+				return nil, causeOf(ctx)
 			}
 		case <-done:
-			cancelled, done = context.Cause(ctx), nil
+			cancelled, done = causeOf(ctx), nil
 			b.worker.link.tell(soon, &wire.Frame{Kind: wire.FetchCancel, ID: id}) // main answers in any case
 		case <-b.worker.whole.Done():
 			return nil, ErrStopped

@@ -31,7 +31,7 @@ func (q *TaskQueue) Join(ctx context.Context) error {
 	case <-q.main.broker.join():
 		return nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return causeOf(ctx)
 	}
 }
 

@@ -1,8 +1,10 @@
 package multiprolab
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -16,7 +18,10 @@ func (u *workerUplink) send(ctx context.Context, f *wire.Frame) error {
 	if err := u.reachable(f.To, f.Flags&wire.FlagBroadcast != 0); err != nil {
 		return err
 	}
-	return u.out.send(ctx, f, nil, false)
+	if err := u.out.send(ctx, f, nil, false); err != nil {
+		return fmt.Errorf("multiprolab: message %q to %s: %w", f.Type, cmp.Or(f.To, "all workers"), err)
+	}
+	return nil
 }
 
 func (u *workerUplink) call(ctx context.Context, f *wire.Frame) (*replyWay, error) {
@@ -24,7 +29,7 @@ func (u *workerUplink) call(ctx context.Context, f *wire.Frame) (*replyWay, erro
 		return nil, err
 	}
 	if err := u.out.send(ctx, f, nil, true); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("multiprolab: call %q to %s: %w", f.Type, f.To, err)
 	}
 	u.link.push()
 	return &replyWay{link: u.link, others: u.waits}, nil
@@ -57,8 +62,11 @@ func (u *workerUplink) submit(ctx context.Context, s *Submission, f *wire.Frame,
 	if o != nil {
 		s.progress = o.OnProgress
 	}
-	if err := u.out.send(ctx, f, nil, false); err != nil || f.Flags&wire.FlagWait != 0 {
-		return err
+	if err := u.out.send(ctx, f, nil, false); err != nil {
+		return fmt.Errorf("multiprolab: task %q was not submitted: %w", f.Type, err)
+	}
+	if f.Flags&wire.FlagWait != 0 {
+		return nil
 	}
 	select { // the queue answers a submission that does not wait at once
 	case <-s.accepted:
@@ -70,7 +78,7 @@ func (u *workerUplink) submit(ctx context.Context, s *Submission, f *wire.Frame,
 		return nil
 	case <-ctx.Done():
 		u.cancelTask(s.id, expired(ctx))
-		return context.Cause(ctx)
+		return fmt.Errorf("multiprolab: task %q: %w", f.Type, causeOf(ctx))
 	}
 }
 
