@@ -224,7 +224,7 @@ func newGoroutineBody(m *Main, s *slot, life int) *goroutineBody {
 		defer b.worker.aboard()()
 		var err error
 		finally(func() {
-			err = b.worker.run(fromMain, toMain, s.pool.setup, m.identity, b.cookie, func(error) { b.worker.kill(ErrStopped) })
+			err = b.worker.run(fromMain, toMain, s.pool.setup, m.identity, b.cookie, func(error) { b.worker.kill(b.worker.stopCause()) })
 		}, func(bool) {
 			hangUp()
 			b.mu.Lock()

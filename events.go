@@ -10,8 +10,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/codec"
 )
 
-// Event is something that happened to a worker or a message: one of the types *WorkerStarted, *WorkerReady, *WorkerStopped,
-// *WorkerFailed, *DeadLetter and *HandlerFailed. Config.OnEvent gets it, and Config.Logger a record of it.
+// Event is something that happened to a worker, to a message or to the program: one of the types *WorkerStarted, *WorkerReady, *WorkerStopped,
+// *WorkerFailed, *DeadLetter, *HandlerFailed and *ProgramEnding. Config.OnEvent gets it, and Config.Logger a record of it.
 type Event interface {
 	record() (level slog.Level, text string, attrs []slog.Attr)
 }
@@ -78,6 +78,12 @@ type HandlerFailed struct {
 	Err      error
 }
 
+// ProgramEnding says that the end of the program has begun, and why: no new task is taken any more, and the workers are told to end. Main.Wait waits for the rest.
+type ProgramEnding struct {
+	Cause  error // see Main.Cause
+	Failed bool  // an error has ended the program, and nobody has asked for it
+}
+
 func (e *WorkerStarted) record() (slog.Level, string, []slog.Attr) {
 	return slog.LevelDebug, "worker started", []slog.Attr{slog.String("worker", e.Worker), slog.Int("pid", e.PID), slog.Int("life", e.Life)}
 }
@@ -108,6 +114,14 @@ func (e *DeadLetter) record() (slog.Level, string, []slog.Attr) {
 func (e *HandlerFailed) record() (slog.Level, string, []slog.Attr) {
 	return slog.LevelError, "handler failed", []slog.Attr{slog.String("sender", e.Sender), slog.String("receiver", e.Receiver),
 		slog.String("type", e.Type), slog.String("error", fmt.Sprint(e.Err))}
+}
+
+func (e *ProgramEnding) record() (slog.Level, string, []slog.Attr) {
+	level := slog.LevelDebug
+	if e.Failed {
+		level = slog.LevelError
+	}
+	return level, "the program ends", []slog.Attr{slog.String("cause", brief(e.Cause))}
 }
 
 // emit logs an event, and hands it to the user's function on the loop of main.

@@ -127,3 +127,6 @@ func LookForKernelKillsIn(root string) (restore func()) {
 	memoryGroups = func() *proc.MemoryGroups { return proc.MemoryGroupsIn(root) }
 	return func() { memoryGroups = proc.NewMemoryGroups }
 }
+
+// AcrossAWire returns the error as it comes to another process.
+func AcrossAWire(err error) error { return unmarshalError(marshalError(err)) }

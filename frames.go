@@ -43,8 +43,3 @@ func replyOf(f *wire.Frame) *reply {
 	}
 	return &reply{payload: payloadOf(f), late: late}
 }
-
-// exitFrame tells a worker to end.
-func exitFrame(mode ShutdownMode) *wire.Frame {
-	return &wire.Frame{Kind: wire.Exit, ID: uint64(mode)}
-}

@@ -76,7 +76,7 @@ var attacks = []attack{
 	{"a shared body that nobody has put there", just(shared(1<<40, 4711)), ""},
 	{"an unknown kind", just(resigned(frame(message), func(h []byte) { h[3] = 200 })), "kind 200"},
 	{"kind zero", just(resigned(frame(message), func(h []byte) { h[3] = 0 })), "kind 0"},
-	{"a spare byte", just(resigned(frame(message), func(h []byte) { h[31] = 1 })), "spare byte"},
+	{"a time of another length", just(resigned(frame(message), func(h []byte) { h[31] = 1 })), "the time that is left takes 1 bytes"},
 	{"Hello twice", just(frame(wire.Frame{Kind: wire.Hello, Body: []byte("{}")})), "Hello frame came out of turn"},
 	{"Ready twice", just(frame(wire.Frame{Kind: wire.Ready, Body: []byte("{}")})), "Ready frame came out of turn"},
 	{"Bye and then more", just(append(frame(wire.Frame{Kind: wire.Bye, Body: []byte{0}}), frame(message)...)), "Message frame came out of turn"},

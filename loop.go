@@ -133,7 +133,7 @@ func (l *loop) run(ctx context.Context) error {
 			m, h := r.next()
 			if m == nil || l.over.Load() {
 				if m != nil {
-					r.refuse(m, ErrStopped)
+					r.refuse(m, l.node.stopped())
 				}
 				break
 			}

@@ -70,7 +70,9 @@ type Main struct {
 	serving  atomic.Bool // state is mainRunning
 	mode     ShutdownMode
 	notReady int
-	failure  error // the first, which ended the program
+	failure  error // the first, which Run returns
+	cause    error // see Cause
+	failed   bool  // the cause is an error, the failure: nobody has asked for the end
 	killed   []KilledWorker
 	races    []error // that the race detector has found in workers
 
@@ -97,7 +99,7 @@ func New(cfg *Config) *Main {
 	m.cfg, m.err = cfg.filled()
 	m.node = newNode(MainName, &codec.Codec{}, m.cfg.MaxMessageSize, m.cfg.Window)
 	m.router = &MessageRouter{main: m}
-	m.up = m.router
+	m.up, m.stopped = m.router, m.stopCause
 	m.broker = newBroker(m.node, &m.cfg)
 	m.queue = &TaskQueue{node: m.node, main: m}
 	m.loop.held, m.loop.fail = true, m.fail
@@ -228,7 +230,7 @@ func (m *Main) Start(ctx context.Context) error {
 	if err := m.await(context.Background()); err != nil || closed(m.allReady) {
 		return err
 	}
-	return fmt.Errorf("multiprolab: exit was requested before all workers were ready: %w", ErrStopped)
+	return fmt.Errorf("multiprolab: exit was requested before all workers were ready: %w", m.stopCause())
 }
 
 // begin checks everything, becomes a worker if this is a worker's process, and starts what runs beside the loop.
@@ -242,7 +244,7 @@ func (m *Main) begin(ctx context.Context) error {
 	m.serving.Store(true)
 	m.whole, m.cancel = context.WithCancelCause(context.WithoutCancel(ctx)) // handlers see the values of ctx
 	if closed(m.killAsked) {
-		m.cancel(ErrStopped)
+		m.cancel(m.stopCauseLocked())
 	}
 	m.lifeMu.Unlock()
 	err := m.prepare()
@@ -260,7 +262,7 @@ func (m *Main) begin(ctx context.Context) error {
 		m.conclude(err)
 		return err
 	}
-	unwatch := context.AfterFunc(ctx, func() { m.exit(m.cfg.Shutdown) })
+	unwatch := context.AfterFunc(ctx, func() { m.exit(m.cfg.Shutdown, &contextError{causeOf(ctx)}) })
 	go m.conduct(unwatch) // ends when every worker has; Wait waits for it
 	return nil
 }
@@ -313,12 +315,16 @@ func (m *Main) prepare() error {
 
 // conduct is the life of the whole beside the loop: it starts the workers' supervisors, waits for the exit, and ends everything in order.
 func (m *Main) conduct(unwatch func() bool) {
+	never := closed(m.exitAsked) // the end was asked for before the start, which says so
 	for _, p := range m.pools {
 		for _, s := range p.list() {
 			m.launch(s)
 		}
 	}
 	<-m.exitAsked
+	if !never {
+		m.emit(m.ending())
+	}
 	unwatch()
 	drain := m.shutdownMode() == DrainQueue
 	m.broker.stop(m.stopCause(), drain)
@@ -333,8 +339,8 @@ func (m *Main) conduct(unwatch func() bool) {
 	m.broker.end(m.stopCause())
 	m.loop.exit(DrainQueue) // what the workers sent before they ended is still handled
 	<-m.loopEnded
-	m.receiver.seal(ErrStopped) // what is left there is reported
-	for m.tellRest() {          // no handler runs any more
+	m.receiver.seal(m.stopCause()) // what is left there is reported
+	for m.tellRest() {             // no handler runs any more
 	}
 	m.node.close(m.stopCause())
 	if m.spawner != nil {
@@ -353,7 +359,7 @@ func (m *Main) launch(s *slot) {
 	m.lifeMu.Unlock()
 	if late { // nobody else will end what waits for the instance
 		s.hadTurn()
-		s.bury(ErrStopped)
+		s.bury(m.stopCause())
 		close(s.ended)
 	}
 }
@@ -372,7 +378,7 @@ func (m *Main) Resize(pool string, n int) error {
 		return err
 	}
 	if closed(m.exitAsked) {
-		return ErrStopped
+		return m.stopCause()
 	}
 	added, removed := p.resize(m, n)
 	for _, s := range added {
@@ -446,9 +452,13 @@ func (m *Main) conclude(err error) {
 	if m.failure == nil {
 		m.failure = err
 	}
+	if err != nil {
+		m.setCause(err)
+	}
+	why := m.stopCauseLocked()
 	m.lifeMu.Unlock()
-	m.stop(ErrStopped)
-	m.cancel(ErrStopped)
+	m.stop(why)
+	m.cancel(why)
 	close(m.ended)
 }
 
@@ -458,15 +468,18 @@ func (m *Main) fail(err error) {
 	if m.failure == nil {
 		m.failure = err
 	}
+	m.failed = m.failed || m.cause == nil
+	m.setCause(err)
 	m.lifeMu.Unlock()
-	m.exit(FinishRunning)
+	m.exit(FinishRunning, err)
 }
 
-// exit requests the end in a mode. A later request counts if it is harsher.
-func (m *Main) exit(mode ShutdownMode) {
+// exit requests the end in a mode, and says why. A later request counts if it is harsher.
+func (m *Main) exit(mode ShutdownMode, cause error) {
 	defer func() { m.broker.stop(m.stopCause(), m.shutdownMode() == DrainQueue) }() // at once: no worker begins another task
 	m.lifeMu.Lock()
 	defer m.lifeMu.Unlock()
+	m.setCause(cause)
 	if first := !closed(m.exitAsked); first {
 		m.mode = mode
 		close(m.exitAsked)
@@ -478,22 +491,8 @@ func (m *Main) exit(mode ShutdownMode) {
 	}
 	if mode == KillAll && !closed(m.killAsked) {
 		close(m.killAsked)
-		m.cancel(ErrStopped)
+		m.cancel(m.stopCauseLocked())
 	}
-}
-
-// stopCause returns what ends the tasks that nobody works on any more: ErrStopped, with the error that ended the program if there is one.
-func (m *Main) stopCause() error {
-	m.lifeMu.Lock()
-	defer m.lifeMu.Unlock()
-	return m.stopCauseLocked()
-}
-
-func (m *Main) stopCauseLocked() error {
-	if m.failure == nil {
-		return ErrStopped
-	}
-	return &stoppedError{m.failure}
 }
 
 func closed(c <-chan struct{}) bool {
@@ -536,7 +535,7 @@ func (m *Main) Exit() {
 		e.exit()
 		return
 	}
-	m.exit(m.cfg.Shutdown)
+	m.exit(m.cfg.Shutdown, ErrExit)
 }
 
 // Wait waits until nothing of the workers is left, and returns what Run returns. It does not request the end. The end of ctx ends the waiting
@@ -585,7 +584,7 @@ func (m *Main) Close() error { return m.finish(context.Background(), m.cfg.Shutd
 // remembered, as Exit is: nothing is started then. On the loop of main it does not wait, as Close.
 func (m *Main) Stop(ctx context.Context, mode ShutdownMode) error {
 	if m.running() == errNotStarted {
-		m.exit(mode)
+		m.exit(mode, ErrExit)
 	}
 	return m.finish(ctx, mode, "Stop")
 }
@@ -598,7 +597,7 @@ func (m *Main) finish(ctx context.Context, mode ShutdownMode, call string) error
 	if e := m.outside(); e != nil {
 		return e.wait()
 	}
-	m.exit(mode)
+	m.exit(mode, ErrExit)
 	if err := m.waitsForItself(call); err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ type node struct {
 	loop     *loop
 	errors   knownErrors
 	up       uplink
+	stopped  func() error // why what comes too late has done so; it matches ErrStopped
 
 	current        atomic.Pointer[scope] // what runs on the loop
 	handlerTimeout time.Duration         // of a handler or an action; 0: none

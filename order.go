@@ -138,12 +138,12 @@ func (m *Main) endWorkers() {
 	for _, p := range slices.Backward(m.pools) {
 		for _, s := range slices.Backward(p.list()) {
 			if p := s.running(); p != nil && len(s.dependents()) == 0 {
-				p.tellExit(m.shutdownMode(), true)
+				p.tellExit(m.shutdownMode(), m.stopCause())
 			}
-			s.stop(ErrStopped)
+			s.stop(m.stopCause())
 		}
 	}
-	m.stop(ErrStopped)
+	m.stop(m.stopCause())
 	m.changes.announce()
 }
 

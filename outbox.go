@@ -311,15 +311,15 @@ func (o *outbox) unlock() {
 	o.mu.Unlock()
 }
 
-// finish sends a last frame behind everything that waits. What comes later waits for the next life or, if there is to be none, is refused.
-func (o *outbox) finish(f *wire.Frame, forGood bool) {
+// finish sends a last frame behind everything that waits. What comes later waits for the next life or, if there is to be none, is refused with the error that says why.
+func (o *outbox) finish(f *wire.Frame, why error) {
 	o.mu.Lock()
 	defer o.unlock()
 	if o.sealed == nil {
 		o.waiting.PushBack(&parcel{frame: f})
 		o.pump() // an exit message always fits
 	}
-	if forGood {
-		o.sealed = ErrStopped
+	if why != nil {
+		o.sealed = why
 	}
 }

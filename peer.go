@@ -235,14 +235,14 @@ func (p *peer) converse(cookie string, before func([]byte)) {
 	}()
 }
 
-// tellExit sends the exit message, once. forGood says that no other life follows, so that nothing more is taken for this instance.
-func (p *peer) tellExit(mode ShutdownMode, forGood bool) {
+// tellExit sends the exit message, once. If no other life follows, why says it, and nothing more is taken for this instance; else it is nil.
+func (p *peer) tellExit(mode ShutdownMode, why error) {
 	if mode == KillAll || !p.greeted.Load() || !p.told.CompareAndSwap(false, true) {
 		return
 	}
-	exit := exitFrame(mode)
+	exit := exitFrame(mode, why)
 	if mode == DrainQueue {
-		p.slot.out.finish(exit, forGood)
+		p.slot.out.finish(exit, why)
 	} else {
 		p.link.tell(soon, exit)
 	}
@@ -492,7 +492,11 @@ func (p *peer) vouchError(typ string, err error) error {
 	default:
 		var is []error
 		for _, own := range []error{ErrCallCycle, ErrBacklog, ErrStopped, ErrCancelled, context.Canceled} {
-			if errors.Is(err, own) {
+			switch {
+			case !errors.Is(err, own):
+			case own == ErrStopped && p.slot.main != nil: // which knows of what
+				is = append(is, p.slot.main.stopCause())
+			default:
 				is = append(is, own)
 			}
 		}

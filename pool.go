@@ -154,7 +154,7 @@ func (s *slot) leave() {
 	p := s.current
 	s.mu.Unlock()
 	if p == nil || !s.main.broker.retire(p) {
-		s.stop(ErrStopped)
+		s.stop(s.left())
 	}
 	s.main.changes.announce()
 }

@@ -25,8 +25,12 @@ func impatient() *multiprolab.Config {
 func (l *lab) noEvents(t testing.TB) {
 	t.Helper()
 	for _, e := range l.all() {
-		switch e.(type) {
+		switch e := e.(type) {
 		case *multiprolab.WorkerStarted, *multiprolab.WorkerReady, *multiprolab.WorkerStopped:
+		case *multiprolab.ProgramEnding:
+			if e.Failed {
+				t.Errorf("the program has ended of %v", e.Cause)
+			}
 		default:
 			t.Errorf("an unexpected event %T: %+v", e, e)
 		}

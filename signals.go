@@ -35,7 +35,7 @@ func (m *Main) handleSignals() (stop func()) {
 					continue
 				}
 				m.cfg.Logger.Debug("multiprolab: signal", "signal", sig.String(), "mode", modes[0].String())
-				m.exit(modes[0])
+				m.exit(modes[0], &SignalError{sig})
 				if modes = modes[1:]; len(modes) == 0 {
 					signal.Stop(signals)
 					m.insist(ctx, sig)

@@ -35,11 +35,7 @@ func (m *Main) supervise(s *slot) {
 			timer.Stop()
 		}
 	}
-	why := context.Cause(s.stopping)
-	if why == nil { // it leaves: the pool has shrunk
-		why = s.left()
-	}
-	s.bury(why)
+	s.bury(s.endOf())
 }
 
 // left says why nothing reaches an instance any more that has ended, or was taken away, without an error.
@@ -172,7 +168,7 @@ func (m *Main) live(s *slot) (end lifeEnd) {
 	}
 	cause := err
 	if cause == nil {
-		cause = fmt.Errorf("multiprolab: worker %s has ended: %w", s.name, ErrStopped)
+		cause = fmt.Errorf("multiprolab: worker %s has ended: %w", s.name, cmp.Or(context.Cause(s.stopping), ErrStopped))
 	}
 	if end.retired && p.ledOut && !p.greeted.Load() {
 		err = nil // it had not begun
@@ -232,8 +228,11 @@ func (m *Main) leadOut(p *peer) {
 		return
 	}
 	mode := m.shutdownMode()
-	forGood := p.slot.ending()
-	if !forGood || p.slot.leaving.Load() && m.stopping.Err() == nil { // endWorkers stops m itself last
+	var forGood error // why; nil if another life follows
+	if p.slot.ending() {
+		forGood = p.slot.endOf()
+	}
+	if forGood == nil || p.slot.leaving.Load() && m.stopping.Err() == nil { // endWorkers stops m itself last
 		mode = DrainQueue // it alone is replaced, or taken away
 	} else if mode != KillAll {
 		p.slot.awaitDependents()

@@ -390,13 +390,13 @@ func (b *taskInbox) tryFetch(ctx context.Context, wait bool, types []string) (*T
 	case <-ctx.Done():
 		return nil, causeOf(ctx)
 	case <-b.worker.whole.Done():
-		return nil, ErrStopped
+		return nil, b.worker.stopCause()
 	}
 	answer := make(chan *Task, 1)
 	b.mu.Lock()
 	if b.sealed {
 		b.mu.Unlock()
-		return nil, ErrStopped
+		return nil, b.worker.stopCause()
 	}
 	if len(b.fetches) >= maxFetches {
 		b.mu.Unlock()
@@ -429,13 +429,13 @@ func (b *taskInbox) tryFetch(ctx context.Context, wait bool, types []string) (*T
 			case t != nil: // even if ctx has ended meanwhile: it has been taken
 				return t, b.worker.tellFirst() // as in work
 			case b.isSealed() || b.worker.ctx.Err() != nil:
-				return nil, ErrStopped
+				return nil, b.worker.stopCause()
 			case cancelled != nil || !wait:
 				return nil, cmp.Or(cancelled, ErrNoTask)
 			}
 			select { // main gives this worker nothing more, and is about to end it
 			case <-b.worker.ctx.Done():
-				return nil, ErrStopped
+				return nil, b.worker.stopCause()
 			case <-done:
 				return nil, causeOf(ctx)
 			}
@@ -443,7 +443,7 @@ func (b *taskInbox) tryFetch(ctx context.Context, wait bool, types []string) (*T
 			cancelled, done = causeOf(ctx), nil
 			b.worker.link.tell(soon, &wire.Frame{Kind: wire.FetchCancel, ID: id}) // main answers in any case
 		case <-b.worker.whole.Done():
-			return nil, ErrStopped
+			return nil, b.worker.stopCause()
 		}
 	}
 }

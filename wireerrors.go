@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
@@ -47,6 +46,7 @@ const (
 	decodeError
 	encodeError
 	configError
+	signalError
 	endErrorKind
 )
 
@@ -238,6 +238,8 @@ func (e *errorPacking) Pack(p *pack.Packing) {
 			e.text(p, &d.GoType)
 			e.inner(p, &d.Err)
 		})
+	case signalError:
+		packAs(e, p, packSignal)
 	case configError:
 		packAs(e, p, func(p *pack.Packing, c *ConfigError) {
 			var value string
@@ -307,6 +309,8 @@ func (e *errorPacking) classify() errorKind {
 		return orText(err != nil, encodeError)
 	case *ConfigError:
 		return orText(err != nil, configError)
+	case *SignalError:
+		return orText(err != nil, signalError)
 	}
 	if !e.cut.notInner && len(wrappedBy(e.err))+bits.OnesCount(sentinelsOf(e.err)) > 0 {
 		return wrappedError
@@ -568,15 +572,6 @@ type sentinelError struct {
 
 func (e *sentinelError) Error() string { return e.text }
 func (e *sentinelError) Unwrap() error { return e.is }
-
-// stoppedError is ErrStopped with the error that ended the program.
-type stoppedError struct{ cause error }
-
-func (e *stoppedError) Error() string {
-	return ErrStopped.Error() + ": " + strings.TrimPrefix(e.cause.Error(), "multiprolab: ")
-}
-
-func (e *stoppedError) Unwrap() []error { return []error{ErrStopped, e.cause} }
 
 // remote wraps an error that user code returned.
 func (n *node) remote(typ string, err error) error {

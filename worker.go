@@ -61,6 +61,7 @@ type Worker struct {
 	exitReq   sync.Once
 	exitValue atomic.Pointer[wire.Frame] // to be sent behind everything else; nil if there is none
 	ended     atomic.Bool                // the exit value has been sent
+	why       atomic.Pointer[error]      // it is told to end, as main says it; nil until then
 	die       func(report string)        // ends it at once, see Worker.live; with Config.InProcess it returns
 	died      chan struct{}              // closed by die then; nil in a process of its own
 	aboard    func() (leave func())      // notes that the calling goroutine is one of this worker's; nil in a process of its own
@@ -152,7 +153,7 @@ func (w *Worker) SetExitValue(v any) error {
 	f := &wire.Frame{Kind: wire.ExitValue}
 	setPayload(f, p)
 	if w.ended.Load() {
-		return fmt.Errorf("multiprolab: worker %s has ended, its exit value is not taken any more: %w", w.name, ErrStopped)
+		return fmt.Errorf("multiprolab: worker %s has ended, its exit value is not taken any more: %w", w.name, w.stopCause())
 	}
 	w.exitValue.Store(f)
 	return nil
@@ -298,6 +299,7 @@ func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 		said: make(chan struct{})}
 	w.node = newNode(instanceName(role.pool, role.index), c, cfg.MaxMessageSize, cfg.Window)
 	w.up, w.receiver.mute = (*workerUplink)(w), true
+	w.stopped = w.stopCause
 	w.overdue, w.mostCalls = w.reportOverdue, maxCalls
 	w.taken = w.ack
 	w.queue = &TaskQueue{node: w.node}
@@ -356,7 +358,7 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 		err = w.host()
 	}
 	w.cancel(ErrExit)
-	w.receiver.seal(ErrStopped)
+	w.receiver.seal(w.stopCause())
 	w.inbox.seal()
 	teardown, cancel := context.WithTimeout(w.whole, w.teardown)
 	defer cancel()
@@ -364,7 +366,7 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 	for _, fn := range slices.Backward(w.onExit) {
 		err = errors.Join(err, fn(teardown))
 	}
-	w.out.close(ErrStopped) // goroutines that still send are told
+	w.out.close(w.stopCause()) // goroutines that still send are told
 	w.flushAcks()
 	w.ended.Store(true)
 	if value := w.exitValue.Load(); value != nil {
@@ -424,6 +426,7 @@ func (w *Worker) take(f *wire.Frame) error {
 		w.know(pools)
 	case wire.Exit:
 		mode := ShutdownMode(f.ID)
+		w.toldExit(f)
 		w.loop.exit(mode) // first: an action that gets ErrStopped from GetTask must find that its context has ended
 		if mode == FinishRunning {
 			w.inbox.seal()

@@ -128,13 +128,13 @@ func (w *Worker) run(r io.Reader, out io.Writer, setup func(context.Context, *Wo
 		if !ending.Load() {
 			lost(err)
 		}
-		w.node.close(errors.Join(ErrStopped, err))
+		w.node.close(errors.Join(w.stopCause(), err))
 	}()
 	var what string
 	err = w.live(func() error { return w.serve(setup, identity, &what) }, &what)
 	ending.Store(true)
 	w.link.close(errLinkClosed)
 	<-wrote
-	w.kill(ErrStopped)
+	w.kill(w.stopCause())
 	return err
 }
