@@ -107,10 +107,12 @@
 // the deadline of the context under which somebody waits in [Call], [Do] or [Map], whichever comes first. It travels as the time that is left. At the deadline the context ends with
 // [context.DeadlineExceeded].
 //
-// One switch tells all outcomes apart. The order matters, for some errors wrap others:
+// One switch tells all outcomes apart. The order matters, for some errors wrap others: that of a wait the cause of its context, whatever that is, and that of a program that has
+// ended what it has ended of.
 //
 //	var (
 //		attempts *multiprolab.AttemptsError
+//		noWorker *multiprolab.NoWorkerError
 //		timeout  *multiprolab.TimeoutError
 //		memory   *multiprolab.MemoryLimitError
 //		hang     *multiprolab.HangError
@@ -118,17 +120,19 @@
 //		remote   *multiprolab.RemoteError
 //	)
 //	switch {
-//	case err == nil:                                   // the result
-//	case errors.As(err, &attempts):                    // all attempts failed; attempts.Attempts says how
-//	case errors.Is(err, multiprolab.ErrCancelled):     // its submitter cancelled it
-//	case errors.As(err, &timeout):                     // past TaskOptions.Timeout; timeout.Stderr says where it was
-//	case errors.As(err, &memory):                      // above WorkerConfig.MemoryLimit, or taken by the kernel
-//	case errors.As(err, &hang):                        // its worker hung, and was killed
-//	case errors.As(err, &died):                        // its worker died; died.Stderr has the panic
-//	case errors.As(err, &remote):                      // its handler returned an error
-//	case errors.Is(err, multiprolab.ErrQueueFull):     // TrySubmit found no room
-//	case errors.Is(err, multiprolab.ErrStopped):       // the program ended
-//	default:                                           // not sent: it does not encode, no worker takes its type, ...
+//	case err == nil:                                    // the result
+//	case ctx.Err() != nil && errors.Is(err, ctx.Err()): // who waited has given up; context.Cause(ctx) says why
+//	case errors.As(err, &attempts):                     // all attempts failed; attempts.Attempts says how
+//	case errors.Is(err, multiprolab.ErrCancelled):      // its submitter cancelled it
+//	case errors.As(err, &noWorker):                     // no worker is left that takes it
+//	case errors.Is(err, multiprolab.ErrStopped):        // the program ended; Main.Cause says why
+//	case errors.As(err, &timeout):                      // past TaskOptions.Timeout; timeout.Stderr says where it was
+//	case errors.As(err, &memory):                       // above WorkerConfig.MemoryLimit, or taken by the kernel
+//	case errors.As(err, &hang):                         // its worker hung, and was killed
+//	case errors.As(err, &died):                         // its worker died; died.Stderr has the panic
+//	case errors.As(err, &remote):                       // its handler returned an error
+//	case errors.Is(err, multiprolab.ErrQueueFull):      // TrySubmit found no room
+//	default:                                            // not sent: it does not encode, no worker takes its type, ...
 //	}
 //
 // The queue is in main's memory, or in a [Backend] of yours.
@@ -175,6 +179,10 @@
 // not returned [Config.KillTimeout] later. On that loop, [Main.Close], [Main.Stop] and [Main.Wait] return an error instead of waiting for themselves. A handler
 // that may take long watches the context of the setup function, which ends when exit is requested.
 //
+// The beginning of the end is the event [*ProgramEnding], and an error in the log if nobody has asked for it. [Main.Cause] says why the program has ended: an error, a [*SignalError], or who has
+// asked. So does every error of what comes too late, which matches [ErrStopped] and the cause. Run returns nil after a signal; a program of a command line
+// ends with the status of [SignalError.ExitCode] then.
+//
 // # Guarantees
 //
 // Messages:
@@ -193,7 +201,7 @@
 //	the handler returned              its reply, or a *RemoteError
 //	the worker died                   a *WorkerDiedError, at once
 //	no handler, or the wrong type     an *UnknownTypeError or a *DecodeError
-//	the caller's context ended        its cause; the context of the handler ends
+//	the caller's context ended        its cause, and what its Err says; the context of the handler ends
 //	the call would wait for itself    ErrCallCycle, at once
 //
 // Tasks have exactly one outcome:
@@ -206,7 +214,7 @@
 //	past its TaskOptions.Timeout      a *TimeoutError, after the handler returned or its worker was killed
 //	cancelled by its submitter        ErrCancelled
 //	no worker can ever take it        an *UnknownTypeError or a *NoWorkerError
-//	the program ends                  ErrStopped
+//	the program ends                  ErrStopped, with the cause of the end
 //	a result written before a death   stands
 //
 // By default a task is started at most once; with more [TaskOptions].Attempts, at least once unless attempts are used up. A deadline counts from the start on a worker. At the

@@ -205,10 +205,22 @@ func (p *process) succeed() string {
 	return p.out.String()
 }
 
-// succeedQuietly is succeed for an example that prints nothing on stderr.
-func (p *process) succeedQuietly() string {
+// ctrlC is the status with which a program of the command line ends after Ctrl-C.
+const ctrlC = 130
+
+// endsWith waits for the end of a run, which must have a status, and returns what it printed.
+func (p *process) endsWith(status int) string {
 	p.t.Helper()
-	out := p.succeed()
+	require.Equal(p.t, status, p.wait(), "exit code\nstdout:\n%s\nstderr:\n%s", p.out, p.err)
+	return p.out.String()
+}
+
+// succeedQuietly is succeed for an example that prints nothing on stderr.
+func (p *process) succeedQuietly() string { return p.quiet(p.succeed()) }
+
+// quiet checks that nothing was printed on stderr.
+func (p *process) quiet(out string) string {
+	p.t.Helper()
 	require.Empty(p.t, p.err.String(), "stderr")
 	return out
 }
@@ -296,7 +308,7 @@ func TestMultiprocess(t *testing.T) {
 			require.Len(t, processesWith(t, p.mark), 3, "the check for processes that are left sees those of a run")
 		}
 		p.interrupt()
-		out := p.succeedQuietly()
+		out := p.quiet(p.endsWith(ctrlC))
 		p.pids(names...)
 		requireLast(t, out, mainEnds)
 	})
@@ -327,7 +339,7 @@ func TestExit(t *testing.T) {
 			p.awaitLines(name + pid + `at work`)
 		}
 		p.interrupt()
-		out := p.succeedQuietly()
+		out := p.quiet(p.endsWith(ctrlC))
 		p.pids(names...)
 		require.NotContains(t, out, "calls Exit")
 		requireLast(t, out, mainEnds)
@@ -358,7 +370,7 @@ func TestMessages(t *testing.T) {
 			}
 		}
 		p.interrupt()
-		out := p.succeed()
+		out := p.endsWith(ctrlC)
 		pids := p.pids(names...)
 		last := map[string]int{} // by sender and receiver
 		for _, m := range regexp.MustCompile(`(?m)^(\S+) \(pid \d+\): got greeting (\d+) from (\S+) \(pid (\d+)\)$`).FindAllStringSubmatch(out, -1) {
@@ -404,7 +416,7 @@ func TestTaskQueue(t *testing.T) {
 		}
 		p.awaitLines(`main`+pid+`9 x 10 is 90`, `\S+`+pid+`multiplies 17 by 18`) // in the middle of a batch
 		p.interrupt()
-		out := p.succeedQuietly()
+		out := p.quiet(p.endsWith(ctrlC))
 		p.pids(names...)
 		check(t, out)
 	})
@@ -429,7 +441,7 @@ func TestBlocking(t *testing.T) {
 			return len(turns) > 1
 		})
 		p.interrupt()
-		out := p.succeed()
+		out := p.endsWith(ctrlC)
 		p.pids("main", "sleeper/0", "searcher/0")
 		for _, m := range searcher.FindAllStringSubmatch(out, -1) {
 			turns, err := strconv.Atoi(m[1])
@@ -632,7 +644,7 @@ func TestSurveyInterrupt(t *testing.T) {
 	p := start(t, "survey", "-kill", "20", "-workers", "1", "-verify") // the whole Go installation
 	p.await(p.err, "that it has begun", func(stderr string) bool { return strings.Contains(stderr, "killed surveyor/0 (pid ") })
 	p.interrupt()
-	require.Equal(t, 1, p.wait())
+	require.Equal(t, ctrlC, p.wait())
 	require.Regexp(t, `(?m)^survey: interrupted: .`, p.err.String())
 	require.Empty(t, p.out.String())
 }

@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -37,6 +38,9 @@ func main() { // all of this runs in main, and up to Run in the workers too
 		log.Fatal(err)
 	}
 	say(app, "every worker has ended, and so do I")
+	if sig, ok := errors.AsType[*multiprolab.SignalError](app.Cause()); ok {
+		os.Exit(sig.ExitCode()) // 130 after Ctrl-C: that is what a shell expects
+	}
 }
 
 // worker is the setup function of both workers. It runs in the worker's process, and only there.

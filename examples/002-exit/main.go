@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -44,6 +45,9 @@ func main() {
 		log.Fatal(err)
 	}
 	say(app, "every worker has ended, and so do I")
+	if sig, ok := errors.AsType[*multiprolab.SignalError](app.Cause()); ok {
+		os.Exit(sig.ExitCode()) // 130 after Ctrl-C: that is what a shell expects
+	}
 }
 
 // alice works, and with -by worker ends the program. It sees the flag too: a worker is started with the arguments of main.

@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -50,6 +51,9 @@ func main() {
 		log.Fatal(err)
 	}
 	say(app, "every worker has ended, and so do I")
+	if sig, ok := errors.AsType[*multiprolab.SignalError](app.Cause()); ok {
+		os.Exit(sig.ExitCode()) // 130 after Ctrl-C: that is what a shell expects
+	}
 }
 
 // listen registers the handler of greetings in a process: main or a worker.

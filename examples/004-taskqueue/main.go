@@ -10,6 +10,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -63,6 +64,9 @@ func main() {
 		log.Fatal(err)
 	}
 	say(app, "every worker has ended, and so do I")
+	if sig, ok := errors.AsType[*multiprolab.SignalError](app.Cause()); ok {
+		os.Exit(sig.ExitCode()) // 130 after Ctrl-C: that is what a shell expects
+	}
 }
 
 // multiplier has its handler called with each task that main hands to it.

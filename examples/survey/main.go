@@ -69,7 +69,7 @@ func main() { // runs in main, and up to Start in the workers too
 	}
 	err := survey(ctx, app, bar, roster)
 	if err != nil && ctx.Err() != nil {
-		err = fmt.Errorf("interrupted: %w", err)
+		err = &interrupted{err}
 	}
 	bar.clear()
 	stop() // a second Ctrl-C would end the program at once
@@ -80,8 +80,17 @@ func main() { // runs in main, and up to Start in the workers too
 
 func fail(err error) {
 	fmt.Fprintln(os.Stderr, "survey:", err)
+	if _, ok := errors.AsType[*interrupted](err); ok { // a shell expects what Run's Main.Cause says; Start leaves the signals to the program
+		os.Exit((&multiprolab.SignalError{Signal: os.Interrupt}).ExitCode())
+	}
 	os.Exit(1)
 }
+
+// interrupted is the error of a survey that Ctrl-C has ended.
+type interrupted struct{ err error }
+
+func (e *interrupted) Error() string { return "interrupted: " + e.err.Error() }
+func (e *interrupted) Unwrap() error { return e.err }
 
 // brief returns what an error says without the stderr of a dead worker, which has been printed already.
 func brief(err error) string {
