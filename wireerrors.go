@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
@@ -409,6 +410,7 @@ func (e *errorPacking) list(p *pack.Packing, errs *[]error, missing *int) {
 			*missing += len(list) - most
 			list = list[len(list)-most:]
 		}
+		list = slices.Clone(list) // what is cut, is cut there: others have the error, too
 	}
 	pack.Number(p, missing)
 	at := 0
@@ -439,6 +441,7 @@ func (e *errorPacking) names(p *pack.Packing, names *[]string) {
 	if !p.Reading() && len(*names) > maxErrorParts {
 		*names = append((*names)[:maxErrorParts:maxErrorParts], fmt.Sprintf("%d others", len(*names)-maxErrorParts))
 	}
+	*names = slices.Clone(*names)
 	pack.List(p, names, func(p *pack.Packing, name *string) { e.text(p, name) })
 	if len(*names) > maxErrorParts+1 {
 		p.Fail()

@@ -203,3 +203,18 @@ func FuzzErrorFromWire(f *testing.F) {
 		}
 	})
 }
+
+// An error that is sent stays as it is: others have it, too.
+func TestErrorIsNotChangedBySending(t *testing.T) {
+	deep := errors.New("at the bottom")
+	for range 2 * maxErrorDepth {
+		deep = &StartError{Worker: "w/0", Err: deep}
+	}
+	causes := []error{deep, nil, deep}
+	known := []string{strings.Repeat("x", maxErrorText+1), "y"}
+	for _, err := range []error{&AttemptsError{Attempts: causes}, &RestartLimitError{Causes: causes}, &UnknownTypeError{Known: known}, &UnknownReceiverError{Known: known}} {
+		marshalError(err)
+	}
+	require.Equal(t, []error{deep, nil, deep}, causes)
+	require.Equal(t, []string{strings.Repeat("x", maxErrorText+1), "y"}, known)
+}
