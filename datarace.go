@@ -58,8 +58,8 @@ func (b *processBody) raced(st proc.Status) bool {
 	switch {
 	case !raceBuilt || status == 0:
 		return false
-	case st.ExitCode == status:
-		return true
+	case st.ExitCode == status: // which is also that of a race detector that gets no memory, and says so
+		return b.errors.sawRace() || !strings.Contains(b.stderr(), "ThreadSanitizer")
 	}
 	return st.ExitCode != 0 && b.errors.sawRace()
 }

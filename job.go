@@ -59,7 +59,8 @@ const dumpTimeout = 80 * time.Millisecond
 //	           attempt ends, whatever comes. Behind its timeout by the holder's clock: that is how it
 //	           ends. assigned: ErrCancelled ends it if it is condemned.
 //	           All else is a lie (and the job has begun, whatever the holder says); so are more
-//	           outcomes than a batch has items, and none at all.
+//	           outcomes than a batch has items, and none at all. One that comes when the holder is
+//	           being killed for the job is dropped: the death is how the attempt ends.
 //	Returned   assigned, recalled: queued, before those that have not been out; if it is
 //	           condemned it ends. Else a lie.
 //	Split      running, recalled, a batch: cut, and smaller by what has not begun. A second one,

@@ -85,39 +85,39 @@ drain          .          .          .          .
 submitterDies  .          .          .          .
 end            stopped    stopped    stopped    stopped
 `, `
-               running    again      pausing    doomed     late       batch      asked      cut
-cancel         run+c      run+c      run+c      .          .          run+c      run+rc     run+rxc
-cancelPending  .          .          .          .          .          .          .          .
-anHour         .          .          .          run+ck     run+ck     .          .          .
-start          lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.
-ok             ok         ok         ok         cancelled  timeout    ok         ok         ok
-tooMany        lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.
-nothing        lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.
-error          error      assign     delayed    cancelled  timeout    error      error      error
-isCancelled    cancelled  cancelled  cancelled  cancelled  timeout    cancelled  cancelled  cancelled
-retryAfter     delayed    delayed    delayed    cancelled  timeout    delayed    delayed    delayed
-returned       lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.
-split          lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      run+rx     lie/.
-splitAtNone    lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.
-splitBeyond    lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.
-splitAtAll     lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      run+rx     lie/.
-progress       .          .          .          .          .          .          .          .
-dies           died       queued     delayed    cancelled  timeout    died       died       died
-leaves         died       queued     delayed    cancelled  timeout    died       died       died
-retires        .          .          .          .          .          .          .          .
-fillerEnds     .          .          .          .          .          .          .          .
-anotherComes   .          .          .          .          .          .          .          .
-anotherWaits   .          .          .          .          .          run+r      .          .
-pause          .          .          .          .          .          .          .          .
-pauseOther     .          .          .          .          .          .          .          .
-resume         .          .          .          .          .          .          .          .
-allGone        died       none       none       cancelled  timeout    died       died       died
-otherTypes     died       unknown    unknown    cancelled  timeout    died       died       died
-stop           .          .          .          .          .          .          .          .
-stopAndDie     died       died       died       cancelled  timeout    died       died       died
-drain          .          .          .          .          .          .          .          .
-submitterDies  .          .          .          .          .          .          .          .
-end            stopped    stopped    stopped    stopped    stopped    stopped    stopped    stopped
+               running    again      pausing    doomed     killed     late       batch      asked      cut
+cancel         run+c      run+c      run+c      .          .          .          run+c      run+rc     run+rxc
+cancelPending  .          .          .          .          .          .          .          .          .
+anHour         .          .          .          run+ck     .          run+ck     .          .          .
+start          lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.
+ok             ok         ok         ok         cancelled  .          timeout    ok         ok         ok
+tooMany        lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.
+nothing        lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.
+error          error      assign     delayed    cancelled  .          timeout    error      error      error
+isCancelled    cancelled  cancelled  cancelled  cancelled  .          timeout    cancelled  cancelled  cancelled
+retryAfter     delayed    delayed    delayed    cancelled  .          timeout    delayed    delayed    delayed
+returned       lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.
+split          lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      run+rx     lie/.
+splitAtNone    lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.
+splitBeyond    lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.
+splitAtAll     lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      run+rx     lie/.
+progress       .          .          .          .          .          .          .          .          .
+dies           died       queued     delayed    cancelled  cancelled  timeout    died       died       died
+leaves         died       queued     delayed    cancelled  cancelled  timeout    died       died       died
+retires        .          .          .          .          .          .          .          .          .
+fillerEnds     .          .          .          .          .          .          .          .          .
+anotherComes   .          .          .          .          .          .          .          .          .
+anotherWaits   .          .          .          .          .          .          run+r      .          .
+pause          .          .          .          .          .          .          .          .          .
+pauseOther     .          .          .          .          .          .          .          .          .
+resume         .          .          .          .          .          .          .          .          .
+allGone        died       none       none       cancelled  cancelled  timeout    died       died       died
+otherTypes     died       unknown    unknown    cancelled  cancelled  timeout    died       died       died
+stop           .          .          .          .          .          .          .          .          .
+stopAndDie     died       died       died       cancelled  cancelled  timeout    died       died       died
+drain          .          .          .          .          .          .          .          .          .
+submitterDies  .          .          .          .          .          .          .          .          .
+end            stopped    stopped    stopped    stopped    stopped    stopped    stopped    stopped    stopped
 `}
 
 // scene is a job in one of its states, and who is around: w, which has the job or does something
@@ -208,6 +208,12 @@ var scenes = map[string]func(s *scene){
 		s.run()
 	},
 	"doomed": func(s *scene) { s.ask(0, &TaskOptions{Grace: time.Minute}); s.run(); s.a.cancel() },
+	"killed": func(s *scene) {
+		s.ask(0, &TaskOptions{Grace: time.Minute})
+		s.run()
+		s.a.cancel()
+		time.Sleep(time.Hour)
+	},
 	"late": func(s *scene) {
 		s.ask(0, &TaskOptions{Timeout: time.Minute, Grace: time.Minute})
 		s.run()

@@ -284,6 +284,9 @@ func (n *node) submitPayload(ctx context.Context, typ string, p codec.Payload, o
 		f.Left = leftOf(ctx)
 	}
 	s := &Submission{node: n, typ: typ, done: make(chan struct{}), news: make(chan struct{}, 1), accepted: make(chan struct{})}
+	if o != nil { // before anybody else can find s
+		s.progress = o.OnProgress
+	}
 	if prepare != nil {
 		prepare(s)
 	}

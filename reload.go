@@ -18,8 +18,10 @@ import (
 // run the file that main was started from, even if it was replaced or deleted; elsewhere a worker cannot be started any more
 // then. The first Restart that finds another file in its place logs that. For new code, restart the program.
 //
-// Restart returns when the last replacement is ready. It returns an error when ctx ends or the program does; those behind are left as they are then. A worker that will not be
-// replaced, for it has ended for good, does not hold up the others: the errors of all of them are returned in the end. One that Resize takes away meanwhile is no error.
+// Restart returns when the last replacement is ready. It returns an error when ctx ends, when the program ends, or when the
+// replacement of a worker fails for good, of a new configuration that is wrong perhaps; those behind are left as they are
+// then. A worker that had ended for good before does not hold up the others: the errors of these are returned in the end.
+// One that Resize takes away meanwhile is no error.
 func (m *Main) Restart(ctx context.Context, name string) error {
 	if err := m.running(); err != nil {
 		return err
@@ -38,11 +40,16 @@ func (m *Main) Restart(ctx context.Context, name string) error {
 	m.warnOfNewCode()
 	var errs []error
 	for _, s := range slots {
+		if closed(m.exitAsked) { // no life that begins from now on would be another one
+			errs = append(errs, fmt.Errorf("multiprolab: restarting worker %s: %w", s.name, m.stopCause()))
+			break
+		}
+		over := s.buried.Load()
 		if err := m.restart(ctx, s); err != nil {
 			errs = append(errs, fmt.Errorf("multiprolab: restarting worker %s: %w", s.name, err))
-		}
-		if ctx.Err() != nil || m.stopping.Err() != nil {
-			break
+			if !over {
+				break
+			}
 		}
 	}
 	if len(errs) == 1 {

@@ -314,6 +314,10 @@ func TestReload_FailedReplacement(t *testing.T) {
 				require.ErrorAs(t, err, &limit)
 				require.True(t, limit.Permanent)
 				l.waitLives(t, map[string]int{"guest/0": 2, "reload-fateful/0": 1, "lab/0": 1})
+
+				// It does not hold up the others again: that it is gone is told in the end.
+				require.ErrorContains(t, l.Restart(bounded(t), ""), "restarting worker reload-fateful/0")
+				l.waitLives(t, map[string]int{"guest/0": 3, "reload-fateful/0": 1, "lab/0": 2})
 				require.NoError(t, l.Close())
 			} else {
 				require.Error(t, err)

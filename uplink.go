@@ -59,9 +59,6 @@ func (u *workerUplink) submit(ctx context.Context, s *Submission, f *wire.Frame,
 	if u.link == nil {
 		return ErrNotWorker
 	}
-	if o != nil {
-		s.progress = o.OnProgress
-	}
 	if err := u.out.send(ctx, f, nil, false); err != nil {
 		return fmt.Errorf("multiprolab: task %q was not submitted: %w", f.Type, err)
 	}
