@@ -201,7 +201,7 @@ func TestInterrupt(t *testing.T) {
 	}
 	code, out, stderr := run(t, `begins task "spin"`)
 	require.Equal(t, 1, code, "stdout:\n%s\nstderr:\n%s", out, stderr)
-	require.Regexp(t, `(?m)^loops for ever +`, out)
+	require.Regexp(t, `(?m)^loops for ever +`, out, "stderr:\n%s", stderr)
 	require.Contains(t, stderr, "tasks did not end as they should")
 }
 

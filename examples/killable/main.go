@@ -122,6 +122,7 @@ func run(ctx context.Context, app *multiprolab.Main, r *report) map[string]int {
 			if err != nil {
 				return err
 			}
+			defer task.Cancel() // an interrupt ends Result, not the task
 			return task.Result(ctx, nil)
 		}},
 	} {
