@@ -223,7 +223,7 @@ type RemoteError struct {
 	GoType     string // the error's Go type, such as "*fs.PathError"
 	is         []error
 	traits     traits
-	recognised bool          // traits have been looked at
+	registered *recognition  // what traits say here, shared by all copies; nil: nothing
 	final      bool          // see NoRetry
 	after      time.Duration // see RetryAfter
 }
@@ -236,7 +236,9 @@ func (e *RemoteError) Error() string {
 }
 
 // Unwrap returns what the original error was: context.Canceled or context.DeadlineExceeded, and what Main.RegisterError has registered.
-func (e *RemoteError) Unwrap() []error { return e.is }
+func (e *RemoteError) Unwrap() []error {
+	return append(e.is[:len(e.is):len(e.is)], e.registered.found()...)
+}
 
 // UnknownReceiverError reports a message to a name that nobody registered.
 type UnknownReceiverError struct {

@@ -3,6 +3,7 @@ package multiprolab
 import (
 	"errors"
 	"reflect"
+	"sync"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
 )
@@ -66,25 +67,67 @@ func isNil(v reflect.Value) bool {
 	return false
 }
 
-// recognise gives a RemoteError back what was registered of it.
-func (n *node) recognise(err error) error {
-	var r *RemoteError
-	if !errors.As(err, &r) || r.recognised {
-		return err
+// recognition is what a RemoteError matches of what is registered in this process. Several submissions may share the
+// error, and others may send it on meanwhile: whoever needs it first fills it in.
+type recognition struct {
+	mu   sync.Mutex
+	done bool
+	is   []error
+}
+
+func (r *recognition) found() []error {
+	if r == nil {
+		return nil
 	}
-	r.recognised = true
-	for _, i := range r.traits.Is[:min(len(r.traits.Is), len(n.errors.list))] {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.is
+}
+
+// recognise gives every RemoteError in an error back what was registered of it.
+func (n *node) recognise(err error) error {
+	switch e := err.(type) {
+	case *RemoteError:
+		if e != nil && e.registered != nil {
+			n.fillIn(e)
+		}
+	case *AttemptsError: // which unwraps the last of them alone
+		if e != nil {
+			for _, attempt := range e.Attempts {
+				n.recognise(attempt)
+			}
+		}
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil {
+			n.recognise(inner)
+		}
+	case interface{ Unwrap() []error }:
+		for _, inner := range e.Unwrap() {
+			n.recognise(inner)
+		}
+	}
+	return err
+}
+
+func (n *node) fillIn(e *RemoteError) {
+	r, t := e.registered, e.traits
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.done {
+		return
+	}
+	r.done = true
+	for _, i := range t.Is[:min(len(t.Is), len(n.errors.list))] {
 		if i >= 0 && i < len(n.errors.list) {
 			r.is = append(r.is, n.errors.list[i])
 		}
 	}
-	if i := r.traits.Type - 1; i >= 0 && i < len(n.errors.list) && r.traits.Payload != nil {
+	if i := t.Type - 1; i >= 0 && i < len(n.errors.list) && t.Payload != nil {
 		v := reflect.New(reflect.TypeOf(n.errors.list[i]))
-		if n.codec.Decode(*r.traits.Payload, v.Interface()) == nil && !isNil(v.Elem()) {
-			if e, ok := v.Elem().Interface().(error); ok {
-				r.is = append(r.is, e)
+		if n.codec.Decode(*t.Payload, v.Interface()) == nil && !isNil(v.Elem()) {
+			if known, ok := v.Elem().Interface().(error); ok {
+				r.is = append(r.is, known)
 			}
 		}
 	}
-	return err
 }

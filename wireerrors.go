@@ -503,7 +503,9 @@ func (e *errorPacking) packRemote(p *pack.Packing, r *RemoteError) {
 	}
 	r.is = e.sentinels(p, set)
 	r.traits.pack(p, e.cut.notInner)
-	r.recognised = false
+	if p.Reading() {
+		r.expect()
+	}
 	if r.after < 0 {
 		r.after = 0
 	}
@@ -592,5 +594,13 @@ func (n *node) remote(typ string, err error) error {
 			r.is = append(r.is, s)
 		}
 	}
+	r.expect()
 	return r
+}
+
+// expect makes room for what the traits will be found to say.
+func (e *RemoteError) expect() {
+	if len(e.traits.Is) > 0 || e.traits.Payload != nil {
+		e.registered = &recognition{}
+	}
 }

@@ -15,6 +15,8 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/pack"
+	"strconv"
+	"sync"
 )
 
 // exportedErrors returns a value of each exported error type, with all its fields filled, and one with none.
@@ -217,4 +219,28 @@ func TestErrorIsNotChangedBySending(t *testing.T) {
 	}
 	require.Equal(t, []error{deep, nil, deep}, causes)
 	require.Equal(t, []string{strings.Repeat("x", maxErrorText+1), "y"}, known)
+}
+
+// One error may be the outcome of several submissions, and be on its way to others meanwhile. What is registered is
+// found in each of the errors that it holds.
+func TestErrorIsRecognisedByMany(t *testing.T) {
+	n := newNode(MainName, &codec.Codec{}, 1<<20, 1<<20)
+	n.errors.list = []error{errors.ErrUnsupported, &strconv.NumError{}}
+	cause := fmt.Errorf("%w: %w", errors.ErrUnsupported, &ConfigError{Field: "f"})
+	shared := unmarshalError(marshalError(&AttemptsError{Attempts: []error{n.remote("t", cause), n.remote("t", cause)}}))
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			if err := n.recognise(shared); !errors.Is(err, errors.ErrUnsupported) {
+				t.Errorf("%v does not match what is registered", err)
+			}
+		})
+		all.Go(func() { marshalError(shared) })
+	}
+	all.Wait()
+	for _, attempt := range shared.(*AttemptsError).Attempts {
+		if !errors.Is(attempt, errors.ErrUnsupported) {
+			t.Errorf("%v does not match what is registered", attempt)
+		}
+	}
 }
