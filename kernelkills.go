@@ -76,7 +76,8 @@ func (k *kernelKills) took(w *memoryWatch) bool {
 // lackError is the error of a worker that the kernel has ended for lack of memory, or nil if it has not.
 func (p *peer) lackError(d *WorkerDiedError) error {
 	b, ok := p.body.(*processBody)
-	if !ok || p.why != "" || d.Signal != "SIGKILL" && d.ExitCode != -1 || !p.slot.main.kernelKills.took(b.lack) {
+	unknown := d.Signal == "" && d.ExitCode == -1
+	if !ok || p.why != "" || d.Signal != "SIGKILL" && !unknown || !p.slot.main.kernelKills.took(b.lack) {
 		return nil
 	}
 	return &MemoryLimitError{Limit: b.lack.group.Limit(), Kernel: true, Group: b.lack.group.Name, Died: d}

@@ -110,8 +110,9 @@ func TestDeathByTheKernelIsKnown(t *testing.T) {
 	took(9)
 	require.False(t, die("lab/0", "panic"))
 	require.False(t, die("lab/0", "SIGKILL"), "the others were taken before it lived")
+	waitEvent(t, l, func(e *multiprolab.WorkerReady) bool { return e.Life == 4 })
 	took(10)
-	require.False(t, die("lab/0", "SIGTERM"))
+	require.False(t, die("lab/0", "SIGTERM"), "the kernel sends another signal")
 	for i := range 3 {
 		waitEvent(t, l, func(e *multiprolab.WorkerReady) bool { return e.Life == 5+i })
 		took(11 + i)

@@ -99,13 +99,12 @@ func (s *slot) mayStart(needs []string) error {
 
 // upOrGone returns nil if every instance is ready that ever will be, errWait if one is not yet, and if none will be, why.
 func (p *pool) upOrGone() error {
-	err := p.gone()
 	for _, s := range p.list() {
 		if !s.isUp() && s.alive() {
 			return errWait
 		}
 	}
-	return err
+	return p.gone() // last: one that ends for good meanwhile is no longer alive
 }
 
 // hadTurn lets the instance that was registered next start.
