@@ -213,15 +213,22 @@ func (e *ShutdownError) Error() string {
 	return "multiprolab: workers had to be killed: " + strings.Join(parts, "; ")
 }
 
-// RemoteError is an error that user code in another process returned: a handler, a task, or a setup function. It matches
-// context.Canceled and context.DeadlineExceeded with errors.Is where the original did.
+// RemoteError is an error that user code in another process returned: a handler, a task, or a setup function.
+//
+// Where the original did, it matches with errors.Is: the sentinels of the packages context, errors, io, io/fs, os, os/exec
+// and strconv, net.ErrClosed and every syscall.Errno. And with errors.As: *fs.PathError, *os.LinkError, *os.SyscallError,
+// *exec.Error, *strconv.NumError, *url.Error, *net.OpError, *net.DNSError, *net.AddrError and *net.ParseError, with
+// their fields, and their causes as far as these are of the same kinds, else as a text. The addresses in a *net.OpError
+// are of another type, with the same Network and String; and the cause in the field Err of a *url.Error is found with
+// errors.As, not with a type assertion. What else is to be matched is registered with Main.RegisterError.
 type RemoteError struct {
-	Worker     string // the process that it comes from
-	PID        int    // of this process
-	Type       string // message or task type; empty for a setup function
-	Text       string // the error's own text
-	GoType     string // the error's Go type, such as "*fs.PathError"
-	is         []error
+	Worker     string  // the process that it comes from
+	PID        int     // of this process
+	Type       string  // message or task type; empty for a setup function
+	Text       string  // the error's own text
+	GoType     string  // the error's Go type, such as "*fs.PathError"
+	is         []error // the standard library's sentinels that the original matched
+	parts      []error // the standard library's errors that it was or wrapped
 	traits     traits
 	registered *recognition  // what traits say here, shared by all copies; nil: nothing
 	final      bool          // see NoRetry
@@ -235,10 +242,9 @@ func (e *RemoteError) Error() string {
 	return fmt.Sprintf("multiprolab: %s: %q: %s", e.Worker, e.Type, e.Text)
 }
 
-// Unwrap returns what the original error was: context.Canceled or context.DeadlineExceeded, and what Main.RegisterError has registered.
-func (e *RemoteError) Unwrap() []error {
-	return append(e.is[:len(e.is):len(e.is)], e.registered.found()...)
-}
+// Unwrap returns what the original error was, or wrapped, of the standard library and of what Main.RegisterError has
+// registered.
+func (e *RemoteError) Unwrap() []error { return slices.Concat(e.is, e.parts, e.registered.found()) }
 
 // UnknownReceiverError reports a message to a name that nobody registered.
 type UnknownReceiverError struct {

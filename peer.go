@@ -484,7 +484,7 @@ func (p *peer) vouchError(typ string, err error) error {
 		err.Err = textOf(err.Err)
 	case *RemoteError:
 		err.Worker, err.PID = p.slot.name, p.pid()
-		err.is = slices.DeleteFunc(err.is, func(e error) bool { return e != context.Canceled && e != context.DeadlineExceeded })
+		err.is = slices.DeleteFunc(err.is, func(e error) bool { return !slices.Contains(stdSentinels, e) })
 	case *DecodeError:
 		err.Receiver, err.Err = p.slot.name, textOf(err.Err)
 	case *UnknownTypeError:
@@ -508,10 +508,13 @@ func (p *peer) vouchError(typ string, err error) error {
 	return err
 }
 
-// textOf returns an error with the text of another one and nothing else of it.
+// textOf returns an error with the text of another one and nothing else of it but what it wraps of the standard library.
 func textOf(err error) error {
 	if err == nil {
 		return nil
+	}
+	if is := append(stdParts(err), stdSentinelsOf(err)...); len(is) > 0 {
+		return &carriedError{err.Error(), is}
 	}
 	return errors.New(err.Error())
 }

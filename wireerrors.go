@@ -1,11 +1,11 @@
 package multiprolab
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/bits"
 	"slices"
+	"syscall"
 	"unicode/utf8"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
@@ -48,14 +48,18 @@ const (
 	encodeError
 	configError
 	signalError
-	endErrorKind
+	stdStructError // the standard library's
+	errnoError
+	netClosedError
+	sentinelItself // one of wireSentinels
 )
 
 // errTooDeep stands for what is too deep in an error to cross, or malformed.
 var errTooDeep = errors.New("and so on")
 
 // wireSentinels are the sentinels that keep their identity. Their places are their numbers on the wire: both ends are the same program.
-var wireSentinels = []error{ErrStopped, ErrExit, ErrQueueFull, ErrBacklog, ErrCallCycle, ErrCancelled, context.Canceled, context.DeadlineExceeded, ErrNoTask, ErrLeaseLost, ErrNotWorker}
+var wireSentinels = append([]error{ErrStopped, ErrExit, ErrQueueFull, ErrBacklog, ErrCallCycle, ErrCancelled, ErrNoTask,
+	ErrLeaseLost, ErrNotWorker}, stdSentinels...)
 
 // carriedError is an error that came from another process: its text, and what it wrapped there that is known here. It exists in the process that it came to.
 type carriedError struct {
@@ -80,14 +84,29 @@ var errorCuts = []errorCut{{}, {earlier: 1 << 10}, {earlier: 1}, {text: 8 << 10,
 	{text: 256, earlier: 1, stderr: 1, parts: 2}, {text: 256, earlier: 1, stderr: 1, parts: 1, notInner: true}}
 
 // marshalError lays out an error for the wire, in at most maxErrorSize bytes.
-func marshalError(err error) []byte {
+func marshalError(err error) (b []byte) {
+	defer guardError(err, func(text string) { b = pack.Marshal(&errorPacking{err: errors.New(text)}) })
 	for _, cut := range errorCuts {
 		e := errorPacking{err: err, cut: cut}
 		if b := pack.Marshal(&e); len(b) <= maxErrorSize {
 			return b
 		}
 	}
-	return pack.Marshal(&errorPacking{err: errors.New(cutText(err.Error(), 256))})
+	return pack.Marshal(&errorPacking{err: errors.New(cutText(textOfError(err), 256))})
+}
+
+// guardError is deferred where the methods of a user's error are called: it says in a text what becomes of one that
+// panics. An error is a value like any other, and must not end main.
+func guardError(err error, otherwise func(text string)) {
+	if r := recover(); r != nil {
+		otherwise(cutText(fmt.Sprintf("an error of type %T, whose methods panic: %v", err, r), maxErrorText/2))
+	}
+}
+
+// textOfError is err.Error(), or what there is to say of an error whose Error method panics.
+func textOfError(err error) (text string) {
+	defer guardError(err, func(otherwise string) { text = otherwise })
+	return err.Error()
 }
 
 // unmarshalError reads what marshalError wrote, from a process that is not to be trusted. It never returns nil.
@@ -150,7 +169,7 @@ func (e *errorPacking) Pack(p *pack.Packing) {
 	case textError:
 		var text string
 		if !p.Reading() {
-			text = e.err.Error()
+			text = textOfError(e.err)
 		}
 		e.text(p, &text)
 		if p.Reading() {
@@ -158,6 +177,22 @@ func (e *errorPacking) Pack(p *pack.Packing) {
 		}
 	case wrappedError:
 		e.packWrapped(p)
+	case stdStructError:
+		e.packStruct(p)
+	case errnoError:
+		number, _ := e.err.(syscall.Errno)
+		pack.Number(p, &number)
+		e.err = number
+	case netClosedError:
+		e.err = &closedError{}
+	case sentinelItself:
+		number := slices.IndexFunc(wireSentinels, func(s error) bool { return s == e.err })
+		pack.Number(p, &number)
+		if number < 0 || number >= len(wireSentinels) {
+			p.Fail()
+			break
+		}
+		e.err = wireSentinels[number]
 	case remoteError:
 		packAs(e, p, e.packRemote)
 	case diedError:
@@ -312,6 +347,20 @@ func (e *errorPacking) classify() errorKind {
 		return orText(err != nil, configError)
 	case *SignalError:
 		return orText(err != nil, signalError)
+	case *structError:
+		return orText(err != nil, stdStructError)
+	case *closedError:
+		return netClosedError
+	case syscall.Errno:
+		return errnoError
+	}
+	switch {
+	case slices.ContainsFunc(wireSentinels, func(s error) bool { return s == e.err }):
+		return sentinelItself
+	case stdStructOf(e.err) >= 0:
+		return stdStructError
+	case isNetClosed(e.err):
+		return netClosedError
 	}
 	if !e.cut.notInner && len(wrappedBy(e.err))+bits.OnesCount(sentinelsOf(e.err)) > 0 {
 		return wrappedError
@@ -337,27 +386,44 @@ func sentinelsOf(err error) (set uint) {
 	return set
 }
 
-// wrappedBy returns the errors of exported types that an error of another type wraps, the outermost of each branch.
-func wrappedBy(err error) (found []error) {
-	switch err := err.(type) {
-	case interface{ Unwrap() error }:
-		return exported(err.Unwrap())
-	case interface{ Unwrap() []error }:
-		for _, inner := range err.Unwrap() {
-			found = append(found, exported(inner)...)
-		}
-	}
-	return found
+// wrappedBy returns the errors of types that cross that an error of another type wraps, the outermost of each branch.
+func wrappedBy(err error) []error {
+	w := walk{fits: func(inner error) bool {
+		kind := (&errorPacking{err: inner, cut: errorCut{notInner: true}}).classify()
+		return kind != textError && kind != sentinelItself // sentinelsOf finds these
+	}}
+	w.into(err)
+	return w.found
 }
 
-func exported(err error) []error {
-	if err == nil {
-		return nil
+// walk goes through the tree of an error and finds those that fit, the outermost of each branch.
+type walk struct {
+	fits  func(error) bool
+	found []error
+	looks int // which end one day, though a tree may hold itself
+}
+
+func (w *walk) at(err error) {
+	if w.looks++; err == nil || w.looks > 4*maxErrorParts || len(w.found) == maxErrorParts {
+		return
 	}
-	if kind := (&errorPacking{err: err, cut: errorCut{notInner: true}}).classify(); kind != textError {
-		return []error{err}
+	if w.fits(err) {
+		w.found = append(w.found, err)
+		return
 	}
-	return wrappedBy(err)
+	w.into(err)
+}
+
+// into looks at what an error wraps.
+func (w *walk) into(err error) {
+	switch err := err.(type) {
+	case interface{ Unwrap() error }:
+		w.at(err.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, inner := range err.Unwrap() {
+			w.at(inner)
+		}
+	}
 }
 
 // text packs a text of the error.
@@ -502,6 +568,10 @@ func (e *errorPacking) packRemote(p *pack.Packing, r *RemoteError) {
 		set = sentinelsOf(errors.Join(r.is...))
 	}
 	r.is = e.sentinels(p, set)
+	var missing int
+	if e.list(p, &r.parts, &missing); p.Reading() {
+		r.parts = slices.DeleteFunc(r.parts, func(part error) bool { return !isStd(part) })
+	}
 	r.traits.pack(p, e.cut.notInner)
 	if p.Reading() {
 		r.expect()
@@ -579,8 +649,9 @@ func (e *sentinelError) Error() string { return e.text }
 func (e *sentinelError) Unwrap() error { return e.is }
 
 // remote wraps an error that user code returned.
-func (n *node) remote(typ string, err error) error {
-	r := &RemoteError{Worker: n.name, Type: typ, Text: err.Error(), traits: n.traits(err)}
+func (n *node) remote(typ string, err error) (remote error) {
+	r := &RemoteError{Worker: n.name, Type: typ, Text: textOfError(err), GoType: fmt.Sprintf("%T", err)}
+	defer guardError(err, func(string) { remote = r }) // with what has been found until then
 	var s *steer
 	if errors.As(err, &s) {
 		r.final, r.after = s.final, s.after
@@ -589,11 +660,8 @@ func (n *node) remote(typ string, err error) error {
 		}
 	}
 	r.GoType = fmt.Sprintf("%T", err)
-	for _, s := range []error{context.DeadlineExceeded, context.Canceled} {
-		if errors.Is(err, s) {
-			r.is = append(r.is, s)
-		}
-	}
+	r.is, r.parts = stdSentinelsOf(err), stdParts(err)
+	r.traits = n.traits(err)
 	r.expect()
 	return r
 }

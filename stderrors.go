@@ -1,0 +1,289 @@
+package multiprolab
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"reflect"
+	"slices"
+	"strconv"
+	"syscall"
+
+	"github.com/multiprolab/multiprolab/internal/pack"
+)
+
+// This file is how the standard library's own errors cross between main and a worker: they keep their type and their
+// identity, and need no registration. What a user's error wraps of them crosses beside its text. Both ends use it.
+//
+// The packages net and net/url are not imported, for they make the start of each worker a fifth longer and larger.
+// Their errors are told by the names of their types, and made again where errors.As asks for them with a pointer to
+// a variable of the type: there the program has the package.
+
+// stdSentinels are the standard library's errors that are matched by errors.Is. The text of net.ErrClosed is that of
+// closedError.
+var stdSentinels = []error{context.Canceled, context.DeadlineExceeded,
+	fs.ErrInvalid, fs.ErrPermission, fs.ErrExist, fs.ErrNotExist, fs.ErrClosed, fs.SkipAll, fs.SkipDir,
+	io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, io.ErrNoProgress, io.ErrShortBuffer, io.ErrShortWrite,
+	os.ErrDeadlineExceeded, os.ErrProcessDone, os.ErrNoDeadline, exec.ErrNotFound, exec.ErrDot, exec.ErrWaitDelay,
+	strconv.ErrRange, strconv.ErrSyntax, errors.ErrUnsupported}
+
+// stdStruct describes one of the standard library's errors that are pointers to structs.
+type stdStruct struct {
+	pkg, name string
+	typ       reflect.Type // of the struct; nil if its package is not imported here
+	fields    []stdField
+}
+
+// stdField is one field of a stdStruct.
+type stdField struct {
+	name string
+	kind stdKind
+}
+
+// stdKind is what a field of a stdStruct holds.
+type stdKind int
+
+const (
+	textField  stdKind = iota // a string
+	flagField                 // a bool
+	causeField                // an error
+	addrField                 // a net.Addr
+)
+
+// stdStructs are those that cross. Their places are their numbers on the wire.
+var stdStructs = []stdStruct{
+	{"io/fs", "PathError", reflect.TypeFor[fs.PathError](), []stdField{{"Op", textField}, {"Path", textField}, {"Err", causeField}}},
+	{"os", "LinkError", reflect.TypeFor[os.LinkError](),
+		[]stdField{{"Op", textField}, {"Old", textField}, {"New", textField}, {"Err", causeField}}},
+	{"os", "SyscallError", reflect.TypeFor[os.SyscallError](), []stdField{{"Syscall", textField}, {"Err", causeField}}},
+	{"os/exec", "Error", reflect.TypeFor[exec.Error](), []stdField{{"Name", textField}, {"Err", causeField}}},
+	{"strconv", "NumError", reflect.TypeFor[strconv.NumError](), []stdField{{"Func", textField}, {"Num", textField}, {"Err", causeField}}},
+	{"net/url", "Error", nil, []stdField{{"Op", textField}, {"URL", textField}, {"Err", causeField}}},
+	{"net", "OpError", nil,
+		[]stdField{{"Op", textField}, {"Net", textField}, {"Source", addrField}, {"Addr", addrField}, {"Err", causeField}}},
+	{"net", "DNSError", nil, []stdField{{"UnwrapErr", causeField}, {"Err", textField}, {"Name", textField}, {"Server", textField},
+		{"IsTimeout", flagField}, {"IsTemporary", flagField}, {"IsNotFound", flagField}}},
+	{"net", "AddrError", nil, []stdField{{"Err", textField}, {"Addr", textField}}},
+	{"net", "ParseError", nil, []stdField{{"Type", textField}, {"Text", textField}}},
+}
+
+// is reports whether t is the type of these errors.
+func (d *stdStruct) is(t reflect.Type) bool {
+	return t.Kind() == reflect.Pointer && t.Elem().Name() == d.name && t.Elem().PkgPath() == d.pkg
+}
+
+// stdStructOf returns the number of the description of an error, or -1 if there is none, or the error is a typed nil.
+func stdStructOf(err error) int {
+	v := reflect.ValueOf(err)
+	if v.Kind() != reflect.Pointer || v.IsNil() || v.Type().Elem().Kind() != reflect.Struct {
+		return -1
+	}
+	for i := range stdStructs {
+		if stdStructs[i].is(v.Type()) {
+			return i
+		}
+	}
+	return -1
+}
+
+// isNetClosed reports whether an error is net.ErrClosed itself.
+func isNetClosed(err error) bool {
+	if _, ok := err.(*closedError); ok {
+		return true
+	}
+	t := reflect.TypeOf(err)
+	return t != nil && t.PkgPath() == "internal/poll" && t.Name() == "errNetClosing"
+}
+
+// closedError is net.ErrClosed that came from another process. It matches it.
+type closedError struct{}
+
+func (*closedError) Error() string        { return "use of closed network connection" }
+func (*closedError) Timeout() bool        { return false }
+func (*closedError) Temporary() bool      { return false }
+func (*closedError) Is(target error) bool { return isNetClosed(target) }
+
+// errNoCause stands for an error that was not there: methods of errors call those of their causes.
+var errNoCause = errors.New("of an unknown cause")
+
+// structError is an error that came from another process, of a package that is not imported here. Its methods are
+// those that the errors of this kind have.
+type structError struct {
+	desc               *stdStruct
+	text               string
+	timeout, temporary bool
+	values             []any // string, bool, error or *carriedAddr, by field; nil if it is not there
+}
+
+func (e *structError) Error() string   { return e.text }
+func (e *structError) Timeout() bool   { return e.timeout }
+func (e *structError) Temporary() bool { return e.temporary }
+
+// Unwrap returns the cause, or nil if there is none.
+func (e *structError) Unwrap() error {
+	for _, v := range e.values {
+		if cause, ok := v.(error); ok {
+			return cause
+		}
+	}
+	return nil
+}
+
+// As makes the error itself, of the type for which errors.As asks.
+func (e *structError) As(target any) bool {
+	v := reflect.ValueOf(target).Elem()
+	if !e.desc.is(v.Type()) {
+		return false
+	}
+	made := reflect.New(v.Type().Elem())
+	e.desc.fill(made.Elem(), e.values)
+	v.Set(made)
+	return true
+}
+
+// fill sets the fields of a struct. A cause that is not there is errNoCause where there is always one.
+func (d *stdStruct) fill(s reflect.Value, values []any) {
+	for i, f := range d.fields {
+		field := s.FieldByName(f.name)
+		value := values[i]
+		if value == nil && f.kind == causeField && f.name == "Err" {
+			value = errNoCause
+		}
+		if v := reflect.ValueOf(value); v.IsValid() && v.Type().AssignableTo(field.Type()) {
+			field.Set(v)
+		}
+	}
+}
+
+// read returns the values of the fields of an error.
+func (d *stdStruct) read(err error) []any {
+	if e, ok := err.(*structError); ok {
+		return e.values
+	}
+	s := reflect.ValueOf(err).Elem()
+	values := make([]any, len(d.fields))
+	for i, f := range d.fields {
+		field := s.FieldByName(f.name)
+		switch addr, _ := field.Interface().(interface{ Network() string }); {
+		case f.kind != addrField:
+			values[i] = field.Interface() // a nil error is a nil any
+		case addr != nil && !isNil(field.Elem()):
+			values[i] = &carriedAddr{addr.Network(), field.Interface().(interface{ String() string }).String()}
+		}
+	}
+	return values
+}
+
+// carriedAddr is a net.Addr that came from another process.
+type carriedAddr struct{ network, text string }
+
+func (a *carriedAddr) Network() string { return a.network }
+func (a *carriedAddr) String() string  { return a.text }
+
+// packStruct packs an error that stdStructs describes.
+func (e *errorPacking) packStruct(p *pack.Packing) {
+	var number int
+	var made structError
+	if !p.Reading() {
+		if carried, ok := e.err.(*structError); ok {
+			made = *carried
+			number = slices.IndexFunc(stdStructs, func(d stdStruct) bool { return d.pkg == made.desc.pkg && d.name == made.desc.name })
+		} else {
+			number = stdStructOf(e.err)
+			made.text, made.values = textOfError(e.err), stdStructs[number].read(e.err)
+			if t, ok := e.err.(interface{ Timeout() bool }); ok {
+				made.timeout = t.Timeout()
+			}
+			if t, ok := e.err.(interface{ Temporary() bool }); ok {
+				made.temporary = t.Temporary()
+			}
+		}
+	}
+	pack.Number(p, &number)
+	if number < 0 || number >= len(stdStructs) {
+		p.Fail()
+		return
+	}
+	made.desc = &stdStructs[number]
+	if made.desc.typ == nil {
+		e.text(p, &made.text)
+	}
+	pack.Flag(p, &made.timeout)
+	pack.Flag(p, &made.temporary)
+	if p.Reading() {
+		made.values = make([]any, len(made.desc.fields))
+	} else {
+		made.values = append([]any(nil), made.values...)
+	}
+	for i, f := range made.desc.fields {
+		e.packField(p, f.kind, &made.values[i])
+	}
+	switch {
+	case !p.Reading():
+	case made.desc.typ != nil:
+		v := reflect.New(made.desc.typ)
+		made.desc.fill(v.Elem(), made.values)
+		e.err = v.Interface().(error)
+	default:
+		e.err = &made
+	}
+}
+
+func (e *errorPacking) packField(p *pack.Packing, kind stdKind, value *any) {
+	switch kind {
+	case textField:
+		text, _ := (*value).(string)
+		e.text(p, &text)
+		*value = text
+	case flagField:
+		flag, _ := (*value).(bool)
+		pack.Flag(p, &flag)
+		*value = flag
+	case causeField:
+		cause, _ := (*value).(error)
+		if e.inner(p, &cause); cause != nil {
+			*value = cause
+		}
+	case addrField:
+		addr, there := (*value).(*carriedAddr)
+		if pack.Flag(p, &there); !there {
+			return
+		}
+		var copied carriedAddr
+		if addr != nil {
+			copied = *addr
+		}
+		e.text(p, &copied.network)
+		e.text(p, &copied.text)
+		*value = &copied
+	}
+}
+
+// stdParts returns what a user's error is or wraps of the standard library: the outermost of each branch.
+func stdParts(err error) []error {
+	w := walk{fits: isStd}
+	w.at(err)
+	return w.found
+}
+
+// isStd reports whether an error is one that keeps its type, of the standard library.
+func isStd(err error) bool {
+	switch err.(type) {
+	case *structError, syscall.Errno:
+		return true
+	}
+	return stdStructOf(err) >= 0 || isNetClosed(err)
+}
+
+// stdSentinelsOf returns the standard library's sentinels that an error matches.
+func stdSentinelsOf(err error) (is []error) {
+	for _, s := range stdSentinels {
+		if errors.Is(err, s) {
+			is = append(is, s)
+		}
+	}
+	return is
+}
