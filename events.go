@@ -112,8 +112,14 @@ func (e *WorkerFailed) record() (slog.Level, string, []slog.Attr) {
 	case hung && !hang.Silent: // a time that somebody has set is over, but nobody else is told
 		level = slog.LevelWarn
 	}
-	return level, text, []slog.Attr{slog.String("worker", e.Worker), slog.Int("pid", e.PID), slog.Int("life", e.Life),
+	attrs := []slog.Attr{slog.String("worker", e.Worker), slog.Int("pid", e.PID), slog.Int("life", e.Life),
 		slog.String("error", brief(e.Err)), slog.Bool("restart", e.Restart), slog.Duration("after", e.After)}
+	if died, ok := errors.AsType[*WorkerDiedError](e.Err); ok && died != nil {
+		if stack := firstStack(died.Stderr); stack != "" {
+			attrs = append(attrs, slog.String("stack", stack))
+		}
+	}
+	return level, text, attrs
 }
 
 func (e *DeadLetter) record() (slog.Level, string, []slog.Attr) {

@@ -1,6 +1,7 @@
 package multiprolab
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -144,3 +145,14 @@ func LevelOf(e Event, ending bool) slog.Level {
 
 // LeftLate returns the event of a worker that was killed because it did not leave in time.
 func LeftLate(err error) *WorkerFailed { return &WorkerFailed{Err: err, Planned: true, late: true} }
+
+// PassedOn returns what main passes on of the stderr of a worker that has ended, piece by piece.
+func PassedOn(died, full bool, pieces ...[]byte) string {
+	var out bytes.Buffer
+	t := &tail{next: &out, full: full}
+	for _, p := range pieces {
+		_, _ = t.Write(p)
+	}
+	t.end(died)
+	return out.String()
+}
