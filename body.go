@@ -72,7 +72,7 @@ type processBody struct {
 // startProcess re-executes the program as a worker, and starts the goroutines that pass its output on. They end when the process
 // and everything that holds its pipes has, or a moment after the process.
 func startProcess(m *Main, s *slot, life int, out io.Writer) (*processBody, error) {
-	b := &processBody{cookie: newCookie(), errors: &tail{next: m.stderr}, ended: make(chan struct{})}
+	b := &processBody{cookie: newCookie(), errors: &tail{next: m.stderr, full: m.cfg.FullCrashes}, ended: make(chan struct{})}
 	spec := &proc.Spec{
 		Role: proc.Role{Main: m.cfg.Name, Outer: m.outer, Path: append(append([]string(nil), m.path...), s.pool.name), Index: s.index, Life: life,
 			Depth: m.depth + 1, Cookie: b.cookie},
@@ -129,6 +129,7 @@ func startProcess(m *Main, s *slot, life int, out io.Writer) (*processBody, erro
 			defer printed.Close()
 		}
 		copies.Wait()
+		b.errors.end(runtimeDied(b.proc.Status().ExitCode))
 	}()
 	return b, nil
 }

@@ -163,6 +163,28 @@
 // Every such event goes to [Config.OnEvent] and [Config.Logger]; [Main.Watch] follows a worker, a pool or all of them. The error carries pid, exit status or signal, and the end of the worker's
 // stderr. A worker keeps its name over its lives, and [Worker.Life] counts them.
 //
+// # Log
+//
+// Each event is a record of [Config.Logger]. Its level says who should look at it: an error is a fault in the program or in what it runs on, also if the worker was replaced,
+// for its code or its machine wants mending; a warning is a loss, or a time that somebody has set and that was not kept; all else is business as usual.
+//
+//	event                                                   level
+//	WorkerStarted, WorkerReady, WorkerStopped               DEBUG
+//	WorkerFailed: a crash, a lie, an error, a failed start  ERROR
+//	WorkerFailed: a *MemoryLimitError                       ERROR
+//	WorkerFailed: a *HangError by HeartbeatTimeout          ERROR
+//	WorkerFailed: a *HangError by HandlerTimeout            WARN
+//	WorkerFailed: Planned, past the grace of a task         INFO
+//	WorkerFailed: Planned, it did not leave in time         WARN
+//	DeadLetter                                              WARN
+//	DeadLetter when the program ends                        DEBUG
+//	HandlerFailed                                           ERROR
+//	HandlerFailed by the end of the program                 DEBUG
+//	ProgramEnding that was asked for                        DEBUG
+//	ProgramEnding by an error                               ERROR
+//
+// The messages that one death has lost are one record, with their number and the first of them, and an event for each.
+//
 // # Services
 //
 // [Main.Run] stands on its own feet. Under systemd, with Type=notify, it says when all workers are ready, when it reloads and when it stops, and feeds the watchdog (WatchdogSec=) as long as the
@@ -187,7 +209,7 @@
 //
 // Messages:
 //
-//	between two processes             first in, first out
+//	between two processes             first in, first out, and each at most once
 //	the receiver does not exist       Send returns an *UnknownReceiverError
 //	no handler, or the wrong type     a DeadLetter event in main, with the reason
 //	a body that does not encode       Send returns an *EncodeError; nothing was sent

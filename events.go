@@ -2,6 +2,7 @@ package multiprolab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -52,6 +53,8 @@ func (e *WorkerStopped) Decode(v any) error {
 
 // WorkerFailed says that a worker has died, or ended with an error. Err is a *WorkerDiedError, which may be wrapped in a
 // *MemoryLimitError or a *HangError, a *StartError or a *RemoteError.
+// Planned tells the business of every day from a fault: main killed the worker because a task of it went on past its Timeout or
+// its cancellation, and their grace, or because it was to be replaced, or to end, and did not leave within Config.ShutdownTimeout.
 type WorkerFailed struct {
 	Worker  string
 	PID     int
@@ -59,6 +62,8 @@ type WorkerFailed struct {
 	Err     error
 	Restart bool          // it will be replaced
 	After   time.Duration // the pause before that
+	Planned bool          // main killed it on purpose, and it is no fault of its own
+	late    bool          // it is planned, and the worker did not leave by itself
 }
 
 // DeadLetter says that a one-way message, or the reply that nobody can get any more, has not been handled, and why.
@@ -98,8 +103,23 @@ func (e *WorkerStopped) record() (slog.Level, string, []slog.Attr) {
 }
 
 func (e *WorkerFailed) record() (slog.Level, string, []slog.Attr) {
-	return slog.LevelError, "worker failed", []slog.Attr{slog.String("worker", e.Worker), slog.Int("pid", e.PID), slog.Int("life", e.Life),
+	level, text := slog.LevelError, "worker failed"
+	switch hang, hung := errors.AsType[*HangError](e.Err); {
+	case e.Planned && e.late:
+		level, text = slog.LevelWarn, "worker killed, for it did not leave in time"
+	case e.Planned:
+		level, text = slog.LevelInfo, "worker killed with its task"
+	case hung && !hang.Silent: // a time that somebody has set is over, but nobody else is told
+		level = slog.LevelWarn
+	}
+	attrs := []slog.Attr{slog.String("worker", e.Worker), slog.Int("pid", e.PID), slog.Int("life", e.Life),
 		slog.String("error", brief(e.Err)), slog.Bool("restart", e.Restart), slog.Duration("after", e.After)}
+	if died, ok := errors.AsType[*WorkerDiedError](e.Err); ok && died != nil {
+		if stack := firstStack(died.Stderr); stack != "" {
+			attrs = append(attrs, slog.String("stack", stack))
+		}
+	}
+	return level, text, attrs
 }
 
 func (e *DeadLetter) record() (slog.Level, string, []slog.Attr) {
@@ -127,7 +147,58 @@ func (e *ProgramEnding) record() (slog.Level, string, []slog.Attr) {
 // emit logs an event, and hands it to the user's function on the loop of main.
 func (m *Main) emit(e Event) {
 	level, text, attrs := e.record()
-	m.cfg.Logger.LogAttrs(context.Background(), level, "multiprolab: "+text, attrs...)
+	m.cfg.Logger.LogAttrs(context.Background(), m.levelNow(e, level), "multiprolab: "+text, attrs...)
+	m.tell(e, attrs)
+}
+
+// levelNow is the level of an event that has one in a program that ends, and another one in a program that goes on.
+func (m *Main) levelNow(e Event, level slog.Level) slog.Level {
+	ending := closed(m.exitAsked)
+	switch e := e.(type) {
+	case *DeadLetter:
+		if level == slog.LevelDebug && !ending {
+			return slog.LevelWarn // only its receiver has ended
+		}
+	case *HandlerFailed:
+		if ending && (errors.Is(e.Err, context.Canceled) || errors.Is(e.Err, ErrStopped) || errors.Is(e.Err, ErrExit)) {
+			return slog.LevelDebug // it has heeded the end of its context
+		}
+	}
+	return level
+}
+
+// firstLetters is how many of the dead letters of one death its record names.
+const firstLetters = 3
+
+// emitLost is emit for what one death has lost: one record for all, and an event for each.
+func (m *Main) emitLost(lost []*DeadLetter) {
+	if len(lost) == 1 {
+		m.emit(lost[0])
+	}
+	if len(lost) < 2 {
+		return
+	}
+	var first []string
+	size := 0
+	for i, e := range lost {
+		if i < firstLetters {
+			first = append(first, fmt.Sprintf("%q from %s (%d bytes)", e.Type, e.Sender, e.Size))
+		}
+		size += e.Size
+	}
+	e := lost[0]
+	level, _, _ := e.record()
+	m.cfg.Logger.LogAttrs(context.Background(), m.levelNow(e, level), "multiprolab: messages not delivered", slog.String("receiver", e.Receiver),
+		slog.Int("count", len(lost)), slog.String("first", strings.Join(first, ", ")), slog.Int("size", size),
+		slog.String("reason", strings.ReplaceAll(e.Reason, "multiprolab: ", "")))
+	for _, e := range lost {
+		_, _, attrs := e.record()
+		m.tell(e, attrs)
+	}
+}
+
+// tell hands an event to who watches, and to the user's function on the loop of main.
+func (m *Main) tell(e Event, attrs []slog.Attr) {
 	m.watchers.notify(e)
 	if m.cfg.OnEvent != nil {
 		size := frameCost

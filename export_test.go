@@ -1,9 +1,11 @@
 package multiprolab
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -130,3 +132,27 @@ func LookForKernelKillsIn(root string) (restore func()) {
 
 // AcrossAWire returns the error as it comes to another process.
 func AcrossAWire(err error) error { return unmarshalError(marshalError(err)) }
+
+// LevelOf returns the level of the record of an event, in a program that ends or in one that goes on.
+func LevelOf(e Event, ending bool) slog.Level {
+	m := &Main{exitAsked: make(chan struct{})}
+	if ending {
+		close(m.exitAsked)
+	}
+	level, _, _ := e.record()
+	return m.levelNow(e, level)
+}
+
+// LeftLate returns the event of a worker that was killed because it did not leave in time.
+func LeftLate(err error) *WorkerFailed { return &WorkerFailed{Err: err, Planned: true, late: true} }
+
+// PassedOn returns what main passes on of the stderr of a worker that has ended, piece by piece.
+func PassedOn(died, full bool, pieces ...[]byte) string {
+	var out bytes.Buffer
+	t := &tail{next: &out, full: full}
+	for _, p := range pieces {
+		_, _ = t.Write(p)
+	}
+	t.end(died)
+	return out.String()
+}

@@ -288,7 +288,6 @@ func TestKnobs(t *testing.T) {
 	for field, cfg := range map[string]multiprolab.WorkerConfig{
 		"WorkerConfig.Count":           {Count: bad},
 		"WorkerConfig.Restart":         {Restart: bad},
-		"WorkerConfig.RestartLimit":    {RestartLimit: bad},
 		"WorkerConfig.RestartWindow":   {RestartWindow: bad},
 		"WorkerConfig.RestartDelay":    {RestartDelay: bad},
 		"WorkerConfig.RestartMaxDelay": {RestartMaxDelay: bad},

@@ -313,7 +313,7 @@ func (b *broker) graceOver(j *job) (kill func()) {
 	p := j.holder.peer
 	j.holder.doomed = true
 	why := fmt.Sprintf("%v did not return within the grace of %v: %s", j, j.grace(), brief(j.condemned))
-	return func() { p.killWithStacks(why) }
+	return func() { p.killWithTask(why) }
 }
 
 // byAge orders jobs by their submission.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"time"
 )
 
 const (
@@ -74,9 +75,14 @@ func (l *lines) flush() {
 	}
 }
 
-// tail passes everything on and keeps the end of it, and the beginning of a report of the Go runtime. It exists in main, once for each life of a worker.
+// tail passes everything on, but for the most of a report of the Go runtime (see crashCutter), and keeps the end of it, and the beginning of a report of the Go runtime. It exists in main, once for each life of a worker.
 type tail struct {
 	next io.Writer
+	full bool // reports are passed on, too
+
+	out    sync.Mutex  // held while something is passed on; before mu
+	timer  *time.Timer // ends the time in which something is held back; guarded by out
+	cutter crashCutter // guarded by mu
 
 	mu     sync.Mutex
 	total  int64 // bytes that have come
@@ -86,17 +92,79 @@ type tail struct {
 }
 
 func (t *tail) Write(p []byte) (int, error) {
+	t.out.Lock()
+	defer t.out.Unlock()
 	t.mu.Lock()
 	t.total += int64(len(p))
-	t.finder.write(p)
+	pass := t.cut(p)
 	t.buf = append(t.buf, p...)
 	t.lookForRace(len(p))
 	if n := len(t.buf) - tailSize; n > tailSize {
 		t.buf = append(t.buf[:0], t.buf[n:]...)
 	}
+	holds := len(t.cutter.held) > 0 || t.cutter.phase == crashRest && len(t.cutter.line) > 0
 	t.mu.Unlock()
-	_, _ = t.next.Write(p) // main's own stderr may be closed: the worker must be able to go on
+	if holds && t.timer == nil {
+		t.timer = time.AfterFunc(heldTime, t.passHeld)
+	}
+	t.pass(pass)
 	return len(p), nil
+}
+
+// pass passes on what is not empty. The caller holds out.
+func (t *tail) pass(p []byte) {
+	if len(p) > 0 {
+		_, _ = t.next.Write(p) // main's own stderr may be closed: the worker must be able to go on
+	}
+}
+
+// cut returns what is passed on of p. The caller holds mu.
+func (t *tail) cut(p []byte) []byte {
+	if t.full {
+		t.finder.write(p)
+		return p
+	}
+	var pass []byte
+	now := time.Now()
+	for len(p) > 0 {
+		n := bytes.IndexByte(p, '\n') + 1
+		if n == 0 {
+			n = len(p)
+		}
+		before := t.finder.found
+		t.finder.write(p[:n])
+		pass = t.cutter.piece(pass, p[:n], t.finder.found != before, now)
+		p = p[n:]
+	}
+	return pass
+}
+
+// passHeld passes on what is held back of a process that lives on: it has printed that itself.
+func (t *tail) passHeld() {
+	t.out.Lock()
+	defer t.out.Unlock()
+	t.mu.Lock()
+	var pass []byte
+	if t.cutter.phase == crashRest {
+		pass = t.cutter.release(nil)
+		t.cutter.phase = crashNone
+	}
+	t.mu.Unlock()
+	t.timer = nil
+	t.pass(pass)
+}
+
+// end is called when the process has ended and all has come. died says that the Go runtime may have ended it.
+func (t *tail) end(died bool) {
+	t.out.Lock()
+	defer t.out.Unlock()
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+	t.mu.Lock()
+	pass := t.cutter.end(nil, died)
+	t.mu.Unlock()
+	t.pass(pass)
 }
 
 // last returns the end, of tailSize bytes at most.

@@ -71,6 +71,7 @@ type peer struct {
 	owed       int64 // credit to be sent back, in bytes
 	owedMsgs   int64
 	why        string // the reason of the kill
+	planned    bool   // that is the end of a task, past its grace, and no fault of the worker's
 	stoppedBy  string // what had stopped its process by then
 	bye        *farewell
 	stacks     string        // of its goroutines, when it was about to be killed
@@ -185,6 +186,21 @@ func (p *peer) killWithStacks(why string) {
 		within(p.body.done(), quitTimeout)
 	}
 	p.kill(why)
+}
+
+// killWithTask ends the worker with a task that goes on past its grace, which is no fault of its own.
+func (p *peer) killWithTask(why string) {
+	p.mu.Lock()
+	p.planned = p.planned || p.why == ""
+	p.mu.Unlock()
+	p.killWithStacks(why)
+}
+
+// onPurpose reports whether main has killed the worker with its task.
+func (p *peer) onPurpose() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.planned
 }
 
 // dumped returns the stacks that the worker has sent in answer to Dump.

@@ -309,8 +309,12 @@ func (s *slot) bury(err error) {
 	s.main.changes.announce()
 }
 
+// deadLetters reports the messages that the end of one life, or of the instance, has lost.
 func (s *slot) deadLetters(lost []letter, err error) {
-	for _, l := range lost {
-		s.main.emit(&DeadLetter{Sender: l.from, Receiver: s.name, Type: l.typ, Size: l.size, Reason: err.Error()})
+	reason := err.Error()
+	events := make([]*DeadLetter, len(lost))
+	for i, l := range lost {
+		events[i] = &DeadLetter{Sender: l.from, Receiver: s.name, Type: l.typ, Size: l.size, Reason: reason}
 	}
+	s.main.emitLost(events)
 }

@@ -12,13 +12,153 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReadme compiles every Go block of the README: a block with a package clause as it is, any other as the body of a function that has
-// what the complete program has.
+// sample is a Go block of the README and how it is run: put into the complete program at the place that the README names.
+type sample struct {
+	place  string // "whole", "action", "setup" or "around"
+	after  string // code that follows it in the action of main, and shows its effect
+	before string // code before it there
+	setup  string // further code of the setup function, or of the task "square" that replaces it
+	edit   []string
+	want   string // what the program prints
+}
+
+// counter is what the samples of messages expect in the worker.
+const counter = `
+count := 1
+multiprolab.Handle(w, "reset", func(ctx context.Context, _ struct{}) error { count = 0; return nil })
+multiprolab.HandleCall(w, "count", func(ctx context.Context, _ struct{}) (int, error) { return count, nil })
+`
+
+// ask prints the sum of the counts of all squarers.
+const ask = `
+sum := 0
+for i := range 4 {
+	n, err := multiprolab.Call[int](ctx, app, fmt.Sprint("squarer/", i), "count", nil)
+	if err != nil {
+		return err
+	}
+	sum += n
+}
+fmt.Println("sum", sum, err)
+`
+
+// awaitAlive prints who is the first to send "alive".
+const awaitAlive = `
+fmt.Println(strings.HasPrefix(<-alive, "squarer/"))
+`
+
+// samples are the Go blocks of the README by the beginning of their first line.
+var samples = map[string]sample{
+	"package main": {place: "whole", want: "144 <nil>\n"},
+	"// A task that may run for two seconds": {place: "action", after: `fmt.Println(n, err)`, want: "144 <nil>\n144 <nil>\n",
+		before: `
+			_, err := multiprolab.DoWith[int](ctx, app, "spin", 1, &multiprolab.TaskOptions{Timeout: 20 * time.Millisecond, Grace: 20 * time.Millisecond})
+			if timeout := (*multiprolab.TimeoutError)(nil); !errors.As(err, &timeout) || !timeout.Killed {
+				return fmt.Errorf("the task was not killed: %v", err)
+			}
+			fmt.Println(multiprolab.Do[int](ctx, app, "square", 12))
+			`,
+		edit: []string{"n, err := multiprolab.DoWith", "n, err := multiprolab.DoWith", `app, "square", 12, &`, `app, "dies-twice", 12, &`},
+		setup: `
+			multiprolab.HandleTask(w, "spin", func(ctx context.Context, n int) (int, error) { for {} })
+			multiprolab.HandleTask(w, "dies-twice", func(ctx context.Context, n int) (int, error) {
+				if multiprolab.TaskFrom(ctx).Attempt < 3 {
+					os.Exit(1)
+				}
+				return n * n, nil
+			})`},
+	"// A sequence of any length": {place: "action", want: "1 <nil>\n4 <nil>\n9 <nil>\n"},
+	"// A future; Wait": {place: "action", want: "144 <nil>\n", after: `
+		if err != nil {
+			return err
+		}
+		fmt.Println(future.Wait(ctx))
+		future.Cancel()`},
+	"// A message to whichever squarer": {place: "action", setup: counter, after: ask, want: "sum 0 <nil>\n"},
+	"// A question to one process":      {place: "action", setup: counter, after: `fmt.Println(n, err)`, want: "1 <nil>\n"},
+	"// Messages and calls. Handlers, tasks": {place: "setup", want: "sum 0 <nil>\n",
+		before: `if err := multiprolab.Broadcast(ctx, app, "squarer", "reset", nil); err != nil { return err }`, after: "var err error\n" + ask},
+	"// Something to do every minute": {place: "setup", edit: []string{"time.Minute", "time.Millisecond"}, after: awaitAlive, want: "true\n"},
+	"// Somebody else's event loop":   {place: "setup", edit: []string{"127.0.0.1:8080", "127.0.0.1:0"}, setup: counter, after: "var err error\n" + ask, want: "sum 4 <nil>\n"},
+	"// A worker with its own limits": {place: "around", want: "12 <nil>\n",
+		after: `
+			for range 12 { // more than the default of RestartLimit
+				before := parsers.Load()
+				if err := multiprolab.Send(ctx, app, "parser/0", "die", nil); err != nil { return err }
+				for parsers.Load() == before {
+					time.Sleep(time.Millisecond)
+				}
+			}
+			fmt.Println(12, app.Cause())`},
+	"// What happens to the parsers":             {place: "around", want: "parser/0 Up <nil>\n", edit: []string{"log.Println(c.Worker, c.Kind, c.Err)", "fmt.Println(c.Worker, c.Kind, c.Err); if c.Kind == multiprolab.Up { break }"}},
+	"// In a program that has its own main loop": {place: "around", want: "144 <nil>\nmultiprolab: exit was requested\n"},
+	"// Everything in one process":               {place: "around", want: "144 <nil>\ntrue\n"},
+}
+
+// program returns the program that runs a sample, as a package of its own.
+func (s *sample) program(whole, code string) string {
+	for i := 0; i+1 < len(s.edit); i += 2 {
+		code = strings.ReplaceAll(code, s.edit[i], s.edit[i+1])
+	}
+	const action = "\t\tn, err := multiprolab.Do[int](ctx, app, \"square\", 12)\n\t\tfmt.Println(n, err)\n"
+	const handler = "\treturn nil\n}\n"
+	const run = "\tif err := app.Run(context.Background()); err != nil { // in a worker process it never returns\n\t\tlog.Fatal(err)\n\t}\n"
+	const made = "\tapp := multiprolab.New(nil)\n"
+	put := func(old, text string) { whole = strings.Replace(whole, old, text, 1) }
+	parser := func(setup string) {
+		whole += "\nvar parsers atomic.Int32\n\nfunc parser(ctx context.Context, w *multiprolab.Worker) error {\n" + setup + "\nreturn multiprolab.Send(ctx, w, \"main\", \"parser\", nil)\n}\n"
+		put(made, made+"multiprolab.Handle(app, \"parser\", func(context.Context, struct{}) error { parsers.Add(1); return nil })\n")
+	}
+	switch {
+	case s.place == "whole":
+		whole = code
+	case s.place == "action":
+		put(action, "{"+s.before+"}\n"+code+s.after+"\n")
+		put(handler, s.setup+"\n"+handler)
+	case s.place == "setup":
+		put(action, s.before+"\n"+s.after+"\n")
+		put(handler, s.setup+"\n"+code+handler)
+		if strings.Contains(code, `"alive"`) {
+			put(made, made+"alive := make(chan string, 1)\nmultiprolab.Handle(app, \"alive\", func(_ context.Context, name string) error {\nselect {\ncase alive <- name:\ndefault:\n}\nreturn nil\n})\n")
+			put("app.After(0, func(ctx context.Context) error {\n", "go func() { "+s.after+" app.Exit() }()\n") // beside main's loop
+			put(s.before+"\n"+s.after+"\n\t\tapp.Exit()\n\t\treturn nil\n\t})\n", "")
+		}
+	case strings.Contains(code, "RegisterGroup"):
+		parser(`multiprolab.Handle(w, "die", func(context.Context, struct{}) error { os.Exit(1); return nil })`)
+		put(run, "app.RegisterWorker(\"cache\", func(context.Context, *multiprolab.Worker) error { return nil }, nil)\n"+code+run)
+		code := strings.Replace(s.after, "return err", "return", 1)
+		put("app.After(0, func(ctx context.Context) error {\n", "go func() {\nctx := context.Background()\nfor parsers.Load() < 4 { time.Sleep(time.Millisecond) }\n"+code+"\napp.Exit()\n}()\n")
+		put(action+"\t\tapp.Exit()\n\t\treturn nil\n\t})\n", "")
+		whole = strings.Replace(whole, "Count: 4, Needs", "RestartDelay: 1, RestartMaxDelay: 1, Count: 4, Needs", 1)
+	case strings.Contains(code, "app.Watch"):
+		parser("")
+		put(run, "app.RegisterWorker(\"parser\", parser, nil)\n"+run)
+		put(action, code+"\n_ = err\n")
+	case strings.Contains(code, "app.Start"):
+		code = strings.Replace(code, "go func() {", "ended := make(chan struct{})\ngo func() {\ndefer close(ended)", 1)
+		put(run, "ctx := context.Background()\n{\n"+code+"\n<-ended\nfmt.Println(app.Cause())\n}\n")
+	case strings.Contains(code, "InProcess"):
+		put(made, code)
+		put(action, action+"\t\tpid, err := multiprolab.Do[int](ctx, app, \"pid\", 0)\n\t\tfmt.Println(pid == os.Getpid() && err == nil)\n")
+		put(handler, "multiprolab.HandleTask(w, \"pid\", func(context.Context, int) (int, error) { return os.Getpid(), nil })\n"+handler)
+	}
+	var imports strings.Builder
+	body := regexp.MustCompile(`(?s)^package main\n+import \(.*?\n\)`).ReplaceAllString(whole, "")
+	for _, path := range []string{"context", "errors", "fmt", "log", "net/http", "os", "slices", "strings", "sync/atomic", "time", "github.com/multiprolab/multiprolab"} {
+		if regexp.MustCompile(`\b` + filepath.Base(path) + `\.`).MatchString(body) {
+			fmt.Fprintf(&imports, "\t%q\n", path)
+		}
+	}
+	return "(\n" + imports.String() + ")\n" + strings.Replace(body, "func main()", "func Main()", 1)
+}
+
+// Every Go block of the README is known here, is compiled, and does what it claims: the complete program as it is, any other one in that program at the place that the README
+// names. They are packages of one program, which is linked once.
 func TestReadme(t *testing.T) {
 	text, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	blocks := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(string(text), -1)
-	require.Greater(t, len(blocks), 8)
+	require.Len(t, blocks, len(samples), "a sample was added or taken away: see samples")
 
 	root, err := os.Getwd()
 	require.NoError(t, err)
@@ -36,38 +176,84 @@ func TestReadme(t *testing.T) {
 		}
 		write(name, mod)
 	}
+	var imports, cases string
+	names := map[string]sample{}
 	for i, b := range blocks {
-		code := b[1]
-		if !strings.HasPrefix(code, "package ") {
-			code = fragment(code)
+		known := ""
+		for first := range samples {
+			if strings.HasPrefix(b[1], first) {
+				known = first
+			}
 		}
-		write(fmt.Sprintf("block%02d/block.go", i), code)
+		require.NotEmpty(t, known, "no sample begins so:\n%s", b[1])
+		s, name := samples[known], fmt.Sprintf("block%02d", i)
+		names[name] = s
+		imports += fmt.Sprintf("\t%q\n", "readme/"+name)
+		cases += fmt.Sprintf("\tcase %q:\n\t\t%s.Main()\n", name, name)
+		write(name+"/block.go", "package "+name+"\n\nimport "+s.program(blocks[0][1], b[1]))
 	}
-	build := exec.Command("go", "vet", "-mod=mod", "./...")
+	write("main.go", "package main\n\nimport (\n\t\"os\"\n"+imports+")\n\nfunc main() {\n\tswitch os.Args[1] {\n"+cases+"\t}\n}\n")
+	exe := filepath.Join(dir, "readme.exe")
+	build := exec.Command("go", "build", "-mod=mod", "-o", exe, ".")
 	build.Dir = dir
 	build.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off")
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", out)
+	for name, s := range names {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.CommandContext(bounded(t), exe, name)
+			var stderr buffer
+			cmd.Stderr = &stderr
+			out, err := cmd.Output()
+			require.NoError(t, err, "%s\n%s", out, &stderr)
+			require.Equal(t, s.want, string(out), "%s", &stderr)
+		})
+	}
 }
 
-// fragment makes a package of a few lines.
-func fragment(code string) string {
-	var imports []string
-	for name, path := range map[string]string{"context": "context", "fmt": "fmt", "log": "log", "http": "net/http", "slices": "slices", "time": "time",
-		"multiprolab": "github.com/multiprolab/multiprolab"} {
-		if name == "context" || name == "multiprolab" || strings.Contains(code, name+".") {
-			imports = append(imports, fmt.Sprintf("import %q\n", path))
+// claims are the rows of the README's table "What happens when ...", by their first cell, and the tests that hold them.
+var claims = map[string]string{
+	"a worker dies: a panic, `os.Exit`, a crash in C, `kill -9`": "TestA01_DeathDuringTask TestA01_DeathDuringCall TestA01_SignalDuringTask TestA02_KilledFromOutside TestA04_ManyDeathsWithRetry TestX1_DeadLetterListsEveryExit",
+	"a worker hangs, `for {}`":                                   "TestB01_DeadlineStopsLoop TestB11_WholeTreeAtDeadline TestHang_HandlerTimeout TestHang_Silent",
+	"a worker dies again and again":                              "TestRestartPauses TestRestartJitter TestRestartCauses TestA09_CrashLoop TestGrid TestRestartForEver",
+	"workers depend on each other":                               "TestNeedsStart TestNeedsEnd TestGroupAllForOneOrder TestGroupRestForOneOfPools",
+	"new configuration":                                          "TestReload_UnderLoad TestReload_SIGHUP TestRestartForwardsWhatWaits",
+	"new code":                                                   "TestRestartRunsTheCodeOfMain",
+	"a worker takes too much memory":                             "TestX2_MemoryLimit TestG02_RecycleAboveMemory",
+	"the machine, or the container, has no memory left":          "TestKernelTakesWorkersAndNotMain TestDeathByTheKernelIsKnown TestSetup_OOMScore",
+	"a worker prints":                                            "TestE01_PrintsReachConfigStdout TestE01_PrintsReachMainsStdout TestE01_PrintsPastGo",
+	"a worker writes garbage on the wire":                        "TestHostileWorkers TestFlood",
+	"main panics, or is killed with SIGKILL":                     "TestD01_MainDies TestKillMain TestKillMainLeavesSessions TestSetup_PIDNamespace",
+	"Ctrl-C":                                                     "TestD02_CtrlC TestD02_SecondCtrlC TestX3_FinishRunning",
+	"a message cannot be encoded, decoded, or has no receiver":   "TestC05_BodiesThatDoNotEncode TestC07_BodiesThatDoNotDecode TestUnknownReceiversAndTypes",
+	"the queue or an inbox is full":                              "TestF06_QueueLimit TestBackPressure",
+}
+
+// Each row of the README's table is held by tests that exist.
+func TestReadmeClaimsHaveTests(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	_, table, ok := strings.Cut(string(text), "## What happens when ...\n\n| | |\n|---|---|\n")
+	require.True(t, ok)
+	table, _, _ = strings.Cut(table, "\n\n")
+	var rows []string
+	for row := range strings.SplitSeq(table, "\n") {
+		first, _, _ := strings.Cut(strings.TrimPrefix(row, "| "), " | ")
+		require.Contains(t, claims, first, "no test is known for this row")
+		rows = append(rows, first)
+	}
+	require.Len(t, rows, len(claims), "a row has gone")
+	var tests strings.Builder
+	files, err := filepath.Glob("*_test.go")
+	require.NoError(t, err)
+	for _, file := range files {
+		code, err := os.ReadFile(file)
+		require.NoError(t, err)
+		tests.Write(code)
+	}
+	for row, names := range claims {
+		for name := range strings.FieldsSeq(names) {
+			require.Contains(t, tests.String(), "\nfunc "+name+"(t *testing.T)", "the row %q", row)
 		}
 	}
-	params := "ctx context.Context, app *multiprolab.Main, w *multiprolab.Worker, parser func(context.Context, *multiprolab.Worker) error"
-	var uses string
-	for _, name := range []string{"n", "err", "future", "app"} {
-		if regexp.MustCompile(`(?m)^(\w+, )*` + name + `(, \w+)* :=`).MatchString(code) {
-			uses += "_ = " + name + "\n"
-		}
-	}
-	if strings.Contains(code, "app := ") {
-		params = "ctx context.Context, w *multiprolab.Worker"
-	}
-	return "package block\n\n" + strings.Join(imports, "") + "\nfunc _(" + params + ") {\n" + code + uses + "}\n"
 }

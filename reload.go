@@ -115,6 +115,10 @@ func (m *Main) reload(ctx context.Context) {
 	m.noteService(m.service.Reloading())
 	err := m.Restart(ctx, "")
 	m.noteReady()
+	if err != nil && closed(m.exitAsked) {
+		m.cfg.Logger.Info("multiprolab: the end of the program has ended the restart")
+		return
+	}
 	if err != nil {
 		m.cfg.Logger.Error("multiprolab: the restart has not come to its end", "error", brief(err))
 		return

@@ -14,7 +14,7 @@ import (
 // uses it.
 type restarts struct {
 	cfg      *WorkerConfig
-	failures []failure // within the window
+	failures []failure // within the window; without a limit the last maxCauses of them
 	row      int       // of failures, for the pauses
 }
 
@@ -50,7 +50,9 @@ func (r *restarts) after(end *lifeEnd, now time.Time) sequel {
 	}
 	r.row++
 	r.failures = append(r.failures, failure{now, end.cause()})
-	if len(r.failures) > cfg.RestartLimit {
+	if cfg.RestartLimit < 0 {
+		r.failures = r.failures[max(0, len(r.failures)-maxCauses):]
+	} else if len(r.failures) > cfg.RestartLimit {
 		return sequel{limit: r.limitError(end, now, false)}
 	}
 	return sequel{restart: true, after: r.pause()}

@@ -209,6 +209,19 @@ func TestRestartCauses(t *testing.T) {
 	}
 }
 
+// A negative RestartLimit is no limit, with pauses and windows as ever: the worker is replaced for ever.
+func TestRestartForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, &multiprolab.Config{InProcess: true})
+		shortLived(l, "short", &multiprolab.WorkerConfig{RestartLimit: -1, RestartWindow: time.Hour}, always(time.Second))
+		require.NoError(t, l.Start(t.Context()))
+		time.Sleep(30 * time.Minute)
+		require.NoError(t, l.Cause())
+		require.NoError(t, l.Close())
+		require.Greater(t, len(starts(l, "short/0")), 250)
+	})
+}
+
 // RestartLimit is that of each worker: what two of them fail does not add up, be they of one pool or of two.
 func TestRestartLimitIsPerWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -50,6 +50,10 @@ func (m *Main) afterLife(s *slot, end *lifeEnd, r *restarts, required bool) *seq
 		pid = end.peer.pid()
 	}
 	failed := &WorkerFailed{Worker: s.name, PID: pid, Life: s.lives, Err: end.err}
+	if p := end.peer; p != nil && !end.raced { // a data race is a fault, whatever has ended the process
+		failed.late = p.ledOut
+		failed.Planned = failed.late || p.onPurpose()
+	}
 	stopped := func(restart bool, after time.Duration) {
 		if end.peer != nil {
 			m.emit(&WorkerStopped{Worker: s.name, PID: pid, Life: s.lives, Restart: restart, After: after, value: end.peer.exitValue(), node: m.node})

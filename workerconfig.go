@@ -71,6 +71,8 @@ type WorkerConfig struct {
 	Restart Restart
 	// RestartLimit is how often one worker is replaced within RestartWindow; what one failure more does is up to OnRestartLimit. A death in the middle of a
 	// task does not count, whatever has caused it: the task has its own outcome. Defaults to 10.
+	// A negative value means no limit: the worker is replaced for ever, unless another start would
+	// fail alike.
 	RestartLimit int
 	// RestartWindow is the time in which restarts are counted; those that never became ready count however long they took. Defaults to 1 minute.
 	RestartWindow time.Duration
@@ -154,7 +156,6 @@ func (c *WorkerConfig) filled() (WorkerConfig, error) {
 	f.Prefetch = max(0, cmp.Or(f.Prefetch, 64))
 	err := cmp.Or(
 		notNegative("WorkerConfig.Count", f.Count),
-		notNegative("WorkerConfig.RestartLimit", f.RestartLimit),
 		notNegative("WorkerConfig.RestartWindow", f.RestartWindow),
 		notNegative("WorkerConfig.RestartDelay", f.RestartDelay),
 		notNegative("WorkerConfig.RestartMaxDelay", f.RestartMaxDelay),
