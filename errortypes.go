@@ -3,6 +3,7 @@ package multiprolab
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"sync"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
@@ -14,15 +15,21 @@ type knownErrors struct {
 	list []error
 }
 
-// traits are what a RemoteError carries of an error that was registered. They travel with it.
+// traits are what a RemoteError carries of errors that were registered. They travel with it.
 type traits struct {
-	Is      []int          // the registered errors that it matches with errors.Is
-	Type    int            // 1 + the registered error whose type is in its chain; 0: none
-	Payload *codec.Payload // the error of this type
+	Is    []int        // the registered errors that it matches with errors.Is
+	Types []typedTrait // the registered errors whose types are in its tree
+}
+
+// typedTrait is an error of a registered type.
+type typedTrait struct {
+	Known   int           // the number of the registered error that has the type
+	Payload codec.Payload // the error, without what is in its fields of type error
+	Causes  []error       // what is in these, in the order of errorFields; nil where nothing is
 }
 
 // RegisterError lets errors keep what they are when a handler returns them in another process. A sentinel, such as io.EOF, is matched by errors.Is again; a
-// type, given by any value of it, is found by errors.As with its exported fields. Call it before Run, so that main and workers do the same. Others arrive as the text
+// type, given by any value of it, is found by errors.As with its exported fields; the errors in these cross as others do. Call it before Run, so that main and workers do the same. Others arrive as the text
 // of a RemoteError.
 func (m *Main) RegisterError(errs ...error) {
 	m.lifeMu.Lock()
@@ -44,18 +51,95 @@ func (n *node) traits(err error) (t traits) {
 		if errors.Is(err, known) {
 			t.Is = append(t.Is, i)
 		}
-		if t.Type != 0 {
+		typ := reflect.TypeOf(known)
+		if slices.ContainsFunc(t.Types, func(o typedTrait) bool { return reflect.TypeOf(n.errors.list[o.Known]) == typ }) {
+			continue // several sentinels are of one type
+		}
+		found := reflect.New(typ)
+		if !errors.As(err, found.Interface()) || stdStructOf(known) >= 0 { // which need no registration
 			continue
 		}
-		found := reflect.New(reflect.TypeOf(known))
-		if !errors.As(err, found.Interface()) {
-			continue
-		}
-		if p, encodeErr := n.codec.Encode(found.Elem().Interface()); encodeErr == nil && len(p.Data) <= maxErrorText/2 {
-			t.Type, t.Payload = 1+i, &p
+		bare, causes := withoutCauses(found.Elem())
+		if p, encodeErr := n.codec.Encode(bare); encodeErr == nil && len(p.Data) <= maxErrorText/2 {
+			t.Types = append(t.Types, typedTrait{i, p, causes})
 		}
 	}
 	return t
+}
+
+// errorFields returns where a struct type has exported fields of type error, in it and in its fields that are structs.
+func errorFields(t reflect.Type) (found [][]int) {
+	if t.Kind() != reflect.Struct || codec.EncodesItself(t) {
+		return nil
+	}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		switch {
+		case !f.IsExported():
+		case f.Type == reflect.TypeFor[error]():
+			found = append(found, []int{i})
+		case f.Type.Kind() == reflect.Struct:
+			for _, inner := range errorFields(f.Type) {
+				found = append(found, append([]int{i}, inner...))
+			}
+		}
+	}
+	return found
+}
+
+// withoutCauses returns an error whose fields of type error are nil, and what is in them: a cause is of any type, which
+// no encoding knows. It is a copy if there are such fields.
+func withoutCauses(v reflect.Value) (bare any, causes []error) {
+	s := v
+	if v.Kind() == reflect.Pointer && !v.IsNil() {
+		s = v.Elem()
+	}
+	fields := errorFields(s.Type())
+	if len(fields) == 0 {
+		return v.Interface(), nil
+	}
+	made := reflect.New(s.Type())
+	made.Elem().Set(s)
+	for _, f := range fields {
+		field := made.Elem().FieldByIndex(f)
+		cause, _ := field.Interface().(error)
+		causes = append(causes, cause)
+		field.SetZero()
+	}
+	if s == v {
+		return made.Elem().Interface(), causes
+	}
+	return made.Interface(), causes
+}
+
+// withCauses puts the causes back.
+func withCauses(v reflect.Value, causes []error) {
+	if v.Kind() == reflect.Pointer {
+		v = v.Elem()
+	}
+	for i, f := range errorFields(v.Type()) {
+		if i < len(causes) && causes[i] != nil {
+			v.FieldByIndex(f).Set(reflect.ValueOf(&causes[i]).Elem())
+		}
+	}
+}
+
+// warnOfErrors logs which registered types cannot cross. Main calls it once, at the start.
+func (m *Main) warnOfErrors() {
+	for _, known := range m.errors.list {
+		t := reflect.TypeOf(known)
+		if t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		if t.PkgPath() == "errors" || t.PkgPath() == "fmt" || t.Kind() == reflect.Struct && t.NumField() == 0 || stdStructOf(known) >= 0 {
+			continue // sentinels, of which nothing but the identity has to cross
+		}
+		bare, _ := withoutCauses(reflect.New(t).Elem())
+		if _, err := m.codec.Encode(bare); err != nil {
+			m.cfg.Logger.Warn("multiprolab: RegisterError: errors.As will not find errors of this type, for they cannot be sent; "+
+				"errors.Is finds the value itself", "type", reflect.TypeOf(known).String(), "error", brief(err))
+		}
+	}
 }
 
 // isNil reports whether an error that was decoded is none: a worker that lies can make it a pointer to nothing, whose methods would panic.
@@ -122,12 +206,25 @@ func (n *node) fillIn(e *RemoteError) {
 			r.is = append(r.is, n.errors.list[i])
 		}
 	}
-	if i := t.Type - 1; i >= 0 && i < len(n.errors.list) && t.Payload != nil {
-		v := reflect.New(reflect.TypeOf(n.errors.list[i]))
-		if n.codec.Decode(*t.Payload, v.Interface()) == nil && !isNil(v.Elem()) {
-			if known, ok := v.Elem().Interface().(error); ok {
-				r.is = append(r.is, known)
-			}
+	for _, typed := range t.Types {
+		if typed.Known < 0 || typed.Known >= len(n.errors.list) {
+			continue
+		}
+		v := reflect.New(reflect.TypeOf(n.errors.list[typed.Known]))
+		if n.codec.Decode(typed.Payload, v.Interface()) != nil || isNil(v.Elem()) {
+			continue
+		}
+		withCauses(v.Elem(), typed.Causes)
+		if known, ok := v.Elem().Interface().(error); ok && stands(known) {
+			r.is = append(r.is, known)
 		}
 	}
+}
+
+// stands reports whether the Error method of an error that was decoded does not panic: a worker that lies can have sent
+// one that no honest worker has.
+func stands(err error) (ok bool) {
+	defer guardError(err, func(string) { ok = false })
+	_ = err.Error()
+	return true
 }

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -75,6 +78,69 @@ func TestG04_RegisteredErrors(t *testing.T) {
 		require.False(t, errors.As(err, &broken))
 	}
 	require.Panics(t, func() { app.RegisterError(io.EOF) }, "after Start")
+}
+
+// queryError is as errors of libraries are: its cause is in a field, and so is another one.
+type queryError struct {
+	Query string
+	Err   error
+	Where whereabouts
+	Last  error
+}
+
+type whereabouts struct {
+	Host  string
+	Cause error
+}
+
+func (e *queryError) Error() string   { return fmt.Sprintf("query %s: %v", e.Query, e.Err) }
+func (e *queryError) Unwrap() []error { return []error{e.Err, e.Where.Cause} }
+
+// A valueError is a struct, and no pointer to one.
+type valueError struct{ Code int }
+
+func (e valueError) Error() string { return fmt.Sprint("code ", e.Code) }
+
+// channelError cannot be sent.
+type channelError struct{ C chan int }
+
+func (e *channelError) Error() string { return "channel" }
+
+func failQuery(context.Context, struct{}) (int, error) {
+	return 0, fmt.Errorf("%w, %w, %w", &channelError{}, valueError{7}, &queryError{Query: "q", Err: fmt.Errorf("dial: %w", syscall.ECONNREFUSED),
+		Where: whereabouts{"h", &fs.PathError{Op: "open", Path: "/p", Err: fs.ErrNotExist}}})
+}
+
+// Each registered type in the tree of an error is found, with the errors in its fields as far as they are known. A
+// type that cannot be sent says so at the start, once, and those that have nothing to send do not.
+func TestRegisteredErrorsKeepTheirCauses(t *testing.T) {
+	l := newLab(t, &multiprolab.Config{InProcess: true})
+	l.RegisterError(&queryError{}, valueError{}, &channelError{}, errNeedle, io.EOF, &fs.PathError{})
+	l.RegisterWorker("db", func(_ context.Context, w *multiprolab.Worker) error {
+		multiprolab.HandleTask(w, "query", failQuery)
+		return nil
+	}, nil)
+	require.NoError(t, l.Start(t.Context()))
+	defer l.Close()
+	for range 2 {
+		_, err := multiprolab.Do[int](bounded(t), l, "query", struct{}{})
+		query, ok := errors.AsType[*queryError](err)
+		require.True(t, ok, "%v", err)
+		require.Equal(t, "q", query.Query)
+		require.ErrorIs(t, query.Err, syscall.ECONNREFUSED)
+		require.Equal(t, "h", query.Where.Host)
+		path, ok := query.Where.Cause.(*fs.PathError)
+		require.True(t, ok, "%T", query.Where.Cause)
+		require.Equal(t, &fs.PathError{Op: "open", Path: "/p", Err: fs.ErrNotExist}, path)
+		require.NoError(t, query.Last)
+		value, ok := errors.AsType[valueError](err)
+		require.True(t, ok)
+		require.Equal(t, 7, value.Code)
+		_, ok = errors.AsType[*channelError](err)
+		require.False(t, ok)
+	}
+	require.Equal(t, 1, strings.Count(l.log.String(), "RegisterError"), l.log.String())
+	require.Contains(t, l.log.String(), "type=*multiprolab_test.channelError")
 }
 
 // A handler that waits for a task does not wait for itself: the task goes to another worker, and where there is none, it is refused at once.

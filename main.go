@@ -293,6 +293,7 @@ func (m *Main) prepare() error {
 	if err := m.checkNeeds(); err != nil {
 		return err
 	}
+	m.warnOfErrors()
 	if _, given := os.LookupEnv("GOMAXPROCS"); !given {
 		m.procs = runtime.GOMAXPROCS(0)
 	}

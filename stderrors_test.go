@@ -33,7 +33,7 @@ var stdFaults = map[string]func() error{
 	"exec":    func() error { return exec.Command("no-such-program-anywhere").Run() },
 	"number":  func() error { _, err := strconv.Atoi("12a"); return err },
 	"range":   func() error { _, err := strconv.ParseInt("9999999999999999999999", 10, 64); return err },
-	"url":     func() error { _, err := url.Parse("http://[::1"); return err },
+	"url":     func() error { _, err := url.ParseRequestURI("relative"); return err },
 	"dial": func() error {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {

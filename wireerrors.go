@@ -572,7 +572,7 @@ func (e *errorPacking) packRemote(p *pack.Packing, r *RemoteError) {
 	if e.list(p, &r.parts, &missing); p.Reading() {
 		r.parts = slices.DeleteFunc(r.parts, func(part error) bool { return !isStd(part) })
 	}
-	r.traits.pack(p, e.cut.notInner)
+	e.packTraits(p, &r.traits)
 	if p.Reading() {
 		r.expect()
 	}
@@ -613,29 +613,31 @@ func (e *errorPacking) packWrapped(p *pack.Packing) {
 	}
 }
 
-// pack describes the layout of what a RemoteError carries of registered errors. Where there is no room for them, only the text crosses.
-func (t *traits) pack(p *pack.Packing, none bool) {
-	if none && !p.Reading() {
+// packTraits packs what a RemoteError carries of registered errors. Where there is no room for them, only the text crosses.
+func (e *errorPacking) packTraits(p *pack.Packing, t *traits) {
+	if e.cut.notInner && !p.Reading() {
 		*t = traits{}
 	}
 	pack.List(p, &t.Is, pack.Number)
-	pack.Number(p, &t.Type)
-	there := t.Payload != nil
-	pack.Flag(p, &there)
-	if !there {
-		t.Payload = nil
-		return
+	if !p.Reading() {
+		t.Types = slices.Clone(t.Types)
 	}
-	var v codec.Payload
-	if t.Payload != nil {
-		v = *t.Payload
-	}
-	encoding, defs, data := int(v.Encoding), int64(v.Defs), string(v.Data)
-	pack.Number(p, &encoding)
-	pack.Number(p, &defs)
-	pack.Text(p, &data)
-	if p.Reading() {
-		t.Payload = &codec.Payload{Encoding: uint8(encoding), Defs: uint64(defs), Data: []byte(data)}
+	pack.List(p, &t.Types, func(p *pack.Packing, typed *typedTrait) {
+		pack.Number(p, &typed.Known)
+		encoding, defs, data := int(typed.Payload.Encoding), int64(typed.Payload.Defs), string(typed.Payload.Data)
+		pack.Number(p, &encoding)
+		pack.Number(p, &defs)
+		if pack.Text(p, &data); p.Reading() {
+			typed.Payload = codec.Payload{Encoding: uint8(encoding), Defs: uint64(defs), Data: []byte(data)}
+		} else {
+			typed.Causes = slices.Clone(typed.Causes)
+		}
+		if pack.List(p, &typed.Causes, e.inner); len(typed.Causes) > maxErrorParts {
+			p.Fail()
+		}
+	})
+	if len(t.Types) > maxErrorParts {
+		p.Fail()
 	}
 }
 
@@ -668,7 +670,7 @@ func (n *node) remote(typ string, err error) (remote error) {
 
 // expect makes room for what the traits will be found to say.
 func (e *RemoteError) expect() {
-	if len(e.traits.Is) > 0 || e.traits.Payload != nil {
+	if len(e.traits.Is)+len(e.traits.Types) > 0 {
 		e.registered = &recognition{}
 	}
 }

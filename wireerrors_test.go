@@ -27,7 +27,8 @@ func exportedErrors() (full, empty []error) {
 		&StartError{Worker: "w/1", PID: 7, Reason: "it did not", Err: died, permanent: true},
 		&RestartLimitError{Worker: "w/0", Restarts: 2, Window: time.Hour, Permanent: true, Err: died, Causes: []error{io.EOF, died}},
 		&ShutdownError{Killed: []KilledWorker{{"w", 7, "it did not end"}}},
-		&RemoteError{Worker: "w", PID: 1, Type: "t", Text: "text", GoType: "*T", is: []error{context.Canceled}, traits: traits{Is: []int{1}, Type: 2, Payload: &codec.Payload{Encoding: codec.Bytes, Data: []byte("x")}},
+		&RemoteError{Worker: "w", PID: 1, Type: "t", Text: "text", GoType: "*T", is: []error{context.Canceled}, traits: traits{Is: []int{1},
+			Types: []typedTrait{{1, codec.Payload{Encoding: codec.Bytes, Data: []byte("x")}, []error{nil, io.EOF}}}},
 			final: true, after: time.Second},
 		&UnknownReceiverError{"x", []string{"y", "z"}}, &UnknownTypeError{"r", "task", "t", "q", []string{"u"}}, &EncodeError{"r", "t", "T", io.EOF}, &DecodeError{"r", "t", io.EOF}, &SizeError{"t", 2, 1},
 		&TimeoutError{Worker: "w", PID: 1, Type: "t", Timeout: time.Second, Killed: true, Stopped: "SIGSTOP", Stderr: "stacks"}, &NoWorkerError{"t", died}, &MapError{3, died}, &AttemptsError{Type: "t", Attempts: []error{died, &TimeoutError{Worker: "v"}}},
@@ -118,7 +119,7 @@ func TestErrorsFit(t *testing.T) {
 			return err
 		}(),
 		"joined": errors.Join(slices.Repeat([]error{died(), ErrStopped}, 500)...),
-		"traits": &RemoteError{Text: "x", traits: traits{Is: make([]int, 100_000), Type: 1, Payload: &codec.Payload{Data: []byte(long)}}},
+		"traits": &RemoteError{Text: "x", traits: traits{Is: make([]int, 100_000), Types: []typedTrait{{0, codec.Payload{Data: []byte(long)}, nil}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := marshalError(err)

@@ -376,6 +376,11 @@ func (c *Codec) walkElem(v reflect.Value, notNil bool, left int, strict bool) er
 	return c.walk(v, left, strict)
 }
 
+// EncodesItself reports whether a type, or the pointer to it, has a method that encodes it.
+func EncodesItself(t reflect.Type) bool {
+	return encodesItself(t) || encodesItself(reflect.PointerTo(t))
+}
+
 func encodesItself(t reflect.Type) bool {
 	return t.Implements(gobEncoder) || t.Implements(binaryMarshaler)
 }
