@@ -7,6 +7,7 @@ import (
 	"runtime/pprof"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -70,14 +71,8 @@ var _ = program("crash-with-many", func(ctx context.Context, w *multiprolab.Work
 		return "", err
 	}
 	debug.SetTraceback("all")
-	m := map[int]int{}
-	for range 4 { // the runtime ends the process: fatal error, with all stacks
-		go func() {
-			for {
-				m[1]++
-			}
-		}()
-	}
+	var mu sync.Mutex
+	go mu.Unlock() // the runtime ends the process: fatal error, with all stacks
 	select {}
 })
 
