@@ -3,10 +3,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/multiprolab/multiprolab"
@@ -17,10 +19,17 @@ import (
 // ask is a question to all workers: each answers Q plus its index.
 type labAsk struct{ Q uint64 }
 
+// labVariable tells a worker the name of its Main: one process has several of them, one after the other.
+const labVariable = "MULTIPROLAB_BENCH_LAB"
+
+var labs atomic.Int64
+
 // newLab makes the Main. It runs in main and, with the same names, in every worker.
 func newLab(workers int) *multiprolab.Main {
-	app := multiprolab.New(&multiprolab.Config{Logger: slog.New(slog.DiscardHandler)})
-	app.RegisterWorker("bench", setUpLab, &multiprolab.WorkerConfig{Count: workers, Env: []string{roleVariable + "=multiprolab"}})
+	name := cmp.Or(os.Getenv(labVariable), fmt.Sprint("lab-", labs.Add(1)))
+	app := multiprolab.New(&multiprolab.Config{Name: name, Logger: slog.New(slog.DiscardHandler)})
+	app.RegisterWorker("bench", setUpLab,
+		&multiprolab.WorkerConfig{Count: workers, Env: []string{roleVariable + "=multiprolab", labVariable + "=" + name}})
 	return app
 }
 
