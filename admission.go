@@ -158,7 +158,7 @@ func (b *broker) cancelPending(queue string) int {
 
 // mainSubmit is the uplink's submit for tasks of main itself: it waits while the queue is full,
 // unless the submission says that it stands in line.
-func (b *broker) mainSubmit(ctx context.Context, s *Submission, f *wire.Frame, o *TaskOptions) error {
+func (b *broker) mainSubmit(ctx context.Context, s *Submission, f *wire.Frame) error {
 	meta, err := unmarshalTaskMeta(f.Meta)
 	if err != nil {
 		return err

@@ -414,7 +414,7 @@ func (b *broker) result(p *peer, id uint64, r *reply, batch bool) error {
 	}
 	w := j.holder
 	if w.doomed && j.condemned != nil {
-		return nil // too late: the worker is being killed for it, and the death ends the attempt, with all that is known of it
+		return nil // too late: the worker is being killed for it, and the death is how the attempt ends
 	}
 	if j.state == running {
 		if took := b.clock.now() - j.began; w.took == 0 {

@@ -11,9 +11,11 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// This file is why a program ends: what has asked for it, or the error that it ends of, and how that gets into every later error.
+// This file is why a program ends: what has asked for it, or the error that it ends of, and how
+// that gets into every later error.
 
-// SignalError is the cause of the end of a program that a signal has ended while Run ran; see Main.Cause. It matches ErrExit: a signal is a way to ask for the end.
+// SignalError is the cause of the end of a program that a signal has ended while Run ran; see
+// Main.Cause. It matches ErrExit: a signal is a way to ask for the end.
 type SignalError struct {
 	Signal os.Signal
 }
@@ -25,8 +27,9 @@ func (e *SignalError) Error() string {
 // Unwrap returns ErrExit.
 func (e *SignalError) Unwrap() error { return ErrExit }
 
-// ExitCode returns the status with which a command-line program ends after the signal, by the custom of shells: 128 and the number of the signal, so 130 after Ctrl-C and 143
-// after SIGTERM. A service, which is told to end by SIGTERM, ends with 0.
+// ExitCode returns the status with which a command-line program ends after the signal, by the
+// custom of shells: 128 and the number of the signal, so 130 after Ctrl-C and 143 after SIGTERM. A
+// service, which is told to end by SIGTERM, ends with 0.
 func (e *SignalError) ExitCode() int {
 	if s, ok := e.Signal.(syscall.Signal); ok {
 		return 128 + int(s)
@@ -51,11 +54,15 @@ func (e *contextError) Error() string {
 
 func (e *contextError) Unwrap() []error { return []error{ErrExit, e.cause} }
 
-// Cause returns why the program ends, or has ended: nil as long as it goes on. If somebody has asked for the end, it matches ErrExit: it is ErrExit after Exit, Close, Stop and
-// Worker.Exit, a *SignalError after a signal that has ended Run, and matches the cause of the context of Run or Start if that has ended. Else it is the error that has
-// ended the program, which Run returns as well: of an action of main, a *StartError, or a *RestartLimitError. What comes first is the cause.
+// Cause returns why the program ends, or has ended: nil as long as it goes on. If somebody has
+// asked for the end, it matches ErrExit: it is ErrExit after Exit, Close, Stop and Worker.Exit, a
+// *SignalError after a signal that has ended Run, and matches the cause of the context of Run or
+// Start if that has ended. Else it is the error that has ended the program, which Run returns as
+// well: of an action of main, a *StartError, or a *RestartLimitError. What comes first is the
+// cause.
 //
-// Every later error of a message, a call or a task matches the cause, too, beside ErrStopped, if it is another one than ErrExit.
+// Every later error of a message, a call or a task matches the cause, too, beside ErrStopped, if it
+// is another one than ErrExit.
 func (m *Main) Cause() error {
 	m.lifeMu.Lock()
 	defer m.lifeMu.Unlock()
@@ -76,7 +83,8 @@ func (m *Main) setCause(cause error) {
 	}
 }
 
-// stopCause returns what ends the tasks that nobody works on any more, and everything else that comes too late: ErrStopped, with the cause of the end.
+// stopCause returns what ends the tasks that nobody works on any more, and everything else that
+// comes too late: ErrStopped, with the cause of the end.
 func (m *Main) stopCause() error {
 	m.lifeMu.Lock()
 	defer m.lifeMu.Unlock()
@@ -131,7 +139,8 @@ func (w *Worker) toldExit(f *wire.Frame) {
 	w.why.Store(&why)
 }
 
-// stopCause returns what ends everything that comes too late in this worker: ErrStopped, with the cause of the end if main has told it.
+// stopCause returns what ends everything that comes too late in this worker: ErrStopped, with the
+// cause of the end if main has told it.
 func (w *Worker) stopCause() error {
 	if why := w.why.Load(); why != nil {
 		return *why

@@ -15,7 +15,8 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// The worker that fails once too often when it is told to, and one that tells in its exit value which errors it gets when the program ends.
+// The worker that fails once too often when it is told to, and one that tells in its exit value
+// which errors it gets when the program ends.
 var (
 	_ = worker("flimsy", func(_ context.Context, w *multiprolab.Worker) error {
 		multiprolab.Handle(w, "fail", func(context.Context, int) error {
@@ -65,7 +66,8 @@ func saysWhy(err error) error {
 	return nil
 }
 
-// A program that ends of an error tells it by an event and a record, and by every error that follows, in main and in the workers.
+// A program that ends of an error tells it by an event and a record, and by every error that
+// follows, in main and in the workers.
 func TestEndTellsItsCause(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		l := newLab(t, &multiprolab.Config{InProcess: inProcess}, pool{"flimsy", &multiprolab.WorkerConfig{RestartLimit: 1, RestartDelay: 1, RestartMaxDelay: 1}}, workers("heir", 2))
@@ -211,7 +213,8 @@ func TestEndFirstCauseStands(t *testing.T) {
 	require.False(t, waitEvent[*multiprolab.ProgramEnding](t, l, nil).Failed)
 }
 
-// A worker that is taken out of the program because a fellow of its group failed too often says so as soon as nothing is taken for it any more, and not only once it is gone.
+// A worker that is taken out of the program because a fellow of its group failed too often says so
+// as soon as nothing is taken for it any more, and not only once it is gone.
 func TestEndOfAGroupTellsItsCause(t *testing.T) {
 	g := newGate(t)
 	guest := quickly("guest", 1)

@@ -105,8 +105,10 @@ type Config struct {
 	Stdout io.Writer
 	// Stderr gets what workers print on their stderr, as it is. Defaults to this process's own stderr.
 	Stderr io.Writer
-	// FullCrashes passes the whole report on with which the Go runtime ends a worker: all its stacks, hundreds of lines when it is out of memory or killed for a hang.
-	// By default the reason and the first stack are passed on, and the error has the rest (WorkerDiedError.Stderr). What a worker prints itself is passed on in any case.
+	// FullCrashes passes the whole report on with which the Go runtime ends a worker: all its
+	// stacks, hundreds of lines when it is out of memory or killed for a hang. By default the
+	// reason and the first stack are passed on, and the error has the rest
+	// (WorkerDiedError.Stderr). What a worker prints itself is passed on in any case.
 	FullCrashes bool
 	// Logger gets a record of each event, such as the death of a worker. Defaults to slog.Default().
 	Logger *slog.Logger

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// This file shortens what a death prints: of the report with which the Go runtime ends a process the reason and the first stack of a goroutine are passed on, the other
-// stacks are in the error. What the worker has printed itself is passed on as it comes. It all happens in main.
+// This file shortens what a death prints: of the report with which the Go runtime ends a process
+// the reason and the first stack of a goroutine are passed on, the other stacks are in the error.
+// What the worker has printed itself is passed on as it comes. It all happens in main.
 
 const (
 	// mostStackLines is how many lines of the first stack are passed on.
@@ -22,12 +23,13 @@ const (
 	heldTime = 2 * time.Second
 )
 
-// traceLine is what a line of the stacks of a report looks like: that of a place in a file, the head of a stack, a function, registers.
+// traceLine is what a line of the stacks of a report looks like: that of a place in a file, the
+// head of a stack, a function, registers.
 var traceLine = regexp.MustCompile(`^(|\t.+:\d+( .*)?|goroutine \d+ .*\]:|runtime stack:|(created by )?\S+\(.*\)|created by \S+( in goroutine \d+)?|\.\.\..*frames elided\.\.\.|` +
 	`\[originating from goroutine \d+\]:|[a-z0-9]{2,6} +0x[0-9a-f]+|\t?goroutine running on other thread; stack unavailable|-----)$`)
 
-// crashCutter lets the reason and the first stack of a report pass, and holds back the rest of the stacks. It exists in main, in the tail of a worker's stderr, which
-// guards it.
+// crashCutter lets the reason and the first stack of a report pass, and holds back the rest of the
+// stacks. It exists in main, in the tail of a worker's stderr, which guards it.
 type crashCutter struct {
 	phase  crashPhase
 	line   []byte // of the line that has not ended
@@ -47,8 +49,8 @@ const (
 	crashRest                    // behind that
 )
 
-// piece takes the next piece of the stream, which ends with its line at the latest, and appends to out what is passed on of it. begins says that the stacks of a report
-// begin in this line.
+// piece takes the next piece of the stream, which ends with its line at the latest, and appends to
+// out what is passed on of it. begins says that the stacks of a report begin in this line.
 func (c *crashCutter) piece(out, b []byte, begins bool, now time.Time) []byte {
 	whole := b[len(b)-1] == '\n'
 	if begins {
@@ -115,7 +117,8 @@ func (c *crashCutter) release(out []byte) []byte {
 	return out
 }
 
-// end appends to out what is to be passed on when the process has ended. died says that the Go runtime may have ended it.
+// end appends to out what is to be passed on when the process has ended. died says that the Go
+// runtime may have ended it.
 func (c *crashCutter) end(out []byte, died bool) []byte {
 	if c.phase != crashRest {
 		c.line = nil // it has been passed on

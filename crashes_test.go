@@ -22,7 +22,8 @@ const (
 	systemOne  = "runtime stack:\nruntime.throw({0x1?, 0x2?})\n\t/go/panic.go:1 +0x1\n\n"
 )
 
-// Of a report of the Go runtime the reason and the first stack of a goroutine are passed on, wherever the writes end, and all that the worker has printed itself.
+// Of a report of the Go runtime the reason and the first stack of a goroutine are passed on,
+// wherever the writes end, and all that the worker has printed itself.
 func TestCrashIsCutShort(t *testing.T) {
 	others := strings.Repeat(otherTrace, 50)
 	for name, c := range map[string]struct {

@@ -9,8 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A data race that the race detector finds in a worker makes Run fail, and Wait and Close, however the worker ends. It costs
-// nothing else: tasks have their results, planned replacements are none that count.
+// A data race that the race detector finds in a worker makes Run fail, and Wait and Close, however
+// the worker ends. It costs nothing else: tasks have their results, planned replacements are none
+// that count.
 func TestDataRaceInAWorkerFailsRun(t *testing.T) {
 	path := testProgram(t, true)
 	for _, c := range []struct {

@@ -8,9 +8,11 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// This file is how a deadline crosses a wire. It travels as the time that is left, for two processes have no clock in common, and what has none pays nothing.
+// This file is how a deadline crosses a wire. It travels as the time that is left, for two
+// processes have no clock in common, and what has none pays nothing.
 
-// timeLimit is when the context of a function ends by itself, at the latest. It exists in the process of the function, and never changes.
+// timeLimit is when the context of a function ends by itself, at the latest. It exists in the
+// process of the function, and never changes.
 type timeLimit struct {
 	due   time.Time
 	cause error // of the context then
@@ -43,17 +45,20 @@ func (l *timeLimit) sooner(due time.Time, cause error) *timeLimit {
 	return l
 }
 
-// nearTime is by how much the deadline of a function may come later in its own process than where it was set. That one's clock does not tell.
+// nearTime is by how much the deadline of a function may come later in its own process than where
+// it was set. That one's clock does not tell.
 const nearTime = 100 * time.Millisecond
 
-// expire ends the context because its deadline has passed where it was set. Here it comes by itself, in the next moment: then the context says of itself that its deadline has passed.
+// expire ends the context because its deadline has passed where it was set. Here it comes by
+// itself, in the next moment: then the context says of itself that its deadline has passed.
 func (s *scope) expire() {
 	if s.limit == nil || time.Until(s.limit.due) > nearTime {
 		s.cancel(context.DeadlineExceeded)
 	}
 }
 
-// giveUp ends the context because nobody waits for the function any more: since the deadline has passed, if soft is set.
+// giveUp ends the context because nobody waits for the function any more: since the deadline has
+// passed, if soft is set.
 func (s *scope) giveUp(soft bool, cause error) {
 	if soft {
 		s.expire()
@@ -76,8 +81,9 @@ func softly(soft bool) wire.Flags {
 // overtakenTimeout bounds the wait of overtaken for a context, which may be of a kind that never ends.
 const overtakenTimeout = time.Second
 
-// overtaken reports whether an error of a handler says no more than that the deadline of ctx has passed, which the handler may see first: the caller's wait has then ended with ctx. It
-// waits for ctx to see it, too.
+// overtaken reports whether an error of a handler says no more than that the deadline of ctx has
+// passed, which the handler may see first: the caller's wait has then ended with ctx. It waits for
+// ctx to see it, too.
 func overtaken(ctx context.Context, err error) bool {
 	if _, ok := err.(*RemoteError); !ok || !errors.Is(err, context.DeadlineExceeded) {
 		return false

@@ -66,7 +66,8 @@ var _ = worker("watchman", func(ctx context.Context, w *multiprolab.Worker) erro
 		}
 		return f.Wait(context.Background())
 	})
-	// Each of these waits for the end of its context and tells main how that was, by a message, for nobody may wait for its result any more.
+	// Each of these waits for the end of its context and tells main how that was, by a message, for
+	// nobody may wait for its result any more.
 	tell := func(ctx context.Context) error {
 		end := awaitEnd(ctx)
 		if err := multiprolab.Send(context.Background(), w, "main", "ended", end); err != nil {
@@ -239,7 +240,8 @@ func TestDeadlineOfHandlerTimeout(t *testing.T) {
 	})
 }
 
-// What waits before it is handled has less time then: in the queue, in an inbox, for room in an inbox, and between two attempts. The timeout of a task begins with each start.
+// What waits before it is handled has less time then: in the queue, in an inbox, for room in an
+// inbox, and between two attempts. The timeout of a task begins with each start.
 func TestDeadlineOfWhatWaits(t *testing.T) {
 	run := func(name string, cfg *multiprolab.Config, want time.Duration, ask func(t *testing.T, ctx context.Context, l *lab) (timeLeft, error)) {
 		t.Run(name, func(t *testing.T) {
@@ -280,8 +282,9 @@ func TestDeadlineOfWhatWaits(t *testing.T) {
 	})
 }
 
-// At its deadline the context of a function ends as one with a deadline does, and so do those that are derived from it. The caller's error is that of the caller's context, or, of a
-// timeout, a *TimeoutError.
+// At its deadline the context of a function ends as one with a deadline does, and so do those that
+// are derived from it. The caller's error is that of the caller's context, or, of a timeout, a
+// *TimeoutError.
 func TestDeadlinePasses(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		exceeded := context.DeadlineExceeded.Error()

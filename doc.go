@@ -41,9 +41,11 @@
 // returns there. So the setup function is the boundary between the processes: what is inside it is in the worker's process, nothing else is, and what
 // comes before Run happens in every process.
 //
-// A worker's stdin and stdout pipes are the wire to main; they are taken over before main and before the init functions of the packages that import this one.
-// What anything in the worker prints goes to the stdout of main, or to [Config.Stdout] line by line. The worker's own stdin is empty. If main has a terminal, workers are in its
-// background: they and what they start may write to it, also under "stty tostop", and a read of /dev/tty fails at once.
+// A worker's stdin and stdout pipes are the wire to main; they are taken over before main and
+// before the init functions of the packages that import this one. What anything in the worker
+// prints goes to the stdout of main, or to [Config.Stdout] line by line. The worker's own stdin is
+// empty. If main has a terminal, workers are in its background: they and what they start may write
+// to it, also under "stty tostop", and a read of /dev/tty fails at once.
 //
 // A worker may run a Main of its own if it starts it in its setup function, to the depth of [Config.MaxDepth]. A program may have several Mains, at once or one after the other, if
 // each has a [Config.Name] of its own: a worker's process passes by those that are not its own, whose Run and Start return nil there.
@@ -103,12 +105,14 @@
 //
 // A worker is given tasks ahead only while they are short, and gives back what it has not started when another worker has nothing to do.
 //
-// The context of a handler tells its deadline, for database drivers and the clients of services to heed: when [TaskOptions].Timeout or [WorkerConfig].HandlerTimeout is over, or
-// the deadline of the context under which somebody waits in [Call], [Do] or [Map], whichever comes first. It travels as the time that is left. At the deadline the context ends with
-// [context.DeadlineExceeded].
+// The context of a handler tells its deadline, for database drivers and the clients of services to
+// heed: when [TaskOptions].Timeout or [WorkerConfig].HandlerTimeout is over, or the deadline of the
+// context under which somebody waits in [Call], [Do] or [Map], whichever comes first. It travels as
+// the time that is left. At the deadline the context ends with [context.DeadlineExceeded].
 //
-// One switch tells all outcomes apart. The order matters, for some errors wrap others: that of a wait the cause of its context, whatever that is, and that of a program that has
-// ended what it has ended of.
+// One switch tells all outcomes apart. The order matters, for some errors wrap others: that of a
+// wait the cause of its context, whatever that is, and that of a program that has ended what it has
+// ended of.
 //
 //	var (
 //		attempts *multiprolab.AttemptsError
@@ -148,14 +152,18 @@
 // with a [*RestartLimitError], or is left out, as [WorkerConfig].OnRestartLimit says; a death that a running task has caused is the failure of this task, and does not count. A worker
 // that does not even start the first time ends Run with a [*StartError]. One whose error is marked with [NoRetry] is not started again.
 //
-// A worker that hangs is found, killed and replaced, with a [*HangError] and the stacks of its goroutines: one whose process gives no sign of life, because it is blocked or stopped (the error says by which signal), within
-// [WorkerConfig].HeartbeatTimeout, and one whose handler or action ignores the end of its time, [WorkerConfig].HandlerTimeout. A task has its own, [TaskOptions].Timeout.
+// A worker that hangs is found, killed and replaced, with a [*HangError] and the stacks of its
+// goroutines: one whose process gives no sign of life, because it is blocked or stopped (the error
+// says by which signal), within [WorkerConfig].HeartbeatTimeout, and one whose handler or action
+// ignores the end of its time, [WorkerConfig].HandlerTimeout. A task has its own,
+// [TaskOptions].Timeout.
 //
 // Workers start in the order of their registration, and in the end are told to exit in the reverse order. [WorkerConfig].Needs makes one wait until others are ready, and outlive those that
 // need it. [Main.RegisterGroup] makes workers share their fate: when one fails, all of them, or those behind it, start again, in their order.
 //
-// When the machine, or the control group of the program, has no memory left, the kernel takes a worker before it takes main:
-// see [WorkerConfig].OOMScoreAdj (Linux). Where the kernel tells, the error is a [*MemoryLimitError] with Kernel set.
+// When the machine, or the control group of the program, has no memory left, the kernel takes a
+// worker before it takes main: see [WorkerConfig].OOMScoreAdj (Linux). Where the kernel tells, the
+// error is a [*MemoryLimitError] with Kernel set.
 //
 // [WorkerConfig] also has workers replaced after some tasks, some time, or above some memory, bounds what their processes may take, and sets them up: environment, directory, user, priority, processors.
 // [Main.Resize] changes their number, and [Main.Restart] replaces them one after the other, without losing a task or a message.
@@ -165,8 +173,10 @@
 //
 // # Log
 //
-// Each event is a record of [Config.Logger]. Its level says who should look at it: an error is a fault in the program or in what it runs on, also if the worker was replaced,
-// for its code or its machine wants mending; a warning is a loss, or a time that somebody has set and that was not kept; all else is business as usual.
+// Each event is a record of [Config.Logger]. Its level says who should look at it: an error is a
+// fault in the program or in what it runs on, also if the worker was replaced, for its code or its
+// machine wants mending; a warning is a loss, or a time that somebody has set and that was not
+// kept; all else is business as usual.
 //
 //	event                                                   level
 //	WorkerStarted, WorkerReady, WorkerStopped               DEBUG
@@ -187,11 +197,16 @@
 //
 // # Services
 //
-// [Main.Run] stands on its own feet. Under systemd, with Type=notify, it says when all workers are ready, when it reloads and when it stops, and feeds the watchdog (WatchdogSec=) as long as the
-// loop of main turns. SIGHUP restarts all workers, one after the other, in a program without a controlling terminal; where there is one, the signal means that the terminal is
-// gone, and ends the program as SIGTERM does. The workers read their configuration again then, but run the code of main: see [Main.Restart]. As process 1 of a container, main reaps the orphans that the kernel gives it, and leaves alone what the program itself has started with
-// os/exec: a child for which a pidfd is open, or whose exit another part of the program might still ask for within the next second. That takes Linux 5.4 or later; where it is missing
-// nothing is reaped. With Start the signals, the service manager and the orphans are the program's own affair.
+// [Main.Run] stands on its own feet. Under systemd, with Type=notify, it says when all workers are
+// ready, when it reloads and when it stops, and feeds the watchdog (WatchdogSec=) as long as the
+// loop of main turns. SIGHUP restarts all workers, one after the other, in a program without a
+// controlling terminal; where there is one, the signal means that the terminal is gone, and ends
+// the program as SIGTERM does. The workers read their configuration again then, but run the code of
+// main: see [Main.Restart]. As process 1 of a container, main reaps the orphans that the kernel
+// gives it, and leaves alone what the program itself has started with os/exec: a child for which a
+// pidfd is open, or whose exit another part of the program might still ask for within the next
+// second. That takes Linux 5.4 or later; where it is missing nothing is reaped. With Start the
+// signals, the service manager and the orphans are the program's own affair.
 //
 // # Shutdown
 //
@@ -201,9 +216,11 @@
 // not returned [Config.KillTimeout] later. On that loop, [Main.Close], [Main.Stop] and [Main.Wait] return an error instead of waiting for themselves. A handler
 // that may take long watches the context of the setup function, which ends when exit is requested.
 //
-// The beginning of the end is the event [*ProgramEnding], and an error in the log if nobody has asked for it. [Main.Cause] says why the program has ended: an error, a [*SignalError], or who has
-// asked. So does every error of what comes too late, which matches [ErrStopped] and the cause. Run returns nil after a signal; a program of a command line
-// ends with the status of [SignalError.ExitCode] then.
+// The beginning of the end is the event [*ProgramEnding], and an error in the log if nobody has
+// asked for it. [Main.Cause] says why the program has ended: an error, a [*SignalError], or who has
+// asked. So does every error of what comes too late, which matches [ErrStopped] and the cause. Run
+// returns nil after a signal; a program of a command line ends with the status of
+// [SignalError.ExitCode] then.
 //
 // # Guarantees
 //

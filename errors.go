@@ -91,8 +91,9 @@ func (e *WorkerDiedError) Error() string {
 	return b.String()
 }
 
-// MemoryLimitError reports that a worker died for lack of memory: because it needed more than WorkerConfig.MemoryLimit or,
-// if Kernel is set, because the kernel ended it when its control group, or the machine, had none left.
+// MemoryLimitError reports that a worker died for lack of memory: because it needed more than
+// WorkerConfig.MemoryLimit or, if Kernel is set, because the kernel ended it when its control
+// group, or the machine, had none left.
 type MemoryLimitError struct {
 	Limit  int64  // bytes: WorkerConfig.MemoryLimit, or that of the control group; 0 if there is none, or it is not known
 	Kernel bool   // the kernel's out-of-memory killer took it, as the count of those that it took says; Linux only
@@ -178,8 +179,9 @@ func (e *RestartLimitError) Unwrap() []error {
 	return causes
 }
 
-// HangError reports a worker that was killed because it hung: its process gave no sign of life, or a handler or an action of it did not return. Died.Stopped says whether its
-// process was stopped, so that it is not its code that hung.
+// HangError reports a worker that was killed because it hung: its process gave no sign of life, or
+// a handler or an action of it did not return. Died.Stopped says whether its process was stopped,
+// so that it is not its code that hung.
 type HangError struct {
 	Running string        // what it was doing when last heard of, such as `call "resize"` or "action"; empty if nothing
 	For     time.Duration // how long at least
@@ -215,12 +217,14 @@ func (e *ShutdownError) Error() string {
 
 // RemoteError is an error that user code in another process returned: a handler, a task, or a setup function.
 //
-// Where the original did, it matches with errors.Is: the sentinels of the packages context, errors, io, io/fs, os, os/exec
-// and strconv, net.ErrClosed and every syscall.Errno. And with errors.As: *fs.PathError, *os.LinkError, *os.SyscallError,
-// *exec.Error, *strconv.NumError, *url.Error, *net.OpError, *net.DNSError, *net.AddrError and *net.ParseError, with
-// their fields, and their causes as far as these are of the same kinds, else as a text. The addresses in a *net.OpError
-// are of another type, with the same Network and String; and the cause in the field Err of a *url.Error is found with
-// errors.As, not with a type assertion. What else is to be matched is registered with Main.RegisterError.
+// Where the original did, it matches with errors.Is: the sentinels of the packages context, errors,
+// io, io/fs, os, os/exec and strconv, net.ErrClosed and every syscall.Errno. And with errors.As:
+// *fs.PathError, *os.LinkError, *os.SyscallError, *exec.Error, *strconv.NumError, *url.Error,
+// *net.OpError, *net.DNSError, *net.AddrError and *net.ParseError, with their fields, and their
+// causes as far as these are of the same kinds, else as a text. The addresses in a *net.OpError are
+// of another type, with the same Network and String; and the cause in the field Err of a *url.Error
+// is found with errors.As, not with a type assertion. What else is to be matched is registered with
+// Main.RegisterError.
 type RemoteError struct {
 	Worker     string  // the process that it comes from
 	PID        int     // of this process

@@ -28,9 +28,11 @@ type typedTrait struct {
 	Causes  []error       // what is in these, in the order of errorFields; nil where nothing is
 }
 
-// RegisterError lets errors keep what they are when a handler returns them in another process. A sentinel, such as io.EOF, is matched by errors.Is again; a
-// type, given by any value of it, is found by errors.As with its exported fields; the errors in these cross as others do. Call it before Run, so that main and workers do the same. Others arrive as the text
-// of a RemoteError.
+// RegisterError lets errors keep what they are when a handler returns them in another process. A
+// sentinel, such as sql.ErrNoRows, is matched by errors.Is again; a type, given by any value of it,
+// is found by errors.As with its exported fields; the errors in these cross as others do. Call it
+// before Run, so that main and workers do the same. Most of the standard library's need no
+// registration: see RemoteError. All others arrive as the text of a RemoteError.
 func (m *Main) RegisterError(errs ...error) {
 	m.lifeMu.Lock()
 	defer m.lifeMu.Unlock()
@@ -131,13 +133,14 @@ func (m *Main) warnOfErrors() {
 		if t.Kind() == reflect.Pointer {
 			t = t.Elem()
 		}
-		if t.PkgPath() == "errors" || t.PkgPath() == "fmt" || t.Kind() == reflect.Struct && t.NumField() == 0 || stdStructOf(known) >= 0 {
-			continue // sentinels, of which nothing but the identity has to cross
+		empty := t.Kind() == reflect.Struct && t.NumField() == 0
+		if t.PkgPath() == "errors" || t.PkgPath() == "fmt" || empty || stdStructOf(known) >= 0 {
+			continue // nothing but the identity has to cross, or it needs no registration
 		}
 		bare, _ := withoutCauses(reflect.New(t).Elem())
 		if _, err := m.codec.Encode(bare); err != nil {
-			m.cfg.Logger.Warn("multiprolab: RegisterError: errors.As will not find errors of this type, for they cannot be sent; "+
-				"errors.Is finds the value itself", "type", reflect.TypeOf(known).String(), "error", brief(err))
+			m.cfg.Logger.Warn("multiprolab: RegisterError: errors.As will not find errors of this type, "+
+				"for they cannot be sent; errors.Is finds the value itself", "type", reflect.TypeOf(known).String(), "error", brief(err))
 		}
 	}
 }

@@ -11,8 +11,9 @@ import (
 	"github.com/multiprolab/multiprolab/internal/codec"
 )
 
-// Event is something that happened to a worker, to a message or to the program: one of the types *WorkerStarted, *WorkerReady, *WorkerStopped,
-// *WorkerFailed, *DeadLetter, *HandlerFailed and *ProgramEnding. Config.OnEvent gets it, and Config.Logger a record of it.
+// Event is something that happened to a worker, to a message or to the program: one of the types
+// *WorkerStarted, *WorkerReady, *WorkerStopped, *WorkerFailed, *DeadLetter, *HandlerFailed and
+// *ProgramEnding. Config.OnEvent gets it, and Config.Logger a record of it.
 type Event interface {
 	record() (level slog.Level, text string, attrs []slog.Attr)
 }
@@ -51,10 +52,11 @@ func (e *WorkerStopped) Decode(v any) error {
 	return nil
 }
 
-// WorkerFailed says that a worker has died, or ended with an error. Err is a *WorkerDiedError, which may be wrapped in a
-// *MemoryLimitError or a *HangError, a *StartError or a *RemoteError.
-// Planned tells the business of every day from a fault: main killed the worker because a task of it went on past its Timeout or
-// its cancellation, and their grace, or because it was to be replaced, or to end, and did not leave within Config.ShutdownTimeout.
+// WorkerFailed says that a worker has died, or ended with an error. Err is a *WorkerDiedError,
+// which may be wrapped in a *MemoryLimitError or a *HangError, a *StartError or a *RemoteError.
+// Planned tells the business of every day from a fault: main killed the worker because a task of it
+// went on past its Timeout or its cancellation, and their grace, or because it was to be replaced,
+// or to end, and did not leave within Config.ShutdownTimeout.
 type WorkerFailed struct {
 	Worker  string
 	PID     int
@@ -83,7 +85,8 @@ type HandlerFailed struct {
 	Err      error
 }
 
-// ProgramEnding says that the end of the program has begun, and why: no new task is taken any more, and the workers are told to end. Main.Wait waits for the rest.
+// ProgramEnding says that the end of the program has begun, and why: no new task is taken any more,
+// and the workers are told to end. Main.Wait waits for the rest.
 type ProgramEnding struct {
 	Cause  error // see Main.Cause
 	Failed bool  // an error has ended the program, and nobody has asked for it

@@ -123,8 +123,9 @@ func (m *Message) Body() []byte { return m.payload.Data }
 // Body returns the encoded body of the task.
 func (t *Task) Body() []byte { return t.payload.Data }
 
-// LookForKernelKillsIn has each Main that starts from now on look into the files below a directory for the numbers of the
-// processes that the kernel has ended for lack of memory, until restore is called.
+// LookForKernelKillsIn has each Main that starts from now on look into the files below a directory
+// for the numbers of the processes that the kernel has ended for lack of memory, until restore is
+// called.
 func LookForKernelKillsIn(root string) (restore func()) {
 	memoryGroups = func() *proc.MemoryGroups { return proc.MemoryGroupsIn(root) }
 	return func() { memoryGroups = proc.NewMemoryGroups }

@@ -128,8 +128,9 @@ func (p *peer) askStacks() {
 	p.link.tell(soon, &wire.Frame{Kind: wire.Dump})
 }
 
-// blame notes why the worker is about to be killed, unless that is known already, and what had stopped its process before, if it is stopped: then it is not its code that hangs.
-// It returns the reason with that.
+// blame notes why the worker is about to be killed, unless that is known already, and what had
+// stopped its process before, if it is stopped: then it is not its code that hangs. It returns the
+// reason with that.
 func (p *peer) blame(why string) string {
 	by := p.body.stopped()
 	if by != "" {
@@ -178,7 +179,8 @@ func (s *scope) begin() {
 	}
 }
 
-// tooLongError is the cause of a context that ends by WorkerConfig.HandlerTimeout. It exists in the process of the function.
+// tooLongError is the cause of a context that ends by WorkerConfig.HandlerTimeout. It exists in the
+// process of the function.
 type tooLongError struct {
 	verb, typ string // see what
 	limit     time.Duration

@@ -6,9 +6,9 @@ import (
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
-// This file finds out whether the kernel has ended a worker because the machine, or the control group of the program, had
-// no memory left. The kernel does not say so to a parent: all that is there are numbers of the processes that it has
-// ended so. It all happens in main.
+// This file finds out whether the kernel has ended a worker because the machine, or the control
+// group of the program, had no memory left. The kernel does not say so to a parent: all that is
+// there are numbers of the processes that it has ended so. It all happens in main.
 
 // kernelKills knows for how many of these ends a death of a worker has been found, by control group. It exists in main;
 // the supervisors share it.
@@ -57,8 +57,9 @@ func (k *kernelKills) again(pid int, w *memoryWatch) *memoryWatch {
 	return k.watch(pid)
 }
 
-// took reports whether the kernel has ended a process of the group since the watch began, whose end nobody else has been
-// told of: the process of the worker, which has died of SIGKILL, for all that is known.
+// took reports whether the kernel has ended a process of the group since the watch began, whose end
+// nobody else has been told of: the process of the worker, which has died of SIGKILL, for all that
+// is known.
 func (k *kernelKills) took(w *memoryWatch) bool {
 	if w == nil || w.asked {
 		return w != nil && w.took

@@ -53,8 +53,8 @@ func limitedGroup(t *testing.T, limit int64) (dir, name string, err error) {
 	return "", "", fmt.Errorf("no control group with a limit can be made: %v", tried)
 }
 
-// When the control group has no memory left, the kernel takes the workers that leak, and main lives. Each is reported as
-// taken by the kernel.
+// When the control group has no memory left, the kernel takes the workers that leak, and main
+// lives. Each is reported as taken by the kernel.
 func TestKernelTakesWorkersAndNotMain(t *testing.T) {
 	path := testProgram(t, false)
 	for _, who := range []string{"the program", "its workers"} {

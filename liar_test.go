@@ -373,9 +373,6 @@ func (tr *trial) submit(batch int, o *TaskOptions) {
 		}
 		return
 	}
-	if o != nil {
-		s.progress = o.OnProgress
-	}
 	tr.all = append(tr.all, s)
 	s.onDone(func() { tr.outcomes[s]++ })
 }

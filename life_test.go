@@ -102,8 +102,8 @@ func TestLifeOfMain(t *testing.T) {
 	})
 }
 
-// Close before Start does nothing, in whatever mode and however often: what is started later works, and ends only when it is
-// asked to. (Exit and Stop are remembered.)
+// Close before Start does nothing, in whatever mode and however often: what is started later works,
+// and ends only when it is asked to. (Exit and Stop are remembered.)
 func TestCloseBeforeStartDoesNothing(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		for _, mode := range []multiprolab.ShutdownMode{multiprolab.FinishRunning, multiprolab.DrainQueue, multiprolab.KillAll} {

@@ -187,10 +187,12 @@ func (m *Main) After(d time.Duration, fn func(ctx context.Context) error) {
 	m.addAction("After", d, fn)
 }
 
-// Run starts the workers, handles messages and actions on the calling goroutine until exit is requested, ends the workers and returns when
-// nothing of them is left. Exit is requested by Exit, by SIGINT or SIGTERM, by the end of ctx, or by an error: of an action of main, of a worker
-// that does not start, or of one that dies too often. Run returns nil, that error, or a *ShutdownError that names the workers that had to be killed. If the race detector has found
-// a data race in a worker, it returns a *WorkerDiedError of that.
+// Run starts the workers, handles messages and actions on the calling goroutine until exit is
+// requested, ends the workers and returns when nothing of them is left. Exit is requested by Exit,
+// by SIGINT or SIGTERM, by the end of ctx, or by an error: of an action of main, of a worker that
+// does not start, or of one that dies too often. Run returns nil, that error, or a *ShutdownError
+// that names the workers that had to be killed. If the race detector has found a data race in a
+// worker, it returns a *WorkerDiedError of that.
 //
 // In a worker process Run becomes the worker and never returns. In the process of a worker of another Main it returns nil at once: see Config.Name.
 func (m *Main) Run(ctx context.Context) error {
@@ -581,8 +583,9 @@ func (m *Main) await(ctx context.Context) error {
 // it requests the end and returns an error at once, for it would wait for itself: use Exit there.
 func (m *Main) Close() error { return m.finish(context.Background(), m.cfg.Shutdown, "Close") }
 
-// Stop requests the end in a mode, and waits for it as Wait does. A second Stop may ask for a harsher one. Before Start it is
-// remembered, as Exit is: nothing is started then. On the loop of main it does not wait, as Close.
+// Stop requests the end in a mode, and waits for it as Wait does. A second Stop may ask for a
+// harsher one. Before Start it is remembered, as Exit is: nothing is started then. On the loop of
+// main it does not wait, as Close.
 func (m *Main) Stop(ctx context.Context, mode ShutdownMode) error {
 	if m.running() == errNotStarted {
 		m.exit(mode, ErrExit)

@@ -31,7 +31,7 @@ type liarsUplink struct {
 
 func (u *liarsUplink) batches(string, *TaskOptions) int { return 3 }
 func (u *liarsUplink) cancelTask(uint64, bool)          {}
-func (u *liarsUplink) submit(_ context.Context, s *Submission, _ *wire.Frame, _ *TaskOptions) error {
+func (u *liarsUplink) submit(_ context.Context, s *Submission, _ *wire.Frame) error {
 	cuts, r := u.answer(s)
 	say := func() {
 		for _, count := range cuts {

@@ -37,9 +37,10 @@ func Handle[T any](p Process, typ string, fn func(ctx context.Context, body T) e
 	})
 }
 
-// HandleCall registers the handler of the calls of a type. It panics if the type has a handler already. What fn returns goes back to
-// the caller, an error as a *RemoteError. A nil pointer is no reply: a caller that takes a pointer gets nil. The context ends when the caller does not wait any more, and
-// has the deadline of the caller's.
+// HandleCall registers the handler of the calls of a type. It panics if the type has a handler
+// already. What fn returns goes back to the caller, an error as a *RemoteError. A nil pointer is no
+// reply: a caller that takes a pointer gets nil. The context ends when the caller does not wait any
+// more, and has the deadline of the caller's.
 func HandleCall[T, R any](p Process, typ string, fn func(ctx context.Context, body T) (R, error)) {
 	if fn == nil {
 		registrationPanic("the handler of call type %q is nil (%s)", typ, callSite())

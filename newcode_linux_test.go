@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Restart keeps to the code of main, whatever has become of the program's file, and says so once if another one is there.
+// Restart keeps to the code of main, whatever has become of the program's file, and says so once if
+// another one is there.
 func TestRestartRunsTheCodeOfMain(t *testing.T) {
 	built := testProgram(t, false)
 	for how, records := range map[string]int{"another in its place": 1, "moved, and another in its place": 1, "gone": 0, "the same": 0} {

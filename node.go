@@ -45,7 +45,7 @@ type uplink interface {
 	// cancelCall takes back a call that was sent on a way: soft says that its deadline has passed.
 	cancelCall(id uint64, way *replyWay, soft bool)
 	// submit hands a task to the queue. The outcome comes through node.resolve.
-	submit(ctx context.Context, s *Submission, f *wire.Frame, o *TaskOptions) error
+	submit(ctx context.Context, s *Submission, f *wire.Frame) error
 	cancelTask(id uint64, soft bool)
 	// batches returns how many workers there may be for batches of tasks of a type with these options, or 0 if such tasks travel one by one.
 	batches(typ string, o *TaskOptions) int
@@ -299,7 +299,7 @@ func (n *node) submitPayload(ctx context.Context, typ string, p codec.Payload, o
 	s.id, f.ID = n.lastID, n.lastID
 	n.submissions[s.id] = s
 	n.mu.Unlock()
-	if err := n.up.submit(ctx, s, f, o); err != nil {
+	if err := n.up.submit(ctx, s, f); err != nil {
 		n.mu.Lock()
 		delete(n.submissions, s.id)
 		n.mu.Unlock()

@@ -72,7 +72,8 @@ var _ = worker("goer", func(_ context.Context, w *multiprolab.Worker) error {
 	return nil
 })
 
-// What works in an OnExit function, when the worker alone is replaced and at the end of the program: the table of Worker.OnExit.
+// What works in an OnExit function, when the worker alone is replaced and at the end of the
+// program: the table of Worker.OnExit.
 func TestWhatWorksInOnExit(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		for _, mode := range []multiprolab.ShutdownMode{multiprolab.FinishRunning, multiprolab.DrainQueue} {

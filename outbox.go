@@ -9,8 +9,9 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// frameCost is what a frame costs beside its texts and its body, in bytes: about what it takes in memory while it waits, as a Message in an inbox (240 bytes) or as a
-// parcel with its frame in an outbox (250).
+// frameCost is what a frame costs beside its texts and its body, in bytes: about what it takes in
+// memory while it waits, as a Message in an inbox (240 bytes) or as a parcel with its frame in an
+// outbox (250).
 const frameCost = 256
 
 // cost is what a frame counts, in bytes, against the window of its receiver and of its sender: what it takes in memory. From is not in it: it is one of main's own names.
@@ -311,7 +312,8 @@ func (o *outbox) unlock() {
 	o.mu.Unlock()
 }
 
-// finish sends a last frame behind everything that waits. What comes later waits for the next life or, if there is to be none, is refused with the error that says why.
+// finish sends a last frame behind everything that waits. What comes later waits for the next life
+// or, if there is to be none, is refused with the error that says why.
 func (o *outbox) finish(f *wire.Frame, why error) {
 	o.mu.Lock()
 	defer o.unlock()

@@ -75,7 +75,9 @@ func (l *lines) flush() {
 	}
 }
 
-// tail passes everything on, but for the most of a report of the Go runtime (see crashCutter), and keeps the end of it, and the beginning of a report of the Go runtime. It exists in main, once for each life of a worker.
+// tail passes everything on, but for the most of a report of the Go runtime (see crashCutter), and
+// keeps the end of it, and the beginning of a report of the Go runtime. It exists in main, once for
+// each life of a worker.
 type tail struct {
 	next io.Writer
 	full bool // reports are passed on, too

@@ -251,7 +251,8 @@ func (p *peer) converse(cookie string, before func([]byte)) {
 	}()
 }
 
-// tellExit sends the exit message, once. If no other life follows, why says it, and nothing more is taken for this instance; else it is nil.
+// tellExit sends the exit message, once. If no other life follows, why says it, and nothing more is
+// taken for this instance; else it is nil.
 func (p *peer) tellExit(mode ShutdownMode, why error) {
 	if mode == KillAll || !p.greeted.Load() || !p.told.CompareAndSwap(false, true) {
 		return
@@ -524,7 +525,8 @@ func (p *peer) vouchError(typ string, err error) error {
 	return err
 }
 
-// textOf returns an error with the text of another one and nothing else of it but what it wraps of the standard library.
+// textOf returns an error with the text of another one and nothing else of it but what it wraps of
+// the standard library.
 func textOf(err error) error {
 	if err == nil {
 		return nil

@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sample is a Go block of the README and how it is run: put into the complete program at the place that the README names.
+// sample is a Go block of the README and how it is run: put into the complete program at the place
+// that the README names.
 type sample struct {
 	place  string // "whole", "action", "setup" or "around"
 	after  string // code that follows it in the action of main, and shows its effect
@@ -152,8 +153,9 @@ func (s *sample) program(whole, code string) string {
 	return "(\n" + imports.String() + ")\n" + strings.Replace(body, "func main()", "func Main()", 1)
 }
 
-// Every Go block of the README is known here, is compiled, and does what it claims: the complete program as it is, any other one in that program at the place that the README
-// names. They are packages of one program, which is linked once.
+// Every Go block of the README is known here, is compiled, and does what it claims: the complete
+// program as it is, any other one in that program at the place that the README names. They are
+// packages of one program, which is linked once.
 func TestReadme(t *testing.T) {
 	text, err := os.ReadFile("README.md")
 	require.NoError(t, err)

@@ -9,19 +9,23 @@ import (
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
-// Restart replaces workers while the program runs, one after the other: an instance, the instances of a pool or, if the name is empty, all, in the order of their
-// registration. Each finishes the task and the messages that it has, gives back the tasks that it has not started, and ends; once its replacement is ready the next one
-// follows. No task and no message is lost, and none costs an attempt. A new process reads what a setup function reads, such
-// as the configuration of the program: files, the environment of WorkerConfig is as it was.
+// Restart replaces workers while the program runs, one after the other: an instance, the instances
+// of a pool or, if the name is empty, all, in the order of their registration. Each finishes the
+// task and the messages that it has, gives back the tasks that it has not started, and ends; once
+// its replacement is ready the next one follows. No task and no message is lost, and none costs an
+// attempt. A new process reads what a setup function reads, such as the configuration of the
+// program: files, the environment of WorkerConfig is as it was.
 //
-// It does not run new code: workers always are of the build of main, so that both ends understand each other. On Linux they
-// run the file that main was started from, even if it was replaced or deleted; elsewhere a worker cannot be started any more
-// then. The first Restart that finds another file in its place logs that. For new code, restart the program.
+// It does not run new code: workers always are of the build of main, so that both ends understand
+// each other. On Linux they run the file that main was started from, even if it was replaced or
+// deleted; elsewhere a worker cannot be started any more then. The first Restart that finds another
+// file in its place logs that. For new code, restart the program.
 //
-// Restart returns when the last replacement is ready. It returns an error when ctx ends, when the program ends, or when the
-// replacement of a worker fails for good, of a new configuration that is wrong perhaps; those behind are left as they are
-// then. A worker that had ended for good before does not hold up the others: the errors of these are returned in the end.
-// One that Resize takes away meanwhile is no error.
+// Restart returns when the last replacement is ready. It returns an error when ctx ends, when the
+// program ends, or when the replacement of a worker fails for good, of a new configuration that is
+// wrong perhaps; those behind are left as they are then. A worker that had ended for good before
+// does not hold up the others: the errors of these are returned in the end. One that Resize takes
+// away meanwhile is no error.
 func (m *Main) Restart(ctx context.Context, name string) error {
 	if err := m.running(); err != nil {
 		return err

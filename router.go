@@ -145,7 +145,8 @@ func (r *MessageRouter) toSelf(f *wire.Frame) error {
 }
 
 func (r *MessageRouter) message(f *wire.Frame) *Message {
-	return &Message{Sender: f.From, Receiver: MainName, Type: f.Type, id: f.ID, chain: f.Meta, payload: payloadOf(f), size: cost(f), scope: scope{node: r.main.node, limit: limitIn(f)}}
+	return &Message{Sender: f.From, Receiver: MainName, Type: f.Type, id: f.ID, chain: f.Meta, payload: payloadOf(f), size: cost(f),
+		scope: scope{node: r.main.node, limit: limitIn(f)}}
 }
 
 // call is the uplink of main. It sends the call, and returns the way of its reply.
@@ -313,11 +314,11 @@ func (e *callEntry) cancel(soft bool) {
 	}
 }
 
-func (r *MessageRouter) submit(ctx context.Context, s *Submission, f *wire.Frame, o *TaskOptions) error {
+func (r *MessageRouter) submit(ctx context.Context, s *Submission, f *wire.Frame) error {
 	if err := r.main.running(); err != nil {
 		return err
 	}
-	return r.main.broker.mainSubmit(ctx, s, f, o)
+	return r.main.broker.mainSubmit(ctx, s, f)
 }
 
 func (r *MessageRouter) batches(typ string, o *TaskOptions) int {

@@ -54,7 +54,8 @@ func (s *scope) ending() *ending {
 // cancel ends the context.
 func (s *scope) cancel(cause error) { s.ending().cancel(cause) }
 
-// Deadline is when the function must have returned, at the latest: the timeout of a task, the deadline of who waits for the outcome, or WorkerConfig.HandlerTimeout.
+// Deadline is when the function must have returned, at the latest: the timeout of a task, the
+// deadline of who waits for the outcome, or WorkerConfig.HandlerTimeout.
 func (s *scope) Deadline() (deadline time.Time, ok bool) {
 	deadline, ok = s.parent.Deadline()
 	if l := s.limit; l != nil && (!ok || l.due.Before(deadline)) {

@@ -81,7 +81,8 @@ func TestSetup_OOMScore(t *testing.T) {
 	require.NotZero(t, err.PID)
 }
 
-// TestSetup_TooBig: what the system does not take as the environment and arguments of a process is named, and not tried again.
+// TestSetup_TooBig: what the system does not take as the environment and arguments of a process is
+// named, and not tried again.
 func TestSetup_TooBig(t *testing.T) {
 	big := strings.Repeat("x", 128<<10)
 	type config = multiprolab.WorkerConfig

@@ -27,7 +27,7 @@ import (
 var stdSentinels = []error{context.Canceled, context.DeadlineExceeded,
 	fs.ErrInvalid, fs.ErrPermission, fs.ErrExist, fs.ErrNotExist, fs.ErrClosed, fs.SkipAll, fs.SkipDir,
 	io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, io.ErrNoProgress, io.ErrShortBuffer, io.ErrShortWrite,
-	os.ErrDeadlineExceeded, os.ErrProcessDone, os.ErrNoDeadline, exec.ErrNotFound, exec.ErrDot, exec.ErrWaitDelay,
+	os.ErrDeadlineExceeded, os.ErrProcessDone, os.ErrNoDeadline, os.ErrNoHandle, exec.ErrNotFound, exec.ErrDot, exec.ErrWaitDelay,
 	strconv.ErrRange, strconv.ErrSyntax, errors.ErrUnsupported}
 
 // stdStruct describes one of the standard library's errors that are pointers to structs.
@@ -55,17 +55,20 @@ const (
 
 // stdStructs are those that cross. Their places are their numbers on the wire.
 var stdStructs = []stdStruct{
-	{"io/fs", "PathError", reflect.TypeFor[fs.PathError](), []stdField{{"Op", textField}, {"Path", textField}, {"Err", causeField}}},
+	{"io/fs", "PathError", reflect.TypeFor[fs.PathError](),
+		[]stdField{{"Op", textField}, {"Path", textField}, {"Err", causeField}}},
 	{"os", "LinkError", reflect.TypeFor[os.LinkError](),
 		[]stdField{{"Op", textField}, {"Old", textField}, {"New", textField}, {"Err", causeField}}},
 	{"os", "SyscallError", reflect.TypeFor[os.SyscallError](), []stdField{{"Syscall", textField}, {"Err", causeField}}},
 	{"os/exec", "Error", reflect.TypeFor[exec.Error](), []stdField{{"Name", textField}, {"Err", causeField}}},
-	{"strconv", "NumError", reflect.TypeFor[strconv.NumError](), []stdField{{"Func", textField}, {"Num", textField}, {"Err", causeField}}},
+	{"strconv", "NumError", reflect.TypeFor[strconv.NumError](),
+		[]stdField{{"Func", textField}, {"Num", textField}, {"Err", causeField}}},
 	{"net/url", "Error", nil, []stdField{{"Op", textField}, {"URL", textField}, {"Err", causeField}}},
 	{"net", "OpError", nil,
 		[]stdField{{"Op", textField}, {"Net", textField}, {"Source", addrField}, {"Addr", addrField}, {"Err", causeField}}},
-	{"net", "DNSError", nil, []stdField{{"UnwrapErr", causeField}, {"Err", textField}, {"Name", textField}, {"Server", textField},
-		{"IsTimeout", flagField}, {"IsTemporary", flagField}, {"IsNotFound", flagField}}},
+	{"net", "DNSError", nil, []stdField{{"UnwrapErr", causeField}, {"Err", textField}, {"Name", textField},
+		{"Server", textField}, {"IsTimeout", flagField}, {"IsTemporary", flagField},
+		{"IsNotFound", flagField}}},
 	{"net", "AddrError", nil, []stdField{{"Err", textField}, {"Addr", textField}}},
 	{"net", "ParseError", nil, []stdField{{"Type", textField}, {"Text", textField}}},
 }
@@ -112,7 +115,7 @@ var errNoCause = errors.New("of an unknown cause")
 // structError is an error that came from another process, of a package that is not imported here. Its methods are
 // those that the errors of this kind have.
 type structError struct {
-	desc               *stdStruct
+	number             int // of its kind, in stdStructs
 	text               string
 	timeout, temporary bool
 	values             []any // string, bool, error or *carriedAddr, by field; nil if it is not there
@@ -135,11 +138,12 @@ func (e *structError) Unwrap() error {
 // As makes the error itself, of the type for which errors.As asks.
 func (e *structError) As(target any) bool {
 	v := reflect.ValueOf(target).Elem()
-	if !e.desc.is(v.Type()) {
+	d := &stdStructs[e.number]
+	if !d.is(v.Type()) {
 		return false
 	}
 	made := reflect.New(v.Type().Elem())
-	e.desc.fill(made.Elem(), e.values)
+	d.fill(made.Elem(), e.values)
 	v.Set(made)
 	return true
 }
@@ -160,9 +164,6 @@ func (d *stdStruct) fill(s reflect.Value, values []any) {
 
 // read returns the values of the fields of an error.
 func (d *stdStruct) read(err error) []any {
-	if e, ok := err.(*structError); ok {
-		return e.values
-	}
 	s := reflect.ValueOf(err).Elem()
 	values := make([]any, len(d.fields))
 	for i, f := range d.fields {
@@ -185,47 +186,42 @@ func (a *carriedAddr) String() string  { return a.text }
 
 // packStruct packs an error that stdStructs describes.
 func (e *errorPacking) packStruct(p *pack.Packing) {
-	var number int
 	var made structError
-	if !p.Reading() {
-		if carried, ok := e.err.(*structError); ok {
-			made = *carried
-			number = slices.IndexFunc(stdStructs, func(d stdStruct) bool { return d.pkg == made.desc.pkg && d.name == made.desc.name })
-		} else {
-			number = stdStructOf(e.err)
-			made.text, made.values = textOfError(e.err), stdStructs[number].read(e.err)
-			if t, ok := e.err.(interface{ Timeout() bool }); ok {
-				made.timeout = t.Timeout()
-			}
-			if t, ok := e.err.(interface{ Temporary() bool }); ok {
-				made.temporary = t.Temporary()
-			}
+	if carried, ok := e.err.(*structError); ok {
+		made = *carried
+		made.values = slices.Clone(made.values) // what is cut, is cut there
+	} else if !p.Reading() {
+		made.number = stdStructOf(e.err)
+		made.text, made.values = textOfError(e.err), stdStructs[made.number].read(e.err)
+		if t, ok := e.err.(interface{ Timeout() bool }); ok {
+			made.timeout = t.Timeout()
+		}
+		if t, ok := e.err.(interface{ Temporary() bool }); ok {
+			made.temporary = t.Temporary()
 		}
 	}
-	pack.Number(p, &number)
-	if number < 0 || number >= len(stdStructs) {
+	pack.Number(p, &made.number)
+	if made.number < 0 || made.number >= len(stdStructs) {
 		p.Fail()
 		return
 	}
-	made.desc = &stdStructs[number]
-	if made.desc.typ == nil {
+	d := &stdStructs[made.number]
+	if d.typ == nil { // else its own methods tell
 		e.text(p, &made.text)
+		pack.Flag(p, &made.timeout)
+		pack.Flag(p, &made.temporary)
 	}
-	pack.Flag(p, &made.timeout)
-	pack.Flag(p, &made.temporary)
 	if p.Reading() {
-		made.values = make([]any, len(made.desc.fields))
-	} else {
-		made.values = append([]any(nil), made.values...)
+		made.values = make([]any, len(d.fields))
 	}
-	for i, f := range made.desc.fields {
+	for i, f := range d.fields {
 		e.packField(p, f.kind, &made.values[i])
 	}
 	switch {
 	case !p.Reading():
-	case made.desc.typ != nil:
-		v := reflect.New(made.desc.typ)
-		made.desc.fill(v.Elem(), made.values)
+	case d.typ != nil:
+		v := reflect.New(d.typ)
+		d.fill(v.Elem(), made.values)
 		e.err = v.Interface().(error)
 	default:
 		e.err = &made

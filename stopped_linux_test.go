@@ -38,7 +38,8 @@ func openTerminal(t *testing.T) (master, slave *os.File) {
 	return master, slave
 }
 
-// A worker, and what it starts, may write to the terminal of main although they are in its background, also under "stty tostop"; to read from it fails at once.
+// A worker, and what it starts, may write to the terminal of main although they are in its
+// background, also under "stty tostop"; to read from it fails at once.
 func TestTerminalDoesNotStopWorkers(t *testing.T) {
 	path := testProgram(t, false)
 	master, slave := openTerminal(t)

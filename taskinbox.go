@@ -83,7 +83,8 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 	if err != nil {
 		return &wireViolation{"the options of a task cannot be read: " + err.Error()}
 	}
-	t := &Task{ID: f.ID, Type: f.Type, Submitter: f.From, Attempt: max(1, meta.Attempt), chain: meta.Chain, timeout: meta.Timeout, limit: limitIn(f), payload: payloadOf(f), worker: b.worker, batch: f.Flags&wire.FlagBatch != 0, timed: f.Flags&wire.FlagWait != 0}
+	t := &Task{ID: f.ID, Type: f.Type, Submitter: f.From, Attempt: max(1, meta.Attempt), chain: meta.Chain,
+		timeout: meta.Timeout, limit: limitIn(f), payload: payloadOf(f), worker: b.worker, batch: f.Flags&wire.FlagBatch != 0, timed: f.Flags&wire.FlagWait != 0}
 	if f.To != "" {
 		id, err := strconv.ParseUint(f.To, 10, 64)
 		if err != nil {
@@ -269,7 +270,8 @@ func (t *Task) over() error {
 	return nil
 }
 
-// Progress reports news of the task to its submitter; see the function Progress. Once the task has ended it returns an error.
+// Progress reports news of the task to its submitter; see the function Progress. Once the task has
+// ended it returns an error.
 func (t *Task) Progress(ctx context.Context, body any) error {
 	if err := t.over(); err != nil {
 		return err

@@ -55,7 +55,7 @@ func (u *workerUplink) cancelCall(id uint64, _ *replyWay, soft bool) {
 	u.link.tell(soon, &wire.Frame{Kind: wire.Cancel, Flags: softly(soft), Type: "call", ID: id})
 }
 
-func (u *workerUplink) submit(ctx context.Context, s *Submission, f *wire.Frame, o *TaskOptions) error {
+func (u *workerUplink) submit(ctx context.Context, s *Submission, f *wire.Frame) error {
 	if u.link == nil {
 		return ErrNotWorker
 	}

@@ -130,7 +130,8 @@ var _ = worker("blocked", func(exit context.Context, w *multiprolab.Worker) erro
 	return nil
 })
 
-// The error of a wait whose context has ended says so, and why: it matches both the error of the context and its cause, in a worker ...
+// The error of a wait whose context has ended says so, and why: it matches both the error of the
+// context and its cause, in a worker ...
 func TestWaitEndsWithItsContext_Worker(t *testing.T) {
 	for name := range workerWaits {
 		for end := range waitEnds {

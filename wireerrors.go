@@ -613,7 +613,8 @@ func (e *errorPacking) packWrapped(p *pack.Packing) {
 	}
 }
 
-// packTraits packs what a RemoteError carries of registered errors. Where there is no room for them, only the text crosses.
+// packTraits packs what a RemoteError carries of registered errors. Where there is no room for
+// them, only the text crosses.
 func (e *errorPacking) packTraits(p *pack.Packing, t *traits) {
 	if e.cut.notInner && !p.Reading() {
 		*t = traits{}

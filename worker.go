@@ -118,9 +118,10 @@ func (w *Worker) Loop(fn func(ctx context.Context) error) {
 	w.foreign = fn
 }
 
-// OnExit registers a function that is called once when the worker ends gracefully, after its last handler; the last registered is
-// called first. Its context ends after Config.TeardownTimeout. An error is reported to main. No handler, task or action runs any
-// more, but the worker still is connected:
+// OnExit registers a function that is called once when the worker ends gracefully, after its last
+// handler; the last registered is called first. Its context ends after Config.TeardownTimeout. An
+// error is reported to main. No handler, task or action runs any more, but the worker still is
+// connected:
 //
 //	in the function                     the worker alone ends, or is replaced    the program ends
 //	SetExitValue                        works                                    works

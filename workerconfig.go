@@ -240,12 +240,12 @@ func checkArgs() error {
 	return nil
 }
 
-// mostOneString is the greatest size in bytes of one argument or variable that Linux takes, with the NUL byte at its end
-// (MAX_ARG_STRLEN in execve(2)).
+// mostOneString is the greatest size in bytes of one argument or variable that Linux takes, with
+// the NUL byte at its end (MAX_ARG_STRLEN in execve(2)).
 const mostOneString = 128 << 10
 
-// tooBig says which field makes the environment and the arguments of a worker larger than the system takes. env is all of
-// the environment.
+// tooBig says which field makes the environment and the arguments of a worker larger than the
+// system takes. env is all of the environment.
 func (c *WorkerConfig) tooBig(env []string) string {
 	for i, e := range c.Env {
 		if len(e) >= mostOneString {

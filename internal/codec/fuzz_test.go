@@ -87,7 +87,8 @@ func FuzzDefinitions(f *testing.F) {
 	})
 }
 
-// FuzzInterface decodes arbitrary values with arbitrary definitions, or with such that are part of them, into interfaces: only what gob.Register knows comes out.
+// FuzzInterface decodes arbitrary values with arbitrary definitions, or with such that are part of
+// them, into interfaces: only what gob.Register knows comes out.
 func FuzzInterface(f *testing.F) {
 	var from codec.Codec
 	for _, v := range append(values(), Registered{"x"}, Box{Any: Registered{"y"}}, &Tree{Value: 1}, map[string]any{"a": []any{1}}, []int{1}, 7) {

@@ -23,8 +23,8 @@ func Identity() (string, error) {
 	return identity()
 }
 
-// Replaced returns the path of this process's binary, and whether another file is there by now, as after an update. A file
-// that is only gone is not another one.
+// Replaced returns the path of this process's binary, and whether another file is there by now, as
+// after an update. A file that is only gone is not another one.
 func Replaced() (path string, yes bool) { return replaced() }
 
 // IsTestBinary reports whether this process runs a binary made by go test.

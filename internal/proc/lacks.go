@@ -7,9 +7,10 @@ import (
 	"fmt"
 )
 
-// Lacks returns "" if this platform has the feature that the field stands for, or else a short reason, such as
-// "macOS has no CPU affinity". The fields are OpenFiles, CPUTime, Nice, CPUs, OOMScoreAdj and GOMAXPROCS of Limits, and Credential and
-// PIDNamespace of Spec. That the platform has a feature does not mean that this process is allowed to use it.
+// Lacks returns "" if this platform has the feature that the field stands for, or else a short
+// reason, such as "macOS has no CPU affinity". The fields are OpenFiles, CPUTime, Nice, CPUs,
+// OOMScoreAdj and GOMAXPROCS of Limits, and Credential and PIDNamespace of Spec. That the platform
+// has a feature does not mean that this process is allowed to use it.
 func Lacks(field string) string {
 	switch field {
 	case "OpenFiles", "CPUTime", "Nice", "CPUs", "OOMScoreAdj", "GOMAXPROCS", "Credential", "PIDNamespace":

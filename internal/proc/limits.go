@@ -29,8 +29,9 @@ type Limits struct {
 	// set. Linux and Windows only; on Windows only the first 64, in the process's processor group.
 	CPUs []int
 
-	// OOMScoreAdj is what the kernel adds to the score of the process when it chooses one to end because there is no memory
-	// left: from -1000 to 1000, see proc_pid_oom_score_adj(5). Less than it started with needs CAP_SYS_RESOURCE. Linux only.
+	// OOMScoreAdj is what the kernel adds to the score of the process when it chooses one to end
+	// because there is no memory left: from -1000 to 1000, see proc_pid_oom_score_adj(5). Less than
+	// it started with needs CAP_SYS_RESOURCE. Linux only.
 	OOMScoreAdj int
 
 	// GOMAXPROCS is how many threads may run Go code at the same time, see runtime.GOMAXPROCS.

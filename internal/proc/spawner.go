@@ -31,7 +31,8 @@ type Spec struct {
 	// One that comes before the runtime is ready is lost; Kill always works.
 	PIDNamespace bool
 
-	// OOMScoreAdj is that of Limits, which the worker takes before its program's initialisers run, if it may. Zero changes nothing.
+	// OOMScoreAdj is that of Limits, which the worker takes before its program's initialisers run,
+	// if it may. Zero changes nothing.
 	OOMScoreAdj int
 }
 

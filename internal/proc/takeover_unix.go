@@ -45,9 +45,12 @@ func guardWorker(m *marker) <-chan struct{} {
 	return guarded
 }
 
-// heedNoTerminal makes the terminal not stop the worker, which is in a process group in the background: with "stty tostop" it would at the first print, and at a read in any case.
-// With these signals ignored, what is written appears, and a read fails at once with EIO (termios(3), POSIX 11.1.4). Here an ignored signal is right for the commands that the worker
-// starts, too, which inherit it: nobody could bring them to the foreground. Shells and others that want the signals take them.
+// heedNoTerminal makes the terminal not stop the worker, which is in a process group in the
+// background: with "stty tostop" it would at the first print, and at a read in any case. With these
+// signals ignored, what is written appears, and a read fails at once with EIO (termios(3), POSIX
+// 11.1.4). Here an ignored signal is right for the commands that the worker starts, too, which
+// inherit it: nobody could bring them to the foreground. Shells and others that want the signals
+// take them.
 func heedNoTerminal() { signal.Ignore(unix.SIGTTOU, unix.SIGTTIN) }
 
 // refuseOrphan ends a worker whose parent is gone.

@@ -3,7 +3,8 @@
 //
 // Both ends of a wire use this package, the main process and every worker process.
 //
-// A frame is a fixed header of HeaderSize bytes, then the time that is left if it has one, then four texts (To, From, Type, Meta), then the body:
+// A frame is a fixed header of HeaderSize bytes, then the time that is left if it has one, then
+// four texts (To, From, Type, Meta), then the body:
 //
 //	offset size
 //	0      2    magic 'm' 'p'

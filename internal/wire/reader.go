@@ -88,7 +88,8 @@ func (r *Reader) Ready() bool {
 		return false
 	}
 	h, _ := r.r.Peek(HeaderSize)
-	size := uint64(HeaderSize) + uint64(h[28]) + uint64(h[29]) + uint64(h[30]) + uint64(h[31]) + uint64(binary.LittleEndian.Uint16(h[6:])) + uint64(binary.LittleEndian.Uint32(h[24:]))
+	size := uint64(HeaderSize) + uint64(h[28]) + uint64(h[29]) + uint64(h[30]) + uint64(h[31]) +
+		uint64(binary.LittleEndian.Uint16(h[6:])) + uint64(binary.LittleEndian.Uint32(h[24:]))
 	return size <= uint64(n)
 }
 
