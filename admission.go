@@ -91,7 +91,7 @@ func (b *broker) hasRoom(j *job) bool {
 // admit puts a job into the queue.
 func (b *broker) admit(j *job) {
 	if j.submitter != nil {
-		j.submitter.grant(j.cost, 1)
+		j.submitter.grant(j.cost)
 	}
 	to := stored
 	if j.meta.Delay > 0 {
@@ -118,7 +118,7 @@ func (b *broker) accept(j *job) {
 		j.admitted = nil
 	}
 	if j.submitter != nil {
-		j.submitter.link.tell(soon, &wire.Frame{Kind: wire.Accepted, ID: j.submitterID})
+		j.submitter.tell(&wire.Frame{Kind: wire.Accepted, ID: j.submitterID})
 	}
 }
 
@@ -131,7 +131,7 @@ func (b *broker) unblock() {
 }
 
 // cancel cancels a job for its submitter: since the deadline of that one has passed, if soft is set.
-func (b *broker) cancel(submitter *peer, id uint64, soft bool) {
+func (b *broker) cancel(submitter *client, id uint64, soft bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	j := b.submitted[submissionKey{submitter, id}]

@@ -25,13 +25,10 @@ type workerRole struct {
 
 // spawn starts a life of an instance and its wire. It is called by the instance's supervisor.
 func (m *Main) spawn(s *slot, life int) (*peer, error) {
-	p := &peer{slot: s, life: life, begun: time.Now(), hello: make(chan *hello, 1), ready: make(chan *readiness, 1),
-		retired: make(chan struct{}, 1), read: make(chan struct{}), wrote: make(chan struct{}),
-		hangs: make(chan *hang, 1), dumps: make(chan struct{}, 1)}
+	p := newPeer(s, life)
 	if m.cfg.InProcess {
 		b := newGoroutineBody(m, s, life)
-		p.body, p.link = b, newLink(m.codec, b.fromWorker, b.toWorker, m.cfg.MaxMessageSize, p.broken)
-		p.bound()
+		p.connect(b, b.fromWorker, b.toWorker)
 		p.converse(b.cookie, func([]byte) {})
 		return p, nil
 	}
@@ -45,8 +42,7 @@ func (m *Main) spawn(s *slot, life int) (*peer, error) {
 		}
 		return nil, start
 	}
-	p.body, p.link = b, newLink(m.codec, b.proc.Out, b.proc.In, m.cfg.MaxMessageSize, p.broken)
-	p.bound()
+	p.connect(b, b.proc.Out, b.proc.In)
 	p.link.share(b.shared)
 	p.converse(b.cookie, func(stray []byte) { _, _ = out.Write(stray) })
 	return p, nil

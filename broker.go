@@ -91,7 +91,7 @@ func (m *brokerMutex) Unlock() {
 }
 
 type submissionKey struct {
-	submitter *peer
+	submitter *client
 	id        uint64
 }
 
@@ -475,7 +475,7 @@ func (b *broker) progress(p *peer, f *wire.Frame) error {
 }
 
 // passOn is the part of progress under the mutex. If the news cannot be sent, it returns to whom.
-func (b *broker) passOn(p *peer, f *wire.Frame) (to *peer, err error) {
+func (b *broker) passOn(p *peer, f *wire.Frame) (to *client, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if p.tasks == nil {
@@ -493,7 +493,11 @@ func (b *broker) passOn(p *peer, f *wire.Frame) (to *peer, err error) {
 		return nil, nil
 	}
 	f.ID, f.From = j.submitterID, p.slot.name
-	if err := j.submitter.link.post(f); err != nil && err != errLinkClosed {
+	l := j.submitter.link.Load()
+	if l == nil {
+		return nil, nil
+	}
+	if err := l.post(f); err != nil && err != errLinkClosed {
 		return j.submitter, err
 	}
 	return nil, nil

@@ -13,7 +13,7 @@ import (
 // welcome tells the worker what it needs to know.
 func (p *peer) welcome() {
 	m, cfg := p.slot.main, &p.slot.pool.cfg
-	p.link.tell(quietly, packedFrame(wire.Welcome, &welcome{Identity: m.identity, Pools: m.poolSizes(), MaxBody: m.cfg.MaxMessageSize, Window: m.cfg.Window,
+	p.link.tell(quietly, packedFrame(wire.Welcome, &welcome{Identity: m.identity, Pools: m.poolSizes(), MaxBody: m.cfg.MaxMessageSize, Window: m.cfg.Window, Credit: p.slot.account.open(p.client),
 		MemoryLimit: cfg.MemoryLimit, MaxRSS: cfg.MaxRSS, Teardown: m.cfg.TeardownTimeout, Limits: cfg.limits(m.procs), HandlerTimeout: cfg.HandlerTimeout,
 		Shares: p.link.shared != nil}))
 	p.link.push()

@@ -132,7 +132,7 @@ type job struct {
 	batch       int // the number of items, or 0 if it is no batch
 	meta        taskMeta
 	limit       *timeLimit    // of who waits for the outcome; or nil
-	submitter   *peer         // nil for main
+	submitter   *client       // nil for main
 	submitterID uint64        // the submitter's number for it; 0: nobody waits for the outcome
 	cost        int64         // what it holds of its submitter's credit while it is blocked
 	admitted    chan struct{} // of a submitter in main: closed, and forgotten, when the queue has it or it has ended
@@ -435,7 +435,7 @@ func (b *broker) finishAs(j *job, r *reply, how settlement) {
 	b.agenda.drop(&j.alarm)
 	b.tallyUp(j, r)
 	if j.state == blocked && j.submitter != nil {
-		j.submitter.grant(j.cost, 1)
+		j.submitter.grant(j.cost)
 	}
 	b.move(j, ended)
 	b.freeKey(j)
@@ -459,7 +459,7 @@ func (b *broker) finishAs(j *job, r *reply, how settlement) {
 	case j.submitter == nil:
 		b.node.resolve(j.submitterID, r)
 	default:
-		j.submitter.link.answer(soon, replyFrame(wire.Result, j.submitterID, r)) // if it is gone, nobody waits
+		j.submitter.answer(soon, replyFrame(wire.Result, j.submitterID, r))
 	}
 	if len(b.jobs) == 0 {
 		for _, done := range b.joiners {

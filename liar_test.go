@@ -41,16 +41,14 @@ var sharedMemory = make([]byte, proc.SharedSize)
 func beginFake(t testing.TB, m *Main, s *slot) *fakePeer {
 	f := &fakePeer{t: t, fake: &fakeBody{ended: make(chan struct{})}}
 	s.lives++
-	f.peer = &peer{slot: s, life: s.lives, begun: time.Now(), hello: make(chan *hello, 1), ready: make(chan *readiness, 1),
-		retired: make(chan struct{}, 1), read: make(chan struct{}), wrote: make(chan struct{}),
-		hangs: make(chan *hang, 1), dumps: make(chan struct{}, 1), body: f.fake}
-	f.link = newLink(m.codec, &f.in, &f.out, m.cfg.MaxMessageSize, f.broken)
+	f.peer = newPeer(s, s.lives)
+	f.connect(f.fake, &f.in, &f.out)
 	f.said = wire.NewReader(&f.out, 0)
 	f.said.Shared = func(_ uint64, n int) ([]byte, error) { return make([]byte, n), nil }
-	f.bound()
 	f.link.handle = f.receive
 	s.beginLife(f.peer)
-	s.out.attach(f.link)
+	s.account.open(f.client)
+	s.out.attach(f.link, s.out.window)
 	f.greeted.Store(true)
 	f.say(packedFrame(wire.Hello, &hello{Identity: m.identity}))
 	f.say(packedFrame(wire.Ready, &readiness{Tasks: []string{"t", "u"}, Pulls: []string{"p"}}))

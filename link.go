@@ -258,8 +258,12 @@ func (l *link) flush() error {
 	return l.write(l.w.Write)
 }
 
-// push writes what was posted, on the calling goroutine, as far as the pipe takes it at once, and leaves what remains to writeLoop. It never waits.
+// push writes what was posted, on the calling goroutine, as far as the pipe takes it at once, and leaves what remains to writeLoop. It never waits. Of no link, there is
+// nothing to write.
 func (l *link) push() {
+	if l == nil {
+		return
+	}
 	if l.atOnce == nil || !l.writing.TryLock() {
 		wakeUp(l.wake) // who writes now may have looked for the last time
 		return
@@ -341,6 +345,21 @@ func (l *link) close(err error) {
 	}
 	wakeUp(l.wake)
 	wakeUp(l.drained)
+}
+
+// release gives up what the link holds of the wire, which has been read to its end and is closed:
+// who keeps the link, keeps little.
+func (l *link) release() {
+	l.token.Lock()
+	l.r.Release()
+	l.token.Unlock()
+	l.mu.Lock()
+	l.chunks, l.spares, l.sent = nil, nil, nil
+	l.mu.Unlock()
+	if l.writing.TryLock() { // else the writer is stuck in a pipe, and will find it broken
+		l.rest = nil
+		l.writing.Unlock()
+	}
 }
 
 // choked reports whether the other end has to read before more is read of it.

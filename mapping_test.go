@@ -201,8 +201,9 @@ func (stillBody) kill()    {}
 // stillPeer is the first worker of the first pool, which says nothing by itself. What main says to
 // it is written to out by flush.
 func stillPeer(m *Main, out io.Writer) *peer {
-	return &peer{slot: m.pools[0].list()[0], body: stillBody{}, link: newLink(m.codec, new(bytes.Buffer), out, 0, nil),
-		retired: make(chan struct{}, 1)}
+	p := newPeer(m.pools[0].list()[0], 1)
+	p.connect(stillBody{}, new(bytes.Buffer), out)
+	return p
 }
 
 // TestTally_Counters: the counters add up at each step of a batch, in whatever way it ends and

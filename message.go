@@ -21,6 +21,7 @@ type Message struct {
 	reply   func(*reply)                // nil unless it is a call; called once
 	taken   func(bytes, messages int64) // gives credit back; nil for a message of the process to itself
 	id      uint64                      // of the call
+	from    *client                     // in main: the life of a worker that sent it; nil for main
 	serial  uint64                      // of a one-way message that main has sent to this life of a worker: the first is 1. Else 0
 	scope   scope                       // of its handler; its node is the receiver's from the beginning
 	refused int32                       // not a message: the place in the inbox of so many that were refused, see MessageReceiver.deliver

@@ -22,8 +22,8 @@ func cost(f *wire.Frame) int64 {
 // parcel is a message that waits for credit. It exists in the process of the outbox, which guards it.
 type parcel struct {
 	frame   *wire.Frame
-	from    *peer // the worker that sent it, whose credit it holds; nil for a message of this process
-	cost    int64 // of from, in bytes
+	from    *client // of the worker that sent it, whose credit it holds; nil for a message of this process
+	cost    int64   // of from, in bytes
 	all     *broadcast
 	call    *callEntry
 	limit   *timeLimit // of the frame, when it began to wait; or nil
@@ -36,7 +36,7 @@ func (p *parcel) gone() {
 	case p.all != nil:
 		p.all.done()
 	case p.from != nil:
-		p.from.grant(p.cost, 1)
+		p.from.grant(p.cost)
 	}
 }
 
@@ -234,11 +234,11 @@ func (o *outbox) granted(bytes, taken uint64) bool {
 	return true
 }
 
-// attach gives the outbox the wire of a new life.
-func (o *outbox) attach(l *link) {
+// attach gives the outbox the wire of a new life, and the room that its receiver has, in bytes.
+func (o *outbox) attach(l *link, room int64) {
 	o.mu.Lock()
 	defer o.unlock()
-	o.link, o.credit = l, o.window
+	o.link, o.credit = l, room
 	o.pump()
 }
 

@@ -53,6 +53,8 @@ type peer struct {
 	link  *link
 	begun time.Time
 
+	client *client // what is kept of it when it is gone
+
 	hello   chan *hello          // capacity 1
 	ready   chan *readiness      // capacity 1
 	retired chan struct{}        // capacity 1: it is to be replaced, and holds no task
@@ -64,12 +66,8 @@ type peer struct {
 	beat    atomic.Pointer[beat] // the last answer to a question for a sign of life
 	asked   atomic.Uint64        // questions for a sign of life; each has its number, from 1
 	wanted  atomic.Int32         // how often it has been asked for its stacks and has not sent them
-	asks    asks
 
 	mu         sync.Mutex
-	spent      int64 // what the worker has sent and has no credit back for, in bytes
-	owed       int64 // credit to be sent back, in bytes
-	owedMsgs   int64
 	why        string // the reason of the kill
 	planned    bool   // that is the end of a task, past its grace, and no fault of the worker's
 	stoppedBy  string // what had stopped its process by then
@@ -91,6 +89,24 @@ type peer struct {
 	ledOut     bool         // the supervisor ended it by force; used by the supervisor only
 	greeted    atomic.Bool
 	told       atomic.Bool // to exit
+}
+
+// newPeer returns a life of an instance, before it has a process.
+func newPeer(s *slot, life int) *peer {
+	return &peer{slot: s, life: life, begun: time.Now(), hello: make(chan *hello, 1), ready: make(chan *readiness, 1),
+		retired: make(chan struct{}, 1), read: make(chan struct{}), wrote: make(chan struct{}),
+		hangs: make(chan *hang, 1), dumps: make(chan struct{}, 1)}
+}
+
+// connect gives the life its process, and the two ends of its wire that are main's.
+func (p *peer) connect(b body, from io.Reader, to io.Writer) {
+	m := p.slot.main
+	p.body, p.link = b, newLink(m.codec, from, to, m.cfg.MaxMessageSize, p.broken)
+	p.client = newClient(p.slot, p.link)
+	cfg := &m.cfg
+	p.link.choke = chokeWindows * int64(cfg.Window)
+	p.link.most = max(mostWindows*int64(cfg.Window), mostLarge*int64(cfg.MaxMessageSize))
+	p.link.waits = p.pushAll
 }
 
 type peerState int
@@ -116,56 +132,6 @@ type allowance struct {
 
 // maxCalls is how many calls of a worker may wait for their replies. A worker process sees to it; main, which may hear later of the end of a call, allows twice as many.
 const maxCalls = 1 << 16
-
-// asks are the calls of a worker to other workers that have no reply yet. It exists in main, and has a mutex of its own.
-type asks struct {
-	mu    sync.Mutex
-	calls map[uint64]*callEntry // by the id of the worker's side
-}
-
-// calling notes a call of the worker to another one.
-func (p *peer) calling(e *callEntry) {
-	p.asks.mu.Lock()
-	defer p.asks.mu.Unlock()
-	if p.asks.calls == nil {
-		p.asks.calls = map[uint64]*callEntry{}
-	}
-	p.asks.calls[e.id] = e
-}
-
-// called notes that a call of the worker has its reply.
-func (p *peer) called(e *callEntry) {
-	p.asks.mu.Lock()
-	defer p.asks.mu.Unlock()
-	if p.asks.calls[e.id] == e {
-		delete(p.asks.calls, e.id)
-	}
-}
-
-// call returns the call with the id that the worker waits for, or nil.
-func (p *peer) call(id uint64) *callEntry {
-	p.asks.mu.Lock()
-	defer p.asks.mu.Unlock()
-	return p.asks.calls[id]
-}
-
-// mayCall refuses a call that an honest worker does not make.
-func (p *peer) mayCall(f *wire.Frame) error {
-	if err := checkChain(f.Meta); err != nil {
-		return &wireViolation{err.Error()}
-	}
-	p.asks.mu.Lock()
-	defer p.asks.mu.Unlock()
-	switch {
-	case f.Flags&wire.FlagBroadcast != 0:
-		return &wireViolation{"it made a call to several"}
-	case p.asks.calls[f.ID] != nil:
-		return &wireViolation{fmt.Sprintf("it made call %d again, which has no reply yet", f.ID)}
-	case len(p.asks.calls) >= 2*maxCalls:
-		return &wireViolation{fmt.Sprintf("it waits for the replies to %d calls", len(p.asks.calls))}
-	}
-	return nil
-}
 
 func (p *peer) pid() int { return p.body.pid() }
 
@@ -217,14 +183,6 @@ const (
 	// mostWindows is how many windows, and how many messages of the greatest size, of outcomes that others have for it a worker may leave unread before it has broken the wire.
 	mostWindows, mostLarge = 32, 4
 )
-
-// bound limits what main keeps for a worker that does not read.
-func (p *peer) bound() {
-	cfg := &p.slot.main.cfg
-	p.link.choke = chokeWindows * int64(cfg.Window)
-	p.link.most = max(mostWindows*int64(cfg.Window), mostLarge*int64(cfg.MaxMessageSize))
-	p.link.waits = p.pushAll
-}
 
 // converse reads and writes the wire until it ends. The goroutines end with the wire: at the latest when body.close closes it.
 func (p *peer) converse(cookie string, before func([]byte)) {
@@ -345,11 +303,11 @@ func (p *peer) take(f *wire.Frame) error {
 	case wire.Returned:
 		return b.returned(p, f.ID)
 	case wire.Progress:
-		n, err := p.charge(f)
+		n, err := p.client.charge(f)
 		if err != nil {
 			return err
 		}
-		p.grant(n, 1)
+		p.client.grant(n)
 		f.To, f.Meta, f.Flags, f.Left = "", "", 0, 0 // nobody looks at them
 		return b.progress(p, f)
 	case wire.Result:
@@ -395,9 +353,9 @@ func (p *peer) takeFree(f *wire.Frame) error {
 		}
 		may.cancels--
 		if f.Type == "call" {
-			m.router.cancelCallOf(p, f.ID, f.Flags&wire.FlagSoft != 0)
+			m.router.cancelCallOf(p.client, f.ID, f.Flags&wire.FlagSoft != 0)
 		} else {
-			b.cancel(p, f.ID, f.Flags&wire.FlagSoft != 0)
+			b.cancel(p.client, f.ID, f.Flags&wire.FlagSoft != 0)
 		}
 	case wire.FetchCancel:
 		if may.fetchCancels == 0 {
@@ -452,10 +410,10 @@ func whatRuns(f *wire.Frame) string { return strings.Clone(f.Meta[:min(len(f.Met
 
 // forward routes a message or a call of the worker.
 func (p *peer) forward(f *wire.Frame) error {
-	n, err := p.charge(f)
+	n, err := p.client.charge(f)
 	if err == nil && f.Kind == wire.Call {
 		p.allowed.cancels++
-		err = p.mayCall(f)
+		err = p.client.mayCall(f)
 	}
 	if err != nil {
 		return err
@@ -538,7 +496,7 @@ func textOf(err error) error {
 }
 
 func (p *peer) submit(f *wire.Frame) error {
-	n, err := p.charge(f)
+	n, err := p.client.charge(f)
 	if err != nil {
 		return err
 	}
@@ -550,45 +508,16 @@ func (p *peer) submit(f *wire.Frame) error {
 	if err := meta.check(); err != nil {
 		return &wireViolation{"the options of a task make no sense: " + err.Error()}
 	}
-	j := &job{payload: payloadOf(f), meta: meta, limit: limitIn(f), submitter: p, submitterID: f.ID, cost: n}
+	j := &job{payload: payloadOf(f), meta: meta, limit: limitIn(f), submitter: p.client, submitterID: f.ID, cost: n}
 	err = p.slot.main.broker.submit(j, f.Type, f.Flags&wire.FlagWait != 0)
 	if _, lies := err.(*wireViolation); lies {
 		return err
 	}
 	if err != nil {
-		p.grant(n, 1)
+		p.client.grant(n)
 		p.link.answer(soon, replyFrame(wire.Result, f.ID, &reply{err: err}))
 	}
 	return nil
-}
-
-// charge books a frame that needs credit, checks that the worker had it, and returns what the frame costs.
-func (p *peer) charge(f *wire.Frame) (n int64, err error) {
-	n, window := cost(f), p.slot.out.window
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.spent > window-min(n, window/2) {
-		return n, &wireViolation{fmt.Sprintf("it sent %d bytes of messages with a window of %d", p.spent+n, window)}
-	}
-	p.spent += n
-	return n, nil
-}
-
-// grant gives credit back to the worker. It is sent when a quarter of the window has gathered: before that no sender waits.
-func (p *peer) grant(bytes, messages int64) {
-	p.mu.Lock()
-	p.owed += bytes
-	p.owedMsgs += messages
-	due := p.owed >= p.slot.out.window/4
-	bytes, messages = p.owed, p.owedMsgs
-	if due {
-		p.spent -= p.owed
-		p.owed, p.owedMsgs = 0, 0
-	}
-	p.mu.Unlock()
-	if due {
-		p.link.tell(soon, &wire.Frame{Kind: wire.Credit, ID: uint64(bytes), Defs: uint64(messages)})
-	}
 }
 
 // end waits until nothing of the life is left and says how it went: nil if it said goodbye without an error. First the wire is

@@ -80,7 +80,9 @@ func (p *pool) resize(m *Main, n int) (added, removed []*slot) {
 	}
 	for i := len(slots); i < n; i++ {
 		s := newSlot(m, p, i)
-		s.before = p.latest[i]
+		if s.before = p.latest[i]; s.before != nil {
+			s.account = s.before.account
+		}
 		p.latest[i] = s
 		added = append(added, s)
 	}
@@ -103,11 +105,12 @@ func (p *pool) gone() error {
 // slot is the place of one instance, such as "thumbnailer/2". It outlasts the processes that fill it one after the other. It exists in
 // main; one goroutine, Main.supervise, starts and ends them.
 type slot struct {
-	main  *Main
-	pool  *pool
-	index int
-	name  string
-	out   *outbox
+	main    *Main
+	pool    *pool
+	index   int
+	name    string
+	out     *outbox
+	account *account
 
 	worker *taskWorker // the present life as the broker knows it, once it is ready; guarded by the broker's mutex
 	kind   *kind       // of the tasks that the last life that was ready took, or nil; guarded by the broker's mutex
@@ -142,7 +145,7 @@ type slot struct {
 
 func newSlot(m *Main, p *pool, i int) *slot {
 	s := &slot{main: m, pool: p, index: i, ended: make(chan struct{}), turn: make(chan struct{}), name: instanceName(p.name, i), calls: map[uint64]*callEntry{},
-		out: &outbox{window: int64(m.cfg.Window), track: true}}
+		out: &outbox{window: int64(m.cfg.Window), track: true}, account: &account{window: int64(m.cfg.Window)}}
 	s.stopping, s.stop = context.WithCancelCause(m.stopping)
 	return s
 }
@@ -206,7 +209,7 @@ func (s *slot) owes() bool {
 }
 
 // expect notes a call that will be sent to the instance, and gives it the id that the worker sees.
-func (s *slot) expect(origin *peer, f *wire.Frame) *callEntry {
+func (s *slot) expect(origin *client, f *wire.Frame) *callEntry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lastCall++
@@ -271,9 +274,7 @@ func (s *slot) failCalls(err error, all bool) {
 		if e.written.Load() {
 			cause = during(err, `call "`+e.typ+`"`)
 		}
-		if to := s.main.router.replied(e, &reply{err: cause}, nil); to != nil {
-			to.push()
-		}
+		s.main.router.replied(e, &reply{err: cause}, nil).push()
 	}
 }
 

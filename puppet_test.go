@@ -98,13 +98,11 @@ func (th *theatre) enter(name string, types ...string) *puppet {
 	s.lives++
 	w := &puppet{th: th, body: &puppetBody{ended: make(chan struct{})}, recalled: map[uint64]bool{},
 		ended: map[uint64]bool{}, fetching: map[uint64]bool{}, results: map[uint64][]wire.Frame{}}
-	w.peer = &peer{slot: s, life: s.lives, begun: time.Now(), body: w.body,
-		hello: make(chan *hello, 1), ready: make(chan *readiness, 1), retired: make(chan struct{}, 1),
-		read: make(chan struct{}), wrote: make(chan struct{}), hangs: make(chan *hang, 1),
-		dumps: make(chan struct{}, 1)}
-	w.link = newLink(th.codec, bytes.NewReader(nil), &w.out, th.cfg.MaxMessageSize, w.broken)
+	w.peer = newPeer(s, s.lives)
+	w.connect(w.body, bytes.NewReader(nil), &w.out)
 	s.beginLife(w.peer)
-	s.out.attach(w.link)
+	s.account.open(w.client)
+	s.out.attach(w.link, s.out.window)
 	var r readiness
 	for _, typ := range types {
 		if strings.HasPrefix(typ, "pull") {
@@ -337,7 +335,7 @@ func (th *theatre) submit(by *puppet, typ string, items int, o *TaskOptions) (*a
 			return nil, err
 		}
 		b.mu.Lock()
-		a.job = b.submitted[submissionKey{by.peer, a.id}]
+		a.job = b.submitted[submissionKey{by.peer.client, a.id}]
 		b.mu.Unlock()
 		th.asked = append(th.asked, a)
 		return a, nil

@@ -260,15 +260,26 @@ func (r *MessageReceiver) setRunning(m *Message) {
 	r.running = m
 }
 
-// cancel ends the context of a call whose caller does not wait any more: since its deadline has passed, if soft is set.
-func (r *MessageReceiver) cancel(id uint64, sender string, soft bool) {
+// cancel ends the context of a call whose caller does not wait any more: since its deadline has
+// passed, if soft is set. In main, from is the life of a worker that made the call, nil for main.
+func (r *MessageReceiver) cancel(id uint64, sender string, from *client, soft bool) {
+	r.giveUp(soft, func(m *Message) bool { return m.id == id && m.Sender == sender && m.from == from })
+}
+
+// cancelAll does the same in main for all the calls of a life of a worker, which has ended.
+func (r *MessageReceiver) cancelAll(from *client) {
+	r.giveUp(false, func(m *Message) bool { return m.from == from })
+}
+
+// giveUp ends the contexts of some calls.
+func (r *MessageReceiver) giveUp(soft bool, which func(*Message) bool) {
 	var dropped []*Message
 	r.mu.Lock()
-	if m := r.running; m != nil && m.id == id && m.Sender == sender {
+	if m := r.running; m != nil && which(m) {
 		m.scope.giveUp(soft, context.Canceled)
 	}
 	r.inbox.remove(func(m *Message) bool {
-		if m.reply == nil || m.id != id || m.Sender != sender {
+		if m.reply == nil || !which(m) {
 			return false
 		}
 		r.bytes -= m.size

@@ -51,8 +51,8 @@ func (r *MessageRouter) Receivers() []string {
 
 // callEntry is a call that is on its way to a worker or handled there. It exists in main.
 type callEntry struct {
-	origin   *peer  // nil for main
-	id       uint64 // of the origin's side
+	origin   *client // nil for main
+	id       uint64  // of the origin's side
 	callee   *slot
 	calleeID uint64
 	typ      string
@@ -185,9 +185,10 @@ func (r *MessageRouter) forward(from *peer, f *wire.Frame, n int64) {
 		r.forwardAll(from, f, n)
 	case f.To == MainName:
 		m := r.message(f)
-		m.size, m.taken = n, from.grant
+		m.size, m.taken, m.from = n, from.client.taken, from.client
 		if f.Kind == wire.Call {
-			m.reply = func(reply *reply) { from.link.answer(soon, replyFrame(wire.Reply, m.id, reply)) }
+			c := from.client
+			m.reply = func(reply *reply) { c.answer(soon, replyFrame(wire.Reply, m.id, reply)) }
 		}
 		r.main.receiver.deliver(m)
 	default:
@@ -198,11 +199,11 @@ func (r *MessageRouter) forward(from *peer, f *wire.Frame, n int64) {
 		}
 		if err == nil {
 			var l *link
-			l, err = s.out.postParcel(&parcel{frame: f, from: from, cost: n}, true)
+			l, err = s.out.postParcel(&parcel{frame: f, from: from.client, cost: n}, true)
 			from.pushSoon(l)
 		}
 		if err != nil {
-			from.grant(n, 1)
+			from.client.grant(n)
 			r.bounce(f, err)
 		}
 	}
@@ -220,18 +221,18 @@ func (r *MessageRouter) forwardCall(from *peer, s *slot, f *wire.Frame, n int64,
 	}
 	id := f.ID
 	if err == nil {
-		e := s.expect(from, f)
-		from.calling(e)
+		e := s.expect(from.client, f)
+		from.client.calling(e)
 		var l *link
-		l, err = s.out.postParcel(&parcel{frame: f, from: from, cost: n, call: e}, true)
+		l, err = s.out.postParcel(&parcel{frame: f, from: from.client, cost: n, call: e}, true)
 		from.pushSoon(l)
 		if err == nil {
 			return
 		}
 		s.forget(f.ID)
-		from.called(e)
+		from.client.called(e)
 	}
-	from.grant(n, 1)
+	from.client.grant(n)
 	from.link.answer(soon, replyFrame(wire.Reply, id, &reply{err: err}))
 }
 
@@ -240,13 +241,13 @@ func (r *MessageRouter) forwardAll(from *peer, f *wire.Frame, n int64) {
 	if err != nil {
 		r.bounce(f, err)
 	}
-	all := &broadcast{from: from, cost: n}
+	all := &broadcast{from: from.client, cost: n}
 	all.left.Add(1)
 	for _, s := range slots {
 		all.left.Add(1)
 		c := *f
 		c.To, c.Flags = s.name, 0
-		if _, err := s.out.postParcel(&parcel{frame: &c, from: from, all: all}, false); err != nil {
+		if _, err := s.out.postParcel(&parcel{frame: &c, from: from.client, all: all}, false); err != nil {
 			all.done()
 			r.bounce(&c, err)
 		}
@@ -256,14 +257,14 @@ func (r *MessageRouter) forwardAll(from *peer, f *wire.Frame, n int64) {
 
 // broadcast is a message of a worker to several, in main. The worker gets its credit back when the last of them has been written.
 type broadcast struct {
-	from *peer
+	from *client
 	cost int64        // of from, in bytes
 	left atomic.Int32 // parcels that have not been written, and one for who makes them
 }
 
 func (b *broadcast) done() {
 	if b.left.Add(-1) == 0 {
-		b.from.grant(b.cost, 1)
+		b.from.grant(b.cost)
 	}
 }
 
@@ -280,27 +281,26 @@ func (r *MessageRouter) replied(e *callEntry, outcome *reply, f *wire.Frame) (to
 	f.ID, f.Flags = e.id, f.Flags&wire.FlagError
 	f.To, f.From, f.Type, f.Meta, f.Left = "", "", "", "", 0 // a reply has none, whatever the worker wrote there
 	e.origin.called(e)
-	e.origin.link.answer(quietly, f) // a caller that is gone has a closed link, and nobody waits
-	return e.origin.link
+	return e.origin.answer(quietly, f)
 }
 
 // The rest of the uplink of main.
 
 func (r *MessageRouter) cancelCall(id uint64, way *replyWay, soft bool) {
 	if way.entry == nil {
-		r.main.receiver.cancel(id, MainName, soft)
+		r.main.receiver.cancel(id, MainName, nil, soft)
 		return
 	}
 	way.entry.cancel(soft)
 }
 
 // cancelCallOf tells the process that handles a call of a worker that the caller does not wait any more. A call that has its reply, or never was, is none.
-func (r *MessageRouter) cancelCallOf(origin *peer, id uint64, soft bool) {
+func (r *MessageRouter) cancelCallOf(origin *client, id uint64, soft bool) {
 	if e := origin.call(id); e != nil {
 		e.cancel(soft)
 		return
 	}
-	r.main.receiver.cancel(id, origin.slot.name, soft)
+	r.main.receiver.cancel(id, origin.slot.name, origin, soft)
 }
 
 // cancel takes the call back, if it still waits for room, and else tells its callee that the caller does not wait any more.

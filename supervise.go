@@ -140,7 +140,7 @@ func (m *Main) live(s *slot) (end lifeEnd) {
 	m.emit(&WorkerStarted{Worker: s.name, PID: p.pid(), Life: s.lives})
 	s.hadTurn() // now: the starts are told in their order, too
 	if err = p.handshake(life); err == nil {
-		s.out.attach(p.link)
+		s.out.attach(p.link, s.out.window)
 		p.greeted.Store(true)
 		err = p.becomeReady(life)
 	}
@@ -179,6 +179,10 @@ func (m *Main) live(s *slot) (end lifeEnd) {
 	}
 	end.err = err
 	end.blamed = m.broker.leave(p, how)
+	p.client.gone()
+	if closed(p.read) {
+		p.link.release()
+	}
 	s.finishLife()
 	s.failCalls(cause, false)
 	s.deadLetters(lost, cause)

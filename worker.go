@@ -199,9 +199,10 @@ const replaced = "the program's file was replaced while main runs"
 type welcome struct {
 	Identity string // of main's binary
 	Pools    poolSizes
-	MaxBody  int  // bytes
-	Window   int  // bytes
-	Shares   bool // main has the memory that it shares with the worker
+	MaxBody  int   // bytes
+	Window   int   // bytes
+	Credit   int64 // of the window, what the lives before have left; bytes, less than zero if they have taken more than all
+	Shares   bool  // main has the memory that it shares with the worker
 
 	MemoryLimit int64         // bytes; 0: none
 	MaxRSS      int64         // bytes; 0: none
@@ -217,6 +218,7 @@ func (wl *welcome) Pack(p *pack.Packing) {
 	wl.Pools.Pack(p)
 	pack.Number(p, &wl.MaxBody)
 	pack.Number(p, &wl.Window)
+	pack.Number(p, &wl.Credit)
 	pack.Flag(p, &wl.Shares)
 	pack.Number(p, &wl.MemoryLimit)
 	pack.Number(p, &wl.MaxRSS)
@@ -327,7 +329,7 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 		return errors.New(replaced)
 	}
 	w.know(wl.Pools)
-	w.out.attach(w.link)
+	w.out.attach(w.link, wl.Credit)
 	if w.role.process {
 		if err := wl.apply(); err != nil {
 			return errors.Join(err, say(wire.Ready, &readiness{Error: w.remote("", err)}))
@@ -450,7 +452,7 @@ func (w *Worker) take(f *wire.Frame) error {
 		w.answer(f.ID, replyOf(f))
 	case wire.Cancel:
 		if f.Type == "call" {
-			w.receiver.cancel(f.ID, f.From, f.Flags&wire.FlagSoft != 0)
+			w.receiver.cancel(f.ID, f.From, nil, f.Flags&wire.FlagSoft != 0)
 		} else {
 			w.inbox.cancel(f.ID, f.Flags&wire.FlagSoft != 0)
 		}

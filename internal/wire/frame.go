@@ -62,7 +62,7 @@ const (
 	Exit                        // M: end now
 	ExitRequest                 // W: end the whole program
 	Defs                        // both: gob type definitions under the id in Defs
-	Credit                      // both: messages and bytes that left the inbox; ID is the bytes, Defs the number of messages
+	Credit                      // both: ID is the bytes that left the inbox; of a worker, Defs is the number of messages
 	Message                     // both: a one-way message
 	Call                        // both: a message that wants a Reply with the same id
 	Reply                       // both

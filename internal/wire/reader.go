@@ -93,6 +93,18 @@ func (r *Reader) Ready() bool {
 	return size <= uint64(n)
 }
 
+// Release gives up the memory of the Reader, which returns io.EOF from now on.
+func (r *Reader) Release() {
+	r.source.r = eof{}
+	r.r = bufio.NewReaderSize(&r.source, 0)
+	r.names, r.small, r.last, r.Shared = nil, nil, [3]string{}, nil
+}
+
+// eof is an empty stream.
+type eof struct{}
+
+func (eof) Read([]byte) (int, error) { return 0, io.EOF }
+
 // Limit sets the greatest length of a body in bytes; zero or less means MaxBody.
 func (r *Reader) Limit(maxBody int) {
 	if maxBody <= 0 || maxBody > MaxBody {
