@@ -3,6 +3,8 @@ package multiprolab
 import (
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -13,65 +15,71 @@ import (
 // kept any more, a life has never more than a window, main never keeps more than 16 and one message,
 // and when nothing is kept the life that is there has its window.
 func TestAccount(t *testing.T) {
-	const window, largest = 10_000, 30_000
 	for seed := range uint64(20) {
-		r := rand.New(rand.NewPCG(seed, 0))
-		s := &slot{account: &account{window: window}}
-		type sent struct {
-			by   *client
-			cost int64
-		}
-		var kept []sent
-		var total int64
-		give := func(i int) {
-			kept[i].by.grant(kept[i].cost)
-			total -= kept[i].cost
-			kept[i] = kept[len(kept)-1]
-			kept = kept[:len(kept)-1]
-		}
-		var now *client
-		begin := func() {
-			now = newClient(s, nil)
-			require.LessOrEqual(t, s.account.open(now), int64(window))
-			_, err := newClient(s, nil).charge(&wire.Frame{})
-			require.ErrorIs(t, err, errLinkClosed, "of a life that is not the present one")
-		}
-		begin()
-		most := int64(0)
-		for range 10_000 {
-			switch n := r.IntN(100); {
-			case n == 0:
-				begin()
-			case n < 60 || len(kept) == 0:
-				f := &wire.Frame{Body: make([]byte, r.IntN(1000))}
-				if n == 1 {
-					f.Body = make([]byte, r.IntN(largest))
-				}
-				if window-now.spent < min(cost(f), window/2) { // an honest worker waits
-					_, err := now.charge(f)
-					require.ErrorContains(t, err, "with a window of 10000")
-					break
-				}
-				n, err := now.charge(f)
-				require.NoError(t, err)
-				kept = append(kept, sent{now, n})
-				total += n
-			case seed%2 == 0 || n > 95: // with an odd seed, little is taken
-				give(r.IntN(len(kept)))
-			}
-			require.GreaterOrEqual(t, now.lack, int64(0))
-			require.Equal(t, total, s.account.debt+now.spent-now.owed-now.lack)
-			require.LessOrEqual(t, total, int64(keptWindows*window+largest+frameCost))
-			most = max(most, total)
-		}
-		if seed%2 == 1 {
-			require.Greater(t, most, int64((keptWindows-1)*window), "it has come near the bound")
-		}
-		for len(kept) > 0 {
-			give(0)
-		}
-		require.Zero(t, now.lack)
-		now.pay()
-		require.Zero(t, now.spent)
+		synctest.Test(t, func(t *testing.T) { playAccount(t, seed) }) // the timer runs when this says so
 	}
+}
+
+func playAccount(t *testing.T, seed uint64) {
+	const window, largest = 10_000, 30_000
+	r := rand.New(rand.NewPCG(seed, 0))
+	s := &slot{account: &account{window: window}}
+	type sent struct {
+		by   *client
+		cost int64
+	}
+	var kept []sent
+	var total int64
+	give := func(i int) {
+		kept[i].by.grant(kept[i].cost)
+		total -= kept[i].cost
+		kept[i] = kept[len(kept)-1]
+		kept = kept[:len(kept)-1]
+	}
+	var now *client
+	begin := func() {
+		now = newClient(s, nil)
+		require.LessOrEqual(t, s.account.open(now), int64(window))
+		_, err := newClient(s, nil).charge(&wire.Frame{})
+		require.ErrorIs(t, err, errLinkClosed, "of a life that is not the present one")
+	}
+	begin()
+	most := int64(0)
+	for range 10_000 {
+		switch n := r.IntN(100); {
+		case n == 0:
+			begin()
+		case n < 60 || len(kept) == 0:
+			f := &wire.Frame{Body: make([]byte, r.IntN(1000))}
+			if n == 1 {
+				f.Body = make([]byte, r.IntN(largest))
+			}
+			if window-now.spent < min(cost(f), window/2) { // an honest worker waits
+				_, err := now.charge(f)
+				require.ErrorContains(t, err, "with a window of 10000")
+				break
+			}
+			n, err := now.charge(f)
+			require.NoError(t, err)
+			kept = append(kept, sent{now, n})
+			total += n
+		case seed%2 == 0 || n > 95: // with an odd seed, little is taken
+			give(r.IntN(len(kept)))
+		}
+		require.GreaterOrEqual(t, now.lack, int64(0))
+		require.Equal(t, total, s.account.debt+now.spent-now.owed-now.lack)
+		require.LessOrEqual(t, total, int64(keptWindows*window+largest+frameCost))
+		most = max(most, total)
+	}
+	if seed%2 == 1 {
+		require.Greater(t, most, int64((keptWindows-1)*window), "it has come near the bound")
+	}
+	for len(kept) > 0 {
+		give(0)
+	}
+	require.Zero(t, now.lack)
+	time.Sleep(grantTime)
+	synctest.Wait()
+	now.pay() // what was less than a quarter, with more than half a window left
+	require.Zero(t, now.spent)
 }

@@ -29,7 +29,7 @@ func (b *broker) admission(j *job, typ string, wait bool) error {
 	}
 	key := laneKey{queue: cmp.Or(j.meta.Queue, DefaultQueue), typ: typ, priority: j.meta.Priority}
 	var waited []*taskWorker
-	key.waiters, waited = b.waitersOf(key.queue, &j.meta)
+	key.waiters, waited = b.waitersOf(j.submitter.name(), key.queue, &j.meta)
 	if err := b.servable(key, waited); err != nil {
 		return err
 	}
@@ -41,7 +41,15 @@ func (b *broker) admission(j *job, typ string, wait bool) error {
 		b.lastID++
 		j.id = b.lastID
 	}
-	b.enlist(j, b.lane(key, waited))
+	l := b.lane(key, waited)
+	if j.meta.Waits && j.submitterID != 0 && b.store == nil {
+		j.lane = l
+		if err := b.beginWaitLocked(j.submitter.name(), j.submitterID, b.forJob(j), fmt.Sprintf("task %q", typ)); err != nil {
+			b.dropLane(l)
+			return err
+		}
+	}
+	b.enlist(j, l)
 	b.stats.Received += uint64(j.size())
 	b.move(j, blocked)
 	if full != nil {
@@ -135,6 +143,7 @@ func (b *broker) cancel(submitter *client, id uint64, soft bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	j := b.submitted[submissionKey{submitter, id}]
+	b.waits.end(submitter.name(), id)
 	switch {
 	case j == nil: // it has its outcome
 	case j.holder == nil:
@@ -172,6 +181,20 @@ func (b *broker) mainSubmit(ctx context.Context, s *Submission, f *wire.Frame) e
 		return err
 	}
 	defer stall(ctx)()
+	if scopeOf(ctx) != nil && !meta.Waits {
+		b.mu.Lock()
+		if j.state == blocked {
+			if err := b.beginWaitLocked(MainName, j.submitterID, b.forRoom(), fmt.Sprintf("task %q, for room in the queue,", f.Type)); err != nil {
+				j.submitterID = 0 // who submitted it gets the error here
+				delete(b.submitted, submissionKey{nil, s.id})
+				b.finish(j, &reply{err: ErrCancelled})
+				b.mu.Unlock()
+				return err
+			}
+		}
+		b.mu.Unlock()
+		defer b.endWait(MainName, s.id)
+	}
 	select {
 	case <-s.accepted:
 		return nil

@@ -64,8 +64,9 @@ type broker struct {
 	paused    map[string]bool // queues; "" is all of them
 	stats     TaskStats
 	dead      []*DeadTask
-	stopped   error // why no new task is taken
-	halted    bool  // no queued task is handed out either
+	waits     waiting[string] // of loops, by the names of their processes
+	stopped   error           // why no new task is taken
+	halted    bool            // no queued task is handed out either
 	joiners   []chan struct{}
 }
 

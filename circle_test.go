@@ -2,6 +2,7 @@ package multiprolab
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 )
@@ -13,10 +14,20 @@ import (
 func (th *theatre) waitsFor(chain string) *asked {
 	th.t.Helper()
 	a := &asked{what: "t"}
+	th.wait(chain)
 	if err := th.offer(a, &job{meta: taskMeta{Waits: true, Chain: chain}}, "t"); err != nil {
 		th.t.Fatal(err)
 	}
 	return a
+}
+
+// wait has the processes of a chain wait for something.
+func (th *theatre) wait(chain string) {
+	for _, name := range strings.Split(chain, ",") {
+		if err := th.broker.beginWait(name, 1<<40, forProcess(anybody), "it"); err != nil {
+			th.t.Fatal(err)
+		}
+	}
 }
 
 // has reports whether the worker has been sent the task.
@@ -103,6 +114,7 @@ func TestWaitedForTask(t *testing.T) {
 		"is refused if nobody else takes it": func(t *testing.T, th *theatre, w0, w1 *puppet) {
 			w1.die(w1.death())
 			w1.slot.bury(errors.New("not replaced"))
+			th.wait("p/0")
 			err := th.offer(&asked{what: "t"}, &job{meta: taskMeta{Waits: true, Chain: "p/0"}}, "t")
 			if !errors.Is(err, ErrCallCycle) {
 				t.Errorf("it was taken: %v", err)
@@ -119,6 +131,7 @@ func TestWaitedForTask(t *testing.T) {
 			p0, p1 := th.enter("q/0", "pull"), th.enter("q/1", "pull")
 			p0.ask(true, "pull")
 			a := &asked{what: "pull"}
+			th.wait("q/0")
 			if err := th.offer(a, &job{meta: taskMeta{Waits: true, Chain: "q/0", Queue: "q"}}, "pull"); err != nil {
 				t.Fatal(err)
 			}

@@ -27,6 +27,14 @@ func newClient(s *slot, l *link) *client {
 	return c
 }
 
+// name is that of the worker, or MainName for none.
+func (c *client) name() string {
+	if c == nil {
+		return MainName
+	}
+	return c.slot.name
+}
+
 // calling notes a call of the worker to another one.
 func (c *client) calling(e *callEntry) {
 	c.mu.Lock()
@@ -40,9 +48,19 @@ func (c *client) calling(e *callEntry) {
 // called notes that a call of the worker has its reply.
 func (c *client) called(e *callEntry) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.calls[e.id] == e {
 		delete(c.calls, e.id)
+	}
+	c.mu.Unlock()
+	if e.loops {
+		c.waitOver(e.id)
+	}
+}
+
+// waitOver notes that the loop of the worker does not wait for a call or a task any more.
+func (c *client) waitOver(id uint64) {
+	if c.link.Load() != nil { // else it has another life, perhaps, with waits of its own
+		c.slot.main.broker.endWait(c.slot.name, id)
 	}
 }
 
@@ -92,6 +110,7 @@ func (c *client) tell(f *wire.Frame) {
 // and who handles one is told that nobody waits for the reply.
 func (c *client) gone() {
 	c.link.Store(nil)
+	c.slot.main.broker.endWaits(c.slot.name)
 	c.mu.Lock()
 	calls := c.calls
 	c.calls = nil
@@ -120,7 +139,6 @@ type account struct {
 
 // grantTime is how long credit that is due to a worker may gather while that one may be waiting for it.
 const grantTime = 5 * time.Millisecond
-
 
 // credit is what one life of a worker may send. Its account guards it.
 type credit struct {

@@ -241,7 +241,7 @@
 //	the worker died                   a *WorkerDiedError, at once
 //	no handler, or the wrong type     an *UnknownTypeError or a *DecodeError
 //	the caller's context ended        its cause, and what its Err says; the context of the handler ends
-//	the call would wait for itself    ErrCallCycle, at once
+//	the call would wait for itself    ErrCallCycle, at once, through however many processes, calls and tasks
 //
 // Tasks have exactly one outcome:
 //
@@ -253,6 +253,8 @@
 //	past its TaskOptions.Timeout      a *TimeoutError, after the handler returned or its worker was killed
 //	cancelled by its submitter        ErrCancelled
 //	no worker can ever take it        an *UnknownTypeError or a *NoWorkerError
+//	all that take it wait for it      ErrCallCycle for the wait that closes the circle: Do and Map end the task as well,
+//	                                  Wait and Result the waiting alone
 //	the program ends                  ErrStopped, with the cause of the end
 //	a result written before a death   stands
 //

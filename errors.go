@@ -24,8 +24,10 @@ var (
 	// ErrBacklog reports a message that was refused because its receiver, which itself waits for another process, holds
 	// as many messages as it may.
 	ErrBacklog = errors.New("multiprolab: the receiver waits for another process and its inbox is full")
-	// ErrCallCycle reports a call that would have waited for itself: a handler that waits for a process, whose handler waits
-	// for the first process, and so on round.
+	// ErrCallCycle reports a wait that would never have ended: a handler, a task, an action or a setup
+	// function that waits for a process, or for a task that only certain processes take, which wait for
+	// others, and so on round to the first. The wait that closes the circle is refused, whatever it is
+	// for: a call, a task, all tasks, room in the queue, or the replacement of a worker.
 	ErrCallCycle = errors.New("multiprolab: the call would wait for itself")
 	// ErrCancelled reports a task that its submitter cancelled.
 	ErrCancelled = errors.New("multiprolab: the task was cancelled")

@@ -51,7 +51,7 @@ type flood struct {
 // floods are of each kind of frame: bare, with a long text, with a long body.
 func floods() []flood {
 	var all []flood
-	for kind := wire.Hello; kind <= wire.Split; kind++ {
+	for kind := wire.Hello; kind <= wire.Await; kind++ {
 		if kind == wire.ExitRequest { // every worker may end the program
 			continue
 		}

@@ -324,10 +324,10 @@ func (b *broker) leaveKind(w *taskWorker) {
 	}
 }
 
-// waitersOf returns the workers whose loops wait for the outcome of a task, as its chain says, and
-// which might get it; and a text that is the same for the same ones. A life that has ended does not
+// waitersOf returns the workers whose loops wait for the outcome of a task, and which might get it:
+// who submitted it, and of those that its chain names the ones that do wait; and a text that is the same for the same ones. A life that has ended does not
 // wait any more, and the next one of its name does not wait yet.
-func (b *broker) waitersOf(queue string, meta *taskMeta) (key string, waited []*taskWorker) {
+func (b *broker) waitersOf(by, queue string, meta *taskMeta) (key string, waited []*taskWorker) {
 	if !meta.Waits {
 		return "", nil
 	}
@@ -341,7 +341,7 @@ func (b *broker) waitersOf(queue string, meta *taskMeta) (key string, waited []*
 				continue
 			}
 			if slots := p.list(); i < len(slots) {
-				if w := slots[i].worker; w != nil && !slices.Contains(waited, w) {
+				if w := slots[i].worker; w != nil && (name == by || b.waits.isWaiting(name)) && !slices.Contains(waited, w) {
 					waited = append(waited, w)
 				}
 			}

@@ -288,7 +288,7 @@ func (b *fuzzBytes) number() uint64 {
 
 // frame is the next frame of the liar.
 func (b *fuzzBytes) frame() *wire.Frame {
-	f := &wire.Frame{Kind: wire.Kind(b.next()%byte(wire.Split) + 1), Flags: wire.Flags(b.next()) &^ wire.FlagShared, Encoding: b.next() % 6}
+	f := &wire.Frame{Kind: wire.Kind(b.next()%byte(wire.Await) + 1), Flags: wire.Flags(b.next()) &^ wire.FlagShared, Encoding: b.next() % 6}
 	f.ID, f.Defs = b.number(), b.number()
 	f.To = fuzzNames[int(b.next())%len(fuzzNames)]
 	f.From = fuzzNames[int(b.next())%len(fuzzNames)]
@@ -539,7 +539,7 @@ func (tr *trial) finish() {
 // FuzzLiar: whatever a worker sends, in whatever order, each task and call of main has one outcome, the counters add up, the honest worker is not accused, memory stays bounded.
 func FuzzLiar(f *testing.F) {
 	frame := func(kind wire.Kind, more ...byte) []byte { return append([]byte{0, byte(kind) - 1}, more...) }
-	for kind := wire.Hello; kind <= wire.Split; kind++ {
+	for kind := wire.Hello; kind <= wire.Await; kind++ {
 		for id := byte(0); id < 6; id++ {
 			f.Add(bytes.Join([][]byte{{171, 8}, {171, 0}, {190, id}, bytes.Repeat(frame(kind, 0, 1, id, id, 3, 0, 11, 0, 3), 2)}, nil))
 		}

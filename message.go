@@ -83,10 +83,12 @@ func stall(ctx context.Context) func() {
 		return func() {}
 	}
 	s.node.receiver.stalled(1)
-	return func() { s.node.receiver.stalled(-1) }
+	s.waits.Add(1)
+	return func() { s.waits.Add(-1); s.node.receiver.stalled(-1) }
 }
 
-// chainOf returns the processes that wait for what is done under ctx, the one of ctx included.
+// chainOf returns the processes that wait, or may, for what is done under ctx, the one of ctx included.
+// It is empty if no loop does.
 func chainOf(ctx context.Context) string {
 	s := scopeOf(ctx)
 	if s == nil {
@@ -116,18 +118,6 @@ func checkChain(chain string) error {
 		}
 	}
 	return nil
-}
-
-// inChain reports whether the process with the name waits in chain.
-func inChain(chain, name string) bool {
-	for chain != "" {
-		var head string
-		head, chain, _ = strings.Cut(chain, ",")
-		if head == name {
-			return true
-		}
-	}
-	return false
 }
 
 // MessageFrom returns the message or call whose handler runs under ctx, or nil.

@@ -95,7 +95,8 @@ func Broadcast(ctx context.Context, p Process, pool, typ string, body any) error
 // Call sends a call to the receiver with the name, as Send does, and waits for its reply. It returns an error, and does not wait for
 // ever, when the receiver dies or does not exist, when its handler fails, or when ctx ends.
 //
-// A handler of this process cannot run while another one waits in Call. Calls in a circle get ErrCallCycle.
+// A handler of this process cannot run while another one waits in Call. A wait that closes a circle,
+// be it for calls or for tasks, gets ErrCallCycle.
 func Call[R any](ctx context.Context, p Process, receiver, typ string, body any) (R, error) {
 	var r R
 	err := p.self().call(ctx, receiver, typ, body, &r)

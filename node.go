@@ -47,6 +47,13 @@ type uplink interface {
 	// submit hands a task to the queue. The outcome comes through node.resolve.
 	submit(ctx context.Context, s *Submission, f *wire.Frame) error
 	cancelTask(id uint64, soft bool)
+	// awaits says that the loop waits for a task that it has submitted without. The error that it must not comes here, or through
+	// Submission.refuse.
+	awaits(s *Submission) error
+	// awaitsNoMore says that it does not any more, though there is no outcome.
+	awaitsNoMore(id uint64)
+	// waitsForNothing says that the loop goes on though calls and tasks of its handler have no outcome.
+	waitsForNothing()
 	// batches returns how many workers there may be for batches of tasks of a type with these options, or 0 if such tasks travel one by one.
 	batches(typ string, o *TaskOptions) int
 	// undelivered reports a one-way message that came here and no handler took.
@@ -220,6 +227,14 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 	return fmt.Errorf("multiprolab: call %q to %s: %w", typ, receiver, causeOf(ctx))
 }
 
+// nextID returns a number that no call and no task has.
+func (n *node) nextID() uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lastID++
+	return n.lastID
+}
+
 // waits reports whether a call or a task of this process has not got its outcome.
 func (n *node) waits() bool {
 	n.mu.Lock()
@@ -283,7 +298,7 @@ func (n *node) submitPayload(ctx context.Context, typ string, p codec.Payload, o
 	if waits { // until ctx ends, and no longer
 		f.Left = leftOf(ctx)
 	}
-	s := &Submission{node: n, typ: typ, done: make(chan struct{}), news: make(chan struct{}, 1), accepted: make(chan struct{})}
+	s := &Submission{node: n, typ: typ, done: make(chan struct{}), news: make(chan struct{}, 1), accepted: make(chan struct{}), refused: make(chan error, 1), awaited: waits && chain != ""}
 	if o != nil { // before anybody else can find s
 		s.progress = o.OnProgress
 	}

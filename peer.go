@@ -357,6 +357,17 @@ func (p *peer) takeFree(f *wire.Frame) error {
 		} else {
 			b.cancel(p.client, f.ID, f.Flags&wire.FlagSoft != 0)
 		}
+	case wire.Await: // it says again and again what main keeps once at most
+		switch {
+		case f.Flags&wire.FlagSoft == 0:
+			if err := b.await(p.client, f.ID); err != nil {
+				p.link.answer(soon, &wire.Frame{Kind: wire.Await, ID: f.ID, Flags: wire.FlagError, Body: marshalError(err)})
+			}
+		case f.ID == 0:
+			b.endWaits(p.slot.name)
+		default:
+			b.endWait(p.slot.name, f.ID)
+		}
 	case wire.FetchCancel:
 		if may.fetchCancels == 0 {
 			return unless(false)

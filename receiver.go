@@ -108,8 +108,6 @@ func (r *MessageReceiver) deliver(m *Message) {
 		refusal = r.sealed
 	case r.stalls > 0 && r.bytes > backlogWindows*r.window:
 		refusal = ErrBacklog
-	case m.reply != nil && r.stalls > 0 && inChain(m.chain, r.node.name):
-		refusal = ErrCallCycle
 	}
 	if refusal == ErrBacklog && r.mute && m.reply == nil {
 		// Main is told before the message can leave the inbox: it takes what has left there for seen to.
@@ -150,19 +148,14 @@ func (r *MessageReceiver) refuse(m *Message, reason error) {
 	m.leaveInbox() // last: what has left the inbox, main takes for seen to
 }
 
-// stalled counts the waits of the loop for other processes. When the first begins, everything in the inbox is credited (see
-// stall), and calls that wait for the very wait that begins are refused.
+// stalled counts the waits of the loop for other processes. When the first begins, everything in the
+// inbox is credited: see stall.
 func (r *MessageReceiver) stalled(by int) {
-	var credit, cyclic []*Message
+	var credit []*Message
 	r.mu.Lock()
 	r.stalls += by
 	if by > 0 && r.stalls == 1 {
 		r.inbox.remove(func(m *Message) bool {
-			if m.reply != nil && inChain(m.chain, r.node.name) {
-				r.bytes -= m.size
-				cyclic = append(cyclic, m)
-				return true
-			}
 			if m.taken != nil && !m.granted {
 				m.granted = true
 				credit = append(credit, m)
@@ -173,9 +166,6 @@ func (r *MessageReceiver) stalled(by int) {
 	r.mu.Unlock()
 	for _, m := range credit {
 		m.taken(m.size, 0)
-	}
-	for _, m := range cyclic {
-		r.refuse(m, ErrCallCycle)
 	}
 }
 
@@ -334,7 +324,7 @@ func (r *MessageReceiver) Receive(ctx context.Context) error {
 // TryReceive handles one message, if there is one, on the calling goroutine, and reports whether there was. Like Receive it is
 // for actions only.
 func (r *MessageReceiver) TryReceive(ctx context.Context) (bool, error) {
-	if s := scopeOf(ctx); s == nil || s.node != r.node || s.msg != nil || s.task != nil {
+	if s := scopeOf(ctx); s == nil || s.node != r.node || s.msg != nil || s.task != nil || s.setup {
 		return false, errors.New("multiprolab: Receive and TryReceive work only in an action of the same process, with its context: " +
 			"elsewhere the loop handles messages by itself")
 	}

@@ -81,6 +81,14 @@ func (m *Main) restart(ctx context.Context, s *slot) error {
 	} else {
 		old = nil // the next that is ready will do, be it one that is just being started
 	}
+	if scopeOf(ctx) != nil { // main's loop waits
+		defer stall(ctx)()
+		id := m.node.nextID()
+		if err := m.broker.beginWait(MainName, id, forProcess(s.name), "Restart of "+s.name); err != nil {
+			return err
+		}
+		defer m.broker.endWait(MainName, id)
+	}
 	return m.changes.wait(ctx, func() error {
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -56,6 +55,7 @@ type callEntry struct {
 	callee   *slot
 	calleeID uint64
 	typ      string
+	loops    bool          // the loop of the origin waits for it
 	written  atomic.Bool   // it has been sent to a life of the callee
 	place    *list.Element // while it waits in that outbox, which guards it; else nil
 }
@@ -155,26 +155,50 @@ func (r *MessageRouter) call(ctx context.Context, f *wire.Frame) (*replyWay, err
 		return nil, err
 	}
 	if f.To == MainName {
+		if f.Meta != "" {
+			if err := r.main.broker.beginWait(MainName, f.ID, forProcess(MainName), fmt.Sprintf("call %q to %s", f.Type, MainName)); err != nil {
+				return nil, err
+			}
+		}
 		return &replyWay{}, r.toSelf(f)
 	}
 	s, err := r.resolve(f.To)
 	if err != nil {
 		return nil, err
 	}
-	if inChain(f.Meta, s.name) {
-		return nil, cycleError(f, s.name)
+	id := f.ID
+	if s, err = r.waitFor(MainName, s, f); err != nil {
+		return nil, err
 	}
 	e := s.expect(nil, f)
+	e.loops = f.Meta != ""
 	if err := s.out.send(ctx, f, e, true); err != nil {
 		s.forget(f.ID)
+		r.main.broker.endWait(MainName, id)
 		return nil, fmt.Errorf("multiprolab: call %q to %s: %w", f.Type, s.name, err)
 	}
 	return &replyWay{link: s.out.push(), others: s.owes, entry: e}, nil
 }
 
-func cycleError(f *wire.Frame, name string) error {
-	return &sentinelError{fmt.Sprintf("multiprolab: call %q to %s would wait for itself (%s -> %s): let one of them use Send, or reply from a goroutine",
-		f.Type, name, strings.ReplaceAll(f.Meta, ",", " -> "), name), ErrCallCycle}
+// waitFor notes that the loop of a process, if it is one, waits for the reply to a call to an
+// instance. If that would be a circle and the call is to a pool, another instance of it will do. It
+// returns the instance to call, or the error of the circle.
+func (r *MessageRouter) waitFor(by string, s *slot, f *wire.Frame) (*slot, error) {
+	if f.Meta == "" {
+		return s, nil
+	}
+	begin := func(s *slot) error {
+		return r.main.broker.beginWait(by, f.ID, forProcess(s.name), fmt.Sprintf("call %q to %s", f.Type, s.name))
+	}
+	err := begin(s)
+	if err != nil && f.To == s.pool.name {
+		for _, other := range s.pool.list() {
+			if other != s && other.alive() && begin(other) == nil {
+				return other, nil
+			}
+		}
+	}
+	return s, err
 }
 
 // forward routes a message or a call of a worker, which cost it n bytes of credit. It runs on the goroutine that reads the worker's wire.
@@ -185,10 +209,22 @@ func (r *MessageRouter) forward(from *peer, f *wire.Frame, n int64) {
 		r.forwardAll(from, f, n)
 	case f.To == MainName:
 		m := r.message(f)
-		m.size, m.taken, m.from = n, from.client.taken, from.client
+		c := from.client
+		m.size, m.taken, m.from = n, c.taken, c
 		if f.Kind == wire.Call {
-			c := from.client
-			m.reply = func(reply *reply) { c.answer(soon, replyFrame(wire.Reply, m.id, reply)) }
+			m.reply = func(reply *reply) {
+				if m.chain != "" {
+					c.waitOver(m.id)
+				}
+				c.answer(soon, replyFrame(wire.Reply, m.id, reply))
+			}
+			if m.chain != "" {
+				if err := r.main.broker.beginWait(c.slot.name, m.id, forProcess(MainName), fmt.Sprintf("call %q to %s", f.Type, MainName)); err != nil {
+					c.grant(n)
+					c.answer(soon, replyFrame(wire.Reply, m.id, &reply{err: err}))
+					return
+				}
+			}
 		}
 		r.main.receiver.deliver(m)
 	default:
@@ -216,12 +252,13 @@ func (r *MessageRouter) bounce(f *wire.Frame, err error) {
 
 // forwardCall routes a call of a worker to an instance, unless err says why it cannot. The caller gets the error as its reply.
 func (r *MessageRouter) forwardCall(from *peer, s *slot, f *wire.Frame, n int64, err error) {
-	if err == nil && inChain(f.Meta, s.name) {
-		err = cycleError(f, s.name)
+	if err == nil {
+		s, err = r.waitFor(from.slot.name, s, f)
 	}
 	id := f.ID
 	if err == nil {
 		e := s.expect(from.client, f)
+		e.loops = f.Meta != ""
 		from.client.calling(e)
 		var l *link
 		l, err = s.out.postParcel(&parcel{frame: f, from: from.client, cost: n, call: e}, true)
@@ -272,6 +309,9 @@ func (b *broadcast) done() {
 // kept with the instance that was asked.
 func (r *MessageRouter) replied(e *callEntry, outcome *reply, f *wire.Frame) (to *link) {
 	if e.origin == nil {
+		if e.loops {
+			r.main.broker.endWait(MainName, e.id)
+		}
 		r.main.node.answer(e.id, outcome)
 		return nil
 	}
@@ -287,6 +327,7 @@ func (r *MessageRouter) replied(e *callEntry, outcome *reply, f *wire.Frame) (to
 // The rest of the uplink of main.
 
 func (r *MessageRouter) cancelCall(id uint64, way *replyWay, soft bool) {
+	r.main.broker.endWait(MainName, id)
 	if way.entry == nil {
 		r.main.receiver.cancel(id, MainName, nil, soft)
 		return
@@ -296,6 +337,7 @@ func (r *MessageRouter) cancelCall(id uint64, way *replyWay, soft bool) {
 
 // cancelCallOf tells the process that handles a call of a worker that the caller does not wait any more. A call that has its reply, or never was, is none.
 func (r *MessageRouter) cancelCallOf(origin *client, id uint64, soft bool) {
+	origin.waitOver(id)
 	if e := origin.call(id); e != nil {
 		e.cancel(soft)
 		return
@@ -337,6 +379,12 @@ func (r *MessageRouter) batches(typ string, o *TaskOptions) int {
 	}
 	return n
 }
+
+func (r *MessageRouter) awaits(s *Submission) error { return r.main.broker.await(nil, s.id) }
+
+func (r *MessageRouter) awaitsNoMore(id uint64) { r.main.broker.endWait(MainName, id) }
+
+func (r *MessageRouter) waitsForNothing() { r.main.broker.endWaits(MainName) }
 
 func (r *MessageRouter) cancelTask(id uint64, soft bool) { r.main.broker.cancel(nil, id, soft) }
 

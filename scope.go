@@ -14,11 +14,13 @@ type scope struct {
 	node    *node
 	msg     *Message
 	task    *Task
-	outer   *scope      // that runs meanwhile
-	over    atomic.Bool // it has returned; the loop does not wait any more
-	running bool        // on the loop, see begin
-	limit   *timeLimit  // of the context, or nil; set before the function runs
-	overdue *time.Timer // tells main of a function that ignores its WorkerConfig.HandlerTimeout; or nil. The loop's
+	outer   *scope       // that runs meanwhile
+	setup   bool         // it is of a setup function, and has no context of its own
+	waits   atomic.Int32 // see stall
+	over    atomic.Bool  // it has returned; the loop does not wait any more
+	running bool         // on the loop, see begin
+	limit   *timeLimit   // of the context, or nil; set before the function runs
+	overdue *time.Timer  // tells main of a function that ignores its WorkerConfig.HandlerTimeout; or nil. The loop's
 	end     atomic.Pointer[ending]
 }
 
@@ -30,6 +32,32 @@ type ending struct {
 }
 
 type scopeKey struct{}
+
+// setupContext is the context of a setup function. What waits under it while the function runs holds
+// the worker up as a handler would; it ends with the worker, for goroutines may have it from there.
+type setupContext struct {
+	context.Context
+	scope *scope
+}
+
+// Value makes the scope findable from every context derived from it.
+func (c *setupContext) Value(key any) any {
+	if key == (scopeKey{}) {
+		return c.scope
+	}
+	return c.Context.Value(key)
+}
+
+// setUp runs a setup function.
+func (w *Worker) setUp(setup func(context.Context, *Worker) error) error {
+	s := &scope{parent: w.ctx, node: w.node, setup: true}
+	defer func() {
+		if s.over.Store(true); s.waits.Load() > 0 { // of goroutines that go on
+			w.up.waitsForNothing()
+		}
+	}()
+	return setup(&setupContext{w.ctx, s}, w)
+}
 
 // ending returns how the context ends, which it makes if need be.
 func (s *scope) ending() *ending {
@@ -107,6 +135,9 @@ func (n *node) enter(ctx context.Context, t *Task) *scope {
 
 func (s *scope) leave() {
 	s.over.Store(true)
+	if s.waits.Load() > 0 { // of goroutines that go on
+		s.node.up.waitsForNothing()
+	}
 	if s.running {
 		s.node.current.Store(s.outer)
 	}

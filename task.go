@@ -231,6 +231,8 @@ type Submission struct {
 	news      chan struct{} // there is progress
 	progress  func(ctx context.Context, m *Message)
 	batch     int             // the number of items, or 0 if it is no batch
+	awaited   bool            // main knows that the loop of the submitter waits for it
+	refused   chan error      // capacity 1: why the loop must not wait for it
 	cancelled atomic.Bool     // main has been told, by a worker, to cancel it
 	split     func(count int) // called when only so many items of the batch remain in it; must not wait
 
@@ -274,16 +276,38 @@ func (s *Submission) wait(ctx context.Context) error {
 	default:
 	}
 	defer stall(ctx)()
+	if !s.awaited && scopeOf(ctx) != nil {
+		if err := s.node.up.awaits(s); err != nil {
+			return err
+		}
+		defer func() {
+			select {
+			case <-s.done:
+			default:
+				s.node.up.awaitsNoMore(s.id)
+			}
+		}()
+	}
 	for {
 		select {
 		case <-s.done:
 			s.report(ctx)
 			return nil
+		case err := <-s.refused:
+			return err
 		case <-s.news:
 			s.report(ctx)
 		case <-ctx.Done():
 			return fmt.Errorf("multiprolab: task %q: %w", s.typ, causeOf(ctx))
 		}
+	}
+}
+
+// refuse ends the wait for the outcome: it would be in a circle.
+func (s *Submission) refuse(err error) {
+	select {
+	case s.refused <- err:
+	default: // one is enough
 	}
 }
 

@@ -27,6 +27,13 @@ func (q *TaskQueue) Join(ctx context.Context) error {
 		return errOnlyMain
 	}
 	defer stall(ctx)()
+	if scopeOf(ctx) != nil {
+		over, err := q.main.broker.beginJoin()
+		if err != nil {
+			return err
+		}
+		defer over()
+	}
 	select {
 	case <-q.main.broker.join():
 		return nil

@@ -87,6 +87,17 @@ func (u *workerUplink) cancelTask(id uint64, soft bool) {
 	}
 }
 
+func (u *workerUplink) awaits(s *Submission) error {
+	u.link.tell(soon, &wire.Frame{Kind: wire.Await, ID: s.id})
+	return nil // main answers if it must not
+}
+
+func (u *workerUplink) awaitsNoMore(id uint64) {
+	u.link.tell(soon, &wire.Frame{Kind: wire.Await, Flags: wire.FlagSoft, ID: id})
+}
+
+func (u *workerUplink) waitsForNothing() { u.awaitsNoMore(0) }
+
 func (u *workerUplink) undelivered(m *Message, reason error) {
 	text := reason.Error()
 	u.link.tell(soon, &wire.Frame{Kind: wire.Undelivered, Meta: text[:min(len(text), maxReason)], Defs: m.serial})

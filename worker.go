@@ -337,7 +337,7 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 	}
 
 	*what = "its setup function"
-	err := setup(w.ctx, w)
+	err := w.setUp(setup)
 	*what = ""
 	w.ready = true
 	if w.role.process {
@@ -476,6 +476,10 @@ func (w *Worker) take(f *wire.Frame) error {
 		}
 	case wire.Result:
 		w.resolve(f.ID, replyOf(f))
+	case wire.Await:
+		if s := w.submission(f.ID, false); s != nil {
+			s.refuse(w.recognise(unmarshalError(f.Body)))
+		}
 	default:
 		return &wireViolation{fmt.Sprintf("main sent a %v frame", f.Kind)}
 	}

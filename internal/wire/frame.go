@@ -88,6 +88,7 @@ const (
 	Beat                        // both: main asks for a sign of life; the worker answers in Meta what it runs, in ID for how long at least, in nanoseconds
 	Overdue                     // W: what Meta says has run for ID nanoseconds, longer than it may
 	Split                       // W: the answer to a Recall of a batch that runs: its items from number Defs on are given back
+	Await                       // both: the loop of the worker waits for the task with the ID; main answers if it never may, with an error, packed
 	kindEnd
 )
 
@@ -96,7 +97,7 @@ var kindNames = [...]string{
 	Defs: "Defs", Credit: "Credit", Message: "Message", Call: "Call", Reply: "Reply", Undelivered: "Undelivered",
 	Failed: "Failed", Submit: "Submit", Accepted: "Accepted", Task: "Task", Start: "Start", Progress: "Progress",
 	Result: "Result", Cancel: "Cancel", Fetch: "Fetch", FetchCancel: "FetchCancel", NoTask: "NoTask",
-	Recall: "Recall", Returned: "Returned", Retire: "Retire", ExitValue: "ExitValue", Pools: "Pools", Beat: "Beat", Split: "Split", Overdue: "Overdue", Dump: "Dump", Stacks: "Stacks",
+	Recall: "Recall", Returned: "Returned", Retire: "Retire", ExitValue: "ExitValue", Pools: "Pools", Beat: "Beat", Split: "Split", Overdue: "Overdue", Dump: "Dump", Stacks: "Stacks", Await: "Await",
 }
 
 // String returns the name of the kind.

@@ -1,0 +1,288 @@
+package multiprolab
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+)
+
+// This file says who waits for whom, and which wait would close a circle. It exists in main, through
+// which all calls and tasks go. Only waits of loops count: while a handler, a task, an action or a
+// setup function waits, nothing else happens in its process. Who waits on a goroutine that no
+// handler waits for keeps nobody from going on.
+
+// waiting is the waits of loops. P is a process. The zero value is empty.
+type waiting[P cmp.Ordered] struct {
+	waits map[P]map[uint64]want[P] // of each process that waits, by the number of the call or the task there
+}
+
+// want is what one wait is for: the processes of which one suffices to end it, each as far as it goes
+// on itself. It changes with what happens meanwhile.
+type want[P cmp.Ordered] iter.Seq[P]
+
+// begin notes a wait, unless it would never end: every process that could end it waits, in the end,
+// for by. It reports whether the wait was noted.
+//
+// A process with several waits is taken to need them all.
+func (g *waiting[P]) begin(by P, id uint64, w want[P]) bool {
+	if !g.mayEnd(by, w) {
+		return false
+	}
+	if g.waits == nil {
+		g.waits = map[P]map[uint64]want[P]{}
+	}
+	if g.waits[by] == nil {
+		g.waits[by] = map[uint64]want[P]{}
+	}
+	g.waits[by][id] = w
+	return true
+}
+
+// end forgets a wait that is over, if it is there.
+func (g *waiting[P]) end(by P, id uint64) {
+	if waits := g.waits[by]; waits != nil {
+		delete(waits, id)
+		if len(waits) == 0 {
+			delete(g.waits, by)
+		}
+	}
+}
+
+// endAll forgets the waits of a process whose life, or handler, has ended.
+func (g *waiting[P]) endAll(by P) { delete(g.waits, by) }
+
+// isWaiting reports whether a process waits.
+func (g *waiting[P]) isWaiting(p P) bool { return len(g.waits[p]) > 0 }
+
+// mayEnd reports whether a wait that by is about to begin can end.
+func (g *waiting[P]) mayEnd(by P, w want[P]) bool {
+	for p := range w { // mostly somebody does not wait at all
+		if p != by && len(g.waits[p]) == 0 {
+			return true
+		}
+	}
+	return w.ends(g.stuckWith(by, w))
+}
+
+// ends reports whether one of the processes that suffice goes on.
+func (w want[P]) ends(stuck map[P]bool) bool {
+	for p := range w {
+		if !stuck[p] {
+			return true
+		}
+	}
+	return false
+}
+
+// stuckWith returns, of the processes that w needs in the end, those that would not go on before by
+// does, and by.
+func (g *waiting[P]) stuckWith(by P, w want[P]) map[P]bool {
+	stuck := map[P]bool{by: true}
+	var found []P
+	look := func(w want[P]) {
+		for p := range w {
+			if !stuck[p] && g.isWaiting(p) {
+				stuck[p] = true
+				found = append(found, p)
+			}
+		}
+	}
+	look(w)
+	for i := 0; i < len(found); i++ {
+		for _, w := range g.waits[found[i]] {
+			look(w)
+		}
+	}
+	for again := true; again; {
+		again = false
+		for _, p := range found {
+			if stuck[p] && g.goesOn(p, stuck) {
+				delete(stuck, p)
+				again = true
+			}
+		}
+	}
+	return stuck
+}
+
+// goesOn reports whether all waits of a process end.
+func (g *waiting[P]) goesOn(p P, stuck map[P]bool) bool {
+	for _, w := range g.waits[p] {
+		if !w.ends(stuck) {
+			return false
+		}
+	}
+	return true
+}
+
+// path returns the circle that a wait would close, or a way into one, for who reads an error.
+func (g *waiting[P]) path(by P, w want[P]) []P {
+	stuck := g.stuckWith(by, w)
+	for path := []P{by}; ; {
+		for p := range w {
+			if slices.Contains(path, p) {
+				return append(path, p)
+			}
+			path = append(path, p)
+			break
+		}
+		for _, w = range g.waits[path[len(path)-1]] {
+			if !w.ends(stuck) {
+				break
+			}
+		}
+	}
+}
+
+// The rest of the file is what the waits of this program are for. A process is named by its
+// instance, or MainName. The broker's mutex guards the waits: what a task waits for is what may
+// become of it.
+
+// forProcess is the wait for a handler of a process.
+func forProcess(name string) want[string] {
+	return func(yield func(string) bool) { yield(name) }
+}
+
+// forJob is the wait for the outcome of a task.
+func (b *broker) forJob(j *job) want[string] {
+	return func(yield func(string) bool) { b.workersFor(j, yield) }
+}
+
+// workersFor yields the workers of which each could bring a job further: the one that runs it, or
+// that has its key, or those that may get it. A worker that is started may turn out to take it.
+func (b *broker) workersFor(j *job, yield func(string) bool) {
+	if k := b.keys[j.meta.Key]; j.meta.Key != "" && k != nil && k.owner != nil && k.owner != j {
+		j = k.owner
+	}
+	if j.state == running {
+		if j.holder.kind.types[j.lane.typ] == given {
+			yield(j.holder.peer.slot.name)
+		} else {
+			yield(anybody) // who has asked for a task may work on it beside its loop
+		}
+		return
+	}
+	for _, p := range b.pools {
+		if !slices.Contains(p.cfg.Queues, j.lane.queue) {
+			continue
+		}
+		for _, s := range p.list() {
+			w := s.worker
+			switch {
+			case w == nil && s.whyGone() != nil, w != nil && slices.Contains(j.lane.waited, w):
+				continue
+			case w != nil && !w.retiring && !w.kind.takes(j.lane.queue, j.lane.typ):
+				continue
+			case w != nil && w.kind.takes(j.lane.queue, j.lane.typ) && w.kind.types[j.lane.typ] != given:
+				yield(anybody)
+				return
+			}
+			if !yield(s.name) {
+				return
+			}
+		}
+	}
+}
+
+// anybody is not the name of a process: it never waits.
+const anybody = "*"
+
+// forRoom is the wait for room in the queue: any worker may make it.
+func (b *broker) forRoom() want[string] {
+	return func(yield func(string) bool) {
+		for _, p := range b.pools {
+			for _, s := range p.list() {
+				if (s.worker != nil || s.whyGone() == nil) && !yield(s.name) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// beginWait notes that the loop of a process waits, or returns a *sentinelError that wraps
+// ErrCallCycle and says in which circle the wait would be. what is what waits, such as `call "x"`.
+func (b *broker) beginWait(by string, id uint64, w want[string], what string) error {
+	b.mu.Mutex.Lock()
+	defer b.mu.Mutex.Unlock()
+	return b.beginWaitLocked(by, id, w, what)
+}
+
+func (b *broker) beginWaitLocked(by string, id uint64, w want[string], what string) error {
+	if b.waits.begin(by, id, w) {
+		return nil
+	}
+	return &sentinelError{fmt.Sprintf("multiprolab: %s would wait for itself (%s): let one of them use Send or Submit, "+
+		"or wait in a goroutine", what, strings.Join(b.waits.path(by, w), " -> ")), ErrCallCycle}
+}
+
+// endWait notes that a wait is over.
+func (b *broker) endWait(by string, id uint64) {
+	b.mu.Mutex.Lock()
+	defer b.mu.Mutex.Unlock()
+	b.waits.end(by, id)
+}
+
+// endWaits notes that the loop of a process waits for nothing of what it has begun to wait for.
+func (b *broker) endWaits(by string) {
+	b.mu.Mutex.Lock()
+	defer b.mu.Mutex.Unlock()
+	b.waits.endAll(by)
+}
+
+// await notes that the loop of the submitter, nil for main, waits for the outcome of a task that it
+// has submitted without. A task that has its outcome is none.
+func (b *broker) await(submitter *client, id uint64) error {
+	b.mu.Mutex.Lock()
+	defer b.mu.Mutex.Unlock()
+	j := b.submitted[submissionKey{submitter, id}]
+	if j == nil || b.store != nil { // other programs may work on it
+		return nil
+	}
+	return b.beginWaitLocked(submitter.name(), id, b.forJob(j), fmt.Sprintf("task %q", j.lane.typ))
+}
+
+// beginJoin notes that main's loop waits for all tasks: for each worker, as long as it runs one. It
+// returns what notes the end of that.
+func (b *broker) beginJoin() (over func(), err error) {
+	b.mu.Mutex.Lock()
+	defer b.mu.Mutex.Unlock()
+	var ids []uint64
+	for _, p := range b.pools {
+		for _, s := range p.list() {
+			id := b.node.nextID()
+			ids = append(ids, id)
+			if err = b.beginWaitLocked(MainName, id, forTasksOf(s), "Join"); err != nil {
+				break
+			}
+		}
+	}
+	over = func() {
+		for _, id := range ids {
+			b.endWait(MainName, id)
+		}
+	}
+	if err != nil {
+		for _, id := range ids {
+			b.waits.end(MainName, id)
+		}
+	}
+	return over, err
+}
+
+// forTasksOf is the wait for the tasks that a worker runs.
+func forTasksOf(s *slot) want[string] {
+	return func(yield func(string) bool) {
+		if w := s.worker; w != nil {
+			for _, j := range w.held {
+				if j.state == running {
+					yield(s.name)
+					return
+				}
+			}
+		}
+		yield(anybody)
+	}
+}

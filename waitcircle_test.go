@@ -1,0 +1,423 @@
+package multiprolab_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/multiprolab/multiprolab"
+)
+
+// errand is what a round worker does once its gate lets it: the first step, and the errand of that.
+type errand struct {
+	Visit visit // before it begins; without an address it begins at once
+	Stray visit // of the next, if this one's first step is stray
+	Steps []string
+}
+
+// run does the first step, and returns the names of the processes that it came through.
+func (e errand) run(ctx context.Context, p multiprolab.Process, name string) (string, error) {
+	if e.Visit.Addr != "" {
+		if _, err := e.Visit.wait(); err != nil {
+			return "", err
+		}
+	}
+	if len(e.Steps) == 0 {
+		return name, nil
+	}
+	next := errand{Steps: e.Steps[1:]}
+	how, to, _ := strings.Cut(e.Steps[0], " ")
+	var got string
+	var err error
+	switch how {
+	case "call":
+		got, err = multiprolab.Call[string](ctx, p, to, "round", next)
+	case "do":
+		got, err = multiprolab.Do[string](ctx, p, to, next)
+	case "do-keyed":
+		got, err = multiprolab.DoWith[string](ctx, p, to, next, &multiprolab.TaskOptions{Key: "k"})
+	case "submit":
+		var f *multiprolab.Future[string]
+		if f, err = multiprolab.Submit[string](ctx, p, to, next, nil); err == nil {
+			got, err = f.Wait(ctx)
+		}
+	case "leave": // a task that nobody waits for
+		_, err = multiprolab.Submit[string](ctx, p, to, next, nil)
+	case "map":
+		for item, e := range multiprolab.Map[string](ctx, p, to, func(yield func(errand) bool) { yield(next) }, nil) {
+			got, err = item, e
+		}
+	case "stray": // a call that its handler does not wait for
+		next.Visit = e.Stray
+		go func() {
+			_, err := multiprolab.Call[string](context.WithoutCancel(ctx), p, to, "round", next)
+			_ = multiprolab.Send(context.Background(), p, "main", "stray", fmt.Sprint(err))
+		}()
+		_, err = e.Stray.wait() // until the test has seen the call arrive
+	default:
+		err = fmt.Errorf("no such step: %s", how)
+	}
+	return name + " " + got, err
+}
+
+func roundWorker(ctx context.Context, w *multiprolab.Worker) error {
+	multiprolab.HandleCall(w, "round", func(ctx context.Context, e errand) (string, error) { return e.run(ctx, w, w.Name()) })
+	for _, typ := range []string{"round", w.Pool()} {
+		multiprolab.HandleTask(w, typ, func(ctx context.Context, e errand) (string, error) { return e.run(ctx, w, w.Name()) })
+	}
+	return nil
+}
+
+var _, _, _ = worker("ra", roundWorker), worker("rb", roundWorker), worker("rc", roundWorker)
+
+// circleOf starts an errand in each of some processes by a call, lets all begin when all are there, and
+// returns how they ended.
+func circleOf(t *testing.T, l *lab, g *gate, typ string, errands map[string][]string) (errs []error) {
+	t.Helper()
+	outcomes := make(chan error, len(errands))
+	for to, steps := range errands {
+		go func() {
+			e := errand{Visit: g.visit(to), Steps: steps}
+			var err error
+			if typ == "task" {
+				to, _, _ := strings.Cut(to, "/")
+				_, err = multiprolab.Do[string](bounded(t), l, to, e)
+			} else {
+				_, err = multiprolab.Call[string](bounded(t), l, to, "round", e)
+			}
+			outcomes <- err
+		}()
+	}
+	var visitors []*visitor
+	for range errands {
+		visitors = append(visitors, g.next(t))
+	}
+	for _, v := range visitors {
+		v.tell("go on")
+	}
+	for range errands {
+		if err := await(t, outcomes, "an outcome"); err != nil {
+			require.ErrorContains(t, err, "would wait for itself") // in a handler, so that it is a text here
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}
+
+// TestCircles: of waits in a circle, whichever way each of them was made, the one that closes it is
+// refused, and the others end.
+func TestCircles(t *testing.T) {
+	for name, c := range map[string]struct {
+		typ     string
+		counts  [3]int
+		errands map[string][]string
+	}{
+		"two call each other": {"call", [3]int{1, 1, 1}, map[string][]string{"ra/0": {"call rb/0"}, "rb/0": {"call ra/0"}}},
+		"three call each other": {"call", [3]int{1, 1, 1}, map[string][]string{
+			"ra/0": {"call rb"}, "rb/0": {"call rc"}, "rc/0": {"call ra"}}},
+		"one does a task, another calls":           {"call", [3]int{1, 1, 1}, map[string][]string{"ra/0": {"do rb"}, "rb/0": {"call ra/0"}}},
+		"one submits and waits, another calls":     {"call", [3]int{1, 1, 1}, map[string][]string{"ra/0": {"submit rb"}, "rb/0": {"call ra"}}},
+		"both submit and wait":                     {"call", [3]int{1, 1, 1}, map[string][]string{"ra/0": {"submit rb"}, "rb/0": {"submit ra"}}},
+		"both map":                                 {"call", [3]int{1, 1, 1}, map[string][]string{"ra/0": {"map rb"}, "rb/0": {"map ra"}}},
+		"a pool of one does its own task":          {"task", [3]int{1, 1, 1}, map[string][]string{"ra/0": {"do ra"}}},
+		"a pool of one submits its own and waits":  {"task", [3]int{1, 1, 1}, map[string][]string{"ra/0": {"submit ra"}}},
+		"a pool of one maps its own":               {"task", [3]int{1, 1, 1}, map[string][]string{"ra/0": {"map ra"}}},
+		"a pool of two does its own":               {"task", [3]int{2, 1, 1}, map[string][]string{"ra/0": {"do ra"}, "ra/1": {"do ra"}}},
+		"a pool of two submits its own and waits":  {"task", [3]int{2, 1, 1}, map[string][]string{"ra/0": {"submit ra"}, "ra/1": {"submit ra"}}},
+		"a pool of three maps and does its own":    {"task", [3]int{3, 1, 1}, map[string][]string{"ra/0": {"do ra"}, "ra/1": {"map ra"}, "ra/2": {"submit ra"}}},
+		"two pools wait for tasks that either has": {"task", [3]int{1, 2, 0}, map[string][]string{"ra/0": {"do round"}, "rb/0": {"submit round"}, "rb/1": {"do round"}}},
+		"a task waits for another with its key":    {"keyed", [3]int{2, 1, 1}, nil},
+		"one in ten": {"call", [3]int{4, 3, 3}, map[string][]string{
+			"ra/0": {"call ra/1"}, "ra/1": {"do rb"}, "ra/2": {"submit rb"}, "ra/3": {"call rb/0"}, "rb/0": {"call rb/1"}, "rb/1": {"call rb/2"},
+			"rb/2": {"call rc/0"}, "rc/0": {"submit rc"}, "rc/1": {"call rc/2"}, "rc/2": {"call ra/0"}}},
+		"a call comes back through a task":    {"call", [3]int{1, 1, 1}, map[string][]string{"ra/0": {"do rb", "call ra"}}},
+		"a task comes back through two calls": {"task", [3]int{1, 1, 1}, map[string][]string{"ra/0": {"call rb", "call rc", "do ra"}}},
+		"a process calls itself":              {"call", [3]int{1, 1, 1}, map[string][]string{"ra/0": {"call ra/0"}}},
+		"a submission comes back":             {"task", [3]int{1, 1, 1}, map[string][]string{"ra/0": {"submit rb", "call ra"}}},
+	} {
+		for _, inProcess := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, map[bool]string{true: ", in process"}[inProcess]), func(t *testing.T) {
+				t.Parallel()
+				var pools []pool
+				for i, p := range []string{"ra", "rb", "rc"} {
+					if c.counts[i] > 0 {
+						pools = append(pools, workers(p, c.counts[i]))
+					}
+				}
+				l := startLab(t, &multiprolab.Config{InProcess: inProcess}, pools...)
+				g := newGate(t)
+				if c.typ == "keyed" {
+					_, err := multiprolab.DoWith[string](bounded(t), l, "ra", errand{Steps: []string{"do-keyed ra"}}, &multiprolab.TaskOptions{Key: "k"})
+					require.ErrorContains(t, err, "would wait for itself")
+				} else {
+					errs := circleOf(t, l, g, c.typ, c.errands)
+					require.NotEmpty(t, errs)
+					require.LessOrEqual(t, len(errs), len(c.errands))
+				}
+				for i, p := range []string{"ra", "rb", "rc"} { // nothing is left that holds anybody up
+					for n := range c.counts[i] {
+						got, err := multiprolab.Call[string](bounded(t), l, fmt.Sprintf("%s/%d", p, n), "round", errand{})
+						require.NoError(t, err)
+						require.NotEmpty(t, got)
+					}
+				}
+				require.NoError(t, l.Tasks().Join(bounded(t)))
+			})
+		}
+	}
+}
+
+// TestNoCircles: waits that end are not refused, however much they look like a circle.
+func TestNoCircles(t *testing.T) {
+	for name, steps := range map[string][]string{
+		"a task that its submitter does not wait for calls it":          {"leave rb", "call ra/0"},
+		"a task comes to a pool that has another worker":                {"do rb", "do ra"},
+		"a submission comes to a pool that has another worker":          {"submit rb", "submit ra"},
+		"a call to a pool whose other worker waits for it":              {"call rb/0", "call ra"},
+		"a task of one that has gone on, which a task of it is for":     {"leave rb", "do ra-once"},
+		"a call from a goroutine of a handler that has returned":        {"stray rb/0", "call ra/0"},
+		"a call from such a goroutine, whose answer needs a task of it": {"stray rb/0", "do ra-once"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, nil, workers("ra", 2), workers("rb", 1), workers("once", 1))
+			strays := make(chan string, 1)
+			multiprolab.Handle(l, "stray", func(_ context.Context, text string) error { strays <- text; return nil })
+			require.NoError(t, l.Start(t.Context()))
+			defer l.Close()
+			g := newGate(t)
+			done := make(chan error, 1)
+			go func() {
+				_, err := multiprolab.Call[string](bounded(t), l, "ra/0", "round", errand{Stray: g.visit("stray"), Steps: steps})
+				done <- err
+			}()
+			var callee *visitor
+			if strings.HasPrefix(steps[0], "stray") {
+				handler := g.next(t)
+				if callee = g.next(t); callee.pid == l.pidOf("ra/0") {
+					handler, callee = callee, handler
+				}
+				handler.tell("go on")
+			}
+			require.NoError(t, await(t, done, "the call"))
+			if callee != nil {
+				callee.tell("go on")
+			}
+			if strings.HasPrefix(steps[0], "stray") {
+				require.Equal(t, "<nil>", await(t, strays, "the stray call"))
+			}
+			require.NoError(t, l.Tasks().Join(bounded(t)))
+			require.Zero(t, l.Tasks().Stats().Failed)
+		})
+	}
+}
+
+// pidOf returns the process of an instance that has become ready once.
+func (l *lab) pidOf(name string) int {
+	for _, e := range eventsOf[*multiprolab.WorkerReady](l) {
+		if e.Worker == name {
+			return e.PID
+		}
+	}
+	return 0
+}
+
+// once is another worker for tasks that come to pool ra only once.
+var _ = worker("once", func(ctx context.Context, w *multiprolab.Worker) error {
+	multiprolab.HandleTask(w, "ra-once", func(ctx context.Context, e errand) (string, error) { return e.run(ctx, w, w.Name()) })
+	return nil
+})
+
+// TestCirclesThroughMain: main's loop is one of those that wait.
+func TestCirclesThroughMain(t *testing.T) {
+	type outcome struct{ main, worker error }
+	for name, wait := range map[string]func(ctx context.Context, l *lab) error{
+		"calls": func(ctx context.Context, l *lab) error {
+			_, err := multiprolab.Call[string](ctx, l, "ra/0", "round", errand{})
+			return err
+		},
+		"does": func(ctx context.Context, l *lab) error {
+			_, err := multiprolab.Do[string](ctx, l, "ra", errand{})
+			return err
+		},
+		"submits and waits": func(ctx context.Context, l *lab) error {
+			f, err := multiprolab.Submit[string](ctx, l, "ra", errand{}, nil)
+			if err == nil {
+				_, err = f.Wait(ctx)
+			}
+			return err
+		},
+		"joins":    func(ctx context.Context, l *lab) error { return l.Tasks().Join(ctx) },
+		"restarts": func(ctx context.Context, l *lab) error { return l.Restart(ctx, "ra") },
+	} {
+		for _, mainFirst := range []bool{false, true} {
+			t.Run(fmt.Sprintf("main %s, first %v", name, mainFirst), func(t *testing.T) {
+				l := newLab(t, nil, workers("ra", 1))
+				multiprolab.HandleCall(l, "round", func(context.Context, errand) (string, error) { return "main", nil })
+				g := newGate(t)
+				mains := make(chan error, 1)
+				begun := make(chan struct{})
+				proceed := make(chan struct{})
+				multiprolab.Handle(l, "wait", func(ctx context.Context, _ struct{}) error {
+					close(begun)
+					<-proceed
+					mains <- wait(ctx, l)
+					return nil
+				})
+				require.NoError(t, l.Start(t.Context()))
+				defer l.Close()
+				f, err := multiprolab.Submit[string](bounded(t), l, "ra", errand{Visit: g.visit("task"), Steps: []string{"call main"}}, nil)
+				require.NoError(t, err)
+				v := g.expect(t, "task")
+				require.NoError(t, multiprolab.Send(bounded(t), l, "main", "wait", nil))
+				await(t, begun, "main's handler")
+				if mainFirst {
+					close(proceed)
+					time.Sleep(20 * time.Millisecond) // the outcome is the same if it was too short
+					v.tell("go on")
+				} else {
+					v.tell("go on")
+					eventually(t, "the call to come", func() bool { return l.Receiver().Len() == 1 })
+					close(proceed)
+				}
+				got := outcome{main: await(t, mains, "main")}
+				_, got.worker = f.Wait(bounded(t))
+				cycle := errors.Is(got.main, multiprolab.ErrCallCycle)
+				require.NotEqual(t, cycle, strings.Contains(fmt.Sprint(got.worker), "would wait for itself"), "one of them is refused: %v; %v", got.main, got.worker)
+				if !mainFirst {
+					require.True(t, cycle, "main's wait closes the circle: %v", got.worker)
+				}
+			})
+		}
+	}
+}
+
+// TestMainNeedsAnother: main has submitted a task and waits for another one. The first may call main.
+func TestMainNeedsAnother(t *testing.T) {
+	l := newLab(t, nil, workers("ra", 1), workers("rb", 1))
+	multiprolab.HandleCall(l, "round", func(context.Context, errand) (string, error) { return "main", nil })
+	g := newGate(t)
+	mains := make(chan error, 1)
+	multiprolab.Handle(l, "wait", func(ctx context.Context, _ struct{}) error {
+		if _, err := multiprolab.Submit[string](context.WithoutCancel(ctx), l, "ra", errand{Steps: []string{"call main"}}, nil); err != nil {
+			mains <- err
+			return nil
+		}
+		_, err := multiprolab.Do[string](ctx, l, "rb", errand{Visit: g.visit("b")})
+		mains <- err
+		return nil
+	})
+	require.NoError(t, l.Start(t.Context()))
+	defer l.Close()
+	require.NoError(t, multiprolab.Send(bounded(t), l, "main", "wait", nil))
+	v := g.expect(t, "b")
+	eventually(t, "the call to come", func() bool { return l.Receiver().Len() == 1 })
+	v.tell("go on")
+	require.NoError(t, await(t, mains, "main"))
+	require.NoError(t, l.Tasks().Join(bounded(t)))
+	require.Zero(t, l.Tasks().Stats().Failed)
+}
+
+// The worker that calls main in the setup function of its second life.
+var _ = worker("needy", func(ctx context.Context, w *multiprolab.Worker) error {
+	if w.Life() > 1 {
+		if _, err := (visit{os.Getenv(gateVar), "setup"}).wait(); err != nil {
+			return err
+		}
+		_, err := multiprolab.Call[string](ctx, w, "main", "round", errand{})
+		if err := multiprolab.Send(ctx, w, "main", "setup", errors.Is(err, multiprolab.ErrCallCycle)); err != nil {
+			return err
+		}
+	}
+	return roundWorker(ctx, w)
+})
+
+// TestCircleThroughSetup: a setup function that calls main, while main's loop waits for the worker
+// that is being set up, gets the error and does without.
+func TestCircleThroughSetup(t *testing.T) {
+	for name, wait := range map[string]func(ctx context.Context, l *lab) error{
+		"main calls it": func(ctx context.Context, l *lab) error {
+			_, err := multiprolab.Call[string](ctx, l, "needy/0", "round", errand{})
+			return err
+		},
+		"main does a task": func(ctx context.Context, l *lab) error {
+			_, err := multiprolab.Do[string](ctx, l, "needy", errand{})
+			return err
+		},
+		"main restarts it": func(ctx context.Context, l *lab) error { return l.Restart(ctx, "needy") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGate(t)
+			l := newLab(t, nil, pool{"needy", &multiprolab.WorkerConfig{RestartDelay: 1, Env: []string{gateVar + "=" + g.addr()}}})
+			multiprolab.HandleCall(l, "round", func(context.Context, errand) (string, error) { return "main", nil })
+			mains, begun, refused := make(chan error, 1), make(chan struct{}), make(chan bool, 1)
+			multiprolab.Handle(l, "wait", func(ctx context.Context, _ struct{}) error {
+				close(begun)
+				mains <- wait(ctx, l)
+				return nil
+			})
+			multiprolab.Handle(l, "setup", func(_ context.Context, was bool) error { refused <- was; return nil })
+			require.NoError(t, l.Start(t.Context()))
+			defer l.Close()
+			var v *visitor
+			restarts := name == "main restarts it"
+			if !restarts {
+				require.NoError(t, killProcess(l.pidOf("needy/0")))
+				v = g.expect(t, "setup")
+			}
+			require.NoError(t, multiprolab.Send(bounded(t), l, "main", "wait", nil))
+			await(t, begun, "main's handler")
+			if restarts {
+				v = g.expect(t, "setup")
+			} else {
+				time.Sleep(20 * time.Millisecond) // if it was too short, main's wait closes the circle
+			}
+			v.tell("go on")
+			err := await(t, mains, "main")
+			if !await(t, refused, "the setup function") {
+				require.False(t, restarts)
+				require.ErrorIs(t, err, multiprolab.ErrCallCycle)
+				return
+			}
+			require.NoError(t, err)
+		})
+	}
+}
+
+// TestCircleForRoom: a handler of main that waits for room in the queue while every worker waits for
+// main gets the error, and its task is not taken.
+func TestCircleForRoom(t *testing.T) {
+	l := newLab(t, &multiprolab.Config{QueueLimit: 1}, workers("ra", 1))
+	multiprolab.HandleCall(l, "round", func(context.Context, errand) (string, error) { return "main", nil })
+	g := newGate(t)
+	mains := make(chan error, 1)
+	multiprolab.Handle(l, "wait", func(ctx context.Context, _ struct{}) error {
+		for {
+			if _, err := multiprolab.Submit[string](ctx, l, "ra", errand{}, nil); err != nil {
+				mains <- err
+				return nil
+			}
+		}
+	})
+	hold, held := make(chan struct{}), make(chan struct{})
+	multiprolab.Handle(l, "hold", func(context.Context, struct{}) error { close(held); <-hold; return nil })
+	require.NoError(t, l.Start(t.Context()))
+	defer l.Close()
+	_, err := multiprolab.Submit[string](bounded(t), l, "ra", errand{Visit: g.visit("task"), Steps: []string{"call main"}}, nil)
+	require.NoError(t, err)
+	v := g.expect(t, "task")
+	require.NoError(t, multiprolab.Send(bounded(t), l, "main", "hold", nil))
+	await(t, held, "main to be held up")
+	require.NoError(t, multiprolab.Send(bounded(t), l, "main", "wait", nil))
+	v.tell("go on")
+	eventually(t, "the call to come", func() bool { return l.Receiver().Len() == 2 })
+	close(hold)
+	require.ErrorIs(t, await(t, mains, "main"), multiprolab.ErrCallCycle)
+	require.NoError(t, l.Tasks().Join(bounded(t)))
+	require.Zero(t, l.Tasks().Stats().Failed)
+}
