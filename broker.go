@@ -465,41 +465,53 @@ func (j *job) lies(r *reply, batch bool) error {
 // progress passes news of a running job on to its submitter. What comes when the job has ended, or
 // waits for another attempt, is dropped: the handler may have left a goroutine behind. News that
 // cannot be sent change nothing about the task, which goes on: they are a dead letter.
-func (b *broker) progress(p *peer, f *wire.Frame) error {
-	to, err := b.passOn(p, f)
-	if err == nil || to == nil {
+// They hold n bytes of the credit of the worker as long as they wait for who waits for the outcome.
+func (b *broker) progress(p *peer, f *wire.Frame, n int64) error {
+	news := &Message{Sender: p.slot.name, Receiver: MainName, Type: f.Type, payload: payloadOf(f), size: n,
+		taken: p.client.taken, scope: scope{node: b.node}}
+	by, err := b.submitterOf(p, f.ID)
+	switch {
+	case err != nil:
 		return err
+	case by == nil: // nobody waits, nor will
+	case by.submission != nil:
+		by.submission.addProgress(news)
+		return nil
+	default:
+		f.ID, f.From = by.id, p.slot.name
+		if err := by.client.pass(f); err != nil {
+			p.slot.main.emit(&DeadLetter{Sender: f.From, Receiver: by.client.name(), Type: f.Type, Size: len(f.Body),
+				Reason: err.Error()})
+		}
 	}
-	p.slot.main.emit(&DeadLetter{Sender: f.From, Receiver: to.slot.name, Type: f.Type, Size: len(f.Body),
-		Reason: err.Error()})
+	news.leaveInbox()
 	return nil
 }
 
-// passOn is the part of progress under the mutex. If the news cannot be sent, it returns to whom.
-func (b *broker) passOn(p *peer, f *wire.Frame) (to *client, err error) {
+// submitter is who has submitted a task: a submission in main, or one of a worker, by its number there.
+type submitter struct {
+	submission *Submission
+	client     *client
+	id         uint64
+}
+
+// submitterOf returns who has submitted a task that the worker runs, or nil if there is none. It
+// returns an error if the worker cannot be honest.
+func (b *broker) submitterOf(p *peer, id uint64) (*submitter, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if p.tasks == nil {
 		return nil, lie("it reported on a task before it was ready")
 	}
-	j := p.tasks.held[f.ID]
+	j := p.tasks.held[id]
 	if j == nil || j.state != running {
 		return nil, nil
 	}
-	if j.submitter == nil {
-		if s := b.node.submission(j.submitterID, false); s != nil {
-			s.addProgress(&Message{Sender: p.slot.name, Receiver: MainName, Type: f.Type, payload: payloadOf(f),
-				scope: scope{node: b.node}})
-		}
-		return nil, nil
+	if j.submitter != nil {
+		return &submitter{client: j.submitter, id: j.submitterID}, nil
 	}
-	f.ID, f.From = j.submitterID, p.slot.name
-	l := j.submitter.link.Load()
-	if l == nil {
-		return nil, nil
-	}
-	if err := l.post(f); err != nil && err != errLinkClosed {
-		return j.submitter, err
+	if s := b.node.submission(j.submitterID, false); s != nil {
+		return &submitter{submission: s}, nil
 	}
 	return nil, nil
 }

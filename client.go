@@ -106,6 +106,18 @@ func (c *client) tell(f *wire.Frame) {
 	}
 }
 
+// pass posts news for the worker, if it is there. It returns why they cannot be sent at all.
+func (c *client) pass(f *wire.Frame) error {
+	l := c.link.Load()
+	if l == nil || l.behind() {
+		return nil
+	}
+	if err := l.post(f); err != errLinkClosed {
+		return err
+	}
+	return nil
+}
+
 // gone ends what the worker waits for: its life has ended. Calls that wait for room are taken back,
 // and who handles one is told that nobody waits for the reply.
 func (c *client) gone() {

@@ -147,13 +147,21 @@ func (l *link) tell(h haste, f *wire.Frame) {
 
 // answer posts the outcome of a call or a task. One that cannot be sent reaches who waits for it as the error that says why.
 func (l *link) answer(h haste, f *wire.Frame) {
-	if l.most > 0 && l.queued.Load() > l.most {
-		l.fail(fmt.Errorf("multiprolab: it has not read %d bytes that it was sent, most of them outcomes that it asked for", l.queued.Load()))
+	if l.behind() {
 		return
 	}
 	if err := l.postAs(h, f); err != nil && err != errLinkClosed {
 		l.tell(h, replyFrame(f.Kind, f.ID, &reply{err: fmt.Errorf("multiprolab: the outcome could not be sent: %w", err)}))
 	}
+}
+
+// behind reports whether the other end has left more unread than it may, which ends it.
+func (l *link) behind() bool {
+	if l.most <= 0 || l.queued.Load() <= l.most {
+		return false
+	}
+	l.fail(fmt.Errorf("multiprolab: it has not read %d bytes that it was sent, most of them outcomes that it asked for", l.queued.Load()))
+	return true
 }
 
 func (l *link) postLocked(f *wire.Frame) error {

@@ -416,9 +416,25 @@ func (m *mapping) resend() {
 // before or, if more is set, when a further item may be taken in.
 func (m *mapping) take(more bool) *mapBatch {
 	defer stall(m.ctx)()
+	var heard *Submission // whose reports are kept, for they are called next
+	hear := func(s *Submission) {
+		if heard == s {
+			return
+		}
+		if heard != nil {
+			heard.listen(-1)
+		}
+		if heard = s; s != nil {
+			s.listen(1)
+		}
+	}
+	defer hear(nil)
 	for m.ctx.Err() == nil {
 		m.resend()
 		b, done, news := m.next()
+		if news != nil {
+			hear(m.front().task)
+		}
 		if b != nil {
 			m.settle(b)
 			return b

@@ -15,6 +15,7 @@ type Message struct {
 	Sender   string // name of the process that sent it, as main knows it: "main" or an instance such as "thumbnailer/2"
 	Receiver string // name of the process that it came to
 	Type     string
+	Missed   int // of a report of progress: so many before it were dropped, while nobody waited for the outcome
 
 	payload codec.Payload
 	chain   string                      // processes whose loops wait for this call, separated by commas
@@ -48,6 +49,14 @@ func (m *Message) Decode(v any) error {
 
 // Size returns the length of the encoded body in bytes.
 func (m *Message) Size() int { return len(m.payload.Data) }
+
+// giveBack gives the sender's credit back before the message is taken.
+func (m *Message) giveBack() {
+	if m.taken != nil && !m.granted {
+		m.granted = true
+		m.taken(m.size, 0)
+	}
+}
 
 // leaveInbox tells the sender's credit that the message takes no room any more.
 func (m *Message) leaveInbox() {

@@ -307,9 +307,8 @@ func (p *peer) take(f *wire.Frame) error {
 		if err != nil {
 			return err
 		}
-		p.client.grant(n)
 		f.To, f.Meta, f.Flags, f.Left = "", "", 0, 0 // nobody looks at them
-		return b.progress(p, f)
+		return b.progress(p, f, n)
 	case wire.Result:
 		r := p.vouch(f)
 		if errors.Is(r.err, ErrStopped) { // that is main's to say of a task

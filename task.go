@@ -13,7 +13,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/pack"
 )
 
-// maxProgress is how many reports of progress are kept for a submission that nobody waits for: the newest.
+// maxProgress is how many reports of progress are kept for a submission that nobody waits for: the
+// newest. Those that come while somebody waits are all kept; in main they hold credit of the worker.
 const maxProgress = 1024
 
 // TaskOptions are the options of one task. Nil, and the zero value, are good defaults.
@@ -38,8 +39,12 @@ type TaskOptions struct {
 	Attempts int
 	// Retry says which failures are worth another attempt, and after what pause.
 	Retry RetryPolicy
-	// OnProgress gets what the handler reports with Progress, in order and before the outcome. It is called by the goroutine
-	// that waits for the outcome. Not for Submit in a program that never waits. Defaults to none.
+	// OnProgress gets what the handler reports with Progress, in order and before the outcome. It is
+	// called by the goroutine that waits for the outcome, and gets all that is reported meanwhile: in
+	// main, a handler that reports faster than OnProgress takes it has to wait; a worker that submits
+	// keeps in its memory what OnProgress has not taken. Of what is reported while nobody waits, the
+	// newest 1024 are kept, and Message.Missed of the first of them says how many there were before.
+	// Defaults to none.
 	OnProgress func(ctx context.Context, m *Message)
 }
 
@@ -237,6 +242,7 @@ type Submission struct {
 	split     func(count int) // called when only so many items of the batch remain in it; must not wait
 
 	mu      sync.Mutex
+	waiters int // that reports are for
 	reports queue[*Message]
 	outcome *reply
 	then    func()
@@ -276,6 +282,8 @@ func (s *Submission) wait(ctx context.Context) error {
 	default:
 	}
 	defer stall(ctx)()
+	s.listen(1)
+	defer s.listen(-1)
 	if !s.awaited && scopeOf(ctx) != nil {
 		if err := s.node.up.awaits(s); err != nil {
 			return err
@@ -321,20 +329,41 @@ func (s *Submission) report(ctx context.Context) {
 			return
 		}
 		s.progress(ctx, m)
+		m.leaveInbox()
 	}
 }
 
-func (s *Submission) addProgress(m *Message) {
-	if s.progress == nil {
-		return
-	}
+// listen counts who waits for the outcome, and so for reports. What is kept when nobody does holds no
+// credit, for the worker must not wait for it.
+func (s *Submission) listen(by int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.reports.len() == maxProgress {
-		s.reports.pop()
+	if s.waiters += by; s.waiters > 0 {
+		return
+	}
+	for m := range s.reports.all() {
+		m.giveBack()
+	}
+}
+
+// addProgress keeps a report until somebody waits.
+func (s *Submission) addProgress(m *Message) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.progress == nil {
+		m.leaveInbox()
+		return
 	}
 	s.reports.push(m)
-	wakeUp(s.news)
+	if s.waiters > 0 {
+		wakeUp(s.news)
+		return
+	}
+	m.giveBack()
+	for s.reports.len() > maxProgress {
+		old, _ := s.reports.pop()
+		(*s.reports.first()).Missed += old.Missed + 1
+	}
 }
 
 func (s *Submission) resolve(r *reply) {
