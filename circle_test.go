@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
 // These tests are about tasks for whose outcome the loop of a worker waits, so that the worker must
@@ -103,6 +105,32 @@ func TestWaitedForTask(t *testing.T) {
 			if w1 = th.enter("p/1", "t"); !w1.has(a) {
 				t.Error("it was not handed out")
 			}
+		},
+		"is in a circle of others when the last worker that is free has gone for good": func(t *testing.T, th *theatre, w0, w1 *puppet) {
+			other := th.enter("q/0", "nothing")
+			if err := th.broker.beginWait("p/0", 1<<40, forProcess("q/0"), "it"); err != nil {
+				t.Fatal(err)
+			}
+			for len(w1.active) == 0 { // it is busy, but goes on some time
+				a := th.must("t")
+				if w1.has(a) {
+					w1.start(a.job.id)
+				}
+			}
+			other.lastID++
+			f := &wire.Frame{Kind: wire.Submit, ID: other.lastID, Type: "t", Flags: wire.FlagWait, Meta: taskMeta{Waits: true, Chain: "q/0"}.marshal()}
+			other.say(f)
+			other.hear()
+			if err := other.refused(f.ID); err != nil {
+				t.Fatal(err)
+			}
+			w1.die(w1.death())
+			w1.slot.bury(errors.New("not replaced"))
+			other.hear()
+			if err := other.refused(f.ID); !errors.Is(err, ErrCallCycle) {
+				t.Errorf("its outcome is %v", err)
+			}
+			th.broker.endWaits("p/0")
 		},
 		"goes to the next life of the worker that waited for it": func(t *testing.T, th *theatre, w0, w1 *puppet) {
 			a := th.stuck(w1)

@@ -171,7 +171,7 @@ func (b *broker) workersFor(j *job, yield func(string) bool) {
 		for _, s := range p.list() {
 			w := s.worker
 			switch {
-			case w == nil && s.whyGone() != nil, w != nil && slices.Contains(j.lane.waited, w):
+			case w == nil && s.whyGone() != nil, w != nil && slices.Contains(j.lane.waited, w), w != nil && w.retiring && s.leaving.Load():
 				continue
 			case w != nil && !w.retiring && !w.kind.takes(j.lane.queue, j.lane.typ):
 				continue
@@ -214,8 +214,52 @@ func (b *broker) beginWaitLocked(by string, id uint64, w want[string], what stri
 	if b.waits.begin(by, id, w) {
 		return nil
 	}
+	return b.circleError(by, w, what)
+}
+
+func (b *broker) circleError(by string, w want[string], what string) error {
 	return &sentinelError{fmt.Sprintf("multiprolab: %s would wait for itself (%s): let one of them use Send or Submit, "+
 		"or wait in a goroutine", what, strings.Join(b.waits.path(by, w), " -> ")), ErrCallCycle}
+}
+
+// breakCircles ends the tasks whose waits have become part of a circle, since workers that could have
+// done them are gone for good, or take other types now.
+func (b *broker) breakCircles() {
+	for {
+		j := b.inCircle()
+		if j == nil {
+			return
+		}
+		err := b.circleError(j.submitter.name(), b.forJob(j), fmt.Sprintf("task %q", j.lane.typ))
+		b.finish(j, &reply{err: err})
+	}
+}
+
+// inCircle returns a task that no worker has, and that a loop waits for in vain, or nil. It is the one
+// that was submitted last.
+func (b *broker) inCircle() (last *job) {
+	for by, waits := range b.waits.waits {
+		for id, w := range waits {
+			j := b.submitted[submissionKey{b.clientOf(by), id}]
+			if j != nil && j.holder == nil && (last == nil || byAge(j, last) > 0) && !b.waits.mayEnd(by, w) {
+				last = j
+			}
+		}
+	}
+	return last
+}
+
+// clientOf returns the life of a worker that there is, or nil for main.
+func (b *broker) clientOf(name string) *client {
+	pool, i, _ := splitInstance(name)
+	for _, p := range b.pools {
+		if slots := p.list(); p.name == pool && i < len(slots) {
+			if w := slots[i].worker; w != nil {
+				return w.peer.client
+			}
+		}
+	}
+	return nil
 }
 
 // endWait notes that a wait is over.

@@ -78,7 +78,7 @@ func main() {
 		Count: max(2, runtime.NumCPU()), // with a single one, everybody would wait for a picture that never comes to an end
 		// Decoders are expected to die. The default limits are for workers that are not: they would let a stranger end the program
 		// with a few hostile pictures a minute.
-		RestartLimit:    1_000_000,
+		RestartLimit:    -1, // for ever
 		RestartMaxDelay: 100 * time.Millisecond,
 	})
 
