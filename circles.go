@@ -22,12 +22,13 @@ type waiting[P cmp.Ordered] struct {
 // on itself. It changes with what happens meanwhile.
 type want[P cmp.Ordered] iter.Seq[P]
 
-// begin notes a wait, unless it would never end: every process that could end it waits, in the end,
+// begin notes a wait, or notes it again, unless it would never end: every process that could end it waits, in the end,
 // for by. It reports whether the wait was noted.
 //
 // A process with several waits is taken to need them all.
 func (g *waiting[P]) begin(by P, id uint64, w want[P]) bool {
 	if !g.mayEnd(by, w) {
+		g.end(by, id)
 		return false
 	}
 	if g.waits == nil {
@@ -276,11 +277,35 @@ func (b *broker) endWaits(by string) {
 	b.waits.endAll(by)
 }
 
+// awaitRoom is the Type of an Await frame for room instead of a task.
+const awaitRoom = "room"
+
+// forCredit is the wait of a worker for room for what it sends. It is a wait for the queue if all that
+// the worker has sent and that takes room is tasks that wait for the queue themselves.
+func (b *broker) forCredit(c *client) want[string] {
+	return func(yield func(string) bool) {
+		kept := c.kept()
+		for j := b.blocked.first; j != nil; j = j.next {
+			if j.submitter == c {
+				kept -= j.cost
+			}
+		}
+		if kept > 0 {
+			yield(anybody) // others have messages of it, and take them
+			return
+		}
+		b.forRoom()(yield)
+	}
+}
+
 // await notes that the loop of the submitter, nil for main, waits for the outcome of a task that it
-// has submitted without. A task that has its outcome is none.
-func (b *broker) await(submitter *client, id uint64) error {
+// has submitted without, or for room. A task that has its outcome is none.
+func (b *broker) await(submitter *client, id uint64, room bool) error {
 	b.mu.Mutex.Lock()
 	defer b.mu.Mutex.Unlock()
+	if room {
+		return b.beginWaitLocked(submitter.name(), id, b.forCredit(submitter), "a wait for room in the queue")
+	}
 	j := b.submitted[submissionKey{submitter, id}]
 	if j == nil || b.store != nil { // other programs may work on it
 		return nil

@@ -237,5 +237,13 @@ func (c *client) pay() {
 	}
 }
 
+// kept is what main keeps of what this life has sent, in bytes.
+func (c *client) kept() int64 {
+	a := c.slot.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return c.spent - c.owed - c.lack
+}
+
 // taken is grant as the inbox of main calls it.
 func (c *client) taken(bytes, _ int64) { c.grant(bytes) }

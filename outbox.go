@@ -60,8 +60,9 @@ func (p *parcel) lost(err error) {
 // outlasts: between two lives everything waits. Any goroutine may use it. No method but send ever waits.
 type outbox struct {
 	window int64
-	track  bool         // keep letters: only main reports what became of them
-	loaded atomic.Int64 // see load; written with the mutex held
+	starve func() (refused <-chan error, over func()) // called when a loop begins to wait for room; nil in main
+	track  bool                                       // keep letters: only main reports what became of them
+	loaded atomic.Int64                               // see load; written with the mutex held
 
 	mu      sync.Mutex
 	link    *link // nil between two lives
@@ -159,10 +160,19 @@ func (o *outbox) send(ctx context.Context, f *wire.Frame, call *callEntry, lazy 
 	o.unlock()
 
 	defer stall(ctx)()
+	var refused <-chan error
+	if o.starve != nil && scopeOf(ctx) != nil {
+		var over func()
+		refused, over = o.starve()
+		defer over()
+	}
+	var why error
 	select {
 	case err := <-p.waiting:
 		return err
 	case <-ctx.Done():
+		why = causeOf(ctx)
+	case why = <-refused:
 	}
 	o.mu.Lock()
 	defer o.unlock()
@@ -175,7 +185,7 @@ func (o *outbox) send(ctx context.Context, f *wire.Frame, call *callEntry, lazy 
 			call.place = nil
 		}
 		o.pump() // a smaller one behind it may fit
-		return causeOf(ctx)
+		return why
 	}
 }
 

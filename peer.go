@@ -359,7 +359,7 @@ func (p *peer) takeFree(f *wire.Frame) error {
 	case wire.Await: // it says again and again what main keeps once at most
 		switch {
 		case f.Flags&wire.FlagSoft == 0:
-			if err := b.await(p.client, f.ID); err != nil {
+			if err := b.await(p.client, f.ID, f.Type == awaitRoom); err != nil {
 				p.link.answer(soon, &wire.Frame{Kind: wire.Await, ID: f.ID, Flags: wire.FlagError, Body: marshalError(err)})
 			}
 		case f.ID == 0:

@@ -47,6 +47,12 @@ func (e errand) run(ctx context.Context, p multiprolab.Process, name string) (st
 		if f, err = multiprolab.Submit[string](ctx, p, to, next, nil); err == nil {
 			got, err = f.Wait(ctx)
 		}
+	case "fan": // many tasks that nobody waits for
+		for range 300 {
+			if _, err = multiprolab.Submit[string](ctx, p, to, next, nil); err != nil {
+				break
+			}
+		}
 	case "leave": // a task that nobody waits for
 		_, err = multiprolab.Submit[string](ctx, p, to, next, nil)
 	case "map":
@@ -420,4 +426,44 @@ func TestCircleForRoom(t *testing.T) {
 	require.ErrorIs(t, await(t, mains, "main"), multiprolab.ErrCallCycle)
 	require.NoError(t, l.Tasks().Join(bounded(t)))
 	require.Zero(t, l.Tasks().Stats().Failed)
+}
+
+// TestCircleForRoom_Workers: tasks that submit many more tasks, while the queue is full, to a pool all
+// of which does so, do not wait for each other for ever.
+func TestCircleForRoom_Workers(t *testing.T) {
+	both(t, func(t *testing.T, inProcess bool) {
+		for _, count := range []int{1, 3} {
+			l := startLab(t, &multiprolab.Config{InProcess: inProcess, QueueLimit: 4, Window: smallWindow}, workers("ra", count))
+			g := newGate(t)
+			var fans []*multiprolab.Future[string]
+			for range count {
+				f, err := multiprolab.Submit[string](bounded(t), l, "ra", errand{Visit: g.visit("fan"), Steps: []string{"fan ra"}}, nil)
+				require.NoError(t, err)
+				fans = append(fans, f)
+			}
+			var visitors []*visitor
+			for range count {
+				visitors = append(visitors, g.expect(t, "fan"))
+			}
+			for _, v := range visitors {
+				v.tell("go on")
+			}
+			refused := 0
+			for _, f := range fans {
+				if _, err := f.Wait(bounded(t)); err != nil {
+					require.ErrorContains(t, err, "would wait for itself")
+					refused++
+				}
+			}
+			require.Positive(t, refused)
+			require.NoError(t, l.Tasks().Join(bounded(t)))
+			require.Equal(t, uint64(refused), l.Tasks().Stats().Failed)
+			// Beside a worker that is free, none is refused.
+			require.NoError(t, l.Resize("ra", count+1))
+			f, err := multiprolab.Submit[string](bounded(t), l, "ra", errand{Steps: []string{"fan ra"}}, nil)
+			require.NoError(t, err)
+			_, err = f.Wait(bounded(t))
+			require.NoError(t, err)
+		}
+	})
 }

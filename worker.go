@@ -42,8 +42,9 @@ type Worker struct {
 	teardown time.Duration
 	taken    func(bytes, messages int64) // ack
 	window   int64
-	handled  uint64     // one-way messages that have left the inbox; guarded by ackMu
-	ackMu    sync.Mutex // guards the four below, and known and pools
+	handled  uint64                // one-way messages that have left the inbox; guarded by ackMu
+	ackMu    sync.Mutex            // guards the four below, and known and pools
+	starving map[uint64]chan error // waits of the loop for room, by their numbers: where main's refusal goes; guarded by ackMu
 	ackBytes int64
 	ackCount int64
 
@@ -308,7 +309,7 @@ func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 	w.queue = &TaskQueue{node: w.node}
 	w.inbox.worker = w
 	w.loop.task = w.inbox.work
-	w.out = &outbox{window: int64(cfg.Window)}
+	w.out = &outbox{window: int64(cfg.Window), starve: w.starve}
 	w.whole, w.kill = context.WithCancelCause(context.Background())
 	w.ctx, w.cancel = context.WithCancelCause(w.whole)
 	return w
@@ -477,13 +478,62 @@ func (w *Worker) take(f *wire.Frame) error {
 	case wire.Result:
 		w.resolve(f.ID, replyOf(f))
 	case wire.Await:
-		if s := w.submission(f.ID, false); s != nil {
-			s.refuse(w.recognise(unmarshalError(f.Body)))
-		}
+		w.refused(f.ID, w.recognise(unmarshalError(f.Body)))
 	default:
 		return &wireViolation{fmt.Sprintf("main sent a %v frame", f.Kind)}
 	}
 	return nil
+}
+
+// starveTime is after what time main is asked again whether a wait for room may go on: messages that
+// were on their way then have been taken, mostly.
+const starveTime = 50 * time.Millisecond
+
+// starve tells main that the loop waits for room for what it sends. It returns where the error comes
+// that it must not, and what tells the end of the wait.
+func (w *Worker) starve() (refused <-chan error, over func()) {
+	id, ch := w.nextID(), make(chan error, 1)
+	w.ackMu.Lock()
+	if w.starving == nil {
+		w.starving = map[uint64]chan error{}
+	}
+	w.starving[id] = ch
+	w.ackMu.Unlock()
+	ask := func() { w.link.tell(soon, &wire.Frame{Kind: wire.Await, Type: awaitRoom, ID: id}) }
+	ask()
+	ended := make(chan struct{})
+	go func() { // ends with the wait
+		again := time.NewTicker(starveTime)
+		defer again.Stop()
+		for {
+			select {
+			case <-again.C:
+				ask()
+			case <-ended:
+				return
+			}
+		}
+	}()
+	return ch, func() {
+		close(ended)
+		w.ackMu.Lock()
+		delete(w.starving, id)
+		w.ackMu.Unlock()
+		w.up.awaitsNoMore(id)
+	}
+}
+
+// refused ends a wait of the loop that would be in a circle: for a task, or for room.
+func (w *Worker) refused(id uint64, err error) {
+	if s := w.submission(id, false); s != nil {
+		s.refuse(err)
+		return
+	}
+	w.ackMu.Lock()
+	defer w.ackMu.Unlock()
+	if ch := w.starving[id]; ch != nil && len(ch) == 0 {
+		ch <- err
+	}
 }
 
 // dump sends main the stacks of all goroutines. It runs on the goroutine that reads the wire, beside a handler that spins, and writes at once, for the
