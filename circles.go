@@ -277,8 +277,12 @@ func (b *broker) endWaits(by string) {
 	b.waits.endAll(by)
 }
 
-// awaitRoom is the Type of an Await frame for room instead of a task.
-const awaitRoom = "room"
+// awaitRoom is the Type of an Await frame for room instead of a task; roomWait is the number of that
+// wait, which no call and no task has: a worker that says many has one.
+const (
+	awaitRoom = "room"
+	roomWait  = 1 << 63
+)
 
 // forCredit is the wait of a worker for room for what it sends. It is a wait for the queue if all that
 // the worker has sent and that takes room is tasks that wait for the queue themselves.
@@ -304,7 +308,7 @@ func (b *broker) await(submitter *client, id uint64, room bool) error {
 	b.mu.Mutex.Lock()
 	defer b.mu.Mutex.Unlock()
 	if room {
-		return b.beginWaitLocked(submitter.name(), id, b.forCredit(submitter), "a wait for room in the queue")
+		return b.beginWaitLocked(submitter.name(), roomWait, b.forCredit(submitter), "a wait for room in the queue")
 	}
 	j := b.submitted[submissionKey{submitter, id}]
 	if j == nil || b.store != nil { // other programs may work on it

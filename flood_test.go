@@ -79,6 +79,8 @@ func floods() []flood {
 			{name: "tasks of no type", frame: wire.Frame{Kind: wire.Submit, Type: "none", Flags: wire.FlagWait}, count: true},
 			{name: "tasks for honest workers", frame: wire.Frame{Kind: wire.Submit, Type: "bytes", Encoding: 1, Body: make([]byte, 4000), Flags: wire.FlagWait}, count: true},
 			{name: "tasks that nobody has time for", frame: wire.Frame{Kind: wire.Submit, Type: "stick", Encoding: 1, Body: make([]byte, 4000)}, count: true},
+			{name: "waits for room", frame: wire.Frame{Kind: wire.Await, Type: "room"}, count: true},
+			{name: "waits for tasks that are none", frame: wire.Frame{Kind: wire.Await}, count: true},
 			{name: "fetches", frame: wire.Frame{Kind: wire.Fetch, Meta: "pulled"}, count: true},
 		} {
 			f.name += how

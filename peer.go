@@ -362,6 +362,8 @@ func (p *peer) takeFree(f *wire.Frame) error {
 			if err := b.await(p.client, f.ID, f.Type == awaitRoom); err != nil {
 				p.link.answer(soon, &wire.Frame{Kind: wire.Await, ID: f.ID, Flags: wire.FlagError, Body: marshalError(err)})
 			}
+		case f.Type == awaitRoom:
+			b.endWait(p.slot.name, roomWait)
 		case f.ID == 0:
 			b.endWaits(p.slot.name)
 		default:

@@ -519,7 +519,7 @@ func (w *Worker) starve() (refused <-chan error, over func()) {
 		w.ackMu.Lock()
 		delete(w.starving, id)
 		w.ackMu.Unlock()
-		w.up.awaitsNoMore(id)
+		w.link.tell(soon, &wire.Frame{Kind: wire.Await, Type: awaitRoom, Flags: wire.FlagSoft, ID: id})
 	}
 }
 
