@@ -503,7 +503,7 @@ func (tr *trial) rebirth() {
 func (tr *trial) finish() {
 	m := tr.main
 	tr.liar.slot.bury(tr.liar.die(m))
-	for range 400 {
+	for range 400 + 4*len(tr.all) {
 		tr.good.step(1)
 		tr.check("in the end")
 		if len(tr.outcomes) == len(tr.all) && tr.good.active == nil && len(tr.good.waiting) == 0 {
