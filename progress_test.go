@@ -28,6 +28,12 @@ var _ = worker("talker", func(ctx context.Context, w *multiprolab.Worker) error 
 		}
 		return t.Count, nil
 	})
+	multiprolab.HandleTask(w, "talk-and-wait", func(ctx context.Context, v visit) (string, error) {
+		if err := multiprolab.Progress(ctx, make([]byte, 8)); err != nil {
+			return "", err
+		}
+		return v.wait()
+	})
 	return nil
 })
 
@@ -136,4 +142,21 @@ func TestProgressWhenTheWaitEnds(t *testing.T) {
 	_, err = f.Wait(ctx)
 	require.ErrorIs(t, err, context.Canceled)
 	await(t, f.Done(), "the outcome")
+}
+
+// TestProgressBeforeTheWait: what was reported before somebody waits is handed on when the wait
+// begins, and not only with the next report or the outcome.
+func TestProgressBeforeTheWait(t *testing.T) {
+	both(t, func(t *testing.T, inProcess bool) {
+		l := startLab(t, &multiprolab.Config{InProcess: inProcess}, workers("talker", 1))
+		g := newGate(t)
+		var v *visitor
+		f, err := multiprolab.Submit[string](bounded(t), l, "talk-and-wait", g.visit("here"), &multiprolab.TaskOptions{
+			OnProgress: func(context.Context, *multiprolab.Message) { v.tell("go on") }})
+		require.NoError(t, err)
+		v = g.expect(t, "here")
+		got, err := f.Wait(bounded(t))
+		require.NoError(t, err)
+		require.Equal(t, "go on", got)
+	})
 }

@@ -355,8 +355,8 @@ func (s *Submission) addProgress(m *Message) {
 		return
 	}
 	s.reports.push(m)
+	wakeUp(s.news) // also of who will wait
 	if s.waiters > 0 {
-		wakeUp(s.news)
 		return
 	}
 	m.giveBack()
