@@ -1,0 +1,113 @@
+package multiprolab
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/multiprolab/multiprolab/internal/wire"
+)
+
+func within10(t *testing.T, what string, fn func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { defer close(done); fn() }()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+		t.Fatal(what)
+	}
+}
+
+// An instance has ended for good, and the broker does not know yet: bury's first step.
+func TestReviewWaitForNobody(t *testing.T) {
+	th := newTheatre(t, nil, map[string]WorkerConfig{"p": {}, "q": {Queues: []string{"q"}}})
+	w := th.enter("p/0", "t")
+	a, err := th.submit(w, "u", 0, &TaskOptions{Queue: "q"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := th.slot("q/0")
+	s.mu.Lock()
+	s.gone = errors.New("not replaced")
+	s.mu.Unlock()
+	within10(t, "main is in an endless loop, with the broker's mutex", func() {
+		w.say(&wire.Frame{Kind: wire.Await, ID: a.id})
+	})
+}
+
+// The owner of the key is assigned to an instance that Resize takes away, and which has not answered yet.
+func TestReviewWaitForKeyOfNobody(t *testing.T) {
+	th := newTheatre(t, nil, map[string]WorkerConfig{"p": {}, "q": {Count: 2, Queues: []string{"q"}}})
+	w, q0, q1 := th.enter("p/0", "t"), th.enter("q/0", "v"), th.enter("q/1", "u")
+	_ = q0
+	o := &TaskOptions{Queue: "q", Key: "k"}
+	if _, err := th.submit(w, "u", 0, o); err != nil {
+		t.Fatal(err)
+	}
+	if q1.hear(); len(q1.waiting) != 1 {
+		t.Fatal("it was not assigned")
+	}
+	a, err := th.submit(w, "u", 0, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	within10(t, "Resize", func() {
+		th.pool("q").resize(th.Main, 1)
+		q1.slot.leave()
+	})
+	within10(t, "main is in an endless loop, with the broker's mutex", func() {
+		w.say(&wire.Frame{Kind: wire.Await, ID: a.id})
+	})
+}
+
+// Each life of a liar leaves a lie that was charged: the next ones have no room at all.
+func TestReviewLiesCostLaterLives(t *testing.T) {
+	th := newTheatre(t, &Config{Window: 64 << 10}, map[string]WorkerConfig{"p": {}})
+	room := int64(0)
+	for range 40 {
+		w := th.enter("p/0", "t")
+		w.slot.account.mu.Lock()
+		room = w.slot.account.window - w.peer.client.lack
+		w.slot.account.mu.Unlock()
+		f := &wire.Frame{Kind: wire.Call, ID: 1, To: "p/0", Type: "c", Flags: wire.FlagBroadcast, Body: make([]byte, 32<<10)}
+		if err := w.try(f); err == nil {
+			t.Fatal("it is no lie")
+		}
+		w.die(w.death())
+		w.peer.client.gone()
+	}
+	if room != 64<<10 {
+		t.Fatalf("a later life has room for %d bytes, and nothing is kept", room)
+	}
+}
+
+func TestReviewAwaitCost(t *testing.T) {
+	th := newTheatre(t, nil, map[string]WorkerConfig{"p": {Count: 2}})
+	w0, w1 := th.enter("p/0", "t"), th.enter("p/1", "t")
+	th.broker.pause("", true)
+	for range 50000 {
+		w0.lastID++
+		w0.say(&wire.Frame{Kind: wire.Submit, ID: w0.lastID, Type: "t", Flags: wire.FlagWait, Body: []byte("x")})
+		w0.say(&wire.Frame{Kind: wire.Await, ID: w0.lastID})
+	}
+	a, err := th.submit(w1, "t", 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	const n = 100
+	for range n {
+		w1.say(&wire.Frame{Kind: wire.Await, ID: a.id})
+	}
+	t.Logf("an Await takes %v, with the broker's mutex", time.Since(begun)/n)
+	begun = time.Now()
+	for range n {
+		_ = th.broker.beginWait(MainName, 1<<50, forProcess("p/0"), "x")
+		th.broker.endWait(MainName, 1<<50)
+	}
+	t.Logf("a call of main to p/0 takes %v", time.Since(begun)/n)
+	if each := time.Since(begun) / n; each > 100*time.Microsecond {
+		t.Errorf("too slow")
+	}
+}
