@@ -47,9 +47,9 @@ type uplink interface {
 	// submit hands a task to the queue. The outcome comes through node.resolve.
 	submit(ctx context.Context, s *Submission, f *wire.Frame) error
 	cancelTask(id uint64, soft bool)
-	// awaits says that the loop waits for a task that it has submitted without. The error that it must not comes here, or through
-	// Submission.refuse.
-	awaits(s *Submission) error
+	// awaits says that the loop waits for a task that it has submitted without, for the time with the number spell. The error that
+	// it must not comes here, or through Submission.refuse.
+	awaits(s *Submission, spell uint64) error
 	// awaitsNoMore says that it does not any more, though there is no outcome.
 	awaitsNoMore(id uint64)
 	// waitsForNothing says that the loop goes on though calls and tasks of its handler have no outcome.
@@ -298,7 +298,7 @@ func (n *node) submitPayload(ctx context.Context, typ string, p codec.Payload, o
 	if waits { // until ctx ends, and no longer
 		f.Left = leftOf(ctx)
 	}
-	s := &Submission{node: n, typ: typ, done: make(chan struct{}), news: make(chan struct{}, 1), accepted: make(chan struct{}), refused: make(chan error, 1), awaited: waits && chain != ""}
+	s := &Submission{node: n, typ: typ, done: make(chan struct{}), news: make(chan struct{}, 1), accepted: make(chan struct{}), awaited: waits && chain != ""}
 	if o != nil { // before anybody else can find s
 		s.progress = o.OnProgress
 	}

@@ -361,7 +361,7 @@ func (p *peer) takeFree(f *wire.Frame) error {
 		switch {
 		case f.Flags&wire.FlagSoft == 0:
 			if err := b.await(p.client, f.ID); err != nil {
-				p.link.answer(soon, &wire.Frame{Kind: wire.Await, ID: f.ID, Flags: wire.FlagError, Body: marshalError(err)})
+				p.link.answer(soon, &wire.Frame{Kind: wire.Await, ID: f.ID, Defs: f.Defs, Flags: wire.FlagError, Body: marshalError(err)})
 			}
 		case f.ID == 0:
 			b.endWaits(p.slot.name)

@@ -2,7 +2,6 @@ package multiprolab_test
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
@@ -11,126 +10,15 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// The worker of the reviews: it visits the gate where it is told to.
-type job struct {
-	Gate  string
-	Label string
-}
-
-func (j job) visit(label string) { _, _ = visit{j.Gate, label}.wait() }
-
-var _ = worker("xa", func(ctx context.Context, w *multiprolab.Worker) error {
-	multiprolab.HandleTask(w, "x-nothing", func(ctx context.Context, j job) (string, error) { return "done", nil })
-	multiprolab.HandleTask(w, "x-gate", func(ctx context.Context, j job) (string, error) { j.visit(j.Label); return "done", nil })
-	multiprolab.HandleCall(w, "x-gate", func(ctx context.Context, j job) (string, error) { j.visit(j.Label); return "done", nil })
-	// a loop and a goroutine wait for the same task, which only this worker takes
-	multiprolab.HandleTask(w, "x-both", func(ctx context.Context, j job) (string, error) {
-		for range 10 {
-			f, err := multiprolab.Submit[string](ctx, w, "x-nothing", job{}, nil)
-			if err != nil {
-				return "", err
-			}
-			go func() {
-				_, err := f.Wait(context.WithoutCancel(context.Background()))
-				_ = multiprolab.Send(context.Background(), w, "main", "stray", fmt.Sprint(err))
-			}()
-			time.Sleep(10 * time.Millisecond)
-			if _, err = f.Wait(ctx); err == nil {
-				return "", fmt.Errorf("it has ended")
-			}
-		}
-		return "refused", nil
-	})
-	// submits more than its window
-	multiprolab.HandleTask(w, "x-room", func(ctx context.Context, j job) (string, error) {
-		for range 1 << 16 {
-			if _, err := multiprolab.Submit[string](ctx, w, "x-nothing", job{}, nil); err != nil {
-				return err.Error(), nil
-			}
-		}
-		return "submitted", nil
-	})
-	// has another do a task for this one, and waits for a third
-	multiprolab.HandleTask(w, "x-unrelated", func(ctx context.Context, j job) (string, error) {
-		if _, err := multiprolab.Submit[string](ctx, w, "x-do-nothing", j, nil); err != nil {
-			return "", err
-		}
-		return multiprolab.Call[string](ctx, w, "xc/0", "x-gate", job{j.Gate, "third"})
-	})
-	multiprolab.HandleTask(w, "x-own", func(ctx context.Context, j job) (string, error) {
-		f, err := multiprolab.Submit[string](ctx, w, "x-nothing", job{}, nil)
-		if err != nil {
-			return "", err
-		}
-		_ = multiprolab.Send(ctx, w, "main", "stray", "submitted")
-		return f.Wait(ctx)
-	})
-	multiprolab.HandleTask(w, "x-own-do", func(ctx context.Context, j job) (string, error) {
-		j.visit("own")
-		return multiprolab.Do[string](ctx, w, "x-nothing", job{})
-	})
-	multiprolab.Handle(w, "x-call-main", func(ctx context.Context, j job) error {
-		j.visit("handler")
-		_, err := multiprolab.Call[string](ctx, w, "main", "x", "")
-		return multiprolab.Send(ctx, w, "main", "stray", fmt.Sprint(err))
-	})
-	multiprolab.HandleTask(w, "x-pull-submitter", func(ctx context.Context, j job) (string, error) {
-		return multiprolab.Do[string](ctx, w, "x-pulled", j)
-	})
-	multiprolab.HandleCall(w, "x-back", func(ctx context.Context, j job) (string, error) { return "back", nil })
-	return nil
-})
-
-var _ = worker("xb", func(ctx context.Context, w *multiprolab.Worker) error {
-	multiprolab.HandleTask(w, "x-do-nothing", func(ctx context.Context, j job) (string, error) {
-		j.visit("second")
-		return multiprolab.Do[string](ctx, w, "x-nothing", job{})
-	})
-	return nil
-})
-var _ = worker("xc", func(ctx context.Context, w *multiprolab.Worker) error {
-	multiprolab.HandleCall(w, "x-gate", func(ctx context.Context, j job) (string, error) { j.visit(j.Label); return "done", nil })
-	return nil
-})
-var _ = worker("xp", func(ctx context.Context, w *multiprolab.Worker) error {
-	w.PullTasks("x-pulled")
-	w.Action(0, func(ctx context.Context) error {
-		t, err := w.GetTask(ctx)
-		if err != nil {
-			return err
-		}
-		got, err := multiprolab.Call[string](t.Context(), w, "xa/0", "x-back", job{})
-		if err != nil {
-			return t.Fail(err)
-		}
-		return t.Done(got)
-	})
-	return nil
-})
-
 func short(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-func TestReviewBothWait(t *testing.T) {
-	l := newLab(t, nil, workers("xa", 1))
-	strays := make(chan string, 100)
-	multiprolab.Handle(l, "stray", func(_ context.Context, text string) error { strays <- text; return nil })
-	require.NoError(t, l.Start(t.Context()))
-	defer l.Close()
-	got, err := multiprolab.Do[string](short(t), l, "x-both", job{})
-	require.NoError(t, err)
-	require.Equal(t, "refused", got)
-	for range 10 {
-		require.Equal(t, "<nil>", await(t, strays, "a stray"))
-	}
-}
-
 func TestReviewRoom(t *testing.T) {
 	l := startLab(t, &multiprolab.Config{QueueLimit: 1}, workers("xa", 1))
-	got, err := multiprolab.Do[string](short(t), l, "x-room", job{})
+	got, err := multiprolab.Do[string](short(t), l, "x-room", stopAt{})
 	require.NoError(t, err)
 	t.Log(got)
 }
@@ -140,7 +28,7 @@ func TestReviewUnrelated(t *testing.T) {
 	g := newGate(t)
 	done := make(chan error, 1)
 	go func() {
-		_, err := multiprolab.Do[string](bounded(t), l, "x-unrelated", job{Gate: g.addr()})
+		_, err := multiprolab.Do[string](bounded(t), l, "x-unrelated", stopAt{Gate: g.addr()})
 		done <- err
 	}()
 	one, two := g.next(t), g.next(t)
@@ -170,9 +58,9 @@ func TestReviewJoinQueued(t *testing.T) {
 	})
 	require.NoError(t, l.Start(t.Context()))
 	defer l.Close()
-	require.NoError(t, multiprolab.Send(bounded(t), l, "xa/0", "x-call-main", job{Gate: g.addr()}))
+	require.NoError(t, multiprolab.Send(bounded(t), l, "xa/0", "x-call-main", stopAt{Gate: g.addr()}))
 	v := g.expect(t, "handler")
-	_, err := multiprolab.Submit[string](bounded(t), l, "x-nothing", job{}, nil)
+	_, err := multiprolab.Submit[string](bounded(t), l, "x-nothing", stopAt{}, nil)
 	require.NoError(t, err)
 	require.NoError(t, multiprolab.Send(bounded(t), l, "main", "join", ""))
 	await(t, begun, "join")
@@ -197,14 +85,14 @@ func TestReviewLastOtherLeaves(t *testing.T) {
 			g := newGate(t)
 			var vs [2]*visitor
 			for i := range 2 {
-				_, err := multiprolab.Submit[string](bounded(t), l, "x-gate", job{g.addr(), "busy"}, nil)
+				_, err := multiprolab.Submit[string](bounded(t), l, "x-gate", stopAt{g.addr(), "busy"}, nil)
 				require.NoError(t, err)
 				vs[i] = g.expect(t, "busy")
 			}
 			if vs[0].pid != l.pidOf("xa/0") {
 				vs[0], vs[1] = vs[1], vs[0]
 			}
-			f, err := multiprolab.Submit[string](bounded(t), l, "x-own", job{}, nil)
+			f, err := multiprolab.Submit[string](bounded(t), l, "x-own", stopAt{}, nil)
 			require.NoError(t, err)
 			vs[0].tell("go on")
 			await(t, strays, "the submission")
@@ -224,7 +112,7 @@ func TestReviewLastOtherLeaves(t *testing.T) {
 
 func TestReviewPulled(t *testing.T) {
 	l := startLab(t, nil, workers("xa", 1), workers("xp", 1))
-	_, err := multiprolab.Do[string](short(t), l, "x-pull-submitter", job{})
+	_, err := multiprolab.Do[string](short(t), l, "x-pull-submitter", stopAt{})
 	require.NotErrorIs(t, err, context.DeadlineExceeded)
 	t.Log(err)
 }

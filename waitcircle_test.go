@@ -421,3 +421,116 @@ func TestCircleForRoom(t *testing.T) {
 	require.NoError(t, l.Tasks().Join(bounded(t)))
 	require.Zero(t, l.Tasks().Stats().Failed)
 }
+
+// stopAt is where a worker visits a gate.
+type stopAt struct {
+	Gate  string
+	Label string
+}
+
+func (s stopAt) visit(label string) { _, _ = visit{s.Gate, label}.wait() }
+
+var _ = worker("xa", func(ctx context.Context, w *multiprolab.Worker) error {
+	multiprolab.HandleTask(w, "x-nothing", func(ctx context.Context, s stopAt) (string, error) { return "done", nil })
+	multiprolab.HandleTask(w, "x-gate", func(ctx context.Context, s stopAt) (string, error) { s.visit(s.Label); return "done", nil })
+	multiprolab.HandleCall(w, "x-gate", func(ctx context.Context, s stopAt) (string, error) { s.visit(s.Label); return "done", nil })
+	// a loop and a goroutine wait for the same task, which only this worker takes
+	multiprolab.HandleTask(w, "x-both", func(ctx context.Context, s stopAt) (string, error) {
+		for range 10 {
+			f, err := multiprolab.Submit[string](ctx, w, "x-nothing", stopAt{}, nil)
+			if err != nil {
+				return "", err
+			}
+			go func() {
+				_, err := f.Wait(context.Background())
+				_ = multiprolab.Send(context.Background(), w, "main", "stray", fmt.Sprint(err))
+			}()
+			time.Sleep(10 * time.Millisecond)
+			if _, err = f.Wait(ctx); err == nil {
+				return "", fmt.Errorf("it has ended")
+			}
+		}
+		return "refused", nil
+	})
+	// submits more than its window
+	multiprolab.HandleTask(w, "x-room", func(ctx context.Context, s stopAt) (string, error) {
+		for range 1 << 16 {
+			if _, err := multiprolab.Submit[string](ctx, w, "x-nothing", stopAt{}, nil); err != nil {
+				return err.Error(), nil
+			}
+		}
+		return "submitted", nil
+	})
+	// has another do a task for this one, and waits for a third
+	multiprolab.HandleTask(w, "x-unrelated", func(ctx context.Context, s stopAt) (string, error) {
+		if _, err := multiprolab.Submit[string](ctx, w, "x-do-nothing", s, nil); err != nil {
+			return "", err
+		}
+		return multiprolab.Call[string](ctx, w, "xc/0", "x-gate", stopAt{s.Gate, "third"})
+	})
+	multiprolab.HandleTask(w, "x-own", func(ctx context.Context, s stopAt) (string, error) {
+		f, err := multiprolab.Submit[string](ctx, w, "x-nothing", stopAt{}, nil)
+		if err != nil {
+			return "", err
+		}
+		_ = multiprolab.Send(ctx, w, "main", "stray", "submitted")
+		return f.Wait(ctx)
+	})
+	multiprolab.HandleTask(w, "x-own-do", func(ctx context.Context, s stopAt) (string, error) {
+		s.visit("own")
+		return multiprolab.Do[string](ctx, w, "x-nothing", stopAt{})
+	})
+	multiprolab.Handle(w, "x-call-main", func(ctx context.Context, s stopAt) error {
+		s.visit("handler")
+		_, err := multiprolab.Call[string](ctx, w, "main", "x", "")
+		return multiprolab.Send(ctx, w, "main", "stray", fmt.Sprint(err))
+	})
+	multiprolab.HandleTask(w, "x-pull-submitter", func(ctx context.Context, s stopAt) (string, error) {
+		return multiprolab.Do[string](ctx, w, "x-pulled", s)
+	})
+	multiprolab.HandleCall(w, "x-back", func(ctx context.Context, s stopAt) (string, error) { return "back", nil })
+	return nil
+})
+
+var _ = worker("xb", func(ctx context.Context, w *multiprolab.Worker) error {
+	multiprolab.HandleTask(w, "x-do-nothing", func(ctx context.Context, s stopAt) (string, error) {
+		s.visit("second")
+		return multiprolab.Do[string](ctx, w, "x-nothing", stopAt{})
+	})
+	return nil
+})
+var _ = worker("xc", func(ctx context.Context, w *multiprolab.Worker) error {
+	multiprolab.HandleCall(w, "x-gate", func(ctx context.Context, s stopAt) (string, error) { s.visit(s.Label); return "done", nil })
+	return nil
+})
+var _ = worker("xp", func(ctx context.Context, w *multiprolab.Worker) error {
+	w.PullTasks("x-pulled")
+	w.Action(0, func(ctx context.Context) error {
+		t, err := w.GetTask(ctx)
+		if err != nil {
+			return err
+		}
+		got, err := multiprolab.Call[string](t.Context(), w, "xa/0", "x-back", stopAt{})
+		if err != nil {
+			return t.Fail(err)
+		}
+		return t.Done(got)
+	})
+	return nil
+})
+
+// TestLoopAndGoroutineWait: a loop that must not wait for a task is told, and not a goroutine that waits
+// for the same task.
+func TestLoopAndGoroutineWait(t *testing.T) {
+	l := newLab(t, nil, workers("xa", 1))
+	strays := make(chan string, 100)
+	multiprolab.Handle(l, "stray", func(_ context.Context, text string) error { strays <- text; return nil })
+	require.NoError(t, l.Start(t.Context()))
+	defer l.Close()
+	got, err := multiprolab.Do[string](bounded(t), l, "x-both", stopAt{})
+	require.NoError(t, err)
+	require.Equal(t, "refused", got)
+	for range 10 {
+		require.Equal(t, "<nil>", await(t, strays, "a stray"))
+	}
+}

@@ -478,7 +478,7 @@ func (w *Worker) take(f *wire.Frame) error {
 		w.resolve(f.ID, replyOf(f))
 	case wire.Await:
 		if s := w.submission(f.ID, false); s != nil {
-			s.refuse(w.recognise(unmarshalError(f.Body)))
+			s.refuse(f.Defs, w.recognise(unmarshalError(f.Body)))
 		}
 	default:
 		return &wireViolation{fmt.Sprintf("main sent a %v frame", f.Kind)}
