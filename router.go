@@ -171,7 +171,6 @@ func (r *MessageRouter) call(ctx context.Context, f *wire.Frame) (*replyWay, err
 		return nil, err
 	}
 	e := s.expect(nil, f)
-	e.loops = f.Meta != ""
 	if err := s.out.send(ctx, f, e, true); err != nil {
 		s.forget(f.ID)
 		r.main.broker.endWait(MainName, id)
@@ -258,8 +257,7 @@ func (r *MessageRouter) forwardCall(from *peer, s *slot, f *wire.Frame, n int64,
 	id := f.ID
 	if err == nil {
 		e := s.expect(from.client, f)
-		e.loops = f.Meta != ""
-		from.client.calling(e)
+			from.client.calling(e)
 		var l *link
 		l, err = s.out.postParcel(&parcel{frame: f, from: from.client, cost: n, call: e}, true)
 		from.pushSoon(l)
