@@ -121,19 +121,28 @@ func (g *waiting[P]) goesOn(p P, stuck map[P]bool) bool {
 func (g *waiting[P]) path(by P, w want[P]) []P {
 	stuck := g.stuckWith(by, w)
 	for path := []P{by}; ; {
-		for p := range w {
-			if slices.Contains(path, p) {
-				return append(path, p)
+		next, ok := first(w)
+		if !ok || slices.Contains(path, next) {
+			if ok {
+				path = append(path, next)
 			}
-			path = append(path, p)
-			break
+			return path
 		}
+		path = append(path, next)
 		for _, w = range g.waits[path[len(path)-1]] {
 			if !w.ends(stuck) {
 				break
 			}
 		}
 	}
+}
+
+// first returns the first of the processes that a wait is for, if there is one.
+func first[P cmp.Ordered](w want[P]) (p P, ok bool) {
+	for p = range w {
+		return p, true
+	}
+	return p, false
 }
 
 // The rest of the file is what the waits of this program are for. A process is named by its
@@ -145,9 +154,18 @@ func forProcess(name string) want[string] {
 	return func(yield func(string) bool) { yield(name) }
 }
 
-// forJob is the wait for the outcome of a task.
+// forJob is the wait for the outcome of a task. One that nobody takes any more is about to get it.
 func (b *broker) forJob(j *job) want[string] {
-	return func(yield func(string) bool) { b.workersFor(j, yield) }
+	return func(yield func(string) bool) {
+		none := true
+		b.workersFor(j, func(name string) bool {
+			none = false
+			return yield(name)
+		})
+		if none {
+			yield(anybody)
+		}
+	}
 }
 
 // workersFor yields the workers of which each could bring a job further: the one that runs it, or

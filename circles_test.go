@@ -1,12 +1,16 @@
 package multiprolab
 
 import (
+	"errors"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
 // TestWaiting: a wait is refused exactly if, in a model in which everything that does not wait ends,
@@ -81,4 +85,38 @@ func modelGoesOn(model map[int]map[uint64][]int, n, p int) bool {
 		}
 	}
 	return len(left[p]) == 0
+}
+
+// endsSoon fails if fn hangs.
+func endsSoon(t *testing.T, what string, fn func()) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { defer close(done); fn() }()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+		t.Fatal(what)
+	}
+}
+
+// TestWaitForNobody: the last worker that takes a task has ended for good, and the broker does not know
+// yet: a wait for the task is none in a circle.
+func TestWaitForNobody(t *testing.T) {
+	th := newTheatre(t, nil, map[string]WorkerConfig{"p": {}, "q": {Queues: []string{"q"}}})
+	w := th.enter("p/0", "t")
+	a, err := th.submit(w, "u", 0, &TaskOptions{Queue: "q"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := th.slot("q/0")
+	s.mu.Lock()
+	s.gone = errors.New("not replaced")
+	s.mu.Unlock()
+	endsSoon(t, "main is in an endless loop, with the broker's mutex", func() {
+		w.say(&wire.Frame{Kind: wire.Await, ID: a.id})
+	})
+	w.hear()
+	if err := w.refused(a.id); err != nil || !th.broker.waits.isWaiting("p/0") {
+		t.Fatalf("the wait was not noted: %v", err)
+	}
 }

@@ -1,65 +1,11 @@
 package multiprolab
 
 import (
-	"errors"
 	"testing"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
-
-func within10(t *testing.T, what string, fn func()) {
-	t.Helper()
-	done := make(chan struct{})
-	go func() { defer close(done); fn() }()
-	select {
-	case <-done:
-	case <-time.After(5 * time.Second):
-		t.Fatal(what)
-	}
-}
-
-// An instance has ended for good, and the broker does not know yet: bury's first step.
-func TestReviewWaitForNobody(t *testing.T) {
-	th := newTheatre(t, nil, map[string]WorkerConfig{"p": {}, "q": {Queues: []string{"q"}}})
-	w := th.enter("p/0", "t")
-	a, err := th.submit(w, "u", 0, &TaskOptions{Queue: "q"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := th.slot("q/0")
-	s.mu.Lock()
-	s.gone = errors.New("not replaced")
-	s.mu.Unlock()
-	within10(t, "main is in an endless loop, with the broker's mutex", func() {
-		w.say(&wire.Frame{Kind: wire.Await, ID: a.id})
-	})
-}
-
-// The owner of the key is assigned to an instance that Resize takes away, and which has not answered yet.
-func TestReviewWaitForKeyOfNobody(t *testing.T) {
-	th := newTheatre(t, nil, map[string]WorkerConfig{"p": {}, "q": {Count: 2, Queues: []string{"q"}}})
-	w, q0, q1 := th.enter("p/0", "t"), th.enter("q/0", "v"), th.enter("q/1", "u")
-	_ = q0
-	o := &TaskOptions{Queue: "q", Key: "k"}
-	if _, err := th.submit(w, "u", 0, o); err != nil {
-		t.Fatal(err)
-	}
-	if q1.hear(); len(q1.waiting) != 1 {
-		t.Fatal("it was not assigned")
-	}
-	a, err := th.submit(w, "u", 0, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	within10(t, "Resize", func() {
-		th.pool("q").resize(th.Main, 1)
-		q1.slot.leave()
-	})
-	within10(t, "main is in an endless loop, with the broker's mutex", func() {
-		w.say(&wire.Frame{Kind: wire.Await, ID: a.id})
-	})
-}
 
 // Each life of a liar leaves a lie that was charged: the next ones have no room at all.
 func TestReviewLiesCostLaterLives(t *testing.T) {
