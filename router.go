@@ -257,7 +257,7 @@ func (r *MessageRouter) forwardCall(from *peer, s *slot, f *wire.Frame, n int64,
 	id := f.ID
 	if err == nil {
 		e := s.expect(from.client, f)
-			from.client.calling(e)
+		from.client.calling(e)
 		var l *link
 		l, err = s.out.postParcel(&parcel{frame: f, from: from.client, cost: n, call: e}, true)
 		from.pushSoon(l)
