@@ -7,27 +7,6 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// Each life of a liar leaves a lie that was charged: the next ones have no room at all.
-func TestReviewLiesCostLaterLives(t *testing.T) {
-	th := newTheatre(t, &Config{Window: 64 << 10}, map[string]WorkerConfig{"p": {}})
-	room := int64(0)
-	for range 40 {
-		w := th.enter("p/0", "t")
-		w.slot.account.mu.Lock()
-		room = w.slot.account.window - w.peer.client.lack
-		w.slot.account.mu.Unlock()
-		f := &wire.Frame{Kind: wire.Call, ID: 1, To: "p/0", Type: "c", Flags: wire.FlagBroadcast, Body: make([]byte, 32<<10)}
-		if err := w.try(f); err == nil {
-			t.Fatal("it is no lie")
-		}
-		w.die(w.death())
-		w.peer.client.gone()
-	}
-	if room != 64<<10 {
-		t.Fatalf("a later life has room for %d bytes, and nothing is kept", room)
-	}
-}
-
 func TestReviewAwaitCost(t *testing.T) {
 	th := newTheatre(t, nil, map[string]WorkerConfig{"p": {Count: 2}})
 	w0, w1 := th.enter("p/0", "t"), th.enter("p/1", "t")
