@@ -23,26 +23,6 @@ func TestReviewRoom(t *testing.T) {
 	t.Log(got)
 }
 
-func TestReviewUnrelated(t *testing.T) {
-	l := startLab(t, nil, workers("xa", 1), workers("xb", 1), workers("xc", 1))
-	g := newGate(t)
-	done := make(chan error, 1)
-	go func() {
-		_, err := multiprolab.Do[string](bounded(t), l, "x-unrelated", stopAt{Gate: g.addr()})
-		done <- err
-	}()
-	one, two := g.next(t), g.next(t)
-	if one.label != "second" {
-		one, two = two, one
-	}
-	one.tell("go on")
-	time.Sleep(100 * time.Millisecond)
-	two.tell("go on")
-	require.NoError(t, await(t, done, "it"))
-	require.NoError(t, l.Tasks().Join(bounded(t)))
-	require.Zero(t, l.Tasks().Stats().Failed)
-}
-
 func TestReviewJoinQueued(t *testing.T) {
 	l := newLab(t, nil, workers("xa", 1))
 	multiprolab.HandleCall(l, "x", func(context.Context, string) (string, error) { return "main", nil })

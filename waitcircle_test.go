@@ -534,3 +534,24 @@ func TestLoopAndGoroutineWait(t *testing.T) {
 		require.Equal(t, "<nil>", await(t, strays, "a stray"))
 	}
 }
+
+// TestWaitsForAnother: a worker that waits for something else will go on, and do a task that is waited for.
+func TestWaitsForAnother(t *testing.T) {
+	l := startLab(t, nil, workers("xa", 1), workers("xb", 1), workers("xc", 1))
+	g := newGate(t)
+	done := make(chan error, 1)
+	go func() {
+		_, err := multiprolab.Do[string](bounded(t), l, "x-unrelated", stopAt{Gate: g.addr()})
+		done <- err
+	}()
+	one, two := g.next(t), g.next(t)
+	if one.label != "second" {
+		one, two = two, one
+	}
+	one.tell("go on")
+	eventually(t, "the task to come", func() bool { return l.Tasks().Stats().Received == 3 })
+	two.tell("go on")
+	require.NoError(t, await(t, done, "it"))
+	require.NoError(t, l.Tasks().Join(bounded(t)))
+	require.Zero(t, l.Tasks().Stats().Failed)
+}
