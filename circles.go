@@ -22,13 +22,20 @@ type waiting[P cmp.Ordered] struct {
 // on itself. It changes with what happens meanwhile.
 type want[P cmp.Ordered] iter.Seq[P]
 
+// maxWaits is how many waits of one process are noted at a time. A loop has one, or those of a Map; what
+// looks for a circle looks at all of them.
+const maxWaits = 64
+
 // begin notes a wait, unless it would never end: every process that could end it waits, in the end,
-// for by. It reports whether the wait was noted.
+// for by. It reports whether the wait may go on.
 //
 // A process with several waits is taken to need them all.
 func (g *waiting[P]) begin(by P, id uint64, w want[P]) bool {
 	if !g.mayEnd(by, w) {
 		return false
+	}
+	if len(g.waits[by]) >= maxWaits { // it waits for good if one of those does
+		return true
 	}
 	if g.waits == nil {
 		g.waits = map[P]map[uint64]want[P]{}

@@ -120,3 +120,29 @@ func TestWaitForNobody(t *testing.T) {
 		t.Fatalf("the wait was not noted: %v", err)
 	}
 }
+
+// TestManyWaits: a worker that waits for very many tasks does not make it slow to look for a circle.
+func TestManyWaits(t *testing.T) {
+	th := newTheatre(t, nil, map[string]WorkerConfig{"p": {Count: 2}})
+	w0, w1 := th.enter("p/0", "t"), th.enter("p/1", "t")
+	th.broker.pause("", true)
+	for range 1000 {
+		a, err := th.submit(w0, "t", 0, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w0.say(&wire.Frame{Kind: wire.Await, ID: a.id})
+	}
+	a, err := th.submit(w1, "t", 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w1.say(&wire.Frame{Kind: wire.Await, ID: a.id})
+	w1.hear()
+	if w1.refusals != 1 {
+		t.Error("both wait for tasks that only they take, and the second was not refused")
+	}
+	if n := len(th.broker.waits.waits["p/0"]); n > maxWaits {
+		t.Errorf("%d waits are looked at", n)
+	}
+}
