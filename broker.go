@@ -224,7 +224,7 @@ func (b *broker) reconsider() {
 }
 
 // failUnservable gives the jobs of lanes that no worker takes, nor will take, their outcomes: the
-// same for all of a lane.
+// same for all of a lane. It ends the waits as well that never end since the workers are other ones.
 func (b *broker) failUnservable() {
 	var why map[*lane]error
 	for _, l := range b.lanes {
@@ -238,12 +238,12 @@ func (b *broker) failUnservable() {
 			why[l] = err
 		}
 	}
-	if why == nil {
-		return
+	if why != nil {
+		for _, j := range b.unheld(func(j *job) bool { return why[j.lane] != nil }) {
+			b.finish(j, &reply{err: why[j.lane]})
+		}
 	}
-	for _, j := range b.unheld(func(j *job) bool { return why[j.lane] != nil }) {
-		b.finish(j, &reply{err: why[j.lane]})
-	}
+	b.breakCircles()
 }
 
 // unheld returns the jobs, of those that ok is true for, that no worker has, in the order of their

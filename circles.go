@@ -6,6 +6,8 @@ import (
 	"iter"
 	"slices"
 	"strings"
+
+	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
 // This file says who waits for whom, and which wait would close a circle. It exists in main, through
@@ -102,6 +104,12 @@ func (g *waiting[P]) stuckWith(by P, w want[P]) map[P]bool {
 			look(w)
 		}
 	}
+	g.free(found, stuck)
+	return stuck
+}
+
+// free takes those out of stuck, of some processes, that go on.
+func (g *waiting[P]) free(found []P, stuck map[P]bool) {
 	for again := true; again; {
 		again = false
 		for _, p := range found {
@@ -111,6 +119,18 @@ func (g *waiting[P]) stuckWith(by P, w want[P]) map[P]bool {
 			}
 		}
 	}
+}
+
+// stuck returns the processes that will never go on: of a wait that could end when it began, those
+// that could end it have become fewer.
+func (g *waiting[P]) stuck() map[P]bool {
+	stuck := make(map[P]bool, len(g.waits))
+	var found []P
+	for p := range g.waits {
+		stuck[p] = true
+		found = append(found, p)
+	}
+	g.free(found, stuck)
 	return stuck
 }
 
@@ -239,8 +259,65 @@ func (b *broker) beginWaitLocked(by string, id uint64, w want[string], what stri
 	if b.waits.begin(by, id, w) {
 		return nil
 	}
+	return b.circleError(by, w, what)
+}
+
+func (b *broker) circleError(by string, w want[string], what string) error {
 	return &sentinelError{fmt.Sprintf("multiprolab: %s would wait for itself (%s): let one of them use Send or Submit, "+
 		"or wait in a goroutine", what, strings.Join(b.waits.path(by, w), " -> ")), ErrCallCycle}
+}
+
+// breakCircles refuses waits for tasks that have become parts of circles: workers have ended for good,
+// or turned out to take other types.
+func (b *broker) breakCircles() {
+	for {
+		stuck := b.waits.stuck()
+		if len(stuck) == 0 {
+			return
+		}
+		var last *job // that was submitted, as if its submitter had waited last
+		for _, j := range b.jobs {
+			if (last == nil || j.id > last.id) && b.isStuck(j, stuck) {
+				last = j
+			}
+		}
+		if last == nil {
+			return
+		}
+		b.refuse(last)
+	}
+}
+
+// isStuck reports whether a stuck process waits for a job that no worker has begun with, and nobody else
+// will bring it further.
+func (b *broker) isStuck(j *job, stuck map[string]bool) bool {
+	w := b.waits.waits[j.submitter.name()][j.submitterID]
+	return w != nil && j.state != running && j.condemned == nil && !w.ends(stuck) && (j.submitter == nil || j.submitter.link.Load() != nil)
+}
+
+// refuse ends the wait for a job: the job as well if it was submitted to be waited for.
+func (b *broker) refuse(j *job) {
+	by := j.submitter.name()
+	err := b.circleError(by, b.forJob(j), fmt.Sprintf("task %q", j.lane.typ))
+	if j.meta.Waits && j.holder == nil {
+		b.finish(j, &reply{err: err})
+		return
+	}
+	b.waits.end(by, j.submitterID)
+	if j.meta.Waits {
+		b.condemn(j, err, 0, b.clock.now())
+		return
+	}
+	if j.submitter != nil {
+		j.submitter.answer(soon, refusalFrame(j.submitterID, j.spell, err))
+	} else if s := b.node.submission(j.submitterID, false); s != nil {
+		s.refuse(j.spell, err)
+	}
+}
+
+// refusalFrame tells a worker that its loop must not wait for a task.
+func refusalFrame(id, spell uint64, err error) *wire.Frame {
+	return &wire.Frame{Kind: wire.Await, ID: id, Defs: spell, Flags: wire.FlagError, Body: marshalError(err)}
 }
 
 // endWait notes that a wait is over.
@@ -258,14 +335,15 @@ func (b *broker) endWaits(by string) {
 }
 
 // await notes that the loop of the submitter, nil for main, waits for the outcome of a task that it
-// has submitted without. A task that has its outcome is none.
-func (b *broker) await(submitter *client, id uint64) error {
+// has submitted without: for the time with the number spell. A task that has its outcome is none.
+func (b *broker) await(submitter *client, id, spell uint64) error {
 	b.mu.Mutex.Lock()
 	defer b.mu.Mutex.Unlock()
 	j := b.submitted[submissionKey{submitter, id}]
 	if j == nil || b.store != nil { // other programs may work on it
 		return nil
 	}
+	j.spell = spell
 	return b.beginWaitLocked(submitter.name(), id, b.forJob(j), fmt.Sprintf("task %q", j.lane.typ))
 }
 

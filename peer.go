@@ -360,8 +360,8 @@ func (p *peer) takeFree(f *wire.Frame) error {
 	case wire.Await: // it says again and again what main keeps once at most
 		switch {
 		case f.Flags&wire.FlagSoft == 0:
-			if err := b.await(p.client, f.ID); err != nil {
-				p.link.answer(soon, &wire.Frame{Kind: wire.Await, ID: f.ID, Defs: f.Defs, Flags: wire.FlagError, Body: marshalError(err)})
+			if err := b.await(p.client, f.ID, f.Defs); err != nil {
+				p.link.answer(soon, refusalFrame(f.ID, f.Defs, err))
 			}
 		case f.ID == 0:
 			b.endWaits(p.slot.name)

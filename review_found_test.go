@@ -54,42 +54,6 @@ func TestReviewJoinQueued(t *testing.T) {
 	}
 }
 
-func TestReviewLastOtherLeaves(t *testing.T) {
-	for _, how := range []string{"resize", "dies"} {
-		t.Run(how, func(t *testing.T) {
-			l := newLab(t, nil, pool{"xa", &multiprolab.WorkerConfig{Count: 2, RestartLimit: -1, Restart: multiprolab.RestartNever}})
-			strays := make(chan string, 100)
-			multiprolab.Handle(l, "stray", func(_ context.Context, text string) error { strays <- text; return nil })
-			require.NoError(t, l.Start(t.Context()))
-			defer l.Close()
-			g := newGate(t)
-			var vs [2]*visitor
-			for i := range 2 {
-				_, err := multiprolab.Submit[string](bounded(t), l, "x-gate", stopAt{g.addr(), "busy"}, nil)
-				require.NoError(t, err)
-				vs[i] = g.expect(t, "busy")
-			}
-			if vs[0].pid != l.pidOf("xa/0") {
-				vs[0], vs[1] = vs[1], vs[0]
-			}
-			f, err := multiprolab.Submit[string](bounded(t), l, "x-own", stopAt{}, nil)
-			require.NoError(t, err)
-			vs[0].tell("go on")
-			await(t, strays, "the submission")
-			time.Sleep(50 * time.Millisecond)
-			if how == "resize" {
-				require.NoError(t, l.Resize("xa", 1))
-				vs[1].tell("go on")
-			} else {
-				vs[1].tell("die exit 3")
-			}
-			_, err = f.Wait(short(t))
-			require.NotErrorIs(t, err, context.DeadlineExceeded)
-			t.Log(err)
-		})
-	}
-}
-
 func TestReviewPulled(t *testing.T) {
 	l := startLab(t, nil, workers("xa", 1), workers("xp", 1))
 	_, err := multiprolab.Do[string](short(t), l, "x-pull-submitter", stopAt{})

@@ -378,7 +378,9 @@ func (r *MessageRouter) batches(typ string, o *TaskOptions) int {
 	return n
 }
 
-func (r *MessageRouter) awaits(s *Submission, _ uint64) error { return r.main.broker.await(nil, s.id) }
+func (r *MessageRouter) awaits(s *Submission, spell uint64) error {
+	return r.main.broker.await(nil, s.id, spell)
+}
 
 func (r *MessageRouter) awaitsNoMore(id uint64) { r.main.broker.endWait(MainName, id) }
 

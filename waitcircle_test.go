@@ -555,3 +555,75 @@ func TestWaitsForAnother(t *testing.T) {
 	require.NoError(t, l.Tasks().Join(bounded(t)))
 	require.Zero(t, l.Tasks().Stats().Failed)
 }
+
+// TestCircleWithoutALastOne: a wait for a task that one more worker could have taken is refused when that
+// one has gone for good.
+func TestCircleWithoutALastOne(t *testing.T) {
+	for name, c := range map[string]struct {
+		typ   string
+		waits int // workers that wait
+		dies  bool
+	}{
+		"it is taken away, one waits":    {"x-own", 1, false},
+		"it dies, one waits":             {"x-own", 1, true},
+		"it is taken away, two do tasks": {"x-own-do", 2, false},
+		"it dies, two do tasks":          {"x-own-do", 2, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := c.waits + 1
+			l := newLab(t, nil, pool{"xa", &multiprolab.WorkerConfig{Count: n, Restart: multiprolab.RestartNever}})
+			multiprolab.Handle(l, "stray", func(context.Context, string) error { return nil })
+			require.NoError(t, l.Start(t.Context()))
+			defer l.Close()
+			g := newGate(t)
+			var last *visitor
+			outcomes := make(chan error, n)
+			for range n { // all are busy, so that each gets one of the tasks that wait
+				_, err := multiprolab.Submit[string](bounded(t), l, "x-gate", stopAt{g.addr(), "busy"}, nil)
+				require.NoError(t, err)
+			}
+			var others []*visitor
+			for range n {
+				if v := g.expect(t, "busy"); v.pid == l.pidOf(fmt.Sprintf("xa/%d", c.waits)) {
+					last = v
+				} else {
+					others = append(others, v)
+				}
+			}
+			for range c.waits {
+				go func() {
+					_, err := multiprolab.Do[string](bounded(t), l, c.typ, stopAt{Gate: g.addr()})
+					outcomes <- err
+				}()
+			}
+			for _, v := range others {
+				v.tell("go on")
+			}
+			if c.typ == "x-own-do" {
+				var own []*visitor
+				for range c.waits {
+					own = append(own, g.expect(t, "own"))
+				}
+				for _, v := range own {
+					v.tell("go on")
+				}
+			}
+			eventually(t, "the tasks to come", func() bool { return l.Tasks().Stats().Received == uint64(n+2*c.waits) })
+			if c.dies {
+				last.tell("die exit 3")
+			} else {
+				require.NoError(t, l.Resize("xa", c.waits))
+				last.tell("go on")
+			}
+			refused := 0
+			for range c.waits {
+				if err := await(t, outcomes, "an outcome"); err != nil {
+					require.ErrorContains(t, err, "would wait for itself")
+					refused++
+				}
+			}
+			require.NotZero(t, refused)
+			require.NoError(t, l.Tasks().Join(bounded(t)))
+		})
+	}
+}
