@@ -36,9 +36,14 @@ func (g *waiting[P]) begin(by P, id uint64, w want[P]) bool {
 	if !g.mayEnd(by, w) {
 		return false
 	}
-	if len(g.waits[by]) >= maxWaits { // it waits for good if one of those does
-		return true
+	if len(g.waits[by]) < maxWaits { // else it waits for good if one of those does
+		g.note(by, id, w)
 	}
+	return true
+}
+
+// note is the part of begin that notes the wait.
+func (g *waiting[P]) note(by P, id uint64, w want[P]) {
 	if g.waits == nil {
 		g.waits = map[P]map[uint64]want[P]{}
 	}
@@ -46,7 +51,6 @@ func (g *waiting[P]) begin(by P, id uint64, w want[P]) bool {
 		g.waits[by] = map[uint64]want[P]{}
 	}
 	g.waits[by][id] = w
-	return true
 }
 
 // end forgets a wait that is over, if it is there.
@@ -353,13 +357,19 @@ func (b *broker) beginJoin() (over func(), err error) {
 	b.mu.Mutex.Lock()
 	defer b.mu.Mutex.Unlock()
 	var ids []uint64
-	for _, p := range b.pools {
-		for _, s := range p.list() {
+	begin := func(w want[string]) {
+		if err == nil {
 			id := b.node.nextID()
 			ids = append(ids, id)
-			if err = b.beginWaitLocked(MainName, id, forTasksOf(s), "Join"); err != nil {
-				break
+			if err = b.beginWaitLocked(MainName, id, w, "Join"); err == nil {
+				b.waits.note(MainName, id, w) // however many workers there are
 			}
+		}
+	}
+	for _, p := range b.pools {
+		begin(b.forQueuesOf(p))
+		for _, s := range p.list() {
+			begin(b.forTasksOf(s))
 		}
 	}
 	over = func() {
@@ -375,15 +385,35 @@ func (b *broker) beginJoin() (over func(), err error) {
 	return over, err
 }
 
-// forTasksOf is the wait for the tasks that a worker runs.
-func forTasksOf(s *slot) want[string] {
+// forTasksOf is the wait for the tasks that a worker has.
+func (b *broker) forTasksOf(s *slot) want[string] {
 	return func(yield func(string) bool) {
+		var ahead *job
 		if w := s.worker; w != nil {
 			for _, j := range w.held {
 				if j.state == running {
 					yield(s.name)
 					return
 				}
+				ahead = j
+			}
+		}
+		if ahead == nil {
+			yield(anybody)
+			return
+		}
+		b.forJob(ahead)(yield)
+	}
+}
+
+// forQueuesOf is the wait for the tasks that no worker has yet, in the queues of a pool: for one of
+// them, which stands for the others.
+func (b *broker) forQueuesOf(p *pool) want[string] {
+	return func(yield func(string) bool) {
+		for _, l := range b.lanes {
+			if l.open() && slices.Contains(p.cfg.Queues, l.queue) {
+				b.forJob(l.jobs.first)(yield)
+				return
 			}
 		}
 		yield(anybody)

@@ -488,6 +488,28 @@ var _ = worker("xa", func(ctx context.Context, w *multiprolab.Worker) error {
 	multiprolab.HandleTask(w, "x-pull-submitter", func(ctx context.Context, s stopAt) (string, error) {
 		return multiprolab.Do[string](ctx, w, "x-pulled", s)
 	})
+	// leaves a goroutine behind whose call waits for room, and goes out when the handler has returned
+	multiprolab.HandleTask(w, "x-late", func(ctx context.Context, s stopAt) (string, error) {
+		if err := multiprolab.Send(ctx, w, "xc/0", "x-hold", s); err != nil {
+			return "", err
+		}
+		for _, size := range []int{8 << 10, 0} { // until there is no room even for the smallest
+			bound, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+			for multiprolab.Send(bound, w, "xc/0", "x-fill", make([]byte, size)) == nil {
+			}
+			cancel()
+		}
+		begun := make(chan struct{})
+		go func() {
+			ctx := context.WithoutCancel(ctx)
+			close(begun)
+			_, err := multiprolab.Call[string](ctx, w, "xc/0", "x-call-back", s)
+			_ = multiprolab.Send(context.Background(), w, "main", "stray", fmt.Sprint(err))
+		}()
+		<-begun
+		time.Sleep(50 * time.Millisecond)
+		return "", nil
+	})
 	multiprolab.HandleCall(w, "x-back", func(ctx context.Context, s stopAt) (string, error) { return "back", nil })
 	return nil
 })
@@ -500,6 +522,12 @@ var _ = worker("xb", func(ctx context.Context, w *multiprolab.Worker) error {
 	return nil
 })
 var _ = worker("xc", func(ctx context.Context, w *multiprolab.Worker) error {
+	multiprolab.Handle(w, "x-hold", func(ctx context.Context, s stopAt) error { s.visit("hold"); return nil })
+	multiprolab.Handle(w, "x-fill", func(context.Context, []byte) error { return nil })
+	multiprolab.HandleCall(w, "x-call-back", func(ctx context.Context, s stopAt) (string, error) {
+		s.visit("called")
+		return multiprolab.Call[string](ctx, w, "xa/0", "x-back", stopAt{})
+	})
 	multiprolab.HandleCall(w, "x-gate", func(ctx context.Context, s stopAt) (string, error) { s.visit(s.Label); return "done", nil })
 	return nil
 })
@@ -626,4 +654,33 @@ func TestCircleWithoutALastOne(t *testing.T) {
 			require.NoError(t, l.Tasks().Join(bounded(t)))
 		})
 	}
+}
+
+// TestJoinOfQueuedTask: Join in a handler of main waits for a task whose only worker waits for main: in a
+// handler of a message, not in a task.
+func TestJoinOfQueuedTask(t *testing.T) {
+	l := newLab(t, nil, workers("xa", 1))
+	multiprolab.HandleCall(l, "x", func(context.Context, string) (string, error) { return "main", nil })
+	g := newGate(t)
+	strays := make(chan string, 100)
+	multiprolab.Handle(l, "stray", func(_ context.Context, text string) error { strays <- text; return nil })
+	joined := make(chan error, 1)
+	begun := make(chan struct{})
+	multiprolab.Handle(l, "join", func(ctx context.Context, _ string) error {
+		close(begun)
+		joined <- l.Tasks().Join(ctx)
+		return nil
+	})
+	require.NoError(t, l.Start(t.Context()))
+	defer l.Close()
+	require.NoError(t, multiprolab.Send(bounded(t), l, "xa/0", "x-call-main", stopAt{Gate: g.addr()}))
+	v := g.expect(t, "handler")
+	_, err := multiprolab.Submit[string](bounded(t), l, "x-nothing", stopAt{}, nil)
+	require.NoError(t, err)
+	require.NoError(t, multiprolab.Send(bounded(t), l, "main", "join", ""))
+	await(t, begun, "join")
+	v.tell("go on")
+	joins, calls := await(t, joined, "Join"), await(t, strays, "the call")
+	require.True(t, errors.Is(joins, multiprolab.ErrCallCycle) != strings.Contains(calls, "would wait for itself"), "one of them is refused: %v; %s", joins, calls)
+	require.NoError(t, l.Tasks().Join(bounded(t)))
 }
