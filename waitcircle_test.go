@@ -684,3 +684,19 @@ func TestJoinOfQueuedTask(t *testing.T) {
 	require.True(t, errors.Is(joins, multiprolab.ErrCallCycle) != strings.Contains(calls, "would wait for itself"), "one of them is refused: %v; %s", joins, calls)
 	require.NoError(t, l.Tasks().Join(bounded(t)))
 }
+
+// TestLateCallOfGoroutine: a call that waited for room until its handler had returned does not say that
+// the loop waits for it.
+func TestLateCallOfGoroutine(t *testing.T) {
+	l := newLab(t, &multiprolab.Config{Window: 64 << 10}, workers("xa", 1), workers("xc", 1))
+	strays := make(chan string, 1)
+	multiprolab.Handle(l, "stray", func(_ context.Context, text string) error { strays <- text; return nil })
+	require.NoError(t, l.Start(t.Context()))
+	defer l.Close()
+	g := newGate(t)
+	_, err := multiprolab.Do[string](bounded(t), l, "x-late", stopAt{Gate: g.addr()})
+	require.NoError(t, err)
+	g.expect(t, "hold").tell("go on")
+	g.expect(t, "called").tell("go on")
+	require.Equal(t, "<nil>", await(t, strays, "the late call"))
+}
