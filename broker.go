@@ -64,9 +64,10 @@ type broker struct {
 	paused    map[string]bool // queues; "" is all of them
 	stats     TaskStats
 	dead      []*DeadTask
-	waits     waiting[string] // of loops, by the names of their processes
-	stopped   error           // why no new task is taken
-	halted    bool            // no queued task is handed out either
+	waits     waiting[string]              // of loops, by the names of their processes
+	under     map[string]map[uint64]string // the chains of calls among these waits, as far as others are in them
+	stopped   error                        // why no new task is taken
+	halted    bool                         // no queued task is handed out either
 	joiners   []chan struct{}
 }
 
@@ -111,7 +112,7 @@ func newBroker(n *node, cfg *Config) *broker {
 	b := &broker{node: n, limit: cfg.QueueLimit, byteLimit: cfg.QueueBytes, deadLimit: cfg.DeadLimit,
 		clock: clock{epoch: time.Now()},
 		jobs:  map[uint64]*job{}, submitted: map[submissionKey]*job{}, lanes: map[laneKey]*lane{},
-		keys: map[string]*keyState{}, paused: map[string]bool{}}
+		keys: map[string]*keyState{}, paused: map[string]bool{}, under: map[string]map[uint64]string{}}
 	b.mu.broker = b
 	if cfg.Backend != nil {
 		b.store = newStore(b, cfg)
@@ -224,7 +225,7 @@ func (b *broker) reconsider() {
 }
 
 // failUnservable gives the jobs of lanes that no worker takes, nor will take, their outcomes: the
-// same for all of a lane.
+// same for all of a lane. It ends the waits as well that never end since the workers are other ones.
 func (b *broker) failUnservable() {
 	defer b.breakCircles()
 	var why map[*lane]error
@@ -239,12 +240,12 @@ func (b *broker) failUnservable() {
 			why[l] = err
 		}
 	}
-	if why == nil {
-		return
+	if why != nil {
+		for _, j := range b.unheld(func(j *job) bool { return why[j.lane] != nil }) {
+			b.finish(j, &reply{err: why[j.lane]})
+		}
 	}
-	for _, j := range b.unheld(func(j *job) bool { return why[j.lane] != nil }) {
-		b.finish(j, &reply{err: why[j.lane]})
-	}
+	b.breakCircles()
 }
 
 // unheld returns the jobs, of those that ok is true for, that no worker has, in the order of their

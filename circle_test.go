@@ -23,10 +23,13 @@ func (th *theatre) waitsFor(chain string) *asked {
 	return a
 }
 
-// wait has the processes of a chain wait for something.
+// wait has the workers of a chain wait for main.
 func (th *theatre) wait(chain string) {
 	for _, name := range strings.Split(chain, ",") {
-		if err := th.broker.beginWait(name, 1<<40, forProcess(anybody), "it"); err != nil {
+		if name == MainName {
+			continue
+		}
+		if err := th.broker.beginWait(name, 1<<40, forProcess(MainName), "it"); err != nil {
 			th.t.Fatal(err)
 		}
 	}

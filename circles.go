@@ -6,6 +6,8 @@ import (
 	"iter"
 	"slices"
 	"strings"
+
+	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
 // This file says who waits for whom, and which wait would close a circle. It exists in main, through
@@ -22,8 +24,12 @@ type waiting[P cmp.Ordered] struct {
 // on itself. It changes with what happens meanwhile.
 type want[P cmp.Ordered] iter.Seq[P]
 
+// maxWaits is how many waits of one process are noted at a time. A loop has one, or those of a Map; what
+// looks for a circle looks at all of them.
+const maxWaits = 64
+
 // begin notes a wait, or notes it again, unless it would never end: every process that could end it waits, in the end,
-// for by. It reports whether the wait was noted.
+// for by. It reports whether the wait may go on.
 //
 // A process with several waits is taken to need them all.
 func (g *waiting[P]) begin(by P, id uint64, w want[P]) bool {
@@ -31,6 +37,14 @@ func (g *waiting[P]) begin(by P, id uint64, w want[P]) bool {
 		g.end(by, id)
 		return false
 	}
+	if len(g.waits[by]) < maxWaits { // else it waits for good if one of those does
+		g.note(by, id, w)
+	}
+	return true
+}
+
+// note is the part of begin that notes the wait.
+func (g *waiting[P]) note(by P, id uint64, w want[P]) {
 	if g.waits == nil {
 		g.waits = map[P]map[uint64]want[P]{}
 	}
@@ -38,7 +52,6 @@ func (g *waiting[P]) begin(by P, id uint64, w want[P]) bool {
 		g.waits[by] = map[uint64]want[P]{}
 	}
 	g.waits[by][id] = w
-	return true
 }
 
 // end forgets a wait that is over, if it is there.
@@ -96,6 +109,12 @@ func (g *waiting[P]) stuckWith(by P, w want[P]) map[P]bool {
 			look(w)
 		}
 	}
+	g.free(found, stuck)
+	return stuck
+}
+
+// free takes those out of stuck, of some processes, that go on.
+func (g *waiting[P]) free(found []P, stuck map[P]bool) {
 	for again := true; again; {
 		again = false
 		for _, p := range found {
@@ -105,6 +124,18 @@ func (g *waiting[P]) stuckWith(by P, w want[P]) map[P]bool {
 			}
 		}
 	}
+}
+
+// stuck returns the processes that will never go on: of a wait that could end when it began, those
+// that could end it have become fewer.
+func (g *waiting[P]) stuck() map[P]bool {
+	stuck := make(map[P]bool, len(g.waits))
+	var found []P
+	for p := range g.waits {
+		stuck[p] = true
+		found = append(found, p)
+	}
+	g.free(found, stuck)
 	return stuck
 }
 
@@ -122,19 +153,28 @@ func (g *waiting[P]) goesOn(p P, stuck map[P]bool) bool {
 func (g *waiting[P]) path(by P, w want[P]) []P {
 	stuck := g.stuckWith(by, w)
 	for path := []P{by}; ; {
-		for p := range w {
-			if slices.Contains(path, p) {
-				return append(path, p)
+		next, ok := first(w)
+		if !ok || slices.Contains(path, next) {
+			if ok {
+				path = append(path, next)
 			}
-			path = append(path, p)
-			break
+			return path
 		}
+		path = append(path, next)
 		for _, w = range g.waits[path[len(path)-1]] {
 			if !w.ends(stuck) {
 				break
 			}
 		}
 	}
+}
+
+// first returns the first of the processes that a wait is for, if there is one.
+func first[P cmp.Ordered](w want[P]) (p P, ok bool) {
+	for p = range w {
+		return p, true
+	}
+	return p, false
 }
 
 // The rest of the file is what the waits of this program are for. A process is named by its
@@ -146,9 +186,18 @@ func forProcess(name string) want[string] {
 	return func(yield func(string) bool) { yield(name) }
 }
 
-// forJob is the wait for the outcome of a task.
+// forJob is the wait for the outcome of a task. One that nobody takes any more is about to get it.
 func (b *broker) forJob(j *job) want[string] {
-	return func(yield func(string) bool) { b.workersFor(j, yield) }
+	return func(yield func(string) bool) {
+		none := true
+		b.workersFor(j, func(name string) bool {
+			none = false
+			return yield(name)
+		})
+		if none {
+			yield(anybody)
+		}
+	}
 }
 
 // workersFor yields the workers of which each could bring a job further: the one that runs it, or
@@ -161,7 +210,7 @@ func (b *broker) workersFor(j *job, yield func(string) bool) {
 		if j.holder.kind.types[j.lane.typ] == given {
 			yield(j.holder.peer.slot.name)
 		} else {
-			yield(anybody) // who has asked for a task may work on it beside its loop
+			yield(b.pulledBy(j)) // who has asked for a task may work on it beside its loop
 		}
 		return
 	}
@@ -187,6 +236,35 @@ func (b *broker) workersFor(j *job, yield func(string) bool) {
 	}
 }
 
+// pulledBy returns who brings a job further that a worker has asked for and works on: nobody's loop in
+// particular, unless the loop of the worker waits for something that is done under the job.
+func (b *broker) pulledBy(j *job) string {
+	holder := j.holder.peer.slot.name
+	for id, chain := range b.under[holder] {
+		if b.waits.waits[holder][id] != nil && slices.Contains(strings.Split(chain, ","), j.submitter.name()) {
+			return holder
+		}
+	}
+	return anybody
+}
+
+// noteChain notes for whom the loop of a process is at work while it waits: see pulledBy.
+func (b *broker) noteChain(by string, id uint64, chain string) {
+	chains := b.under[by]
+	for id := range chains {
+		if b.waits.waits[by][id] == nil { // it is over
+			delete(chains, id)
+		}
+	}
+	if chains == nil {
+		chains = map[uint64]string{}
+		b.under[by] = chains
+	}
+	if len(chains) < maxWaits {
+		chains[id] = chain
+	}
+}
+
 // anybody is not the name of a process: it never waits.
 const anybody = "*"
 
@@ -201,6 +279,17 @@ func (b *broker) forRoom() want[string] {
 			}
 		}
 	}
+}
+
+// beginCall is beginWait for a call, which is made while the loops of its chain wait, or may.
+func (b *broker) beginCall(by, to string, f *wire.Frame) error {
+	b.mu.Mutex.Lock()
+	defer b.mu.Mutex.Unlock()
+	if f.Meta != by && len(b.waits.waits[by]) < maxWaits {
+		b.noteChain(by, f.ID, f.Meta)
+		b.waits.note(by, f.ID, forProcess(to)) // already, so that the chain counts
+	}
+	return b.beginWaitLocked(by, f.ID, forProcess(to), fmt.Sprintf("call %q to %s", f.Type, to))
 }
 
 // beginWait notes that the loop of a process waits, or returns a *sentinelError that wraps
@@ -223,44 +312,57 @@ func (b *broker) circleError(by string, w want[string], what string) error {
 		"or wait in a goroutine", what, strings.Join(b.waits.path(by, w), " -> ")), ErrCallCycle}
 }
 
-// breakCircles ends the tasks whose waits have become part of a circle, since workers that could have
-// done them are gone for good, or take other types now.
+// breakCircles refuses waits for tasks that have become parts of circles: workers have ended for good,
+// or turned out to take other types.
 func (b *broker) breakCircles() {
 	for {
-		j := b.inCircle()
-		if j == nil {
+		stuck := b.waits.stuck()
+		if len(stuck) == 0 {
 			return
 		}
-		err := b.circleError(j.submitter.name(), b.forJob(j), fmt.Sprintf("task %q", j.lane.typ))
-		b.finish(j, &reply{err: err})
-	}
-}
-
-// inCircle returns a task that no worker has, and that a loop waits for in vain, or nil. It is the one
-// that was submitted last.
-func (b *broker) inCircle() (last *job) {
-	for by, waits := range b.waits.waits {
-		for id, w := range waits {
-			j := b.submitted[submissionKey{b.clientOf(by), id}]
-			if j != nil && j.holder == nil && (last == nil || byAge(j, last) > 0) && !b.waits.mayEnd(by, w) {
+		var last *job // that was submitted, as if its submitter had waited last
+		for _, j := range b.jobs {
+			if (last == nil || j.id > last.id) && b.isStuck(j, stuck) {
 				last = j
 			}
 		}
+		if last == nil {
+			return
+		}
+		b.refuse(last)
 	}
-	return last
 }
 
-// clientOf returns the life of a worker that there is, or nil for main.
-func (b *broker) clientOf(name string) *client {
-	pool, i, _ := splitInstance(name)
-	for _, p := range b.pools {
-		if slots := p.list(); p.name == pool && i < len(slots) {
-			if w := slots[i].worker; w != nil {
-				return w.peer.client
-			}
-		}
+// isStuck reports whether a stuck process waits for a job that no worker has begun with, and nobody else
+// will bring it further.
+func (b *broker) isStuck(j *job, stuck map[string]bool) bool {
+	w := b.waits.waits[j.submitter.name()][j.submitterID]
+	return w != nil && j.state != running && j.condemned == nil && !w.ends(stuck) && (j.submitter == nil || j.submitter.link.Load() != nil)
+}
+
+// refuse ends the wait for a job: the job as well if it was submitted to be waited for.
+func (b *broker) refuse(j *job) {
+	by := j.submitter.name()
+	err := b.circleError(by, b.forJob(j), fmt.Sprintf("task %q", j.lane.typ))
+	if j.meta.Waits && j.holder == nil {
+		b.finish(j, &reply{err: err})
+		return
 	}
-	return nil
+	b.waits.end(by, j.submitterID)
+	if j.meta.Waits {
+		b.condemn(j, err, 0, b.clock.now())
+		return
+	}
+	if j.submitter != nil {
+		j.submitter.answer(soon, refusalFrame(j.submitterID, j.spell, err))
+	} else if s := b.node.submission(j.submitterID, false); s != nil {
+		s.refuse(j.spell, err)
+	}
+}
+
+// refusalFrame tells a worker that its loop must not wait for a task.
+func refusalFrame(id, spell uint64, err error) *wire.Frame {
+	return &wire.Frame{Kind: wire.Await, ID: id, Defs: spell, Flags: wire.FlagError, Body: marshalError(err)}
 }
 
 // endWait notes that a wait is over.
@@ -303,10 +405,14 @@ func (b *broker) forCredit(c *client) want[string] {
 }
 
 // await notes that the loop of the submitter, nil for main, waits for the outcome of a task that it
-// has submitted without, or for room. A task that has its outcome is none.
-func (b *broker) await(submitter *client, id uint64, room bool) error {
+// has submitted without, for the time with the number spell, or for room. A task that has its outcome
+// is none.
+func (b *broker) await(submitter *client, id, spell uint64, room bool) error {
 	b.mu.Mutex.Lock()
 	defer b.mu.Mutex.Unlock()
+	if submitter != nil && submitter.link.Load() == nil { // its life has ended
+		return nil
+	}
 	if room {
 		return b.beginWaitLocked(submitter.name(), roomWait, b.forCredit(submitter), "a wait for room in the queue")
 	}
@@ -314,6 +420,7 @@ func (b *broker) await(submitter *client, id uint64, room bool) error {
 	if j == nil || b.store != nil { // other programs may work on it
 		return nil
 	}
+	j.spell = spell
 	return b.beginWaitLocked(submitter.name(), id, b.forJob(j), fmt.Sprintf("task %q", j.lane.typ))
 }
 
@@ -323,13 +430,19 @@ func (b *broker) beginJoin() (over func(), err error) {
 	b.mu.Mutex.Lock()
 	defer b.mu.Mutex.Unlock()
 	var ids []uint64
-	for _, p := range b.pools {
-		for _, s := range p.list() {
+	begin := func(w want[string]) {
+		if err == nil {
 			id := b.node.nextID()
 			ids = append(ids, id)
-			if err = b.beginWaitLocked(MainName, id, forTasksOf(s), "Join"); err != nil {
-				break
+			if err = b.beginWaitLocked(MainName, id, w, "Join"); err == nil {
+				b.waits.note(MainName, id, w) // however many workers there are
 			}
+		}
+	}
+	for _, p := range b.pools {
+		begin(b.forQueuesOf(p))
+		for _, s := range p.list() {
+			begin(b.forTasksOf(s))
 		}
 	}
 	over = func() {
@@ -345,15 +458,35 @@ func (b *broker) beginJoin() (over func(), err error) {
 	return over, err
 }
 
-// forTasksOf is the wait for the tasks that a worker runs.
-func forTasksOf(s *slot) want[string] {
+// forTasksOf is the wait for the tasks that a worker has.
+func (b *broker) forTasksOf(s *slot) want[string] {
 	return func(yield func(string) bool) {
+		var ahead *job
 		if w := s.worker; w != nil {
 			for _, j := range w.held {
 				if j.state == running {
 					yield(s.name)
 					return
 				}
+				ahead = j
+			}
+		}
+		if ahead == nil {
+			yield(anybody)
+			return
+		}
+		b.forJob(ahead)(yield)
+	}
+}
+
+// forQueuesOf is the wait for the tasks that no worker has yet, in the queues of a pool: for one of
+// them, which stands for the others.
+func (b *broker) forQueuesOf(p *pool) want[string] {
+	return func(yield func(string) bool) {
+		for _, l := range b.lanes {
+			if l.open() && slices.Contains(p.cfg.Queues, l.queue) {
+				b.forJob(l.jobs.first)(yield)
+				return
 			}
 		}
 		yield(anybody)

@@ -134,6 +134,7 @@ type job struct {
 	limit       *timeLimit    // of who waits for the outcome; or nil
 	submitter   *client       // nil for main
 	submitterID uint64        // the submitter's number for it; 0: nobody waits for the outcome
+	spell       uint64        // the submitter's number for the time that its loop waits for it, see Submission
 	cost        int64         // what it holds of its submitter's credit while it is blocked
 	admitted    chan struct{} // of a submitter in main: closed, and forgotten, when the queue has it or it has ended
 	state       jobState      // changed by broker.move alone

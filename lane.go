@@ -324,16 +324,18 @@ func (b *broker) leaveKind(w *taskWorker) {
 	}
 }
 
-// waitersOf returns the workers whose loops wait for the outcome of a task, and which might get it:
-// who submitted it, and of those that its chain names the ones that do wait; and a text that is the same for the same ones. A life that has ended does not
-// wait any more, and the next one of its name does not wait yet.
+// waitersOf returns the workers that will not go on before a task has its outcome, and might get it:
+// who submits it, by, and those that its chain names, if they wait for by in the end; and a text that
+// is the same for the same ones. A life that has ended does not wait any more, and the next one of its
+// name does not wait yet.
 func (b *broker) waitersOf(by, queue string, meta *taskMeta) (key string, waited []*taskWorker) {
 	if !meta.Waits {
 		return "", nil
 	}
+	stuck := b.waits.stuckWith(by, want[string](strings.SplitSeq(meta.Chain, ",")))
 	for name := range strings.SplitSeq(meta.Chain, ",") {
 		pool, i, ok := splitInstance(name)
-		if !ok {
+		if !ok || !stuck[name] {
 			continue
 		}
 		for _, p := range b.pools {
@@ -341,7 +343,7 @@ func (b *broker) waitersOf(by, queue string, meta *taskMeta) (key string, waited
 				continue
 			}
 			if slots := p.list(); i < len(slots) {
-				if w := slots[i].worker; w != nil && (name == by || b.waits.isWaiting(name)) && !slices.Contains(waited, w) {
+				if w := slots[i].worker; w != nil && !slices.Contains(waited, w) {
 					waited = append(waited, w)
 				}
 			}

@@ -47,9 +47,9 @@ type uplink interface {
 	// submit hands a task to the queue. The outcome comes through node.resolve.
 	submit(ctx context.Context, s *Submission, f *wire.Frame) error
 	cancelTask(id uint64, soft bool)
-	// awaits says that the loop waits for a task that it has submitted without. The error that it must not comes here, or through
-	// Submission.refuse.
-	awaits(s *Submission) error
+	// awaits says that the loop waits for a task that it has submitted without, for the time with the number spell. The error that
+	// it must not comes here, or through Submission.refuse.
+	awaits(s *Submission, spell uint64) error
 	// awaitsNoMore says that it does not any more, though there is no outcome.
 	awaitsNoMore(id uint64)
 	// waitsForNothing says that the loop goes on though calls and tasks of its handler have no outcome.
@@ -189,6 +189,7 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 	}
 	defer e.free()
 	f := &e.frame
+	loop := scopeOf(ctx)
 	f.Meta, f.Left = chainOf(ctx), leftOf(ctx)
 	if err := checkChain(f.Meta); err != nil {
 		return &sentinelError{fmt.Sprintf("multiprolab: call %q to %s was not made: %v", typ, receiver, err), ErrCallCycle}
@@ -218,6 +219,7 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 	if err != nil {
 		return err
 	}
+	n.goesOn(loop, id)
 	r, ok := await(ctx, way.link, answer, way.others)
 	if !ok {
 		n.up.cancelCall(id, way, expired(ctx))
@@ -225,6 +227,14 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 		return err
 	}
 	return fmt.Errorf("multiprolab: call %q to %s: %w", typ, receiver, causeOf(ctx))
+}
+
+// goesOn corrects a call or a task that said that the loop waits for it, if the function that it was
+// made under has returned meanwhile: leave cannot have told of what was sent after it.
+func (n *node) goesOn(loop *scope, id uint64) {
+	if loop != nil && loop.over.Load() {
+		n.up.awaitsNoMore(id)
+	}
 }
 
 // nextID returns a number that no call and no task has.
@@ -286,7 +296,7 @@ func (n *node) submitPayload(ctx context.Context, typ string, p codec.Payload, o
 	if err := checkName("type", typ); err != nil {
 		return nil, fmt.Errorf("multiprolab: %w", err)
 	}
-	chain := chainOf(ctx)
+	loop, chain := scopeOf(ctx), chainOf(ctx)
 	if err := checkChain(chain); err != nil {
 		return nil, &sentinelError{fmt.Sprintf("multiprolab: task %q was not submitted: %v", typ, err), ErrCallCycle}
 	}
@@ -298,7 +308,7 @@ func (n *node) submitPayload(ctx context.Context, typ string, p codec.Payload, o
 	if waits { // until ctx ends, and no longer
 		f.Left = leftOf(ctx)
 	}
-	s := &Submission{node: n, typ: typ, done: make(chan struct{}), news: make(chan struct{}, 1), accepted: make(chan struct{}), refused: make(chan error, 1), awaited: waits && chain != ""}
+	s := &Submission{node: n, typ: typ, done: make(chan struct{}), news: make(chan struct{}, 1), accepted: make(chan struct{}), awaited: waits && chain != ""}
 	if o != nil { // before anybody else can find s
 		s.progress = o.OnProgress
 	}
@@ -319,6 +329,9 @@ func (n *node) submitPayload(ctx context.Context, typ string, p codec.Payload, o
 		delete(n.submissions, s.id)
 		n.mu.Unlock()
 		return nil, err
+	}
+	if waits {
+		n.goesOn(loop, s.id)
 	}
 	return s, nil
 }

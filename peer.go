@@ -359,8 +359,8 @@ func (p *peer) takeFree(f *wire.Frame) error {
 	case wire.Await: // it says again and again what main keeps once at most
 		switch {
 		case f.Flags&wire.FlagSoft == 0:
-			if err := b.await(p.client, f.ID, f.Type == awaitRoom); err != nil {
-				p.link.answer(soon, &wire.Frame{Kind: wire.Await, ID: f.ID, Flags: wire.FlagError, Body: marshalError(err)})
+			if err := b.await(p.client, f.ID, f.Defs, f.Type == awaitRoom); err != nil {
+				p.link.answer(soon, refusalFrame(f.ID, f.Defs, err))
 			}
 		case f.Type == awaitRoom:
 			b.endWait(p.slot.name, roomWait)
@@ -423,12 +423,15 @@ func whatRuns(f *wire.Frame) string { return strings.Clone(f.Meta[:min(len(f.Met
 // forward routes a message or a call of the worker.
 func (p *peer) forward(f *wire.Frame) error {
 	n, err := p.client.charge(f)
-	if err == nil && f.Kind == wire.Call {
-		p.allowed.cancels++
-		err = p.client.mayCall(f)
-	}
 	if err != nil {
 		return err
+	}
+	if f.Kind == wire.Call {
+		p.allowed.cancels++
+		if err := p.client.mayCall(f); err != nil {
+			p.client.grant(n) // nothing is kept of a lie: the next life does not pay for it
+			return err
+		}
 	}
 	if f.Kind == wire.Message {
 		f.Meta, f.Left = "", 0 // a message has none, whatever the worker wrote there
@@ -515,18 +518,22 @@ func (p *peer) submit(f *wire.Frame) error {
 	p.allowed.cancels++
 	meta, err := unmarshalTaskMeta(f.Meta)
 	if err != nil {
+		p.client.grant(n)
 		return &wireViolation{"the options of a task cannot be read: " + err.Error()}
 	}
 	if err := meta.check(); err != nil {
+		p.client.grant(n)
 		return &wireViolation{"the options of a task make no sense: " + err.Error()}
 	}
 	j := &job{payload: payloadOf(f), meta: meta, limit: limitIn(f), submitter: p.client, submitterID: f.ID, cost: n}
 	err = p.slot.main.broker.submit(j, f.Type, f.Flags&wire.FlagWait != 0)
+	if err != nil {
+		p.client.grant(n)
+	}
 	if _, lies := err.(*wireViolation); lies {
 		return err
 	}
 	if err != nil {
-		p.client.grant(n)
 		p.link.answer(soon, replyFrame(wire.Result, f.ID, &reply{err: err}))
 	}
 	return nil

@@ -213,7 +213,7 @@ func (s *slot) expect(origin *client, f *wire.Frame) *callEntry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lastCall++
-	e := &callEntry{origin: origin, id: f.ID, callee: s, calleeID: s.lastCall, typ: f.Type}
+	e := &callEntry{origin: origin, id: f.ID, callee: s, calleeID: s.lastCall, typ: f.Type, loops: f.Meta != ""}
 	f.ID = s.lastCall
 	s.calls[f.ID] = e
 	s.asked.Store(int32(len(s.calls)))

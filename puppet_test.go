@@ -88,6 +88,7 @@ type puppet struct {
 	fetching map[uint64]bool
 	results  map[uint64][]wire.Frame // outcomes of what it submitted
 	dumped   bool
+	refusals int // answers to Await
 	lastID   uint64
 }
 
@@ -169,6 +170,8 @@ func (w *puppet) hear() {
 			w.ended[f.ID] = true
 		case wire.Dump:
 			w.dumped = true
+		case wire.Await:
+			w.refusals++
 		case wire.Result:
 			w.results[f.ID] = append(w.results[f.ID], f)
 		}

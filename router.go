@@ -156,7 +156,7 @@ func (r *MessageRouter) call(ctx context.Context, f *wire.Frame) (*replyWay, err
 	}
 	if f.To == MainName {
 		if f.Meta != "" {
-			if err := r.main.broker.beginWait(MainName, f.ID, forProcess(MainName), fmt.Sprintf("call %q to %s", f.Type, MainName)); err != nil {
+			if err := r.main.broker.beginCall(MainName, MainName, f); err != nil {
 				return nil, err
 			}
 		}
@@ -171,7 +171,6 @@ func (r *MessageRouter) call(ctx context.Context, f *wire.Frame) (*replyWay, err
 		return nil, err
 	}
 	e := s.expect(nil, f)
-	e.loops = f.Meta != ""
 	if err := s.out.send(ctx, f, e, true); err != nil {
 		s.forget(f.ID)
 		r.main.broker.endWait(MainName, id)
@@ -188,7 +187,7 @@ func (r *MessageRouter) waitFor(by string, s *slot, f *wire.Frame) (*slot, error
 		return s, nil
 	}
 	begin := func(s *slot) error {
-		return r.main.broker.beginWait(by, f.ID, forProcess(s.name), fmt.Sprintf("call %q to %s", f.Type, s.name))
+		return r.main.broker.beginCall(by, s.name, f)
 	}
 	err := begin(s)
 	if err != nil && f.To == s.pool.name {
@@ -219,7 +218,7 @@ func (r *MessageRouter) forward(from *peer, f *wire.Frame, n int64) {
 				c.answer(soon, replyFrame(wire.Reply, m.id, reply))
 			}
 			if m.chain != "" {
-				if err := r.main.broker.beginWait(c.slot.name, m.id, forProcess(MainName), fmt.Sprintf("call %q to %s", f.Type, MainName)); err != nil {
+				if err := r.main.broker.beginCall(c.slot.name, MainName, f); err != nil {
 					c.grant(n)
 					c.answer(soon, replyFrame(wire.Reply, m.id, &reply{err: err}))
 					return
@@ -258,7 +257,6 @@ func (r *MessageRouter) forwardCall(from *peer, s *slot, f *wire.Frame, n int64,
 	id := f.ID
 	if err == nil {
 		e := s.expect(from.client, f)
-		e.loops = f.Meta != ""
 		from.client.calling(e)
 		var l *link
 		l, err = s.out.postParcel(&parcel{frame: f, from: from.client, cost: n, call: e}, true)
@@ -380,7 +378,9 @@ func (r *MessageRouter) batches(typ string, o *TaskOptions) int {
 	return n
 }
 
-func (r *MessageRouter) awaits(s *Submission) error { return r.main.broker.await(nil, s.id, false) }
+func (r *MessageRouter) awaits(s *Submission, spell uint64) error {
+	return r.main.broker.await(nil, s.id, spell, false)
+}
 
 func (r *MessageRouter) awaitsNoMore(id uint64) { r.main.broker.endWait(MainName, id) }
 

@@ -236,16 +236,21 @@ type Submission struct {
 	news      chan struct{} // there is progress
 	progress  func(ctx context.Context, m *Message)
 	batch     int             // the number of items, or 0 if it is no batch
-	awaited   bool            // main knows that the loop of the submitter waits for it
-	refused   chan error      // capacity 1: why the loop must not wait for it
+	awaited   bool            // main knows from the start that the loop of the submitter waits for it
 	cancelled atomic.Bool     // main has been told, by a worker, to cancel it
 	split     func(count int) // called when only so many items of the batch remain in it; must not wait
+
+	loopMu sync.Mutex // held while main is told of loops; guards loops; taken before all others
+	loops  int        // waits of the loop of the submitter that main was told of
 
 	mu      sync.Mutex
 	waiters int // that reports are for
 	reports queue[*Message]
 	outcome *reply
 	then    func()
+	spell   uint64        // number of the time, with loops above zero, that is now or was last
+	refusal error         // why the loop must not wait, in this spell; or nil
+	refused chan struct{} // closed with refusal
 }
 
 // ID returns the number of the task, unique among those of its submitter.
@@ -284,25 +289,20 @@ func (s *Submission) wait(ctx context.Context) error {
 	defer stall(ctx)()
 	s.listen(1)
 	defer s.listen(-1)
+	var refused <-chan struct{} // nil if no loop waits
 	if !s.awaited && scopeOf(ctx) != nil {
-		if err := s.node.up.awaits(s); err != nil {
-			return err
-		}
-		defer func() {
-			select {
-			case <-s.done:
-			default:
-				s.node.up.awaitsNoMore(s.id)
-			}
-		}()
+		refused = s.beginLoop()
+		defer s.endLoop()
 	}
 	for {
 		select {
 		case <-s.done:
 			s.report(ctx)
 			return nil
-		case err := <-s.refused:
-			return err
+		case <-refused:
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.refusal
 		case <-s.news:
 			s.report(ctx)
 		case <-ctx.Done():
@@ -311,11 +311,44 @@ func (s *Submission) wait(ctx context.Context) error {
 	}
 }
 
-// refuse ends the wait for the outcome: it would be in a circle.
-func (s *Submission) refuse(err error) {
-	select {
-	case s.refused <- err:
-	default: // one is enough
+// beginLoop tells main that the loop waits for the outcome, and returns a channel that is closed if it
+// must not. Several goroutines may wait for the loop at a time: main is told of the first.
+func (s *Submission) beginLoop() (refused <-chan struct{}) {
+	s.loopMu.Lock()
+	defer s.loopMu.Unlock()
+	s.loops++
+	if s.loops > 1 {
+		return s.refused
+	}
+	s.mu.Lock()
+	s.spell++
+	s.refusal, s.refused = nil, make(chan struct{})
+	spell := s.spell
+	s.mu.Unlock()
+	if err := s.node.up.awaits(s, spell); err != nil {
+		s.refuse(spell, err)
+	}
+	return s.refused
+}
+
+// endLoop ends what beginLoop has begun.
+func (s *Submission) endLoop() {
+	s.loopMu.Lock()
+	defer s.loopMu.Unlock()
+	s.loops--
+	if s.loops == 0 && !closed(s.done) {
+		s.node.up.awaitsNoMore(s.id)
+	}
+}
+
+// refuse ends the waits of the loop for the outcome, which would be in a circle. It does nothing if they
+// have ended since.
+func (s *Submission) refuse(spell uint64, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if spell == s.spell && s.refusal == nil && s.refused != nil {
+		s.refusal = err
+		close(s.refused)
 	}
 }
 

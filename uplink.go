@@ -87,8 +87,8 @@ func (u *workerUplink) cancelTask(id uint64, soft bool) {
 	}
 }
 
-func (u *workerUplink) awaits(s *Submission) error {
-	u.link.tell(soon, &wire.Frame{Kind: wire.Await, ID: s.id})
+func (u *workerUplink) awaits(s *Submission, spell uint64) error {
+	u.link.tell(soon, &wire.Frame{Kind: wire.Await, ID: s.id, Defs: spell})
 	return nil // main answers if it must not
 }
 

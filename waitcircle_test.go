@@ -467,3 +467,299 @@ func TestCircleForRoom_Workers(t *testing.T) {
 		}
 	})
 }
+
+// stopAt is where a worker visits a gate.
+type stopAt struct {
+	Gate  string
+	Label string
+}
+
+func (s stopAt) visit(label string) { _, _ = visit{s.Gate, label}.wait() }
+
+var _ = worker("xa", func(ctx context.Context, w *multiprolab.Worker) error {
+	multiprolab.HandleTask(w, "x-nothing", func(ctx context.Context, s stopAt) (string, error) { return "done", nil })
+	multiprolab.HandleTask(w, "x-gate", func(ctx context.Context, s stopAt) (string, error) { s.visit(s.Label); return "done", nil })
+	multiprolab.HandleCall(w, "x-gate", func(ctx context.Context, s stopAt) (string, error) { s.visit(s.Label); return "done", nil })
+	// a loop and a goroutine wait for the same task, which only this worker takes
+	multiprolab.HandleTask(w, "x-both", func(ctx context.Context, s stopAt) (string, error) {
+		for range 10 {
+			f, err := multiprolab.Submit[string](ctx, w, "x-nothing", stopAt{}, nil)
+			if err != nil {
+				return "", err
+			}
+			go func() {
+				_, err := f.Wait(context.Background())
+				_ = multiprolab.Send(context.Background(), w, "main", "stray", fmt.Sprint(err))
+			}()
+			time.Sleep(10 * time.Millisecond)
+			if _, err = f.Wait(ctx); err == nil {
+				return "", fmt.Errorf("it has ended")
+			}
+		}
+		return "refused", nil
+	})
+	// submits more than its window
+	multiprolab.HandleTask(w, "x-room", func(ctx context.Context, s stopAt) (string, error) {
+		for range 1 << 16 {
+			if _, err := multiprolab.Submit[string](ctx, w, "x-nothing", stopAt{}, nil); err != nil {
+				return err.Error(), nil
+			}
+		}
+		return "submitted", nil
+	})
+	// has another do a task for this one, and waits for a third
+	multiprolab.HandleTask(w, "x-unrelated", func(ctx context.Context, s stopAt) (string, error) {
+		if _, err := multiprolab.Submit[string](ctx, w, "x-do-nothing", s, nil); err != nil {
+			return "", err
+		}
+		return multiprolab.Call[string](ctx, w, "xc/0", "x-gate", stopAt{s.Gate, "third"})
+	})
+	multiprolab.HandleTask(w, "x-own", func(ctx context.Context, s stopAt) (string, error) {
+		f, err := multiprolab.Submit[string](ctx, w, "x-nothing", stopAt{}, nil)
+		if err != nil {
+			return "", err
+		}
+		_ = multiprolab.Send(ctx, w, "main", "stray", "submitted")
+		return f.Wait(ctx)
+	})
+	multiprolab.HandleTask(w, "x-own-do", func(ctx context.Context, s stopAt) (string, error) {
+		s.visit("own")
+		return multiprolab.Do[string](ctx, w, "x-nothing", stopAt{})
+	})
+	multiprolab.Handle(w, "x-call-main", func(ctx context.Context, s stopAt) error {
+		s.visit("handler")
+		_, err := multiprolab.Call[string](ctx, w, "main", "x", "")
+		return multiprolab.Send(ctx, w, "main", "stray", fmt.Sprint(err))
+	})
+	multiprolab.HandleTask(w, "x-pull-submitter", func(ctx context.Context, s stopAt) (string, error) {
+		return multiprolab.Do[string](ctx, w, "x-pulled", s)
+	})
+	// leaves a goroutine behind whose call waits for room, and goes out when the handler has returned
+	multiprolab.HandleTask(w, "x-late", func(ctx context.Context, s stopAt) (string, error) {
+		if err := multiprolab.Send(ctx, w, "xc/0", "x-hold", s); err != nil {
+			return "", err
+		}
+		for _, size := range []int{8 << 10, 0} { // until there is no room even for the smallest
+			bound, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+			for multiprolab.Send(bound, w, "xc/0", "x-fill", make([]byte, size)) == nil {
+			}
+			cancel()
+		}
+		begun := make(chan struct{})
+		go func() {
+			ctx := context.WithoutCancel(ctx)
+			close(begun)
+			_, err := multiprolab.Call[string](ctx, w, "xc/0", "x-call-back", s)
+			_ = multiprolab.Send(context.Background(), w, "main", "stray", fmt.Sprint(err))
+		}()
+		<-begun
+		time.Sleep(50 * time.Millisecond)
+		return "", nil
+	})
+	multiprolab.HandleCall(w, "x-back", func(ctx context.Context, s stopAt) (string, error) { return "back", nil })
+	return nil
+})
+
+var _ = worker("xb", func(ctx context.Context, w *multiprolab.Worker) error {
+	multiprolab.HandleTask(w, "x-do-nothing", func(ctx context.Context, s stopAt) (string, error) {
+		s.visit("second")
+		return multiprolab.Do[string](ctx, w, "x-nothing", stopAt{})
+	})
+	return nil
+})
+var _ = worker("xc", func(ctx context.Context, w *multiprolab.Worker) error {
+	multiprolab.Handle(w, "x-hold", func(ctx context.Context, s stopAt) error { s.visit("hold"); return nil })
+	multiprolab.Handle(w, "x-fill", func(context.Context, []byte) error { return nil })
+	multiprolab.HandleCall(w, "x-call-back", func(ctx context.Context, s stopAt) (string, error) {
+		s.visit("called")
+		return multiprolab.Call[string](ctx, w, "xa/0", "x-back", stopAt{})
+	})
+	multiprolab.HandleCall(w, "x-gate", func(ctx context.Context, s stopAt) (string, error) { s.visit(s.Label); return "done", nil })
+	return nil
+})
+var _ = worker("xp", func(ctx context.Context, w *multiprolab.Worker) error {
+	w.PullTasks("x-pulled")
+	w.Action(0, func(ctx context.Context) error {
+		t, err := w.GetTask(ctx)
+		if err != nil {
+			return err
+		}
+		got, err := multiprolab.Call[string](t.Context(), w, "xa/0", "x-back", stopAt{})
+		if err != nil {
+			return t.Fail(err)
+		}
+		return t.Done(got)
+	})
+	return nil
+})
+
+// TestLoopAndGoroutineWait: a loop that must not wait for a task is told, and not a goroutine that waits
+// for the same task.
+func TestLoopAndGoroutineWait(t *testing.T) {
+	l := newLab(t, nil, workers("xa", 1))
+	strays := make(chan string, 100)
+	multiprolab.Handle(l, "stray", func(_ context.Context, text string) error { strays <- text; return nil })
+	require.NoError(t, l.Start(t.Context()))
+	defer l.Close()
+	got, err := multiprolab.Do[string](bounded(t), l, "x-both", stopAt{})
+	require.NoError(t, err)
+	require.Equal(t, "refused", got)
+	for range 10 {
+		require.Equal(t, "<nil>", await(t, strays, "a stray"))
+	}
+}
+
+// TestWaitsForAnother: a worker that waits for something else will go on, and do a task that is waited for.
+func TestWaitsForAnother(t *testing.T) {
+	l := startLab(t, nil, workers("xa", 1), workers("xb", 1), workers("xc", 1))
+	g := newGate(t)
+	done := make(chan error, 1)
+	go func() {
+		_, err := multiprolab.Do[string](bounded(t), l, "x-unrelated", stopAt{Gate: g.addr()})
+		done <- err
+	}()
+	one, two := g.next(t), g.next(t)
+	if one.label != "second" {
+		one, two = two, one
+	}
+	one.tell("go on")
+	eventually(t, "the task to come", func() bool { return l.Tasks().Stats().Received == 3 })
+	two.tell("go on")
+	require.NoError(t, await(t, done, "it"))
+	require.NoError(t, l.Tasks().Join(bounded(t)))
+	require.Zero(t, l.Tasks().Stats().Failed)
+}
+
+// TestCircleWithoutALastOne: a wait for a task that one more worker could have taken is refused when that
+// one has gone for good.
+func TestCircleWithoutALastOne(t *testing.T) {
+	for name, c := range map[string]struct {
+		typ   string
+		waits int // workers that wait
+		dies  bool
+	}{
+		"it is taken away, one waits":    {"x-own", 1, false},
+		"it dies, one waits":             {"x-own", 1, true},
+		"it is taken away, two do tasks": {"x-own-do", 2, false},
+		"it dies, two do tasks":          {"x-own-do", 2, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := c.waits + 1
+			l := newLab(t, nil, pool{"xa", &multiprolab.WorkerConfig{Count: n, Restart: multiprolab.RestartNever}})
+			multiprolab.Handle(l, "stray", func(context.Context, string) error { return nil })
+			require.NoError(t, l.Start(t.Context()))
+			defer l.Close()
+			g := newGate(t)
+			var last *visitor
+			outcomes := make(chan error, n)
+			for range n { // all are busy, so that each gets one of the tasks that wait
+				_, err := multiprolab.Submit[string](bounded(t), l, "x-gate", stopAt{g.addr(), "busy"}, nil)
+				require.NoError(t, err)
+			}
+			var others []*visitor
+			for range n {
+				if v := g.expect(t, "busy"); v.pid == l.pidOf(fmt.Sprintf("xa/%d", c.waits)) {
+					last = v
+				} else {
+					others = append(others, v)
+				}
+			}
+			for range c.waits {
+				go func() {
+					_, err := multiprolab.Do[string](bounded(t), l, c.typ, stopAt{Gate: g.addr()})
+					outcomes <- err
+				}()
+			}
+			for _, v := range others {
+				v.tell("go on")
+			}
+			if c.typ == "x-own-do" {
+				var own []*visitor
+				for range c.waits {
+					own = append(own, g.expect(t, "own"))
+				}
+				for _, v := range own {
+					v.tell("go on")
+				}
+			}
+			eventually(t, "the tasks to come", func() bool { return l.Tasks().Stats().Received == uint64(n+2*c.waits) })
+			if c.dies {
+				last.tell("die exit 3")
+			} else {
+				require.NoError(t, l.Resize("xa", c.waits))
+				last.tell("go on")
+			}
+			refused := 0
+			for range c.waits {
+				if err := await(t, outcomes, "an outcome"); err != nil {
+					require.ErrorContains(t, err, "would wait for itself")
+					refused++
+				}
+			}
+			require.NotZero(t, refused)
+			require.NoError(t, l.Tasks().Join(bounded(t)))
+		})
+	}
+}
+
+// TestJoinOfQueuedTask: Join in a handler of main waits for a task whose only worker waits for main: in a
+// handler of a message, not in a task.
+func TestJoinOfQueuedTask(t *testing.T) {
+	l := newLab(t, nil, workers("xa", 1))
+	multiprolab.HandleCall(l, "x", func(context.Context, string) (string, error) { return "main", nil })
+	g := newGate(t)
+	strays := make(chan string, 100)
+	multiprolab.Handle(l, "stray", func(_ context.Context, text string) error { strays <- text; return nil })
+	joined := make(chan error, 1)
+	begun := make(chan struct{})
+	multiprolab.Handle(l, "join", func(ctx context.Context, _ string) error {
+		close(begun)
+		joined <- l.Tasks().Join(ctx)
+		return nil
+	})
+	require.NoError(t, l.Start(t.Context()))
+	defer l.Close()
+	require.NoError(t, multiprolab.Send(bounded(t), l, "xa/0", "x-call-main", stopAt{Gate: g.addr()}))
+	v := g.expect(t, "handler")
+	_, err := multiprolab.Submit[string](bounded(t), l, "x-nothing", stopAt{}, nil)
+	require.NoError(t, err)
+	require.NoError(t, multiprolab.Send(bounded(t), l, "main", "join", ""))
+	await(t, begun, "join")
+	v.tell("go on")
+	joins, calls := await(t, joined, "Join"), await(t, strays, "the call")
+	require.True(t, errors.Is(joins, multiprolab.ErrCallCycle) != strings.Contains(calls, "would wait for itself"), "one of them is refused: %v; %s", joins, calls)
+	require.NoError(t, l.Tasks().Join(bounded(t)))
+}
+
+// TestLateCallOfGoroutine: a call that waited for room until its handler had returned does not say that
+// the loop waits for it.
+func TestLateCallOfGoroutine(t *testing.T) {
+	l := newLab(t, &multiprolab.Config{Window: 64 << 10}, workers("xa", 1), workers("xc", 1))
+	strays := make(chan string, 1)
+	multiprolab.Handle(l, "stray", func(_ context.Context, text string) error { strays <- text; return nil })
+	require.NoError(t, l.Start(t.Context()))
+	defer l.Close()
+	g := newGate(t)
+	_, err := multiprolab.Do[string](bounded(t), l, "x-late", stopAt{Gate: g.addr()})
+	require.NoError(t, err)
+	g.expect(t, "hold").tell("go on")
+	g.expect(t, "called").tell("go on")
+	require.Equal(t, "<nil>", await(t, strays, "the late call"))
+}
+
+// TestCircleThroughPulledTask: a worker that has asked for a task, and calls who waits for that task
+// from its loop, is in a circle.
+func TestCircleThroughPulledTask(t *testing.T) {
+	l := startLab(t, nil, workers("xa", 1), workers("xp", 1))
+	_, err := multiprolab.Do[string](bounded(t), l, "x-pull-submitter", stopAt{})
+	require.ErrorContains(t, err, "would wait for itself")
+}
+
+// TestRoomForItself: a task that submits more to its own pool of one than there is room for is told so.
+func TestRoomForItself(t *testing.T) {
+	l := startLab(t, &multiprolab.Config{QueueLimit: 1}, workers("xa", 1))
+	got, err := multiprolab.Do[string](bounded(t), l, "x-room", stopAt{})
+	require.NoError(t, err)
+	require.Contains(t, got, "would wait for itself")
+	require.NoError(t, l.Tasks().Join(bounded(t)))
+}

@@ -478,7 +478,7 @@ func (w *Worker) take(f *wire.Frame) error {
 	case wire.Result:
 		w.resolve(f.ID, replyOf(f))
 	case wire.Await:
-		w.refused(f.ID, w.recognise(unmarshalError(f.Body)))
+		w.refused(f.ID, f.Defs, w.recognise(unmarshalError(f.Body)))
 	default:
 		return &wireViolation{fmt.Sprintf("main sent a %v frame", f.Kind)}
 	}
@@ -524,9 +524,9 @@ func (w *Worker) starve() (refused <-chan error, over func()) {
 }
 
 // refused ends a wait of the loop that would be in a circle: for a task, or for room.
-func (w *Worker) refused(id uint64, err error) {
+func (w *Worker) refused(id, spell uint64, err error) {
 	if s := w.submission(id, false); s != nil {
-		s.refuse(err)
+		s.refuse(spell, err)
 		return
 	}
 	w.ackMu.Lock()
