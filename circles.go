@@ -221,7 +221,9 @@ func (b *broker) workersFor(j *job, yield func(string) bool) {
 		for _, s := range p.list() {
 			w := s.worker
 			switch {
-			case w == nil && s.whyGone() != nil, w != nil && slices.Contains(j.lane.waited, w), w != nil && w.retiring && s.leaving.Load():
+			case w == nil && s.whyGone() != nil:
+				continue
+			case w != nil && (slices.Contains(j.lane.waited, w) || w.retiring && s.leaving.Load()):
 				continue
 			case w != nil && !w.retiring && !w.kind.takes(j.lane.queue, j.lane.typ):
 				continue
@@ -337,7 +339,8 @@ func (b *broker) breakCircles() {
 // will bring it further.
 func (b *broker) isStuck(j *job, stuck map[string]bool) bool {
 	w := b.waits.waits[j.submitter.name()][j.submitterID]
-	return w != nil && j.state != running && j.condemned == nil && !w.ends(stuck) && (j.submitter == nil || j.submitter.link.Load() != nil)
+	lives := j.submitter == nil || j.submitter.link.Load() != nil
+	return lives && w != nil && j.state != running && j.condemned == nil && !w.ends(stuck)
 }
 
 // refuse ends the wait for a job: the job as well if it was submitted to be waited for.

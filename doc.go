@@ -257,6 +257,8 @@
 //	                                  Wait and Result the waiting alone
 //	the program ends                  ErrStopped, with the cause of the end
 //	a result written before a death   stands
+//	reports of Progress               in order and before the outcome; all that come while somebody waits for it, and else the
+//	                                  newest 1024, with the number of those before them in Message.Missed
 //
 // By default a task is started at most once; with more [TaskOptions].Attempts, at least once unless attempts are used up. A deadline counts from the start on a worker. At the
 // deadline, or when the submitter cancels, the context of the handler ends; a handler that has not returned after [TaskOptions].Grace is killed with its worker
