@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -94,33 +93,40 @@ func TestCreditReachesWhoWaits(t *testing.T) {
 }
 
 // TestCallsOfTheDead: a call whose caller has died is over: the handler's context ends, in main and in
-// a worker, and one that waits for its turn is not handled.
+// a worker.
 func TestCallsOfTheDead(t *testing.T) {
 	for _, to := range []string{"main", "taker/0"} {
 		t.Run(to, func(t *testing.T) {
-			l := newLab(t, &multiprolab.Config{Window: 10_000}, quickly("sender", 2), workers("taker", 1))
+			l := newLab(t, nil, quickly("sender", 1), workers("taker", 1))
 			multiprolab.HandleCall(l, "wait-call", waitCall)
-			g := newGate(t)
 			require.NoError(t, l.Start(t.Context()))
-			defer l.Close()
-			visit := g.visit(to)
-			_, err := multiprolab.Submit[int](bounded(t), l, "call-from", visit, nil)
+			t.Cleanup(func() { require.NoError(t, l.Close()) })
+			g := newGate(t) // it ends before l, and with it what a handler of main waits for
+			_, err := multiprolab.Submit[int](bounded(t), l, "call-from", g.visit(to), nil)
 			require.NoError(t, err)
 			g.expect(t, "called")
-			_, err = multiprolab.Submit[int](bounded(t), l, "call-from", visit, nil)
-			require.NoError(t, err)
-			eventually(t, "both to call", func() bool { return l.Tasks().Stats().Running == 2 && (to != "main" || l.Receiver().Len() == 1) })
-			for _, e := range eventsOf[*multiprolab.WorkerReady](l) {
-				if strings.HasPrefix(e.Worker, "sender/") {
-					require.NoError(t, killProcess(e.PID))
-				}
-			}
+			require.NoError(t, killProcess(l.pidOf("sender/0")))
 			g.expect(t, "cancelled").tell("go on")
-			if to == "taker/0" {
-				_, err := multiprolab.Call[int](bounded(t), l, to, "taker-pid", nil)
-				require.NoError(t, err)
-			}
-			g.quiet(t) // the second call was not handled
 		})
 	}
+}
+
+// TestWaitingCallsOfTheDead: a call whose caller has died before its turn came is not handled.
+func TestWaitingCallsOfTheDead(t *testing.T) {
+	l := newLab(t, nil, quickly("sender", 1))
+	multiprolab.HandleCall(l, "wait-call", waitCall)
+	multiprolab.Handle(l, "hold", func(_ context.Context, v visit) error { _, err := v.wait(); return err })
+	require.NoError(t, l.Start(t.Context()))
+	t.Cleanup(func() { require.NoError(t, l.Close()) })
+	g := newGate(t)
+	require.NoError(t, multiprolab.Send(bounded(t), l, "main", "hold", g.visit("held")))
+	held := g.expect(t, "held")
+	_, err := multiprolab.Submit[int](bounded(t), l, "call-from", g.visit("main"), nil)
+	require.NoError(t, err)
+	eventually(t, "the call to come", func() bool { return l.Receiver().Len() == 1 })
+	require.NoError(t, killProcess(l.pidOf("sender/0")))
+	eventually(t, "it to be taken back", func() bool { return l.Receiver().Len() == 0 })
+	held.tell("go on")
+	waitEvent[*multiprolab.WorkerFailed](t, l, nil)
+	g.quiet(t)
 }
