@@ -67,6 +67,7 @@ func playAccount(t *testing.T, seed uint64) {
 			give(r.IntN(len(kept)))
 		}
 		require.GreaterOrEqual(t, now.lack, int64(0))
+		require.True(t, s.account.late || now.owed == 0 || now.spent <= window/2, "who may be waiting is told soon")
 		require.Equal(t, total, s.account.debt+now.spent-now.owed-now.lack)
 		require.LessOrEqual(t, total, int64(keptWindows*window+largest+frameCost))
 		most = max(most, total)

@@ -188,6 +188,7 @@ func (c *client) charge(f *wire.Frame) (n int64, err error) {
 		return n, &wireViolation{fmt.Sprintf("it sent %d bytes of messages with a window of %d", c.spent+n, a.window)}
 	}
 	c.spent += n
+	a.hurry(c)
 	return n, nil
 }
 
@@ -205,13 +206,21 @@ func (c *client) grant(bytes int64) {
 	}
 	c.owed += bytes
 	due := c.owed >= a.window/4
-	if !due && c.owed > 0 && c.spent > a.window/2 && !a.late {
-		a.late = true
-		time.AfterFunc(grantTime, a.flush)
+	if !due {
+		a.hurry(c)
 	}
 	a.mu.Unlock()
 	if due {
 		c.pay()
+	}
+}
+
+// hurry sees to it that the worker is told soon of what is due to it, if it may be waiting for that.
+// The caller holds mu.
+func (a *account) hurry(c *client) {
+	if c.owed > 0 && c.spent > a.window/2 && !a.late {
+		a.late = true
+		time.AfterFunc(grantTime, a.flush)
 	}
 }
 

@@ -17,12 +17,13 @@ type parcels struct {
 	To    string
 	Count int
 	Size  int
+	Wait  time.Duration // for room for each; the first that has none ends it
 }
 
 var _ = worker("sender", func(ctx context.Context, w *multiprolab.Worker) error {
 	multiprolab.HandleTask(w, "send-parcels", func(ctx context.Context, p parcels) (int, error) {
 		for i := range p.Count {
-			short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+			short, cancel := context.WithTimeout(ctx, p.Wait)
 			err := multiprolab.Send(short, w, p.To, "parcel", make([]byte, p.Size))
 			cancel()
 			if err != nil {
@@ -69,13 +70,13 @@ func TestCreditReachesWhoWaits(t *testing.T) {
 	require.NoError(t, l.Start(t.Context()))
 	defer l.Close()
 	send := func(to string, count, size, want int) {
-		n, err := multiprolab.Do[int](bounded(t), l, "send-parcels", parcels{to, count, size})
+		n, err := multiprolab.Do[int](bounded(t), l, "send-parcels", parcels{to, count, size, patience / 2})
 		require.NoError(t, err)
 		require.Equal(t, want, n, "to %s, %d of %d bytes", to, count, size)
 	}
 	require.NoError(t, multiprolab.Send(bounded(t), l, "taker/0", "hold", g.visit("stuck")))
 	v := g.expect(t, "stuck")
-	n, err := multiprolab.Do[int](bounded(t), l, "send-parcels", parcels{"taker/0", 1000, 9500})
+	n, err := multiprolab.Do[int](bounded(t), l, "send-parcels", parcels{"taker/0", 1000, 9500, 100 * time.Millisecond})
 	require.NoError(t, err)
 	require.Less(t, n, 1000, "there is an end")
 	// The receiver's window and the sender's are full: make room for six of ten, then send what fits.
@@ -105,7 +106,7 @@ func TestCallsOfTheDead(t *testing.T) {
 			_, err := multiprolab.Submit[int](bounded(t), l, "call-from", g.visit(to), nil)
 			require.NoError(t, err)
 			g.expect(t, "called")
-			require.NoError(t, killProcess(l.pidOf("sender/0")))
+			require.NoError(t, killProcess(l.pidOf(t, "sender/0")))
 			g.expect(t, "cancelled").tell("go on")
 		})
 	}
@@ -124,7 +125,7 @@ func TestWaitingCallsOfTheDead(t *testing.T) {
 	_, err := multiprolab.Submit[int](bounded(t), l, "call-from", g.visit("main"), nil)
 	require.NoError(t, err)
 	eventually(t, "the call to come", func() bool { return l.Receiver().Len() == 1 })
-	require.NoError(t, killProcess(l.pidOf("sender/0")))
+	require.NoError(t, killProcess(l.pidOf(t, "sender/0")))
 	eventually(t, "it to be taken back", func() bool { return l.Receiver().Len() == 0 })
 	held.tell("go on")
 	waitEvent[*multiprolab.WorkerFailed](t, l, nil)

@@ -205,7 +205,7 @@ func TestNoCircles(t *testing.T) {
 			var callee *visitor
 			if strings.HasPrefix(steps[0], "stray") {
 				handler := g.next(t)
-				if callee = g.next(t); callee.pid == l.pidOf("ra/0") {
+				if callee = g.next(t); callee.pid == l.pidOf(t, "ra/0") {
 					handler, callee = callee, handler
 				}
 				handler.tell("go on")
@@ -224,13 +224,9 @@ func TestNoCircles(t *testing.T) {
 }
 
 // pidOf returns the process of an instance that has become ready once.
-func (l *lab) pidOf(name string) int {
-	for _, e := range eventsOf[*multiprolab.WorkerReady](l) {
-		if e.Worker == name {
-			return e.PID
-		}
-	}
-	return 0
+func (l *lab) pidOf(t testing.TB, name string) int {
+	t.Helper()
+	return waitEvent(t, l, func(e *multiprolab.WorkerReady) bool { return e.Worker == name }).PID
 }
 
 // once is another worker for tasks that come to pool ra only once.
@@ -373,7 +369,7 @@ func TestCircleThroughSetup(t *testing.T) {
 			var v *visitor
 			restarts := name == "main restarts it"
 			if !restarts {
-				require.NoError(t, killProcess(l.pidOf("needy/0")))
+				require.NoError(t, killProcess(l.pidOf(t, "needy/0")))
 				v = g.expect(t, "setup")
 			}
 			require.NoError(t, multiprolab.Send(bounded(t), l, "main", "wait", nil))
@@ -658,7 +654,7 @@ func TestCircleWithoutALastOne(t *testing.T) {
 			}
 			var others []*visitor
 			for range n {
-				if v := g.expect(t, "busy"); v.pid == l.pidOf(fmt.Sprintf("xa/%d", c.waits)) {
+				if v := g.expect(t, "busy"); v.pid == l.pidOf(t, fmt.Sprintf("xa/%d", c.waits)) {
 					last = v
 				} else {
 					others = append(others, v)
