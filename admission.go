@@ -184,7 +184,8 @@ func (b *broker) mainSubmit(ctx context.Context, s *Submission, f *wire.Frame) e
 	if scopeOf(ctx) != nil && !meta.Waits {
 		b.mu.Lock()
 		if j.state == blocked {
-			if err := b.beginWaitLocked(MainName, j.submitterID, b.forRoom(), fmt.Sprintf("task %q, for room in the queue,", f.Type)); err != nil {
+			what := fmt.Sprintf("task %q, for room in the queue,", f.Type)
+			if err := b.beginWaitLocked(MainName, j.submitterID, b.forRoom(), what); err != nil {
 				j.submitterID = 0 // who submitted it gets the error here
 				delete(b.submitted, submissionKey{nil, s.id})
 				b.finish(j, &reply{err: ErrCancelled})

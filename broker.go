@@ -227,7 +227,6 @@ func (b *broker) reconsider() {
 // failUnservable gives the jobs of lanes that no worker takes, nor will take, their outcomes: the
 // same for all of a lane. It ends the waits as well that never end since the workers are other ones.
 func (b *broker) failUnservable() {
-	defer b.breakCircles()
 	var why map[*lane]error
 	for _, l := range b.lanes {
 		if l.total == 0 || l.served() {

@@ -266,8 +266,8 @@ func (l *link) flush() error {
 	return l.write(l.w.Write)
 }
 
-// push writes what was posted, on the calling goroutine, as far as the pipe takes it at once, and leaves what remains to writeLoop. It never waits. Of no link, there is
-// nothing to write.
+// push writes what was posted, on the calling goroutine, as far as the pipe takes it at once, and leaves what remains to writeLoop. It never waits.
+// Of no link, there is nothing to write.
 func (l *link) push() {
 	if l == nil {
 		return

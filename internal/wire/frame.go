@@ -88,7 +88,7 @@ const (
 	Beat                        // both: main asks for a sign of life; the worker answers in Meta what it runs, in ID for how long at least, in nanoseconds
 	Overdue                     // W: what Meta says has run for ID nanoseconds, longer than it may
 	Split                       // W: the answer to a Recall of a batch that runs: its items from number Defs on are given back
-	Await                       // both: the loop of the worker waits for the task with the ID; main answers if it never may, with an error, packed
+	Await                       // both: the loop of the worker waits for a task, or for room, or with FlagSoft not any more; main answers that it must not
 	kindEnd
 )
 
