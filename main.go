@@ -53,7 +53,7 @@ type Main struct {
 	exitAsked  chan struct{} // closed by the first exit
 	hurryAsked chan struct{} // closed by the first exit with another mode than DrainQueue
 	killAsked  chan struct{} // closed by the first exit with KillAll
-	allReady   chan struct{} // closed when every instance has become ready once
+	allReady   chan struct{} // closed when every instance has become ready once before the end was asked for
 	ended      chan struct{} // closed when nothing is left
 	loopEnded  chan struct{}
 

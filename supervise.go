@@ -293,6 +293,7 @@ func (m *Main) noteKilled(p *peer, why string) {
 }
 
 // settle counts the instances that have become ready for the first time, or will never be. With the last one main's actions begin.
+// Who becomes ready after the end was asked for does not make the program a started one.
 func (m *Main) settle(s *slot) {
 	m.lifeMu.Lock()
 	if !s.initial {
@@ -302,9 +303,11 @@ func (m *Main) settle(s *slot) {
 	s.initial = false
 	m.notReady--
 	all := m.notReady == 0
+	if all && !closed(m.exitAsked) {
+		close(m.allReady)
+	}
 	m.lifeMu.Unlock()
 	if all {
-		close(m.allReady)
 		if m.stopping.Err() == nil {
 			m.loop.release()
 		}
