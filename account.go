@@ -8,13 +8,14 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// keptWindows is how many windows of what the lives of one instance have sent main keeps at most: in
-// its own inbox, in the outboxes of other workers, in line for the queue. Each life has a window of its
-// own, until those before it have left less than that: so one that dies again and again while nobody
-// takes what it sends fills main's memory no further.
+// keptWindows is how many windows of what the lives of one instance have sent main keeps at most:
+// in its own inbox, in the outboxes of other workers, in line for the queue. Each life has a window
+// of its own, until those before it have left less than that: so one that dies again and again
+// while nobody takes what it sends fills main's memory no further.
 const keptWindows = 16
 
-// account is the credit of the worker in a slot. The slot has one for all its lives. It exists in main.
+// account is the credit of the worker in a slot. The slot has one for all its lives. It exists in
+// main.
 type account struct {
 	window int64 // bytes
 
@@ -24,7 +25,8 @@ type account struct {
 	late    bool    // flush is about to run
 }
 
-// grantTime is how long credit that is due to a worker may gather while that one may be waiting for it.
+// grantTime is how long credit that is due to a worker may gather while that one may be waiting for
+// it.
 const grantTime = 5 * time.Millisecond
 
 // credit is what one life of a worker may send. Its account guards it.
@@ -34,8 +36,8 @@ type credit struct {
 	lack  int64 // what it has less than a window, for earlier lives have left no more; bytes
 }
 
-// open begins a life, and returns the room that it has, in bytes: a window, or what is left, which may
-// be nothing, or less.
+// open begins a life, and returns the room that it has, in bytes: a window, or what is left, which
+// may be nothing, or less.
 func (a *account) open(c *client) int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -49,8 +51,8 @@ func (a *account) open(c *client) int64 {
 	return room
 }
 
-// charge books a frame that the worker has sent, checks that there was room for it, and returns what
-// it costs.
+// charge books a frame that the worker has sent, checks that there was room for it, and returns
+// what it costs.
 func (c *client) charge(f *wire.Frame) (n int64, err error) {
 	n = cost(f)
 	a := c.slot.account
@@ -67,9 +69,9 @@ func (c *client) charge(f *wire.Frame) (n int64, err error) {
 	return n, nil
 }
 
-// grant gives back what is not kept any more of what the worker has sent. It is told when a quarter of
-// the window has gathered, or after a moment if it has less than half a window left: else no sender
-// waits. What is of an earlier life goes to the present one, as far as that lacks it.
+// grant gives back what is not kept any more of what the worker has sent. It is told when a quarter
+// of the window has gathered, or after a moment if it has less than half a window left: else no
+// sender waits. What is of an earlier life goes to the present one, as far as that lacks it.
 func (c *client) grant(bytes int64) {
 	a := c.slot.account
 	a.mu.Lock()
@@ -90,8 +92,8 @@ func (c *client) grant(bytes int64) {
 	}
 }
 
-// hurry sees to it that the worker is told soon of what is due to it, if it may be waiting for that.
-// The caller holds mu.
+// hurry sees to it that the worker is told soon of what is due to it, if it may be waiting for
+// that. The caller holds mu.
 func (a *account) hurry(c *client) {
 	if c.owed > 0 && c.spent > a.window/2 && !a.late {
 		a.late = true

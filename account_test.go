@@ -11,9 +11,9 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// TestAccount: whatever the lives of a worker send, and in whatever order what they have sent is not
-// kept any more, a life has never more than a window, main never keeps more than 16 and one message,
-// and when nothing is kept the life that is there has its window.
+// TestAccount: whatever the lives of a worker send, and in whatever order what they have sent is
+// not kept any more, a life has never more than a window, main never keeps more than 16 and one
+// message, and when nothing is kept the life that is there has its window.
 func TestAccount(t *testing.T) {
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) { playAccount(t, seed) }) // the timer runs when this says so
@@ -94,7 +94,14 @@ func TestLiesLeaveNoDebt(t *testing.T) {
 		w.slot.account.mu.Lock()
 		room = w.slot.account.window - w.peer.client.lack
 		w.slot.account.mu.Unlock()
-		f := &wire.Frame{Kind: wire.Call, ID: 1, To: "p/0", Type: "c", Flags: wire.FlagBroadcast, Body: make([]byte, 32<<10)}
+		f := &wire.Frame{
+			Kind:  wire.Call,
+			ID:    1,
+			To:    "p/0",
+			Type:  "c",
+			Flags: wire.FlagBroadcast,
+			Body:  make([]byte, 32<<10),
+		}
 		if err := w.try(f); err == nil {
 			t.Fatal("it is no lie")
 		}

@@ -138,7 +138,8 @@ func (b *broker) unblock() {
 	}
 }
 
-// cancel cancels a job for its submitter: since the deadline of that one has passed, if soft is set.
+// cancel cancels a job for its submitter: since the deadline of that one has passed, if soft is
+// set.
 func (b *broker) cancel(submitter *client, id uint64, soft bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

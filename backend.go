@@ -5,21 +5,27 @@ import (
 	"time"
 )
 
-// Backend stores the queued tasks. It lives in main, which alone talks to it: workers get their tasks over their pipes. Policy stays above it, so that tasks
-// behave the same with every Backend: attempts, backoff, deadlines, priorities, keys, cancellation and results are the library's, which asks
-// the Backend only to keep tasks and to hand each to one taker at a time.
+// Backend stores the queued tasks. It lives in main, which alone talks to it: workers get their
+// tasks over their pipes. Policy stays above it, so that tasks behave the same with every Backend:
+// attempts, backoff, deadlines, priorities, keys, cancellation and results are the library's, which
+// asks the Backend only to keep tasks and to hand each to one taker at a time.
 //
-// A Backend has any number of queues, each first in, first out, named with letters, digits, '_', '-' and '/'. They come into being with their first task. The library uses
-// one for each type of task and priority of a queue of its users. All methods may be called from any goroutine. multiprolabtest.TestBackend checks an implementation.
+// A Backend has any number of queues, each first in, first out, named with letters, digits, '_',
+// '-' and '/'. They come into being with their first task. The library uses one for each type of
+// task and priority of a queue of its users. All methods may be called from any goroutine.
+// multiprolabtest.TestBackend checks an implementation.
 type Backend interface {
-	// Enqueue stores the tasks, in order, and returns a receipt for each when they are stored. On an error none, or some of the first, are stored.
+	// Enqueue stores the tasks, in order, and returns a receipt for each when they are stored. On
+	// an error none, or some of the first, are stored.
 	Enqueue(ctx context.Context, tasks ...QueuedTask) ([]Receipt, error)
-	// Fetch waits until the queue has a task that is due and then takes at least one and at most credit of them. It returns the cause of ctx when
-	// ctx ends before, and an error when the Backend is closed.
+	// Fetch waits until the queue has a task that is due and then takes at least one and at most
+	// credit of them. It returns the cause of ctx when ctx ends before, and an error when the
+	// Backend is closed.
 	Fetch(ctx context.Context, queue string, credit int) ([]Lease, error)
 	// Depth counts the tasks of a queue.
 	Depth(ctx context.Context, queue string) (Depth, error)
-	// Close ends every Fetch and gives up what the Backend holds in this process. Stored tasks stay stored where the Backend is durable.
+	// Close ends every Fetch and gives up what the Backend holds in this process. Stored tasks stay
+	// stored where the Backend is durable.
 	Close(ctx context.Context) error
 }
 
@@ -48,8 +54,8 @@ type Depth struct {
 	Dead    int // given up with Lease.Dead
 }
 
-// Lease is a task in the hands of one taker. It ends with Ack, Retry or Dead, or when its deadline passes: the Backend then hands the task to
-// the next taker, and the methods return ErrLeaseLost.
+// Lease is a task in the hands of one taker. It ends with Ack, Retry or Dead, or when its deadline
+// passes: the Backend then hands the task to the next taker, and the methods return ErrLeaseLost.
 type Lease interface {
 	Task() QueuedTask
 	// Attempt is 1 when the task is leased for the first time, and grows with each further lease.
@@ -58,7 +64,8 @@ type Lease interface {
 	Deadline() time.Time
 	// Ack removes the task: it is done. It returns nil once that is certain.
 	Ack(ctx context.Context) error
-	// Retry gives the task back; it is due again after a time. With zero it goes to the front of its queue.
+	// Retry gives the task back; it is due again after a time. With zero it goes to the front of
+	// its queue.
 	Retry(ctx context.Context, after time.Duration, cause string) error
 	// Extend moves the deadline further off, by as much as a new lease would have.
 	Extend(ctx context.Context) error

@@ -40,13 +40,25 @@ func TestBackendsAgree(t *testing.T) {
 			}
 			require.Equal(t, want, got)
 
-			_, err := multiprolab.DoWith[int](ctx, l, "fail", "no use", &multiprolab.TaskOptions{Attempts: 3, Retry: multiprolab.RetryPolicy{First: time.Millisecond}})
+			_, err := multiprolab.DoWith[int](
+				ctx,
+				l,
+				"fail",
+				"no use",
+				&multiprolab.TaskOptions{Attempts: 3, Retry: multiprolab.RetryPolicy{First: time.Millisecond}},
+			)
 			var all *multiprolab.AttemptsError
 			require.ErrorAs(t, err, &all)
 			require.Len(t, all.Attempts, 3)
 			require.Len(t, l.Tasks().Dead(), 1)
 
-			_, err = multiprolab.DoWith[int](ctx, l, "die", "exit 3", &multiprolab.TaskOptions{Attempts: 2, Retry: multiprolab.RetryPolicy{First: time.Millisecond}})
+			_, err = multiprolab.DoWith[int](
+				ctx,
+				l,
+				"die",
+				"exit 3",
+				&multiprolab.TaskOptions{Attempts: 2, Retry: multiprolab.RetryPolicy{First: time.Millisecond}},
+			)
 			var died *multiprolab.WorkerDiedError
 			require.ErrorAs(t, err, &died)
 			require.Equal(t, 3, died.ExitCode)
@@ -64,7 +76,8 @@ func TestBackendsAgree(t *testing.T) {
 	}
 }
 
-// Tasks that were not done when a program ended are done by the next one, where the Backend outlives it.
+// Tasks that were not done when a program ended are done by the next one, where the Backend
+// outlives it.
 func TestBackendOutlivesMain(t *testing.T) {
 	backend := stays{multiprolab.NewMemoryBackend()}
 	first := startLab(t, &multiprolab.Config{Backend: backend}, workers("lab", 1))
@@ -83,7 +96,11 @@ func TestBackendOutlivesMain(t *testing.T) {
 	}
 
 	second := startLab(t, &multiprolab.Config{Backend: backend}, workers("lab", 1))
-	eventually(t, "the second run to do the tasks of the first", func() bool { return second.Tasks().Stats().Succeeded == 5 })
+	eventually(
+		t,
+		"the second run to do the tasks of the first",
+		func() bool { return second.Tasks().Stats().Succeeded == 5 },
+	)
 	require.NoError(t, second.Close())
 }
 

@@ -14,12 +14,16 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// This file is what main and a worker both know of batches: tasks of Map that travel, and are worked on, many at a time, because each takes less time
-// than a message. A batch is one job for the queue. Its body is its items, one behind the other, and its result the outcomes of the items, in their order. What a worker
-// has finished of a batch is in its black box, so that a death costs the item that was running, and no other.
+// This file is what main and a worker both know of batches: tasks of Map that travel, and are
+// worked on, many at a time, because each takes less time than a message. A batch is one job for
+// the queue. Its body is its items, one behind the other, and its result the outcomes of the items,
+// in their order. What a worker has finished of a batch is in its black box, so that a death costs
+// the item that was running, and no other.
 
-// The body of a batch, and its result, begin with the id of the type definitions that most of its items need: batchHead bytes. Each item, or outcome, is a head of
-// itemHead bytes, which has its status, its encoding and the length of its data, and the data. The id of its definitions follows if it is another one.
+// The body of a batch, and its result, begin with the id of the type definitions that most of its
+// items need: batchHead bytes. Each item, or outcome, is a head of itemHead bytes, which has its
+// status, its encoding and the length of its data, and the data. The id of its definitions follows
+// if it is another one.
 const (
 	batchHead = 8
 	itemHead  = 1 + 4
@@ -56,7 +60,8 @@ const _ = uint(leastLimit - batchHead - batchFull - itemHead - maxErrorSize)
 // link.limit.
 func (n *node) mostBody() int { return max(n.maxBody, leastLimit) }
 
-// beginItem makes room for the head of an item, whose data are to be appended, and for that of the batch if it is the first.
+// beginItem makes room for the head of an item, whose data are to be appended, and for that of the
+// batch if it is the first.
 func beginItem(b []byte) []byte {
 	if len(b) == 0 {
 		b = append(b, make([]byte, batchHead)...)
@@ -92,7 +97,8 @@ func itemsOf(b []byte) (common uint64, items []byte) {
 	return binary.LittleEndian.Uint64(b), b[batchHead:]
 }
 
-// definitionsOf yields the ids of the type definitions that the items, or outcomes, in the body of a batch need. Most need the same ones.
+// definitionsOf yields the ids of the type definitions that the items, or outcomes, in the body of
+// a batch need. Most need the same ones.
 func definitionsOf(b []byte) iter.Seq[uint64] {
 	return func(yield func(uint64) bool) {
 		common, items := itemsOf(b)
@@ -228,20 +234,23 @@ func tally(batch int, r *reply) (t tallied) {
 }
 
 const (
-	// maxBatchTime is about how long a worker works on one batch; what is left then, main gives out again.
+	// maxBatchTime is about how long a worker works on one batch; what is left then, main gives out
+	// again.
 	maxBatchTime = 2 * batchTime
 	// turnTime is about how long a batch holds up the messages and actions of its worker.
 	turnTime = 4 * time.Millisecond
-	// lookTime is about how often a worker looks at the clock between the items of a batch, and lookItems after how many items at most.
+	// lookTime is about how often a worker looks at the clock between the items of a batch, and
+	// lookItems after how many items at most.
 	lookTime  = 100 * time.Microsecond
 	lookItems = 16
 )
 
-// itemHandler works on the item of a batch that is in the payload of its task, and appends its outcome to out.
+// itemHandler works on the item of a batch that is in the payload of its task, and appends its
+// outcome to out.
 type itemHandler func(ctx context.Context, t *Task, out []byte) []byte
 
-// workBatch runs the items of a batch, on the loop of the worker. It ends early, between two items, when the time is over, the room for outcomes is, or the batch is
-// cancelled or to be given back.
+// workBatch runs the items of a batch, on the loop of the worker. It ends early, between two items,
+// when the time is over, the room for outcomes is, or the batch is cancelled or to be given back.
 func (b *taskInbox) workBatch(t *Task, work itemHandler) {
 	box := b.worker.link.box
 	var out []byte
@@ -261,7 +270,8 @@ func (b *taskInbox) workBatch(t *Task, work itemHandler) {
 	for n := uint64(0); len(items) > 0; n++ {
 		if n == look {
 			now := time.Now()
-			if t.ctx.Err() != nil || now.Sub(begun) > maxBatchTime || now.Sub(begun) > turnTime && b.worker.hasOtherWork() {
+			if t.ctx.Err() != nil || now.Sub(begun) > maxBatchTime ||
+				now.Sub(begun) > turnTime && b.worker.hasOtherWork() {
 				break
 			}
 			if step = min(2*step, lookItems); now.Sub(seen) > lookTime {
@@ -355,7 +365,8 @@ func (w *Worker) hasOtherWork() bool {
 // batchCut in Task.begun says that no further item of a batch may begin.
 const batchCut = 1 << 63
 
-// cutBatch ends a batch after the item that runs, and tells main that the others are free. It runs on the goroutine that reads the wire.
+// cutBatch ends a batch after the item that runs, and tells main that the others are free. It runs
+// on the goroutine that reads the wire.
 func (b *taskInbox) cutBatch(t *Task) {
 	if begun := t.begun.Or(batchCut); begun&batchCut == 0 {
 		b.worker.link.tell(soon, &wire.Frame{Kind: wire.Split, ID: t.ID, Defs: max(1, begun)})
@@ -453,7 +464,8 @@ func (n *node) failure(typ string, err error) error {
 	return n.remote(typ, err)
 }
 
-// endOutcome ends the outcome whose head begins at start, or before which that of the batch begins there. Its value was encoded behind the head, unless err is its outcome.
+// endOutcome ends the outcome whose head begins at start, or before which that of the batch begins
+// there. Its value was encoded behind the head, unless err is its outcome.
 func (n *node) endOutcome(out []byte, start int, typ string, p codec.Payload, err error) []byte {
 	start = max(start, batchHead)
 	if err == nil && len(p.Data) > n.maxBody {

@@ -92,8 +92,8 @@ func tinies(n int, how func(n int) string) func(yield func(tiny) bool) {
 	}
 }
 
-// TestBatch: items that travel in batches have their own outcomes. A death costs the item that was running: those before it keep their results, those behind it
-// run elsewhere, and none runs twice.
+// TestBatch: items that travel in batches have their own outcomes. A death costs the item that was
+// running: those before it keep their results, those behind it run elsewhere, and none runs twice.
 func TestBatch(t *testing.T) {
 	const items = 20000
 	how := func(n int) string {
@@ -112,7 +112,11 @@ func TestBatch(t *testing.T) {
 	for _, unordered := range []bool{false, true} {
 		t.Run(fmt.Sprint("unordered ", unordered), func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "items")
-			l := startLab(t, nil, pool{"tiny", &multiprolab.WorkerConfig{Count: 2, Env: []string{tinyVar + "=" + path}}})
+			l := startLab(
+				t,
+				nil,
+				pool{"tiny", &multiprolab.WorkerConfig{Count: 2, Env: []string{tinyVar + "=" + path}}},
+			)
 			seen := make([]int, items)
 			next := 0
 			for r, err := range multiprolab.Map[tinyResult](bounded(t), l, "tiny", tinies(items, how), &multiprolab.MapConfig{Unordered: unordered}) {
@@ -168,7 +172,11 @@ func TestBatch(t *testing.T) {
 					failed++
 				}
 			}
-			require.Equal(t, multiprolab.TaskStats{Received: items, Succeeded: uint64(items - failed), Failed: uint64(failed)}, s)
+			require.Equal(
+				t,
+				multiprolab.TaskStats{Received: items, Succeeded: uint64(items - failed), Failed: uint64(failed)},
+				s,
+			)
 		})
 	}
 }
@@ -280,7 +288,8 @@ func TestBatchTurns(t *testing.T) {
 	await(t, mapped, "the end of the map")
 }
 
-// TestBatchSplit: an item that takes long holds up none of its batch: they run on the worker that has nothing to do.
+// TestBatchSplit: an item that takes long holds up none of its batch: they run on the worker that
+// has nothing to do.
 func TestBatchSplit(t *testing.T) {
 	const items = 5000
 	for _, c := range []struct {
@@ -291,7 +300,11 @@ func TestBatchSplit(t *testing.T) {
 		t.Run(fmt.Sprintf("unordered %v, item %d", unordered, slow), func(t *testing.T) {
 			g := newGate(t)
 			path := filepath.Join(t.TempDir(), "items")
-			l := startLab(t, nil, pool{"tiny", &multiprolab.WorkerConfig{Count: 2, Env: []string{tinyVar + "=" + path}}})
+			l := startLab(
+				t,
+				nil,
+				pool{"tiny", &multiprolab.WorkerConfig{Count: 2, Env: []string{tinyVar + "=" + path}}},
+			)
 			source := func(yield func(tiny) bool) {
 				for n := range items {
 					item := tiny{N: n}
@@ -309,7 +322,8 @@ func TestBatchSplit(t *testing.T) {
 				v := <-g.visitors
 				for {
 					text, _ := os.ReadFile(path)
-					// In order the window bounds what is taken behind the slow one: its batch at least must have run.
+					// In order the window bounds what is taken behind the slow one: its batch at
+					// least must have run.
 					lines := strings.Fields(string(text))
 					if !unordered && slices.Contains(lines, fmt.Sprint(slow+1)) || unordered && len(lines) == items {
 						break
@@ -343,7 +357,8 @@ func TestBatchSlowSource(t *testing.T) {
 		if !yield(tiny{N: 2000, How: "visit", Visit: g.visit("lone")}) {
 			return
 		}
-		v := g.expect(t, "lone") // it has come to a worker although its batch is not full, and the sequence goes on only now
+		// it has come to a worker although its batch is not full, and the sequence goes on only now
+		v := g.expect(t, "lone")
 		v.tell("go on")
 	}
 	got := 0
@@ -354,7 +369,8 @@ func TestBatchSlowSource(t *testing.T) {
 	require.Equal(t, 2001, got)
 }
 
-// TestBatchCancel: leaving the loop cancels what is left; the pool goes on, and the counters add up.
+// TestBatchCancel: leaving the loop cancels what is left; the pool goes on, and the counters add
+// up.
 func TestBatchCancel(t *testing.T) {
 	l := startLab(t, nil, workers("tiny", 2))
 	for _, failFast := range []bool{false, true} {

@@ -17,8 +17,9 @@ import (
 // The scenario "bare" is the least that a re-executed process can do: come to main and say so.
 var _ = scenario("bare", func() { _, _ = os.Stdout.WriteString("here\n") })
 
-// BenchmarkStart compares the start of a worker, until its setup function has returned and main knows, with the bare start of the same
-// binary, until main has read what it says. The metric ready-ns is taken without the end of the process, which ns/op includes.
+// BenchmarkStart compares the start of a worker, until its setup function has returned and main
+// knows, with the bare start of the same binary, until main has read what it says. The metric
+// ready-ns is taken without the end of the process, which ns/op includes.
 func BenchmarkStart(b *testing.B) {
 	exe, err := os.Executable()
 	require.NoError(b, err)
@@ -152,7 +153,8 @@ func BenchmarkTask(b *testing.B) {
 	})
 }
 
-// BenchmarkSendToPool is a message to a pool of so many workers, all of which are busy: its cost must not grow with their number.
+// BenchmarkSendToPool is a message to a pool of so many workers, all of which are busy: its cost
+// must not grow with their number.
 func BenchmarkSendToPool(b *testing.B) {
 	for _, n := range []int{1, 10, 100, 1000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

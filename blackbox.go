@@ -9,13 +9,16 @@ import (
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
-// blackBox is memory that a worker shares with main and that outlives it: what the worker has posted, and not yet written to its pipe, is in it. A worker may therefore
-// begin with a task before main has been told, and go on to the next one before its result is in the pipe: if it dies, main reads the rest of what it said from
-// the box. It exists in the worker, where the link's mutex guards it; main reads the same memory through its file, once, when the worker is gone.
+// blackBox is memory that a worker shares with main and that outlives it: what the worker has
+// posted, and not yet written to its pipe, is in it. A worker may therefore begin with a task
+// before main has been told, and go on to the next one before its result is in the pipe: if it
+// dies, main reads the rest of what it said from the box. It exists in the worker, where the link's
+// mutex guards it; main reads the same memory through its file, once, when the worker is gone.
 //
-// Its memory holds boxHeader bytes, then a part of the stream of the wire: at 0 the place of its first byte in the stream, at 8 its length, at 16 the id of the
-// task that runs, or 0, at 24 the length of the outcomes that it has if it is a batch, at 32 the number of one-way messages that have left the inbox of this life, all
-// little-endian. The last batchRoom bytes are the outcomes.
+// Its memory holds boxHeader bytes, then a part of the stream of the wire: at 0 the place of its
+// first byte in the stream, at 8 its length, at 16 the id of the task that runs, or 0, at 24 the
+// length of the outcomes that it has if it is a batch, at 32 the number of one-way messages that
+// have left the inbox of this life, all little-endian. The last batchRoom bytes are the outcomes.
 type blackBox struct {
 	start, length, task, done, messages *uint64
 	data                                []byte // of the stream: all of it
@@ -26,7 +29,8 @@ type blackBox struct {
 
 const (
 	boxHeader = 64
-	// BoxSize is the size of the memory in bytes: enough for the results of as many tasks as a worker is given ahead.
+	// BoxSize is the size of the memory in bytes: enough for the results of as many tasks as a
+	// worker is given ahead.
 	boxSize = proc.BoxSize
 	// batchRoom is the part of it that is for the outcomes of a batch.
 	batchRoom = 96 << 10
@@ -38,7 +42,9 @@ func newBlackBox(memory []byte) *blackBox {
 		return nil
 	}
 	return &blackBox{start: (*uint64)(unsafe.Pointer(&memory[0])), length: (*uint64)(unsafe.Pointer(&memory[8])),
-		task: (*uint64)(unsafe.Pointer(&memory[16])), done: (*uint64)(unsafe.Pointer(&memory[24])), messages: (*uint64)(unsafe.Pointer(&memory[32])),
+		task: (*uint64)(
+			unsafe.Pointer(&memory[16]),
+		), done: (*uint64)(unsafe.Pointer(&memory[24])), messages: (*uint64)(unsafe.Pointer(&memory[32])),
 		data: memory[boxHeader : boxSize-batchRoom : boxSize-batchRoom], batch: memory[boxSize-batchRoom : boxSize : boxSize]}
 }
 
@@ -58,7 +64,8 @@ func (b *blackBox) isLast(c []byte) bool {
 
 // holds reports whether c lies in the box.
 func (b *blackBox) holds(c []byte) bool {
-	return cap(c) > 0 && uintptr(unsafe.Pointer(unsafe.SliceData(c)))-uintptr(unsafe.Pointer(&b.data[0])) < uintptr(len(b.data))
+	return cap(c) > 0 &&
+		uintptr(unsafe.Pointer(unsafe.SliceData(c)))-uintptr(unsafe.Pointer(&b.data[0])) < uintptr(len(b.data))
 }
 
 // publish makes the next n bytes, which have been filled in, a part of the record.
@@ -83,10 +90,12 @@ func (b *blackBox) running(id uint64) {
 	atomic.StoreUint64(b.task, little(id))
 }
 
-// handled notes how many one-way messages have left the inbox: main is told so by a frame much later.
+// handled notes how many one-way messages have left the inbox: main is told so by a frame much
+// later.
 func (b *blackBox) handled(messages uint64) { atomic.StoreUint64(b.messages, little(messages)) }
 
-// handledIn returns how many one-way messages have left the inbox of a worker that is gone. It trusts nothing: the number may be any.
+// handledIn returns how many one-way messages have left the inbox of a worker that is gone. It
+// trusts nothing: the number may be any.
 func handledIn(box io.ReaderAt) uint64 {
 	var b [8]byte
 	if _, err := box.ReadAt(b[:], 32); err != nil {
@@ -95,7 +104,8 @@ func handledIn(box io.ReaderAt) uint64 {
 	return binary.LittleEndian.Uint64(b[:])
 }
 
-// finished makes the outcomes that the running batch has part of the record, if they are in the box still, and reports whether they are.
+// finished makes the outcomes that the running batch has part of the record, if they are in the box
+// still, and reports whether they are.
 func (b *blackBox) finished(outcomes []byte) bool {
 	if len(outcomes) > len(b.batch) || &outcomes[0] != &b.batch[0] {
 		return false
@@ -111,7 +121,8 @@ func little(v uint64) uint64 {
 	return binary.NativeEndian.Uint64(b[:])
 }
 
-// runningIn returns the id of the task that a worker that is gone was running, or 0, and the outcomes that it had if it was a batch.
+// runningIn returns the id of the task that a worker that is gone was running, or 0, and the
+// outcomes that it had if it was a batch.
 func runningIn(box io.ReaderAt) (id uint64, outcomes []byte) {
 	var header [16]byte
 	if _, err := box.ReadAt(header[:], 16); err != nil {
@@ -127,7 +138,8 @@ func runningIn(box io.ReaderAt) (id uint64, outcomes []byte) {
 	return id, outcomes
 }
 
-// unwritten returns what a worker that is gone has left in its box, from a place in the stream on: what did not come through the pipe. It trusts nothing in it.
+// unwritten returns what a worker that is gone has left in its box, from a place in the stream on:
+// what did not come through the pipe. It trusts nothing in it.
 func unwritten(box io.ReaderAt, from int64) []byte {
 	var header [16]byte
 	if _, err := box.ReadAt(header[:], 0); err != nil {

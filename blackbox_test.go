@@ -13,7 +13,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// What a link has posted and not written is in the box, wherever in the stream the pipe has come to; what has been written is not.
+// What a link has posted and not written is in the box, wherever in the stream the pipe has come
+// to; what has been written is not.
 func TestBlackBoxHoldsWhatIsNotWritten(t *testing.T) {
 	memory := make([]byte, boxSize)
 	var pipe bytes.Buffer
@@ -40,7 +41,8 @@ func TestBlackBoxHoldsWhatIsNotWritten(t *testing.T) {
 	require.NoError(t, l.post(frame(3)))
 	require.Equal(t, []uint64{3}, read(unwritten(bytes.NewReader(memory), written)))
 
-	// What does not fit is not recorded, and the worker knows it; once all is written the record begins anew.
+	// What does not fit is not recorded, and the worker knows it; once all is written the record
+	// begins anew.
 	require.NoError(t, l.post(&wire.Frame{Kind: wire.Message, Type: "x", Body: make([]byte, boxSize)}))
 	require.NoError(t, l.post(frame(4)))
 	require.False(t, l.recorded())

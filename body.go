@@ -65,13 +65,25 @@ type processBody struct {
 	ended  chan struct{}
 }
 
-// startProcess re-executes the program as a worker, and starts the goroutines that pass its output on. They end when the process
-// and everything that holds its pipes has, or a moment after the process.
+// startProcess re-executes the program as a worker, and starts the goroutines that pass its output
+// on. They end when the process and everything that holds its pipes has, or a moment after the
+// process.
 func startProcess(m *Main, s *slot, life int, out io.Writer) (*processBody, error) {
-	b := &processBody{cookie: newCookie(), errors: &tail{next: m.stderr, full: m.cfg.FullCrashes}, ended: make(chan struct{})}
+	b := &processBody{
+		cookie: newCookie(),
+		errors: &tail{next: m.stderr, full: m.cfg.FullCrashes},
+		ended:  make(chan struct{}),
+	}
 	spec := &proc.Spec{
-		Role: proc.Role{Main: m.cfg.Name, Outer: m.outer, Path: append(append([]string(nil), m.path...), s.pool.name), Index: s.index, Life: life,
-			Depth: m.depth + 1, Cookie: b.cookie},
+		Role: proc.Role{
+			Main:   m.cfg.Name,
+			Outer:  m.outer,
+			Path:   append(append([]string(nil), m.path...), s.pool.name),
+			Index:  s.index,
+			Life:   life,
+			Depth:  m.depth + 1,
+			Cookie: b.cookie,
+		},
 		Dir:          s.pool.cfg.Dir,
 		Env:          s.pool.cfg.environ(os.Environ()),
 		PIDNamespace: s.pool.cfg.PIDNamespace,
@@ -130,7 +142,8 @@ func startProcess(m *Main, s *slot, life int, out io.Writer) (*processBody, erro
 	return b, nil
 }
 
-// pass writes what a worker prints to the writer, until its end. Most workers print little, and there may be many: so the buffer is small until there is much to read at a time.
+// pass writes what a worker prints to the writer, until its end. Most workers print little, and
+// there may be many: so the buffer is small until there is much to read at a time.
 func pass(to io.Writer, from io.Reader) {
 	buf := make([]byte, 4<<10)
 	for {
@@ -221,7 +234,14 @@ func newGoroutineBody(m *Main, s *slot, life int) *goroutineBody {
 		defer b.worker.aboard()()
 		var err error
 		finally(func() {
-			err = b.worker.run(fromMain, toMain, s.pool.setup, m.identity, b.cookie, func(error) { b.worker.kill(b.worker.stopCause()) })
+			err = b.worker.run(
+				fromMain,
+				toMain,
+				s.pool.setup,
+				m.identity,
+				b.cookie,
+				func(error) { b.worker.kill(b.worker.stopCause()) },
+			)
 		}, func(bool) {
 			hangUp()
 			b.mu.Lock()

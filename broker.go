@@ -225,7 +225,8 @@ func (b *broker) reconsider() {
 }
 
 // failUnservable gives the jobs of lanes that no worker takes, nor will take, their outcomes: the
-// same for all of a lane. It ends the waits as well that never end since the workers are other ones.
+// same for all of a lane. It ends the waits as well that never end since the workers are other
+// ones.
 func (b *broker) failUnservable() {
 	var why map[*lane]error
 	for _, l := range b.lanes {
@@ -337,7 +338,8 @@ func (b *broker) knownTypes(queue string) []string {
 	return slices.Compact(known)
 }
 
-// takers returns how many workers of a pool take tasks of a type, or may turn out to do so, and whether one of them asks for them with GetTask.
+// takers returns how many workers of a pool take tasks of a type, or may turn out to do so, and
+// whether one of them asks for them with GetTask.
 func (b *broker) takers(p *pool, typ string) (n int, ask bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -489,7 +491,8 @@ func (b *broker) progress(p *peer, f *wire.Frame, n int64) error {
 	return nil
 }
 
-// submitter is who has submitted a task: a submission in main, or one of a worker, by its number there.
+// submitter is who has submitted a task: a submission in main, or one of a worker, by its number
+// there.
 type submitter struct {
 	submission *Submission
 	client     *client

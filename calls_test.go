@@ -15,10 +15,16 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// Each of many calls at a time gets its own answer, whatever becomes of the others: from main, and from worker to worker.
+// Each of many calls at a time gets its own answer, whatever becomes of the others: from main, and
+// from worker to worker.
 func TestCallsGetTheirOwnAnswers(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
-		l := startLab(t, &multiprolab.Config{InProcess: inProcess, Window: smallWindow}, workers("lab", 3), workers("prog", 2))
+		l := startLab(
+			t,
+			&multiprolab.Config{InProcess: inProcess, Window: smallWindow},
+			workers("lab", 3),
+			workers("prog", 2),
+		)
 		ctx := bounded(t)
 		var group sync.WaitGroup
 		for g := range 10 {
@@ -54,7 +60,8 @@ var _ = program("ask lab", func(ctx context.Context, w *multiprolab.Worker, arg 
 	return multiprolab.Call[string](ctx, w, "lab", "call-echo", arg)
 })
 
-// The end of the caller's context ends its wait with the cause, and the context of the handler; the worker goes on.
+// The end of the caller's context ends its wait with the cause, and the context of the handler; the
+// worker goes on.
 func TestCallCancelled(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		l := newLab(t, &multiprolab.Config{InProcess: inProcess}, workers("prog", 2))
@@ -219,7 +226,8 @@ var _ = program("ask main to fail", func(ctx context.Context, w *multiprolab.Wor
 	return "", err
 })
 
-// Calls in a circle get an error at once: between workers, from a worker to itself, and from a worker back to a main that waits for it.
+// Calls in a circle get an error at once: between workers, from a worker to itself, and from a
+// worker back to a main that waits for it.
 func TestCallCycles(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		l := newLab(t, &multiprolab.Config{InProcess: inProcess}, workers("prog", 3))
@@ -268,7 +276,8 @@ func TestCallCycles(t *testing.T) {
 			case <-time.After(patience):
 				require.FailNow(t, "main's action does not run")
 			}
-			if err := await(t, answer, "the answer"); !errors.Is(err, multiprolab.ErrCallCycle) { // then it was not main's wait that closed it
+			// then it was not main's wait that closed it
+			if err := await(t, answer, "the answer"); !errors.Is(err, multiprolab.ErrCallCycle) {
 				require.ErrorContains(t, err, "cycle: true", w)
 			}
 		}
@@ -319,7 +328,11 @@ var _ = worker("asker", func(ctx context.Context, w *multiprolab.Worker) error {
 func TestCallFromSetup(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		l := newLab(t, &multiprolab.Config{InProcess: inProcess}, workers("asker", 3))
-		multiprolab.HandleCall(l, "config", func(ctx context.Context, who string) (string, error) { return "config of " + who, nil })
+		multiprolab.HandleCall(
+			l,
+			"config",
+			func(ctx context.Context, who string) (string, error) { return "config of " + who, nil },
+		)
 		var texts notes
 		multiprolab.Handle(l, "note", func(_ context.Context, s string) error { texts.add(s); return nil })
 		require.NoError(t, l.Start(t.Context()))
@@ -351,7 +364,8 @@ func TestCallsLeaveNothingBehind(t *testing.T) {
 	run(50)
 	before := runtime.NumGoroutine()
 	run(1000)
-	eventually(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= before+2 }) // eventually has some of its own
+	// eventually has some of its own
+	eventually(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= before+2 })
 }
 
 var _ = worker("callee", func(ctx context.Context, w *multiprolab.Worker) error {
@@ -374,7 +388,8 @@ var _ = worker("impatient", func(ctx context.Context, w *multiprolab.Worker) err
 	return nil
 })
 
-// TestCancelledCallThatWaits: a call that is cancelled while it waits for room at its receiver is not put to the handler, whether a worker made it or main.
+// TestCancelledCallThatWaits: a call that is cancelled while it waits for room at its receiver is
+// not put to the handler, whether a worker made it or main.
 func TestCancelledCallThatWaits(t *testing.T) {
 	l := newLab(t, &multiprolab.Config{Window: 8 << 10}, workers("callee", 1), workers("impatient", 1))
 	g := newGate(t)

@@ -76,7 +76,8 @@ func (m *Main) ending() *ProgramEnding {
 	return &ProgramEnding{Cause: m.cause, Failed: m.failed}
 }
 
-// setCause notes why the program ends, if nothing else has ended it before. The caller holds lifeMu.
+// setCause notes why the program ends, if nothing else has ended it before. The caller holds
+// lifeMu.
 func (m *Main) setCause(cause error) {
 	if m.cause == nil {
 		m.cause = cause

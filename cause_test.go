@@ -52,7 +52,8 @@ var (
 	})
 )
 
-// saysWhy returns an error unless err says that the program has ended because flimsy/0 failed too often.
+// saysWhy returns an error unless err says that the program has ended because flimsy/0 failed too
+// often.
 func saysWhy(err error) error {
 	limit, ok := errors.AsType[*multiprolab.RestartLimitError](err)
 	switch {
@@ -70,7 +71,12 @@ func saysWhy(err error) error {
 // follows, in main and in the workers.
 func TestEndTellsItsCause(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
-		l := newLab(t, &multiprolab.Config{InProcess: inProcess}, pool{"flimsy", &multiprolab.WorkerConfig{RestartLimit: 1, RestartDelay: 1, RestartMaxDelay: 1}}, workers("heir", 2))
+		l := newLab(
+			t,
+			&multiprolab.Config{InProcess: inProcess},
+			pool{"flimsy", &multiprolab.WorkerConfig{RestartLimit: 1, RestartDelay: 1, RestartMaxDelay: 1}},
+			workers("heir", 2),
+		)
 		require.NoError(t, l.Start(context.Background()))
 		require.NoError(t, l.Cause())
 		pending, err := multiprolab.Submit[int](t.Context(), l, "inherit", 0, &multiprolab.TaskOptions{Delay: forever})
@@ -105,7 +111,8 @@ func TestEndTellsItsCause(t *testing.T) {
 				"a message to it":          func() error { return multiprolab.Send(bounded(t), l, "heir", "inherit", 0) },
 				"a broadcast":              func() error { return multiprolab.Broadcast(bounded(t), l, "heir", "inherit", 0) },
 			} {
-				if when != "later" && strings.Contains(name, "ended") || name == "a message to it" || name == "a broadcast" {
+				if when != "later" && strings.Contains(name, "ended") || name == "a message to it" ||
+					name == "a broadcast" {
 					continue // it may still be taken
 				}
 				err := try()
@@ -128,7 +135,11 @@ func TestEndTellsItsCause(t *testing.T) {
 		}
 		require.Len(t, records, 1)
 		require.Contains(t, records[0], "level=ERROR")
-		require.Contains(t, records[0], "worker flimsy/0 failed again after 1 restarts within 1m0s; the last cause: flimsy/0: it has had enough")
+		require.Contains(
+			t,
+			records[0],
+			"worker flimsy/0 failed again after 1 restarts within 1m0s; the last cause: flimsy/0: it has had enough",
+		)
 		for i := range 2 {
 			name := fmt.Sprint("heir/", i)
 			stopped := waitEvent(t, l, func(e *multiprolab.WorkerStopped) bool { return e.Worker == name })
@@ -169,7 +180,8 @@ func TestEndTellsItsCause_OtherErrors(t *testing.T) {
 	require.ErrorIs(t, err, started)
 }
 
-// An end that somebody has asked for is no error: its record is for who looks for it, and the cause says who asked.
+// An end that somebody has asked for is no error: its record is for who looks for it, and the cause
+// says who asked.
 func TestEndThatWasAskedFor(t *testing.T) {
 	for _, way := range ends {
 		t.Run(way.name, func(t *testing.T) {
@@ -199,7 +211,8 @@ func TestEndThatWasAskedFor(t *testing.T) {
 	}
 }
 
-// The first cause stands: an error that comes out of the end is Run's to return, and has not caused it.
+// The first cause stands: an error that comes out of the end is Run's to return, and has not caused
+// it.
 func TestEndFirstCauseStands(t *testing.T) {
 	l := newLab(t, &multiprolab.Config{InProcess: true}, workers("lab", 1))
 	failure := errors.New("it fails since the program ends")
@@ -276,8 +289,16 @@ func TestEndOfASignal(t *testing.T) {
 		require.NoError(t, signalProcess(p.Process.Pid, c.name))
 		_ = p.wait(t)
 		require.Equal(t, c.code, p.ProcessState.ExitCode(), "%s", p.out)
-		require.Contains(t, p.out.String(), fmt.Sprintf("Do: multiprolab: stopped: the program was ended by %s true\n", c.name))
-		require.Contains(t, p.out.String(), fmt.Sprintf("Cause: multiprolab: the program was ended by %s %s true\n", c.name, c.text))
+		require.Contains(
+			t,
+			p.out.String(),
+			fmt.Sprintf("Do: multiprolab: stopped: the program was ended by %s true\n", c.name),
+		)
+		require.Contains(
+			t,
+			p.out.String(),
+			fmt.Sprintf("Cause: multiprolab: the program was ended by %s %s true\n", c.name, c.text),
+		)
 		require.NotContains(t, p.out.String(), "ERROR")
 	}
 }
@@ -292,7 +313,11 @@ func TestSignalErrorCrosses(t *testing.T) {
 	require.ErrorIs(t, got, multiprolab.ErrExit)
 	require.Equal(t, 130, same.ExitCode())
 	require.Equal(t, 1, (&multiprolab.SignalError{Signal: strangeSignal{}}).ExitCode())
-	require.Equal(t, "multiprolab: the program was ended by a strange signal", (&multiprolab.SignalError{Signal: strangeSignal{}}).Error())
+	require.Equal(
+		t,
+		"multiprolab: the program was ended by a strange signal",
+		(&multiprolab.SignalError{Signal: strangeSignal{}}).Error(),
+	)
 }
 
 type strangeSignal struct{}

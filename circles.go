@@ -6,22 +6,22 @@ import (
 	"slices"
 )
 
-// This file says who waits for whom, and which wait would close a circle. It exists in main, through
-// which all calls and tasks go. Only waits of loops count: while a handler, a task, an action or a
-// setup function waits, nothing else happens in its process. Who waits on a goroutine that no
-// handler waits for keeps nobody from going on.
+// This file says who waits for whom, and which wait would close a circle. It exists in main,
+// through which all calls and tasks go. Only waits of loops count: while a handler, a task, an
+// action or a setup function waits, nothing else happens in its process. Who waits on a goroutine
+// that no handler waits for keeps nobody from going on.
 
 // waiting is the waits of loops. P is a process. The zero value is empty.
 type waiting[P cmp.Ordered] struct {
 	waits map[P]map[uint64]want[P] // of each process that waits, by the number of the call or the task there
 }
 
-// want is what one wait is for: the processes of which one suffices to end it, each as far as it goes
-// on itself. It changes with what happens meanwhile.
+// want is what one wait is for: the processes of which one suffices to end it, each as far as it
+// goes on itself. It changes with what happens meanwhile.
 type want[P cmp.Ordered] iter.Seq[P]
 
-// maxWaits is how many waits of one process are noted at a time. A loop has one, or those of a Map; what
-// looks for a circle looks at all of them.
+// maxWaits is how many waits of one process are noted at a time. A loop has one, or those of a Map;
+// what looks for a circle looks at all of them.
 const maxWaits = 64
 
 // begin notes a wait, or notes it again, unless it would never end: every process that could end it

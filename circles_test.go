@@ -13,8 +13,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// TestWaiting: a wait is refused exactly if, in a model in which everything that does not wait ends,
-// and with it every wait that it suffices for, the process would never go on.
+// TestWaiting: a wait is refused exactly if, in a model in which everything that does not wait
+// ends, and with it every wait that it suffices for, the process would never go on.
 func TestWaiting(t *testing.T) {
 	refused := 0
 	for seed := range uint64(2000) {
@@ -63,8 +63,8 @@ func TestWaiting(t *testing.T) {
 	require.Greater(t, refused, 1000)
 }
 
-// modelGoesOn plays what happens, step by step: whoever waits for nothing goes on, and ends the waits
-// that it suffices for.
+// modelGoesOn plays what happens, step by step: whoever waits for nothing goes on, and ends the
+// waits that it suffices for.
 func modelGoesOn(model map[int]map[uint64][]int, n, p int) bool {
 	left := map[int]map[uint64][]int{}
 	for q, waits := range model {
@@ -99,8 +99,8 @@ func endsSoon(t *testing.T, what string, fn func()) {
 	}
 }
 
-// TestWaitForNobody: the last worker that takes a task has ended for good, and the broker does not know
-// yet: a wait for the task is none in a circle.
+// TestWaitForNobody: the last worker that takes a task has ended for good, and the broker does not
+// know yet: a wait for the task is none in a circle.
 func TestWaitForNobody(t *testing.T) {
 	th := newTheatre(t, nil, map[string]WorkerConfig{"p": {}, "q": {Queues: []string{"q"}}})
 	w := th.enter("p/0", "t")
@@ -121,7 +121,8 @@ func TestWaitForNobody(t *testing.T) {
 	}
 }
 
-// TestManyWaits: a worker that waits for very many tasks does not make it slow to look for a circle.
+// TestManyWaits: a worker that waits for very many tasks does not make it slow to look for a
+// circle.
 func TestManyWaits(t *testing.T) {
 	th := newTheatre(t, nil, map[string]WorkerConfig{"p": {Count: 2}})
 	w0, w1 := th.enter("p/0", "t"), th.enter("p/1", "t")

@@ -12,18 +12,20 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// MaxMessageSize is the greatest value of Config.MaxMessageSize, in bytes: what the wire can carry in one message.
+// MaxMessageSize is the greatest value of Config.MaxMessageSize, in bytes: what the wire can carry
+// in one message.
 const MaxMessageSize = wire.MaxBody
 
-// ShutdownMode says what becomes of tasks and messages that are still queued when exit is requested. What is running is
-// finished in every mode but Kill, within the times of the Config.
+// ShutdownMode says what becomes of tasks and messages that are still queued when exit is
+// requested. What is running is finished in every mode but Kill, within the times of the Config.
 type ShutdownMode int
 
 const (
-	// FinishRunning is the default: running handlers and tasks are finished, queued tasks end with ErrStopped, queued
-	// messages become dead letters.
+	// FinishRunning is the default: running handlers and tasks are finished, queued tasks end with
+	// ErrStopped, queued messages become dead letters.
 	FinishRunning ShutdownMode = iota
-	// DrainQueue finishes everything that was accepted before: all queued tasks, all queued messages.
+	// DrainQueue finishes everything that was accepted before: all queued tasks, all queued
+	// messages.
 	DrainQueue
 	// KillAll ends the workers at once, in the middle of their work.
 	KillAll
@@ -42,44 +44,54 @@ func (m ShutdownMode) String() string {
 	return fmt.Sprintf("ShutdownMode(%d)", int(m))
 }
 
-// Config configures a Main. Its zero value, and nil, are good defaults. New copies it; a later change has no effect.
+// Config configures a Main. Its zero value, and nil, are good defaults. New copies it; a later
+// change has no effect.
 type Config struct {
-	// Name tells several Mains of one program apart, so that a re-executed process finds the one it belongs to: each needs a name of its own, those that run one after the
-	// other as well; a second Run or Start under one name is refused. The process of a worker passes the other Mains by on its way: their Run and Start return nil at once, so do
-	// Wait, Close and Stop, and all else returns an error. So what comes between the Mains is run in the workers of the later ones, too.
-	// Mains with InProcess need no name. Defaults to "main"; a program with one Main needs no other.
+	// Name tells several Mains of one program apart, so that a re-executed process finds the one it
+	// belongs to: each needs a name of its own, those that run one after the other as well; a
+	// second Run or Start under one name is refused. The process of a worker passes the other Mains
+	// by on its way: their Run and Start return nil at once, so do Wait, Close and Stop, and all
+	// else returns an error. So what comes between the Mains is run in the workers of the later
+	// ones, too. Mains with InProcess need no name. Defaults to "main"; a program with one Main
+	// needs no other.
 	Name string
 
-	// InProcess runs every worker as goroutines of this process, over in-memory pipes: to step through it in a
-	// debugger, and for tests. Messages are encoded and decoded as usual. Nothing is isolated: a panic ends the whole program,
-	// and a worker that does not return cannot be killed.
+	// InProcess runs every worker as goroutines of this process, over in-memory pipes: to step
+	// through it in a debugger, and for tests. Messages are encoded and decoded as usual. Nothing
+	// is isolated: a panic ends the whole program, and a worker that does not return cannot be
+	// killed.
 	InProcess bool
 
-	// StartTimeout limits the time from the start of a worker's process until it has reached Run and said hello.
-	// Defaults to 10 seconds.
+	// StartTimeout limits the time from the start of a worker's process until it has reached Run
+	// and said hello. Defaults to 10 seconds.
 	StartTimeout time.Duration
-	// SetupTimeout limits the setup function of each worker, setup and handshake apart. Defaults to 1 minute.
+	// SetupTimeout limits the setup function of each worker, setup and handshake apart. Defaults to
+	// 1 minute.
 	SetupTimeout time.Duration
 
-	// Shutdown says what becomes of queued tasks and messages on Exit, Close, a cancelled context or an error from the
-	// main action. The first SIGINT or SIGTERM always means FinishRunning, the second KillAll. Defaults to FinishRunning.
+	// Shutdown says what becomes of queued tasks and messages on Exit, Close, a cancelled context
+	// or an error from the main action. The first SIGINT or SIGTERM always means FinishRunning, the
+	// second KillAll. Defaults to FinishRunning.
 	Shutdown ShutdownMode
 	// DrainTimeout limits how long DrainQueue waits for queued tasks. Defaults to no limit.
 	DrainTimeout time.Duration
-	// ShutdownTimeout is how long a worker may take from the exit message until it gets SIGTERM. Defaults to 10 seconds.
+	// ShutdownTimeout is how long a worker may take from the exit message until it gets SIGTERM.
+	// Defaults to 10 seconds.
 	ShutdownTimeout time.Duration
-	// TeardownTimeout is when the contexts of the OnExit functions of a worker end, counted from the first one's start. Defaults to 5 seconds.
+	// TeardownTimeout is when the contexts of the OnExit functions of a worker end, counted from
+	// the first one's start. Defaults to 5 seconds.
 	TeardownTimeout time.Duration
-	// KillTimeout is how long a worker may take from SIGTERM until its whole process tree gets SIGKILL. Defaults to 2
-	// seconds.
+	// KillTimeout is how long a worker may take from SIGTERM until its whole process tree gets
+	// SIGKILL. Defaults to 2 seconds.
 	KillTimeout time.Duration
 
-	// MaxMessageSize limits an encoded body, in bytes. Larger ones are refused with a *SizeError. Defaults to 256 MiB; the
-	// most is MaxMessageSize.
+	// MaxMessageSize limits an encoded body, in bytes. Larger ones are refused with a *SizeError.
+	// Defaults to 256 MiB; the most is MaxMessageSize.
 	MaxMessageSize int
-	// Window limits the messages between main and one worker that were sent and not yet taken by a handler, in bytes and
-	// for each direction; senders wait beyond it. Each message counts 256 bytes beside its body, its type and its
-	// receiver's name. A single message may be larger. Defaults to 4 MiB.
+	// Window limits the messages between main and one worker that were sent and not yet taken by a
+	// handler, in bytes and for each direction; senders wait beyond it. Each message counts 256
+	// bytes beside its body, its type and its receiver's name. A single message may be larger.
+	// Defaults to 4 MiB.
 	Window int
 	// QueueLimit limits the number of tasks that are due and wait for a worker. Beyond it Submit
 	// waits, and TrySubmit returns ErrQueueFull. Delayed tasks, and those that wait for another
@@ -92,32 +104,38 @@ type Config struct {
 	// that is less, to a quarter of the memory that this process may use: GOMEMLIMIT and, on Linux,
 	// that of the machine and the limit of the control group.
 	QueueBytes int
-	// Backend stores the queued tasks. Main uses it, and closes it in the end. Defaults to nil: they
-	// are kept in main's memory, and end with main.
+	// Backend stores the queued tasks. Main uses it, and closes it in the end. Defaults to nil:
+	// they are kept in main's memory, and end with main.
 	Backend Backend
-	// DeadLimit limits the list of tasks that have used up their attempts; beyond it the oldest are forgotten. Defaults to 1,000.
+	// DeadLimit limits the list of tasks that have used up their attempts; beyond it the oldest are
+	// forgotten. Defaults to 1,000.
 	DeadLimit int
 	// MaxDepth limits how deep workers may run a Main of their own: 1 forbids it. Defaults to 3.
 	MaxDepth int
 
-	// Stdout gets what workers print on their stdout, line by line and with the worker's name before each. Defaults to this
-	// process's own stdout, which the workers then share, without names. One line is written by one call; calls do not overlap.
+	// Stdout gets what workers print on their stdout, line by line and with the worker's name
+	// before each. Defaults to this process's own stdout, which the workers then share, without
+	// names. One line is written by one call; calls do not overlap.
 	Stdout io.Writer
-	// Stderr gets what workers print on their stderr, as it is. Defaults to this process's own stderr.
+	// Stderr gets what workers print on their stderr, as it is. Defaults to this process's own
+	// stderr.
 	Stderr io.Writer
 	// FullCrashes passes the whole report on with which the Go runtime ends a worker: all its
 	// stacks, hundreds of lines when it is out of memory or killed for a hang. By default the
 	// reason and the first stack are passed on, and the error has the rest
 	// (WorkerDiedError.Stderr). What a worker prints itself is passed on in any case.
 	FullCrashes bool
-	// Logger gets a record of each event, such as the death of a worker. Defaults to slog.Default().
+	// Logger gets a record of each event, such as the death of a worker. Defaults to
+	// slog.Default().
 	Logger *slog.Logger
-	// OnEvent, if not nil, gets each event. It is called on the loop of main, so never while a handler or an action of main runs: a long action holds
-	// the events back. Of those that wait the newest 4,096 are kept, and no more than 16 MiB of them.
+	// OnEvent, if not nil, gets each event. It is called on the loop of main, so never while a
+	// handler or an action of main runs: a long action holds the events back. Of those that wait
+	// the newest 4,096 are kept, and no more than 16 MiB of them.
 	OnEvent func(Event)
 }
 
-// filled returns a copy with the defaults in place, or the error that names the first field that cannot be.
+// filled returns a copy with the defaults in place, or the error that names the first field that
+// cannot be.
 func (c *Config) filled() (Config, error) {
 	var f Config
 	if c != nil {
@@ -141,7 +159,11 @@ func (c *Config) filled() (Config, error) {
 	switch {
 	case err != nil:
 	case f.MaxMessageSize > MaxMessageSize:
-		err = &ConfigError{"Config.MaxMessageSize", f.MaxMessageSize, fmt.Sprintf("the wire carries at most %d bytes", MaxMessageSize)}
+		err = &ConfigError{
+			"Config.MaxMessageSize",
+			f.MaxMessageSize,
+			fmt.Sprintf("the wire carries at most %d bytes", MaxMessageSize),
+		}
 	case f.Shutdown < FinishRunning || f.Shutdown > KillAll:
 		err = &ConfigError{"Config.Shutdown", f.Shutdown, "use FinishRunning, DrainQueue or KillAll"}
 	case checkName("name", f.Name) != nil:
@@ -175,7 +197,11 @@ func defaultQueueBytes() int {
 // notNegative returns an error, as the interface that cmp.Or can compare, if v is below zero.
 func notNegative[T int | int64 | time.Duration](field string, v T) error {
 	if v < 0 {
-		return &ConfigError{field, v, "it cannot be negative: leave it zero for the default, or give a value above zero"}
+		return &ConfigError{
+			field,
+			v,
+			"it cannot be negative: leave it zero for the default, or give a value above zero",
+		}
 	}
 	return nil
 }

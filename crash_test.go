@@ -20,7 +20,8 @@ type death struct {
 	reason string
 }
 
-// TestA01_DeathDuringTask covers A03 as well: after each death the next task is taken and runs in a new process.
+// TestA01_DeathDuringTask covers A03 as well: after each death the next task is taken and runs in a
+// new process.
 func TestA01_DeathDuringTask(t *testing.T) {
 	testDeaths(t, []death{
 		{how: "exit 0", code: 0, reason: "os.Exit(0)"},
@@ -87,7 +88,8 @@ func TestA01_DeathDuringCall(t *testing.T) {
 	}
 }
 
-// TestA03_DeathWhileIdle: a death that costs nobody anything is told as an event, and the worker is replaced.
+// TestA03_DeathWhileIdle: a death that costs nobody anything is told as an event, and the worker is
+// replaced.
 func TestA03_DeathWhileIdle(t *testing.T) {
 	l := startLab(t, nil, quickly("lab", 1))
 	require.NoError(t, multiprolab.Send(bounded(t), l, "lab", "msg-die", "exit 3"))
@@ -134,7 +136,8 @@ func TestA04_OneOfThreeDies(t *testing.T) {
 	}
 }
 
-// TestA04_ManyDeathsOfOne: 110 tasks on one worker, 10 of which kill it, are 100 results and 10 errors.
+// TestA04_ManyDeathsOfOne: 110 tasks on one worker, 10 of which kill it, are 100 results and 10
+// errors.
 func TestA04_ManyDeathsOfOne(t *testing.T) {
 	p := quickly("guest", 1)
 	p.cfg.Prefetch = 8
@@ -143,7 +146,8 @@ func TestA04_ManyDeathsOfOne(t *testing.T) {
 	require.Equal(t, multiprolab.TaskStats{Received: 110, Succeeded: 100, Failed: 10}, l.Tasks().Stats())
 }
 
-// TestA04_ManyDeathsWithRetry: what kills its worker uses up its attempts; the innocent all succeed, at the first one.
+// TestA04_ManyDeathsWithRetry: what kills its worker uses up its attempts; the innocent all
+// succeed, at the first one.
 func TestA04_ManyDeathsWithRetry(t *testing.T) {
 	p := quickly("guest", 2)
 	p.cfg.Prefetch = 3
@@ -191,7 +195,8 @@ func testAccounts(t *testing.T, l *lab, total, killers int, o *multiprolab.TaskO
 	require.Equal(t, killers*attempts, deaths)
 }
 
-// TestA06_WrittenResultStands: a worker dies right after its results were written, while they still fill the pipe.
+// TestA06_WrittenResultStands: a worker dies right after its results were written, while they still
+// fill the pipe.
 func TestA06_WrittenResultStands(t *testing.T) {
 	p := quickly("guest", 1)
 	p.cfg.Prefetch = 40
@@ -220,7 +225,8 @@ func TestA06_WrittenResultStands(t *testing.T) {
 	}
 }
 
-// TestA06_RacingDeath: whenever exactly a worker dies, each task has one outcome, and the numbers add up.
+// TestA06_RacingDeath: whenever exactly a worker dies, each task has one outcome, and the numbers
+// add up.
 func TestA06_RacingDeath(t *testing.T) {
 	p := quickly("lab", 2)
 	p.cfg.Prefetch = 4
@@ -243,7 +249,8 @@ func TestA06_RacingDeath(t *testing.T) {
 	require.Equal(t, multiprolab.TaskStats{Received: 400, Succeeded: 400}, l.Tasks().Stats())
 }
 
-// TestA11_StrayPanicWhileBusy: a goroutine that a handler left behind panics while another task runs, which fails with the panic's text.
+// TestA11_StrayPanicWhileBusy: a goroutine that a handler left behind panics while another task
+// runs, which fails with the panic's text.
 func TestA11_StrayPanicWhileBusy(t *testing.T) {
 	g, l := newGate(t), startLab(t, nil, quickly("guest", 1), workers("lab", 1))
 	bystander, err := multiprolab.Do[int](bounded(t), l, "pid", nil)
@@ -281,9 +288,17 @@ func TestA11_StrayPanicWhileIdle(t *testing.T) {
 	require.Contains(t, l.stderr.String(), "panic: a stray goroutine panics", "stderr is passed on as well")
 }
 
-// TestDeath_NeverReplaced: with RestartNever the place stays empty, everything that waits for it fails, and the rest goes on.
+// TestDeath_NeverReplaced: with RestartNever the place stays empty, everything that waits for it
+// fails, and the rest goes on.
 func TestDeath_NeverReplaced(t *testing.T) {
-	g, l := newGate(t), startLab(t, nil, pool{"guest", &multiprolab.WorkerConfig{Restart: multiprolab.RestartNever}}, workers("lab", 1))
+	g, l := newGate(
+		t,
+	), startLab(
+		t,
+		nil,
+		pool{"guest", &multiprolab.WorkerConfig{Restart: multiprolab.RestartNever}},
+		workers("lab", 1),
+	)
 	running := l.submit(t, "visit", g.visit("last"), nil)
 	v := g.next(t)
 	waiting := l.submit(t, "visit", g.visit("never"), nil)
@@ -314,7 +329,8 @@ func TestDeath_NeverReplaced(t *testing.T) {
 	g.quiet(t)
 }
 
-// TestDeath_OfSubmitter: a worker that dies while its own tasks are queued or run takes nothing with it but itself.
+// TestDeath_OfSubmitter: a worker that dies while its own tasks are queued or run takes nothing
+// with it but itself.
 func TestDeath_OfSubmitter(t *testing.T) {
 	g, l := newGate(t), startLab(t, nil, quickly("submitter", 1), workers("guest", 1))
 	require.NoError(t, multiprolab.Send(bounded(t), l, "submitter", "delegate", g.visit("delegated")))

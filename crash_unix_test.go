@@ -12,7 +12,8 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// TestA01_SignalDuringTask: a task that kills its own process. Go's runtime turns a SIGSEGV into a report and status 2.
+// TestA01_SignalDuringTask: a task that kills its own process. Go's runtime turns a SIGSEGV into a
+// report and status 2.
 func TestA01_SignalDuringTask(t *testing.T) {
 	testDeaths(t, []death{
 		{how: "SIGKILL", code: -1, signal: "SIGKILL"},
@@ -21,7 +22,8 @@ func TestA01_SignalDuringTask(t *testing.T) {
 	})
 }
 
-// TestA02_KilledFromOutside: a kill costs the task that ran there, and nobody else anything. Its error says who died of what.
+// TestA02_KilledFromOutside: a kill costs the task that ran there, and nobody else anything. Its
+// error says who died of what.
 func TestA02_KilledFromOutside(t *testing.T) {
 	for _, signal := range []string{"SIGKILL", "SIGTERM"} {
 		t.Run(signal, func(t *testing.T) {
@@ -57,10 +59,29 @@ func TestA02_KilledFromOutside(t *testing.T) {
 				failures++
 				var died *multiprolab.WorkerDiedError
 				require.ErrorAs(t, err, &died)
-				require.Equal(t, &multiprolab.WorkerDiedError{Worker: "guest/1", PID: victim.PID, Life: 1, ExitCode: -1, Signal: signal,
-					During: `task "visit" (attempt 1 of 1)`, Uptime: died.Uptime}, died)
+				require.Equal(
+					t,
+					&multiprolab.WorkerDiedError{
+						Worker:   "guest/1",
+						PID:      victim.PID,
+						Life:     1,
+						ExitCode: -1,
+						Signal:   signal,
+						During:   `task "visit" (attempt 1 of 1)`,
+						Uptime:   died.Uptime,
+					},
+					died,
+				)
 				require.Positive(t, died.Uptime)
-				require.EqualError(t, err, fmt.Sprintf(`multiprolab: worker guest/1 (pid %d): killed by %s while running task "visit" (attempt 1 of 1)`, victim.PID, signal))
+				require.EqualError(
+					t,
+					err,
+					fmt.Sprintf(
+						`multiprolab: worker guest/1 (pid %d): killed by %s while running task "visit" (attempt 1 of 1)`,
+						victim.PID,
+						signal,
+					),
+				)
 			}
 			require.Equal(t, 1, failures)
 			pids := g.holdAll(t, l, 3) // A03: the pool is back to its size
@@ -85,7 +106,8 @@ func TestA06_KilledWhileIdle(t *testing.T) {
 	}
 }
 
-// TestA06_KilledWhileHanded: tasks that were written to a worker which never took them run elsewhere, with all their attempts.
+// TestA06_KilledWhileHanded: tasks that were written to a worker which never took them run
+// elsewhere, with all their attempts.
 func TestA06_KilledWhileHanded(t *testing.T) {
 	p := quickly("guest", 1)
 	p.cfg.Prefetch = 4
@@ -107,8 +129,9 @@ func TestA06_KilledWhileHanded(t *testing.T) {
 	}
 }
 
-// TestA08_KilledWhileWritten: a worker dies while main is writing it more than the pipe holds: the caller gets the error at once, a one-way
-// message becomes a dead letter, and nothing blocks main meanwhile.
+// TestA08_KilledWhileWritten: a worker dies while main is writing it more than the pipe holds: the
+// caller gets the error at once, a one-way message becomes a dead letter, and nothing blocks main
+// meanwhile.
 func TestA08_KilledWhileWritten(t *testing.T) {
 	big := make([]byte, 16<<20)
 	for _, call := range []bool{true, false} {
@@ -158,9 +181,14 @@ func TestA08_KilledWhileWritten(t *testing.T) {
 	}
 }
 
-// TestA08_WaitingForRoom: who waits for room with a worker that dies for good gets its error at once.
+// TestA08_WaitingForRoom: who waits for room with a worker that dies for good gets its error at
+// once.
 func TestA08_WaitingForRoom(t *testing.T) {
-	l := startLab(t, &multiprolab.Config{Window: 64 << 10}, pool{"guest", &multiprolab.WorkerConfig{Restart: multiprolab.RestartNever}})
+	l := startLab(
+		t,
+		&multiprolab.Config{Window: 64 << 10},
+		pool{"guest", &multiprolab.WorkerConfig{Restart: multiprolab.RestartNever}},
+	)
 	first := l.who(t)
 	stop(t, first.PID)
 	sent := make(chan error, 1)

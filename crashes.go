@@ -15,18 +15,22 @@ import (
 const (
 	// mostStackLines is how many lines of the first stack are passed on.
 	mostStackLines = 100
-	// mostHeld is how many bytes of stacks are held back until the process has ended; of what is longer all is passed on.
+	// mostHeld is how many bytes of stacks are held back until the process has ended; of what is
+	// longer all is passed on.
 	mostHeld = 4 << 20
 	// lineHead is how many bytes of a line tell what it is.
 	lineHead = 64
-	// heldTime is how long they are held back: a process that lives on after that has printed them itself.
+	// heldTime is how long they are held back: a process that lives on after that has printed them
+	// itself.
 	heldTime = 2 * time.Second
 )
 
 // traceLine is what a line of the stacks of a report looks like: that of a place in a file, the
 // head of a stack, a function, registers.
-var traceLine = regexp.MustCompile(`^(|\t.+:\d+( .*)?|goroutine \d+ .*\]:|runtime stack:|(created by )?\S+\(.*\)|created by \S+( in goroutine \d+)?|\.\.\..*frames elided\.\.\.|` +
-	`\[originating from goroutine \d+\]:|[a-z0-9]{2,6} +0x[0-9a-f]+|\t?goroutine running on other thread; stack unavailable|-----)$`)
+var traceLine = regexp.MustCompile(
+	`^(|\t.+:\d+( .*)?|goroutine \d+ .*\]:|runtime stack:|(created by )?\S+\(.*\)|created by \S+( in goroutine \d+)?|\.\.\..*frames elided\.\.\.|` +
+		`\[originating from goroutine \d+\]:|[a-z0-9]{2,6} +0x[0-9a-f]+|\t?goroutine running on other thread; stack unavailable|-----)$`,
+)
 
 // crashCutter lets the reason and the first stack of a report pass, and holds back the rest of the
 // stacks. It exists in main, in the tail of a worker's stderr, which guards it.
@@ -95,7 +99,8 @@ func (c *crashCutter) piece(out, b []byte, begins bool, now time.Time) []byte {
 	return c.endLine(out)
 }
 
-// endLine holds back the line that has ended, or passes it on with all that came before it, if it is none of a stack.
+// endLine holds back the line that has ended, or passes it on with all that came before it, if it
+// is none of a stack.
 func (c *crashCutter) endLine(out []byte) []byte {
 	text := bytes.TrimRight(c.line, "\r\n")
 	place := len(text) > 0 && text[0] == '\t'
@@ -133,16 +138,22 @@ func (c *crashCutter) end(out []byte, died bool) []byte {
 	}
 	c.held, c.count = nil, 0
 	if lines > 1 {
-		out = fmt.Appendf(out, "multiprolab: %d more lines of stacks are in the error (WorkerDiedError.Stderr); Config.FullCrashes has them printed\n", lines)
+		out = fmt.Appendf(
+			out,
+			"multiprolab: %d more lines of stacks are in the error (WorkerDiedError.Stderr); Config.FullCrashes has them printed\n",
+			lines,
+		)
 	}
 	return out
 }
 
-// firstStack returns the first stack of a goroutine of the program in what a dead worker has left as its stderr, or "".
+// firstStack returns the first stack of a goroutine of the program in what a dead worker has left
+// as its stderr, or "".
 func firstStack(stderr string) string {
 	for part := range strings.SplitSeq(strings.ReplaceAll(stderr, "\r\n", "\n"), "\n\n") {
 		head, rest, _ := strings.Cut(strings.TrimLeft(part, "\n"), "\n")
-		if !strings.HasPrefix(head, "goroutine ") || strings.HasPrefix(head, "goroutine 0 ") || !strings.HasSuffix(head, "]:") ||
+		if !strings.HasPrefix(head, "goroutine ") || strings.HasPrefix(head, "goroutine 0 ") ||
+			!strings.HasSuffix(head, "]:") ||
 			strings.Contains(rest, ".(*Worker).dump(") { // that is who has asked
 			continue
 		}

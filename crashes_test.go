@@ -52,7 +52,13 @@ func TestCrashIsCutShort(t *testing.T) {
 				got := multiprolab.PassedOn(!c.lives, false, slices.Collect(slices.Chunk([]byte(c.stream), n))...)
 				rest, ok := strings.CutPrefix(got, want)
 				require.True(t, ok, "pieces of %d: %s", n, got)
-				require.Equal(t, c.cut, strings.HasPrefix(rest, "multiprolab: ") && strings.Count(rest, "\n") == 1, "%q", rest)
+				require.Equal(
+					t,
+					c.cut,
+					strings.HasPrefix(rest, "multiprolab: ") && strings.Count(rest, "\n") == 1,
+					"%q",
+					rest,
+				)
 				require.Equal(t, c.cut, rest != "")
 			}
 			require.Equal(t, c.stream, multiprolab.PassedOn(!c.lives, true, []byte(c.stream)))
@@ -77,13 +83,18 @@ var _ = program("crash-with-many", func(ctx context.Context, w *multiprolab.Work
 	select {}
 })
 
-// A fatal error of a worker puts the reason and one stack on stderr and into its record; the error has them all.
+// A fatal error of a worker puts the reason and one stack on stderr and into its record; the error
+// has them all.
 func TestDeathPrintsOneStack(t *testing.T) {
 	for _, full := range []bool{false, true} {
 		l := startLab(t, &multiprolab.Config{FullCrashes: full}, workers("prog", 1))
 		_, err := runProgram(t, l, "crash-with-many", "print")
 		require.NoError(t, err)
-		eventually(t, "what it has printed itself", func() bool { return strings.Contains(l.stderr.String(), "it goes on\n") })
+		eventually(
+			t,
+			"what it has printed itself",
+			func() bool { return strings.Contains(l.stderr.String(), "it goes on\n") },
+		)
 		require.Greater(t, strings.Count(l.stderr.String(), "\ngoroutine "), 60)
 		printed := len(l.stderr.String())
 		_, err = runProgram(t, l, "crash-with-many", "")

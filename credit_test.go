@@ -59,8 +59,8 @@ func waitCall(ctx context.Context, v visit) (int, error) {
 	return 0, err
 }
 
-// TestCreditReachesWhoWaits: what a worker has left with one that is stuck takes its room and no more:
-// it can send to others whatever fits beside that.
+// TestCreditReachesWhoWaits: what a worker has left with one that is stuck takes its room and no
+// more: it can send to others whatever fits beside that.
 func TestCreditReachesWhoWaits(t *testing.T) {
 	const window = 100_000
 	l := newLab(t, &multiprolab.Config{Window: window}, workers("sender", 1), workers("taker", 1))
@@ -79,7 +79,8 @@ func TestCreditReachesWhoWaits(t *testing.T) {
 	n, err := multiprolab.Do[int](bounded(t), l, "send-parcels", parcels{"taker/0", 1000, 9500, 100 * time.Millisecond})
 	require.NoError(t, err)
 	require.Less(t, n, 1000, "there is an end")
-	// The receiver's window and the sender's are full: make room for six of ten, then send what fits.
+	// The receiver's window and the sender's are full: make room for six of ten, then send what
+	// fits.
 	v.tell("go on")
 	send("taker/0", 10, 9500, 10)
 	require.NoError(t, multiprolab.Send(bounded(t), l, "taker/0", "hold", g.visit("stuck again")))
@@ -93,8 +94,8 @@ func TestCreditReachesWhoWaits(t *testing.T) {
 	send("main", 1, 99_000, 1)
 }
 
-// TestCallsOfTheDead: a call whose caller has died is over: the handler's context ends, in main and in
-// a worker.
+// TestCallsOfTheDead: a call whose caller has died is over: the handler's context ends, in main and
+// in a worker.
 func TestCallsOfTheDead(t *testing.T) {
 	for _, to := range []string{"main", "taker/0"} {
 		t.Run(to, func(t *testing.T) {

@@ -11,8 +11,9 @@ import (
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
-// This file sees to it that a data race in a worker does not stay green: the race detector says so by the exit
-// status of the worker's process, which nobody would look at after a goodbye. It all happens in main.
+// This file sees to it that a data race in a worker does not stay green: the race detector says so
+// by the exit status of the worker's process, which nobody would look at after a goodbye. It all
+// happens in main.
 
 // raceReport begins each report of the race detector.
 const raceReport = "==================\nWARNING: DATA RACE\n"
@@ -23,8 +24,9 @@ const racedReason = "the race detector has found a data race in it (its report i
 // maxRaces is how many data races Run tells of at most, each of another life of a worker.
 const maxRaces = 10
 
-// raceStatus is the exit status of a process in which the race detector has found something: exitcode in GORACE, by
-// default 66 (https://go.dev/doc/articles/race_detector#Options). Zero means that it does not say so.
+// raceStatus is the exit status of a process in which the race detector has found something:
+// exitcode in GORACE, by default 66 (https://go.dev/doc/articles/race_detector#Options). Zero means
+// that it does not say so.
 func raceStatus(env []string) int {
 	status := 66
 	for _, e := range env {
@@ -51,8 +53,8 @@ func (b *processBody) raceStatus() int {
 	return raceStatus(env)
 }
 
-// raced reports whether the race detector has found something in the process, which has ended: by its exit status or,
-// since that takes the place of status 0 alone, by its report.
+// raced reports whether the race detector has found something in the process, which has ended: by
+// its exit status or, since that takes the place of status 0 alone, by its report.
 func (b *processBody) raced(st proc.Status) bool {
 	status := b.raceStatus()
 	switch {
@@ -66,7 +68,8 @@ func (b *processBody) raced(st proc.Status) bool {
 
 func (b *goroutineBody) raced(proc.Status) bool { return false } // it is in this very process
 
-// lookForRace notes whether a report of the race detector is in what has come last, n bytes. The caller holds mu.
+// lookForRace notes whether a report of the race detector is in what has come last, n bytes. The
+// caller holds mu.
 func (t *tail) lookForRace(n int) {
 	if raceBuilt && !t.race {
 		t.race = bytes.Contains(t.buf[max(0, len(t.buf)-n-len(raceReport)):], []byte(raceReport))
@@ -89,7 +92,8 @@ func (p *peer) raceError(how error) error {
 		Reason: racedReason, Uptime: time.Since(p.begun), Stderr: p.body.stderr()}
 }
 
-// noteRace remembers a data race for Run's error, and for those of Wait, Close and Stop. The program goes on.
+// noteRace remembers a data race for Run's error, and for those of Wait, Close and Stop. The
+// program goes on.
 func (m *Main) noteRace(err error) {
 	m.lifeMu.Lock()
 	defer m.lifeMu.Unlock()

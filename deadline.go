@@ -78,7 +78,8 @@ func softly(soft bool) wire.Flags {
 	return 0
 }
 
-// overtakenTimeout bounds the wait of overtaken for a context, which may be of a kind that never ends.
+// overtakenTimeout bounds the wait of overtaken for a context, which may be of a kind that never
+// ends.
 const overtakenTimeout = time.Second
 
 // overtaken reports whether an error of a handler says no more than that the deadline of ctx has

@@ -90,8 +90,16 @@ var _ = worker("watchman", func(ctx context.Context, w *multiprolab.Worker) erro
 		<-ctx.Done()
 		return "well", nil
 	})
-	multiprolab.HandleTask(w, "sleep", func(ctx context.Context, d time.Duration) (int, error) { time.Sleep(d); return 0, nil })
-	multiprolab.HandleCall(w, "sleep", func(ctx context.Context, d time.Duration) (int, error) { time.Sleep(d); return 0, nil })
+	multiprolab.HandleTask(
+		w,
+		"sleep",
+		func(ctx context.Context, d time.Duration) (int, error) { time.Sleep(d); return 0, nil },
+	)
+	multiprolab.HandleCall(
+		w,
+		"sleep",
+		func(ctx context.Context, d time.Duration) (int, error) { time.Sleep(d); return 0, nil },
+	)
 	w.PullTasks("look-pulled")
 	go func() { // ends with the worker
 		for {
@@ -105,7 +113,8 @@ var _ = worker("watchman", func(ctx context.Context, w *multiprolab.Worker) erro
 	return nil
 })
 
-// The context of a function tells its deadline, whichever comes first: its own, or that of who waits for the outcome.
+// The context of a function tells its deadline, whichever comes first: its own, or that of who
+// waits for the outcome.
 func TestDeadlineIsVisible(t *testing.T) {
 	const short, long = time.Minute, time.Hour
 	under := func(t *testing.T, d time.Duration) context.Context {
@@ -175,7 +184,11 @@ func TestDeadlineIsVisible(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Run("processes", func(t *testing.T) {
 				l := newLab(t, nil, workers("watchman", 1), workers("lookout", 1))
-				multiprolab.HandleCall(l, "look", func(ctx context.Context, _ int) (timeLeft, error) { return lookAtDeadline(ctx), nil })
+				multiprolab.HandleCall(
+					l,
+					"look",
+					func(ctx context.Context, _ int) (timeLeft, error) { return lookAtDeadline(ctx), nil },
+				)
 				require.NoError(t, l.Start(context.Background()))
 				defer l.Close()
 				seen, err := c.ask(t, l)
@@ -190,7 +203,11 @@ func TestDeadlineIsVisible(t *testing.T) {
 			t.Run("goroutines", func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) { // where no time passes
 					l := newLab(t, &multiprolab.Config{InProcess: true}, workers("watchman", 1), workers("lookout", 1))
-					multiprolab.HandleCall(l, "look", func(ctx context.Context, _ int) (timeLeft, error) { return lookAtDeadline(ctx), nil })
+					multiprolab.HandleCall(
+						l,
+						"look",
+						func(ctx context.Context, _ int) (timeLeft, error) { return lookAtDeadline(ctx), nil },
+					)
 					require.NoError(t, l.Start(context.Background()))
 					defer l.Close()
 					seen, err := c.ask(t, l)
@@ -212,7 +229,11 @@ var _ = worker("lookout", setups["watchman"])
 // HandlerTimeout is a deadline, too, if no other comes before: of handlers and actions.
 func TestDeadlineOfHandlerTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLab(t, &multiprolab.Config{InProcess: true}, pool{"watchman", &multiprolab.WorkerConfig{HandlerTimeout: time.Minute}})
+		l := newLab(
+			t,
+			&multiprolab.Config{InProcess: true},
+			pool{"watchman", &multiprolab.WorkerConfig{HandlerTimeout: time.Minute}},
+		)
 		saw := make(chan timeLeft, 1)
 		multiprolab.Handle(l, "saw", func(_ context.Context, seen timeLeft) error { saw <- seen; return nil })
 		l.RegisterWorker("actor", func(_ context.Context, w *multiprolab.Worker) error {
@@ -268,18 +289,28 @@ func TestDeadlineOfWhatWaits(t *testing.T) {
 	run("in the queue", plain, 50*time.Minute, func(_ *testing.T, ctx context.Context, l *lab) (timeLeft, error) {
 		return multiprolab.Do[timeLeft](ctx, l, "look", 0)
 	})
-	run("a task with a timeout", plain, 40*time.Minute, func(_ *testing.T, ctx context.Context, l *lab) (timeLeft, error) {
-		return multiprolab.DoWith[timeLeft](ctx, l, "look", 0, &multiprolab.TaskOptions{Timeout: 40 * time.Minute})
-	})
+	run(
+		"a task with a timeout",
+		plain,
+		40*time.Minute,
+		func(_ *testing.T, ctx context.Context, l *lab) (timeLeft, error) {
+			return multiprolab.DoWith[timeLeft](ctx, l, "look", 0, &multiprolab.TaskOptions{Timeout: 40 * time.Minute})
+		},
+	)
 	run("in an inbox", plain, 50*time.Minute, func(_ *testing.T, ctx context.Context, l *lab) (timeLeft, error) {
 		return multiprolab.Call[timeLeft](ctx, l, "watchman", "look", 0)
 	})
-	run("for room in an inbox", &multiprolab.Config{Window: smallWindow}, 50*time.Minute, func(t *testing.T, ctx context.Context, l *lab) (timeLeft, error) {
-		for range 2 { // they are dead letters, and fill the window
-			require.NoError(t, multiprolab.Send(t.Context(), l, "watchman", "nobodys", make([]byte, smallWindow)))
-		}
-		return multiprolab.Call[timeLeft](ctx, l, "watchman", "look", 0)
-	})
+	run(
+		"for room in an inbox",
+		&multiprolab.Config{Window: smallWindow},
+		50*time.Minute,
+		func(t *testing.T, ctx context.Context, l *lab) (timeLeft, error) {
+			for range 2 { // they are dead letters, and fill the window
+				require.NoError(t, multiprolab.Send(t.Context(), l, "watchman", "nobodys", make([]byte, smallWindow)))
+			}
+			return multiprolab.Call[timeLeft](ctx, l, "watchman", "look", 0)
+		},
+	)
 }
 
 // At its deadline the context of a function ends as one with a deadline does, and so do those that
@@ -326,12 +357,24 @@ func TestDeadlinePasses(t *testing.T) {
 			require.Equal(t, endOf{exceeded, exceeded, exceeded}, await(t, ended, "the end of the context"), name)
 		}
 		for range 10 {
-			_, err := multiprolab.DoWith[int](bounded(t), l, "end", 0, &multiprolab.TaskOptions{Timeout: time.Millisecond, Grace: forever})
+			_, err := multiprolab.DoWith[int](
+				bounded(t),
+				l,
+				"end",
+				0,
+				&multiprolab.TaskOptions{Timeout: time.Millisecond, Grace: forever},
+			)
 			var timeout *multiprolab.TimeoutError
 			require.ErrorAs(t, err, &timeout)
 			require.False(t, timeout.Killed)
 			require.Equal(t, endOf{exceeded, exceeded, exceeded}, await(t, ended, "the end of the context"))
-			_, err = multiprolab.DoWith[string](bounded(t), l, "end-well", 0, &multiprolab.TaskOptions{Timeout: time.Millisecond, Grace: forever})
+			_, err = multiprolab.DoWith[string](
+				bounded(t),
+				l,
+				"end-well",
+				0,
+				&multiprolab.TaskOptions{Timeout: time.Millisecond, Grace: forever},
+			)
 			require.ErrorAs(t, err, &timeout, "whoever has seen it first")
 		}
 	})
@@ -368,7 +411,8 @@ func TestCancelledBeforeTheDeadline(t *testing.T) {
 	})
 }
 
-// Progress of a task that has ended is an error, whichever way it is reported and however the task was ended.
+// Progress of a task that has ended is an error, whichever way it is reported and however the task
+// was ended.
 func TestProgressAfterTheEnd(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		l := startLab(t, &multiprolab.Config{InProcess: inProcess}, workers("tardy", 1))
@@ -400,7 +444,10 @@ var _ = worker("tardy", func(_ context.Context, w *multiprolab.Worker) error {
 	multiprolab.HandleCall(w, "late-errors", func(context.Context, int) ([]string, error) {
 		mu.Lock()
 		defer mu.Unlock()
-		return []string{fmt.Sprint(multiprolab.Progress(last, "late")), fmt.Sprint(multiprolab.TaskFrom(last).Progress(context.Background(), "late"))}, nil
+		return []string{
+			fmt.Sprint(multiprolab.Progress(last, "late")),
+			fmt.Sprint(multiprolab.TaskFrom(last).Progress(context.Background(), "late")),
+		}, nil
 	})
 	report := func(ctx context.Context) error {
 		mu.Lock()

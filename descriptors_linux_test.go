@@ -26,7 +26,8 @@ func filesOf(pid string) (map[string]string, error) {
 	}
 	files := map[string]string{}
 	for _, e := range entries {
-		if target, err := os.Readlink("/proc/" + pid + "/fd/" + e.Name()); err == nil { // that of ReadDir itself is gone
+		// that of ReadDir itself is gone
+		if target, err := os.Readlink("/proc/" + pid + "/fd/" + e.Name()); err == nil {
 			files[e.Name()] = target
 		}
 	}
@@ -34,11 +35,16 @@ func filesOf(pid string) (map[string]string, error) {
 }
 
 var _ = worker("descriptors", func(ctx context.Context, w *multiprolab.Worker) error {
-	multiprolab.HandleCall(w, "files", func(context.Context, struct{}) (map[string]string, error) { return filesOf("self") })
+	multiprolab.HandleCall(
+		w,
+		"files",
+		func(context.Context, struct{}) (map[string]string, error) { return filesOf("self") },
+	)
 	return nil
 })
 
-// E05: each worker has the same number of descriptors, and no pipe of another one, the replacement of a dead one included.
+// E05: each worker has the same number of descriptors, and no pipe of another one, the replacement
+// of a dead one included.
 func TestE05_DescriptorsOfWorkers(t *testing.T) {
 	const count = 4
 	inherited := map[string]bool{} // what this process got from its own parent, open for all
@@ -75,14 +81,23 @@ func TestE05_DescriptorsOfWorkers(t *testing.T) {
 	}
 	check()
 	for life := 1; life <= 3; life++ {
-		ready := waitEvent(t, l, func(e *multiprolab.WorkerReady) bool { return e.Worker == "descriptors/2" && e.Life == life })
+		ready := waitEvent(
+			t,
+			l,
+			func(e *multiprolab.WorkerReady) bool { return e.Worker == "descriptors/2" && e.Life == life },
+		)
 		require.NoError(t, killProcess(ready.PID))
-		waitEvent(t, l, func(e *multiprolab.WorkerReady) bool { return e.Worker == "descriptors/2" && e.Life == life+1 })
+		waitEvent(
+			t,
+			l,
+			func(e *multiprolab.WorkerReady) bool { return e.Worker == "descriptors/2" && e.Life == life+1 },
+		)
 		check()
 	}
 }
 
-// G06: two hundred workers start, answer a broadcast, and end; descriptors, goroutines and processes go back to where they were.
+// G06: two hundred workers start, answer a broadcast, and end; descriptors, goroutines and
+// processes go back to where they were.
 func TestG06_TwoHundredWorkers(t *testing.T) {
 	const count = 200
 	var limit unix.Rlimit
@@ -113,7 +128,8 @@ func TestG06_TwoHundredWorkers(t *testing.T) {
 	l.checkGone(t)
 	require.Empty(t, eventsOf[*multiprolab.WorkerFailed](l))
 	require.Len(t, eventsOf[*multiprolab.WorkerStopped](l), count)
-	eventually(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= goroutines+2 }) // eventually has some of its own
+	// eventually has some of its own
+	eventually(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= goroutines+2 })
 	require.Equal(t, files, openFiles(t))
 }
 
@@ -129,7 +145,8 @@ func orders(n int) func(yield func(order) bool) {
 
 var _ = program("echo", func(_ context.Context, _ *multiprolab.Worker, arg string) (string, error) { return arg, nil })
 
-// A body over what the wire can carry, two gigabytes, is refused without being looked at: it lies in memory that cannot be read.
+// A body over what the wire can carry, two gigabytes, is refused without being looked at: it lies
+// in memory that cannot be read.
 func TestE04_TwoGigabytes(t *testing.T) {
 	if strconv.IntSize < 64 {
 		t.Skip("no such body fits into the address space")
@@ -153,7 +170,8 @@ func TestE04_TwoGigabytes(t *testing.T) {
 	require.Equal(t, 4, n)
 }
 
-// usage is what the threads of a process have used: how often they were woken, and for how long they ran.
+// usage is what the threads of a process have used: how often they were woken, and for how long
+// they ran.
 type usage struct {
 	switches int
 	ran      time.Duration
@@ -211,7 +229,8 @@ func TestX4_IdleUsesNothing(t *testing.T) {
 	eventually(t, "the program to be idle", func() bool { return strings.Contains(p.out.String(), "idle now") })
 	pids := append(childrenOf(t, p.Process.Pid), p.Process.Pid)
 	require.Len(t, pids, 5)
-	// The runtime goes to sleep in steps after the last work: the first pause that is quiet counts. A program that polls has none.
+	// The runtime goes to sleep in steps after the last work: the first pause that is quiet counts.
+	// A program that polls has none.
 	const pause, woken, ran = time.Second, 10, 20 * time.Millisecond
 	eventually(t, "a quiet second", func() bool {
 		before := map[int]usage{}

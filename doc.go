@@ -1,9 +1,10 @@
-// Package multiprolab runs work in separate operating system processes from one Go binary, and makes that as easy as starting a
-// goroutine. Workers are isolated from crashes, can be killed, are replaced when they die, and talk to each other with messages, calls and a task
-// queue over pipes.
+// Package multiprolab runs work in separate operating system processes from one Go binary, and
+// makes that as easy as starting a goroutine. Workers are isolated from crashes, can be killed, are
+// replaced when they die, and talk to each other with messages, calls and a task queue over pipes.
 //
-// A goroutine cannot be killed, cannot be given its own memory, and takes the whole program down when it panics, runs out of memory or calls C
-// code that crashes. A process can be killed, limited and replaced.
+// A goroutine cannot be killed, cannot be given its own memory, and takes the whole program down
+// when it panics, runs out of memory or calls C code that crashes. A process can be killed, limited
+// and replaced.
 //
 //	package main
 //
@@ -36,10 +37,12 @@
 //
 // # Processes
 //
-// [Main.Run] and [Main.Start] re-execute the program's own binary once for each registered worker. The new process runs the same main function with the
-// same arguments, and when it comes to Run it becomes the worker: it calls the worker's setup function, handles what it is sent, and exits. Run never
-// returns there. So the setup function is the boundary between the processes: what is inside it is in the worker's process, nothing else is, and what
-// comes before Run happens in every process.
+// [Main.Run] and [Main.Start] re-execute the program's own binary once for each registered worker.
+// The new process runs the same main function with the same arguments, and when it comes to Run it
+// becomes the worker: it calls the worker's setup function, handles what it is sent, and exits. Run
+// never returns there. So the setup function is the boundary between the processes: what is inside
+// it is in the worker's process, nothing else is, and what comes before Run happens in every
+// process.
 //
 // A worker's stdin and stdout pipes are the wire to main; they are taken over before main and
 // before the init functions of the packages that import this one. What anything in the worker
@@ -47,22 +50,27 @@
 // empty. If main has a terminal, workers are in its background: they and what they start may write
 // to it, also under "stty tostop", and a read of /dev/tty fails at once.
 //
-// A worker may run a Main of its own if it starts it in its setup function, to the depth of [Config.MaxDepth]. A program may have several Mains, at once or one after the other, if
-// each has a [Config.Name] of its own: a worker's process passes by those that are not its own, whose Run and Start return nil there.
+// A worker may run a Main of its own if it starts it in its setup function, to the depth of
+// [Config.MaxDepth]. A program may have several Mains, at once or one after the other, if each has
+// a [Config.Name] of its own: a worker's process passes by those that are not its own, whose Run
+// and Start return nil there.
 //
 // # Messages
 //
-// A message has a receiver, a type and a body. [Send] sends one to "main", to an instance such as "squarer/2", or to a pool such as "squarer", of which the instance
-// with the least to do gets it; [Broadcast] reaches all. [Handle] registers the handler of a type. Bodies are encoded with gob; []byte and string go as they are. The
-// receiver's handler must take the type that was sent: a body of another type is an error, not a value with holes.
+// A message has a receiver, a type and a body. [Send] sends one to "main", to an instance such as
+// "squarer/2", or to a pool such as "squarer", of which the instance with the least to do gets it;
+// [Broadcast] reaches all. [Handle] registers the handler of a type. Bodies are encoded with gob;
+// []byte and string go as they are. The receiver's handler must take the type that was sent: a body
+// of another type is an error, not a value with holes.
 //
-// All messages go through main, which forwards bodies without decoding them. A receiver that is slow makes its senders wait, not the memory grow: see
-// [Config.Window].
+// All messages go through main, which forwards bodies without decoding them. A receiver that is
+// slow makes its senders wait, not the memory grow: see [Config.Window].
 //
 // # Values
 //
-// The bodies of messages and tasks, replies, results, progress and exit values are values of any type that gob carries. What cannot arrive as it was is refused, with an
-// error that says how to mend it, or stands here:
+// The bodies of messages and tasks, replies, results, progress and exit values are values of any
+// type that gob carries. What cannot arrive as it was is refused, with an error that says how to
+// mend it, or stands here:
 //
 //	sent                                          arrives as
 //	an optional field, such as a *bool            it was: nil as nil, and a pointer to false as a pointer to false
@@ -85,25 +93,31 @@
 //	a struct of which no field is exported        an error
 //	a value that holds itself                     an error
 //
-// A type that encodes itself, by GobEncode or MarshalBinary, arrives as it decodes itself. If such a method panics, that is the error of the value alone: an
-// [*EncodeError] to its sender or a [*DecodeError] to its receiver, in main too. One that calls [runtime.Goexit] ends the goroutine that sends or receives the value.
+// A type that encodes itself, by GobEncode or MarshalBinary, arrives as it decodes itself. If such
+// a method panics, that is the error of the value alone: an [*EncodeError] to its sender or a
+// [*DecodeError] to its receiver, in main too. One that calls [runtime.Goexit] ends the goroutine
+// that sends or receives the value.
 //
-// An interface is a type like any other: for handlers, items and results. What is behind it must be known to [encoding/gob.Register], in main before Run; a value that was
-// sent by its own type arrives where an interface is taken, too.
+// An interface is a type like any other: for handlers, items and results. What is behind it must be
+// known to [encoding/gob.Register], in main before Run; a value that was sent by its own type
+// arrives where an interface is taken, too.
 //
 // # Calls
 //
-// [Call] is a message that waits for the reply of its handler, registered with [HandleCall]. It fails at once if the worker dies, and with [ErrCallCycle] if it
-// would wait for itself.
+// [Call] is a message that waits for the reply of its handler, registered with [HandleCall]. It
+// fails at once if the worker dies, and with [ErrCallCycle] if it would wait for itself.
 //
 // # Tasks
 //
-// Tasks go to whichever worker is free. A worker registers handlers for the types that it takes with [HandleTask], or takes tasks itself with
-// [Worker.GetTask]. [Submit] gives a future, [Do] waits for the result, and [Map] runs a sequence of items through the queue and yields the results.
-// [TaskOptions] limit the time, choose queue, priority, delay and key, allow more attempts, and receive progress. The handler steers with the errors that it returns:
-// [NoRetry] and [RetryAfter]. Tasks that have used up their attempts wait in a list, see [TaskQueue.Dead].
+// Tasks go to whichever worker is free. A worker registers handlers for the types that it takes
+// with [HandleTask], or takes tasks itself with [Worker.GetTask]. [Submit] gives a future, [Do]
+// waits for the result, and [Map] runs a sequence of items through the queue and yields the
+// results. [TaskOptions] limit the time, choose queue, priority, delay and key, allow more
+// attempts, and receive progress. The handler steers with the errors that it returns: [NoRetry] and
+// [RetryAfter]. Tasks that have used up their attempts wait in a list, see [TaskQueue.Dead].
 //
-// A worker is given tasks ahead only while they are short, and gives back what it has not started when another worker has nothing to do.
+// A worker is given tasks ahead only while they are short, and gives back what it has not started
+// when another worker has nothing to do.
 //
 // The context of a handler tells its deadline, for database drivers and the clients of services to
 // heed: when [TaskOptions].Timeout or [WorkerConfig].HandlerTimeout is over, or the deadline of the
@@ -143,14 +157,17 @@
 //
 // # Actions
 //
-// Each process has a loop, on which its handlers, tasks and actions take turns. [Main.Action] and [Worker.Action] run a function at an interval or on every
-// turn, Every and After at times. [Worker.Loop] gives the main thread of a worker to somebody else's event loop.
+// Each process has a loop, on which its handlers, tasks and actions take turns. [Main.Action] and
+// [Worker.Action] run a function at an interval or on every turn, Every and After at times.
+// [Worker.Loop] gives the main thread of a worker to somebody else's event loop.
 //
 // # Supervision
 //
-// A worker that dies, or whose action fails, is replaced: the first time at once, then with growing pauses, part of them random. One that dies too often ends Run
-// with a [*RestartLimitError], or is left out, as [WorkerConfig].OnRestartLimit says; a death that a running task has caused is the failure of this task, and does not count. A worker
-// that does not even start the first time ends Run with a [*StartError]. One whose error is marked with [NoRetry] is not started again.
+// A worker that dies, or whose action fails, is replaced: the first time at once, then with growing
+// pauses, part of them random. One that dies too often ends Run with a [*RestartLimitError], or is
+// left out, as [WorkerConfig].OnRestartLimit says; a death that a running task has caused is the
+// failure of this task, and does not count. A worker that does not even start the first time ends
+// Run with a [*StartError]. One whose error is marked with [NoRetry] is not started again.
 //
 // A worker that hangs is found, killed and replaced, with a [*HangError] and the stacks of its
 // goroutines: one whose process gives no sign of life, because it is blocked or stopped (the error
@@ -158,17 +175,22 @@
 // ignores the end of its time, [WorkerConfig].HandlerTimeout. A task has its own,
 // [TaskOptions].Timeout.
 //
-// Workers start in the order of their registration, and in the end are told to exit in the reverse order. [WorkerConfig].Needs makes one wait until others are ready, and outlive those that
-// need it. [Main.RegisterGroup] makes workers share their fate: when one fails, all of them, or those behind it, start again, in their order.
+// Workers start in the order of their registration, and in the end are told to exit in the reverse
+// order. [WorkerConfig].Needs makes one wait until others are ready, and outlive those that need
+// it. [Main.RegisterGroup] makes workers share their fate: when one fails, all of them, or those
+// behind it, start again, in their order.
 //
 // When the machine, or the control group of the program, has no memory left, the kernel takes a
 // worker before it takes main: see [WorkerConfig].OOMScoreAdj (Linux). Where the kernel tells, the
 // error is a [*MemoryLimitError] with Kernel set.
 //
-// [WorkerConfig] also has workers replaced after some tasks, some time, or above some memory, bounds what their processes may take, and sets them up: environment, directory, user, priority, processors.
-// [Main.Resize] changes their number, and [Main.Restart] replaces them one after the other, without losing a task or a message.
+// [WorkerConfig] also has workers replaced after some tasks, some time, or above some memory,
+// bounds what their processes may take, and sets them up: environment, directory, user, priority,
+// processors. [Main.Resize] changes their number, and [Main.Restart] replaces them one after the
+// other, without losing a task or a message.
 //
-// Every such event goes to [Config.OnEvent] and [Config.Logger]; [Main.Watch] follows a worker, a pool or all of them. The error carries pid, exit status or signal, and the end of the worker's
+// Every such event goes to [Config.OnEvent] and [Config.Logger]; [Main.Watch] follows a worker, a
+// pool or all of them. The error carries pid, exit status or signal, and the end of the worker's
 // stderr. A worker keeps its name over its lives, and [Worker.Life] counts them.
 //
 // # Log
@@ -193,7 +215,8 @@
 //	ProgramEnding that was asked for                        DEBUG
 //	ProgramEnding by an error                               ERROR
 //
-// The messages that one death has lost are one record, with their number and the first of them, and an event for each.
+// The messages that one death has lost are one record, with their number and the first of them, and
+// an event for each.
 //
 // # Services
 //
@@ -210,11 +233,15 @@
 //
 // # Shutdown
 //
-// Exit is requested by [Main.Exit] or [Worker.Exit], by SIGINT or SIGTERM (while Run runs), by the end of Run's context, or by an error of an action of main. What is queued is then
-// finished or dropped, see [ShutdownMode]; the workers are told to end and finish what they are doing. One that does not end within
-// [Config.ShutdownTimeout] gets SIGTERM, and [Config.KillTimeout] later SIGKILL, with all processes that it has started. A second SIGINT or SIGTERM kills at once, and ends main's process, too, if what runs on its loop has
-// not returned [Config.KillTimeout] later. On that loop, [Main.Close], [Main.Stop] and [Main.Wait] return an error instead of waiting for themselves. A handler
-// that may take long watches the context of the setup function, which ends when exit is requested.
+// Exit is requested by [Main.Exit] or [Worker.Exit], by SIGINT or SIGTERM (while Run runs), by the
+// end of Run's context, or by an error of an action of main. What is queued is then finished or
+// dropped, see [ShutdownMode]; the workers are told to end and finish what they are doing. One that
+// does not end within [Config.ShutdownTimeout] gets SIGTERM, and [Config.KillTimeout] later
+// SIGKILL, with all processes that it has started. A second SIGINT or SIGTERM kills at once, and
+// ends main's process, too, if what runs on its loop has not returned [Config.KillTimeout] later.
+// On that loop, [Main.Close], [Main.Stop] and [Main.Wait] return an error instead of waiting for
+// themselves. A handler that may take long watches the context of the setup function, which ends
+// when exit is requested.
 //
 // The beginning of the end is the event [*ProgramEnding], and an error in the log if nobody has
 // asked for it. [Main.Cause] says why the program has ended: an error, a [*SignalError], or who has
@@ -260,9 +287,10 @@
 //	reports of Progress               in order and before the outcome; all that come while somebody waits for it, and else the
 //	                                  newest 1024, with the number of those before them in Message.Missed
 //
-// By default a task is started at most once; with more [TaskOptions].Attempts, at least once unless attempts are used up. A deadline counts from the start on a worker. At the
-// deadline, or when the submitter cancels, the context of the handler ends; a handler that has not returned after [TaskOptions].Grace is killed with its worker
-// and all that it has started.
+// By default a task is started at most once; with more [TaskOptions].Attempts, at least once unless
+// attempts are used up. A deadline counts from the start on a worker. At the deadline, or when the
+// submitter cancels, the context of the handler ends; a handler that has not returned after
+// [TaskOptions].Grace is killed with its worker and all that it has started.
 //
 // Processes:
 //
@@ -281,16 +309,20 @@
 //
 // # Concurrency
 //
-// All methods of [Main] and [Worker], and all functions of this package, may be called from any goroutine, except those that register something, which belong before Run or in the setup
-// function. Handlers, tasks and actions of one process run one at a time, so what only they touch needs no lock. While a handler waits in Call, Do or Send,
-// no other handler of its process runs.
+// All methods of [Main] and [Worker], and all functions of this package, may be called from any
+// goroutine, except those that register something, which belong before Run or in the setup
+// function. Handlers, tasks and actions of one process run one at a time, so what only they touch
+// needs no lock. While a handler waits in Call, Do or Send, no other handler of its process runs.
 //
-// User code is never wrapped in a recover: a panic in a worker ends that worker, and one in main ends the program. So does runtime.Goexit, which t.FailNow and mocks call, in a
-// handler, an action or any other function that is called here: the worker dies with a report, and in main the program ends with an error, after its workers.
-// The one exception are the methods by which a value encodes and decodes itself: no value ends main, whoever made it.
+// User code is never wrapped in a recover: a panic in a worker ends that worker, and one in main
+// ends the program. So does runtime.Goexit, which t.FailNow and mocks call, in a handler, an action
+// or any other function that is called here: the worker dies with a report, and in main the program
+// ends with an error, after its workers. The one exception are the methods by which a value encodes
+// and decodes itself: no value ends main, whoever made it.
 //
 // # Testing
 //
-// With [Config].InProcess the workers are goroutines over in-memory pipes, which also works in a bubble of testing/synctest. A test binary that starts real workers
-// calls the package multiprolabtest in TestMain.
+// With [Config].InProcess the workers are goroutines over in-memory pipes, which also works in a
+// bubble of testing/synctest. A test binary that starts real workers calls the package
+// multiprolabtest in TestMain.
 package multiprolab

@@ -13,7 +13,8 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// kindOf tells outcomes apart by the switch of the package documentation: TestDocSwitch checks that it is the same.
+// kindOf tells outcomes apart by the switch of the package documentation: TestDocSwitch checks that
+// it is the same.
 func kindOf(ctx context.Context, err error) string {
 	var (
 		attempts *multiprolab.AttemptsError
@@ -67,7 +68,11 @@ func TestDocSwitch(t *testing.T) {
 	require.Equal(t, casesOf("doc.go", `(?m)^//\tcase (.*?): +//`), casesOf("doc_test.go", `(?m)^\tcase (.*):$`))
 
 	died := &multiprolab.WorkerDiedError{Worker: "w/0"}
-	memory, hang, timeout := &multiprolab.MemoryLimitError{Died: died}, &multiprolab.HangError{Died: died}, &multiprolab.TimeoutError{}
+	memory, hang, timeout := &multiprolab.MemoryLimitError{
+		Died: died,
+	}, &multiprolab.HangError{
+		Died: died,
+	}, &multiprolab.TimeoutError{}
 	remote := &multiprolab.RemoteError{Text: "it fails"}
 	ended := newLab(t, &multiprolab.Config{InProcess: true})
 	ended.After(0, func(context.Context) error { return errors.Join(died, timeout, remote) })

@@ -49,7 +49,11 @@ var _ = worker("zoo", func(ctx context.Context, w *multiprolab.Worker) error {
 	noise := func(_ context.Context, c cage) (string, error) { return c.Animal.Noise(), nil }
 	multiprolab.HandleTask(w, "noise", noise)
 	multiprolab.HandleCall(w, "noise-call", noise)
-	multiprolab.Handle(w, "noise-message", func(ctx context.Context, c cage) error { _, err := noise(ctx, c); return err })
+	multiprolab.Handle(
+		w,
+		"noise-message",
+		func(ctx context.Context, c cage) error { _, err := noise(ctx, c); return err },
+	)
 	multiprolab.HandleTask(w, "release", func(_ context.Context, what string) (any, error) {
 		switch what {
 		case "cat":
@@ -75,12 +79,21 @@ var _ = worker("zoo", func(ctx context.Context, w *multiprolab.Worker) error {
 // pidOf identifies a life of a worker: goroutines have no pid of their own.
 func pidOf(w *multiprolab.Worker) int { return w.Life() }
 
-// C05: a body that cannot be encoded is an error to its own sender alone, and costs nothing: 100 bad ones among 100 good ones.
+// C05: a body that cannot be encoded is an error to its own sender alone, and costs nothing: 100
+// bad ones among 100 good ones.
 func TestC05_BodiesThatDoNotEncode(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		l := startLab(t, &multiprolab.Config{InProcess: inProcess}, workers("zoo", 2))
 		ctx := bounded(t)
-		bad := []any{make(chan int), withFunc{func() {}}, []*point{nil}, func() {}, map[string]chan int{}, []withFunc{{}}, struct{ A animal }{struct{ animal }{}}}
+		bad := []any{
+			make(chan int),
+			withFunc{func() {}},
+			[]*point{nil},
+			func() {},
+			map[string]chan int{},
+			[]withFunc{{}},
+			struct{ A animal }{struct{ animal }{}},
+		}
 		failed := 0
 		var futures []*multiprolab.Future[string]
 		for i := range 100 {
@@ -113,7 +126,8 @@ func TestC05_BodiesThatDoNotEncode(t *testing.T) {
 	})
 }
 
-// C06: a result that cannot be encoded becomes an error with the reason; the same process serves the next task.
+// C06: a result that cannot be encoded becomes an error with the reason; the same process serves
+// the next task.
 func TestC06_ResultsThatDoNotEncode(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		l := startLab(t, &multiprolab.Config{InProcess: inProcess}, workers("zoo", 1))
@@ -133,7 +147,8 @@ func TestC06_ResultsThatDoNotEncode(t *testing.T) {
 	})
 }
 
-// C07: a body that its receiver cannot decode is an error with the inner text and what to do, for the task alone.
+// C07: a body that its receiver cannot decode is an error with the inner text and what to do, for
+// the task alone.
 func TestC07_BodiesThatDoNotDecode(t *testing.T) {
 	l := startLab(t, nil, workers("zoo", 1)) // in processes only: goroutines share what is registered
 	gob.Register(onlyMainKnows{})
@@ -217,7 +232,8 @@ func TestDecodeIntoNothing(t *testing.T) {
 	require.Equal(t, point{2, 1}, p)
 }
 
-// Values with interfaces, nil ones and several types behind one, come through; so do types that refer to themselves.
+// Values with interfaces, nil ones and several types behind one, come through; so do types that
+// refer to themselves.
 func TestInterfacesAndRecursion(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		l := newLab(t, &multiprolab.Config{InProcess: inProcess}, workers("prog", 1))

@@ -40,7 +40,8 @@ var _ = worker("chatterbox", func(ctx context.Context, w *multiprolab.Worker) er
 	return nil
 })
 
-// Messages that cross the end of a worker, from its goroutines and to it, break no wire: each is handled, refused to its sender, or a dead letter.
+// Messages that cross the end of a worker, from its goroutines and to it, break no wire: each is
+// handled, refused to its sender, or a dead letter.
 func TestMessagesAtTheEnd(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		for range 10 {
@@ -84,13 +85,24 @@ func TestMessagesAtTheEnd(t *testing.T) {
 			if !inProcess {
 				continue
 			}
-			eventually(t, "the goroutines of the workers to end", func() bool { return chatter.sent.Load() == heard.Load() })
+			eventually(
+				t,
+				"the goroutines of the workers to end",
+				func() bool { return chatter.sent.Load() == heard.Load() },
+			)
 			letters := int64(0)
 			for _, d := range eventsOf[*multiprolab.DeadLetter](l) {
 				require.Equal(t, "chat", d.Type, "a call has an answer, and is no dead letter: %+v", d)
 				letters++
 			}
-			require.Equal(t, sent.Load(), chatter.taken.Load()+letters, "%d handled, %d dead letters", chatter.taken.Load(), letters)
+			require.Equal(
+				t,
+				sent.Load(),
+				chatter.taken.Load()+letters,
+				"%d handled, %d dead letters",
+				chatter.taken.Load(),
+				letters,
+			)
 		}
 	})
 }

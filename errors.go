@@ -11,33 +11,38 @@ import (
 
 // The sentinel errors. Each is wrapped in an error that says more; test with errors.Is.
 var (
-	// ErrStopped reports that the program is ending, or has ended, so that nothing new is taken and what was queued is not
-	// worked on any more.
+	// ErrStopped reports that the program is ending, or has ended, so that nothing new is taken and
+	// what was queued is not worked on any more.
 	ErrStopped = errors.New("multiprolab: stopped")
-	// ErrExit is the cause of the contexts of actions and event loops that end because exit was requested.
+	// ErrExit is the cause of the contexts of actions and event loops that end because exit was
+	// requested.
 	ErrExit = errors.New("multiprolab: exit was requested")
 	// ErrQueueFull reports that the task queue holds Config.QueueLimit tasks, or Config.QueueBytes
 	// of them. Submit again later, or with Submit, which waits.
 	ErrQueueFull = errors.New("multiprolab: the task queue is full")
 	// ErrNoTask reports that TryGetTask found no task.
 	ErrNoTask = errors.New("multiprolab: no task is waiting")
-	// ErrBacklog reports a message that was refused because its receiver, which itself waits for another process, holds
-	// as many messages as it may.
+	// ErrBacklog reports a message that was refused because its receiver, which itself waits for
+	// another process, holds as many messages as it may.
 	ErrBacklog = errors.New("multiprolab: the receiver waits for another process and its inbox is full")
-	// ErrCallCycle reports a wait that would never have ended: a handler, a task, an action or a setup
-	// function that waits for a process, or for a task that only certain processes take, which wait for
-	// others, and so on round to the first. The wait that closes the circle is refused, whatever it is
-	// for: a call, a task, all tasks, room in the queue, or the replacement of a worker.
+	// ErrCallCycle reports a wait that would never have ended: a handler, a task, an action or a
+	// setup function that waits for a process, or for a task that only certain processes take,
+	// which wait for others, and so on round to the first. The wait that closes the circle is
+	// refused, whatever it is for: a call, a task, all tasks, room in the queue, or the replacement
+	// of a worker.
 	ErrCallCycle = errors.New("multiprolab: the call would wait for itself")
 	// ErrCancelled reports a task that its submitter cancelled.
 	ErrCancelled = errors.New("multiprolab: the task was cancelled")
-	// ErrLeaseLost reports that a lease of a Backend has ended, so that the task may be in other hands.
+	// ErrLeaseLost reports that a lease of a Backend has ended, so that the task may be in other
+	// hands.
 	ErrLeaseLost = errors.New("multiprolab: the lease has ended")
-	// ErrNotWorker reports a method that only makes sense while the worker's process is connected to its main process.
+	// ErrNotWorker reports a method that only makes sense while the worker's process is connected
+	// to its main process.
 	ErrNotWorker = errors.New("multiprolab: this worker is not connected to a main process")
 )
 
-// ConfigError reports a configuration that cannot work. Start and Run return it before they start anything.
+// ConfigError reports a configuration that cannot work. Start and Run return it before they start
+// anything.
 type ConfigError struct {
 	Field  string // such as "Config.ShutdownTimeout"
 	Value  any
@@ -48,8 +53,8 @@ func (e *ConfigError) Error() string {
 	return fmt.Sprintf("multiprolab: %s is %v: %s", e.Field, e.Value, e.Reason)
 }
 
-// WorkerDiedError reports that a worker's process ended without saying goodbye: it crashed, exited, was killed from
-// outside, or was killed by the main process for the reason in Reason.
+// WorkerDiedError reports that a worker's process ended without saying goodbye: it crashed, exited,
+// was killed from outside, or was killed by the main process for the reason in Reason.
 type WorkerDiedError struct {
 	Worker   string // name of the instance, such as "thumbnailer/2"
 	PID      int
@@ -61,7 +66,9 @@ type WorkerDiedError struct {
 	Stopped  string        // the signal, such as "SIGTTOU", that had stopped its process when main killed it, or what else had; empty if it ran, and where the system does not tell
 	During   string        // what it was doing, as far as main knows, such as `task "thumbnail"`; may be empty
 	Uptime   time.Duration // from its start to its end
-	Stderr   string        // the end of what it wrote to stderr; from the panic on, if there was one. The error's text has one line of it
+	// the end of what it wrote to stderr; from the panic on, if there was one. The error's text has
+	// one line of it
+	Stderr string
 }
 
 func (e *WorkerDiedError) Error() string {
@@ -97,7 +104,9 @@ func (e *WorkerDiedError) Error() string {
 // WorkerConfig.MemoryLimit or, if Kernel is set, because the kernel ended it when its control
 // group, or the machine, had none left.
 type MemoryLimitError struct {
-	Limit  int64  // bytes: WorkerConfig.MemoryLimit, or that of the control group; 0 if there is none, or it is not known
+	// bytes: WorkerConfig.MemoryLimit, or that of the control group; 0 if there is none, or it is
+	// not known
+	Limit  int64
 	Kernel bool   // the kernel's out-of-memory killer took it, as the count of those that it took says; Linux only
 	Group  string // the path of its control group then; empty if the kernel tells only of the whole machine
 	Died   *WorkerDiedError
@@ -107,15 +116,26 @@ func (e *MemoryLimitError) Error() string {
 	died := strings.TrimPrefix(e.Died.Error(), "multiprolab: ")
 	switch {
 	case !e.Kernel:
-		return fmt.Sprintf("multiprolab: memory limit of %d bytes (WorkerConfig.MemoryLimit) reached: %s", e.Limit, died)
+		return fmt.Sprintf(
+			"multiprolab: memory limit of %d bytes (WorkerConfig.MemoryLimit) reached: %s",
+			e.Limit,
+			died,
+		)
 	case e.Group == "":
 		return "multiprolab: the kernel's out-of-memory killer took a worker, for the machine has no memory left: " + died
 	case e.Limit == 0:
-		return fmt.Sprintf("multiprolab: the kernel's out-of-memory killer took a worker, for there is no memory left for its control group %s: %s",
-			e.Group, died)
+		return fmt.Sprintf(
+			"multiprolab: the kernel's out-of-memory killer took a worker, for there is no memory left for its control group %s: %s",
+			e.Group,
+			died,
+		)
 	}
-	return fmt.Sprintf("multiprolab: the kernel's out-of-memory killer took a worker, for its control group %s has reached its limit of %d bytes: %s",
-		e.Group, e.Limit, died)
+	return fmt.Sprintf(
+		"multiprolab: the kernel's out-of-memory killer took a worker, for its control group %s has reached its limit of %d bytes: %s",
+		e.Group,
+		e.Limit,
+		died,
+	)
 }
 
 // Unwrap returns how the worker died, or nil if that is not known.
@@ -129,8 +149,8 @@ func (e *WorkerDiedError) orNil() error {
 	return e
 }
 
-// StartError reports a worker that did not become ready: its process could not be started, ended or fell silent before
-// it reached Run, or its setup function returned an error.
+// StartError reports a worker that did not become ready: its process could not be started, ended or
+// fell silent before it reached Run, or its setup function returned an error.
 type StartError struct {
 	Worker string // name of the instance
 	PID    int    // 0 if there was no process
@@ -155,8 +175,9 @@ func (e *StartError) Error() string {
 // Unwrap returns the error behind the failed start.
 func (e *StartError) Unwrap() error { return e.Err }
 
-// RestartLimitError reports a worker that is not replaced any more: it failed more often than WorkerConfig.RestartLimit allows, or in a way that another start would not
-// mend. It ends Run, unless WorkerConfig.OnRestartLimit is StopWorker.
+// RestartLimitError reports a worker that is not replaced any more: it failed more often than
+// WorkerConfig.RestartLimit allows, or in a way that another start would not mend. It ends Run,
+// unless WorkerConfig.OnRestartLimit is StopWorker.
 type RestartLimitError struct {
 	Worker    string
 	Restarts  int // within the window, before the failure that is one too many
@@ -168,7 +189,11 @@ type RestartLimitError struct {
 
 func (e *RestartLimitError) Error() string {
 	if e.Permanent {
-		return fmt.Sprintf("multiprolab: worker %s is not started again, for it would fail alike: %s", e.Worker, brief(e.Err))
+		return fmt.Sprintf(
+			"multiprolab: worker %s is not started again, for it would fail alike: %s",
+			e.Worker,
+			brief(e.Err),
+		)
 	}
 	return fmt.Sprintf("multiprolab: worker %s failed again after %d restarts within %v; the last cause: %s",
 		e.Worker, e.Restarts, e.Window, brief(e.Err))
@@ -194,10 +219,12 @@ type HangError struct {
 
 func (e *HangError) Error() string { return e.Died.Error() }
 
-// Unwrap returns how the worker died. Its Stderr holds the stacks of its goroutines, if it could still give them.
+// Unwrap returns how the worker died. Its Stderr holds the stacks of its goroutines, if it could
+// still give them.
 func (e *HangError) Unwrap() error { return e.Died.orNil() }
 
-// ShutdownError is what Run returns when workers did not end by themselves within the time they had.
+// ShutdownError is what Run returns when workers did not end by themselves within the time they
+// had.
 type ShutdownError struct {
 	Killed []KilledWorker
 }
@@ -217,7 +244,8 @@ func (e *ShutdownError) Error() string {
 	return "multiprolab: workers had to be killed: " + strings.Join(parts, "; ")
 }
 
-// RemoteError is an error that user code in another process returned: a handler, a task, or a setup function.
+// RemoteError is an error that user code in another process returned: a handler, a task, or a setup
+// function.
 //
 // Where the original did, it matches with errors.Is: the sentinels of the packages context, errors,
 // io, io/fs, os, os/exec and strconv, net.ErrClosed and every syscall.Errno. And with errors.As:
@@ -248,8 +276,8 @@ func (e *RemoteError) Error() string {
 	return fmt.Sprintf("multiprolab: %s: %q: %s", e.Worker, e.Type, e.Text)
 }
 
-// Unwrap returns what the original error was, or wrapped, of the standard library and of what Main.RegisterError has
-// registered.
+// Unwrap returns what the original error was, or wrapped, of the standard library and of what
+// Main.RegisterError has registered.
 func (e *RemoteError) Unwrap() []error { return slices.Concat(e.is, e.parts, e.registered.found()) }
 
 // UnknownReceiverError reports a message to a name that nobody registered.
@@ -283,8 +311,13 @@ func (e *UnknownTypeError) Error() string {
 		if e.Queue != "" && e.Queue != DefaultQueue {
 			queue = fmt.Sprintf(" in queue %q", e.Queue)
 		}
-		return fmt.Sprintf("multiprolab: no worker handles the task type %q%s: register it with %s in a worker's setup function (%s)",
-			e.Type, queue, register, known)
+		return fmt.Sprintf(
+			"multiprolab: no worker handles the task type %q%s: register it with %s in a worker's setup function (%s)",
+			e.Type,
+			queue,
+			register,
+			known,
+		)
 	}
 	return fmt.Sprintf("multiprolab: %s has no handler for the %s type %q: register it with %s (%s)",
 		e.Receiver, e.Verb, e.Type, register, known)
@@ -331,8 +364,14 @@ type SizeError struct {
 }
 
 func (e *SizeError) Error() string {
-	return fmt.Sprintf("multiprolab: the body of %q takes %d bytes, more than the limit of %d: raise Config.MaxMessageSize "+
-		"(at most %d), or send it in parts or by a file", e.Type, e.Size, e.Limit, MaxMessageSize)
+	return fmt.Sprintf(
+		"multiprolab: the body of %q takes %d bytes, more than the limit of %d: raise Config.MaxMessageSize "+
+			"(at most %d), or send it in parts or by a file",
+		e.Type,
+		e.Size,
+		e.Limit,
+		MaxMessageSize,
+	)
 }
 
 // TimeoutError reports a task that ran past its deadline. It matches context.DeadlineExceeded.
@@ -343,11 +382,19 @@ type TimeoutError struct {
 	Timeout time.Duration
 	Killed  bool   // the handler did not return within the grace, so its worker was killed and replaced
 	Stopped string // the signal that had stopped the worker's process by then: see WorkerDiedError
-	Stderr  string // where the killed worker was: the stacks of its goroutines, or if it could not give them, the end of its stderr
+	// where the killed worker was: the stacks of its goroutines, or if it could not give them, the
+	// end of its stderr
+	Stderr string
 }
 
 func (e *TimeoutError) Error() string {
-	s := fmt.Sprintf("multiprolab: task %q ran past its timeout of %v on worker %s (pid %d)", e.Type, e.Timeout, e.Worker, e.PID)
+	s := fmt.Sprintf(
+		"multiprolab: task %q ran past its timeout of %v on worker %s (pid %d)",
+		e.Type,
+		e.Timeout,
+		e.Worker,
+		e.PID,
+	)
 	switch {
 	case e.Stopped != "":
 		s += fmt.Sprintf(", whose process was stopped by %s, and which was killed", e.Stopped)

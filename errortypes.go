@@ -9,8 +9,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/codec"
 )
 
-// knownErrors are the errors that keep their identity and type on the way between processes. Both ends have the same ones in the same order, for they
-// are registered before Run.
+// knownErrors are the errors that keep their identity and type on the way between processes. Both
+// ends have the same ones in the same order, for they are registered before Run.
 type knownErrors struct {
 	list []error
 }
@@ -54,7 +54,10 @@ func (n *node) traits(err error) (t traits) {
 			t.Is = append(t.Is, i)
 		}
 		typ := reflect.TypeOf(known)
-		if slices.ContainsFunc(t.Types, func(o typedTrait) bool { return reflect.TypeOf(n.errors.list[o.Known]) == typ }) {
+		if slices.ContainsFunc(
+			t.Types,
+			func(o typedTrait) bool { return reflect.TypeOf(n.errors.list[o.Known]) == typ },
+		) {
 			continue // several sentinels are of one type
 		}
 		found := reflect.New(typ)
@@ -69,7 +72,8 @@ func (n *node) traits(err error) (t traits) {
 	return t
 }
 
-// errorFields returns where a struct type has exported fields of type error, in it and in its fields that are structs.
+// errorFields returns where a struct type has exported fields of type error, in it and in its
+// fields that are structs.
 func errorFields(t reflect.Type) (found [][]int) {
 	if t.Kind() != reflect.Struct || codec.EncodesItself(t) {
 		return nil
@@ -89,8 +93,8 @@ func errorFields(t reflect.Type) (found [][]int) {
 	return found
 }
 
-// withoutCauses returns an error whose fields of type error are nil, and what is in them: a cause is of any type, which
-// no encoding knows. It is a copy if there are such fields.
+// withoutCauses returns an error whose fields of type error are nil, and what is in them: a cause
+// is of any type, which no encoding knows. It is a copy if there are such fields.
 func withoutCauses(v reflect.Value) (bare any, causes []error) {
 	s := v
 	if v.Kind() == reflect.Pointer && !v.IsNil() {
@@ -145,7 +149,8 @@ func (m *Main) warnOfErrors() {
 	}
 }
 
-// isNil reports whether an error that was decoded is none: a worker that lies can make it a pointer to nothing, whose methods would panic.
+// isNil reports whether an error that was decoded is none: a worker that lies can make it a pointer
+// to nothing, whose methods would panic.
 func isNil(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface, reflect.Map, reflect.Slice, reflect.Func, reflect.Chan:
@@ -154,8 +159,9 @@ func isNil(v reflect.Value) bool {
 	return false
 }
 
-// recognition is what a RemoteError matches of what is registered in this process. Several submissions may share the
-// error, and others may send it on meanwhile: whoever needs it first fills it in.
+// recognition is what a RemoteError matches of what is registered in this process. Several
+// submissions may share the error, and others may send it on meanwhile: whoever needs it first
+// fills it in.
 type recognition struct {
 	mu   sync.Mutex
 	done bool
@@ -224,8 +230,8 @@ func (n *node) fillIn(e *RemoteError) {
 	}
 }
 
-// stands reports whether the Error method of an error that was decoded does not panic: a worker that lies can have sent
-// one that no honest worker has.
+// stands reports whether the Error method of an error that was decoded does not panic: a worker
+// that lies can have sent one that no honest worker has.
 func stands(err error) (ok bool) {
 	defer guardError(err, func(string) { ok = false })
 	_ = err.Error()

@@ -107,12 +107,18 @@ type channelError struct{ C chan int }
 func (e *channelError) Error() string { return "channel" }
 
 func failQuery(context.Context, struct{}) (int, error) {
-	return 0, fmt.Errorf("%w, %w, %w", &channelError{}, valueError{7}, &queryError{Query: "q", Err: fmt.Errorf("dial: %w", syscall.ECONNREFUSED),
-		Where: whereabouts{"h", &fs.PathError{Op: "open", Path: "/p", Err: fs.ErrNotExist}}})
+	return 0, fmt.Errorf(
+		"%w, %w, %w",
+		&channelError{},
+		valueError{7},
+		&queryError{Query: "q", Err: fmt.Errorf("dial: %w", syscall.ECONNREFUSED),
+			Where: whereabouts{"h", &fs.PathError{Op: "open", Path: "/p", Err: fs.ErrNotExist}}},
+	)
 }
 
-// Each registered type in the tree of an error is found, with the errors in its fields as far as they are known. A
-// type that cannot be sent says so at the start, once, and those that have nothing to send do not.
+// Each registered type in the tree of an error is found, with the errors in its fields as far as
+// they are known. A type that cannot be sent says so at the start, once, and those that have
+// nothing to send do not.
 func TestRegisteredErrorsKeepTheirCauses(t *testing.T) {
 	l := newLab(t, &multiprolab.Config{InProcess: true})
 	l.RegisterError(&queryError{}, valueError{}, &channelError{}, errNeedle, io.EOF, &fs.PathError{})
@@ -143,13 +149,18 @@ func TestRegisteredErrorsKeepTheirCauses(t *testing.T) {
 	require.Contains(t, l.log.String(), "type=*multiprolab_test.channelError")
 }
 
-// A handler that waits for a task does not wait for itself: the task goes to another worker, and where there is none, it is refused at once.
+// A handler that waits for a task does not wait for itself: the task goes to another worker, and
+// where there is none, it is refused at once.
 func TestTaskOfAHandlerGoesElsewhere(t *testing.T) {
 	for count, want := range map[int]error{1: multiprolab.ErrCallCycle, 2: nil} {
 		app := multiprolab.New(&multiprolab.Config{InProcess: true})
 		app.RegisterWorker("player", func(ctx context.Context, w *multiprolab.Worker) error {
 			multiprolab.HandleTask(w, "inner", func(ctx context.Context, n int) (int, error) { return n, nil })
-			multiprolab.HandleTask(w, "outer", func(ctx context.Context, n int) (int, error) { return multiprolab.Do[int](ctx, w, "inner", n) })
+			multiprolab.HandleTask(
+				w,
+				"outer",
+				func(ctx context.Context, n int) (int, error) { return multiprolab.Do[int](ctx, w, "inner", n) },
+			)
 			multiprolab.HandleTask(w, "outer-later", func(ctx context.Context, n int) (int, error) {
 				_, err := multiprolab.Submit[int](ctx, w, "inner", n, nil)
 				return n, err

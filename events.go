@@ -33,7 +33,8 @@ type WorkerReady struct {
 	Took   time.Duration // from the start of the process
 }
 
-// WorkerStopped says that a worker has ended because it was asked to, or because its event loop returned without an error.
+// WorkerStopped says that a worker has ended because it was asked to, or because its event loop
+// returned without an error.
 type WorkerStopped struct {
 	Worker  string
 	PID     int
@@ -44,7 +45,8 @@ type WorkerStopped struct {
 	node    *node
 }
 
-// Decode decodes the value that the worker left with Worker.SetExitValue into what v points to; see Message.Decode.
+// Decode decodes the value that the worker left with Worker.SetExitValue into what v points to; see
+// Message.Decode.
 func (e *WorkerStopped) Decode(v any) error {
 	if err := e.node.codec.Decode(e.value, v); err != nil {
 		return &DecodeError{Receiver: MainName, Type: "exit value of " + e.Worker, Err: err}
@@ -68,7 +70,8 @@ type WorkerFailed struct {
 	late    bool          // it is planned, and the worker did not leave by itself
 }
 
-// DeadLetter says that a one-way message, or the reply that nobody can get any more, has not been handled, and why.
+// DeadLetter says that a one-way message, or the reply that nobody can get any more, has not been
+// handled, and why.
 type DeadLetter struct {
 	Sender   string
 	Receiver string
@@ -93,16 +96,28 @@ type ProgramEnding struct {
 }
 
 func (e *WorkerStarted) record() (slog.Level, string, []slog.Attr) {
-	return slog.LevelDebug, "worker started", []slog.Attr{slog.String("worker", e.Worker), slog.Int("pid", e.PID), slog.Int("life", e.Life)}
+	return slog.LevelDebug, "worker started", []slog.Attr{
+		slog.String("worker", e.Worker),
+		slog.Int("pid", e.PID),
+		slog.Int("life", e.Life),
+	}
 }
 
 func (e *WorkerReady) record() (slog.Level, string, []slog.Attr) {
-	return slog.LevelDebug, "worker ready", []slog.Attr{slog.String("worker", e.Worker), slog.Int("pid", e.PID), slog.Int("life", e.Life),
-		slog.Duration("took", e.Took)}
+	return slog.LevelDebug, "worker ready", []slog.Attr{
+		slog.String("worker", e.Worker),
+		slog.Int("pid", e.PID),
+		slog.Int("life", e.Life),
+		slog.Duration("took", e.Took),
+	}
 }
 
 func (e *WorkerStopped) record() (slog.Level, string, []slog.Attr) {
-	return slog.LevelDebug, "worker stopped", []slog.Attr{slog.String("worker", e.Worker), slog.Int("pid", e.PID), slog.Int("life", e.Life)}
+	return slog.LevelDebug, "worker stopped", []slog.Attr{
+		slog.String("worker", e.Worker),
+		slog.Int("pid", e.PID),
+		slog.Int("life", e.Life),
+	}
 }
 
 func (e *WorkerFailed) record() (slog.Level, string, []slog.Attr) {
@@ -130,13 +145,25 @@ func (e *DeadLetter) record() (slog.Level, string, []slog.Attr) {
 	if strings.Contains(e.Reason, ErrStopped.Error()) {
 		level = slog.LevelDebug // that is what an exit does to queued messages
 	}
-	return level, "message not delivered", []slog.Attr{slog.String("sender", e.Sender), slog.String("receiver", e.Receiver),
-		slog.String("type", e.Type), slog.Int("size", e.Size), slog.String("reason", strings.ReplaceAll(e.Reason, "multiprolab: ", ""))}
+	return level, "message not delivered", []slog.Attr{
+		slog.String("sender", e.Sender),
+		slog.String("receiver", e.Receiver),
+		slog.String(
+			"type",
+			e.Type,
+		),
+		slog.Int("size", e.Size),
+		slog.String("reason", strings.ReplaceAll(e.Reason, "multiprolab: ", "")),
+	}
 }
 
 func (e *HandlerFailed) record() (slog.Level, string, []slog.Attr) {
-	return slog.LevelError, "handler failed", []slog.Attr{slog.String("sender", e.Sender), slog.String("receiver", e.Receiver),
-		slog.String("type", e.Type), slog.String("error", fmt.Sprint(e.Err))}
+	return slog.LevelError, "handler failed", []slog.Attr{
+		slog.String("sender", e.Sender),
+		slog.String("receiver", e.Receiver),
+		slog.String("type", e.Type),
+		slog.String("error", fmt.Sprint(e.Err)),
+	}
 }
 
 func (e *ProgramEnding) record() (slog.Level, string, []slog.Attr) {
@@ -154,7 +181,8 @@ func (m *Main) emit(e Event) {
 	m.tell(e, attrs)
 }
 
-// levelNow is the level of an event that has one in a program that ends, and another one in a program that goes on.
+// levelNow is the level of an event that has one in a program that ends, and another one in a
+// program that goes on.
 func (m *Main) levelNow(e Event, level slog.Level) slog.Level {
 	ending := closed(m.exitAsked)
 	switch e := e.(type) {
@@ -191,9 +219,16 @@ func (m *Main) emitLost(lost []*DeadLetter) {
 	}
 	e := lost[0]
 	level, _, _ := e.record()
-	m.cfg.Logger.LogAttrs(context.Background(), m.levelNow(e, level), "multiprolab: messages not delivered", slog.String("receiver", e.Receiver),
-		slog.Int("count", len(lost)), slog.String("first", strings.Join(first, ", ")), slog.Int("size", size),
-		slog.String("reason", strings.ReplaceAll(e.Reason, "multiprolab: ", "")))
+	m.cfg.Logger.LogAttrs(
+		context.Background(),
+		m.levelNow(e, level),
+		"multiprolab: messages not delivered",
+		slog.String("receiver", e.Receiver),
+		slog.Int("count", len(lost)),
+		slog.String("first", strings.Join(first, ", ")),
+		slog.Int("size", size),
+		slog.String("reason", strings.ReplaceAll(e.Reason, "multiprolab: ", "")),
+	)
 	for _, e := range lost {
 		_, _, attrs := e.record()
 		m.tell(e, attrs)

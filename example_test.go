@@ -11,7 +11,10 @@ import (
 )
 
 // run runs an app for an example: in one process, so that the example shows its output anywhere.
-func run(setup func(context.Context, *multiprolab.Worker) error, action func(ctx context.Context, app *multiprolab.Main) error) {
+func run(
+	setup func(context.Context, *multiprolab.Worker) error,
+	action func(ctx context.Context, app *multiprolab.Main) error,
+) {
 	app := multiprolab.New(&multiprolab.Config{InProcess: true})
 	app.RegisterWorker("worker", setup, nil)
 	app.After(0, func(ctx context.Context) error {
@@ -81,11 +84,8 @@ func ExampleCall() {
 		fmt.Println(err)
 		return nil
 	})
-	// Output:
-	// 1 <nil>
-	// 3 <nil>
-	// 6 <nil>
-	// multiprolab: worker/0 has no handler for the call type "subtract": register it with HandleCall (registered are add)
+	// Output: 1 <nil> 3 <nil> 6 <nil> multiprolab: worker/0 has no handler for the call type
+	// "subtract": register it with HandleCall (registered are add)
 }
 
 func ExampleMap() {

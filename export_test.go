@@ -43,9 +43,28 @@ func (q *TaskQueue) Residue() (left []string) {
 		if len(left) < 20 {
 			holder := "nobody"
 			if j.holder != nil {
-				holder = fmt.Sprintf("%s/life %d (gone %v, suspect %d, held %d)", j.holder.peer.slot.name, j.holder.peer.life, j.holder.gone, j.holder.suspect, len(j.holder.held))
+				holder = fmt.Sprintf(
+					"%s/life %d (gone %v, suspect %d, held %d)",
+					j.holder.peer.slot.name,
+					j.holder.peer.life,
+					j.holder.gone,
+					j.holder.suspect,
+					len(j.holder.held),
+				)
 			}
-			left = append(left, fmt.Sprintf("%v: state %d, held by %s, attempts %d, recalled %v, condemned %v, key %q", j, j.state, holder, j.attempts, j.recalled, j.condemned, j.meta.Key))
+			left = append(
+				left,
+				fmt.Sprintf(
+					"%v: state %d, held by %s, attempts %d, recalled %v, condemned %v, key %q",
+					j,
+					j.state,
+					holder,
+					j.attempts,
+					j.recalled,
+					j.condemned,
+					j.meta.Key,
+				),
+			)
 		}
 	}
 	say(len(b.submitted), "submissions")
@@ -105,7 +124,8 @@ func (m *Main) Pending(instance string) int {
 	return s.pending()
 }
 
-// ReportIn returns the report of the Go runtime that main finds in what a worker writes to stderr, piece by piece.
+// ReportIn returns the report of the Go runtime that main finds in what a worker writes to stderr,
+// piece by piece.
 func ReportIn(pieces ...[]byte) string {
 	t := &tail{next: io.Discard}
 	for _, p := range pieces {
@@ -134,7 +154,8 @@ func LookForKernelKillsIn(root string) (restore func()) {
 // AcrossAWire returns the error as it comes to another process.
 func AcrossAWire(err error) error { return unmarshalError(marshalError(err)) }
 
-// LevelOf returns the level of the record of an event, in a program that ends or in one that goes on.
+// LevelOf returns the level of the record of an event, in a program that ends or in one that goes
+// on.
 func LevelOf(e Event, ending bool) slog.Level {
 	m := &Main{exitAsked: make(chan struct{})}
 	if ending {

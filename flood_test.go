@@ -23,10 +23,15 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// A raw liar is a worker process that speaks the wire by hand and runs no code of the library. It does not read, unless a flood says so.
+// A raw liar is a worker process that speaks the wire by hand and runs no code of the library. It
+// does not read, unless a flood says so.
 
 // floodTime is how long each flood lasts.
-var floodTime = flag.Duration("flood", 60*time.Millisecond, "how long each flood of a lying worker lasts; from 5s on the calls beside it are judged, too")
+var floodTime = flag.Duration(
+	"flood",
+	60*time.Millisecond,
+	"how long each flood of a lying worker lasts; from 5s on the calls beside it are judged, too",
+)
 
 // rawHello and rawReady have the layout of the library's own.
 type rawHello struct {
@@ -55,10 +60,18 @@ func floods() []flood {
 		if kind == wire.ExitRequest { // every worker may end the program
 			continue
 		}
-		all = append(all,
+		all = append(
+			all,
 			flood{name: fmt.Sprint(kind), frame: wire.Frame{Kind: kind, ID: 1, To: "main", Type: "x"}},
-			flood{name: fmt.Sprint(kind, "s with a long text"), frame: wire.Frame{Kind: kind, ID: 1, To: "main", Type: "x", Meta: strings.Repeat("x", 65000)}},
-			flood{name: fmt.Sprint(kind, "s with a long body"), frame: wire.Frame{Kind: kind, ID: 1, To: "main", Type: "x", Encoding: 1, Body: make([]byte, 60000)}})
+			flood{
+				name:  fmt.Sprint(kind, "s with a long text"),
+				frame: wire.Frame{Kind: kind, ID: 1, To: "main", Type: "x", Meta: strings.Repeat("x", 65000)},
+			},
+			flood{
+				name:  fmt.Sprint(kind, "s with a long body"),
+				frame: wire.Frame{Kind: kind, ID: 1, To: "main", Type: "x", Encoding: 1, Body: make([]byte, 60000)},
+			},
+		)
 	}
 	for _, reads := range []bool{false, true} {
 		how := " unread"
@@ -176,12 +189,15 @@ var _ = worker("held-up", func(ctx context.Context, w *multiprolab.Worker) error
 
 const (
 	floodWindow = 256 << 10
-	// floodBound is by how much main's memory in use may grow, in bytes: 8 windows that the liar does not read and 1 that it sends, the 16 of main's inbox and of each receiver's
-	// outbox; twice that, for the slices grow by doubling; a queue of 1000 tasks of 4 KiB, twice; and 8 MiB of the runtime's.
+	// floodBound is by how much main's memory in use may grow, in bytes: 8 windows that the liar
+	// does not read and 1 that it sends, the 16 of main's inbox and of each receiver's outbox;
+	// twice that, for the slices grow by doubling; a queue of 1000 tasks of 4 KiB, twice; and 8 MiB
+	// of the runtime's.
 	floodBound = 2*(8+1+16+3)*floodWindow + 2*(1000*5<<10) + 8<<20
 )
 
-// TestFlood: whatever a worker sends, as fast as it can, main does not grow beyond a bound, and an honest worker beside it is served.
+// TestFlood: whatever a worker sends, as fast as it can, main does not grow beyond a bound, and an
+// honest worker beside it is served.
 func TestFlood(t *testing.T) {
 	quiet := median(honestCalls(t, nil, nil))
 	for _, f := range floods() {
@@ -194,7 +210,13 @@ func TestFlood(t *testing.T) {
 				worst = max(worst, heapInUse())
 			})
 			grown := int64(worst) - int64(first)
-			t.Logf("main has grown by %d KiB; %d calls of an honest worker beside it, median %v (%v without)", grown>>10, len(calls), median(calls), quiet)
+			t.Logf(
+				"main has grown by %d KiB; %d calls of an honest worker beside it, median %v (%v without)",
+				grown>>10,
+				len(calls),
+				median(calls),
+				quiet,
+			)
 			require.Less(t, grown, int64(floodBound))
 			if *floodTime >= 5*time.Second {
 				require.Less(t, median(calls), 10*quiet)
@@ -203,12 +225,16 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-// honestCalls calls an honest worker again and again for the time of a flood, beside a liar if f is not nil, and returns how long each call took. It calls now and then look.
+// honestCalls calls an honest worker again and again for the time of a flood, beside a liar if f is
+// not nil, and returns how long each call took. It calls now and then look.
 func honestCalls(t *testing.T, f *flood, look func()) []time.Duration {
 	pools := []pool{workers("lab", 1), workers("held-up", 1)}
 	if f != nil {
-		pools = append(pools, pool{"flooder", &multiprolab.WorkerConfig{Env: []string{floodVar + "=" + f.name}, RestartLimit: 1 << 30,
-			RestartDelay: time.Millisecond, RestartMaxDelay: 10 * time.Millisecond}})
+		pools = append(
+			pools,
+			pool{"flooder", &multiprolab.WorkerConfig{Env: []string{floodVar + "=" + f.name}, RestartLimit: 1 << 30,
+				RestartDelay: time.Millisecond, RestartMaxDelay: 10 * time.Millisecond}},
+		)
 	}
 	var l *lab
 	forget := func(multiprolab.Event) { // what the lab remembers is not main's
@@ -216,10 +242,20 @@ func honestCalls(t *testing.T, f *flood, look func()) []time.Duration {
 		defer l.mu.Unlock()
 		l.events = nil
 	}
-	l = newLab(t, &multiprolab.Config{Window: floodWindow, MaxMessageSize: 1 << 20, QueueLimit: 1000, Stderr: io.Discard, OnEvent: forget,
-		Logger: slog.New(slog.DiscardHandler)}, pools...)
+	l = newLab(
+		t,
+		&multiprolab.Config{
+			Window:         floodWindow,
+			MaxMessageSize: 1 << 20,
+			QueueLimit:     1000,
+			Stderr:         io.Discard,
+			OnEvent:        forget,
+			Logger:         slog.New(slog.DiscardHandler),
+		},
+		pools...)
 	require.NoError(t, l.Start(bounded(t)))
-	defer func() { _ = l.Stop(context.Background(), multiprolab.KillAll) }() // a liar ends in no other way, which is an error
+	// a liar ends in no other way, which is an error
+	defer func() { _ = l.Stop(context.Background(), multiprolab.KillAll) }()
 	require.NoError(t, multiprolab.Send(bounded(t), l, "held-up/0", "stick", nil))
 	var took []time.Duration
 	for end := time.Now().Add(*floodTime); time.Now().Before(end); {

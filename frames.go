@@ -7,7 +7,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// packedFrame makes a frame whose body is v: the form of what main and a worker tell each other at its start and its end.
+// packedFrame makes a frame whose body is v: the form of what main and a worker tell each other at
+// its start and its end.
 func packedFrame(kind wire.Kind, v pack.Packed) *wire.Frame {
 	return &wire.Frame{Kind: kind, Body: pack.Marshal(v)}
 }

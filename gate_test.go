@@ -18,8 +18,8 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// gate is a door at which handlers in other processes wait until the test opens it: so a test knows that a handler runs, in which process, and
-// when it ends. It belongs to the test's process.
+// gate is a door at which handlers in other processes wait until the test opens it: so a test knows
+// that a handler runs, in which process, and when it ends. It belongs to the test's process.
 type gate struct {
 	listener net.Listener
 	visitors chan *visitor
@@ -117,7 +117,8 @@ type visit struct {
 
 func (g *gate) visit(label string) visit { return visit{g.addr(), label} }
 
-// wait visits the gate and returns its orders. It does not look at any context, like code that cannot be stopped.
+// wait visits the gate and returns its orders. It does not look at any context, like code that
+// cannot be stopped.
 func (v visit) wait() (orders string, err error) {
 	c, err := net.Dial("tcp", v.Addr)
 	if err != nil {
@@ -163,7 +164,8 @@ func (v visit) talk(c net.Conn) (orders string, err error) {
 // The guest visits the gate, and tells about itself.
 var _ = worker("guest", guest)
 
-// gateVar is the environment variable with the address of a gate that the guest visits when it is told to exit.
+// gateVar is the environment variable with the address of a gate that the guest visits when it is
+// told to exit.
 const gateVar = "MULTIPROLAB_TEST_GATE"
 
 func guest(ctx context.Context, w *multiprolab.Worker) error {
@@ -171,7 +173,11 @@ func guest(ctx context.Context, w *multiprolab.Worker) error {
 		context.AfterFunc(ctx, func() { _, _ = visit{addr, "exit"}.wait() }) // its goroutine ends with the process
 	}
 	multiprolab.HandleTask(w, "visit", func(_ context.Context, v visit) (string, error) { return v.wait() })
-	multiprolab.HandleTask(w, "visit-soft", func(ctx context.Context, v visit) (string, error) { return v.waitSoft(ctx) })
+	multiprolab.HandleTask(
+		w,
+		"visit-soft",
+		func(ctx context.Context, v visit) (string, error) { return v.waitSoft(ctx) },
+	)
 	multiprolab.HandleCall(w, "visit-call", func(_ context.Context, v visit) (string, error) { return v.wait() })
 	multiprolab.Handle(w, "visit-message", func(_ context.Context, v visit) error { _, err := v.wait(); return err })
 	// stray leaves a goroutine behind that visits the gate and panics when told to.
@@ -187,13 +193,18 @@ func guest(ctx context.Context, w *multiprolab.Worker) error {
 		<-ctx.Done()
 		return "", context.Cause(ctx)
 	})
-	// cause heeds its context, visits the gate again with what it learnt, and only then returns a result that is too late.
+	// cause heeds its context, visits the gate again with what it learnt, and only then returns a
+	// result that is too late.
 	multiprolab.HandleTask(w, "cause", func(ctx context.Context, v visit) (string, error) {
 		if orders, err := v.waitSoft(ctx); err == nil {
 			return orders, nil
 		}
 		cause := context.Cause(ctx)
-		v.Label = fmt.Sprintf("cancelled %v, deadline %v", errors.Is(cause, multiprolab.ErrCancelled), errors.Is(cause, context.DeadlineExceeded))
+		v.Label = fmt.Sprintf(
+			"cancelled %v, deadline %v",
+			errors.Is(cause, multiprolab.ErrCancelled),
+			errors.Is(cause, context.DeadlineExceeded),
+		)
 		return v.wait()
 	})
 	spin := func() {
@@ -202,7 +213,8 @@ func guest(ctx context.Context, w *multiprolab.Worker) error {
 		}
 	}
 	multiprolab.HandleTask(w, "guest-spin", func(context.Context, struct{}) (int, error) { spin(); return 0, nil })
-	// guest-spin-everywhere leaves the Go scheduler no processor, unless it takes one from a goroutine.
+	// guest-spin-everywhere leaves the Go scheduler no processor, unless it takes one from a
+	// goroutine.
 	multiprolab.HandleTask(w, "guest-spin-everywhere", func(context.Context, struct{}) (int, error) {
 		for range runtime.GOMAXPROCS(0) {
 			go spin() // ends with the process
@@ -210,9 +222,17 @@ func guest(ctx context.Context, w *multiprolab.Worker) error {
 		spin()
 		return 0, nil
 	})
-	multiprolab.HandleTask(w, "who", func(ctx context.Context, _ struct{}) (whoami, error) { return whoAmI(ctx, w), nil })
+	multiprolab.HandleTask(
+		w,
+		"who",
+		func(ctx context.Context, _ struct{}) (whoami, error) { return whoAmI(ctx, w), nil },
+	)
 	multiprolab.HandleTask(w, "fill", func(ctx context.Context, n int) ([]byte, error) { return make([]byte, n), nil })
-	multiprolab.HandleTask(w, "guest-die", func(ctx context.Context, how string) (int, error) { die(how); return 0, nil })
+	multiprolab.HandleTask(
+		w,
+		"guest-die",
+		func(ctx context.Context, how string) (int, error) { die(how); return 0, nil },
+	)
 	multiprolab.HandleCall(w, "guest-call-bytes", func(_ context.Context, b []byte) (int, error) { return len(b), nil })
 	multiprolab.Handle(w, "guest-bytes", func(context.Context, []byte) error { return nil })
 	return nil

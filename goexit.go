@@ -8,11 +8,13 @@ import (
 	"runtime/debug"
 )
 
-// This file is what becomes of a user's function that ends its goroutine with runtime.Goexit, as t.FailNow, t.SkipNow and mocks do. The goroutine is the library's: without it
-// the process would live on and do nothing. In a worker that is a death like any other; in main it ends the program.
+// This file is what becomes of a user's function that ends its goroutine with runtime.Goexit, as
+// t.FailNow, t.SkipNow and mocks do. The goroutine is the library's: without it the process would
+// live on and do nothing. In a worker that is a death like any other; in main it ends the program.
 
-// goexiting reports, in a deferred function, whether it runs because of runtime.Goexit, and not because of a panic. It looks at who has called it, for a recover
-// would take the panic's stack away.
+// goexiting reports, in a deferred function, whether it runs because of runtime.Goexit, and not
+// because of a panic. It looks at who has called it, for a recover would take the panic's stack
+// away.
 func goexiting() bool {
 	var callers [64]uintptr
 	for skip := 2; ; skip += len(callers) {
@@ -34,7 +36,8 @@ func goexiting() bool {
 	}
 }
 
-// finally calls part and then last, also if part ends the goroutine with runtime.Goexit, but not if it panics: nothing may go on then as if it had ended, for the process dies.
+// finally calls part and then last, also if part ends the goroutine with runtime.Goexit, but not if
+// it panics: nothing may go on then as if it had ended, for the process dies.
 func finally(part func(), last func(goexit bool)) {
 	returned := false
 	defer func() {
@@ -56,7 +59,8 @@ func goexitText(what string) string {
 		"(t.FailNow, t.SkipNow and mocks that fail call it)"
 }
 
-// live runs a part of the worker's life, and ends the worker if a user's function ends the goroutine with runtime.Goexit. what says what runs, if it is no handler, task or action.
+// live runs a part of the worker's life, and ends the worker if a user's function ends the
+// goroutine with runtime.Goexit. what says what runs, if it is no handler, task or action.
 func (w *Worker) live(part func() error, what *string) (err error) {
 	finally(func() { err = part() }, func(goexit bool) {
 		if !goexit {
@@ -80,7 +84,8 @@ func dieOfGoexit(report string) {
 	os.Exit(goexitStatus)
 }
 
-// guard runs a part of main's work in which user's functions are called, and then last. It ends the program with an error if one of them ends the goroutine with runtime.Goexit.
+// guard runs a part of main's work in which user's functions are called, and then last. It ends the
+// program with an error if one of them ends the goroutine with runtime.Goexit.
 func (m *Main) guard(part, last func()) {
 	defer m.own.enter(MainName)()
 	finally(part, func(goexit bool) {

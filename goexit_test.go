@@ -34,7 +34,8 @@ func goexit(how string) {
 	}
 }
 
-// quitting are where and how the worker "quitting" ends its goroutine: all but its first life do not.
+// quitting are where and how the worker "quitting" ends its goroutine: all but its first life do
+// not.
 var quitting atomic.Value
 
 var _ = worker("quitting", func(ctx context.Context, w *multiprolab.Worker) error {
@@ -70,9 +71,19 @@ var _ = worker("quitting", func(ctx context.Context, w *multiprolab.Worker) erro
 		return n, nil
 	})
 	multiprolab.HandleTask(w, "watch", func(ctx context.Context, _ struct{}) (int, error) {
-		return multiprolab.DoWith[int](ctx, w, "news", nil, &multiprolab.TaskOptions{OnProgress: func(context.Context, *multiprolab.Message) { goexit("") }})
+		return multiprolab.DoWith[int](
+			ctx,
+			w,
+			"news",
+			nil,
+			&multiprolab.TaskOptions{OnProgress: func(context.Context, *multiprolab.Message) { goexit("") }},
+		)
 	})
-	multiprolab.HandleCall(w, "quit-call", func(_ context.Context, how string) (int, error) { goexit(how); return 0, nil })
+	multiprolab.HandleCall(
+		w,
+		"quit-call",
+		func(_ context.Context, how string) (int, error) { goexit(how); return 0, nil },
+	)
 	multiprolab.Handle(w, "quit-message", func(_ context.Context, how string) error { goexit(how); return nil })
 	multiprolab.HandleTask(w, "double", func(_ context.Context, n int) (int, error) { return 2 * n, nil })
 	return nil
@@ -184,7 +195,8 @@ func TestGoexitOutsideOfHandlersIsADeath(t *testing.T) {
 	})
 }
 
-// On main's loop it ends the program with an error. Start's is on a goroutine of its own: Wait says so, and what comes later.
+// On main's loop it ends the program with an error. Start's is on a goroutine of its own: Wait says
+// so, and what comes later.
 func TestGoexitOnMainsLoopEndsTheProgram(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		for _, place := range onMainsLoop {
@@ -211,7 +223,8 @@ func TestGoexitOnMainsLoopEndsTheProgram(t *testing.T) {
 	})
 }
 
-// The last events are told when the loop has ended: to end the goroutine there, or to wait for the end, does not keep the program from ending.
+// The last events are told when the loop has ended: to end the goroutine there, or to wait for the
+// end, does not keep the program from ending.
 func TestLastEvents(t *testing.T) {
 	for how, fn := range map[string]func(l *lab){
 		"goexit": func(*lab) { goexit("") },
@@ -237,7 +250,8 @@ func TestLastEvents(t *testing.T) {
 	}
 }
 
-// In a test, Run on the goroutine of the test ends the workers, and then the test goes on to end: t.FailNow in an action of main does what it does elsewhere.
+// In a test, Run on the goroutine of the test ends the workers, and then the test goes on to end:
+// t.FailNow in an action of main does what it does elsewhere.
 func TestGoexitInRunEndsTheTest(t *testing.T) {
 	l := newLab(t, nil, workers("lab", 1))
 	l.After(0, func(context.Context) error { goexit(""); return nil })

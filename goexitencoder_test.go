@@ -26,7 +26,11 @@ func (*quitsAsGob) GobDecode([]byte) error           { return nil }
 func (quitsAsBinary) MarshalBinary() ([]byte, error) { runtime.Goexit(); return nil, nil }
 func (*quitsAsBinary) UnmarshalBinary([]byte) error  { return nil }
 
-var quitters = map[string]any{"GobEncode": quitsAsGob{1}, "MarshalBinary": quitsAsBinary{1}, "GobEncode in a field": quitsInside{"x", &quitsAsGob{1}}}
+var quitters = map[string]any{
+	"GobEncode":            quitsAsGob{1},
+	"MarshalBinary":        quitsAsBinary{1},
+	"GobEncode in a field": quitsInside{"x", &quitsAsGob{1}},
+}
 
 var _ = worker("end-encoder", func(ctx context.Context, w *multiprolab.Worker) error {
 	multiprolab.HandleTask(w, "quit", func(_ context.Context, how string) (any, error) { return quitters[how], nil })
@@ -40,8 +44,8 @@ var _ = worker("end-encoder", func(ctx context.Context, w *multiprolab.Worker) e
 	return nil
 })
 
-// TestEncoderEndsGoroutine: an encoder of a user's type that ends the goroutine of a worker ends the
-// worker, which says so; nobody waits in vain, and the next life works.
+// TestEncoderEndsGoroutine: an encoder of a user's type that ends the goroutine of a worker ends
+// the worker, which says so; nobody waits in vain, and the next life works.
 func TestEncoderEndsGoroutine(t *testing.T) {
 	for how := range quitters {
 		for _, typ := range []string{"quit", "quit-report", "quit-send", "call"} {

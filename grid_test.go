@@ -18,7 +18,8 @@ import (
 // What a life of a grid worker after the first does.
 const gridLaterVar = "MULTIPROLAB_TEST_GRID_LATER"
 
-// gridMuteVar names a file. A worker process that finds it takes it away, and ends before it has reached Run.
+// gridMuteVar names a file. A worker process that finds it takes it away, and ends before it has
+// reached Run.
 const gridMuteVar = "MULTIPROLAB_TEST_GRID_MUTE"
 
 func init() {
@@ -27,8 +28,14 @@ func init() {
 	}
 }
 
-// gridWorkers are the three members of a group, of which the middle one ends, and one that is in no group.
-var gridWorkers = []string{worker("grid-a", gridSetup), worker("grid-b", gridSetup), worker("grid-c", gridSetup), worker("grid-out", gridSetup)}
+// gridWorkers are the three members of a group, of which the middle one ends, and one that is in no
+// group.
+var gridWorkers = []string{
+	worker("grid-a", gridSetup),
+	worker("grid-b", gridSetup),
+	worker("grid-c", gridSetup),
+	worker("grid-out", gridSetup),
+}
 
 func gridSetup(_ context.Context, w *multiprolab.Worker) error {
 	switch later := os.Getenv(gridLaterVar); {
@@ -48,7 +55,11 @@ func gridSetup(_ context.Context, w *multiprolab.Worker) error {
 			return nil
 		}
 	})
-	multiprolab.HandleCall(w, "grid-who", func(context.Context, struct{}) (whoami, error) { return whoami{PID: os.Getpid(), Life: w.Life()}, nil })
+	multiprolab.HandleCall(
+		w,
+		"grid-who",
+		func(context.Context, struct{}) (whoami, error) { return whoami{PID: os.Getpid(), Life: w.Life()}, nil },
+	)
 	multiprolab.Handle(w, "grid-end", func(_ context.Context, how string) error {
 		switch how {
 		case "leave":
@@ -126,27 +137,42 @@ var gridWays = []gridWay{
 	{name: "hang", checks: []func(*testing.T, error){wantHang(false)}},
 	{name: "stop", checks: []func(*testing.T, error){wantHang(true)}, unix: true},
 	{name: "later setup error", end: "exit 1", later: "setup error",
-		checks: []func(*testing.T, error){wantDied(1, ""), wantStart("its setup function returned an error", wantRemote("the second life cannot be"))}},
+		checks: []func(*testing.T, error){
+			wantDied(1, ""),
+			wantStart("its setup function returned an error", wantRemote("the second life cannot be")),
+		}},
 	{name: "later no retry", end: "exit 1", later: "no retry", limit: true,
-		checks: []func(*testing.T, error){wantDied(1, ""), wantStart("its setup function returned an error", wantRemote("no life can be any more"))}},
+		checks: []func(*testing.T, error){
+			wantDied(1, ""),
+			wantStart("its setup function returned an error", wantRemote("no life can be any more")),
+		}},
 	{name: "later no hello", end: "exit 1", later: "no hello",
-		checks: []func(*testing.T, error){wantDied(1, ""), wantStart("its process ended before it reached Run", wantDied(3, ""))}},
+		checks: []func(*testing.T, error){
+			wantDied(1, ""),
+			wantStart("its process ended before it reached Run", wantDied(3, "")),
+		}},
 	{name: "crash loop", end: "exit 1", later: "crash loop", limit: true,
-		checks: []func(*testing.T, error){wantDied(1, ""), wantStart("its process ended in its setup function", wantDied(1, "")),
-			wantStart("its process ended in its setup function", wantDied(1, ""))}},
+		checks: []func(*testing.T, error){
+			wantDied(1, ""),
+			wantStart("its process ended in its setup function", wantDied(1, "")),
+			wantStart("its process ended in its setup function", wantDied(1, "")),
+		}},
 }
 
-// lives is what becomes of a worker: the number of lives that it has, and whether it is gone after the last.
+// lives is what becomes of a worker: the number of lives that it has, and whether it is gone after
+// the last.
 type lives struct {
 	n    int
 	gone bool
 }
 
-// gridOutcome is what a cell expects of grid-a, grid-b and grid-c. The one outside the group never notices anything.
+// gridOutcome is what a cell expects of grid-a, grid-b and grid-c. The one outside the group never
+// notices anything.
 type gridOutcome [3]lives
 
-// The outcomes, by what the middle one does and by strategy. grid-a is restarted with every failure of grid-b, for it needs nobody. grid-c starts again
-// once only, however often grid-b fails meanwhile: it comes after it.
+// The outcomes, by what the middle one does and by strategy. grid-a is restarted with every failure
+// of grid-b, for it needs nobody. grid-c starts again once only, however often grid-b fails
+// meanwhile: it comes after it.
 var (
 	gridStrategies = []multiprolab.Strategy{multiprolab.OneForOne, multiprolab.AllForOne, multiprolab.RestForOne}
 
@@ -184,8 +210,13 @@ var (
 	}
 )
 
-// expected returns what a cell of the grid expects; endsProgram says that Run ends with the *RestartLimitError.
-func (w *gridWay) expected(restart multiprolab.Restart, strategy multiprolab.Strategy, onLimit multiprolab.LimitAction) (outcome gridOutcome, endsProgram bool) {
+// expected returns what a cell of the grid expects; endsProgram says that Run ends with the
+// *RestartLimitError.
+func (w *gridWay) expected(
+	restart multiprolab.Restart,
+	strategy multiprolab.Strategy,
+	onLimit multiprolab.LimitAction,
+) (outcome gridOutcome, endsProgram bool) {
 	switch {
 	case w.name == "leave" && restart != multiprolab.RestartAlways:
 		return gridLeft, false
@@ -210,9 +241,10 @@ type gridCell struct {
 	onLimit  multiprolab.LimitAction
 }
 
-// gridCells is the grid. Which of the others are restarted depends on the strategy and on whether a life counts as failed, not on how it failed: so each way meets each
-// strategy with RestartOnFailure, and the other two only with AllForOne, which touches most; one death and the end without an error meet all. What
-// happens in a later life needs one, so not RestartNever.
+// gridCells is the grid. Which of the others are restarted depends on the strategy and on whether a
+// life counts as failed, not on how it failed: so each way meets each strategy with
+// RestartOnFailure, and the other two only with AllForOne, which touches most; one death and the
+// end without an error meet all. What happens in a later life needs one, so not RestartNever.
 func gridCells() (cells []gridCell) {
 	for _, way := range gridWays {
 		for _, restart := range []multiprolab.Restart{multiprolab.RestartOnFailure, multiprolab.RestartNever, multiprolab.RestartAlways} {
@@ -234,7 +266,8 @@ func gridCells() (cells []gridCell) {
 	return cells
 }
 
-// TestGrid: what the supervisor does, for each way in which a worker ends, each Restart and each Strategy.
+// TestGrid: what the supervisor does, for each way in which a worker ends, each Restart and each
+// Strategy.
 func TestGrid(t *testing.T) {
 	places := make(chan bool, 4) // so many cells run at one time, whatever -parallel says: each has some processes
 	for _, c := range gridCells() {
@@ -257,8 +290,14 @@ func TestGrid(t *testing.T) {
 
 func (c *gridCell) run(t *testing.T) {
 	mute := filepath.Join(t.TempDir(), "mute")
-	b := &multiprolab.WorkerConfig{Restart: c.restart, OnRestartLimit: c.onLimit, RestartDelay: 1, RestartMaxDelay: 1, RestartLimit: 2,
-		Env: []string{gridLaterVar + "=" + c.way.later, gridMuteVar + "=" + mute}}
+	b := &multiprolab.WorkerConfig{
+		Restart:         c.restart,
+		OnRestartLimit:  c.onLimit,
+		RestartDelay:    1,
+		RestartMaxDelay: 1,
+		RestartLimit:    2,
+		Env:             []string{gridLaterVar + "=" + c.way.later, gridMuteVar + "=" + mute},
+	}
 	switch c.way.name {
 	case "hang":
 		b.HandlerTimeout = 10 * time.Millisecond
@@ -296,14 +335,23 @@ func (c *gridCell) run(t *testing.T) {
 	// What is reported of each life of the middle one.
 	for i, check := range c.way.checks {
 		life := i + 1
-		again := !endsProgram && life < want[1].n || !want[1].gone && !endsProgram || endsProgram && life < len(c.way.checks)
+		again := !endsProgram && life < want[1].n || !want[1].gone && !endsProgram ||
+			endsProgram && life < len(c.way.checks)
 		if check == nil {
-			stopped := waitEvent(t, l, func(e *multiprolab.WorkerStopped) bool { return e.Worker == "grid-b/0" && e.Life == life })
+			stopped := waitEvent(
+				t,
+				l,
+				func(e *multiprolab.WorkerStopped) bool { return e.Worker == "grid-b/0" && e.Life == life },
+			)
 			require.Equal(t, again, stopped.Restart, "WorkerStopped.Restart of life %d", life)
 			require.Equal(t, first["grid-b"].PID, stopped.PID)
 			continue
 		}
-		failed := waitEvent(t, l, func(e *multiprolab.WorkerFailed) bool { return e.Worker == "grid-b/0" && e.Life == life })
+		failed := waitEvent(
+			t,
+			l,
+			func(e *multiprolab.WorkerFailed) bool { return e.Worker == "grid-b/0" && e.Life == life },
+		)
 		require.Equal(t, again, failed.Restart, "WorkerFailed.Restart of life %d", life)
 		require.Equal(t, starts(l, "grid-b/0")[i].PID, failed.PID)
 		check(t, failed.Err)
@@ -327,11 +375,16 @@ func (c *gridCell) run(t *testing.T) {
 		return
 	}
 
-	// What has become of each: who is to live answers, with the life that is expected, and in the same process if that is the first.
+	// What has become of each: who is to live answers, with the life that is expected, and in the
+	// same process if that is the first.
 	for i, name := range gridWorkers[:3] {
 		if w := want[i]; w.gone {
 			if name != "grid-b" {
-				waitEvent(t, l, func(e *multiprolab.WorkerStopped) bool { return e.Worker == name+"/0" && e.Life == w.n })
+				waitEvent(
+					t,
+					l,
+					func(e *multiprolab.WorkerStopped) bool { return e.Worker == name+"/0" && e.Life == w.n },
+				)
 			}
 			_, err := multiprolab.Call[whoami](bounded(t), l, name, "grid-who", nil)
 			require.Error(t, err, name)
@@ -367,8 +420,9 @@ func (c *gridCell) run(t *testing.T) {
 	require.Len(t, eventsOf[*multiprolab.WorkerFailed](l), failures)
 }
 
-// The first start of a worker is another matter. With EndProgram its failure is that of Start, at once. With StopWorker it is tried again like any other, and when it is given
-// up the program starts without it.
+// The first start of a worker is another matter. With EndProgram its failure is that of Start, at
+// once. With StopWorker it is tried again like any other, and when it is given up the program
+// starts without it.
 func TestGridFirstStart(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -390,7 +444,13 @@ func TestGridFirstStart(t *testing.T) {
 		{name: "panic in setup", env: misfitVar + "=panic", reason: "its process ended in its setup function", inner: wantDied(2, "")},
 	} {
 		config := func(onLimit multiprolab.LimitAction) *multiprolab.WorkerConfig {
-			return &multiprolab.WorkerConfig{OnRestartLimit: onLimit, RestartLimit: 2, RestartDelay: 1, RestartMaxDelay: 1, Env: []string{c.env}}
+			return &multiprolab.WorkerConfig{
+				OnRestartLimit:  onLimit,
+				RestartLimit:    2,
+				RestartDelay:    1,
+				RestartMaxDelay: 1,
+				Env:             []string{c.env},
+			}
 		}
 		name := "misfit"
 		if c.final {
@@ -436,4 +496,7 @@ func TestGridFirstStart(t *testing.T) {
 	}
 }
 
-var _ = worker("first-misfit", func(context.Context, *multiprolab.Worker) error { return multiprolab.NoRetry(errMisfit) })
+var _ = worker(
+	"first-misfit",
+	func(context.Context, *multiprolab.Worker) error { return multiprolab.NoRetry(errMisfit) },
+)

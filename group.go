@@ -7,7 +7,8 @@ import (
 	"sync"
 )
 
-// Strategy says which workers of a group are restarted when one of them has failed; see Main.RegisterGroup.
+// Strategy says which workers of a group are restarted when one of them has failed; see
+// Main.RegisterGroup.
 type Strategy int
 
 const (
@@ -15,7 +16,8 @@ const (
 	OneForOne Strategy = iota
 	// AllForOne restarts all workers of the group, when none of them can do without the others.
 	AllForOne
-	// RestForOne restarts the one that failed, and the workers of the members behind its own, when each member builds on those before it.
+	// RestForOne restarts the one that failed, and the workers of the members behind its own, when
+	// each member builds on those before it.
 	RestForOne
 )
 
@@ -28,18 +30,25 @@ func (s Strategy) String() string {
 	return names[s]
 }
 
-// group is the workers that share a fate. It exists in main, and but for its mutex never changes once the program runs.
+// group is the workers that share a fate. It exists in main, and but for its mutex never changes
+// once the program runs.
 type group struct {
 	strategy Strategy
 	members  []*pool // in the order of their start
 	site     *site
-	mu       sync.Mutex // held by a member that has failed while it disturbs the others: of two that fail at once, the second finds itself disturbed
+	// held by a member that has failed while it disturbs the others: of two that fail at once, the
+	// second finds itself disturbed
+	mu sync.Mutex
 }
 
-// RegisterGroup makes workers that were registered before share their fate: when one of them fails and is to be restarted, others are restarted with it, as the
-// strategy says. They finish the task that they are working on and the messages that they have, within Config.ShutdownTimeout, as at the end of the program. Once all of them have
-// ended they start again in the order that is given here, each member when the one before it is ready; so they do at the start of the program. If a worker is not replaced
-// after a failure, because of WorkerConfig.Restart or OnRestartLimit, those that would be restarted with it end as well. A death in the middle of a task is a failure here, too.
+// RegisterGroup makes workers that were registered before share their fate: when one of them fails
+// and is to be restarted, others are restarted with it, as the strategy says. They finish the task
+// that they are working on and the messages that they have, within Config.ShutdownTimeout, as at
+// the end of the program. Once all of them have ended they start again in the order that is given
+// here, each member when the one before it is ready; so they do at the start of the program. If a
+// worker is not replaced after a failure, because of WorkerConfig.Restart or OnRestartLimit, those
+// that would be restarted with it end as well. A death in the middle of a task is a failure here,
+// too.
 //
 // It panics if a worker is unknown, or in another group.
 func (m *Main) RegisterGroup(strategy Strategy, workers ...string) {
@@ -56,14 +65,23 @@ func (m *Main) RegisterGroup(strategy Strategy, workers ...string) {
 	for _, name := range workers {
 		p := m.pool(name)
 		if p == nil {
-			registrationPanic("worker %q is in a group, but not registered: call RegisterWorker before RegisterGroup (%s)", name, site)
+			registrationPanic(
+				"worker %q is in a group, but not registered: call RegisterWorker before RegisterGroup (%s)",
+				name,
+				site,
+			)
 		}
 		if p.group != nil || slices.Contains(g.members, p) {
 			old := site
 			if p.group != nil {
 				old = p.group.site
 			}
-			registrationPanic("worker %q is in two groups, or twice in one, at %s and at %s: name it once", name, old, site)
+			registrationPanic(
+				"worker %q is in two groups, or twice in one, at %s and at %s: name it once",
+				name,
+				old,
+				site,
+			)
 		}
 		g.members = append(g.members, p)
 	}
@@ -108,11 +126,19 @@ func (m *Main) checkNeeds() error {
 	for _, p := range m.pools {
 		for _, name := range p.needs() {
 			if m.pool(name) == nil {
-				return &ConfigError{"WorkerConfig.Needs of worker " + p.name, name, "no worker is registered under this name; registered are " + strings.Join(m.poolNames(), ", ")}
+				return &ConfigError{
+					"WorkerConfig.Needs of worker " + p.name,
+					name,
+					"no worker is registered under this name; registered are " + strings.Join(m.poolNames(), ", "),
+				}
 			}
 		}
 		if circle := m.circle(p, nil); circle != nil {
-			return &ConfigError{"WorkerConfig.Needs of worker " + p.name, strings.Join(circle, " -> "), "workers that need each other cannot start: take one of them out (the order of a group counts as well)"}
+			return &ConfigError{
+				"WorkerConfig.Needs of worker " + p.name,
+				strings.Join(circle, " -> "),
+				"workers that need each other cannot start: take one of them out (the order of a group counts as well)",
+			}
 		}
 	}
 	return nil

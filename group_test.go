@@ -19,8 +19,9 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// journal is a file to which workers, be they processes or goroutines, add lines: what really happened, in its order. (Events are told in the
-// order in which the supervisors, each for itself, come to tell them.)
+// journal is a file to which workers, be they processes or goroutines, add lines: what really
+// happened, in its order. (Events are told in the order in which the supervisors, each for itself,
+// come to tell them.)
 type journal string
 
 const journalVar = "MULTIPROLAB_TEST_JOURNAL"
@@ -102,13 +103,25 @@ func memberSetup(j journal, extra string) func(context.Context, *multiprolab.Wor
 			}
 		})
 		// fail ends the member with an error, in the way in which it would end without one.
-		multiprolab.Handle(w, "member-fail", func(_ context.Context, text string) error { failed <- errors.New(text); return nil })
+		multiprolab.Handle(
+			w,
+			"member-fail",
+			func(_ context.Context, text string) error { failed <- errors.New(text); return nil },
+		)
 		multiprolab.Handle(w, "member-note", func(ctx context.Context, n int) error {
 			return multiprolab.Send(ctx, w, "main", "heard", heard{w.Name(), w.Life(), n})
 		})
 		multiprolab.HandleTask(w, "member-visit", func(_ context.Context, v visit) (string, error) { return v.wait() })
-		multiprolab.HandleTask(w, "member-who", func(ctx context.Context, _ struct{}) (whoami, error) { return whoAmI(ctx, w), nil })
-		multiprolab.HandleCall(w, "member-life", func(ctx context.Context, _ struct{}) (int, error) { return w.Life(), nil })
+		multiprolab.HandleTask(
+			w,
+			"member-who",
+			func(ctx context.Context, _ struct{}) (whoami, error) { return whoAmI(ctx, w), nil },
+		)
+		multiprolab.HandleCall(
+			w,
+			"member-life",
+			func(ctx context.Context, _ struct{}) (int, error) { return w.Life(), nil },
+		)
 		context.AfterFunc(ctx, func() { // its goroutine ends with the worker
 			_ = multiprolab.Send(context.Background(), w, "main", "told", heard{w.Name(), w.Life(), 0})
 		})
@@ -133,9 +146,20 @@ type troupe struct {
 }
 
 // newTroupe makes one, and starts it. extras are those of memberSetup, by member.
-func newTroupe(t *testing.T, cfg *multiprolab.Config, strategy multiprolab.Strategy, extras map[string]string, pools ...pool) *troupe {
+func newTroupe(
+	t *testing.T,
+	cfg *multiprolab.Config,
+	strategy multiprolab.Strategy,
+	extras map[string]string,
+	pools ...pool,
+) *troupe {
 	t.Helper()
-	tr := &troupe{lab: newLab(t, cfg), journal: newJournal(t), told: make(chan heard, 100), heard: make(chan heard, 1000)}
+	tr := &troupe{
+		lab:     newLab(t, cfg),
+		journal: newJournal(t),
+		told:    make(chan heard, 100),
+		heard:   make(chan heard, 1000),
+	}
 	multiprolab.Handle(tr, "told", func(_ context.Context, h heard) error { tr.told <- h; return nil })
 	multiprolab.Handle(tr, "heard", func(_ context.Context, h heard) error { tr.heard <- h; return nil })
 	var names []string
@@ -160,7 +184,8 @@ func newTroupe(t *testing.T, cfg *multiprolab.Config, strategy multiprolab.Strat
 	return tr
 }
 
-// waitTold waits until a member says that it has been told to exit. One that has nothing to do may have ended before it could say so.
+// waitTold waits until a member says that it has been told to exit. One that has nothing to do may
+// have ended before it could say so.
 func (tr *troupe) waitTold(t testing.TB, name string) heard {
 	t.Helper()
 	for {
@@ -187,10 +212,19 @@ func (l *lab) hadLives(t testing.TB, want map[string]int) {
 	require.Equal(t, want, got)
 }
 
-// With AllForOne none starts again before all have ended, and then each when those of the member before it are ready, as at the start of the program.
+// With AllForOne none starts again before all have ended, and then each when those of the member
+// before it are ready, as at the start of the program.
 func TestGroupAllForOneOrder(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
-		tr := newTroupe(t, &multiprolab.Config{InProcess: inProcess}, multiprolab.AllForOne, nil, pool{"member-a", nil}, workers("member-b", 2), workers("member-c", 2))
+		tr := newTroupe(
+			t,
+			&multiprolab.Config{InProcess: inProcess},
+			multiprolab.AllForOne,
+			nil,
+			pool{"member-a", nil},
+			workers("member-b", 2),
+			workers("member-c", 2),
+		)
 		require.NoError(t, multiprolab.Send(bounded(t), tr, "member-b/0", "member-fail", "b/0 fails"))
 		all := []string{"member-a/0", "member-b/0", "member-b/1", "member-c/0", "member-c/1"}
 		for _, name := range all {
@@ -198,12 +232,27 @@ func TestGroupAllForOneOrder(t *testing.T) {
 		}
 		tr.journal.before(t, each("%s 1 exit", all...), each("%s 2 setup", all...))
 		for _, life := range []string{"1", "2"} {
-			tr.journal.before(t, each("%s "+life+" ready", "member-a/0"), each("%s "+life+" setup", "member-b/0", "member-b/1"))
-			tr.journal.before(t, each("%s "+life+" ready", "member-b/0", "member-b/1"), each("%s "+life+" setup", "member-c/0", "member-c/1"))
+			tr.journal.before(
+				t,
+				each("%s "+life+" ready", "member-a/0"),
+				each("%s "+life+" setup", "member-b/0", "member-b/1"),
+			)
+			tr.journal.before(
+				t,
+				each("%s "+life+" ready", "member-b/0", "member-b/1"),
+				each("%s "+life+" setup", "member-c/0", "member-c/1"),
+			)
 		}
 		// At the end of the program they go in the reverse order.
-		tr.hadLives(t, map[string]int{"member-a/0": 2, "member-b/0": 2, "member-b/1": 2, "member-c/0": 2, "member-c/1": 2})
-		tr.journal.before(t, each("%s 2 exit", "member-c/0", "member-c/1"), each("%s 2 exit", "member-b/0", "member-b/1"))
+		tr.hadLives(
+			t,
+			map[string]int{"member-a/0": 2, "member-b/0": 2, "member-b/1": 2, "member-c/0": 2, "member-c/1": 2},
+		)
+		tr.journal.before(
+			t,
+			each("%s 2 exit", "member-c/0", "member-c/1"),
+			each("%s 2 exit", "member-b/0", "member-b/1"),
+		)
 		tr.journal.before(t, each("%s 2 exit", "member-b/0", "member-b/1"), each("%s 2 exit", "member-a/0"))
 		failed := eventsOf[*multiprolab.WorkerFailed](tr.lab)
 		require.Len(t, failed, 1)
@@ -214,14 +263,25 @@ func TestGroupAllForOneOrder(t *testing.T) {
 	})
 }
 
-// A member that works finishes first; nobody starts again before. The tasks that it was handed ahead go to its next life and are not charged, and messages
-// that are sent meanwhile are delivered to the next lives, each once.
+// A member that works finishes first; nobody starts again before. The tasks that it was handed
+// ahead go to its next life and are not charged, and messages that are sent meanwhile are delivered
+// to the next lives, each once.
 func TestGroupFinishesItsWork(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		none := []string{"none"}
 		g := newGate(t)
-		tr := newTroupe(t, &multiprolab.Config{InProcess: inProcess}, multiprolab.AllForOne, nil,
-			pool{"member-a", nil}, pool{"member-b", &multiprolab.WorkerConfig{Queues: none}}, pool{"member-c", &multiprolab.WorkerConfig{Queues: none}})
+		tr := newTroupe(
+			t,
+			&multiprolab.Config{InProcess: inProcess},
+			multiprolab.AllForOne,
+			nil,
+			pool{
+				"member-a",
+				nil,
+			},
+			pool{"member-b", &multiprolab.WorkerConfig{Queues: none}},
+			pool{"member-c", &multiprolab.WorkerConfig{Queues: none}},
+		)
 		for range warmTasks {
 			_, err := multiprolab.Do[whoami](bounded(t), tr, "member-who", nil)
 			require.NoError(t, err)
@@ -230,7 +290,13 @@ func TestGroupFinishesItsWork(t *testing.T) {
 		v := g.expect(t, "held")
 		var behind []*multiprolab.Future[whoami]
 		for range 10 {
-			f, err := multiprolab.Submit[whoami](bounded(t), tr, "member-who", nil, &multiprolab.TaskOptions{Attempts: 1})
+			f, err := multiprolab.Submit[whoami](
+				bounded(t),
+				tr,
+				"member-who",
+				nil,
+				&multiprolab.TaskOptions{Attempts: 1},
+			)
 			require.NoError(t, err)
 			behind = append(behind, f)
 		}
@@ -274,7 +340,8 @@ func TestGroupFinishesItsWork(t *testing.T) {
 	})
 }
 
-// Messages that wait between two lives are delivered, those that the old life had already are handled by it.
+// Messages that wait between two lives are delivered, those that the old life had already are
+// handled by it.
 func TestGroupMessagesBetweenLives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, &multiprolab.Config{InProcess: true})
@@ -325,7 +392,15 @@ func TestGroupTwoDieAtOnce(t *testing.T) {
 		t.Skip("there are no signals")
 	}
 	for range 5 {
-		tr := newTroupe(t, &multiprolab.Config{}, multiprolab.AllForOne, nil, pool{"member-a", nil}, pool{"member-b", nil}, pool{"member-c", nil})
+		tr := newTroupe(
+			t,
+			&multiprolab.Config{},
+			multiprolab.AllForOne,
+			nil,
+			pool{"member-a", nil},
+			pool{"member-b", nil},
+			pool{"member-c", nil},
+		)
 		first, last := starts(tr.lab, "member-a/0")[0].PID, starts(tr.lab, "member-c/0")[0].PID
 		require.NoError(t, killProcess(last))
 		require.NoError(t, killProcess(first))
@@ -340,12 +415,20 @@ func TestGroupTwoDieAtOnce(t *testing.T) {
 	}
 }
 
-// A member that fails while it ends for the sake of another has failed, but the group is restarted already.
+// A member that fails while it ends for the sake of another has failed, but the group is restarted
+// already.
 func TestGroupFailureOnTheWayOut(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		for _, failing := range []string{"member-a", "member-c"} {
-			tr := newTroupe(t, &multiprolab.Config{InProcess: inProcess}, multiprolab.AllForOne, map[string]string{failing: "fail exit 1"},
-				pool{"member-a", nil}, pool{"member-b", nil}, pool{"member-c", nil})
+			tr := newTroupe(
+				t,
+				&multiprolab.Config{InProcess: inProcess},
+				multiprolab.AllForOne,
+				map[string]string{failing: "fail exit 1"},
+				pool{"member-a", nil},
+				pool{"member-b", nil},
+				pool{"member-c", nil},
+			)
 			require.NoError(t, multiprolab.Send(bounded(t), tr, "member-b", "member-fail", "b fails"))
 			e := waitEvent(t, tr.lab, func(e *multiprolab.WorkerFailed) bool { return e.Worker == failing+"/0" })
 			require.ErrorContains(t, e.Err, "the first exit fails")
@@ -374,7 +457,9 @@ func TestGroupLateFailureOnTheWayOut(t *testing.T) {
 					case "b":
 						w.After(time.Second, func(context.Context) error { return errors.New("b fails") })
 					case "c":
-						w.OnExit(func(context.Context) error { time.Sleep(time.Second); return errors.New("c fails on its way out") })
+						w.OnExit(
+							func(context.Context) error { time.Sleep(time.Second); return errors.New("c fails on its way out") },
+						)
 					}
 				}
 				return nil
@@ -391,7 +476,8 @@ func TestGroupLateFailureOnTheWayOut(t *testing.T) {
 	}
 }
 
-// A member that fails again while the others wait for it makes the group begin anew; in the end all are there.
+// A member that fails again while the others wait for it makes the group begin anew; in the end all
+// are there.
 func TestGroupFailsAgain(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		for failing, want := range map[string]map[string]int{
@@ -399,8 +485,15 @@ func TestGroupFailsAgain(t *testing.T) {
 			"member-b": {"member-a/0": 3, "member-b/0": 3, "member-c/0": 2},
 			"member-c": {"member-a/0": 3, "member-b/0": 3, "member-c/0": 3},
 		} {
-			tr := newTroupe(t, &multiprolab.Config{InProcess: inProcess}, multiprolab.AllForOne, map[string]string{failing: "fail life 2"},
-				pool{"member-a", nil}, pool{"member-b", nil}, pool{"member-c", nil})
+			tr := newTroupe(
+				t,
+				&multiprolab.Config{InProcess: inProcess},
+				multiprolab.AllForOne,
+				map[string]string{failing: "fail life 2"},
+				pool{"member-a", nil},
+				pool{"member-b", nil},
+				pool{"member-c", nil},
+			)
 			require.NoError(t, multiprolab.Send(bounded(t), tr, "member-b", "member-fail", "b fails"))
 			for name, lives := range want {
 				tr.ready(t, name, lives)
@@ -408,7 +501,11 @@ func TestGroupFailsAgain(t *testing.T) {
 			// The third lives begin when all second ones have ended.
 			for name, lives := range want {
 				if lives == 3 && name != failing+"/0" {
-					tr.journal.before(t, []string{name + " 2 exit"}, []string{failing + "/0 3 setup", name + " 3 setup"})
+					tr.journal.before(
+						t,
+						[]string{name + " 2 exit"},
+						[]string{failing + "/0 3 setup", name + " 3 setup"},
+					)
 				}
 			}
 			tr.hadLives(t, want)
@@ -420,8 +517,14 @@ func TestGroupFailsAgain(t *testing.T) {
 func TestGroupMemberThatDoesNotEnd(t *testing.T) {
 	g := newGate(t)
 	none := []string{"none"}
-	tr := newTroupe(t, &multiprolab.Config{ShutdownTimeout: 20 * time.Millisecond, KillTimeout: 20 * time.Millisecond}, multiprolab.AllForOne, nil,
-		pool{"member-a", nil}, pool{"member-b", &multiprolab.WorkerConfig{Queues: none}})
+	tr := newTroupe(
+		t,
+		&multiprolab.Config{ShutdownTimeout: 20 * time.Millisecond, KillTimeout: 20 * time.Millisecond},
+		multiprolab.AllForOne,
+		nil,
+		pool{"member-a", nil},
+		pool{"member-b", &multiprolab.WorkerConfig{Queues: none}},
+	)
 	held := tr.submit(t, "member-visit", g.visit("held"), nil)
 	g.expect(t, "held")
 	require.NoError(t, multiprolab.Send(bounded(t), tr, "member-b", "member-fail", "b fails"))
@@ -431,13 +534,15 @@ func TestGroupMemberThatDoesNotEnd(t *testing.T) {
 	require.Equal(t, "member-a/0", died.Worker)
 	tr.ready(t, "member-a/0", 2)
 	tr.ready(t, "member-b/0", 2)
-	// Idle, they end within these times, or are killed on the way out: how many lives there were says nothing here but for both.
+	// Idle, they end within these times, or are killed on the way out: how many lives there were
+	// says nothing here but for both.
 	_ = tr.Close()
 	require.Len(t, starts(tr.lab, "member-a/0"), 2)
 	require.Len(t, starts(tr.lab, "member-b/0"), 2)
 }
 
-// A pause of one member is its own: those before it start again at once, those behind it wait for it.
+// A pause of one member is its own: those before it start again at once, those behind it wait for
+// it.
 func TestGroupMemberInBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const s = time.Second
@@ -473,11 +578,27 @@ func TestGroupMemberInBackoff(t *testing.T) {
 	})
 }
 
-// With RestForOne the members behind the failed one are restarted: all instances of theirs, none of those of its own member nor of those before it.
+// With RestForOne the members behind the failed one are restarted: all instances of theirs, none of
+// those of its own member nor of those before it.
 func TestGroupRestForOneOfPools(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
-		tr := newTroupe(t, &multiprolab.Config{InProcess: inProcess}, multiprolab.RestForOne, nil, workers("member-a", 2), workers("member-b", 2), workers("member-c", 2))
-		want := map[string]int{"member-a/0": 1, "member-a/1": 1, "member-b/0": 1, "member-b/1": 1, "member-c/0": 1, "member-c/1": 1}
+		tr := newTroupe(
+			t,
+			&multiprolab.Config{InProcess: inProcess},
+			multiprolab.RestForOne,
+			nil,
+			workers("member-a", 2),
+			workers("member-b", 2),
+			workers("member-c", 2),
+		)
+		want := map[string]int{
+			"member-a/0": 1,
+			"member-a/1": 1,
+			"member-b/0": 1,
+			"member-b/1": 1,
+			"member-c/0": 1,
+			"member-c/1": 1,
+		}
 		for _, step := range []struct {
 			fails  string
 			others []string
@@ -499,7 +620,11 @@ func TestGroupRestForOneOfPools(t *testing.T) {
 				require.Equal(t, lives, life, "%s after the failure of %s", name, step.fails)
 			}
 			for _, name := range step.others {
-				tr.journal.before(t, []string{fmt.Sprintf("%s %s exit", step.fails, old), fmt.Sprintf("%s %d exit", name, want[name]-1)}, []string{fmt.Sprintf("%s %d setup", name, want[name])})
+				tr.journal.before(
+					t,
+					[]string{fmt.Sprintf("%s %s exit", step.fails, old), fmt.Sprintf("%s %d exit", name, want[name]-1)},
+					[]string{fmt.Sprintf("%s %d setup", name, want[name])},
+				)
 			}
 		}
 		tr.hadLives(t, want)
@@ -508,7 +633,13 @@ func TestGroupRestForOneOfPools(t *testing.T) {
 
 func TestGroupRegistration(t *testing.T) {
 	app := func() *lab {
-		return newLab(t, &multiprolab.Config{InProcess: true}, workers("lab", 1), workers("guest", 1), workers("prog", 1))
+		return newLab(
+			t,
+			&multiprolab.Config{InProcess: true},
+			workers("lab", 1),
+			workers("guest", 1),
+			workers("prog", 1),
+		)
 	}
 	for _, c := range []struct {
 		name string

@@ -10,13 +10,16 @@ import (
 )
 
 const (
-	// handlerGrace is the time between the end of a handler's context, by WorkerConfig.HandlerTimeout, and the kill.
+	// handlerGrace is the time between the end of a handler's context, by
+	// WorkerConfig.HandlerTimeout, and the kill.
 	handlerGrace = time.Second
-	// beatsPerTimeout is how often a worker is asked for a sign of life within WorkerConfig.HeartbeatTimeout.
+	// beatsPerTimeout is how often a worker is asked for a sign of life within
+	// WorkerConfig.HeartbeatTimeout.
 	beatsPerTimeout = 3
 )
 
-// beat is a sign of life of a worker, as main sees it: what it was running and for how long at least.
+// beat is a sign of life of a worker, as main sees it: what it was running and for how long at
+// least.
 type beat struct {
 	running string // empty if nothing
 	since   time.Duration
@@ -30,8 +33,9 @@ type hang struct {
 	silent bool
 }
 
-// pulse asks one life of a worker for signs of life, in main: a question in every third of the timeout, which the goroutine that reads the wire there answers,
-// beside a handler that spins. Time in which main itself did not run does not count: silence is counted in questions.
+// pulse asks one life of a worker for signs of life, in main: a question in every third of the
+// timeout, which the goroutine that reads the wire there answers, beside a handler that spins. Time
+// in which main itself did not run does not count: silence is counted in questions.
 type pulse struct {
 	peer   *peer
 	ticker *time.Ticker     // nil if the worker is not asked
@@ -60,7 +64,9 @@ func (b *pulse) ask() {
 	b.peer.link.tell(soon, &wire.Frame{Kind: wire.Beat, ID: b.peer.asked.Add(1)})
 }
 
-// beat looks for an answer, and asks the next question. Whatever else the worker sends is no sign of life: its loop may send while nobody there reads. It returns why the worker is to be killed, or nil.
+// beat looks for an answer, and asks the next question. Whatever else the worker sends is no sign
+// of life: its loop may send while nobody there reads. It returns why the worker is to be killed,
+// or nil.
 func (b *pulse) beat() *hang {
 	last := b.peer.beat.Load()
 	var heard uint64
@@ -97,7 +103,8 @@ func (p *peer) overdue(f *wire.Frame) error {
 	return nil
 }
 
-// killHung ends a worker that hangs, with the stacks of its goroutines if it can give them. The supervisor calls it.
+// killHung ends a worker that hangs, with the stacks of its goroutines if it can give them. The
+// supervisor calls it.
 func (p *peer) killHung(h *hang) {
 	p.mu.Lock()
 	p.hang = h
@@ -105,7 +112,11 @@ func (p *peer) killHung(h *hang) {
 	if h.silent {
 		why := fmt.Sprintf("it gave no sign of life for %v (WorkerConfig.HeartbeatTimeout)", h.limit)
 		if h.running != "" {
-			why += fmt.Sprintf("; when last heard of it was running %s, for %v at least", h.running, h.since.Round(time.Millisecond))
+			why += fmt.Sprintf(
+				"; when last heard of it was running %s, for %v at least",
+				h.running,
+				h.since.Round(time.Millisecond),
+			)
 		}
 		p.killWithStacks(why)
 		return
@@ -118,8 +129,14 @@ func (p *peer) killHung(h *hang) {
 	case <-p.body.done():
 	case <-timer.C:
 	}
-	p.killWithStacks(fmt.Sprintf("%s has run for %v, longer than WorkerConfig.HandlerTimeout (%v), and ignored the end of its context",
-		h.running, h.since.Round(time.Millisecond), h.limit))
+	p.killWithStacks(
+		fmt.Sprintf(
+			"%s has run for %v, longer than WorkerConfig.HandlerTimeout (%v), and ignored the end of its context",
+			h.running,
+			h.since.Round(time.Millisecond),
+			h.limit,
+		),
+	)
 }
 
 // askStacks asks a worker for the stacks of its goroutines.
@@ -144,7 +161,8 @@ func (p *peer) blame(why string) string {
 	return why
 }
 
-// answerBeat is the worker's answer to a question for a sign of life, by its number. It runs on the goroutine that reads the wire.
+// answerBeat is the worker's answer to a question for a sign of life, by its number. It runs on the
+// goroutine that reads the wire.
 func (w *Worker) answerBeat(number uint64) {
 	f := &wire.Frame{Kind: wire.Beat, Defs: number}
 	if s := w.current.Load(); s == nil {
@@ -164,7 +182,8 @@ func (w *Worker) reportOverdue(s *scope, d time.Duration) {
 	w.link.tell(soon, &wire.Frame{Kind: wire.Overdue, Meta: s.what(), ID: uint64(d)})
 }
 
-// begin notes that the function of the scope runs on the loop from now on, and limits its time if it is not a task.
+// begin notes that the function of the scope runs on the loop from now on, and limits its time if
+// it is not a task.
 func (s *scope) begin() {
 	n := s.node
 	s.running = true
@@ -199,7 +218,12 @@ func (e *tooLongError) Error() string {
 	if e.verb != "" {
 		what = fmt.Sprintf("%s %q", e.verb, e.typ)
 	}
-	return fmt.Sprintf("multiprolab: %s ran past WorkerConfig.HandlerTimeout of %v: %v", what, e.limit, context.DeadlineExceeded)
+	return fmt.Sprintf(
+		"multiprolab: %s ran past WorkerConfig.HandlerTimeout of %v: %v",
+		what,
+		e.limit,
+		context.DeadlineExceeded,
+	)
 }
 
 func (e *tooLongError) Unwrap() error { return context.DeadlineExceeded }

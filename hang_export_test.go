@@ -1,6 +1,7 @@
 package multiprolab
 
-// BeatOf returns the last sign of life of a worker's present process: what it was running, and something that differs from sign to sign, or nil if there was none.
+// BeatOf returns the last sign of life of a worker's present process: what it was running, and
+// something that differs from sign to sign, or nil if there was none.
 func (m *Main) BeatOf(worker string) (running string, sign any) {
 	for _, p := range m.pools {
 		for _, s := range p.list() {

@@ -32,12 +32,20 @@ var hangs = map[string]func(){"loop": hangInLoop, "empty loop": hangInEmptyLoop,
 
 // The hanger hangs in a call, a message or, in its first life, an action.
 var _ = worker("hanger", func(ctx context.Context, w *multiprolab.Worker) error {
-	multiprolab.HandleCall(w, "hang-call", func(_ context.Context, how string) (int, error) { hangs[how](); return 0, nil })
+	multiprolab.HandleCall(
+		w,
+		"hang-call",
+		func(_ context.Context, how string) (int, error) { hangs[how](); return 0, nil },
+	)
 	multiprolab.Handle(w, "hang-message", func(_ context.Context, how string) error { hangs[how](); return nil })
 	if how := os.Getenv(hangVar); how != "" && w.Life() == 1 {
 		w.After(0, func(context.Context) error { hangs[how](); return nil })
 	}
-	multiprolab.HandleCall(w, "who-call", func(context.Context, struct{}) (whoami, error) { return whoami{os.Getpid(), w.Life(), 0}, nil })
+	multiprolab.HandleCall(
+		w,
+		"who-call",
+		func(context.Context, struct{}) (whoami, error) { return whoami{os.Getpid(), w.Life(), 0}, nil },
+	)
 	obey := func(ctx context.Context) error {
 		<-ctx.Done()
 		return fmt.Errorf("it obeys: %w", context.Cause(ctx))
@@ -47,7 +55,8 @@ var _ = worker("hanger", func(ctx context.Context, w *multiprolab.Worker) error 
 	return guest(ctx, w)
 })
 
-// hangOf returns the failure of the first life of a worker, which must have hung, when its replacement is ready.
+// hangOf returns the failure of the first life of a worker, which must have hung, when its
+// replacement is ready.
 func hangOf(t testing.TB, l *lab, worker string) *multiprolab.HangError {
 	t.Helper()
 	f := waitEvent(t, l, func(e *multiprolab.WorkerFailed) bool { return e.Worker == worker && e.Life == 1 })
@@ -62,7 +71,8 @@ func hangOf(t testing.TB, l *lab, worker string) *multiprolab.HangError {
 	return hang
 }
 
-// TestHang_HandlerTimeout: who does not heed the end of its context is killed and replaced, with the stack of where it hung.
+// TestHang_HandlerTimeout: who does not heed the end of its context is killed and replaced, with
+// the stack of where it hung.
 func TestHang_HandlerTimeout(t *testing.T) {
 	const limit = 30 * time.Millisecond
 	var shown atomic.Int32
@@ -96,13 +106,19 @@ func TestHang_HandlerTimeout(t *testing.T) {
 				require.GreaterOrEqual(t, hang.For, limit)
 				require.False(t, hang.Silent)
 				if hang.Died.Stderr == "" || strings.HasPrefix(hang.Died.Stderr, "SIGQUIT: quit") {
-					t.Log("the process had no time to answer; the report of the Go runtime does not show what runs on other threads")
+					t.Log(
+						"the process had no time to answer; the report of the Go runtime does not show what runs on other threads",
+					)
 				} else {
 					require.Contains(t, hang.Died.Stderr, "multiprolab_test."+c.function)
 					shown.Add(1)
 				}
 				require.Contains(t, hang.Died.Reason, c.running+" has run for ")
-				require.Contains(t, hang.Died.Reason, "longer than WorkerConfig.HandlerTimeout (30ms), and ignored the end of its context")
+				require.Contains(
+					t,
+					hang.Died.Reason,
+					"longer than WorkerConfig.HandlerTimeout (30ms), and ignored the end of its context",
+				)
 				require.Equal(t, 2, l.who(t).Life)
 			})
 		}
@@ -110,7 +126,8 @@ func TestHang_HandlerTimeout(t *testing.T) {
 	require.Positive(t, shown.Load(), "none of them has shown its stacks")
 }
 
-// TestHang_Obedient: a handler that heeds the end of its context keeps its worker, and its error reaches the caller.
+// TestHang_Obedient: a handler that heeds the end of its context keeps its worker, and its error
+// reaches the caller.
 func TestHang_Obedient(t *testing.T) {
 	l := startLab(t, nil, pool{"hanger", &multiprolab.WorkerConfig{HandlerTimeout: 20 * time.Millisecond}})
 	before := l.who(t)
@@ -119,7 +136,11 @@ func TestHang_Obedient(t *testing.T) {
 	require.ErrorAs(t, err, &remote)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.Equal(t, before.PID, remote.PID)
-	require.Contains(t, remote.Text, `it obeys: multiprolab: call "obey-call" ran past WorkerConfig.HandlerTimeout of 20ms`)
+	require.Contains(
+		t,
+		remote.Text,
+		`it obeys: multiprolab: call "obey-call" ran past WorkerConfig.HandlerTimeout of 20ms`,
+	)
 	require.NoError(t, multiprolab.Send(bounded(t), l, "hanger", "obey-message", nil))
 	failed := waitEvent[*multiprolab.HandlerFailed](t, l, nil)
 	require.ErrorIs(t, failed.Err, context.DeadlineExceeded)
@@ -127,9 +148,16 @@ func TestHang_Obedient(t *testing.T) {
 	require.Equal(t, before, l.who(t))
 }
 
-// TestHang_NotTasks: HandlerTimeout is not for tasks: one goes on while a call of the same length is ended.
+// TestHang_NotTasks: HandlerTimeout is not for tasks: one goes on while a call of the same length
+// is ended.
 func TestHang_NotTasks(t *testing.T) {
-	g, l := newGate(t), startLab(t, nil, pool{"hanger", &multiprolab.WorkerConfig{Count: 2, HandlerTimeout: 20 * time.Millisecond}})
+	g, l := newGate(
+		t,
+	), startLab(
+		t,
+		nil,
+		pool{"hanger", &multiprolab.WorkerConfig{Count: 2, HandlerTimeout: 20 * time.Millisecond}},
+	)
 	long := l.submit(t, "visit", g.visit("long"), nil)
 	v := g.expect(t, "long")
 	other := waitEvent(t, l, func(e *multiprolab.WorkerReady) bool { return e.PID != v.pid }).Worker
@@ -158,11 +186,22 @@ func (l *lab) beats(t testing.TB, worker, running string, n int) {
 	})
 }
 
-// TestHang_SpinningTask: a task that spins keeps its process from no sign of life, on one processor either, nor if it spins on all of them.
+// TestHang_SpinningTask: a task that spins keeps its process from no sign of life, on one processor
+// either, nor if it spins on all of them.
 func TestHang_SpinningTask(t *testing.T) {
 	for processors, task := range map[string]string{"1": "guest-spin", "2": "guest-spin-everywhere"} {
 		t.Run(task, func(t *testing.T) {
-			l := startLab(t, nil, pool{"hanger", &multiprolab.WorkerConfig{HeartbeatTimeout: 1500 * time.Millisecond, Env: []string{"GOMAXPROCS=" + processors}}})
+			l := startLab(
+				t,
+				nil,
+				pool{
+					"hanger",
+					&multiprolab.WorkerConfig{
+						HeartbeatTimeout: 1500 * time.Millisecond,
+						Env:              []string{"GOMAXPROCS=" + processors},
+					},
+				},
+			)
 			f := l.submit(t, task, nil, &multiprolab.TaskOptions{Grace: time.Millisecond})
 			l.beats(t, "hanger/0", fmt.Sprintf("task %q", task), 5)
 			require.Empty(t, eventsOf[*multiprolab.WorkerFailed](l))

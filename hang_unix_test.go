@@ -19,7 +19,8 @@ func hearing(timeout time.Duration) pool {
 	return pool{"hanger", &multiprolab.WorkerConfig{HeartbeatTimeout: timeout}}
 }
 
-// TestHang_Silent: a process that is stopped is killed and replaced, whatever it was doing; its task has the outcome that its options say.
+// TestHang_Silent: a process that is stopped is killed and replaced, whatever it was doing; its
+// task has the outcome that its options say.
 func TestHang_Silent(t *testing.T) {
 	const timeout = 1500 * time.Millisecond
 	for _, doing := range []string{"nothing", "a task", "a task that is retried"} {
@@ -43,7 +44,8 @@ func TestHang_Silent(t *testing.T) {
 			require.Equal(t, pid, hang.Died.PID)
 			require.Equal(t, running, hang.Running)
 			require.Equal(t, timeout, hang.Limit)
-			// SIGQUIT comes with SIGCONT: it dumps its stacks and exits with status 2, unless the kill is faster.
+			// SIGQUIT comes with SIGCONT: it dumps its stacks and exits with status 2, unless the
+			// kill is faster.
 			require.True(t, hang.Died.Signal == "SIGKILL" || hang.Died.ExitCode == 2, "%+v", hang.Died)
 			require.Contains(t, hang.Died.Reason, "it gave no sign of life for 1.5s (WorkerConfig.HeartbeatTimeout)")
 			require.False(t, alive(pid))
@@ -69,7 +71,8 @@ func TestHang_Silent(t *testing.T) {
 	}
 }
 
-// TestHang_SilentTaskError: the error of a task whose worker was killed for its silence says that it hung.
+// TestHang_SilentTaskError: the error of a task whose worker was killed for its silence says that
+// it hung.
 func TestHang_SilentTaskError(t *testing.T) {
 	g, l := newGate(t), startLab(t, nil, hearing(100*time.Millisecond))
 	f := l.submit(t, "visit", g.visit("task"), nil)
@@ -81,7 +84,8 @@ func TestHang_SilentTaskError(t *testing.T) {
 	require.Equal(t, `task "visit" (attempt 1 of 1)`, hang.Died.During)
 }
 
-// TestHang_NeverAsked: with a negative HeartbeatTimeout a process may be stopped for long: longer than it takes to find out about another one, twice.
+// TestHang_NeverAsked: with a negative HeartbeatTimeout a process may be stopped for long: longer
+// than it takes to find out about another one, twice.
 func TestHang_NeverAsked(t *testing.T) {
 	l := startLab(t, nil,
 		pool{"guest", &multiprolab.WorkerConfig{HeartbeatTimeout: -1}},
@@ -103,7 +107,11 @@ func TestHang_NeverAsked(t *testing.T) {
 var _ = scenario("stopped", func() {
 	ctx := context.Background()
 	app := multiprolab.New(&multiprolab.Config{Logger: inTheirOwnWords()})
-	app.RegisterWorker("hanger", setups["hanger"], &multiprolab.WorkerConfig{Count: 2, HeartbeatTimeout: 300 * time.Millisecond, RestartLimit: 1000})
+	app.RegisterWorker(
+		"hanger",
+		setups["hanger"],
+		&multiprolab.WorkerConfig{Count: 2, HeartbeatTimeout: 300 * time.Millisecond, RestartLimit: 1000},
+	)
 	if err := app.Start(ctx); err != nil {
 		panic(err)
 	}

@@ -81,14 +81,19 @@ func TestTasksBesideRestartAndResize(t *testing.T) {
 	cancel()
 	movers.Wait()
 	require.GreaterOrEqual(t, died, tasks/50)
-	require.LessOrEqual(t, died, tasks/50+tasks/100, "deaths that were not asked for are few: of tasks whose worker died twice")
+	require.LessOrEqual(
+		t,
+		died,
+		tasks/50+tasks/100,
+		"deaths that were not asked for are few: of tasks whose worker died twice",
+	)
 	require.Greater(t, moves.Load(), int64(5))
 	s := l.Tasks().Stats()
 	require.Equal(t, multiprolab.TaskStats{Received: tasks, Succeeded: uint64(tasks - died), Failed: uint64(died)}, s)
 }
 
-// TestStartOfManyIsCutShort: whenever the context of Start ends, it returns that, or nil if all were
-// ready before, and nothing is left of 60 workers.
+// TestStartOfManyIsCutShort: whenever the context of Start ends, it returns that, or nil if all
+// were ready before, and nothing is left of 60 workers.
 func TestStartOfManyIsCutShort(t *testing.T) {
 	for _, after := range []time.Duration{0, 1, 5, 20, 50, 100} {
 		l := newLab(t, nil, workers("guest", 60))
@@ -138,8 +143,8 @@ func TestLastWords(t *testing.T) {
 	}
 }
 
-// TestLongestDurations: the longest time.Duration in any field is either refused, by the name of the
-// field, or means for ever: nothing ends at once, and nothing hangs.
+// TestLongestDurations: the longest time.Duration in any field is either refused, by the name of
+// the field, or means for ever: nothing ends at once, and nothing hangs.
 func TestLongestDurations(t *testing.T) {
 	try := func(t *testing.T, field string, cfg *multiprolab.Config, wc multiprolab.WorkerConfig, o *multiprolab.TaskOptions) {
 		l := newLab(t, cfg, pool{"guest", &wc})

@@ -19,11 +19,13 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// attack is what a worker does to its wire while it works on a task. It sends frames with write; what it returns is its result.
+// attack is what a worker does to its wire while it works on a task. It sends frames with write;
+// what it returns is its result.
 type attack struct {
 	name string
 	run  func(ctx context.Context, w *multiprolab.Worker, write func(b []byte)) (string, error)
-	// reason is in the reason of the death of the worker. It is empty for what costs the worker nothing, and "?" for what may cost it its task.
+	// reason is in the reason of the death of the worker. It is empty for what costs the worker
+	// nothing, and "?" for what may cost it its task.
 	reason string
 }
 
@@ -64,23 +66,47 @@ var message = wire.Frame{Kind: wire.Message, To: "main", Type: "note", Encoding:
 
 var attacks = []attack{
 	{"garbage", just(bytes.Repeat([]byte("\x00\xffgarbage"), 100)), "corrupt frame"},
-	{"a print on the wire", just([]byte("Hello, I am printing this where I must not\n")), "instead of the magic number"},
+	{
+		"a print on the wire",
+		just([]byte("Hello, I am printing this where I must not\n")),
+		"instead of the magic number",
+	},
 	{"a corrupt checksum", just(func() []byte { b := frame(message); b[33]++; return b }()), "checksum"},
 	{"a corrupt length", just(func() []byte { b := frame(message); b[24]++; return b }()), "checksum"},
-	{"an oversized length", just(resigned(frame(message), func(h []byte) { binary.LittleEndian.PutUint32(h[24:], 1<<31-1) })), "over the limit"},
+	{
+		"an oversized length",
+		just(resigned(frame(message), func(h []byte) { binary.LittleEndian.PutUint32(h[24:], 1<<31-1) })),
+		"over the limit",
+	},
 	{"another version", just(resigned(frame(message), func(h []byte) { h[2] = 9 })), "version 9"},
 	{"a body outside of the shared memory", just(shared(3<<20, 2<<20)), "outside of the shared memory"},
 	{"a body far outside of it", just(shared(1<<64-1, 2<<20)), "outside of the shared memory"},
 	{"a shared body over the limit", just(shared(0, 2<<20+1)), "over the limit"},
-	{"a shared body without a place", just(func() []byte { f := message; f.Flags = wire.FlagShared; return frame(f) }()), "no place there"},
+	{
+		"a shared body without a place",
+		just(func() []byte { f := message; f.Flags = wire.FlagShared; return frame(f) }()),
+		"no place there",
+	},
 	{"a shared body that nobody has put there", just(shared(1<<40, 4711)), ""},
 	{"an unknown kind", just(resigned(frame(message), func(h []byte) { h[3] = 200 })), "kind 200"},
 	{"kind zero", just(resigned(frame(message), func(h []byte) { h[3] = 0 })), "kind 0"},
-	{"a time of another length", just(resigned(frame(message), func(h []byte) { h[31] = 1 })), "the time that is left takes 1 bytes"},
+	{
+		"a time of another length",
+		just(resigned(frame(message), func(h []byte) { h[31] = 1 })),
+		"the time that is left takes 1 bytes",
+	},
 	{"Hello twice", just(frame(wire.Frame{Kind: wire.Hello, Body: []byte("{}")})), "Hello frame came out of turn"},
 	{"Ready twice", just(frame(wire.Frame{Kind: wire.Ready, Body: []byte("{}")})), "Ready frame came out of turn"},
-	{"Bye and then more", just(append(frame(wire.Frame{Kind: wire.Bye, Body: []byte{0}}), frame(message)...)), "Message frame came out of turn"},
-	{"a Bye that is malformed", just(frame(wire.Frame{Kind: wire.Bye, Body: []byte("\xff")})), "Bye frame cannot be read"},
+	{
+		"Bye and then more",
+		just(append(frame(wire.Frame{Kind: wire.Bye, Body: []byte{0}}), frame(message)...)),
+		"Message frame came out of turn",
+	},
+	{
+		"a Bye that is malformed",
+		just(frame(wire.Frame{Kind: wire.Bye, Body: []byte("\xff")})),
+		"Bye frame cannot be read",
+	},
 	{"Welcome", just(frame(wire.Frame{Kind: wire.Welcome, Body: []byte("{}")})), "does not send Welcome frames"},
 	{"Task", just(frame(wire.Frame{Kind: wire.Task, ID: 1})), "does not send Task frames"},
 	{"Exit", just(frame(wire.Frame{Kind: wire.Exit})), "does not send Exit frames"},
@@ -90,16 +116,32 @@ var attacks = []attack{
 		write(frame(wire.Frame{Kind: wire.Start, ID: multiprolab.TaskFrom(ctx).ID}))
 		return "", nil
 	}, "twice"},
-	{"credit that it never had", just(frame(wire.Frame{Kind: wire.Credit, ID: 1 << 40})), "credit for more than it was sent"},
-	{"credit that overflows", just(frame(wire.Frame{Kind: wire.Credit, ID: 1<<64 - 1})), "credit for more than it was sent"},
-	{"messages taken that it never got", just(frame(wire.Frame{Kind: wire.Credit, Defs: 1 << 40})), "credit for more than it was sent"},
+	{
+		"credit that it never had",
+		just(frame(wire.Frame{Kind: wire.Credit, ID: 1 << 40})),
+		"credit for more than it was sent",
+	},
+	{
+		"credit that overflows",
+		just(frame(wire.Frame{Kind: wire.Credit, ID: 1<<64 - 1})),
+		"credit for more than it was sent",
+	},
+	{
+		"messages taken that it never got",
+		just(frame(wire.Frame{Kind: wire.Credit, Defs: 1 << 40})),
+		"credit for more than it was sent",
+	},
 	{"more than its window", func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
 		f := message
 		f.To, f.Body = "sleeper/0", make([]byte, 1000) // who takes none of them
 		write(bytes.Repeat(frame(f), 200))
 		return "", nil
 	}, "with a window of"},
-	{"definitions under a wrong id", just(frame(wire.Frame{Kind: wire.Defs, Defs: 4711, Body: []byte("\x03\x00abc")})), "an id that is not theirs"},
+	{
+		"definitions under a wrong id",
+		just(frame(wire.Frame{Kind: wire.Defs, Defs: 4711, Body: []byte("\x03\x00abc")})),
+		"an id that is not theirs",
+	},
 	{"endless definitions", func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
 		for i := range 5000 {
 			body := fmt.Appendf([]byte("\x01\x00x"), "%d", i)
@@ -107,7 +149,11 @@ var attacks = []attack{
 		}
 		return "", nil
 	}, "more type definitions"},
-	{"a task with options that are none", just(frame(wire.Frame{Kind: wire.Submit, ID: 1, Type: "double", Meta: "{"})), "options of a task cannot be read"},
+	{
+		"a task with options that are none",
+		just(frame(wire.Frame{Kind: wire.Submit, ID: 1, Type: "double", Meta: "{"})),
+		"options of a task cannot be read",
+	},
 
 	{"a result for a task of others", onTask(-1, wire.Frame{Kind: wire.Result, Encoding: 2, Body: []byte("forged")}),
 		"ended a task"},
@@ -125,55 +171,151 @@ var attacks = []attack{
 		}
 		return "its own result", nil
 	}, ""},
-	{"a reply to a call never made", just(frame(wire.Frame{Kind: wire.Reply, ID: 4711, Encoding: 2, Body: []byte("forged")})), "replied to call 4711"},
-	{"a reply to a call that it will be sent", just(frame(wire.Frame{Kind: wire.Reply, ID: 1, Encoding: 2, Body: []byte("forged")})), "replied to call 1"},
-	{"the cancellation of a task that it has not submitted", just(frame(wire.Frame{Kind: wire.Cancel, Type: "task", ID: 1})), "nothing had allowed: Cancel"},
-	{"the cancellation of a call that it has not made", just(frame(wire.Frame{Kind: wire.Cancel, Type: "call", ID: 1})), "nothing had allowed: Cancel"},
-	{"the cancellation of a fetch that it has not made", just(frame(wire.Frame{Kind: wire.FetchCancel, ID: 1})), "nothing had allowed: FetchCancel"},
-	{"a report of a message that it was not sent", just(frame(wire.Frame{Kind: wire.Undelivered, Defs: 1, Meta: "x"})), "nothing had allowed: Undelivered"},
-	{"a failure of a message that it was not sent", just(frame(wire.Frame{Kind: wire.Failed, Defs: 1})), "nothing had allowed: Failed"},
-	{"a sign of life that nobody has asked for", just(frame(wire.Frame{Kind: wire.Beat, Defs: 1 << 40})), "nothing had allowed: Beat"},
+	{
+		"a reply to a call never made",
+		just(frame(wire.Frame{Kind: wire.Reply, ID: 4711, Encoding: 2, Body: []byte("forged")})),
+		"replied to call 4711",
+	},
+	{
+		"a reply to a call that it will be sent",
+		just(frame(wire.Frame{Kind: wire.Reply, ID: 1, Encoding: 2, Body: []byte("forged")})),
+		"replied to call 1",
+	},
+	{
+		"the cancellation of a task that it has not submitted",
+		just(frame(wire.Frame{Kind: wire.Cancel, Type: "task", ID: 1})),
+		"nothing had allowed: Cancel",
+	},
+	{
+		"the cancellation of a call that it has not made",
+		just(frame(wire.Frame{Kind: wire.Cancel, Type: "call", ID: 1})),
+		"nothing had allowed: Cancel",
+	},
+	{
+		"the cancellation of a fetch that it has not made",
+		just(frame(wire.Frame{Kind: wire.FetchCancel, ID: 1})),
+		"nothing had allowed: FetchCancel",
+	},
+	{
+		"a report of a message that it was not sent",
+		just(frame(wire.Frame{Kind: wire.Undelivered, Defs: 1, Meta: "x"})),
+		"nothing had allowed: Undelivered",
+	},
+	{
+		"a failure of a message that it was not sent",
+		just(frame(wire.Frame{Kind: wire.Failed, Defs: 1})),
+		"nothing had allowed: Failed",
+	},
+	{
+		"a sign of life that nobody has asked for",
+		just(frame(wire.Frame{Kind: wire.Beat, Defs: 1 << 40})),
+		"nothing had allowed: Beat",
+	},
 	{"a sign of life without a number", just(frame(wire.Frame{Kind: wire.Beat})), "nothing had allowed: Beat"},
 	{"stacks that nobody has asked for", just(frame(wire.Frame{Kind: wire.Stacks})), "nothing had allowed: Stacks"},
-	{"two exit values", just(bytes.Repeat(frame(wire.Frame{Kind: wire.ExitValue}), 2)), "nothing had allowed: ExitValue"},
+	{
+		"two exit values",
+		just(bytes.Repeat(frame(wire.Frame{Kind: wire.ExitValue}), 2)),
+		"nothing had allowed: ExitValue",
+	},
 	{"credit for nothing", just(frame(wire.Frame{Kind: wire.Credit})), "or for nothing"},
-	{"a call to several", just(frame(wire.Frame{Kind: wire.Call, ID: 1 << 40, Flags: wire.FlagBroadcast, To: "lab", Type: "call-pid"})), "a call to several"},
-	{"a call with a chain of no sense", just(frame(wire.Frame{Kind: wire.Call, ID: 1 << 40, To: "lab/0", Type: "x", Meta: "main,<"})), "in the names of the processes that wait"},
-	{"a call with an endless chain", just(frame(wire.Frame{Kind: wire.Call, ID: 1 << 40, To: "lab/0", Type: "x", Meta: strings.Repeat("main,", 1000)})), "that wait for each other are more than"},
-	{"a task with an endless chain", just(frame(wire.Frame{Kind: wire.Submit, ID: 1 << 40, Type: "double", Meta: multiprolab.OptionsWith(strings.Repeat("<", 60000))})), "options of a task make no sense"},
-	{"a call made twice", just(bytes.Repeat(frame(wire.Frame{Kind: wire.Call, ID: 1 << 40, To: "sleeper/0", Type: "x"}), 2)), "made call 1099511627776 again"},
-	{"meta that it has no credit for", func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
-		f := message
-		f.To, f.Meta = "sleeper/0", strings.Repeat("x", 60000)
-		write(bytes.Repeat(frame(f), 10))
-		return "", nil
-	}, "with a window of"},
-	{"a message with a forged sender", func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
-		f := message
-		f.From = "main"
-		write(frame(f))
-		return "", nil
-	}, "?"},
-	{"messages to nobody, of no type, and of no sense", func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
-		for _, to := range []string{"", "nobody", "\xff\x00", "lab/99", "main/0", "lab/", "/", "lab/-1"} {
-			for _, typ := range []string{"", "\n", "note"} {
-				for _, kind := range []wire.Kind{wire.Message, wire.Call} {
-					write(frame(wire.Frame{Kind: kind, ID: 9, To: to, Type: typ, Meta: ",,,"}))
+	{
+		"a call to several",
+		just(frame(wire.Frame{Kind: wire.Call, ID: 1 << 40, Flags: wire.FlagBroadcast, To: "lab", Type: "call-pid"})),
+		"a call to several",
+	},
+	{
+		"a call with a chain of no sense",
+		just(frame(wire.Frame{Kind: wire.Call, ID: 1 << 40, To: "lab/0", Type: "x", Meta: "main,<"})),
+		"in the names of the processes that wait",
+	},
+	{
+		"a call with an endless chain",
+		just(
+			frame(
+				wire.Frame{Kind: wire.Call, ID: 1 << 40, To: "lab/0", Type: "x", Meta: strings.Repeat("main,", 1000)},
+			),
+		),
+		"that wait for each other are more than",
+	},
+	{
+		"a task with an endless chain",
+		just(
+			frame(
+				wire.Frame{
+					Kind: wire.Submit,
+					ID:   1 << 40,
+					Type: "double",
+					Meta: multiprolab.OptionsWith(strings.Repeat("<", 60000)),
+				},
+			),
+		),
+		"options of a task make no sense",
+	},
+	{
+		"a call made twice",
+		just(bytes.Repeat(frame(wire.Frame{Kind: wire.Call, ID: 1 << 40, To: "sleeper/0", Type: "x"}), 2)),
+		"made call 1099511627776 again",
+	},
+	{
+		"meta that it has no credit for",
+		func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
+			f := message
+			f.To, f.Meta = "sleeper/0", strings.Repeat("x", 60000)
+			write(bytes.Repeat(frame(f), 10))
+			return "", nil
+		},
+		"with a window of",
+	},
+	{
+		"a message with a forged sender",
+		func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
+			f := message
+			f.From = "main"
+			write(frame(f))
+			return "", nil
+		},
+		"?",
+	},
+	{
+		"messages to nobody, of no type, and of no sense",
+		func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
+			for _, to := range []string{"", "nobody", "\xff\x00", "lab/99", "main/0", "lab/", "/", "lab/-1"} {
+				for _, typ := range []string{"", "\n", "note"} {
+					for _, kind := range []wire.Kind{wire.Message, wire.Call} {
+						write(frame(wire.Frame{Kind: kind, ID: 9, To: to, Type: typ, Meta: ",,,"}))
+					}
 				}
 			}
-		}
-		write(frame(wire.Frame{Kind: wire.Message, Flags: wire.FlagBroadcast, To: "nobody", Type: "x"}))
-		write(frame(wire.Frame{Kind: wire.Submit, ID: 9, Type: "\x00"}))
-		return "", nil
-	}, ""},
-	{"bodies of no sense to main's handler", func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
-		for encoding := range 7 {
-			for _, body := range []string{"", "\x00", "\xff\xff\xff\xff", "\x02\x00ab\xf8\x7f\xff\xff\xff\xff\xff\xff\xff", "\x07\xff\x82\x01\x01\x00"} {
-				write(frame(wire.Frame{Kind: wire.Message, To: "main", Type: "point", Encoding: uint8(encoding), Defs: 12345, Body: []byte(body)}))
+			write(frame(wire.Frame{Kind: wire.Message, Flags: wire.FlagBroadcast, To: "nobody", Type: "x"}))
+			write(frame(wire.Frame{Kind: wire.Submit, ID: 9, Type: "\x00"}))
+			return "", nil
+		},
+		"",
+	},
+	{
+		"bodies of no sense to main's handler",
+		func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
+			for encoding := range 7 {
+				for _, body := range []string{"", "\x00", "\xff\xff\xff\xff", "\x02\x00ab\xf8\x7f\xff\xff\xff\xff\xff\xff\xff", "\x07\xff\x82\x01\x01\x00"} {
+					write(
+						frame(
+							wire.Frame{
+								Kind:     wire.Message,
+								To:       "main",
+								Type:     "point",
+								Encoding: uint8(encoding),
+								Defs:     12345,
+								Body:     []byte(body),
+							},
+						),
+					)
+				}
 			}
-		}
-		return "", nil
-	}, ""},
+			return "", nil
+		},
+		"",
+	},
 	{"half a frame, and the end", func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
 		write(frame(message)[:20])
 		os.Exit(0)
@@ -211,10 +353,13 @@ var _ = worker("hostile", func(ctx context.Context, w *multiprolab.Worker) error
 		return "what the library says of the task now is the second word", err
 	})
 	multiprolab.HandleTask(w, "attacker-life", func(context.Context, struct{}) (int, error) { return w.Life(), nil })
-	// bad reply answers its call before it returns, with what is no answer. It is the first call of the worker.
+	// bad reply answers its call before it returns, with what is no answer. It is the first call of
+	// the worker.
 	multiprolab.HandleCall(w, "bad-reply", func(context.Context, struct{}) (string, error) {
 		_, out := proc.Wire()
-		_, err := out.Write(frame(wire.Frame{Kind: wire.Reply, ID: 1, Encoding: 4, Defs: 4711, Body: []byte("\x03\x04\x00\x02")}))
+		_, err := out.Write(
+			frame(wire.Frame{Kind: wire.Reply, ID: 1, Encoding: 4, Defs: 4711, Body: []byte("\x03\x04\x00\x02")}),
+		)
 		return "the second answer", err
 	})
 	return nil
@@ -241,9 +386,20 @@ var _ = worker("sleeper", func(ctx context.Context, w *multiprolab.Worker) error
 
 // A worker that breaks the wire dies alone, with the reason; main and the others go on.
 func TestHostileWorkers(t *testing.T) {
-	l := newLab(t, &multiprolab.Config{Window: 64 << 10, MaxMessageSize: 2 << 20},
-		pool{"hostile", &multiprolab.WorkerConfig{RestartLimit: 1000, RestartDelay: time.Millisecond, RestartMaxDelay: time.Millisecond}},
-		workers("lab", 2), workers("sleeper", 1))
+	l := newLab(
+		t,
+		&multiprolab.Config{Window: 64 << 10, MaxMessageSize: 2 << 20},
+		pool{
+			"hostile",
+			&multiprolab.WorkerConfig{
+				RestartLimit:    1000,
+				RestartDelay:    time.Millisecond,
+				RestartMaxDelay: time.Millisecond,
+			},
+		},
+		workers("lab", 2),
+		workers("sleeper", 1),
+	)
 	entered := make(chan string, 10)
 	multiprolab.Handle(l, "blocked", func(_ context.Context, who string) error { entered <- who; return nil })
 	var senders notes
@@ -321,7 +477,8 @@ func TestHostileWorkers(t *testing.T) {
 	}
 }
 
-// A reply that cannot be decoded is the error of its caller alone, and the second reply to a call is dropped.
+// A reply that cannot be decoded is the error of its caller alone, and the second reply to a call
+// is dropped.
 func TestHostileReply(t *testing.T) {
 	l := startLab(t, nil, workers("hostile", 1), workers("lab", 1))
 	_, err := l.Tasks().Submit(bounded(t), "attacker-life", nil, nil)

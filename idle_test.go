@@ -15,7 +15,8 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// bodySize is the size in bytes of the bodies in the tests of this file: too large for shared memory, and far above what pools keep.
+// bodySize is the size in bytes of the bodies in the tests of this file: too large for shared
+// memory, and far above what pools keep.
 const bodySize = 16 << 20
 
 type holder struct {
@@ -56,7 +57,8 @@ func (w watched) gone(ctx context.Context) error {
 	}
 }
 
-// The worker of the tests of idle processes. When a handler has returned, a goroutine tells main once its bodies are gone; until then nothing else comes to the worker.
+// The worker of the tests of idle processes. When a handler has returned, a goroutine tells main
+// once its bodies are gone; until then nothing else comes to the worker.
 var _ = worker("idle", func(ctx context.Context, w *multiprolab.Worker) error {
 	tell := func(ctx context.Context, bodies ...[]byte) {
 		var seen watched
@@ -74,31 +76,72 @@ var _ = worker("idle", func(ctx context.Context, w *multiprolab.Worker) error {
 		}()
 	}
 	text := func(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
-	multiprolab.HandleTask(w, "bytes", func(ctx context.Context, b []byte) (int, error) { tell(ctx, b); return len(b), nil })
-	multiprolab.HandleTask(w, "text", func(ctx context.Context, s string) (int, error) { tell(ctx, text(s)); return len(s), nil })
+	multiprolab.HandleTask(
+		w,
+		"bytes",
+		func(ctx context.Context, b []byte) (int, error) { tell(ctx, b); return len(b), nil },
+	)
+	multiprolab.HandleTask(
+		w,
+		"text",
+		func(ctx context.Context, s string) (int, error) { tell(ctx, text(s)); return len(s), nil },
+	)
 	multiprolab.HandleTask(w, "struct", func(ctx context.Context, h holder) (int, error) {
 		tell(ctx, h.Data, text(h.Text))
 		return len(h.Data), nil
 	})
-	multiprolab.HandleTask(w, "any", func(ctx context.Context, v any) (int, error) { tell(ctx, v.(holder).Data); return 0, nil })
-	multiprolab.HandleCall(w, "call-bytes", func(ctx context.Context, b []byte) (int, error) { tell(ctx, b); return len(b), nil })
-	multiprolab.HandleCall(w, "call-struct", func(ctx context.Context, h holder) (int, error) { tell(ctx, h.Data); return len(h.Data), nil })
+	multiprolab.HandleTask(
+		w,
+		"any",
+		func(ctx context.Context, v any) (int, error) { tell(ctx, v.(holder).Data); return 0, nil },
+	)
+	multiprolab.HandleCall(
+		w,
+		"call-bytes",
+		func(ctx context.Context, b []byte) (int, error) { tell(ctx, b); return len(b), nil },
+	)
+	multiprolab.HandleCall(
+		w,
+		"call-struct",
+		func(ctx context.Context, h holder) (int, error) { tell(ctx, h.Data); return len(h.Data), nil },
+	)
 	multiprolab.Handle(w, "bytes", func(ctx context.Context, b []byte) error { tell(ctx, b); return nil })
 	multiprolab.Handle(w, "struct", func(ctx context.Context, h holder) error { tell(ctx, h.Data); return nil })
 	make := func(ctx context.Context, n int) []byte { b := make([]byte, n); tell(ctx, b); return b }
 	multiprolab.HandleTask(w, "make", func(ctx context.Context, n int) ([]byte, error) { return make(ctx, n), nil })
-	multiprolab.HandleTask(w, "make-struct", func(ctx context.Context, n int) (holder, error) { return holder{Data: make(ctx, n)}, nil })
-	multiprolab.HandleTask(w, "progress", func(ctx context.Context, n int) (int, error) { return n, multiprolab.Progress(ctx, make(ctx, n)) })
-	multiprolab.HandleTask(w, "fail", func(ctx context.Context, b []byte) (int, error) { tell(ctx, b); return 0, fmt.Errorf("no") })
-	multiprolab.HandleCall(w, "call-make", func(ctx context.Context, n int) ([]byte, error) { return make(ctx, n), nil })
-	multiprolab.Handle(w, "send", func(ctx context.Context, n int) error { return multiprolab.Send(ctx, w, "main", "bytes", make(ctx, n)) })
+	multiprolab.HandleTask(
+		w,
+		"make-struct",
+		func(ctx context.Context, n int) (holder, error) { return holder{Data: make(ctx, n)}, nil },
+	)
+	multiprolab.HandleTask(
+		w,
+		"progress",
+		func(ctx context.Context, n int) (int, error) { return n, multiprolab.Progress(ctx, make(ctx, n)) },
+	)
+	multiprolab.HandleTask(
+		w,
+		"fail",
+		func(ctx context.Context, b []byte) (int, error) { tell(ctx, b); return 0, fmt.Errorf("no") },
+	)
+	multiprolab.HandleCall(
+		w,
+		"call-make",
+		func(ctx context.Context, n int) ([]byte, error) { return make(ctx, n), nil },
+	)
+	multiprolab.Handle(
+		w,
+		"send",
+		func(ctx context.Context, n int) error { return multiprolab.Send(ctx, w, "main", "bytes", make(ctx, n)) },
+	)
 	multiprolab.Handle(w, "send-struct", func(ctx context.Context, n int) error {
 		return multiprolab.Send(ctx, w, "main", "struct", holder{Data: make(ctx, n)})
 	})
 	return nil
 })
 
-// A process that has nothing to do holds nothing of the last body that it had, be it main or a worker.
+// A process that has nothing to do holds nothing of the last body that it had, be it main or a
+// worker.
 func TestIdleProcessesHoldNoBody(t *testing.T) {
 	l := newLab(t, nil, workers("idle", 1))
 	gone, came := make(chan int, 1), make(chan struct{}, 1)

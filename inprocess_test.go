@@ -36,11 +36,24 @@ func startsOf() (*multiprolab.Config, func() []time.Duration) {
 	}
 }
 
-// The first restart comes at once; the pauses before the others double up to the longest. One failure beyond the limit ends the program.
+// The first restart comes at once; the pauses before the others double up to the longest. One
+// failure beyond the limit ends the program.
 func TestRestartBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg, starts := startsOf()
-		l := newLab(t, cfg, pool{"frail", &multiprolab.WorkerConfig{RestartLimit: 6, RestartDelay: 100 * time.Millisecond, RestartMaxDelay: 500 * time.Millisecond, RestartJitter: -1}})
+		l := newLab(
+			t,
+			cfg,
+			pool{
+				"frail",
+				&multiprolab.WorkerConfig{
+					RestartLimit:    6,
+					RestartDelay:    100 * time.Millisecond,
+					RestartMaxDelay: 500 * time.Millisecond,
+					RestartJitter:   -1,
+				},
+			},
+		)
 		require.NoError(t, l.Start(t.Context()))
 		err := l.Wait(t.Context())
 		var limit *multiprolab.RestartLimitError
@@ -50,7 +63,11 @@ func TestRestartBackoff(t *testing.T) {
 		require.Equal(t, time.Minute, limit.Window)
 		require.ErrorContains(t, err, "life 7 was short")
 		const s, ms = time.Second, time.Millisecond
-		require.Equal(t, []time.Duration{0, 1 * s, 2*s + 100*ms, 3*s + 300*ms, 4*s + 700*ms, 6*s + 200*ms, 7*s + 700*ms}, starts())
+		require.Equal(
+			t,
+			[]time.Duration{0, 1 * s, 2*s + 100*ms, 3*s + 300*ms, 4*s + 700*ms, 6*s + 200*ms, 7*s + 700*ms},
+			starts(),
+		)
 		failed := eventsOf[*multiprolab.WorkerFailed](l)
 		var pauses []time.Duration
 		for i, e := range failed {
@@ -66,7 +83,11 @@ func TestRestartBackoff(t *testing.T) {
 func TestRestartWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg, starts := startsOf()
-		l := newLab(t, cfg, pool{"frail", &multiprolab.WorkerConfig{RestartLimit: 1, RestartWindow: 900 * time.Millisecond}})
+		l := newLab(
+			t,
+			cfg,
+			pool{"frail", &multiprolab.WorkerConfig{RestartLimit: 1, RestartWindow: 900 * time.Millisecond}},
+		)
 		require.NoError(t, l.Start(t.Context()))
 		time.Sleep(10500 * time.Millisecond)
 		require.NoError(t, l.Close())
@@ -76,7 +97,12 @@ func TestRestartWindow(t *testing.T) {
 
 func TestRestartNever(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := startLab(t, &multiprolab.Config{InProcess: true}, pool{"frail", &multiprolab.WorkerConfig{Restart: multiprolab.RestartNever}}, workers("lab", 1))
+		l := startLab(
+			t,
+			&multiprolab.Config{InProcess: true},
+			pool{"frail", &multiprolab.WorkerConfig{Restart: multiprolab.RestartNever}},
+			workers("lab", 1),
+		)
 		time.Sleep(time.Minute)
 		require.ErrorContains(t, multiprolab.Send(t.Context(), l, "frail", "x", nil), "life 1 was short")
 		require.NoError(t, multiprolab.Send(t.Context(), l, "lab", "add", 1))
@@ -95,10 +121,16 @@ var _ = worker("slow-starter", func(ctx context.Context, w *multiprolab.Worker) 
 	}
 })
 
-// A setup function that does not return in time is an error after exactly this time; one that returns an error at once.
+// A setup function that does not return in time is an error after exactly this time; one that
+// returns an error at once.
 func TestSetupThatDoesNotReturn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLab(t, &multiprolab.Config{InProcess: true, SetupTimeout: 7 * time.Second}, workers("lab", 1), workers("slow-starter", 1))
+		l := newLab(
+			t,
+			&multiprolab.Config{InProcess: true, SetupTimeout: 7 * time.Second},
+			workers("lab", 1),
+			workers("slow-starter", 1),
+		)
 		begun := time.Now()
 		err := l.Start(t.Context())
 		var start *multiprolab.StartError
@@ -116,7 +148,13 @@ func TestTaskTimeoutIsExact(t *testing.T) {
 		begun := time.Now()
 		first, err := multiprolab.Submit[time.Duration](t.Context(), l, "nap", 5*time.Second, nil)
 		require.NoError(t, err)
-		_, err = multiprolab.DoWith[time.Duration](t.Context(), l, "nap", time.Hour, &multiprolab.TaskOptions{Timeout: 3 * time.Second})
+		_, err = multiprolab.DoWith[time.Duration](
+			t.Context(),
+			l,
+			"nap",
+			time.Hour,
+			&multiprolab.TaskOptions{Timeout: 3 * time.Second},
+		)
 		var timeout *multiprolab.TimeoutError
 		require.ErrorAs(t, err, &timeout)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -156,10 +194,19 @@ func TestX4_NoTick(t *testing.T) {
 	})
 }
 
-// DrainTimeout bounds the wait for queued tasks; ShutdownTimeout and KillTimeout the wait for a worker.
+// DrainTimeout bounds the wait for queued tasks; ShutdownTimeout and KillTimeout the wait for a
+// worker.
 func TestShutdownTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLab(t, &multiprolab.Config{InProcess: true, Shutdown: multiprolab.DrainQueue, DrainTimeout: 2500 * time.Millisecond}, workers("mapper", 1))
+		l := newLab(
+			t,
+			&multiprolab.Config{
+				InProcess:    true,
+				Shutdown:     multiprolab.DrainQueue,
+				DrainTimeout: 2500 * time.Millisecond,
+			},
+			workers("mapper", 1),
+		)
 		require.NoError(t, l.Start(t.Context()))
 		var futures []*multiprolab.Future[time.Duration]
 		for range 5 {

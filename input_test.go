@@ -154,7 +154,8 @@ func TestSetupsThatFail(t *testing.T) {
 	}
 }
 
-// Names and types that nobody knows: who sends is told what there is, and what is found out only by the receiver is a dead letter.
+// Names and types that nobody knows: who sends is told what there is, and what is found out only by
+// the receiver is a dead letter.
 func TestUnknownReceiversAndTypes(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		l := newLab(t, &multiprolab.Config{InProcess: inProcess}, workers("lab", 2), workers("prog", 1))

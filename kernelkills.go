@@ -10,8 +10,8 @@ import (
 // group of the program, had no memory left. The kernel does not say so to a parent: all that is
 // there are numbers of the processes that it has ended so. It all happens in main.
 
-// kernelKills knows for how many of these ends a death of a worker has been found, by control group. It exists in main;
-// the supervisors share it.
+// kernelKills knows for how many of these ends a death of a worker has been found, by control
+// group. It exists in main; the supervisors share it.
 type kernelKills struct {
 	groups *proc.MemoryGroups
 
@@ -19,7 +19,8 @@ type kernelKills struct {
 	known map[string]uint64 // the number of each group that is accounted for
 }
 
-// memoryWatch is the control group of one life of a worker, with the number that it had before. Its supervisor uses it.
+// memoryWatch is the control group of one life of a worker, with the number that it had before. Its
+// supervisor uses it.
 type memoryWatch struct {
 	group *proc.MemoryGroup
 	count uint64
@@ -34,7 +35,8 @@ func newKernelKills() *kernelKills {
 	return &kernelKills{groups: memoryGroups(), known: map[string]uint64{}}
 }
 
-// watch begins the watch for a process that has been started. It returns nil if the system tells nothing.
+// watch begins the watch for a process that has been started. It returns nil if the system tells
+// nothing.
 func (k *kernelKills) watch(pid int) *memoryWatch {
 	group := k.groups.Of(pid)
 	count, ok := group.Kills()
@@ -74,7 +76,8 @@ func (k *kernelKills) took(w *memoryWatch) bool {
 	return w.took
 }
 
-// lackError is the error of a worker that the kernel has ended for lack of memory, or nil if it has not.
+// lackError is the error of a worker that the kernel has ended for lack of memory, or nil if it has
+// not.
 func (p *peer) lackError(d *WorkerDiedError) error {
 	b, ok := p.body.(*processBody)
 	unknown := d.Signal == "" && d.ExitCode == -1
@@ -84,7 +87,8 @@ func (p *peer) lackError(d *WorkerDiedError) error {
 	return &MemoryLimitError{Limit: b.lack.group.Limit(), Kernel: true, Group: b.lack.group.Name, Died: d}
 }
 
-// watchMemory looks again where the process is that has become ready: its setup function may have moved it.
+// watchMemory looks again where the process is that has become ready: its setup function may have
+// moved it.
 func (p *peer) watchMemory() {
 	if b, ok := p.body.(*processBody); ok {
 		b.lack = p.slot.main.kernelKills.again(p.pid(), b.lack)

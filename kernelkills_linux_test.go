@@ -15,8 +15,9 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// limitedGroup makes a control group with a limit of memory, below the one that this process is in, and returns its
-// directory and its path in the hierarchy. It returns why not if this system, or its rights, do not let it.
+// limitedGroup makes a control group with a limit of memory, below the one that this process is in,
+// and returns its directory and its path in the hierarchy. It returns why not if this system, or
+// its rights, do not let it.
 func limitedGroup(t *testing.T, limit int64) (dir, name string, err error) {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/cgroup")
@@ -65,7 +66,14 @@ func TestKernelTakesWorkersAndNotMain(t *testing.T) {
 				t.Logf("ONLY THE FAKE TREE OF TestDeathByTheKernelIsKnown WAS TRIED: %v", err)
 				return
 			}
-			cmd := exec.CommandContext(bounded(t), "sh", "-c", `echo $$ >"$1/cgroup.procs" && exec "$0" leak`, path, dir)
+			cmd := exec.CommandContext(
+				bounded(t),
+				"sh",
+				"-c",
+				`echo $$ >"$1/cgroup.procs" && exec "$0" leak`,
+				path,
+				dir,
+			)
 			if who == "its workers" { // which go there in their setup functions
 				cmd = exec.CommandContext(bounded(t), path, "leak", dir)
 			}
@@ -78,14 +86,21 @@ func TestKernelTakesWorkersAndNotMain(t *testing.T) {
 	}
 }
 
-// A worker that has died of SIGKILL is the kernel's if the number of those that it took has grown meanwhile, and nobody
-// else's death accounts for that.
+// A worker that has died of SIGKILL is the kernel's if the number of those that it took has grown
+// meanwhile, and nobody else's death accounts for that.
 func TestDeathByTheKernelIsKnown(t *testing.T) {
 	root := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(root, "proc"), 0o755))
 	took := func(n int) {
 		t.Helper()
-		require.NoError(t, os.WriteFile(filepath.Join(root, "proc/vmstat"), fmt.Appendf(nil, "nr_free_pages 5\noom_kill %d\n", n), 0o644))
+		require.NoError(
+			t,
+			os.WriteFile(
+				filepath.Join(root, "proc/vmstat"),
+				fmt.Appendf(nil, "nr_free_pages 5\noom_kill %d\n", n),
+				0o644,
+			),
+		)
 	}
 	took(7)
 	defer multiprolab.LookForKernelKillsIn(root)()
@@ -102,7 +117,11 @@ func TestDeathByTheKernelIsKnown(t *testing.T) {
 		}
 		require.True(t, memory.Kernel)
 		require.Empty(t, memory.Group)
-		require.ErrorContains(t, err, "the kernel's out-of-memory killer took a worker, for the machine has no memory left: worker "+worker)
+		require.ErrorContains(
+			t,
+			err,
+			"the kernel's out-of-memory killer took a worker, for the machine has no memory left: worker "+worker,
+		)
 		require.ErrorContains(t, err, "killed by SIGKILL while running call")
 		return true
 	}

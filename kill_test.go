@@ -28,7 +28,15 @@ func TestB01_DeadlineStopsLoop(t *testing.T) {
 		require.Equal(t, "guest-spin", timeout.Type)
 		require.Equal(t, o.Timeout, timeout.Timeout)
 		require.True(t, timeout.Killed)
-		require.ErrorContains(t, err, fmt.Sprintf("ran past its timeout of 50ms on worker %s (pid %d), which was killed", timeout.Worker, timeout.PID))
+		require.ErrorContains(
+			t,
+			err,
+			fmt.Sprintf(
+				"ran past its timeout of 50ms on worker %s (pid %d), which was killed",
+				timeout.Worker,
+				timeout.PID,
+			),
+		)
 		require.False(t, alive(timeout.PID), "process %d is left", timeout.PID)
 
 		failed := waitEvent(t, l, func(e *multiprolab.WorkerFailed) bool { return e.PID == timeout.PID })
@@ -39,18 +47,25 @@ func TestB01_DeadlineStopsLoop(t *testing.T) {
 	}
 }
 
-// TestB01_Retry: an attempt that ran out of time is final, whatever attempts are left: it is an outcome, not a death.
+// TestB01_Retry: an attempt that ran out of time is final, whatever attempts are left: it is an
+// outcome, not a death.
 func TestB01_NoRetry(t *testing.T) {
 	g, l := newGate(t), startLab(t, nil, quickly("guest", 1))
-	f := l.submit(t, "visit", g.visit("once"), &multiprolab.TaskOptions{Timeout: time.Millisecond, Grace: time.Millisecond, Attempts: 5,
-		Retry: multiprolab.RetryPolicy{On: multiprolab.RetryDeaths | multiprolab.RetryErrors}})
+	f := l.submit(
+		t,
+		"visit",
+		g.visit("once"),
+		&multiprolab.TaskOptions{Timeout: time.Millisecond, Grace: time.Millisecond, Attempts: 5,
+			Retry: multiprolab.RetryPolicy{On: multiprolab.RetryDeaths | multiprolab.RetryErrors}},
+	)
 	var timeout *multiprolab.TimeoutError
 	_, err := outcome(t, f)
 	require.ErrorAs(t, err, &timeout)
 	require.Equal(t, 2, l.who(t).Life)
 }
 
-// TestB03_DeadlineFromStart: the time of a task runs from its start on a worker, not while it is queued. The clock is that of the bubble.
+// TestB03_DeadlineFromStart: the time of a task runs from its start on a worker, not while it is
+// queued. The clock is that of the bubble.
 func TestB03_DeadlineFromStart(t *testing.T) {
 	for _, prefetch := range []int{0, 1} {
 		synctest.Test(t, func(t *testing.T) {
@@ -89,7 +104,8 @@ func TestB03_DeadlineFromStart(t *testing.T) {
 	}
 }
 
-// TestB05_CancelRunning: the caller gets ErrCancelled. A handler that heeds its context keeps its worker (B12), one that does not is killed.
+// TestB05_CancelRunning: the caller gets ErrCancelled. A handler that heeds its context keeps its
+// worker (B12), one that does not is killed.
 func TestB05_CancelRunning(t *testing.T) {
 	g, l := newGate(t), startLab(t, nil, quickly("guest", 1))
 	f := l.submit(t, "visit-soft", g.visit("soft"), &multiprolab.TaskOptions{Grace: forever})
@@ -117,12 +133,14 @@ func TestB05_CancelRunning(t *testing.T) {
 	require.Equal(t, multiprolab.TaskStats{Received: 4, Succeeded: 2, Cancelled: 2}, l.Tasks().Stats())
 }
 
-// TestB05_DoIsCancelled: the end of Do's context cancels its task, and the error says why the context ended.
+// TestB05_DoIsCancelled: the end of Do's context cancels its task, and the error says why the
+// context ended.
 func TestB05_DoIsCancelled(t *testing.T) {
 	g, l := newGate(t), startLab(t, nil, quickly("guest", 1))
 	cause := errors.New("the client has hung up")
 	for i, typ := range []string{"visit-soft", "visit"} {
-		grace := []time.Duration{forever, 20 * time.Millisecond}[i] // one that heeds its context has all the time that a busy machine takes
+		// one that heeds its context has all the time that a busy machine takes
+		grace := []time.Duration{forever, 20 * time.Millisecond}[i]
 		ctx, cancel := context.WithCancelCause(bounded(t))
 		got := make(chan error, 1)
 		go func() { // ends with the cancellation
@@ -138,7 +156,8 @@ func TestB05_DoIsCancelled(t *testing.T) {
 	}
 }
 
-// TestB05_CancelCall: a call that nobody waits for any more has its context ended, and hurts nobody.
+// TestB05_CancelCall: a call that nobody waits for any more has its context ended, and hurts
+// nobody.
 func TestB05_CancelCall(t *testing.T) {
 	g, l := newGate(t), startLab(t, nil, quickly("guest", 1))
 	ctx, cancel := context.WithCancel(bounded(t))
@@ -154,8 +173,8 @@ func TestB05_CancelCall(t *testing.T) {
 	require.Equal(t, whoami{v.pid, 1, 1}, l.who(t))
 }
 
-// TestB06_CancelQueued: a task that is cancelled before it began never runs and costs no worker; those behind it run. So with one that is in
-// the queue as with one that a worker has prefetched.
+// TestB06_CancelQueued: a task that is cancelled before it began never runs and costs no worker;
+// those behind it run. So with one that is in the queue as with one that a worker has prefetched.
 func TestB06_CancelQueued(t *testing.T) {
 	for _, prefetch := range []int{0, 10} {
 		t.Run(fmt.Sprint("prefetch ", prefetch), func(t *testing.T) {
@@ -167,7 +186,8 @@ func TestB06_CancelQueued(t *testing.T) {
 				l.warmUp(t)
 				warm = warmTasks
 			}
-			o := &multiprolab.TaskOptions{Grace: time.Nanosecond} // should it run after all, it would be the death of the worker
+			// should it run after all, it would be the death of the worker
+			o := &multiprolab.TaskOptions{Grace: time.Nanosecond}
 			running := l.submit(t, "visit", g.visit("running"), o)
 			v := g.expect(t, "running")
 			var queued []*multiprolab.Future[string]
@@ -192,13 +212,17 @@ func TestB06_CancelQueued(t *testing.T) {
 			}
 			require.Equal(t, whoami{v.pid, 1, 1}, l.who(t))
 			g.quiet(t)
-			require.Equal(t, multiprolab.TaskStats{Received: 8 + warm, Succeeded: 5 + warm, Cancelled: 3}, l.Tasks().Stats())
+			require.Equal(
+				t,
+				multiprolab.TaskStats{Received: 8 + warm, Succeeded: 5 + warm, Cancelled: 3},
+				l.Tasks().Stats(),
+			)
 		})
 	}
 }
 
-// TestB06_CancelRace: a cancellation that meets its task anywhere between the queue and the handler is never lost: with an endless grace,
-// a task whose cancellation went astray would run for ever.
+// TestB06_CancelRace: a cancellation that meets its task anywhere between the queue and the handler
+// is never lost: with an endless grace, a task whose cancellation went astray would run for ever.
 func TestB06_CancelRace(t *testing.T) {
 	p := quickly("guest", 2)
 	p.cfg.Prefetch = 1
@@ -220,13 +244,20 @@ func TestB06_CancelRace(t *testing.T) {
 	require.Equal(t, before, g.holdAll(t, l, 2))
 }
 
-// TestB07_NothingForTheCondemned: a worker whose task is cancelled and does not end gets no further task, though it has room for some.
+// TestB07_NothingForTheCondemned: a worker whose task is cancelled and does not end gets no further
+// task, though it has room for some.
 func TestB07_NothingForTheCondemned(t *testing.T) {
 	for _, how := range []string{"cancelled", "timed out"} {
 		t.Run(how, func(t *testing.T) {
 			p := quickly("guest", 2)
 			p.cfg.Prefetch = 3
-			g, l := newGate(t), startLab(t, &multiprolab.Config{ShutdownTimeout: time.Nanosecond, KillTimeout: time.Nanosecond}, p)
+			g, l := newGate(
+				t,
+			), startLab(
+				t,
+				&multiprolab.Config{ShutdownTimeout: time.Nanosecond, KillTimeout: time.Nanosecond},
+				p,
+			)
 			l.warmUp(t)
 			o := &multiprolab.TaskOptions{Grace: forever}
 			if how == "timed out" {
@@ -246,7 +277,9 @@ func TestB07_NothingForTheCondemned(t *testing.T) {
 					tasks = append(tasks, l.submit(t, "visit", g.visit(fmt.Sprint("round ", i)), nil))
 				}
 				pids := map[int]bool{}
-				for range tasks { // in any order: main may give some to the one that is stuck, before its time is up there
+				// in any order: main may give some to the one that is stuck, before its time is up
+				// there
+				for range tasks {
 					v := g.expect(t, fmt.Sprint("round ", i))
 					pids[v.pid] = true
 					v.tell("done")
@@ -334,7 +367,8 @@ var _ = worker("kill-puller", func(_ context.Context, w *multiprolab.Worker) err
 	return nil
 })
 
-// TestB08_ContextIsOver: with a context that has ended nothing is sent, and the error says why it ended.
+// TestB08_ContextIsOver: with a context that has ended nothing is sent, and the error says why it
+// ended.
 func TestB08_ContextIsOver(t *testing.T) {
 	g, l := newGate(t), startLab(t, nil, workers("guest", 1))
 	cause := errors.New("nobody wants it any more")
@@ -374,7 +408,8 @@ func TestB08_ContextIsOver(t *testing.T) {
 	g.quiet(t)
 }
 
-// TestB09_LateOutcome: what a handler returns after its task was cancelled or timed out changes nothing.
+// TestB09_LateOutcome: what a handler returns after its task was cancelled or timed out changes
+// nothing.
 func TestB09_LateOutcome(t *testing.T) {
 	g, l := newGate(t), startLab(t, nil, quickly("guest", 1))
 	first := l.who(t)

@@ -18,7 +18,8 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// running reports whether a process runs. Unlike alive it counts no zombie: who reaps an orphan, and when, is not ours to say.
+// running reports whether a process runs. Unlike alive it counts no zombie: who reaps an orphan,
+// and when, is not ours to say.
 func running(pid int) bool {
 	if !alive(pid) {
 		return false
@@ -27,7 +28,8 @@ func running(pid int) bool {
 	return state != "" && state[0] != 'Z' && state[0] != 'X'
 }
 
-// processState returns the state of a process as ps(1) gives it, T if it is stopped, or nothing if it is gone.
+// processState returns the state of a process as ps(1) gives it, T if it is stopped, or nothing if
+// it is gone.
 func processState(pid int) string {
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
 		state, _ := exec.Command("ps", "-o", "state=", "-p", fmt.Sprint(pid)).Output()
@@ -45,7 +47,8 @@ func stop(t testing.TB, pid int) {
 	eventually(t, "the process to stop", func() bool { return strings.HasPrefix(processState(pid), "T") })
 }
 
-// fill sends messages to the worker until it has no room, and returns how many it took. The worker must be stopped.
+// fill sends messages to the worker until it has no room, and returns how many it took. The worker
+// must be stopped.
 func fill(t testing.TB, l *lab, body []byte) (sent int) {
 	t.Helper()
 	eventually(t, "the window to be full", func() bool {
@@ -71,7 +74,8 @@ func gone(t testing.TB, what string, pids ...int) {
 	}
 }
 
-// The parent has children: `sleep 1000`, one that shares its files and one that does not heed SIGTERM either.
+// The parent has children: `sleep 1000`, one that shares its files and one that does not heed
+// SIGTERM either.
 var _ = worker("parent", func(_ context.Context, w *multiprolab.Worker) error {
 	family := func(v visit) (string, error) {
 		for _, script := range []string{"exec sleep 1000", "trap '' TERM HUP INT; sleep 1000 & echo >&2 ready; wait"} {
@@ -113,10 +117,16 @@ var _ = worker("deaf", func(ctx context.Context, w *multiprolab.Worker) error {
 	return guest(ctx, w)
 })
 
-// TestB02_DeafWorker: a worker that ignores SIGTERM is killed anyway: at the end of its task's grace, and at the end of the program.
+// TestB02_DeafWorker: a worker that ignores SIGTERM is killed anyway: at the end of its task's
+// grace, and at the end of the program.
 func TestB02_DeafWorker(t *testing.T) {
 	g, l := newGate(t), startLab(t, impatient(), quickly("deaf", 1))
-	f := l.submit(t, "visit", g.visit("deaf"), &multiprolab.TaskOptions{Timeout: 10 * time.Millisecond, Grace: 10 * time.Millisecond})
+	f := l.submit(
+		t,
+		"visit",
+		g.visit("deaf"),
+		&multiprolab.TaskOptions{Timeout: 10 * time.Millisecond, Grace: 10 * time.Millisecond},
+	)
 	_, err := outcome(t, f)
 	var timeout *multiprolab.TimeoutError
 	require.ErrorAs(t, err, &timeout)
@@ -142,7 +152,8 @@ func TestB02_DeafWorker(t *testing.T) {
 	l.checkGone(t)
 }
 
-// TestShutdown_SIGTERM: who heeds it, and has not ended after the exit message, ends by SIGTERM, and is named.
+// TestShutdown_SIGTERM: who heeds it, and has not ended after the exit message, ends by SIGTERM,
+// and is named.
 func TestShutdown_SIGTERM(t *testing.T) {
 	cfg := impatient()
 	cfg.KillTimeout = forever
@@ -159,7 +170,8 @@ func TestShutdown_SIGTERM(t *testing.T) {
 	require.Equal(t, "SIGTERM", died.Signal)
 }
 
-// TestShutdown_Stopped: a worker that is stopped does nothing that it is asked to; SIGKILL ends it all the same.
+// TestShutdown_Stopped: a worker that is stopped does nothing that it is asked to; SIGKILL ends it
+// all the same.
 func TestShutdown_Stopped(t *testing.T) {
 	l := startLab(t, impatient(), workers("guest", 1))
 	w := l.who(t)
@@ -170,7 +182,8 @@ func TestShutdown_Stopped(t *testing.T) {
 	l.checkGone(t)
 }
 
-// TestShutdown_FullInbox: a drain cannot even tell a worker to end that takes nothing; what is reported are the messages, and only they.
+// TestShutdown_FullInbox: a drain cannot even tell a worker to end that takes nothing; what is
+// reported are the messages, and only they.
 func TestShutdown_FullInbox(t *testing.T) {
 	cfg := impatient()
 	cfg.Shutdown, cfg.Window = multiprolab.DrainQueue, 4<<10
@@ -181,7 +194,17 @@ func TestShutdown_FullInbox(t *testing.T) {
 	require.NoError(t, ignore[*multiprolab.ShutdownError](l.Close()))
 	for _, e := range l.all() {
 		if d, ok := e.(*multiprolab.DeadLetter); ok {
-			require.Equal(t, &multiprolab.DeadLetter{Sender: "main", Receiver: "guest/0", Type: "guest-bytes", Size: 1000, Reason: d.Reason}, d)
+			require.Equal(
+				t,
+				&multiprolab.DeadLetter{
+					Sender:   "main",
+					Receiver: "guest/0",
+					Type:     "guest-bytes",
+					Size:     1000,
+					Reason:   d.Reason,
+				},
+				d,
+			)
 			sent--
 		}
 	}
@@ -232,7 +255,12 @@ func TestB11_WholeTree(t *testing.T) {
 func TestB11_WholeTreeAtDeadline(t *testing.T) {
 	g, l := newGate(t), startLab(t, nil, quickly("parent", 1))
 	for timeout := 100 * time.Millisecond; ; timeout *= 2 {
-		f := l.submit(t, "family", g.visit("family"), &multiprolab.TaskOptions{Timeout: timeout, Grace: time.Nanosecond})
+		f := l.submit(
+			t,
+			"family",
+			g.visit("family"),
+			&multiprolab.TaskOptions{Timeout: timeout, Grace: time.Nanosecond},
+		)
 		_, err := outcome(t, f)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		select {

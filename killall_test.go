@@ -10,8 +10,8 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// TestB13_KillAll: it ends workers that are busy, that have just died and are being replaced, and that have not become ready; no replacement
-// escapes, and what is submitted afterwards is refused.
+// TestB13_KillAll: it ends workers that are busy, that have just died and are being replaced, and
+// that have not become ready; no replacement escapes, and what is submitted afterwards is refused.
 func TestB13_KillAll(t *testing.T) {
 	l := newLab(t, nil, workers("lab", 3))
 	started := make(chan error, 1)
@@ -51,7 +51,8 @@ func TestB13_KillAllBeforeStart(t *testing.T) {
 	require.Empty(t, l.all(), "no worker has been started")
 }
 
-// BenchmarkTimeout measures how long after its deadline and its grace the submitter of a task that does not heed its context gets the error: over-ms.
+// BenchmarkTimeout measures how long after its deadline and its grace the submitter of a task that
+// does not heed its context gets the error: over-ms.
 func BenchmarkTimeout(b *testing.B) {
 	const timeout, grace = 20 * time.Millisecond, 100 * time.Millisecond
 	for _, kind := range []string{"spins", "blocks in the kernel", "is stopped"} {
@@ -61,7 +62,13 @@ func BenchmarkTimeout(b *testing.B) {
 			n := 0
 			for b.Loop() {
 				begin := time.Now()
-				_, err := multiprolab.DoWith[int](context.Background(), app, "stuck", kind, &multiprolab.TaskOptions{Timeout: timeout, Grace: grace})
+				_, err := multiprolab.DoWith[int](
+					context.Background(),
+					app,
+					"stuck",
+					kind,
+					&multiprolab.TaskOptions{Timeout: timeout, Grace: grace},
+				)
 				over += time.Since(begin) - timeout - grace
 				n++
 				var late *multiprolab.TimeoutError

@@ -22,7 +22,8 @@ import (
 // killMains is how often main is killed; make soak does it a hundred times.
 var killMains = flag.Int("killmain", 5, "how often TestKillMain kills a main process")
 
-// treeVar marks the processes of one scenario: a main, its workers, and what they start inherit it, wherever they are in the tree.
+// treeVar marks the processes of one scenario: a main, its workers, and what they start inherit it,
+// wherever they are in the tree.
 const treeVar = "MULTIPROLAB_TEST_TREE"
 
 // treeOf returns the processes, but for zombies, that have the mark in their environment.
@@ -46,7 +47,8 @@ func emptyTree(t testing.TB, mark string, except ...int) time.Time {
 	t.Helper()
 	deadline := time.Now().Add(patience)
 	var empty time.Time
-	for looks := 0; looks < 3; { // a process that is just being started may be between two programs, without an environment
+	// a process that is just being started may be between two programs, without an environment
+	for looks := 0; looks < 3; {
 		left := slices.DeleteFunc(treeOf(mark), func(pid int) bool { return slices.Contains(except, pid) })
 		switch {
 		case len(left) == 0 && looks == 0:
@@ -81,7 +83,8 @@ func grandchild(setsid bool) (int, error) {
 	return cmd.Process.Pid, nil
 }
 
-// The breeder has two children when it is ready, which have its process group; those of the hermit have sessions of their own.
+// The breeder has two children when it is ready, which have its process group; those of the hermit
+// have sessions of their own.
 var (
 	_ = worker("breeder", breed)
 	_ = worker("hermit", breed)
@@ -104,7 +107,11 @@ func breed(ctx context.Context, w *multiprolab.Worker) error {
 		}
 		return n, nil
 	})
-	multiprolab.Handle(w, "note", func(ctx context.Context, b []byte) error { return multiprolab.Send(ctx, w, "main", "note", b) })
+	multiprolab.Handle(
+		w,
+		"note",
+		func(ctx context.Context, b []byte) error { return multiprolab.Send(ctx, w, "main", "note", b) },
+	)
 	return nil
 }
 
@@ -157,8 +164,8 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// TestKillMain: SIGKILL to main, at any moment, leaves no process of its tree: no worker, no child of a worker in its process group, and of a worker with a PID namespace
-// no child at all.
+// TestKillMain: SIGKILL to main, at any moment, leaves no process of its tree: no worker, no child
+// of a worker in its process group, and of a worker with a PID namespace no child at all.
 func TestKillMain(t *testing.T) {
 	hermits := "namespaces"
 	if os.Geteuid() != 0 {
@@ -196,7 +203,13 @@ func TestKillMain(t *testing.T) {
 	}
 	slices.Sort(times)
 	if len(times) > 0 {
-		t.Logf("%d kills of main, %d of them while it started: all was gone after %v at most, %v in the median", len(times), early, times[len(times)-1], times[len(times)/2])
+		t.Logf(
+			"%d kills of main, %d of them while it started: all was gone after %v at most, %v in the median",
+			len(times),
+			early,
+			times[len(times)-1],
+			times[len(times)/2],
+		)
 	}
 }
 
@@ -225,8 +238,9 @@ var _ = scenario("truancy", func() {
 	select {}
 })
 
-// TestKillMainLeavesSessions shows what the guarantee does not hold: without WorkerConfig.PIDNamespace, a process that a worker has started in a session of its own outlives
-// a main that is killed.
+// TestKillMainLeavesSessions shows what the guarantee does not hold: without
+// WorkerConfig.PIDNamespace, a process that a worker has started in a session of its own outlives a
+// main that is killed.
 func TestKillMainLeavesSessions(t *testing.T) {
 	mark := fmt.Sprintf("%d-sessions", os.Getpid())
 	p := startMain(t, "truancy", treeVar+"="+mark)

@@ -324,10 +324,10 @@ func (b *broker) leaveKind(w *taskWorker) {
 	}
 }
 
-// waitersOf returns the workers that will not go on before a task has its outcome, and might get it:
-// who submits it, by, and those that its chain names, if they wait for by in the end; and a text that
-// is the same for the same ones. A life that has ended does not wait any more, and the next one of its
-// name does not wait yet.
+// waitersOf returns the workers that will not go on before a task has its outcome, and might get
+// it: who submits it, by, and those that its chain names, if they wait for by in the end; and a
+// text that is the same for the same ones. A life that has ended does not wait any more, and the
+// next one of its name does not wait yet.
 func (b *broker) waitersOf(by, queue string, meta *taskMeta) (key string, waited []*taskWorker) {
 	if !meta.Waits {
 		return "", nil

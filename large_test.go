@@ -15,7 +15,11 @@ import (
 
 var _ = worker("large", func(ctx context.Context, w *multiprolab.Worker) error {
 	var sums [][32]byte
-	multiprolab.Handle(w, "large-sum", func(_ context.Context, b []byte) error { sums = append(sums, sha256.Sum256(b)); return nil })
+	multiprolab.Handle(
+		w,
+		"large-sum",
+		func(_ context.Context, b []byte) error { sums = append(sums, sha256.Sum256(b)); return nil },
+	)
 	multiprolab.HandleCall(w, "large-sums", func(context.Context, struct{}) ([][32]byte, error) { return sums, nil })
 	multiprolab.HandleCall(w, "large-echo", func(_ context.Context, b []byte) ([]byte, error) { return b, nil })
 	multiprolab.HandleCall(w, "large-text", func(_ context.Context, s string) (string, error) { return s, nil })
@@ -64,7 +68,21 @@ func TestLargeTextByPointer(t *testing.T) {
 }
 
 // largeSizes are lengths of bodies around all that treats them differently.
-var largeSizes = []int{0, 1, 511, 512, 4 << 10, 8<<10 - 1, 8 << 10, 32 << 10, 256 << 10, 1<<20 + 1, 4 << 20, 4<<20 + 1, 9 << 20}
+var largeSizes = []int{
+	0,
+	1,
+	511,
+	512,
+	4 << 10,
+	8<<10 - 1,
+	8 << 10,
+	32 << 10,
+	256 << 10,
+	1<<20 + 1,
+	4 << 20,
+	4<<20 + 1,
+	9 << 20,
+}
 
 // TestLarge sends bodies of all sizes in all directions.
 func TestLarge(t *testing.T) {

@@ -28,17 +28,21 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// The ledger test: many tasks over workers that are killed at random and at each step of the protocol, and an account of every one of them in the end.
-// go test -run Ledger -seed N replays a run, as far as the kills from outside can be repeated; make ledger is the large one.
+// The ledger test: many tasks over workers that are killed at random and at each step of the
+// protocol, and an account of every one of them in the end. go test -run Ledger -seed N replays a
+// run, as far as the kills from outside can be repeated; make ledger is the large one.
 var (
 	ledgerSeed = flag.Uint64("seed", 0, "of the ledger test; 0 chooses one")
-	// In a run of the default size some 450 workers die, and each of the steps is died at some 30 times. It takes about 6 s on two processors, half of them for the
-	// starts of the replacements; TestLedgerBackend and TestLedgerShutdown add 3 s.
+	// In a run of the default size some 450 workers die, and each of the steps is died at some 30
+	// times. It takes about 6 s on two processors, half of them for the starts of the replacements;
+	// TestLedgerBackend and TestLedgerShutdown add 3 s.
 	ledgerTasks = flag.Int("ledger", 20_000, "number of tasks of the ledger test")
 )
 
-// TestLedger: every accepted task has exactly one ledgerOutcome, which agrees with what the workers noted; attempts are charged to what had begun and to nothing else; what
-// was written before a death stands; all counts add up, and nothing is left. (A01 to A06, B01, B06, B07, B12, C09, X1, X2, and the guarantees for tasks.)
+// TestLedger: every accepted task has exactly one ledgerOutcome, which agrees with what the workers
+// noted; attempts are charged to what had begun and to nothing else; what was written before a
+// death stands; all counts add up, and nothing is left. (A01 to A06, B01, B06, B07, B12, C09, X1,
+// X2, and the guarantees for tasks.)
 func TestLedger(t *testing.T) { testLedger(t, *ledgerTasks, nil) }
 
 // TestLedgerBackend: the same, with the tasks in a Backend of the user, which takes its time.
@@ -72,17 +76,26 @@ func testLedger(t *testing.T, tasks int, cfg *multiprolab.Config) {
 		r.fault("Join: %v; the queue holds:\n%s\nlives: %v", err, strings.Join(r.lab.Tasks().Residue(), "\n"), r.living)
 	}
 	r.stats = r.lab.Tasks().Stats()
-	eventually(t, "the queue to be empty", func() bool { return len(r.lab.Tasks().Residue()) == 0 || r.tell(t, r.lab.Tasks().Residue()) })
+	eventually(
+		t,
+		"the queue to be empty",
+		func() bool { return len(r.lab.Tasks().Residue()) == 0 || r.tell(t, r.lab.Tasks().Residue()) },
+	)
 	r.dead = len(r.lab.Tasks().Dead())
 	require.NoError(t, r.lab.Close())
 	r.check(t)
 }
 
-// TestLedgerShutdown: the same, for programs that are ended in each of the three ways while their workers die.
+// TestLedgerShutdown: the same, for programs that are ended in each of the three ways while their
+// workers die.
 func TestLedgerShutdown(t *testing.T) {
 	for _, mode := range []multiprolab.ShutdownMode{multiprolab.FinishRunning, multiprolab.DrainQueue, multiprolab.KillAll} {
 		t.Run(mode.String(), func(t *testing.T) {
-			r := newLedgerRun(t, max(1000, *ledgerTasks/10), &multiprolab.Config{Shutdown: mode, ShutdownTimeout: 5 * time.Second})
+			r := newLedgerRun(
+				t,
+				max(1000, *ledgerTasks/10),
+				&multiprolab.Config{Shutdown: mode, ShutdownTimeout: 5 * time.Second},
+			)
 			r.exitAt = int64(1 + r.rng.IntN(r.book.n/2))
 			r.start(t)
 			r.submitAll(t)
@@ -138,8 +151,20 @@ func newLedgerRun(t *testing.T, tasks int, cfg *multiprolab.Config) *ledgerRun {
 		seed = rand.Uint64N(1_000_000_000)
 	}
 	t.Logf("seed %d, %d tasks", seed, tasks)
-	r := &ledgerRun{seed: seed, rng: rand.New(rand.NewPCG(seed, 1<<63)), progress: make(chan struct{}, 1), done: make(chan struct{}),
-		outcomes: make([]ledgerOutcome, tasks), accepted: map[int]bool{}, unnamed: map[kind]int{}, pids: map[lifeKey]int{}, killed: map[lifeKey]bool{}}
+	r := &ledgerRun{
+		seed:     seed,
+		rng:      rand.New(rand.NewPCG(seed, 1<<63)),
+		progress: make(chan struct{}, 1),
+		done:     make(chan struct{}),
+		outcomes: make(
+			[]ledgerOutcome,
+			tasks,
+		),
+		accepted: map[int]bool{},
+		unnamed:  map[kind]int{},
+		pids:     map[lifeKey]int{},
+		killed:   map[lifeKey]bool{},
+	}
 
 	path := filepath.Join(t.TempDir(), "book")
 	head := make([]byte, bookHead)
@@ -162,7 +187,8 @@ func newLedgerRun(t *testing.T, tasks int, cfg *multiprolab.Config) *ledgerRun {
 		cfg.RestartLimit, cfg.RestartDelay, cfg.RestartMaxDelay = 1<<30, time.Millisecond, 5*time.Millisecond
 		return pool{name, &cfg}
 	}
-	c.Stderr, c.Logger = io.Discard, slog.New(slog.DiscardHandler) // thousands of deaths say much; the faults say what matters
+	// thousands of deaths say much; the faults say what matters
+	c.Stderr, c.Logger = io.Discard, slog.New(slog.DiscardHandler)
 	r.lab = newLab(t, &c,
 		pool("ledger-work", multiprolab.WorkerConfig{Count: 3, MaxTasks: 200}),
 		pool("ledger-pull", multiprolab.WorkerConfig{MaxTasks: 20}),
@@ -200,7 +226,11 @@ func (r *ledgerRun) start(t *testing.T) {
 			}
 			now := r.ended.Load()
 			if now == last {
-				r.fault("no ledgerOutcome has come for %v; the queue holds:\n%s", patience, strings.Join(r.lab.Tasks().Residue(), "\n"))
+				r.fault(
+					"no ledgerOutcome has come for %v; the queue holds:\n%s",
+					patience,
+					strings.Join(r.lab.Tasks().Residue(), "\n"),
+				)
 				cancel(errors.New("nothing goes on any more"))
 				return
 			}
@@ -237,7 +267,8 @@ func (r *ledgerRun) observe(e multiprolab.Event) {
 	case *multiprolab.WorkerStarted:
 		k := lifeKey{e.Worker, e.Life}
 		r.pids[k] = e.PID
-		if e.Life > 1 && !strings.HasPrefix(e.Worker, "ledger-submit/") { // the first is needed for the program to start
+		// the first is needed for the program to start
+		if e.Life > 1 && !strings.HasPrefix(e.Worker, "ledger-submit/") {
 			r.living = append(r.living, k)
 		}
 	case *multiprolab.WorkerReady:
@@ -270,7 +301,12 @@ func (r *ledgerRun) kill() {
 			continue
 		}
 		next = now + 20 + r.rng.Int64N(150)
-		r.strike(r.rng.IntN(1000), r.rng.IntN(10) < 3, r.rng.IntN(3) == 0, time.Duration(r.rng.Int64N(int64(60*time.Millisecond))))
+		r.strike(
+			r.rng.IntN(1000),
+			r.rng.IntN(10) < 3,
+			r.rng.IntN(3) == 0,
+			time.Duration(r.rng.Int64N(int64(60*time.Millisecond))),
+		)
 	}
 }
 
@@ -284,7 +320,8 @@ func (r *ledgerRun) strike(n int, stop, thenKill bool, d time.Duration) {
 	k := r.living[n%len(r.living)]
 	pid := r.pids[k]
 	r.mu.Unlock()
-	p, err := os.FindProcess(pid) // on Linux a handle of the process itself, which no other with its pid can be taken for
+	// on Linux a handle of the process itself, which no other with its pid can be taken for
+	p, err := os.FindProcess(pid)
 	if err != nil {
 		return
 	}
@@ -355,7 +392,8 @@ func (r *ledgerRun) submitAll(t *testing.T) {
 		submitters.Go(func() { // ends with its last chunk
 			for _, first := range firsts {
 				if err := chunk(first, min(first+ledgerChunk, r.book.n)); err != nil {
-					killed := r.exitAt > 0 && r.mode == multiprolab.KillAll && errors.As(err, new(*multiprolab.WorkerDiedError))
+					killed := r.exitAt > 0 && r.mode == multiprolab.KillAll &&
+						errors.As(err, new(*multiprolab.WorkerDiedError))
 					if (r.exitAt == 0 || !errors.Is(err, multiprolab.ErrStopped)) && !killed {
 						r.fault("the chunk from %d on ended early: %v", first, err)
 					}
@@ -480,7 +518,15 @@ func (r *ledgerRun) check(t *testing.T) {
 		}
 		sums[o.Kind]++
 		for _, why := range r.judge(i, p, o, deaths) {
-			r.fault("task %d (%d attempts, %+v) ended with %+v: %s; noted: %v", i, p.opts.Attempts, p.fates[:max(1, p.opts.Attempts)], *o, why, r.columns(i))
+			r.fault(
+				"task %d (%d attempts, %+v) ended with %+v: %s; noted: %v",
+				i,
+				p.opts.Attempts,
+				p.fates[:max(1, p.opts.Attempts)],
+				*o,
+				why,
+				r.columns(i),
+			)
 		}
 	}
 	for k, n := range r.unnamed {
@@ -492,7 +538,9 @@ func (r *ledgerRun) check(t *testing.T) {
 	if err := goleak.Find(r.before.goroutines); err != nil {
 		r.fault("%v", err)
 	}
-	if left := slices.DeleteFunc(children(), func(pid int) bool { return slices.Contains(r.before.children, pid) }); len(left) > 0 {
+	if left := slices.DeleteFunc(children(), func(pid int) bool { return slices.Contains(r.before.children, pid) }); len(
+		left,
+	) > 0 {
 		r.fault("processes are left: %v", left)
 	}
 	if runtime.GOOS == "linux" {
@@ -500,7 +548,15 @@ func (r *ledgerRun) check(t *testing.T) {
 			r.fault("%d descriptors were open before, and %d are after", r.before.files, now)
 		}
 	}
-	t.Logf("%d executions; outcomes %v; %d planned deaths %v, %d lives killed from outside, %d lives", executions, sums, len(r.book.notes()), r.steps(), len(r.killed), len(r.pids))
+	t.Logf(
+		"%d executions; outcomes %v; %d planned deaths %v, %d lives killed from outside, %d lives",
+		executions,
+		sums,
+		len(r.book.notes()),
+		r.steps(),
+		len(r.killed),
+		len(r.pids),
+	)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for n, f := range r.faults {
@@ -530,7 +586,8 @@ func (r *ledgerRun) steps() map[string]int {
 	return steps
 }
 
-// checkDeaths checks that each death was told once and has a cause, and that each cause had its death. It returns the planned causes of each.
+// checkDeaths checks that each death was told once and has a cause, and that each cause had its
+// death. It returns the planned causes of each.
 func (r *ledgerRun) checkDeaths() map[lifeKey][]note {
 	planned := map[lifeKey][]note{}
 	for _, n := range r.book.notes() {
@@ -597,7 +654,8 @@ func (r *ledgerRun) judge(i int, p *plan, o *ledgerOutcome, deaths map[lifeKey][
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	most := max(1, p.opts.Attempts)
 	n := r.columns(i)
-	cut := p.opts.Timeout == 50*time.Millisecond || p.cancel != "" // what is past its time or cancelled may end so in spite of a result
+	// what is past its time or cancelled may end so in spite of a result
+	cut := p.opts.Timeout == 50*time.Millisecond || p.cancel != ""
 
 	// Executions: never more than the attempts, and none that main was not told of.
 	if n[began] > n[startWritten] || n[startWritten] > n[startMarked] {
@@ -606,7 +664,8 @@ func (r *ledgerRun) judge(i int, p *plan, o *ledgerOutcome, deaths map[lifeKey][
 	if n[startWritten] > most {
 		say("it was started %d times", n[startWritten])
 	}
-	if n[acceptances] > 1 || n[answered] > 1 || p.source == fromWorker && n[answered] != 1 && o.Kind != unseen && o.Kind != stopped {
+	if n[acceptances] > 1 || n[answered] > 1 ||
+		p.source == fromWorker && n[answered] != 1 && o.Kind != unseen && o.Kind != stopped {
 		say("its submitter got %d answers", n[answered])
 	}
 	if p.source == fromOrphan && n[startMarked] > 0 && n[submitMarked] != 1 {
@@ -636,7 +695,12 @@ func (r *ledgerRun) judge(i int, p *plan, o *ledgerOutcome, deaths map[lifeKey][
 		}
 	}
 	if charged >= 0 && (n[startWritten] > charged || charged > n[startMarked]) {
-		say("it was charged %d attempts, but Start was written %d times and was about to be %d times", charged, n[startWritten], n[startMarked])
+		say(
+			"it was charged %d attempts, but Start was written %d times and was about to be %d times",
+			charged,
+			n[startWritten],
+			n[startMarked],
+		)
 	}
 
 	// What was written stands.
@@ -684,7 +748,10 @@ func (r *ledgerRun) judge(i int, p *plan, o *ledgerOutcome, deaths map[lifeKey][
 	case strange:
 		say("there is no such end")
 	case succeeded:
-		if f := p.fates[max(1, o.Attempt)-1]; o.Attempt < 1 || f.act != "" || f.step == stepHandler || f.step == stepBegun || f.step == stepUnsent || f.step == stepHalfSent {
+		if f := p.fates[max(1, o.Attempt)-1]; o.Attempt < 1 || f.act != "" || f.step == stepHandler ||
+			f.step == stepBegun ||
+			f.step == stepUnsent ||
+			f.step == stepHalfSent {
 			say("attempt %d cannot succeed", o.Attempt)
 		}
 	}
@@ -704,7 +771,8 @@ func (r *ledgerRun) judge(i int, p *plan, o *ledgerOutcome, deaths map[lifeKey][
 			}
 		case died, diedOfMemory:
 			k := lifeKey{end.Died.Worker, end.Died.Life}
-			if r.killed[k] || r.exitAt > 0 && end.Died.Reason != "" && !strings.Contains(end.Died.Reason, "broke the wire") {
+			if r.killed[k] ||
+				r.exitAt > 0 && end.Died.Reason != "" && !strings.Contains(end.Died.Reason, "broke the wire") {
 				break
 			}
 			ok := slices.ContainsFunc(deaths[k], func(n note) bool {
@@ -723,7 +791,8 @@ func (r *ledgerRun) judge(i int, p *plan, o *ledgerOutcome, deaths map[lifeKey][
 	return wrong
 }
 
-// checkSums checks that the counts of the queue are the sums of the ledger. unknown tasks were accepted and have an ledgerOutcome that nobody saw, the orphans likewise.
+// checkSums checks that the counts of the queue are the sums of the ledger. unknown tasks were
+// accepted and have an ledgerOutcome that nobody saw, the orphans likewise.
 func (r *ledgerRun) checkSums(t *testing.T, sums map[kind]int, orphansLeast, orphansMost, unknown int) {
 	s := r.stats
 	if s.Received != s.Succeeded+s.Failed+s.Cancelled || s.Queued+s.Running != 0 {
@@ -760,8 +829,8 @@ func (r *ledgerRun) checkSums(t *testing.T, sums map[kind]int, orphansLeast, orp
 	}
 }
 
-// TestC08_CancelPendingFreesKeys: a task that was the next of its key, and is cancelled before a worker has it, holds up no other. (Found by reading; the ledger
-// cancels one by one.)
+// TestC08_CancelPendingFreesKeys: a task that was the next of its key, and is cancelled before a
+// worker has it, holds up no other. (Found by reading; the ledger cancels one by one.)
 func TestC08_CancelPendingFreesKeys(t *testing.T) {
 	l := startLab(t, nil, workers("lab", 2))
 	ctx := bounded(t)

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mapShared maps a file into memory, so that what one process writes there the others see, whatever becomes of it.
+// mapShared maps a file into memory, so that what one process writes there the others see, whatever
+// becomes of it.
 func mapShared(f *os.File, size int) (mem []byte, unmap func() error, err error) {
 	mem, err = unix.Mmap(int(f.Fd()), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	return mem, func() error { return unix.Munmap(mem) }, err

@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// mapShared maps a file into memory, so that what one process writes there the others see, whatever becomes of it.
+// mapShared maps a file into memory, so that what one process writes there the others see, whatever
+// becomes of it.
 func mapShared(f *os.File, size int) (mem []byte, unmap func() error, err error) {
 	h, err := windows.CreateFileMapping(windows.Handle(f.Fd()), nil, windows.PAGE_READWRITE, 0, uint32(size), nil)
 	if err != nil {

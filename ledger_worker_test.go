@@ -19,8 +19,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// This file is the worker's side of the ledger test, and what both sides know: the plan, which says what is to happen to a task, and the book, in which the
-// workers note what did happen.
+// This file is the worker's side of the ledger test, and what both sides know: the plan, which says
+// what is to happen to a task, and the book, in which the workers note what did happen.
 
 // fate is what happens in one attempt of a task.
 type fate struct {
@@ -29,7 +29,8 @@ type fate struct {
 	how  string // it dies, see die
 }
 
-// The steps of the protocol at which a worker may be made to die. Before stepStarted an attempt has not begun, and must not count.
+// The steps of the protocol at which a worker may be made to die. Before stepStarted an attempt has
+// not begun, and must not count.
 const (
 	stepUnread   = "unread"   // the task's frame has come and was not read
 	stepRead     = "read"     // it was read, and work on it may have begun
@@ -56,7 +57,8 @@ const (
 	fromOrphan // one that is killed like all others
 )
 
-// plan is what is to happen to a task. It follows from the seed of the run and the number of the task alone.
+// plan is what is to happen to a task. It follows from the seed of the run and the number of the
+// task alone.
 type plan struct {
 	source   source
 	typ      string
@@ -193,9 +195,11 @@ func ledgerResult(i, attempt, size int) []byte {
 	return b
 }
 
-// book is what the workers note about the tasks, in a file that all processes have mapped: it outlives every death.
+// book is what the workers note about the tasks, in a file that all processes have mapped: it
+// outlives every death.
 //
-// It begins with the seed (8 bytes), the number of tasks (4) and the number of death notes (4). Then come the holders of the keys, the counters of each task, and the death notes.
+// It begins with the seed (8 bytes), the number of tasks (4) and the number of death notes (4).
+// Then come the holders of the keys, the counters of each task, and the death notes.
 type book struct {
 	mem   []byte
 	unmap func() error
@@ -293,12 +297,16 @@ func (b *book) notes() (all []note) {
 		if s := v(4) & 0xff; s > 0 {
 			step = ledgerSteps[s-1]
 		}
-		all = append(all, note{lifeKey{fmt.Sprintf("%s/%d", ledgerPools[v(0)], v(1)), v(2)}, v(3), ledgerDeaths[v(4)>>8], step})
+		all = append(
+			all,
+			note{lifeKey{fmt.Sprintf("%s/%d", ledgerPools[v(0)], v(1)), v(2)}, v(3), ledgerDeaths[v(4)>>8], step},
+		)
 	}
 	return all
 }
 
-// ledgerBook is the book, in a worker of the ledger test. Its processes are told the book by their environment.
+// ledgerBook is the book, in a worker of the ledger test. Its processes are told the book by their
+// environment.
 var ledgerBook *book
 
 const ledgerEnv = "MULTIPROLAB_TEST_LEDGER"
@@ -318,7 +326,8 @@ func init() {
 	})
 }
 
-// wireTap stands between a worker and its wire. It knows the frames, and so at what step of the protocol the worker is.
+// wireTap stands between a worker and its wire. It knows the frames, and so at what step of the
+// protocol the worker is.
 type wireTap struct {
 	book *book
 	w    *multiprolab.Worker
@@ -333,10 +342,12 @@ type attempt struct {
 	fate fate
 }
 
-// spare reports whether a worker may die before task i has begun: once, for the attempt does not count and so comes again.
+// spare reports whether a worker may die before task i has begun: once, for the attempt does not
+// count and so comes again.
 func (t *wireTap) spare(i int) bool { return t.book.counter(i, spared).CompareAndSwap(0, 1) }
 
-// die ends the process. Its caller never returns, and does not unwind either: nobody else gets the locks that it holds.
+// die ends the process. Its caller never returns, and does not unwind either: nobody else gets the
+// locks that it holds.
 func (t *wireTap) die(a attempt) {
 	t.book.write(t.w, a.task, a.fate)
 	go die(a.fate.how)
@@ -440,13 +451,26 @@ func (t *writeTap) write(b []byte) error {
 	return nil
 }
 
-// frame looks at the frame at the beginning of b. Its header is whole; see link.append and the layout in internal/wire.
+// frame looks at the frame at the beginning of b. Its header is whole; see link.append and the
+// layout in internal/wire.
 func (t *writeTap) frame(b []byte) {
 	if len(b) < wire.HeaderSize {
 		panic("ledger: the header of a frame is written in two parts, which this test does not expect")
 	}
 	kind, flags, id := wire.Kind(b[3]), wire.Flags(b[4]), binary.LittleEndian.Uint64(b[8:])
-	body := int64(wire.HeaderSize) + int64(binary.LittleEndian.Uint16(b[6:])) + int64(b[28]) + int64(b[29]) + int64(b[30]) + int64(b[31])
+	body := int64(
+		wire.HeaderSize,
+	) + int64(
+		binary.LittleEndian.Uint16(b[6:]),
+	) + int64(
+		b[28],
+	) + int64(
+		b[29],
+	) + int64(
+		b[30],
+	) + int64(
+		b[31],
+	)
 	begin, end := t.next, t.next+body+int64(binary.LittleEndian.Uint32(b[24:]))
 	t.next = end
 	note := func(i int, c column) { t.marks = append(t.marks, mark{end, t.book.counter(i, c)}) }
@@ -547,7 +571,8 @@ func ledgerTask(w *multiprolab.Worker) multiprolab.TaskHandler {
 	}
 }
 
-// takeLedgerKey makes sure that no living process works on another task with the key, and returns what frees it.
+// takeLedgerKey makes sure that no living process works on another task with the key, and returns
+// what frees it.
 func takeLedgerKey(b *book, key string, i int) (free func()) {
 	var k int
 	_, _ = fmt.Sscan(key, &k)
@@ -598,7 +623,14 @@ func init() {
 	})
 	worker("ledger-submit", func(ctx context.Context, w *multiprolab.Worker) error {
 		multiprolab.HandleCall(w, "submit", func(ctx context.Context, first int) ([]ledgerOutcome, error) {
-			return submitChunk(ctx, w, ledgerBook.seed, first, min(first+ledgerChunk, ledgerBook.n), func(ledgerOutcome) {})
+			return submitChunk(
+				ctx,
+				w,
+				ledgerBook.seed,
+				first,
+				min(first+ledgerChunk, ledgerBook.n),
+				func(ledgerOutcome) {},
+			)
 		})
 		return nil
 	})
@@ -692,14 +724,22 @@ func outcomeOf(i int, p *plan, result []byte, err error) ledgerOutcome {
 	return o
 }
 
-// submitChunk submits the tasks from first to end, waits for their outcomes, and returns them. each is told every one.
-func submitChunk(ctx context.Context, p multiprolab.Process, seed uint64, first, end int, each func(ledgerOutcome)) (all []ledgerOutcome, err error) {
+// submitChunk submits the tasks from first to end, waits for their outcomes, and returns them. each
+// is told every one.
+func submitChunk(
+	ctx context.Context,
+	p multiprolab.Process,
+	seed uint64,
+	first, end int,
+	each func(ledgerOutcome),
+) (all []ledgerOutcome, err error) {
 	const window = 40
 	type entry struct {
 		task int
 		plan *plan
 		s    *multiprolab.Submission
-		end  chan ledgerOutcome // of one that holds its worker until it is cancelled: somebody must listen to it at once
+		// of one that holds its worker until it is cancelled: somebody must listen to it at once
+		end chan ledgerOutcome
 	}
 	wait := func(e *entry) ledgerOutcome {
 		var result []byte

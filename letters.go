@@ -2,7 +2,8 @@ package multiprolab
 
 import "github.com/multiprolab/multiprolab/internal/wire"
 
-// letter is a one-way message that was written to a worker and not taken there. (The caller of a call is told: see slot.failCalls.)
+// letter is a one-way message that was written to a worker and not taken there. (The caller of a
+// call is told: see slot.failCalls.)
 type letter struct {
 	address
 	size int
@@ -11,8 +12,10 @@ type letter struct {
 // address is what many letters have in common.
 type address struct{ from, typ string }
 
-// letters are those that were written to a life of a worker and have not been taken yet, first in first out. They exist in main, in the worker's outbox, which guards
-// them. A row of them can be long: it is kept without pointers, so that the garbage collector passes it by. The zero value is empty.
+// letters are those that were written to a life of a worker and have not been taken yet, first in
+// first out. They exist in main, in the worker's outbox, which guards them. A row of them can be
+// long: it is kept without pointers, so that the garbage collector passes it by. The zero value is
+// empty.
 type letters struct {
 	row   []stub // the first at head
 	head  int
@@ -82,8 +85,9 @@ func (l *letters) take(n uint64) {
 	}
 }
 
-// reported notes that the worker has told what became of a letter, by its number in this life, before it has counted it as taken: should it die in between, the letter is
-// not reported again. It returns the letter, or false for one that is none, or was reported before.
+// reported notes that the worker has told what became of a letter, by its number in this life,
+// before it has counted it as taken: should it die in between, the letter is not reported again. It
+// returns the letter, or false for one that is none, or was reported before.
 func (l *letters) reported(serial uint64) (letter, bool) {
 	i := serial - 1 - l.taken
 	if serial <= l.taken || i >= uint64(l.len()) {

@@ -9,7 +9,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// Letters are known by sender, type and size until they are taken; what they have in common is kept once, and not for longer than they are there.
+// Letters are known by sender, type and size until they are taken; what they have in common is kept
+// once, and not for longer than they are there.
 func TestLetters(t *testing.T) {
 	var l letters
 	frame := func(n int) *wire.Frame {

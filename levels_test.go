@@ -26,20 +26,53 @@ func TestLevelsOfEvents(t *testing.T) {
 	}
 	failed := func(err error) row { return row{false, []multiprolab.Event{&multiprolab.WorkerFailed{Err: err}}} }
 	rows := map[string]row{
-		"WorkerStarted, WorkerReady, WorkerStopped": {false, []multiprolab.Event{&multiprolab.WorkerStarted{}, &multiprolab.WorkerReady{}, &multiprolab.WorkerStopped{}}},
-		"WorkerFailed: a crash, a lie, an error, a failed start": {false, []multiprolab.Event{&multiprolab.WorkerFailed{Err: died, Restart: true}, &multiprolab.WorkerFailed{Err: died},
-			&multiprolab.WorkerFailed{Err: &multiprolab.RemoteError{}}, &multiprolab.WorkerFailed{Err: &multiprolab.StartError{}}}},
-		"WorkerFailed: a *MemoryLimitError":               failed(&multiprolab.MemoryLimitError{Died: died}),
-		"WorkerFailed: a *HangError by HeartbeatTimeout":  failed(&multiprolab.HangError{Died: died, Silent: true}),
-		"WorkerFailed: a *HangError by HandlerTimeout":    failed(&multiprolab.HangError{Died: died}),
-		"WorkerFailed: Planned, past the grace of a task": {false, []multiprolab.Event{&multiprolab.WorkerFailed{Err: died, Planned: true}}},
+		"WorkerStarted, WorkerReady, WorkerStopped": {
+			false,
+			[]multiprolab.Event{&multiprolab.WorkerStarted{}, &multiprolab.WorkerReady{}, &multiprolab.WorkerStopped{}},
+		},
+		"WorkerFailed: a crash, a lie, an error, a failed start": {
+			false,
+			[]multiprolab.Event{
+				&multiprolab.WorkerFailed{Err: died, Restart: true},
+				&multiprolab.WorkerFailed{Err: died},
+				&multiprolab.WorkerFailed{
+					Err: &multiprolab.RemoteError{},
+				},
+				&multiprolab.WorkerFailed{Err: &multiprolab.StartError{}},
+			},
+		},
+		"WorkerFailed: a *MemoryLimitError":              failed(&multiprolab.MemoryLimitError{Died: died}),
+		"WorkerFailed: a *HangError by HeartbeatTimeout": failed(&multiprolab.HangError{Died: died, Silent: true}),
+		"WorkerFailed: a *HangError by HandlerTimeout":   failed(&multiprolab.HangError{Died: died}),
+		"WorkerFailed: Planned, past the grace of a task": {
+			false,
+			[]multiprolab.Event{&multiprolab.WorkerFailed{Err: died, Planned: true}},
+		},
 		"WorkerFailed: Planned, it did not leave in time": {false, []multiprolab.Event{multiprolab.LeftLate(died)}},
-		"DeadLetter":                              {false, []multiprolab.Event{&multiprolab.DeadLetter{Reason: "no handler"}, stopped}},
-		"DeadLetter when the program ends":        {true, []multiprolab.Event{stopped}},
-		"HandlerFailed":                           {false, []multiprolab.Event{&multiprolab.HandlerFailed{Err: errors.New("x")}, &multiprolab.HandlerFailed{Err: context.Canceled}}},
-		"HandlerFailed by the end of the program": {true, []multiprolab.Event{&multiprolab.HandlerFailed{Err: fmt.Errorf("x: %w", context.Canceled)}}},
-		"ProgramEnding that was asked for":        {true, []multiprolab.Event{&multiprolab.ProgramEnding{Cause: multiprolab.ErrExit}}},
-		"ProgramEnding by an error":               {true, []multiprolab.Event{&multiprolab.ProgramEnding{Cause: died, Failed: true}}},
+		"DeadLetter": {
+			false,
+			[]multiprolab.Event{&multiprolab.DeadLetter{Reason: "no handler"}, stopped},
+		},
+		"DeadLetter when the program ends": {true, []multiprolab.Event{stopped}},
+		"HandlerFailed": {
+			false,
+			[]multiprolab.Event{
+				&multiprolab.HandlerFailed{Err: errors.New("x")},
+				&multiprolab.HandlerFailed{Err: context.Canceled},
+			},
+		},
+		"HandlerFailed by the end of the program": {
+			true,
+			[]multiprolab.Event{&multiprolab.HandlerFailed{Err: fmt.Errorf("x: %w", context.Canceled)}},
+		},
+		"ProgramEnding that was asked for": {
+			true,
+			[]multiprolab.Event{&multiprolab.ProgramEnding{Cause: multiprolab.ErrExit}},
+		},
+		"ProgramEnding by an error": {
+			true,
+			[]multiprolab.Event{&multiprolab.ProgramEnding{Cause: died, Failed: true}},
+		},
 	}
 	doc, err := os.ReadFile("doc.go")
 	require.NoError(t, err)
@@ -64,7 +97,8 @@ func recordsOf(l *lab, text string) (found []string) {
 	return found
 }
 
-// A kill that ends a task past its time, or past its cancellation, is no error in the log; a crash is.
+// A kill that ends a task past its time, or past its cancellation, is no error in the log; a crash
+// is.
 func TestPlannedKillIsNoErrorInTheLog(t *testing.T) {
 	l, _ := startPolicy(t, nil)
 	for life, spin := range []func() error{
@@ -97,11 +131,18 @@ var _ = program("die-with-letters", func(ctx context.Context, w *multiprolab.Wor
 	return "", nil
 })
 
-// What one death has lost is one record with the number and the first of them, and an event for each.
+// What one death has lost is one record with the number and the first of them, and an event for
+// each.
 func TestDeadLettersOfOneDeathAreOneRecord(t *testing.T) {
 	for _, n := range []int{1, 2, 500} {
 		l := startLab(t, nil, workers("prog", 1))
-		future, err := multiprolab.Submit[string](bounded(t), l, "program", order{"die-with-letters", ""}, &multiprolab.TaskOptions{Grace: time.Millisecond})
+		future, err := multiprolab.Submit[string](
+			bounded(t),
+			l,
+			"program",
+			order{"die-with-letters", ""},
+			&multiprolab.TaskOptions{Grace: time.Millisecond},
+		)
 		require.NoError(t, err)
 		eventually(t, "the task to run", func() bool { return l.Tasks().Stats().Running == 1 })
 		for range n {

@@ -19,8 +19,9 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// A liar is a worker that speaks the wire as the fuzzer wants, with the shared memory and the black box of a process, and more than one life. Beside it lives an honest worker,
-// in the same bubble of time. This file is both, and the fuzz target; what it finds lies in testdata.
+// A liar is a worker that speaks the wire as the fuzzer wants, with the shared memory and the black
+// box of a process, and more than one life. Beside it lives an honest worker, in the same bubble of
+// time. This file is both, and the fuzz target; what it finds lies in testdata.
 
 // fakePeer is main's end of a life of a worker, and what the worker knows.
 type fakePeer struct {
@@ -215,7 +216,15 @@ func (h *honest) step(how byte) {
 		h.active, h.waiting, h.cut = h.waiting[0], h.waiting[1:], false
 		h.say(&wire.Frame{Kind: wire.Start, ID: h.active.ID})
 		if how%3 == 0 {
-			h.say(&wire.Frame{Kind: wire.Progress, ID: h.active.ID, Type: "t", Encoding: codec.Bytes, Body: []byte("half")})
+			h.say(
+				&wire.Frame{
+					Kind:     wire.Progress,
+					ID:       h.active.ID,
+					Type:     "t",
+					Encoding: codec.Bytes,
+					Body:     []byte("half"),
+				},
+			)
 		}
 	}
 	h.react()
@@ -236,7 +245,12 @@ func fakeOutcomes(n int, how byte) (out []byte) {
 	for i := range n {
 		at := max(len(out), batchHead)
 		if out = beginItem(out); (i+int(how))%5 == 4 {
-			out = endItem(append(out, marshalError(&RemoteError{Text: "an item failed"})...), at, itemFailed, codec.Payload{})
+			out = endItem(
+				append(out, marshalError(&RemoteError{Text: "an item failed"})...),
+				at,
+				itemFailed,
+				codec.Payload{},
+			)
 		} else {
 			out = endItem(append(out, "ok"...), at, itemOK, codec.Payload{Encoding: codec.Bytes})
 		}
@@ -245,20 +259,90 @@ func fakeOutcomes(n int, how byte) (out []byte) {
 }
 
 var (
-	fuzzNames = []string{"", "main", "good", "good/0", "liar", "liar/0", "good/1", "nobody", "good/-1", "call", "task", "t", "u", "p", "note", "\xff\x00", "call,t", ","}
-	fuzzMeta  = func() []string {
-		all := []string{"", "{}", "\x01", "t", "p", "p,p", ",,,", "good/0,main", "main", "liar/0", "\x01", "\x01\x00\x00"}
+	fuzzNames = []string{
+		"",
+		"main",
+		"good",
+		"good/0",
+		"liar",
+		"liar/0",
+		"good/1",
+		"nobody",
+		"good/-1",
+		"call",
+		"task",
+		"t",
+		"u",
+		"p",
+		"note",
+		"\xff\x00",
+		"call,t",
+		",",
+	}
+	fuzzMeta = func() []string {
+		all := []string{
+			"",
+			"{}",
+			"\x01",
+			"t",
+			"p",
+			"p,p",
+			",,,",
+			"good/0,main",
+			"main",
+			"liar/0",
+			"\x01",
+			"\x01\x00\x00",
+		}
 		for _, m := range fuzzOptions {
 			all = append(all, m.meta("").marshal(), m.meta("good/0").marshal(), m.meta("main,good/0").marshal())
 		}
 		return all
 	}()
-	fuzzOptions = []*TaskOptions{nil, {Attempts: 3}, {Key: "k"}, {Key: "k", Attempts: 2, Retry: RetryPolicy{First: 1, Max: 1}}, {Delay: time.Millisecond}, {Timeout: 50 * time.Millisecond},
-		{Timeout: 20 * time.Millisecond, Grace: 10 * time.Millisecond, Attempts: 2, Retry: RetryPolicy{First: 1}}, {Priority: PriorityHigh}, {Priority: PriorityLow, Key: "j"},
-		{Attempts: 2, Retry: RetryPolicy{On: RetryErrors, First: time.Millisecond}}, {OnProgress: func(context.Context, *Message) {}}}
-	fuzzErrors = []error{errors.New("x"), ErrCancelled, ErrStopped, ErrCallCycle, context.Canceled, &RemoteError{Text: "x"}, NoRetry(errors.New("final")), RetryAfter(1, nil), &WorkerDiedError{},
-		&MemoryLimitError{Died: &WorkerDiedError{}}, &TimeoutError{}, &NoWorkerError{}, &UnknownReceiverError{}, &UnknownTypeError{}, &SizeError{}, &DecodeError{Err: io.EOF}, &EncodeError{Err: io.EOF},
-		&AttemptsError{Attempts: []error{io.EOF}}, &HangError{Died: &WorkerDiedError{}}}
+	fuzzOptions = []*TaskOptions{
+		nil,
+		{Attempts: 3},
+		{Key: "k"},
+		{Key: "k", Attempts: 2, Retry: RetryPolicy{First: 1, Max: 1}},
+		{Delay: time.Millisecond},
+		{Timeout: 50 * time.Millisecond},
+		{
+			Timeout:  20 * time.Millisecond,
+			Grace:    10 * time.Millisecond,
+			Attempts: 2,
+			Retry:    RetryPolicy{First: 1},
+		},
+		{Priority: PriorityHigh},
+		{Priority: PriorityLow, Key: "j"},
+		{
+			Attempts: 2,
+			Retry:    RetryPolicy{On: RetryErrors, First: time.Millisecond},
+		},
+		{OnProgress: func(context.Context, *Message) {}},
+	}
+	fuzzErrors = []error{
+		errors.New("x"),
+		ErrCancelled,
+		ErrStopped,
+		ErrCallCycle,
+		context.Canceled,
+		&RemoteError{Text: "x"},
+		NoRetry(errors.New("final")),
+		RetryAfter(1, nil),
+		&WorkerDiedError{},
+		&MemoryLimitError{
+			Died: &WorkerDiedError{},
+		},
+		&TimeoutError{},
+		&NoWorkerError{},
+		&UnknownReceiverError{},
+		&UnknownTypeError{},
+		&SizeError{},
+		&DecodeError{Err: io.EOF},
+		&EncodeError{Err: io.EOF},
+		&AttemptsError{Attempts: []error{io.EOF}},
+		&HangError{Died: &WorkerDiedError{}},
+	}
 )
 
 // fuzzBytes are the fuzzer's, taken one after the other; behind their end come zeros.
@@ -288,7 +372,11 @@ func (b *fuzzBytes) number() uint64 {
 
 // frame is the next frame of the liar.
 func (b *fuzzBytes) frame() *wire.Frame {
-	f := &wire.Frame{Kind: wire.Kind(b.next()%byte(wire.Await) + 1), Flags: wire.Flags(b.next()) &^ wire.FlagShared, Encoding: b.next() % 6}
+	f := &wire.Frame{
+		Kind:     wire.Kind(b.next()%byte(wire.Await) + 1),
+		Flags:    wire.Flags(b.next()) &^ wire.FlagShared,
+		Encoding: b.next() % 6,
+	}
 	f.ID, f.Defs = b.number(), b.number()
 	f.To = fuzzNames[int(b.next())%len(fuzzNames)]
 	f.From = fuzzNames[int(b.next())%len(fuzzNames)]
@@ -328,7 +416,15 @@ type trial struct {
 }
 
 func newTrial(t testing.TB) *trial {
-	m := New(&Config{InProcess: true, Logger: slog.New(slog.DiscardHandler), QueueLimit: 4, Window: 4096, MaxMessageSize: 1 << 20})
+	m := New(
+		&Config{
+			InProcess:      true,
+			Logger:         slog.New(slog.DiscardHandler),
+			QueueLimit:     4,
+			Window:         4096,
+			MaxMessageSize: 1 << 20,
+		},
+	)
 	setup := func(context.Context, *Worker) error { return nil }
 	m.RegisterWorker("liar", setup, &WorkerConfig{HandlerTimeout: time.Hour, Prefetch: 8})
 	m.RegisterWorker("good", setup, &WorkerConfig{Prefetch: 8})
@@ -366,7 +462,8 @@ func (tr *trial) submit(batch int, o *TaskOptions) {
 	}
 	s, err := tr.main.node.submitPayload(context.Background(), "t", p, o, prepare, false, false)
 	if err != nil {
-		if !errors.Is(err, ErrQueueFull) && !errors.Is(err, ErrStopped) { // the liar may end the program, as every worker may
+		// the liar may end the program, as every worker may
+		if !errors.Is(err, ErrQueueFull) && !errors.Is(err, ErrStopped) {
 			tr.Fatal(err)
 		}
 		return
@@ -459,7 +556,16 @@ func (tr *trial) act(b *fuzzBytes) {
 		tr.call("good/0")
 	case op < 225:
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
-		_ = m.router.send(ctx, &wire.Frame{Kind: wire.Message, To: fuzzNames[int(b.next())%len(fuzzNames)], From: MainName, Type: "note", Body: make([]byte, b.next())})
+		_ = m.router.send(
+			ctx,
+			&wire.Frame{
+				Kind: wire.Message,
+				To:   fuzzNames[int(b.next())%len(fuzzNames)],
+				From: MainName,
+				Type: "note",
+				Body: make([]byte, b.next()),
+			},
+		)
 		cancel()
 	case op < 228:
 		m.queue.Pause(DefaultQueue)
@@ -536,19 +642,59 @@ func (tr *trial) finish() {
 	m.cancel(ErrStopped)
 }
 
-// FuzzLiar: whatever a worker sends, in whatever order, each task and call of main has one outcome, the counters add up, the honest worker is not accused, memory stays bounded.
+// FuzzLiar: whatever a worker sends, in whatever order, each task and call of main has one outcome,
+// the counters add up, the honest worker is not accused, memory stays bounded.
 func FuzzLiar(f *testing.F) {
 	frame := func(kind wire.Kind, more ...byte) []byte { return append([]byte{0, byte(kind) - 1}, more...) }
 	for kind := wire.Hello; kind <= wire.Await; kind++ {
 		for id := byte(0); id < 6; id++ {
-			f.Add(bytes.Join([][]byte{{171, 8}, {171, 0}, {190, id}, bytes.Repeat(frame(kind, 0, 1, id, id, 3, 0, 11, 0, 3), 2)}, nil))
+			f.Add(
+				bytes.Join(
+					[][]byte{{171, 8}, {171, 0}, {190, id}, bytes.Repeat(frame(kind, 0, 1, id, id, 3, 0, 11, 0, 3), 2)},
+					nil,
+				),
+			)
 		}
 	}
-	start, split := frame(wire.Start, 0, 0, 1, 0, 0, 0, 0, 0, 0), func(at byte) []byte { return frame(wire.Split, 0, 0, 1, at, 0, 0, 0, 0, 0) }
-	f.Add(bytes.Join([][]byte{{171, 8}, start, {161, 250, 250}, {140, 1}, split(3), split(2), frame(wire.Result, byte(wire.FlagBatch), 1, 1, 0, 0, 0, 11, 0, 100, 8)}, nil))
-	f.Add(bytes.Join([][]byte{{171, 8}, start, frame(wire.Result, byte(wire.FlagBatch), 1, 1, 0, 0, 0, 11, 0, 100, 12)}, nil))
+	start, split := frame(
+		wire.Start,
+		0,
+		0,
+		1,
+		0,
+		0,
+		0,
+		0,
+		0,
+		0,
+	), func(at byte) []byte { return frame(wire.Split, 0, 0, 1, at, 0, 0, 0, 0, 0) }
+	f.Add(
+		bytes.Join(
+			[][]byte{
+				{171, 8},
+				start,
+				{161, 250, 250},
+				{140, 1},
+				split(3),
+				split(2),
+				frame(wire.Result, byte(wire.FlagBatch), 1, 1, 0, 0, 0, 11, 0, 100, 8),
+			},
+			nil,
+		),
+	)
+	f.Add(
+		bytes.Join(
+			[][]byte{{171, 8}, start, frame(wire.Result, byte(wire.FlagBatch), 1, 1, 0, 0, 0, 11, 0, 100, 12)},
+			nil,
+		),
+	)
 	for i := range fuzzErrors {
-		f.Add(bytes.Join([][]byte{{190, 1}, start, frame(wire.Result, byte(wire.FlagError), 0, 1, 0, 0, 0, 11, 0, byte(i))}, nil))
+		f.Add(
+			bytes.Join(
+				[][]byte{{190, 1}, start, frame(wire.Result, byte(wire.FlagError), 0, 1, 0, 0, 0, 11, 0, byte(i))},
+				nil,
+			),
+		)
 		f.Add(bytes.Join([][]byte{{211}, frame(wire.Reply, byte(wire.FlagError), 0, 1, 0, 0, 0, 11, 0, byte(i))}, nil))
 	}
 	for i := range fuzzMeta {
@@ -556,8 +702,36 @@ func FuzzLiar(f *testing.F) {
 	}
 	for i := range fuzzOptions { // it dies over a task that it has begun, or not; time passes; it lives again
 		for _, begun := range [][]byte{nil, start} {
-			f.Add(bytes.Join([][]byte{{190, byte(i)}, {190, byte(i)}, begun, {240, 0, 0, 0, 1, 0, 0}, {161, 200, 200}, {140, 1}, {200, 0}, {140, 0}}, nil))
-			f.Add(bytes.Join([][]byte{{171, 8}, {190, byte(i)}, begun, {161, 200, 200}, {201, 1}, {161, 200, 200}, {241, 0, 0, 0, 1, 5, 0}, {140, 0}}, nil))
+			f.Add(
+				bytes.Join(
+					[][]byte{
+						{190, byte(i)},
+						{190, byte(i)},
+						begun,
+						{240, 0, 0, 0, 1, 0, 0},
+						{161, 200, 200},
+						{140, 1},
+						{200, 0},
+						{140, 0},
+					},
+					nil,
+				),
+			)
+			f.Add(
+				bytes.Join(
+					[][]byte{
+						{171, 8},
+						{190, byte(i)},
+						begun,
+						{161, 200, 200},
+						{201, 1},
+						{161, 200, 200},
+						{241, 0, 0, 0, 1, 5, 0},
+						{140, 0},
+					},
+					nil,
+				),
+			)
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -15,7 +15,8 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// Exit may come from anywhere and at any time: before Run, from a goroutine, an action, a handler, a worker, its setup function; twice, too.
+// Exit may come from anywhere and at any time: before Run, from a goroutine, an action, a handler,
+// a worker, its setup function; twice, too.
 func TestExitFromAnywhere(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		for _, from := range []string{"before", "goroutine", "action", "handler", "worker", "setup", "context"} {
@@ -68,7 +69,8 @@ var _ = program("exit", func(_ context.Context, w *multiprolab.Worker, _ string)
 
 var _ = worker("quitter", func(_ context.Context, w *multiprolab.Worker) error { w.Exit(); return nil })
 
-// What a Main can do depends on where it is in its life; each misuse is an error that says what to do.
+// What a Main can do depends on where it is in its life; each misuse is an error that says what to
+// do.
 func TestLifeOfMain(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		l := newLab(t, &multiprolab.Config{InProcess: inProcess}, workers("lab", 1))
@@ -84,7 +86,11 @@ func TestLifeOfMain(t *testing.T) {
 		// A second Run or Start is refused, and disturbs nothing.
 		require.ErrorContains(t, l.Start(ctx), "make a new one with New")
 		require.ErrorContains(t, l.Run(ctx), "make a new one with New")
-		require.Contains(t, panicText(t, func() { l.RegisterWorker("late", setups["lab"], nil) }), "registered after Run or Start")
+		require.Contains(
+			t,
+			panicText(t, func() { l.RegisterWorker("late", setups["lab"], nil) }),
+			"registered after Run or Start",
+		)
 		n, err := multiprolab.Do[int](ctx, l, "double", 1)
 		require.NoError(t, err)
 		require.Equal(t, 2, n)
@@ -172,16 +178,30 @@ func TestValuesOfTheContext(t *testing.T) {
 
 var _ = program("who", func(_ context.Context, w *multiprolab.Worker, _ string) (string, error) {
 	dir, err := os.Getwd()
-	return fmt.Sprintf("%s %s %d %d|%s|%s|%s", w.Name(), w.Pool(), w.Index(), w.Life(), dir, os.Getenv("LAB_A"), os.Getenv("LAB_B")), err
+	return fmt.Sprintf(
+		"%s %s %d %d|%s|%s|%s",
+		w.Name(),
+		w.Pool(),
+		w.Index(),
+		w.Life(),
+		dir,
+		os.Getenv("LAB_A"),
+		os.Getenv("LAB_B"),
+	), err
 })
 
-// A worker knows its name, pool, number and life; its environment and directory are those of its config.
+// A worker knows its name, pool, number and life; its environment and directory are those of its
+// config.
 func TestIdentityOfWorkers(t *testing.T) {
 	t.Setenv("LAB_A", "from main")
 	t.Setenv("LAB_B", "from main")
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	require.NoError(t, err)
-	l := startLab(t, nil, pool{"prog", &multiprolab.WorkerConfig{Count: 2, Dir: dir, Env: []string{"LAB_A=first", "LAB_A=last"}}})
+	l := startLab(
+		t,
+		nil,
+		pool{"prog", &multiprolab.WorkerConfig{Count: 2, Dir: dir, Env: []string{"LAB_A=first", "LAB_A=last"}}},
+	)
 	ask := func() string {
 		got, err := multiprolab.Call[string](bounded(t), l, "prog/1", "program-call", order{"who", ""})
 		require.NoError(t, err)
@@ -192,7 +212,11 @@ func TestIdentityOfWorkers(t *testing.T) {
 		if life == 3 {
 			break
 		}
-		ready := waitEvent(t, l, func(e *multiprolab.WorkerReady) bool { return e.Worker == "prog/1" && e.Life == life })
+		ready := waitEvent(
+			t,
+			l,
+			func(e *multiprolab.WorkerReady) bool { return e.Worker == "prog/1" && e.Life == life },
+		)
 		require.NoError(t, killProcess(ready.PID))
 		waitEvent(t, l, func(e *multiprolab.WorkerReady) bool { return e.Worker == "prog/1" && e.Life == life+1 })
 	}

@@ -49,8 +49,8 @@ var allSized = []sized{
 
 var limitCodec codec.Codec
 
-// gob numbers types in the order in which a process meets them, and a number takes a byte or more: each process of the tests meets these first, so that a body has the same
-// size in all of them.
+// gob numbers types in the order in which a process meets them, and a number takes a byte or more:
+// each process of the tests meets these first, so that a body has the same size in all of them.
 var _, _ = limitCodec.Encode(loose{7, nil})
 
 // padTo makes a value as large as it is to be.

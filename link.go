@@ -12,25 +12,29 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// ownChunk is the size in bytes from which a body is written from where it is instead of being copied behind its header.
+// ownChunk is the size in bytes from which a body is written from where it is instead of being
+// copied behind its header.
 const ownChunk = 32 << 10
 
 // maxSpares is how many written chunks a link keeps.
 const maxSpares = 4
 
-// leastLimit is the least limit of a wire in bytes, whatever Config.MaxMessageSize says: it limits users' bodies, and type definitions and
-// errors must pass as well.
+// leastLimit is the least limit of a wire in bytes, whatever Config.MaxMessageSize says: it limits
+// users' bodies, and type definitions and errors must pass as well.
 const leastLimit = 1 << 20
 
 // maxLinkDefs bounds the type definitions that the other end may introduce.
 const maxLinkDefs = 4096
 
-// errLinkClosed is the error of a post to a link that is closed: the process at its other end is gone, or about to be, and what becomes of its jobs, calls and
-// messages is seen to by whoever ends its life. Every other error of a post says that the frame cannot be sent, and concludes what it was for.
+// errLinkClosed is the error of a post to a link that is closed: the process at its other end is
+// gone, or about to be, and what becomes of its jobs, calls and messages is seen to by whoever ends
+// its life. Every other error of a post says that the frame cannot be sent, and concludes what it
+// was for.
 var errLinkClosed = errors.New("multiprolab: the wire is closed")
 
-// link is one end of the wire between main and one worker process: one in main for each life of a worker, one in the
-// worker. Any goroutine may post; one goroutine runs writeLoop and one runs readLoop. link_read.go says who reads.
+// link is one end of the wire between main and one worker process: one in main for each life of a
+// worker, one in the worker. Any goroutine may post; one goroutine runs writeLoop and one runs
+// readLoop. link_read.go says who reads.
 type link struct {
 	codec   *codec.Codec
 	w       io.Writer
@@ -57,25 +61,42 @@ type link struct {
 	broken  error           // the error of the pipe: nothing is written any more
 	wake    chan struct{}   // tells writeLoop that there are chunks, or that the link is closed
 	queued  atomic.Int64    // bytes that were posted and have not been written
-	choke   int64           // while more than so many bytes are queued, no frame is read: who does not read is not read. 0: no limit
-	most    int64           // no outcome is posted behind so many bytes: the other end does not read. 0: no limit
-	drained chan struct{}   // capacity 1: tells a readLoop that is choked that bytes have been written, or that the link is closed
-	waits   func()          // called by who reads, before it waits because the link is choked; set before use, with choke
-	defined int             // by the other end; used by who reads only
-	fail    func(err error) // ends the life that this is a wire of, for the wire is of no use any more. It never waits; called from any goroutine
+	// while more than so many bytes are queued, no frame is read: who does not read is not read. 0:
+	// no limit
+	choke int64
+	most  int64 // no outcome is posted behind so many bytes: the other end does not read. 0: no limit
+	// capacity 1: tells a readLoop that is choked that bytes have been written, or that the link is
+	// closed
+	drained chan struct{}
+	// called by who reads, before it waits because the link is choked; set before use, with choke
+	waits   func()
+	defined int // by the other end; used by who reads only
+	// ends the life that this is a wire of, for the wire is of no use any more. It never waits;
+	// called from any goroutine
+	fail func(err error)
 
 	lending
 }
 
 func newLink(c *codec.Codec, r io.Reader, w io.Writer, maxBody int, fail func(error)) *link {
 	maxBody = max(maxBody, leastLimit)
-	l := &link{codec: c, w: w, r: wire.NewReader(r, maxBody), maxBody: maxBody, sent: map[uint64]bool{}, wake: make(chan struct{}, 1), atOnce: writerAtOnce(w),
-		drained: make(chan struct{}, 1), fail: fail}
+	l := &link{
+		codec:   c,
+		w:       w,
+		r:       wire.NewReader(r, maxBody),
+		maxBody: maxBody,
+		sent:    map[uint64]bool{},
+		wake:    make(chan struct{}, 1),
+		atOnce:  writerAtOnce(w),
+		drained: make(chan struct{}, 1),
+		fail:    fail,
+	}
 	l.lending.init(l, r)
 	return l
 }
 
-// post queues a frame for the writer and never waits. A body that is lent is the caller's again when it returns. The definitions that its body needs go ahead of it, once.
+// post queues a frame for the writer and never waits. A body that is lent is the caller's again
+// when it returns. The definitions that its body needs go ahead of it, once.
 func (l *link) post(f *wire.Frame) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -87,7 +108,8 @@ func (l *link) post(f *wire.Frame) error {
 	return err
 }
 
-// postLazy is post for a goroutine that will call push when it has nothing better to do: it leaves the writer asleep. Should it take long, the frame goes out after lendTime.
+// postLazy is post for a goroutine that will call push when it has nothing better to do: it leaves
+// the writer asleep. Should it take long, the frame goes out after lendTime.
 func (l *link) postLazy(f *wire.Frame) error {
 	if l.atOnce == nil || !l.lends {
 		return l.post(f)
@@ -100,7 +122,8 @@ func (l *link) postLazy(f *wire.Frame) error {
 	return err
 }
 
-// postQuiet is post for a goroutine that calls push at once, or as soon as it has read what has come.
+// postQuiet is post for a goroutine that calls push at once, or as soon as it has read what has
+// come.
 func (l *link) postQuiet(f *wire.Frame) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -138,20 +161,25 @@ func (l *link) postAs(h haste, f *wire.Frame) error {
 	return l.post(f)
 }
 
-// tell posts a frame that fits by its making: it has no body, and no texts but bounded ones of this library.
+// tell posts a frame that fits by its making: it has no body, and no texts but bounded ones of this
+// library.
 func (l *link) tell(h haste, f *wire.Frame) {
 	if err := l.postAs(h, f); err != nil && err != errLinkClosed {
 		l.fail(fmt.Errorf("multiprolab: a %v frame could not be sent: %w", f.Kind, err))
 	}
 }
 
-// answer posts the outcome of a call or a task. One that cannot be sent reaches who waits for it as the error that says why.
+// answer posts the outcome of a call or a task. One that cannot be sent reaches who waits for it as
+// the error that says why.
 func (l *link) answer(h haste, f *wire.Frame) {
 	if l.behind() {
 		return
 	}
 	if err := l.postAs(h, f); err != nil && err != errLinkClosed {
-		l.tell(h, replyFrame(f.Kind, f.ID, &reply{err: fmt.Errorf("multiprolab: the outcome could not be sent: %w", err)}))
+		l.tell(
+			h,
+			replyFrame(f.Kind, f.ID, &reply{err: fmt.Errorf("multiprolab: the outcome could not be sent: %w", err)}),
+		)
 	}
 }
 
@@ -160,7 +188,12 @@ func (l *link) behind() bool {
 	if l.most <= 0 || l.queued.Load() <= l.most {
 		return false
 	}
-	l.fail(fmt.Errorf("multiprolab: it has not read %d bytes that it was sent, most of them outcomes that it asked for", l.queued.Load()))
+	l.fail(
+		fmt.Errorf(
+			"multiprolab: it has not read %d bytes that it was sent, most of them outcomes that it asked for",
+			l.queued.Load(),
+		),
+	)
 	return true
 }
 
@@ -228,7 +261,8 @@ func (l *link) append(f *wire.Frame) {
 	l.chunks = append(l.chunks, body[:len(body):len(body)]) // full, so that nothing is appended to it
 }
 
-// chunk returns an empty chunk: a small one for what is alone, and larger ones for what gathers behind it.
+// chunk returns an empty chunk: a small one for what is alone, and larger ones for what gathers
+// behind it.
 func (l *link) chunk() []byte {
 	if n := len(l.spares); n > 0 {
 		c := l.spares[n-1]
@@ -241,7 +275,8 @@ func (l *link) chunk() []byte {
 	return make([]byte, 0, ownChunk)
 }
 
-// writeLoop writes what is posted, all that has gathered at a time, until close. It returns the first error of the pipe.
+// writeLoop writes what is posted, all that has gathered at a time, until close. It returns the
+// first error of the pipe.
 func (l *link) writeLoop() error {
 	for range l.wake {
 		if err := l.flush(); err != nil {
@@ -254,7 +289,8 @@ func (l *link) writeLoop() error {
 	return nil
 }
 
-// flush writes everything that was posted before, on the calling goroutine, so that it is in the pipe when flush returns.
+// flush writes everything that was posted before, on the calling goroutine, so that it is in the
+// pipe when flush returns.
 func (l *link) flush() error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
@@ -266,8 +302,8 @@ func (l *link) flush() error {
 	return l.write(l.w.Write)
 }
 
-// push writes what was posted, on the calling goroutine, as far as the pipe takes it at once, and leaves what remains to writeLoop. It never waits.
-// Of no link, there is nothing to write.
+// push writes what was posted, on the calling goroutine, as far as the pipe takes it at once, and
+// leaves what remains to writeLoop. It never waits. Of no link, there is nothing to write.
 func (l *link) push() {
 	if l == nil {
 		return
@@ -319,7 +355,8 @@ func (l *link) write(to func([]byte) (int, error)) error {
 				return err
 			case l.begun == len(c):
 				l.rest, l.begun = l.rest[1:], 0
-				if cap(c) >= ownChunk/8 && cap(c) <= 2*ownChunk && (l.box == nil || !l.box.holds(c)) && cap(c) > len(c) {
+				if cap(c) >= ownChunk/8 && cap(c) <= 2*ownChunk && (l.box == nil || !l.box.holds(c)) &&
+					cap(c) > len(c) {
 					l.mu.Lock()
 					if len(l.spares) < maxSpares {
 						l.spares = append(l.spares, c[:0])
@@ -331,7 +368,8 @@ func (l *link) write(to func([]byte) (int, error)) error {
 	}
 }
 
-// recorded reports whether all that was posted and is not yet in the pipe is in the black box, where it outlives this process.
+// recorded reports whether all that was posted and is not yet in the pipe is in the black box,
+// where it outlives this process.
 func (l *link) recorded() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -373,7 +411,8 @@ func (l *link) release() {
 // choked reports whether the other end has to read before more is read of it.
 func (l *link) choked() bool { return l.choke > 0 && l.queued.Load() > l.choke }
 
-// unchoke waits until the other end has read half of what chokes the link, or the link is closed: what came before that is still read.
+// unchoke waits until the other end has read half of what chokes the link, or the link is closed:
+// what came before that is still read.
 func (l *link) unchoke() {
 	l.waits()
 	for l.queued.Load() > l.choke/2 {
@@ -387,7 +426,8 @@ func (l *link) unchoke() {
 	}
 }
 
-// share gives the link memory that it shares with the other end, which uses it once both have said that they have it. It is called before anything is read or posted.
+// share gives the link memory that it shares with the other end, which uses it once both have said
+// that they have it. It is called before anything is read or posted.
 func (l *link) share(s *shared) {
 	if s != nil {
 		l.shared, l.r.Shared = s, s.take
@@ -401,7 +441,8 @@ func (l *link) startSharing() {
 	l.sharing = l.shared != nil
 }
 
-// limit sets the greatest length of a body in bytes, in both directions. Only who reads may call it.
+// limit sets the greatest length of a body in bytes, in both directions. Only who reads may call
+// it.
 func (l *link) limit(maxBody int) {
 	maxBody = max(maxBody, leastLimit)
 	l.r.Limit(maxBody)

@@ -13,16 +13,21 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// This file is who reads a wire. A frame that one goroutine reads and another one waits for costs more in being handed over than in the pipe, so the
-// one that waits reads for itself: in main who waits for the reply to a call, in a worker the loop when it has nothing to do. Whoever reads handles every frame that
-// comes, as readLoop would. readLoop is the one that reads when nobody else does: it steps aside where somebody who waits
-// has just been served, and comes back when that one has not read again for a moment, because a handler runs long, say.
+// This file is who reads a wire. A frame that one goroutine reads and another one waits for costs
+// more in being handed over than in the pipe, so the one that waits reads for itself: in main who
+// waits for the reply to a call, in a worker the loop when it has nothing to do. Whoever reads
+// handles every frame that comes, as readLoop would. readLoop is the one that reads when nobody
+// else does: it steps aside where somebody who waits has just been served, and comes back when that
+// one has not read again for a moment, because a handler runs long, say.
 
 const (
-	// lendTime is the moment after which readLoop comes back if nobody has begun to read, or twice that, and after which a frame of postLazy is written. It is
-	// that long because a timer that fires, or is set anew, wakes another thread, which costs who reads and handles more than the wire does.
+	// lendTime is the moment after which readLoop comes back if nobody has begun to read, or twice
+	// that, and after which a frame of postLazy is written. It is that long because a timer that
+	// fires, or is set anew, wakes another thread, which costs who reads and handles more than the
+	// wire does.
 	lendTime = 5 * time.Millisecond
-	// callPause is the longest pause between two calls in main for which readLoop steps aside: a single call should not hold up what the worker sends next.
+	// callPause is the longest pause between two calls in main for which readLoop steps aside: a
+	// single call should not hold up what the worker sends next.
 	callPause = 200 * time.Microsecond
 )
 
@@ -55,8 +60,8 @@ func (l *lending) init(link *link, r io.Reader) {
 	l.timer.Stop()
 }
 
-// readLoop hands each frame to handle until the stream ends or handle returns an error. The frame belongs to handle, which reports whether somebody was served who will
-// want to read next.
+// readLoop hands each frame to handle until the stream ends or handle returns an error. The frame
+// belongs to handle, which reports whether somebody was served who will want to read next.
 // Definitions are stored here, before the values that need them.
 func (l *link) readLoop(handle func(f *wire.Frame) (served bool, err error)) error {
 	l.token.Lock()
@@ -84,7 +89,8 @@ func (l *link) readLoop(handle func(f *wire.Frame) (served bool, err error)) err
 	}
 }
 
-// readUntil reads and handles frames on the calling goroutine until done reports true, before there is a readLoop.
+// readUntil reads and handles frames on the calling goroutine until done reports true, before there
+// is a readLoop.
 func (l *link) readUntil(handle func(f *wire.Frame) (served bool, err error), done func() bool) error {
 	l.token.Lock()
 	defer l.token.Unlock()
@@ -97,7 +103,8 @@ func (l *link) readUntil(handle func(f *wire.Frame) (served bool, err error), do
 	return nil
 }
 
-// readOne reads and handles one frame. An error that is os.ErrDeadlineExceeded says that the wait for it was interrupted. The caller holds the token.
+// readOne reads and handles one frame. An error that is os.ErrDeadlineExceeded says that the wait
+// for it was interrupted. The caller holds the token.
 func (l *link) readOne() (served bool, err error) {
 	f := l.frame
 	if f == nil {
@@ -181,7 +188,8 @@ func (l *link) arm() {
 	}
 }
 
-// tick brings readLoop back, and wakes the writer for what was posted lazily. It runs on the timer's goroutine.
+// tick brings readLoop back, and wakes the writer for what was posted lazily. It runs on the
+// timer's goroutine.
 func (l *link) tick() {
 	l.armed.Store(false)
 	l.mu.Lock()
@@ -199,8 +207,9 @@ func (l *link) tick() {
 	wakeUp(l.resume)
 }
 
-// read reads and handles frames on the calling goroutine, which has borrowed the wire, until enough reports true; it is asked before each wait. It returns false when the
-// stream has ended, which readLoop then reports, or the link is choked, in which readLoop waits.
+// read reads and handles frames on the calling goroutine, which has borrowed the wire, until enough
+// reports true; it is asked before each wait. It returns false when the stream has ended, which
+// readLoop then reports, or the link is choked, in which readLoop waits.
 func (l *link) read(enough func() bool) bool {
 	for {
 		for l.r.Ready() {
@@ -235,7 +244,8 @@ func (l *link) interrupt() {
 	}
 }
 
-// await waits for an answer, and reads the wire meanwhile if nobody else does. others reports whether somebody else waits for the wire. It returns false when ctx has ended before.
+// await waits for an answer, and reads the wire meanwhile if nobody else does. others reports
+// whether somebody else waits for the wire. It returns false when ctx has ended before.
 func await[T any](ctx context.Context, l *link, answer <-chan T, others func() bool) (v T, ok bool) {
 	if l != nil && l.borrow() {
 		if ctx.Done() != nil {

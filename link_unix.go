@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// writerAtOnce returns a function that writes to w what there is room for, without waiting, or nil if w is no pipe of this kind. It returns errWouldWait when it has not
-// written all.
+// writerAtOnce returns a function that writes to w what there is room for, without waiting, or nil
+// if w is no pipe of this kind. It returns errWouldWait when it has not written all.
 func writerAtOnce(w io.Writer) func(b []byte) (int, error) {
 	file, ok := w.(*os.File)
 	if !ok {
@@ -24,7 +24,8 @@ func writerAtOnce(w io.Writer) func(b []byte) (int, error) {
 	return p.write
 }
 
-// pipeWriter is the writing end of a pipe that does not block. It exists at both ends of a wire. One goroutine at a time may write. What a write needs is kept here, so that none takes memory.
+// pipeWriter is the writing end of a pipe that does not block. It exists at both ends of a wire.
+// One goroutine at a time may write. What a write needs is kept here, so that none takes memory.
 type pipeWriter struct {
 	file *os.File
 	conn syscall.RawConn

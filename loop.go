@@ -17,12 +17,14 @@ type action struct {
 	every time.Duration // zero: once
 }
 
-// loop is the life of a process after its set-up: handlers, tasks and actions take turns on one goroutine. There is one in
-// main and one in each worker. It waits without a tick: for a message, a task, the next timer or the exit.
+// loop is the life of a process after its set-up: handlers, tasks and actions take turns on one
+// goroutine. There is one in main and one in each worker. It waits without a tick: for a message, a
+// task, the next timer or the exit.
 type loop struct {
 	node *node
 	task func(ctx context.Context) bool // works on one task, if there is one; nil in main
-	fail func(err error)                // gets the error of an action, after which no other begins; nil: run returns the error
+	// gets the error of an action, after which no other begins; nil: run returns the error
+	fail func(err error)
 
 	mu      sync.Mutex
 	timers  []*action
@@ -66,7 +68,8 @@ func (l *loop) release() {
 	l.node.receiver.wakeLoop()
 }
 
-// exit makes run end: after the running handler, or when nothing is left to handle. Actions do not run any more.
+// exit makes run end: after the running handler, or when nothing is left to handle. Actions do not
+// run any more.
 func (l *loop) exit(mode ShutdownMode) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -233,10 +236,12 @@ func (l *loop) act() (acted, spinning bool, err error) {
 
 // endedBy reports whether err says no more than that exit was requested.
 func endedBy(ctx context.Context, err error) bool {
-	return ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx)) || errors.Is(err, ErrStopped))
+	return ctx.Err() != nil &&
+		(errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx)) || errors.Is(err, ErrStopped))
 }
 
-// untilDue returns the time until the next timer, or a negative one if there is none, and whether nothing is left to wait for.
+// untilDue returns the time until the next timer, or a negative one if there is none, and whether
+// nothing is left to wait for.
 func (l *loop) untilDue() (wait time.Duration, draining bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -31,12 +31,17 @@ var _ = worker("clockwork", func(ctx context.Context, w *multiprolab.Worker) err
 	w.Action(2*time.Second, tick("action"))
 	w.Every(3*time.Second, tick("every"))
 	w.After(2500*time.Millisecond, tick("after"))
-	multiprolab.HandleTask(w, "busy", func(ctx context.Context, d time.Duration) (int, error) { time.Sleep(d); return 0, nil })
+	multiprolab.HandleTask(
+		w,
+		"busy",
+		func(ctx context.Context, d time.Duration) (int, error) { time.Sleep(d); return 0, nil },
+	)
 	time.Sleep(10 * time.Second)
 	return nil
 })
 
-// Timers of main and of a worker run at their times, which count from the moment at which the loop begins.
+// Timers of main and of a worker run at their times, which count from the moment at which the loop
+// begins.
 func TestTimers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, &multiprolab.Config{InProcess: true}, workers("clockwork", 1))
@@ -55,12 +60,40 @@ func TestTimers(t *testing.T) {
 		require.Equal(t, mine.begun, time.Now())
 		time.Sleep(9500 * time.Millisecond)
 		require.NoError(t, l.Close())
-		require.Equal(t, []string{"action@0s", "at once@0s", "after@1s", "every@3s", "action@4s", "every@6s", "action@8s", "every@9s"}, mine.all())
-		require.Equal(t, []string{"action@0s", "action@2s", "after@2.5s", "every@3s", "action@4s", "action@6s", "every@6s", "action@8s", "every@9s"}, theirs.all())
+		require.Equal(
+			t,
+			[]string{
+				"action@0s",
+				"at once@0s",
+				"after@1s",
+				"every@3s",
+				"action@4s",
+				"every@6s",
+				"action@8s",
+				"every@9s",
+			},
+			mine.all(),
+		)
+		require.Equal(
+			t,
+			[]string{
+				"action@0s",
+				"action@2s",
+				"after@2.5s",
+				"every@3s",
+				"action@4s",
+				"action@6s",
+				"every@6s",
+				"action@8s",
+				"every@9s",
+			},
+			theirs.all(),
+		)
 	})
 }
 
-// What an action misses while something else runs is left out; it does not come in a burst afterwards.
+// What an action misses while something else runs is left out; it does not come in a burst
+// afterwards.
 func TestTimersLeaveOutWhatTheyMiss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, &multiprolab.Config{InProcess: true}, workers("clockwork", 1))
@@ -185,7 +218,11 @@ func TestReceiveInAnAction(t *testing.T) {
 		time.Sleep(time.Second)
 		require.NoError(t, l.Close())
 		require.ErrorIs(t, <-ended, multiprolab.ErrExit)
-		require.Equal(t, "nothing there: false <nil>@0s,waits@0s,timeout: true@1s,hello@3s,in a handler: true@3s,received: <nil>@3s,exit@4s", strings.Join(c.all(), ","))
+		require.Equal(
+			t,
+			"nothing there: false <nil>@0s,waits@0s,timeout: true@1s,hello@3s,in a handler: true@3s,received: <nil>@3s,exit@4s",
+			strings.Join(c.all(), ","),
+		)
 	})
 }
 
@@ -193,7 +230,8 @@ var _ = program("receive", func(ctx context.Context, w *multiprolab.Worker, _ st
 	return "", w.Receiver().Receive(ctx)
 })
 
-// The contexts of actions end at exit with ErrExit, and what they return then is no failure; any other error ends the program.
+// The contexts of actions end at exit with ErrExit, and what they return then is no failure; any
+// other error ends the program.
 func TestErrorsOfActions(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -235,7 +273,13 @@ var _ = worker("host", func(ctx context.Context, w *multiprolab.Worker) error {
 			return err
 		}
 		<-ctx.Done()
-		_ = multiprolab.Send(context.WithoutCancel(ctx), w, "main", "note", fmt.Sprint("loop ends: ", context.Cause(ctx)))
+		_ = multiprolab.Send(
+			context.WithoutCancel(ctx),
+			w,
+			"main",
+			"note",
+			fmt.Sprint("loop ends: ", context.Cause(ctx)),
+		)
 		return ctx.Err()
 	})
 	w.OnExit(func(ctx context.Context) error {
@@ -250,7 +294,8 @@ var _ = worker("host", func(ctx context.Context, w *multiprolab.Worker) error {
 	return nil
 })
 
-// w.Loop has the main thread; tasks, calls and actions are handled beside it; it returns on exit, and OnExit goes backwards after it.
+// w.Loop has the main thread; tasks, calls and actions are handled beside it; it returns on exit,
+// and OnExit goes backwards after it.
 func TestLoopOfAWorker(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		l := newLab(t, &multiprolab.Config{InProcess: inProcess}, workers("host", 1))
@@ -278,7 +323,15 @@ func TestLoopOfAWorker(t *testing.T) {
 		if knowsThreads && !inProcess {
 			require.Equal(t, "loop begins main thread", got[1])
 		}
-		require.Equal(t, []string{"loop ends: " + multiprolab.ErrExit.Error(), "last registered, first called", "first registered, last called"}, got[2:])
+		require.Equal(
+			t,
+			[]string{
+				"loop ends: " + multiprolab.ErrExit.Error(),
+				"last registered, first called",
+				"first registered, last called",
+			},
+			got[2:],
+		)
 		require.Empty(t, eventsOf[*multiprolab.WorkerFailed](l))
 	})
 }
@@ -306,7 +359,8 @@ var _ = worker("leaver", func(ctx context.Context, w *multiprolab.Worker) error 
 	return nil
 })
 
-// A loop that ends by itself ends its worker: with its error, or as one that has left and is not replaced.
+// A loop that ends by itself ends its worker: with its error, or as one that has left and is not
+// replaced.
 func TestLoopThatEnds(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		l := startLab(t, &multiprolab.Config{InProcess: inProcess}, workers("leaver", 1))

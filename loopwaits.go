@@ -8,9 +8,9 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// This file is what the waits of loops are for, in main: circles.go has the rule. A process is named
-// by its instance, or MainName. The broker's mutex guards the waits: what a task waits for is what may
-// become of it.
+// This file is what the waits of loops are for, in main: circles.go has the rule. A process is
+// named by its instance, or MainName. The broker's mutex guards the waits: what a task waits for is
+// what may become of it.
 
 // forProcess is the wait for a handler of a process.
 func forProcess(name string) want[string] {
@@ -69,8 +69,8 @@ func (b *broker) workersFor(j *job, yield func(string) bool) {
 	}
 }
 
-// pulledBy returns who brings a job further that a worker has asked for and works on: nobody's loop in
-// particular, unless the loop of the worker waits for something that is done under the job.
+// pulledBy returns who brings a job further that a worker has asked for and works on: nobody's loop
+// in particular, unless the loop of the worker waits for something that is done under the job.
 func (b *broker) pulledBy(j *job) string {
 	holder := j.holder.peer.slot.name
 	for id, chain := range b.under[holder] {
@@ -141,12 +141,15 @@ func (b *broker) beginWaitLocked(by string, id uint64, w want[string], what stri
 }
 
 func (b *broker) circleError(by string, w want[string], what string) error {
-	return &sentinelError{fmt.Sprintf("multiprolab: %s would wait for itself (%s): let one of them use Send or Submit, "+
-		"or wait in a goroutine", what, strings.Join(b.waits.path(by, w), " -> ")), ErrCallCycle}
+	return &sentinelError{
+		fmt.Sprintf("multiprolab: %s would wait for itself (%s): let one of them use Send or Submit, "+
+			"or wait in a goroutine", what, strings.Join(b.waits.path(by, w), " -> ")),
+		ErrCallCycle,
+	}
 }
 
-// breakCircles refuses waits for tasks that have become parts of circles: workers have ended for good,
-// or turned out to take other types.
+// breakCircles refuses waits for tasks that have become parts of circles: workers have ended for
+// good, or turned out to take other types.
 func (b *broker) breakCircles() {
 	for {
 		stuck := b.waits.stuck()
@@ -166,8 +169,8 @@ func (b *broker) breakCircles() {
 	}
 }
 
-// isStuck reports whether a stuck process waits for a job that no worker has begun with, and nobody else
-// will bring it further.
+// isStuck reports whether a stuck process waits for a job that no worker has begun with, and nobody
+// else will bring it further.
 func (b *broker) isStuck(j *job, stuck map[string]bool) bool {
 	w := b.waits.waits[j.submitter.name()][j.submitterID]
 	lives := j.submitter == nil || j.submitter.link.Load() != nil
@@ -213,15 +216,15 @@ func (b *broker) endWaits(by string) {
 	b.waits.endAll(by)
 }
 
-// awaitRoom is the Type of an Await frame for room instead of a task; roomWait is the number of that
-// wait, which no call and no task has: a worker that says many has one.
+// awaitRoom is the Type of an Await frame for room instead of a task; roomWait is the number of
+// that wait, which no call and no task has: a worker that says many has one.
 const (
 	awaitRoom = "room"
 	roomWait  = 1 << 63
 )
 
-// forCredit is the wait of a worker for room for what it sends. It is a wait for the queue if all that
-// the worker has sent and that takes room is tasks that wait for the queue themselves.
+// forCredit is the wait of a worker for room for what it sends. It is a wait for the queue if all
+// that the worker has sent and that takes room is tasks that wait for the queue themselves.
 func (b *broker) forCredit(c *client) want[string] {
 	return func(yield func(string) bool) {
 		kept := c.kept()
@@ -239,8 +242,8 @@ func (b *broker) forCredit(c *client) want[string] {
 }
 
 // await notes that the loop of the submitter, nil for main, waits for the outcome of a task that it
-// has submitted without, for the time with the number spell, or for room. A task that has its outcome
-// is none.
+// has submitted without, for the time with the number spell, or for room. A task that has its
+// outcome is none.
 func (b *broker) await(submitter *client, id, spell uint64, room bool) error {
 	b.mu.Mutex.Lock()
 	defer b.mu.Mutex.Unlock()

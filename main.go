@@ -19,13 +19,16 @@ import (
 
 var (
 	errNotStarted = errors.New("multiprolab: the workers have not been started: call Run or Start first")
-	errTwice      = errors.New("multiprolab: Run or Start was called before on this Main: make a new one with New for each life, with a Config.Name of its own")
-	errOnlyMain   = errors.New("multiprolab: this works only in the main process")
+	errTwice      = errors.New(
+		"multiprolab: Run or Start was called before on this Main: make a new one with New for each life, with a Config.Name of its own",
+	)
+	errOnlyMain = errors.New("multiprolab: this works only in the main process")
 )
 
-// Main is the main process's view of the whole: it starts the workers, routes the messages, owns the task queue and sees to it that
-// nothing is left in the end. It exists in the main process; in a worker process the same code makes one too, which ends in Run. All methods
-// may be called from any goroutine, but those that register something only before Run or Start.
+// Main is the main process's view of the whole: it starts the workers, routes the messages, owns
+// the task queue and sees to it that nothing is left in the end. It exists in the main process; in
+// a worker process the same code makes one too, which ends in Run. All methods may be called from
+// any goroutine, but those that register something only before Run or Start.
 type Main struct {
 	*node
 	cfg    Config
@@ -90,12 +93,20 @@ const (
 	mainElsewhere // this is the process of a worker, and the Main does not run here
 )
 
-// New makes a Main. It starts nothing: what is wrong with the configuration is reported by Run or Start. A nil config means the
-// defaults.
+// New makes a Main. It starts nothing: what is wrong with the configuration is reported by Run or
+// Start. A nil config means the defaults.
 func New(cfg *Config) *Main {
-	m := &Main{exitAsked: make(chan struct{}), hurryAsked: make(chan struct{}), killAsked: make(chan struct{}), allReady: make(chan struct{}),
-		ended: make(chan struct{}), loopEnded: make(chan struct{}), workersGone: make(chan struct{}),
-		readyTold: make(chan struct{}), made: callSite()}
+	m := &Main{
+		exitAsked:   make(chan struct{}),
+		hurryAsked:  make(chan struct{}),
+		killAsked:   make(chan struct{}),
+		allReady:    make(chan struct{}),
+		ended:       make(chan struct{}),
+		loopEnded:   make(chan struct{}),
+		workersGone: make(chan struct{}),
+		readyTold:   make(chan struct{}),
+		made:        callSite(),
+	}
 	m.cfg, m.err = cfg.filled()
 	m.node = newNode(MainName, &codec.Codec{}, m.cfg.MaxMessageSize, m.cfg.Window)
 	m.router = &MessageRouter{main: m}
@@ -112,8 +123,9 @@ func New(cfg *Config) *Main {
 	return m
 }
 
-// RegisterWorker registers cfg.Count identical workers under a name. setup runs in each worker's process, and nothing else does: there it
-// registers handlers and actions. Instances are named name/0, name/1 and so on. It panics if the name is empty, reserved, malformed or taken.
+// RegisterWorker registers cfg.Count identical workers under a name. setup runs in each worker's
+// process, and nothing else does: there it registers handlers and actions. Instances are named
+// name/0, name/1 and so on. It panics if the name is empty, reserved, malformed or taken.
 func (m *Main) RegisterWorker(name string, setup func(ctx context.Context, w *Worker) error, cfg *WorkerConfig) {
 	site := callSite()
 	if err := checkWorkerName(name); err != nil {
@@ -123,8 +135,12 @@ func (m *Main) RegisterWorker(name string, setup func(ctx context.Context, w *Wo
 		registrationPanic("the setup function of worker %q is nil (%s)", name, site)
 	}
 	if old := m.pool(name); old != nil {
-		registrationPanic("worker %q is registered twice, at %s and at %s: choose another name, or use WorkerConfig.Count for identical workers",
-			name, old.site, site)
+		registrationPanic(
+			"worker %q is registered twice, at %s and at %s: choose another name, or use WorkerConfig.Count for identical workers",
+			name,
+			old.site,
+			site,
+		)
 	}
 	m.lifeMu.Lock()
 	defer m.lifeMu.Unlock()
@@ -170,14 +186,16 @@ func (m *Main) Tasks() *TaskQueue { return m.queue }
 
 func (m *Main) self() *node { return m.node }
 
-// Action runs fn once every worker is ready, and then at the interval every; what it misses while a handler runs is left out. An interval
-// of zero runs fn on every turn of the loop, between two of which the waiting messages are handled: main then never sleeps unless fn does. fn's
-// context ends when exit is requested. An error ends the program, and Run returns it.
+// Action runs fn once every worker is ready, and then at the interval every; what it misses while a
+// handler runs is left out. An interval of zero runs fn on every turn of the loop, between two of
+// which the waiting messages are handled: main then never sleeps unless fn does. fn's context ends
+// when exit is requested. An error ends the program, and Run returns it.
 func (m *Main) Action(every time.Duration, fn func(ctx context.Context) error) {
 	m.addAction("Action", every, fn)
 }
 
-// Every runs fn at the interval every, the first time after one interval. Otherwise it is like Action.
+// Every runs fn at the interval every, the first time after one interval. Otherwise it is like
+// Action.
 func (m *Main) Every(every time.Duration, fn func(ctx context.Context) error) {
 	m.addAction("Every", every, fn)
 }
@@ -194,7 +212,8 @@ func (m *Main) After(d time.Duration, fn func(ctx context.Context) error) {
 // that names the workers that had to be killed. If the race detector has found a data race in a
 // worker, it returns a *WorkerDiedError of that.
 //
-// In a worker process Run becomes the worker and never returns. In the process of a worker of another Main it returns nil at once: see Config.Name.
+// In a worker process Run becomes the worker and never returns. In the process of a worker of
+// another Main it returns nil at once: see Config.Name.
 func (m *Main) Run(ctx context.Context) error {
 	if proc.Current() == nil {
 		m.service = sdnotify.FromEnv() // takes it out of the environment of the workers
@@ -214,11 +233,14 @@ func (m *Main) Run(ctx context.Context) error {
 	return err
 }
 
-// Start is Run for a program that has a main loop of its own: it starts the workers and returns when all are ready. Messages and
-// actions of main are handled on a goroutine. Signals are left to the program. The end of ctx requests exit. If a worker does not start, Start ends the others
-// and returns its error; if exit is requested before all are ready, it ends them and returns an error that wraps ErrStopped. Call Wait or Close in the end.
+// Start is Run for a program that has a main loop of its own: it starts the workers and returns
+// when all are ready. Messages and actions of main are handled on a goroutine. Signals are left to
+// the program. The end of ctx requests exit. If a worker does not start, Start ends the others and
+// returns its error; if exit is requested before all are ready, it ends them and returns an error
+// that wraps ErrStopped. Call Wait or Close in the end.
 //
-// In a worker process Start becomes the worker and never returns. In the process of a worker of another Main it returns nil at once: see Config.Name.
+// In a worker process Start becomes the worker and never returns. In the process of a worker of
+// another Main it returns nil at once: see Config.Name.
 func (m *Main) Start(ctx context.Context) error {
 	if err := m.begin(ctx); err != nil {
 		return unlessElsewhere(err)
@@ -235,7 +257,8 @@ func (m *Main) Start(ctx context.Context) error {
 	return fmt.Errorf("multiprolab: exit was requested before all workers were ready: %w", m.stopCause())
 }
 
-// begin checks everything, becomes a worker if this is a worker's process, and starts what runs beside the loop.
+// begin checks everything, becomes a worker if this is a worker's process, and starts what runs
+// beside the loop.
 func (m *Main) begin(ctx context.Context) error {
 	m.lifeMu.Lock()
 	if m.state != mainNew {
@@ -279,8 +302,10 @@ func (m *Main) prepare() error {
 	}
 	if !m.cfg.InProcess {
 		if proc.IsTestBinary() && !proc.TestBinaryAllowed() {
-			return errors.New("multiprolab: this is a test binary, and re-executing it would run all its tests in each worker: " +
-				"call multiprolabtest.Main in TestMain, or set Config.InProcess")
+			return errors.New(
+				"multiprolab: this is a test binary, and re-executing it would run all its tests in each worker: " +
+					"call multiprolabtest.Main in TestMain, or set Config.InProcess",
+			)
 		}
 		if err := cmp.Or(checkArgs(), m.claimName()); err != nil {
 			return err
@@ -316,7 +341,8 @@ func (m *Main) prepare() error {
 	return nil
 }
 
-// conduct is the life of the whole beside the loop: it starts the workers' supervisors, waits for the exit, and ends everything in order.
+// conduct is the life of the whole beside the loop: it starts the workers' supervisors, waits for
+// the exit, and ends everything in order.
 func (m *Main) conduct(unwatch func() bool) {
 	never := closed(m.exitAsked) // the end was asked for before the start, which says so
 	for _, p := range m.pools {
@@ -352,7 +378,8 @@ func (m *Main) conduct(unwatch func() bool) {
 	m.conclude(nil)
 }
 
-// launch starts the supervisor of an instance, unless exit has been requested. conduct waits for it.
+// launch starts the supervisor of an instance, unless exit has been requested. conduct waits for
+// it.
 func (m *Main) launch(s *slot) {
 	m.lifeMu.Lock()
 	late := closed(m.exitAsked)
@@ -367,8 +394,10 @@ func (m *Main) launch(s *slot) {
 	}
 }
 
-// Resize changes the number of workers of a pool while the program runs. Those that are added start at once; Resize does not wait for them. Those that are taken away, from
-// the highest number down, finish the task and the messages that they have, and give back the tasks that they have not started.
+// Resize changes the number of workers of a pool while the program runs. Those that are added start
+// at once; Resize does not wait for them. Those that are taken away, from the highest number down,
+// finish the task and the messages that they have, and give back the tasks that they have not
+// started.
 func (m *Main) Resize(pool string, n int) error {
 	p := m.pool(pool)
 	switch {
@@ -430,7 +459,8 @@ func (m *Main) work() {
 	}, func() { close(m.loopEnded) })
 }
 
-// tellRest calls Config.OnEvent for the last events, when the loop has ended. It reports whether there were any; there may be more then.
+// tellRest calls Config.OnEvent for the last events, when the loop has ended. It reports whether
+// there were any; there may be more then.
 func (m *Main) tellRest() bool {
 	fn, ok := m.receiver.nextUrgent()
 	if !ok {
@@ -479,7 +509,8 @@ func (m *Main) fail(err error) {
 
 // exit requests the end in a mode, and says why. A later request counts if it is harsher.
 func (m *Main) exit(mode ShutdownMode, cause error) {
-	defer func() { m.broker.stop(m.stopCause(), m.shutdownMode() == DrainQueue) }() // at once: no worker begins another task
+	// at once: no worker begins another task
+	defer func() { m.broker.stop(m.stopCause(), m.shutdownMode() == DrainQueue) }()
 	m.lifeMu.Lock()
 	defer m.lifeMu.Unlock()
 	m.setCause(cause)
@@ -531,8 +562,9 @@ func (m *Main) running() error {
 	return nil
 }
 
-// Exit requests the end of the program, in the mode of Config.Shutdown. It returns at once. It may be called from any goroutine, any number of
-// times, before Run as well, and in a worker, where it is Worker.Exit.
+// Exit requests the end of the program, in the mode of Config.Shutdown. It returns at once. It may
+// be called from any goroutine, any number of times, before Run as well, and in a worker, where it
+// is Worker.Exit.
 func (m *Main) Exit() {
 	if e := m.outside(); e != nil {
 		e.exit()
@@ -541,8 +573,9 @@ func (m *Main) Exit() {
 	m.exit(m.cfg.Shutdown, ErrExit)
 }
 
-// Wait waits until nothing of the workers is left, and returns what Run returns. It does not request the end. The end of ctx ends the waiting
-// alone. On the loop of main, in a handler, an action or Config.OnEvent, it would wait for itself: there it returns an error at once.
+// Wait waits until nothing of the workers is left, and returns what Run returns. It does not
+// request the end. The end of ctx ends the waiting alone. On the loop of main, in a handler, an
+// action or Config.OnEvent, it would wait for itself: there it returns an error at once.
 func (m *Main) Wait(ctx context.Context) error {
 	if m.running() == errNotStarted {
 		return errNotStarted
@@ -579,8 +612,9 @@ func (m *Main) await(ctx context.Context) error {
 	return errors.Join(all...)
 }
 
-// Close requests the end in the mode of Config.Shutdown, and waits for it. Unlike Wait it may be called before Start, and does nothing then. On the loop of main
-// it requests the end and returns an error at once, for it would wait for itself: use Exit there.
+// Close requests the end in the mode of Config.Shutdown, and waits for it. Unlike Wait it may be
+// called before Start, and does nothing then. On the loop of main it requests the end and returns
+// an error at once, for it would wait for itself: use Exit there.
 func (m *Main) Close() error { return m.finish(context.Background(), m.cfg.Shutdown, "Close") }
 
 // Stop requests the end in a mode, and waits for it as Wait does. A second Stop may ask for a

@@ -26,7 +26,8 @@ import (
 // patience is how long a test waits for what must come. It bounds a failure, not a success.
 const patience = 30 * time.Second
 
-// setups are the setup functions of all workers of all tests. A test file adds its own in an initialiser:
+// setups are the setup functions of all workers of all tests. A test file adds its own in an
+// initialiser:
 //
 //	var _ = worker("name", func(ctx context.Context, w *multiprolab.Worker) error { ... })
 //
@@ -84,7 +85,8 @@ type mainProcess struct {
 	err    error         // of Wait
 }
 
-// startMain runs a scenario in a process group of its own. Its stdout and stderr gather in out. It is killed at the end of the test.
+// startMain runs a scenario in a process group of its own. Its stdout and stderr gather in out. It
+// is killed at the end of the test.
 func startMain(t *testing.T, scenario string, env ...string) *mainProcess {
 	t.Helper()
 	require.Contains(t, scenarios, scenario)
@@ -139,8 +141,8 @@ type lab struct {
 	news   chan struct{}
 }
 
-// newLab makes an app with workers from setups. What cfg leaves open is set up for a test: output and log go to buffers, which are
-// printed if the test fails.
+// newLab makes an app with workers from setups. What cfg leaves open is set up for a test: output
+// and log go to buffers, which are printed if the test fails.
 func newLab(t testing.TB, cfg *multiprolab.Config, pools ...pool) *lab {
 	t.Helper()
 	l := &lab{stdout: &buffer{}, stderr: &buffer{}, log: &buffer{}, news: make(chan struct{}, 1)}
@@ -183,7 +185,8 @@ func newLab(t testing.TB, cfg *multiprolab.Config, pools ...pool) *lab {
 	return l
 }
 
-// startLab is newLab and Start. At the end of the test it closes the app, and checks that nothing is left of its workers.
+// startLab is newLab and Start. At the end of the test it closes the app, and checks that nothing
+// is left of its workers.
 func startLab(t testing.TB, cfg *multiprolab.Config, pools ...pool) *lab {
 	t.Helper()
 	l := newLab(t, cfg, pools...)
@@ -304,21 +307,27 @@ func openFiles(t testing.TB) int {
 	return len(entries)
 }
 
-// The worker of most tests: it does what it is asked to, as a task, a call or a message of the same name.
+// The worker of most tests: it does what it is asked to, as a task, a call or a message of the same
+// name.
 var _ = worker("lab", func(ctx context.Context, w *multiprolab.Worker) error {
 	state := 0
 	multiprolab.HandleTask(w, "pid", func(ctx context.Context, _ struct{}) (int, error) { return os.Getpid(), nil })
 	multiprolab.HandleTask(w, "echo", func(ctx context.Context, s string) (string, error) { return s, nil })
 	multiprolab.HandleTask(w, "bytes", func(ctx context.Context, b []byte) ([]byte, error) { return b, nil })
 	multiprolab.HandleTask(w, "double", func(ctx context.Context, n int) (int, error) { return 2 * n, nil })
-	multiprolab.HandleTask(w, "fail", func(ctx context.Context, text string) (int, error) { return 0, errors.New(text) })
+	multiprolab.HandleTask(
+		w,
+		"fail",
+		func(ctx context.Context, text string) (int, error) { return 0, errors.New(text) },
+	)
 	multiprolab.HandleTask(w, "die", func(ctx context.Context, how string) (int, error) { die(how); return 0, nil })
 	multiprolab.HandleTask(w, "spin", func(ctx context.Context, _ struct{}) (int, error) {
 		for n := 0; ; n++ {
 			runtime.KeepAlive(n)
 		}
 	})
-	// block tells main, with a message "blocked" of its pid, that it has begun, and returns when its context ends.
+	// block tells main, with a message "blocked" of its pid, that it has begun, and returns when
+	// its context ends.
 	multiprolab.HandleTask(w, "block", func(ctx context.Context, _ struct{}) (int, error) {
 		if err := multiprolab.Send(ctx, w, "main", "blocked", os.Getpid()); err != nil {
 			return 0, err
@@ -326,11 +335,23 @@ var _ = worker("lab", func(ctx context.Context, w *multiprolab.Worker) error {
 		<-ctx.Done()
 		return 0, context.Cause(ctx)
 	})
-	multiprolab.HandleCall(w, "call-pid", func(ctx context.Context, _ struct{}) (int, error) { return os.Getpid(), nil })
+	multiprolab.HandleCall(
+		w,
+		"call-pid",
+		func(ctx context.Context, _ struct{}) (int, error) { return os.Getpid(), nil },
+	)
 	multiprolab.HandleCall(w, "call-echo", func(ctx context.Context, s string) (string, error) { return s, nil })
 	multiprolab.HandleCall(w, "call-bytes", func(ctx context.Context, b []byte) ([]byte, error) { return b, nil })
-	multiprolab.HandleCall(w, "call-die", func(ctx context.Context, how string) (int, error) { die(how); return 0, nil })
-	multiprolab.HandleCall(w, "call-fail", func(ctx context.Context, text string) (int, error) { return 0, errors.New(text) })
+	multiprolab.HandleCall(
+		w,
+		"call-die",
+		func(ctx context.Context, how string) (int, error) { die(how); return 0, nil },
+	)
+	multiprolab.HandleCall(
+		w,
+		"call-fail",
+		func(ctx context.Context, text string) (int, error) { return 0, errors.New(text) },
+	)
 	multiprolab.HandleCall(w, "state", func(ctx context.Context, _ struct{}) (int, error) { return state, nil })
 	multiprolab.Handle(w, "add", func(ctx context.Context, n int) error { state += n; return nil })
 	multiprolab.Handle(w, "msg-die", func(ctx context.Context, how string) error { die(how); return nil })

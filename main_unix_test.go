@@ -22,7 +22,8 @@ func signalProcess(pid int, name string) error { return syscall.Kill(pid, unix.S
 // signalGroup sends a signal to a process group of this test.
 func signalGroup(pgid int, name string) error { return syscall.Kill(-pgid, unix.SignalNum(name)) }
 
-// blockInKernel waits in a system call that no context ends: a read of a pipe that nobody writes to.
+// blockInKernel waits in a system call that no context ends: a read of a pipe that nobody writes
+// to.
 func blockInKernel() {
 	var p [2]int
 	if err := syscall.Pipe(p[:]); err == nil {

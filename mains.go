@@ -9,17 +9,20 @@ import (
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
-// This file is what several Mains of one program have to do with each other. A process that is started as a worker runs the program's main function, and comes to Run or Start of
-// its own Main only after those of others: it passes them by. The names of the Mains tell them apart.
+// This file is what several Mains of one program have to do with each other. A process that is
+// started as a worker runs the program's main function, and comes to Run or Start of its own Main
+// only after those of others: it passes them by. The names of the Mains tell them apart.
 
-// startedMains are the Mains that have started workers in this process, by their names. A worker process has its own.
+// startedMains are the Mains that have started workers in this process, by their names. A worker
+// process has its own.
 var startedMains struct {
 	mu     sync.Mutex
 	byName map[string]*Main
 }
 
-// claimName takes the name of the Main for its workers, for the life of the process: a second Main of this name would have its workers become those of the first. With a hook
-// in front of all Mains, as that of package multiprolabtest, names are not what a worker finds its Main by.
+// claimName takes the name of the Main for its workers, for the life of the process: a second Main
+// of this name would have its workers become those of the first. With a hook in front of all Mains,
+// as that of package multiprolabtest, names are not what a worker finds its Main by.
 func (m *Main) claimName() error {
 	if proc.TestBinaryAllowed() && !descent.become.Load() {
 		return nil
@@ -27,8 +30,15 @@ func (m *Main) claimName() error {
 	startedMains.mu.Lock()
 	defer startedMains.mu.Unlock()
 	if other := startedMains.byName[m.cfg.Name]; other != nil {
-		return &ConfigError{"Config.Name", m.cfg.Name, fmt.Sprintf("another Main of this program has this name, made at %s, and a process that is started as a worker finds its Main by "+
-			"it, even if the other one has ended: give each a Config.Name of its own", other.made)}
+		return &ConfigError{
+			"Config.Name",
+			m.cfg.Name,
+			fmt.Sprintf(
+				"another Main of this program has this name, made at %s, and a process that is started as a worker finds its Main by "+
+					"it, even if the other one has ended: give each a Config.Name of its own",
+				other.made,
+			),
+		}
 	}
 	if startedMains.byName == nil {
 		startedMains.byName = map[string]*Main{}
@@ -52,7 +62,8 @@ func (e *elsewhereError) exit() {
 	}
 }
 
-// wait is the error of what waits for the end of the Main there. In the process of another one's worker there is nothing to wait for, and the program goes on to its own Main.
+// wait is the error of what waits for the end of the Main there. In the process of another one's
+// worker there is nothing to wait for, and the program goes on to its own Main.
 func (e *elsewhereError) wait() error {
 	if e.worker == nil {
 		return nil
@@ -89,19 +100,33 @@ func (m *Main) stayOut(e *elsewhereError) {
 	}
 }
 
-// passesBy returns an elsewhereError if this process, which has not become a worker yet, is on its way to a worker of another Main than m. level is how many Mains it has
-// passed through.
+// passesBy returns an elsewhereError if this process, which has not become a worker yet, is on its
+// way to a worker of another Main than m. level is how many Mains it has passed through.
 func (m *Main) passesBy(role *proc.Role, level int) error {
 	names := append(slices.Clone(role.Outer), role.Main)
 	if !m.cfg.InProcess && (level >= len(names) || m.cfg.Name == names[level]) {
 		return nil
 	}
-	return &elsewhereError{text: fmt.Sprintf("multiprolab: this is the process of worker %v of the Main %q, in which the Main %q does not run: what comes before Run or Start of %q in the "+
-		"program's main function runs in the processes of its workers, too", role, role.Main, m.cfg.Name, role.Main)}
+	return &elsewhereError{
+		text: fmt.Sprintf(
+			"multiprolab: this is the process of worker %v of the Main %q, in which the Main %q does not run: what comes before Run or Start of %q in the "+
+				"program's main function runs in the processes of its workers, too",
+			role,
+			role.Main,
+			m.cfg.Name,
+			role.Main,
+		),
+	}
 }
 
 // notHere is the elsewhereError of the Main whose worker this process becomes.
 func (m *Main) notHere(w *Worker) *elsewhereError {
-	return &elsewhereError{worker: w, text: fmt.Sprintf("multiprolab: this is the process of worker %s, in which its Main %q does not run: use the Worker that its setup function is given",
-		w.name, m.cfg.Name)}
+	return &elsewhereError{
+		worker: w,
+		text: fmt.Sprintf(
+			"multiprolab: this is the process of worker %s, in which its Main %q does not run: use the Worker that its setup function is given",
+			w.name,
+			m.cfg.Name,
+		),
+	}
 }

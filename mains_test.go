@@ -22,7 +22,8 @@ func mainsOf(t *testing.T, how string) []string {
 	return lines
 }
 
-// With names of their own, several Mains of a program find their workers, at once and one after the other, with the code that everybody writes.
+// With names of their own, several Mains of a program find their workers, at once and one after the
+// other, with the code that everybody writes.
 func TestSeveralMains(t *testing.T) {
 	for how, want := range map[string][]string{
 		"started both":                         {"A B"},
@@ -41,7 +42,8 @@ func TestSeveralMains(t *testing.T) {
 	})
 }
 
-// Two Mains of one name could not be told apart by a worker: the second is refused, before it starts anything.
+// Two Mains of one name could not be told apart by a worker: the second is refused, before it
+// starts anything.
 func TestSecondMainOfOneNameIsRefused(t *testing.T) {
 	for how, want := range map[string][]string{
 		"one name at once":              {`the second: multiprolab: Config.Name is main: `, "A multiprolab: Config.Name is main: "},
@@ -54,14 +56,19 @@ func TestSecondMainOfOneNameIsRefused(t *testing.T) {
 			for i, line := range lines {
 				require.Contains(t, line, want[i])
 				if strings.HasSuffix(want[i], ": ") {
-					require.Regexp(t, `another Main of this program has this name, made at \S*mains.go:\d+.* give each a Config.Name of its own`, line)
+					require.Regexp(
+						t,
+						`another Main of this program has this name, made at \S*mains.go:\d+.* give each a Config.Name of its own`,
+						line,
+					)
 				}
 			}
 		})
 	}
 }
 
-// A Main is of no use in the process of a worker, of another Main's or of its own: what it has returns at once, and says so.
+// A Main is of no use in the process of a worker, of another Main's or of its own: what it has
+// returns at once, and says so.
 func TestMainInAWorkersProcess(t *testing.T) {
 	var inert, own int
 	for _, line := range mainsOf(t, "used in the worker of the other") {
@@ -70,17 +77,28 @@ func TestMainInAWorkersProcess(t *testing.T) {
 		switch what {
 		case "inert":
 			inert++
-			if call == "Close" || call == "Stop" || call == "Wait" || call == "Join" { // so that the code around it goes on
+			// so that the code around it goes on
+			if call == "Close" || call == "Stop" || call == "Wait" || call == "Join" {
 				require.Equal(t, "<nil>", text, call)
 				continue
 			}
-			require.Contains(t, text, `this is the process of worker w/0 of the Main "b", in which the Main "a" does not run`, call)
+			require.Contains(
+				t,
+				text,
+				`this is the process of worker w/0 of the Main "b", in which the Main "a" does not run`,
+				call,
+			)
 		case "own":
 			own++
 			if call == "Join" {
 				continue
 			}
-			require.Contains(t, text, `this is the process of worker w/0, in which its Main "b" does not run: use the Worker`, call)
+			require.Contains(
+				t,
+				text,
+				`this is the process of worker w/0, in which its Main "b" does not run: use the Worker`,
+				call,
+			)
 		case "b":
 			require.Equal(t, "<nil>", text, "Exit in the worker asks main to end")
 		default:

@@ -11,18 +11,20 @@ import (
 
 // MapConfig configures Map. Nil, and the zero value, are good defaults.
 type MapConfig struct {
-	// Window is the number of items that are with the workers or wait to be yielded: the read-ahead. Item Window+1 is taken from the
-	// sequence only after a result has been yielded. Defaults to 64, and to more while items take less time than a message: as many as keep the workers busy for some
-	// milliseconds, at most 16,384.
+	// Window is the number of items that are with the workers or wait to be yielded: the
+	// read-ahead. Item Window+1 is taken from the sequence only after a result has been yielded.
+	// Defaults to 64, and to more while items take less time than a message: as many as keep the
+	// workers busy for some milliseconds, at most 16,384.
 	Window int
 	// Unordered yields results as they come instead of in the order of the items.
 	Unordered bool
-	// FailFast ends the sequence with the first error, and cancels what is still with the workers. Without it each item that fails
-	// yields its error, and the sequence goes on.
+	// FailFast ends the sequence with the first error, and cancels what is still with the workers.
+	// Without it each item that fails yields its error, and the sequence goes on.
 	FailFast bool
 	// Task are the options of each task.
 	Task TaskOptions
-	// OnProgress, if not nil, is called on the goroutine that ranges over the results, before each of them: for a progress bar.
+	// OnProgress, if not nil, is called on the goroutine that ranges over the results, before each
+	// of them: for a progress bar.
 	OnProgress func(MapProgress)
 }
 
@@ -46,12 +48,15 @@ type MapProgress struct {
 	Failed  int // of those
 }
 
-// Map runs a task of the type for each item and yields the results. The items are pulled one by one as there is room, on the goroutine
-// that ranges over the results, so that an endless sequence takes no more memory than the window. Leaving the loop early, and the end of ctx, cancel
-// the tasks that are not done; Map waits for none of them.
+// Map runs a task of the type for each item and yields the results. The items are pulled one by one
+// as there is room, on the goroutine that ranges over the results, so that an endless sequence
+// takes no more memory than the window. Leaving the loop early, and the end of ctx, cancel the
+// tasks that are not done; Map waits for none of them.
 //
-// Items that take less time than a message travel many at a time, in main and where the options of the task are the default ones; nothing but the speed tells. Each item has its own
-// outcome then, too: the death of a worker costs the item that was running, what had been finished stands, and the others run elsewhere.
+// Items that take less time than a message travel many at a time, in main and where the options of
+// the task are the default ones; nothing but the speed tells. Each item has its own outcome then,
+// too: the death of a worker costs the item that was running, what had been finished stands, and
+// the others run elsewhere.
 //
 // An item has one outcome, whatever its size: one over Config.MaxMessageSize, or with such a
 // result, has a *SizeError. While the queue has no room, no further item is pulled; results that
@@ -66,10 +71,18 @@ func Map[R, T any](ctx context.Context, p Process, typ string, items iter.Seq[T]
 	return func(yield func(R, error) bool) {
 		var zero R
 		if c.Window < 0 {
-			yield(zero, &ConfigError{"MapConfig.Window", c.Window, "it cannot be negative: leave it zero for the default, or give a value above zero"})
+			yield(
+				zero,
+				&ConfigError{
+					"MapConfig.Window",
+					c.Window,
+					"it cannot be negative: leave it zero for the default, or give a value above zero",
+				},
+			)
 			return
 		}
-		batches := reflect.TypeFor[R]().Kind() != reflect.Interface // what a worker leaves of a batch when it dies says nothing of the types of results
+		// what a worker leaves of a batch when it dies says nothing of the types of results
+		batches := reflect.TypeFor[R]().Kind() != reflect.Interface
 		m := newMapping(ctx, p.self(), typ, &c, batches)
 		defer m.cancel()
 		encode, decode := codec.CoderOf[T](m.node.codec), codec.CoderOf[R](m.node.codec)

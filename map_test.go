@@ -63,7 +63,8 @@ func upTo(n int) iter.Seq[int] {
 	}
 }
 
-// F01: an ordered map keeps the order of its input for any window, an unordered one yields the same results.
+// F01: an ordered map keeps the order of its input for any window, an unordered one yields the same
+// results.
 func TestF01_Map(t *testing.T) {
 	const n = 20
 	both(t, func(t *testing.T, inProcess bool) {
@@ -83,7 +84,14 @@ func TestF01_Map(t *testing.T) {
 					if unordered {
 						slices.Sort(got)
 					}
-					require.Equal(t, append([]int(nil), squares[:size]...), got, "window %d, unordered %v", window, unordered)
+					require.Equal(
+						t,
+						append([]int(nil), squares[:size]...),
+						got,
+						"window %d, unordered %v",
+						window,
+						unordered,
+					)
 				}
 			}
 		}
@@ -113,7 +121,8 @@ func TestF01_BadWindow(t *testing.T) {
 	require.Equal(t, 2, errs)
 }
 
-// F01: an unordered map yields nine fast results while a slow task still runs; an ordered one waits for it.
+// F01: an unordered map yields nine fast results while a slow task still runs; an ordered one waits
+// for it.
 func TestF01_UnorderedDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := startLab(t, &multiprolab.Config{InProcess: true}, workers("mapper", 2))
@@ -163,7 +172,8 @@ func TestF02_Window(t *testing.T) {
 	})
 }
 
-// F03: a source that panics takes the panic to who ranges; what was left is cancelled, and the pool is usable again.
+// F03: a source that panics takes the panic to who ranges; what was left is cancelled, and the pool
+// is usable again.
 func TestF03_SourcePanics(t *testing.T) {
 	for _, unordered := range []bool{false, true} {
 		l := startLab(t, &multiprolab.Config{InProcess: true}, workers("mapper", 2))
@@ -193,7 +203,8 @@ func TestF03_SourcePanics(t *testing.T) {
 	}
 }
 
-// F03: a source that stops early is no error: what it gave is worked on to the end, and its clean-up has run.
+// F03: a source that stops early is no error: what it gave is worked on to the end, and its
+// clean-up has run.
 func TestF03_SourceStops(t *testing.T) {
 	l := startLab(t, &multiprolab.Config{InProcess: true}, workers("mapper", 2))
 	failed := errors.New("the file ends here")
@@ -218,7 +229,8 @@ func TestF03_SourceStops(t *testing.T) {
 	require.Equal(t, failed, sourceErr)
 }
 
-// F04: to collect, one bad element is one error and the rest go on; to fail fast, the first error ends it all.
+// F04: to collect, one bad element is one error and the rest go on; to fail fast, the first error
+// ends it all.
 func TestF04_Errors(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		l := startLab(t, &multiprolab.Config{InProcess: inProcess}, workers("mapper", 2))
@@ -251,11 +263,16 @@ func TestF04_Errors(t *testing.T) {
 	})
 }
 
-// F04: one bad item among a hundred that take ten seconds each: the others are cancelled, and nothing waits for them.
+// F04: one bad item among a hundred that take ten seconds each: the others are cancelled, and
+// nothing waits for them.
 func TestF04_FailFastIsFast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := startLab(t, &multiprolab.Config{InProcess: true}, workers("mapper", 4))
-		naps := slices.Values(append(slices.Repeat([]time.Duration{10 * time.Second}, 3), append([]time.Duration{-1}, slices.Repeat([]time.Duration{10 * time.Second}, 97)...)...))
+		naps := slices.Values(
+			append(
+				slices.Repeat([]time.Duration{10 * time.Second}, 3),
+				append([]time.Duration{-1}, slices.Repeat([]time.Duration{10 * time.Second}, 97)...)...),
+		)
 		begun := time.Now()
 		n := 0
 		for _, err := range multiprolab.Map[time.Duration](t.Context(), l, "nap", naps, &multiprolab.MapConfig{FailFast: true, Unordered: true, Window: 101}) {
@@ -270,7 +287,8 @@ func TestF04_FailFastIsFast(t *testing.T) {
 	})
 }
 
-// The end of the context ends a map with its cause, once and last, at once, and cancels what is left.
+// The end of the context ends a map with its cause, once and last, at once, and cancels what is
+// left.
 func TestMapCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := startLab(t, &multiprolab.Config{InProcess: true}, workers("mapper", 2))
@@ -328,10 +346,16 @@ func TestMapLeftEarly(t *testing.T) {
 	})
 }
 
-// A map of a type that nobody handles yields the error for each item, and a map through a queue that is shorter than its window goes on.
+// A map of a type that nobody handles yields the error for each item, and a map through a queue
+// that is shorter than its window goes on.
 func TestMapAtTheLimits(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
-		l := startLab(t, &multiprolab.Config{InProcess: inProcess, QueueLimit: 2}, workers("mapper", 2), workers("prog", 1))
+		l := startLab(
+			t,
+			&multiprolab.Config{InProcess: inProcess, QueueLimit: 2},
+			workers("mapper", 2),
+			workers("prog", 1),
+		)
 		n := 0
 		for _, err := range multiprolab.Map[int](bounded(t), l, "cube", upTo(3), nil) {
 			require.ErrorContains(t, err, "HandleTask")
@@ -496,7 +520,8 @@ var _ = program("map", func(ctx context.Context, w *multiprolab.Worker, _ string
 	return fmt.Sprint(sum), nil
 })
 
-// A Map of another type than the handler takes says both names, as Do does, at both ends, and for the first batch as for the next.
+// A Map of another type than the handler takes says both names, as Do does, at both ends, and for
+// the first batch as for the next.
 func TestMapOfAnotherType(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		l := startLab(t, &multiprolab.Config{InProcess: inProcess}, workers("zoo", 1))
@@ -504,11 +529,19 @@ func TestMapOfAnotherType(t *testing.T) {
 		for range 3 {
 			n := 0
 			for _, err := range multiprolab.Map[point](ctx, l, "point", slices.Values(slices.Repeat([]place{{1, 2}}, 100)), nil) {
-				require.ErrorContains(t, err, "it holds github.com/multiprolab/multiprolab_test.place, and github.com/multiprolab/multiprolab_test.point is wanted")
+				require.ErrorContains(
+					t,
+					err,
+					"it holds github.com/multiprolab/multiprolab_test.place, and github.com/multiprolab/multiprolab_test.point is wanted",
+				)
 				n++
 			}
 			for _, err := range multiprolab.Map[place](ctx, l, "point", slices.Values(slices.Repeat([]point{{1, 2}}, 100)), nil) {
-				require.ErrorContains(t, err, "it holds github.com/multiprolab/multiprolab_test.point, and github.com/multiprolab/multiprolab_test.place is wanted")
+				require.ErrorContains(
+					t,
+					err,
+					"it holds github.com/multiprolab/multiprolab_test.point, and github.com/multiprolab/multiprolab_test.place is wanted",
+				)
 				n++
 			}
 			for _, err := range multiprolab.Map[point](ctx, l, "point", slices.Values(slices.Repeat([]any{place{1, 2}, tree{N: 1}, 7}, 100)), nil) {

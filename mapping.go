@@ -17,15 +17,19 @@ import (
 const (
 	// batchTime is how long a worker should be busy with one batch.
 	batchTime = 10 * time.Millisecond
-	// maxBatch is the greatest number of items in a batch, maxBatchSize the greatest length of its body before the last item, in bytes.
+	// maxBatch is the greatest number of items in a batch, maxBatchSize the greatest length of its
+	// body before the last item, in bytes.
 	maxBatch     = 4096
 	maxBatchSize = 64 << 10
-	// firstBatch is the greatest number of items in the first batches, if it is known how long an item takes.
+	// firstBatch is the greatest number of items in the first batches, if it is known how long an
+	// item takes.
 	firstBatch = 64
-	// defaultMapWindow is the default of MapConfig.Window where items are not short, maxMapWindow its most where they are.
+	// defaultMapWindow is the default of MapConfig.Window where items are not short, maxMapWindow
+	// its most where they are.
 	defaultMapWindow = 64
 	maxMapWindow     = 16384
-	// partTime is how long items may wait for more of their batch while the sequence is slow and a worker may have nothing to do.
+	// partTime is how long items may wait for more of their batch while the sequence is slow and a
+	// worker may have nothing to do.
 	partTime = time.Millisecond
 	// mostTook is the longest time that an item is taken to need: long before it no two travel
 	// together, and a worker that claims more is forgotten soon.
@@ -59,12 +63,16 @@ type mapping struct {
 	open     map[*mapBatch]bool // the same, if they do
 	wake     chan struct{}      // an outcome is there, or a batch was split
 
-	mu   sync.Mutex // held while a batch is sent, and so never where an outcome comes in; guards items, open and the one below
-	part *mapBatch  // that is being filled
+	// held while a batch is sent, and so never where an outcome comes in; guards items, open and
+	// the one below
+	mu   sync.Mutex
+	part *mapBatch // that is being filled
 
 	line atomic.Pointer[Submission] // the last that stands in line for room in the queue, or nil
 
-	late    *time.Timer  // sends part; it runs while the sequence is slow and workers may have nothing to do. Nil if there are no batches
+	// sends part; it runs while the sequence is slow and workers may have nothing to do. Nil if
+	// there are no batches
+	late    *time.Timer
 	partial atomic.Bool  // there is a part
 	sent    atomic.Int32 // batches that are sent and have no outcome
 
@@ -91,7 +99,8 @@ type mapBatch struct {
 	ready bool        // settle has seen to it
 	taken int         // outcomes by next
 
-	// Once it is done, or could not be sent, the outcomes of its items: those in results, then those in outcomes.
+	// Once it is done, or could not be sent, the outcomes of its items: those in results, then
+	// those in outcomes.
 	common   uint64 // see itemsOf
 	results  []byte
 	vouch    func(typ string, err error) error // of the errors in results
@@ -186,7 +195,8 @@ func (m *mapping) refused(item any, p codec.Payload, err error) *mapBatch {
 	return &mapBatch{first: m.progress.Taken, n: 1, outcomes: []reply{{err: err}}}
 }
 
-// beginItem returns the body of the batch that is being filled, with the head of the next item. The caller holds mu.
+// beginItem returns the body of the batch that is being filled, with the head of the next item. The
+// caller holds mu.
 func (m *mapping) beginItem() []byte {
 	if m.part == nil {
 		m.part = &mapBatch{first: m.progress.Taken}
@@ -239,10 +249,12 @@ func (m *mapping) inLine() <-chan struct{} {
 	return s.accepted
 }
 
-// hungry reports whether workers may have nothing to do. While they have, a part waits until the batch is full.
+// hungry reports whether workers may have nothing to do. While they have, a part waits until the
+// batch is full.
 func (m *mapping) hungry() bool { return int(m.sent.Load()) < 2*m.workers }
 
-// hurry sees to it that a part does not wait for long if workers may have nothing to do. It never waits.
+// hurry sees to it that a part does not wait for long if workers may have nothing to do. It never
+// waits.
 func (m *mapping) hurry() {
 	if m.partial.Load() && m.hungry() {
 		m.late.Reset(partTime)
@@ -381,7 +393,8 @@ func (b *mapBatch) from(k, n int) *mapBatch {
 	return &mapBatch{first: b.first + k, n: n - k, body: body}
 }
 
-// resend sends what was taken out of batches, in parts: there was a worker that had nothing to do, and now there is another one.
+// resend sends what was taken out of batches, in parts: there was a worker that had nothing to do,
+// and now there is another one.
 func (m *mapping) resend() {
 	m.newsMu.Lock()
 	cuts := m.cuts
@@ -457,7 +470,8 @@ func (m *mapping) take(more bool) *mapBatch {
 	return nil
 }
 
-// next takes the batch that is to be yielded next out of its place, if it has its outcome. Else it returns what says that it may have.
+// next takes the batch that is to be yielded next out of its place, if it has its outcome. Else it
+// returns what says that it may have.
 func (m *mapping) next() (b *mapBatch, done, news <-chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -484,7 +498,8 @@ func (m *mapping) front() *mapBatch {
 	return *m.items.first()
 }
 
-// settle finds the outcomes of the items of a batch that is done, and sends the items again that have none.
+// settle finds the outcomes of the items of a batch that is done, and sends the items again that
+// have none.
 func (m *mapping) settle(b *mapBatch) {
 	if b.ready || b.outcomes != nil {
 		return
@@ -601,7 +616,8 @@ func (m *mapping) measure(took time.Duration, items, bytes int) {
 
 // resize decides how large the next batches are if an item takes so long: at most so many items.
 func (m *mapping) resize(took time.Duration, most int) {
-	fit := cmp.Or(m.cfg.Window, maxMapWindow) / (3 * m.workers) // for each worker one that it works on, the next, and one that is being taken in or yielded
+	// for each worker one that it works on, the next, and one that is being taken in or yielded
+	fit := cmp.Or(m.cfg.Window, maxMapWindow) / (3 * m.workers)
 	m.size = min(max(1, int(batchTime/took)), max(1, fit), most, m.fits)
 	if m.cfg.Window == 0 && m.size > 1 {
 		m.window = max(defaultMapWindow, min(maxMapWindow, m.size*(3*m.workers+1)))

@@ -9,8 +9,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/codec"
 )
 
-// Message is what a handler is given: who sent it, what kind it is, and its encoded body. It exists in the process of its
-// receiver and belongs to the handler.
+// Message is what a handler is given: who sent it, what kind it is, and its encoded body. It exists
+// in the process of its receiver and belongs to the handler.
 type Message struct {
 	Sender   string // name of the process that sent it, as main knows it: "main" or an instance such as "thumbnailer/2"
 	Receiver string // name of the process that it came to
@@ -23,19 +23,24 @@ type Message struct {
 	taken   func(bytes, messages int64) // gives credit back; nil for a message of the process to itself
 	id      uint64                      // of the call
 	from    *client                     // in main: the life of a worker that sent it; nil for main
-	serial  uint64                      // of a one-way message that main has sent to this life of a worker: the first is 1. Else 0
-	scope   scope                       // of its handler; its node is the receiver's from the beginning
-	refused int32                       // not a message: the place in the inbox of so many that were refused, see MessageReceiver.deliver
-	size    int64                       // what it costs its sender, see cost
-	granted bool                        // its bytes were given back before it was taken
-	decoded atomic.Bool                 // a []byte may have got the memory of the payload
+	// of a one-way message that main has sent to this life of a worker: the first is 1. Else 0
+	serial uint64
+	scope  scope // of its handler; its node is the receiver's from the beginning
+	// not a message: the place in the inbox of so many that were refused, see
+	// MessageReceiver.deliver
+	refused int32
+	size    int64       // what it costs its sender, see cost
+	granted bool        // its bytes were given back before it was taken
+	decoded atomic.Bool // a []byte may have got the memory of the payload
 }
 
-// Decode decodes the body into the value that v points to, which has the type of the value that was sent. A []byte or a
-// string decodes into one of these, nil into an interface, a pointer or an empty struct; into an interface also a value of a type that gob.Register
-// knows. Any other type is a *DecodeError.
+// Decode decodes the body into the value that v points to, which has the type of the value that was
+// sent. A []byte or a string decodes into one of these, nil into an interface, a pointer or an
+// empty struct; into an interface also a value of a type that gob.Register knows. Any other type is
+// a *DecodeError.
 //
-// A []byte that is decoded first is the memory of the message itself, which saves a copy: who changes it and decodes again finds the change.
+// A []byte that is decoded first is the memory of the message itself, which saves a copy: who
+// changes it and decodes again finds the change.
 func (m *Message) Decode(v any) error {
 	decode := m.scope.node.codec.Take
 	if !m.decoded.CompareAndSwap(false, true) {
@@ -83,9 +88,9 @@ type reply struct {
 	late  bool                              // of a task: its timeout had passed when it ended, says the worker
 }
 
-// stall notes that the loop that ctx belongs to waits for another process, until the function that it returns is called.
-// Meanwhile the inbox of the loop takes more than its window, up to a limit, so that two handlers that send to each other
-// do not wait for each other.
+// stall notes that the loop that ctx belongs to waits for another process, until the function that
+// it returns is called. Meanwhile the inbox of the loop takes more than its window, up to a limit,
+// so that two handlers that send to each other do not wait for each other.
 func stall(ctx context.Context) func() {
 	s := scopeOf(ctx)
 	if s == nil {
@@ -96,8 +101,8 @@ func stall(ctx context.Context) func() {
 	return func() { s.waits.Add(-1); s.node.receiver.stalled(-1) }
 }
 
-// chainOf returns the processes that wait, or may, for what is done under ctx, the one of ctx included.
-// It is empty if no loop does.
+// chainOf returns the processes that wait, or may, for what is done under ctx, the one of ctx
+// included. It is empty if no loop does.
 func chainOf(ctx context.Context) string {
 	s := scopeOf(ctx)
 	if s == nil {
@@ -111,14 +116,20 @@ func chainOf(ctx context.Context) string {
 }
 
 const (
-	// maxChain is the greatest length of a chain in bytes, maxChainNames the greatest number of names in it.
+	// maxChain is the greatest length of a chain in bytes, maxChainNames the greatest number of
+	// names in it.
 	maxChain, maxChainNames = 16 << 10, 256
 )
 
-// checkChain returns an error for a chain that is too long, or in which something is not the name of a process.
+// checkChain returns an error for a chain that is too long, or in which something is not the name
+// of a process.
 func checkChain(chain string) error {
 	if len(chain) > maxChain || strings.Count(chain, ",") >= maxChainNames {
-		return fmt.Errorf("the processes that wait for each other are more than %d, or their names longer than %d bytes", maxChainNames, maxChain)
+		return fmt.Errorf(
+			"the processes that wait for each other are more than %d, or their names longer than %d bytes",
+			maxChainNames,
+			maxChain,
+		)
 	}
 	for i := range len(chain) {
 		c := chain[i]

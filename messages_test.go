@@ -17,7 +17,8 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// smallWindow holds some thirty of the messages of these tests, so that thousands of them wait for credit many times.
+// smallWindow holds some thirty of the messages of these tests, so that thousands of them wait for
+// credit many times.
 const smallWindow = 16 << 10
 
 var _ = program("send numbered", func(ctx context.Context, w *multiprolab.Worker, arg string) (string, error) {
@@ -52,9 +53,16 @@ func TestE03_OrderPerSender(t *testing.T) {
 				}
 			}
 		})
-		for _, way := range []struct{ from, to string }{{"prog/0", "prog/1"}, {"prog/2", "main"}} { // worker -> worker, worker -> main
+		// worker -> worker, worker -> main
+		for _, way := range []struct{ from, to string }{{"prog/0", "prog/1"}, {"prog/2", "main"}} {
 			group.Go(func() {
-				_, err := multiprolab.Call[string](ctx, l, way.from, "program-call", order{"send numbered", fmt.Sprint(way.to, " ", count)})
+				_, err := multiprolab.Call[string](
+					ctx,
+					l,
+					way.from,
+					"program-call",
+					order{"send numbered", fmt.Sprint(way.to, " ", count)},
+				)
 				if err != nil {
 					t.Error(err)
 				}
@@ -91,7 +99,8 @@ func TestE03_CallsAreInOrderWithMessages(t *testing.T) {
 	})
 }
 
-// E03: empty and tiny bodies, and those around the sizes at which the wire changes its ways, come back as they went.
+// E03: empty and tiny bodies, and those around the sizes at which the wire changes its ways, come
+// back as they went.
 func TestE03_BodiesOfAllSizes(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		l := startLab(t, &multiprolab.Config{InProcess: inProcess, Window: smallWindow}, workers("lab", 1))
@@ -152,11 +161,17 @@ var _ = program("send bytes", func(ctx context.Context, w *multiprolab.Worker, a
 	return err.Error(), nil
 })
 
-// E04: a body over the limit is refused where it is made, with both sizes and what to do; the worker and the ones behind it go on.
+// E04: a body over the limit is refused where it is made, with both sizes and what to do; the
+// worker and the ones behind it go on.
 func TestE04_TooLargeBodies(t *testing.T) {
 	const limit = 1 << 20
 	both(t, func(t *testing.T, inProcess bool) {
-		l := startLab(t, &multiprolab.Config{InProcess: inProcess, MaxMessageSize: limit}, workers("lab", 1), workers("prog", 1))
+		l := startLab(
+			t,
+			&multiprolab.Config{InProcess: inProcess, MaxMessageSize: limit},
+			workers("lab", 1),
+			workers("prog", 1),
+		)
 		ctx := bounded(t)
 		pid, err := multiprolab.Call[int](ctx, l, "lab", "call-pid", nil)
 		require.NoError(t, err)
@@ -193,11 +208,17 @@ func TestE04_TooLargeBodies(t *testing.T) {
 // What the library itself says is not under the limit of users' bodies.
 func TestE04_TinyLimit(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
-		l := startLab(t, &multiprolab.Config{InProcess: inProcess, MaxMessageSize: 40, Window: 1}, workers("lab", 2), workers("prog", 1))
+		l := startLab(
+			t,
+			&multiprolab.Config{InProcess: inProcess, MaxMessageSize: 40, Window: 1},
+			workers("lab", 2),
+			workers("prog", 1),
+		)
 		got, err := multiprolab.Do[int](bounded(t), l, "double", 21)
 		require.NoError(t, err)
 		require.Equal(t, 42, got)
-		_, err = multiprolab.Call[string](bounded(t), l, "prog", "program-call", order{"none", ""}) // its type's definitions are longer than that
+		// its type's definitions are longer than that
+		_, err = multiprolab.Call[string](bounded(t), l, "prog", "program-call", order{"none", ""})
 		require.ErrorContains(t, err, "no program is named")
 		_, err = runProgram(t, l, "long error", "5000")
 		require.ErrorContains(t, err, strings.Repeat("e", 5000))
@@ -314,7 +335,8 @@ func TestBroadcast(t *testing.T) {
 	})
 }
 
-// A receiver that is slow makes its sender wait, whose wait ends with its context; what was not sent is not delivered.
+// A receiver that is slow makes its sender wait, whose wait ends with its context; what was not
+// sent is not delivered.
 func TestBackPressure(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		l := newLab(t, &multiprolab.Config{InProcess: inProcess, Window: smallWindow}, workers("prog", 1))
@@ -341,7 +363,11 @@ func TestBackPressure(t *testing.T) {
 		}()
 		// It stands still: a message of 128 bytes and more has no room where 8 KiB are taken.
 		const most = smallWindow / 256
-		eventually(t, "the sender to wait", func() bool { return sent.Load() > most/4 && l.Router() != nil && standsStill(&sent) })
+		eventually(
+			t,
+			"the sender to wait",
+			func() bool { return sent.Load() > most/4 && l.Router() != nil && standsStill(&sent) },
+		)
 		require.LessOrEqual(t, sent.Load(), int64(most))
 		cancel(full)
 		require.ErrorIs(t, await(t, ended, "the end of the wait"), full)
@@ -355,7 +381,8 @@ func TestBackPressure(t *testing.T) {
 	})
 }
 
-// standsStill reports whether a counter has not moved for a while. It is a hint for eventually, not a proof.
+// standsStill reports whether a counter has not moved for a while. It is a hint for eventually, not
+// a proof.
 func standsStill(n *atomic.Int64) bool {
 	before := n.Load()
 	time.Sleep(50 * time.Millisecond)
@@ -368,7 +395,8 @@ var _ = program("flood", func(ctx context.Context, w *multiprolab.Worker, arg st
 	if err != nil {
 		return "", err
 	}
-	if err := multiprolab.Send(ctx, w, "main", "blocked", w.Name()); err != nil { // so that both are at it before one has ended
+	// so that both are at it before one has ended
+	if err := multiprolab.Send(ctx, w, "main", "blocked", w.Name()); err != nil {
 		return "", err
 	}
 	for i := range n {
@@ -379,8 +407,8 @@ var _ = program("flood", func(ctx context.Context, w *multiprolab.Worker, arg st
 	return "", nil
 })
 
-// Two workers whose handlers send to each other, or one whose handler sends to main while main sends to it, far more than the window: neither
-// waits for the other.
+// Two workers whose handlers send to each other, or one whose handler sends to main while main
+// sends to it, far more than the window: neither waits for the other.
 func TestMutualFloodsDoNotDeadlock(t *testing.T) {
 	const count = 300 // of 250 bytes: nine windows, and less than the sixteen that an inbox holds
 	both(t, func(t *testing.T, inProcess bool) {
@@ -402,14 +430,23 @@ func TestMutualFloodsDoNotDeadlock(t *testing.T) {
 		require.NoError(t, l.Start(t.Context()))
 		defer l.Close()
 		ctx := bounded(t)
-		require.NoError(t, multiprolab.Send(ctx, l, "prog/0", "program-message", order{"flood", fmt.Sprint("prog/1 ", count)}))
-		require.NoError(t, multiprolab.Send(ctx, l, "prog/1", "program-message", order{"flood", fmt.Sprint("prog/0 ", count)}))
+		require.NoError(
+			t,
+			multiprolab.Send(ctx, l, "prog/0", "program-message", order{"flood", fmt.Sprint("prog/1 ", count)}),
+		)
+		require.NoError(
+			t,
+			multiprolab.Send(ctx, l, "prog/1", "program-message", order{"flood", fmt.Sprint("prog/0 ", count)}),
+		)
 		for i := range 2 {
 			got, err := multiprolab.Call[map[string]int](ctx, l, fmt.Sprint("prog/", i), "ledger", nil)
 			require.NoError(t, err)
 			_ = got
 		}
-		require.NoError(t, multiprolab.Send(ctx, l, "prog/0", "program-message", order{"flood", fmt.Sprint("main ", count)}))
+		require.NoError(
+			t,
+			multiprolab.Send(ctx, l, "prog/0", "program-message", order{"flood", fmt.Sprint("main ", count)}),
+		)
 		require.NoError(t, multiprolab.Send(ctx, l, "main", "go", "prog/0"))
 		require.NoError(t, await(t, flood, "main's handler"))
 		eventually(t, "all messages", func() bool {
@@ -419,15 +456,16 @@ func TestMutualFloodsDoNotDeadlock(t *testing.T) {
 			require.NoError(t, err)
 			second, err := multiprolab.Call[map[string]int](ctx, l, "prog/1", "ledger", nil)
 			require.NoError(t, err)
-			return inMain["prog/0"] == count && first["main"] == count && first["prog/1"] == count && second["prog/0"] == count
+			return inMain["prog/0"] == count && first["main"] == count && first["prog/1"] == count &&
+				second["prog/0"] == count
 		})
 		require.Empty(t, eventsOf[*multiprolab.DeadLetter](l))
 		require.Empty(t, eventsOf[*multiprolab.HandlerFailed](l))
 	})
 }
 
-// ErrBacklog: what comes to a process whose loop waits for another one is kept up to a limit. Beyond it messages become dead letters with
-// the reason; none is lost in silence.
+// ErrBacklog: what comes to a process whose loop waits for another one is kept up to a limit.
+// Beyond it messages become dead letters with the reason; none is lost in silence.
 func TestBacklogIsBounded(t *testing.T) {
 	const count = 2000 // of 150 bytes and more: over sixteen windows of 8 KiB
 	both(t, func(t *testing.T, inProcess bool) {
@@ -542,7 +580,10 @@ func TestDrainHandlesQueuedMessages(t *testing.T) {
 		want := []string{}
 		for i := range 200 {
 			want = append(want, fmt.Sprint(i))
-			require.NoError(t, multiprolab.Send(bounded(t), l, "prog", "program-message", order{"note to main", fmt.Sprint(i)}))
+			require.NoError(
+				t,
+				multiprolab.Send(bounded(t), l, "prog", "program-message", order{"note to main", fmt.Sprint(i)}),
+			)
 		}
 		require.NoError(t, l.Close())
 		require.Equal(t, want, texts.all())

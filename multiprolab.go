@@ -7,8 +7,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// Process is the process that code runs in, as the functions of this package take it: a *Main in the main process, a *Worker in a
-// worker process.
+// Process is the process that code runs in, as the functions of this package take it: a *Main in
+// the main process, a *Worker in a worker process.
 type Process interface {
 	// Name returns the name under which the other processes reach this one.
 	Name() string
@@ -21,9 +21,10 @@ type Process interface {
 	self() *node
 }
 
-// Handle registers the handler of the one-way messages of a type. It panics if the type has one already. The body must have
-// been sent as a T, or, if T is an interface, as a type that implements it and is known to gob.Register; any other is reported as a dead letter with a
-// *DecodeError. An error of fn is reported to main as an event.
+// Handle registers the handler of the one-way messages of a type. It panics if the type has one
+// already. The body must have been sent as a T, or, if T is an interface, as a type that implements
+// it and is known to gob.Register; any other is reported as a dead letter with a *DecodeError. An
+// error of fn is reported to main as an event.
 func Handle[T any](p Process, typ string, fn func(ctx context.Context, body T) error) {
 	if fn == nil {
 		registrationPanic("the handler of message type %q is nil (%s)", typ, callSite())
@@ -60,9 +61,10 @@ func take[T any](p *T) (v T) {
 	return v
 }
 
-// HandleTask registers the handler of the tasks of a type in a worker. It panics if the type has one already. What fn returns goes
-// to the submitter, an error as a *RemoteError. A nil pointer is no result: a submitter that takes a pointer gets nil. The context ends when the task is cancelled or
-// past its deadline.
+// HandleTask registers the handler of the tasks of a type in a worker. It panics if the type has
+// one already. What fn returns goes to the submitter, an error as a *RemoteError. A nil pointer is
+// no result: a submitter that takes a pointer gets nil. The context ends when the task is cancelled
+// or past its deadline.
 func HandleTask[T, R any](w *Worker, typ string, fn func(ctx context.Context, body T) (R, error)) {
 	if fn == nil {
 		registrationPanic("the handler of task type %q is nil (%s)", typ, callSite())
@@ -77,34 +79,39 @@ func HandleTask[T, R any](w *Worker, typ string, fn func(ctx context.Context, bo
 	w.inbox.registerItems(typ, one, typedItems(w, fn), callSite(), w.ready)
 }
 
-// Send sends a one-way message to the receiver with the name: "main", an instance such as "thumbnailer/2", or a pool such as
-// "thumbnailer", of which the instance with the least to do gets it. It waits while the receiver, or in a worker the wire to main, has no
-// room, and returns when the message is on its way. Between two processes messages arrive in the order they were sent. body may be nil, and a nil pointer is nil; the
-// bytes of a []byte may be changed after Send has returned.
+// Send sends a one-way message to the receiver with the name: "main", an instance such as
+// "thumbnailer/2", or a pool such as "thumbnailer", of which the instance with the least to do gets
+// it. It waits while the receiver, or in a worker the wire to main, has no room, and returns when
+// the message is on its way. Between two processes messages arrive in the order they were sent.
+// body may be nil, and a nil pointer is nil; the bytes of a []byte may be changed after Send has
+// returned.
 //
-// An error means that nothing was sent. What happens to a message later is reported to main: see DeadLetter.
+// An error means that nothing was sent. What happens to a message later is reported to main: see
+// DeadLetter.
 func Send(ctx context.Context, p Process, receiver, typ string, body any) error {
 	return p.self().send(ctx, 0, receiver, typ, body)
 }
 
-// Broadcast sends a one-way message to every instance of a pool, or, if pool is empty, to every worker; a worker does not send to itself.
+// Broadcast sends a one-way message to every instance of a pool, or, if pool is empty, to every
+// worker; a worker does not send to itself.
 func Broadcast(ctx context.Context, p Process, pool, typ string, body any) error {
 	return p.self().send(ctx, wire.FlagBroadcast, pool, typ, body)
 }
 
-// Call sends a call to the receiver with the name, as Send does, and waits for its reply. It returns an error, and does not wait for
-// ever, when the receiver dies or does not exist, when its handler fails, or when ctx ends.
+// Call sends a call to the receiver with the name, as Send does, and waits for its reply. It
+// returns an error, and does not wait for ever, when the receiver dies or does not exist, when its
+// handler fails, or when ctx ends.
 //
-// A handler of this process cannot run while another one waits in Call. A wait that closes a circle,
-// be it for calls or for tasks, gets ErrCallCycle.
+// A handler of this process cannot run while another one waits in Call. A wait that closes a
+// circle, be it for calls or for tasks, gets ErrCallCycle.
 func Call[R any](ctx context.Context, p Process, receiver, typ string, body any) (R, error) {
 	var r R
 	err := p.self().call(ctx, receiver, typ, body, &r)
 	return r, err
 }
 
-// Submit puts a task into the queue and returns its future. It waits while the queue is full; ctx limits this wait alone. See
-// TaskQueue.TrySubmit for a submission that does not wait.
+// Submit puts a task into the queue and returns its future. It waits while the queue is full; ctx
+// limits this wait alone. See TaskQueue.TrySubmit for a submission that does not wait.
 func Submit[R any](ctx context.Context, p Process, typ string, body any, o *TaskOptions) (*Future[R], error) {
 	s, err := p.Tasks().Submit(ctx, typ, body, o)
 	if err != nil {
@@ -135,8 +142,9 @@ func DoWith[R any](ctx context.Context, p Process, typ string, body any, o *Task
 	return r, err
 }
 
-// Progress reports news of the task that runs under ctx to its submitter, where TaskOptions.OnProgress gets it before the outcome. body is
-// anything that can be sent. It returns an error if no task runs under ctx, or the task has ended.
+// Progress reports news of the task that runs under ctx to its submitter, where
+// TaskOptions.OnProgress gets it before the outcome. body is anything that can be sent. It returns
+// an error if no task runs under ctx, or the task has ended.
 func Progress(ctx context.Context, body any) error {
 	t := TaskFrom(ctx)
 	if t == nil {

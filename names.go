@@ -55,7 +55,10 @@ func checkWorkerName(name string) error {
 		}
 	}
 	if last := name[strings.LastIndexByte(name, '/')+1:]; allDigits(last) {
-		return fmt.Errorf("the worker name %q ends in a number, as the name of one instance does: choose another one", name)
+		return fmt.Errorf(
+			"the worker name %q ends in a number, as the name of one instance does: choose another one",
+			name,
+		)
 	}
 	return nil
 }
@@ -78,7 +81,8 @@ func splitInstance(name string) (pool string, i int, ok bool) {
 	return name[:at], i, err == nil
 }
 
-// site is the place of a registration, for messages about it. Its text is made when it is needed: to look it up takes longer than to register.
+// site is the place of a registration, for messages about it. Its text is made when it is needed:
+// to look it up takes longer than to register.
 type site [8]uintptr
 
 // callSite returns where the user's code called into the package.
@@ -93,7 +97,8 @@ func (s *site) String() string {
 	frames := runtime.CallersFrames(s[:])
 	for {
 		f, more := frames.Next()
-		if !strings.HasPrefix(f.Function, "github.com/multiprolab/multiprolab.") || strings.HasSuffix(f.File, "_test.go") {
+		if !strings.HasPrefix(f.Function, "github.com/multiprolab/multiprolab.") ||
+			strings.HasSuffix(f.File, "_test.go") {
 			return fmt.Sprintf("%s:%d", f.File, f.Line)
 		}
 		if !more {

@@ -15,7 +15,8 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// The clocks of most of these tests are those of bubbles: a life that is late is late by a time that can be told.
+// The clocks of most of these tests are those of bubbles: a life that is late is late by a time
+// that can be told.
 
 // lifeTimes notes when lives begin and become ready, from the start of the program on.
 type lifeTimes struct {
@@ -27,7 +28,8 @@ func (l *lifeTimes) say(what string, w *multiprolab.Worker) {
 	l.add(fmt.Sprintf("%v %s %d %s", time.Since(l.begun), w.Name(), w.Life(), what))
 }
 
-// A worker is started when every instance of what it needs is ready, be it registered before or behind it; one that needs nothing waits for nobody.
+// A worker is started when every instance of what it needs is ready, be it registered before or
+// behind it; one that needs nothing waits for nobody.
 func TestNeedsStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, times := newLab(t, &multiprolab.Config{InProcess: true}), lifeTimes{begun: time.Now()}
@@ -46,7 +48,18 @@ func TestNeedsStart(t *testing.T) {
 		require.Equal(t, 21*time.Second, time.Since(times.begun), "Start returns when all are ready")
 		got := times.all()
 		slices.Sort(got)
-		require.Equal(t, []string{"0s db/0 1 begins", "0s db/1 1 begins", "0s free/0 1 begins", "20s cache/0 1 begins", "21s web/0 1 begins", "21s web/1 1 begins"}, got)
+		require.Equal(
+			t,
+			[]string{
+				"0s db/0 1 begins",
+				"0s db/1 1 begins",
+				"0s free/0 1 begins",
+				"20s cache/0 1 begins",
+				"21s web/0 1 begins",
+				"21s web/1 1 begins",
+			},
+			got,
+		)
 		require.NoError(t, l.Close())
 	})
 }
@@ -79,7 +92,18 @@ func TestNeedsRestart(t *testing.T) {
 		time.Sleep(time.Hour)
 		got := times.all()
 		slices.Sort(got[:4])
-		require.Equal(t, []string{"0s db/0 1 begins", "0s db/1 1 begins", "0s web/0 1 begins", "0s web/1 1 begins", "5s db/1 2 begins", "35s web/0 2 begins"}, got)
+		require.Equal(
+			t,
+			[]string{
+				"0s db/0 1 begins",
+				"0s db/1 1 begins",
+				"0s web/0 1 begins",
+				"0s web/1 1 begins",
+				"5s db/1 2 begins",
+				"35s web/0 2 begins",
+			},
+			got,
+		)
 		require.NoError(t, l.Close())
 	})
 }
@@ -109,7 +133,8 @@ func TestNeedsOfProcesses(t *testing.T) {
 	require.Error(t, err)
 	failed := waitEvent(t, l, func(e *multiprolab.WorkerFailed) bool { return e.Worker == "needs-web/0" })
 	require.True(t, failed.Restart)
-	_, err = multiprolab.Call[string](bounded(t), l, "needs-db/1", "needs-who", nil) // a round trip: it would have been started by now
+	// a round trip: it would have been started by now
+	_, err = multiprolab.Call[string](bounded(t), l, "needs-db/1", "needs-who", nil)
 	require.NoError(t, err)
 	require.Len(t, starts(l, "needs-web/0"), 1)
 	again.tell("go on")
@@ -129,7 +154,11 @@ var (
 
 func needsDB(_ context.Context, w *multiprolab.Worker) error {
 	multiprolab.HandleCall(w, "needs-who", func(context.Context, struct{}) (string, error) { return w.Name(), nil })
-	multiprolab.HandleCall(w, "needs-die", func(context.Context, struct{}) (string, error) { die("exit 1"); return "", nil })
+	multiprolab.HandleCall(
+		w,
+		"needs-die",
+		func(context.Context, struct{}) (string, error) { die("exit 1"); return "", nil },
+	)
 	if addr := os.Getenv(gateVar); addr != "" {
 		_, err := visit{addr, fmt.Sprintf("%s %d", w.Name(), w.Life())}.wait()
 		return err
@@ -150,7 +179,8 @@ func needsWeb(needed string) func(context.Context, *multiprolab.Worker) error {
 	}
 }
 
-// In the end a worker finds what it needs still there: it is told to exit before, and has ended when the other is told. So along a chain.
+// In the end a worker finds what it needs still there: it is told to exit before, and has ended
+// when the other is told. So along a chain.
 func TestNeedsEnd(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		for _, mode := range []multiprolab.ShutdownMode{multiprolab.FinishRunning, multiprolab.DrainQueue} {
@@ -167,12 +197,22 @@ func TestNeedsEnd(t *testing.T) {
 				_ = e.Decode(&value) // the db has left none
 				values[e.Worker] = value
 			}
-			require.Equal(t, map[string]string{"needs-db/0": "", "needs-front/0": "answered by needs-web", "needs-web/0": "answered by needs-db", "needs-web/1": "answered by needs-db"}, values)
+			require.Equal(
+				t,
+				map[string]string{
+					"needs-db/0":    "",
+					"needs-front/0": "answered by needs-web",
+					"needs-web/0":   "answered by needs-db",
+					"needs-web/1":   "answered by needs-db",
+				},
+				values,
+			)
 		}
 	})
 }
 
-// The same wherever the needed one is registered, and however many others there are: nothing is told to exit too early.
+// The same wherever the needed one is registered, and however many others there are: nothing is
+// told to exit too early.
 func TestNeedsEndAmongMany(t *testing.T) {
 	for range 10 {
 		l := startLab(t, &multiprolab.Config{InProcess: true},
@@ -232,7 +272,8 @@ func TestNeedsThatCannotBe(t *testing.T) {
 	require.NoError(t, l.Close())
 }
 
-// What needs a worker that has ended for good cannot be started: that is the end of it, too, at once and with an error that says why.
+// What needs a worker that has ended for good cannot be started: that is the end of it, too, at
+// once and with an error that says why.
 func TestNeedsWhatHasEnded(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -245,8 +286,16 @@ func TestNeedsWhatHasEnded(t *testing.T) {
 			t.Run(fmt.Sprint(c.name, ", ", onLimit), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					l := newLab(t, &multiprolab.Config{InProcess: true}, workers("lab", 1))
-					l.RegisterWorker("db", func(_ context.Context, w *multiprolab.Worker) error { return c.db(w) }, &multiprolab.WorkerConfig{RestartLimit: 2, OnRestartLimit: multiprolab.StopWorker})
-					l.RegisterWorker("web", func(context.Context, *multiprolab.Worker) error { return nil }, &multiprolab.WorkerConfig{Needs: []string{"db"}, OnRestartLimit: onLimit})
+					l.RegisterWorker(
+						"db",
+						func(_ context.Context, w *multiprolab.Worker) error { return c.db(w) },
+						&multiprolab.WorkerConfig{RestartLimit: 2, OnRestartLimit: multiprolab.StopWorker},
+					)
+					l.RegisterWorker(
+						"web",
+						func(context.Context, *multiprolab.Worker) error { return nil },
+						&multiprolab.WorkerConfig{Needs: []string{"db"}, OnRestartLimit: onLimit},
+					)
 					check := func(err error) {
 						t.Helper()
 						start, ok := errors.AsType[*multiprolab.StartError](err)
@@ -289,7 +338,8 @@ func TestNeedsWhatHasEnded(t *testing.T) {
 	}
 }
 
-// One that runs already is left alone when what it needs ends for good; its restart fails. If another instance of the needed one is there, that is enough.
+// One that runs already is left alone when what it needs ends for good; its restart fails. If
+// another instance of the needed one is there, that is enough.
 func TestNeedsWhatEndsLater(t *testing.T) {
 	for _, count := range []int{1, 2} {
 		synctest.Test(t, func(t *testing.T) {
@@ -327,7 +377,8 @@ func TestNeedsWhatEndsLater(t *testing.T) {
 	}
 }
 
-// Workers are started in the order of their registration, those of a pool by their numbers, and so they are told.
+// Workers are started in the order of their registration, those of a pool by their numbers, and so
+// they are told.
 func TestStartOrder(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		rounds := 1
@@ -335,13 +386,35 @@ func TestStartOrder(t *testing.T) {
 			rounds = 30
 		}
 		for range rounds {
-			l := startLab(t, &multiprolab.Config{InProcess: inProcess}, workers("lab", 3), workers("guest", 1), workers("prog", 4), workers("other", 2))
+			l := startLab(
+				t,
+				&multiprolab.Config{InProcess: inProcess},
+				workers("lab", 3),
+				workers("guest", 1),
+				workers("prog", 4),
+				workers("other", 2),
+			)
 			require.NoError(t, l.Close())
 			var order []string
 			for _, e := range eventsOf[*multiprolab.WorkerStarted](l) {
 				order = append(order, e.Worker)
 			}
-			require.Equal(t, []string{"lab/0", "lab/1", "lab/2", "guest/0", "prog/0", "prog/1", "prog/2", "prog/3", "other/0", "other/1"}, order)
+			require.Equal(
+				t,
+				[]string{
+					"lab/0",
+					"lab/1",
+					"lab/2",
+					"guest/0",
+					"prog/0",
+					"prog/1",
+					"prog/2",
+					"prog/3",
+					"other/0",
+					"other/1",
+				},
+				order,
+			)
 		}
 	})
 }

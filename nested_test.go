@@ -81,7 +81,8 @@ func TestG05_NestedMainDies(t *testing.T) {
 	require.Equal(t, 8, n)
 }
 
-// The worker whose setup runs a Main with the same worker, and so on for ever, if nothing stopped it.
+// The worker whose setup runs a Main with the same worker, and so on for ever, if nothing stopped
+// it.
 var _ = worker("doll", func(ctx context.Context, w *multiprolab.Worker) error {
 	n, _ := strconv.Atoi(os.Getenv("DOLL"))
 	if n > 8 { // the guard of the test itself against a fork bomb
@@ -102,7 +103,11 @@ func TestG05_DepthLimit(t *testing.T) {
 			if depth == 0 {
 				want = 3
 			}
-			l := newLab(t, &multiprolab.Config{MaxDepth: depth}, pool{"doll", &multiprolab.WorkerConfig{Env: []string{"DOLL=1", fmt.Sprint("DOLL_DEPTH=", depth)}}})
+			l := newLab(
+				t,
+				&multiprolab.Config{MaxDepth: depth},
+				pool{"doll", &multiprolab.WorkerConfig{Env: []string{"DOLL=1", fmt.Sprint("DOLL_DEPTH=", depth)}}},
+			)
 			err := l.Start(t.Context())
 			require.ErrorContains(t, err, "Config.MaxDepth")
 			require.ErrorContains(t, err, fmt.Sprint(want, " deep"))
@@ -113,7 +118,8 @@ func TestG05_DepthLimit(t *testing.T) {
 	}
 }
 
-// G05: Run or Start of the worker's own Main inside its setup function is an error, and no fork bomb.
+// G05: Run or Start of the worker's own Main inside its setup function is an error, and no fork
+// bomb.
 func runAgain() {
 	app := multiprolab.New(nil)
 	again := func(ctx context.Context, w *multiprolab.Worker) error {
@@ -152,7 +158,8 @@ func init() {
 	}
 }
 
-// runBeforeTestMain runs this binary so that it never comes to TestMain, and returns what it prints.
+// runBeforeTestMain runs this binary so that it never comes to TestMain, and returns what it
+// prints.
 func runBeforeTestMain(t *testing.T, what string) string {
 	t.Helper()
 	exe, err := os.Executable()
@@ -172,7 +179,8 @@ func TestG05_RunInSetup(t *testing.T) {
 	require.Equal(t, 1, strings.Count(out, "Run says"))
 }
 
-// A test binary whose TestMain has no hook starts no workers, and says what to call; in one process it may.
+// A test binary whose TestMain has no hook starts no workers, and says what to call; in one process
+// it may.
 func TestTestBinaryWithoutHook(t *testing.T) {
 	out := runBeforeTestMain(t, "no-hook")
 	require.Regexp(t, "Start says: .*test binary.*multiprolabtest.Main in TestMain.*Config.InProcess", out)

@@ -11,7 +11,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// node is what a Main and a Worker have in common: a name, a receiver with its loop, and a way to the other processes.
+// node is what a Main and a Worker have in common: a name, a receiver with its loop, and a way to
+// the other processes.
 type node struct {
 	name     string
 	codec    *codec.Codec
@@ -36,25 +37,29 @@ type node struct {
 	closed      error // why no call and no task is answered any more
 }
 
-// uplink is the way of a node to the other processes: the router itself in main, the wire in a worker.
+// uplink is the way of a node to the other processes: the router itself in main, the wire in a
+// worker.
 type uplink interface {
 	// send routes a one-way message and waits for room.
 	send(ctx context.Context, f *wire.Frame) error
-	// call routes a call and waits for room. The outcome comes through node.answer, on the way that it returns.
+	// call routes a call and waits for room. The outcome comes through node.answer, on the way that
+	// it returns.
 	call(ctx context.Context, f *wire.Frame) (*replyWay, error)
 	// cancelCall takes back a call that was sent on a way: soft says that its deadline has passed.
 	cancelCall(id uint64, way *replyWay, soft bool)
 	// submit hands a task to the queue. The outcome comes through node.resolve.
 	submit(ctx context.Context, s *Submission, f *wire.Frame) error
 	cancelTask(id uint64, soft bool)
-	// awaits says that the loop waits for a task that it has submitted without, for the time with the number spell. The error that
-	// it must not comes here, or through Submission.refuse.
+	// awaits says that the loop waits for a task that it has submitted without, for the time with
+	// the number spell. The error that it must not comes here, or through Submission.refuse.
 	awaits(s *Submission, spell uint64) error
 	// awaitsNoMore says that it does not any more, though there is no outcome.
 	awaitsNoMore(id uint64)
-	// waitsForNothing says that the loop goes on though calls and tasks of its handler have no outcome.
+	// waitsForNothing says that the loop goes on though calls and tasks of its handler have no
+	// outcome.
 	waitsForNothing()
-	// batches returns how many workers there may be for batches of tasks of a type with these options, or 0 if such tasks travel one by one.
+	// batches returns how many workers there may be for batches of tasks of a type with these
+	// options, or 0 if such tasks travel one by one.
 	batches(typ string, o *TaskOptions) int
 	// undelivered reports a one-way message that came here and no handler took.
 	undelivered(m *Message, reason error)
@@ -62,7 +67,8 @@ type uplink interface {
 	failed(m *Message, err error)
 	// idle is called when the loop has nothing to do.
 	idle()
-	// wait is called then, too: it waits for what wakes the loop, at most for the time d, unless that is negative.
+	// wait is called then, too: it waits for what wakes the loop, at most for the time d, unless
+	// that is negative.
 	wait(ctx context.Context, d time.Duration)
 }
 
@@ -74,14 +80,21 @@ type replyWay struct {
 }
 
 func newNode(name string, c *codec.Codec, maxBody, window int) *node {
-	n := &node{name: name, codec: c, maxBody: maxBody, calls: map[uint64]chan *reply{}, submissions: map[uint64]*Submission{}}
+	n := &node{
+		name:        name,
+		codec:       c,
+		maxBody:     maxBody,
+		calls:       map[uint64]chan *reply{},
+		submissions: map[uint64]*Submission{},
+	}
 	n.receiver = newReceiver(n, int64(window))
 	n.loop = &loop{node: n}
 	return n
 }
 
-// lend encodes a body that does not change before the frame with it has been posted: a []byte or a string need not be copied. Others are encoded into room, which may be
-// nil, and which it returns, perhaps grown.
+// lend encodes a body that does not change before the frame with it has been posted: a []byte or a
+// string need not be copied. Others are encoded into room, which may be nil, and which it returns,
+// perhaps grown.
 func (n *node) lend(room []byte, receiver, typ string, body any) (codec.Payload, []byte, error) {
 	p, ok := codec.Lend(body)
 	if !ok {
@@ -89,7 +102,8 @@ func (n *node) lend(room []byte, receiver, typ string, body any) (codec.Payload,
 		if room, p, err = n.codec.AppendEncode(room[:0], body); err != nil {
 			return p, room, &EncodeError{Receiver: receiver, Type: typ, GoType: fmt.Sprintf("%T", body), Err: err}
 		}
-		if p.Lent = p.Encoding != codec.String; !p.Lent { // what is lent as a string is taken for one, which nobody changes
+		// what is lent as a string is taken for one, which nobody changes
+		if p.Lent = p.Encoding != codec.String; !p.Lent {
 			room = nil
 		}
 	}
@@ -114,7 +128,8 @@ func (n *node) encode(receiver, typ string, body any) (codec.Payload, error) {
 	return p, nil
 }
 
-// outcome makes the reply from what user code returned. Its payload is lent, until the room, which may be nil, is used again.
+// outcome makes the reply from what user code returned. Its payload is lent, until the room, which
+// may be nil, is used again.
 func (n *node) outcome(room *[]byte, typ string, value any, err error) *reply {
 	if err != nil {
 		if _, ok := err.(*DecodeError); ok {
@@ -131,7 +146,8 @@ func (n *node) outcome(room *[]byte, typ string, value any, err error) *reply {
 	return &reply{payload: p, err: err}
 }
 
-// envelope is the frame of a message or a call, and room for its body, while it is sent: nobody keeps them longer than that. It exists in the process that sends, main or a worker.
+// envelope is the frame of a message or a call, and room for its body, while it is sent: nobody
+// keeps them longer than that. It exists in the process that sends, main or a worker.
 type envelope struct {
 	frame wire.Frame
 	room  []byte
@@ -192,7 +208,10 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 	loop := scopeOf(ctx)
 	f.Meta, f.Left = chainOf(ctx), leftOf(ctx)
 	if err := checkChain(f.Meta); err != nil {
-		return &sentinelError{fmt.Sprintf("multiprolab: call %q to %s was not made: %v", typ, receiver, err), ErrCallCycle}
+		return &sentinelError{
+			fmt.Sprintf("multiprolab: call %q to %s was not made: %v", typ, receiver, err),
+			ErrCallCycle,
+		}
 	}
 	answer := make(chan *reply, 1)
 	n.mu.Lock()
@@ -202,7 +221,15 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 	}
 	if n.mostCalls > 0 && len(n.calls) >= n.mostCalls {
 		n.mu.Unlock()
-		return &sentinelError{fmt.Sprintf("multiprolab: call %q to %s was not made: %d calls of this process wait for their replies already", typ, receiver, n.mostCalls), ErrBacklog}
+		return &sentinelError{
+			fmt.Sprintf(
+				"multiprolab: call %q to %s was not made: %d calls of this process wait for their replies already",
+				typ,
+				receiver,
+				n.mostCalls,
+			),
+			ErrBacklog,
+		}
 	}
 	n.lastID++
 	id := n.lastID
@@ -229,8 +256,8 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 	return fmt.Errorf("multiprolab: call %q to %s: %w", typ, receiver, causeOf(ctx))
 }
 
-// goesOn corrects a call or a task that said that the loop waits for it, if the function that it was
-// made under has returned meanwhile: leave cannot have told of what was sent after it.
+// goesOn corrects a call or a task that said that the loop waits for it, if the function that it
+// was made under has returned meanwhile: leave cannot have told of what was sent after it.
 func (n *node) goesOn(loop *scope, id uint64) {
 	if loop != nil && loop.over.Load() {
 		n.up.awaitsNoMore(id)
@@ -263,7 +290,8 @@ func (n *node) take(typ string, r *reply, out any, decode func(codec.Payload, an
 	return nil
 }
 
-// answer hands the outcome of a call to who waits for it. One that nobody waits for any more is dropped.
+// answer hands the outcome of a call to who waits for it. One that nobody waits for any more is
+// dropped.
 func (n *node) answer(id uint64, r *reply) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -285,8 +313,16 @@ func (n *node) submit(ctx context.Context, typ string, body any, o *TaskOptions,
 	return n.submitPayload(ctx, typ, p, o, nil, !try, waits)
 }
 
-// submitPayload is submit of a body that is encoded. prepare, if not nil, is called before anybody knows of the submission.
-func (n *node) submitPayload(ctx context.Context, typ string, p codec.Payload, o *TaskOptions, prepare func(*Submission), patient, waits bool) (*Submission, error) {
+// submitPayload is submit of a body that is encoded. prepare, if not nil, is called before anybody
+// knows of the submission.
+func (n *node) submitPayload(
+	ctx context.Context,
+	typ string,
+	p codec.Payload,
+	o *TaskOptions,
+	prepare func(*Submission),
+	patient, waits bool,
+) (*Submission, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("multiprolab: %q was not sent: %w", typ, causeOf(ctx))
 	}
@@ -308,7 +344,14 @@ func (n *node) submitPayload(ctx context.Context, typ string, p codec.Payload, o
 	if waits { // until ctx ends, and no longer
 		f.Left = leftOf(ctx)
 	}
-	s := &Submission{node: n, typ: typ, done: make(chan struct{}), news: make(chan struct{}, 1), accepted: make(chan struct{}), awaited: waits && chain != ""}
+	s := &Submission{
+		node:     n,
+		typ:      typ,
+		done:     make(chan struct{}),
+		news:     make(chan struct{}, 1),
+		accepted: make(chan struct{}),
+		awaited:  waits && chain != "",
+	}
 	if o != nil { // before anybody else can find s
 		s.progress = o.OnProgress
 	}
@@ -369,7 +412,8 @@ func (n *node) close(err error) {
 	}
 }
 
-// addAction registers an action for the loop; the checks are those of Main.Action and Worker.Action.
+// addAction registers an action for the loop; the checks are those of Main.Action and
+// Worker.Action.
 func (n *node) addAction(what string, d time.Duration, fn func(context.Context) error) {
 	if fn == nil {
 		registrationPanic("%s: the function is nil (%s)", what, callSite())
@@ -382,7 +426,10 @@ func (n *node) addAction(what string, d time.Duration, fn func(context.Context) 
 		n.loop.add(fn, 0, d, d == 0)
 	case "Every":
 		if d == 0 {
-			registrationPanic("Every: the interval is zero: use Action(0, ...) for an action on every turn (%s)", callSite())
+			registrationPanic(
+				"Every: the interval is zero: use Action(0, ...) for an action on every turn (%s)",
+				callSite(),
+			)
 		}
 		n.loop.add(fn, d, d, false)
 	case "After":

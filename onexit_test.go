@@ -12,7 +12,8 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// The goer tries in its OnExit function what there is to try, and leaves what came of it as its exit value.
+// The goer tries in its OnExit function what there is to try, and leaves what came of it as its
+// exit value.
 var _ = worker("goer", func(_ context.Context, w *multiprolab.Worker) error {
 	multiprolab.HandleTask(w, "leave", func(context.Context, struct{}) (int, error) { return 0, nil })
 	multiprolab.Handle(w, "farewell", func(ctx context.Context, from int) error {
@@ -81,11 +82,19 @@ func TestWhatWorksInOnExit(t *testing.T) {
 				l := newLab(t, &multiprolab.Config{InProcess: inProcess, Shutdown: mode}, workers("lab", 1),
 					pool{"goer", &multiprolab.WorkerConfig{Needs: []string{"lab"}}})
 				var heard notes
-				multiprolab.Handle(l, "heard", func(_ context.Context, text string) error { heard.add(text); return nil })
+				multiprolab.Handle(
+					l,
+					"heard",
+					func(_ context.Context, text string) error { heard.add(text); return nil },
+				)
 				multiprolab.HandleCall(l, "seven", func(context.Context, struct{}) (int, error) { return 7, nil })
 				require.NoError(t, l.Start(t.Context()))
 				exitValue := func(life int) (got map[string]string) {
-					stopped := waitEvent(t, l, func(e *multiprolab.WorkerStopped) bool { return e.Worker == "goer/0" && e.Life == life })
+					stopped := waitEvent(
+						t,
+						l,
+						func(e *multiprolab.WorkerStopped) bool { return e.Worker == "goer/0" && e.Life == life },
+					)
 					require.NoError(t, stopped.Decode(&got))
 					return got
 				}
@@ -96,7 +105,11 @@ func TestWhatWorksInOnExit(t *testing.T) {
 					"Send to itself": "yes", "Call to itself": "never",
 					"Do": "yes", "Submit": "yes", "TryGetTask": "stopped", "GetTask": "stopped",
 				}, exitValue(1))
-				eventually(t, "the replacement to get what the worker sent to itself", func() bool { return heard.len() == 2 })
+				eventually(
+					t,
+					"the replacement to get what the worker sent to itself",
+					func() bool { return heard.len() == 2 },
+				)
 				require.NoError(t, multiprolab.Send(bounded(t), l, "lab", "add", -7))
 				require.NoError(t, l.Close())
 				require.Equal(t, map[string]string{

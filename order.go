@@ -8,9 +8,11 @@ import (
 	"sync"
 )
 
-// This file is the order in which workers start and end, in main: each in its turn, what others need before them and after them.
+// This file is the order in which workers start and end, in main: each in its turn, what others
+// need before them and after them.
 
-// changes tells those who wait for a worker to come up or to go down that they should look again. It exists in main.
+// changes tells those who wait for a worker to come up or to go down that they should look again.
+// It exists in main.
 type changes struct {
 	mu   sync.Mutex
 	next chan struct{} // closed with the next change; nil: nobody waits
@@ -49,8 +51,9 @@ func (c *changes) wait(ctx context.Context, ok func() error) error {
 // errWait says that what one waits for may still come.
 var errWait = errors.New("not yet")
 
-// awaitTurn waits until a life of the instance may begin: those that were registered before have had their turn, the others that are restarted with
-// it have ended, and what it needs is ready. It returns an error if that will never be, or s.stopping has ended.
+// awaitTurn waits until a life of the instance may begin: those that were registered before have
+// had their turn, the others that are restarted with it have ended, and what it needs is ready. It
+// returns an error if that will never be, or s.stopping has ended.
 func (s *slot) awaitTurn() error {
 	if s.previous != nil {
 		select {
@@ -74,7 +77,8 @@ func (s *slot) awaitTurn() error {
 	}
 }
 
-// mayStart returns nil if a life of the instance may begin, errWait if not yet, and any other error if never.
+// mayStart returns nil if a life of the instance may begin, errWait if not yet, and any other error
+// if never.
 func (s *slot) mayStart(needs []string) error {
 	if g := s.pool.group; g != nil && s.disturbed() {
 		for _, p := range g.members {
@@ -97,7 +101,8 @@ func (s *slot) mayStart(needs []string) error {
 	return nil
 }
 
-// upOrGone returns nil if every instance is ready that ever will be, errWait if one is not yet, and if none will be, why.
+// upOrGone returns nil if every instance is ready that ever will be, errWait if one is not yet, and
+// if none will be, why.
 func (p *pool) upOrGone() error {
 	for _, s := range p.list() {
 		if !s.isUp() && s.alive() {
@@ -132,7 +137,8 @@ func (s *slot) awaitDependents() {
 	}
 }
 
-// endWorkers tells the workers to exit, in the reverse order of their registration. Those that others need are told later, by leadOut.
+// endWorkers tells the workers to exit, in the reverse order of their registration. Those that
+// others need are told later, by leadOut.
 func (m *Main) endWorkers() {
 	for _, p := range slices.Backward(m.pools) {
 		for _, s := range slices.Backward(p.list()) {
@@ -146,7 +152,8 @@ func (m *Main) endWorkers() {
 	m.changes.announce()
 }
 
-// restartOthers ends the workers that share the fate of one that has failed; their supervisors start them again.
+// restartOthers ends the workers that share the fate of one that has failed; their supervisors
+// start them again.
 func (s *slot) restartOthers(why error) {
 	g := s.pool.group
 	others := g.others(s)
@@ -186,7 +193,8 @@ func (e *fellowError) Error() string {
 
 func (e *fellowError) Unwrap() []error { return []error{ErrStopped, e.err} }
 
-// disturb marks an instance as one of those that start again together, and ends its present life if there is a cause.
+// disturb marks an instance as one of those that start again together, and ends its present life if
+// there is a cause.
 func (s *slot) disturb(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -215,7 +223,8 @@ func (s *slot) shaken() int {
 	return s.shakes
 }
 
-// settleDown forgets the disturbances that were before the look at the others, and reports whether those are all.
+// settleDown forgets the disturbances that were before the look at the others, and reports whether
+// those are all.
 func (s *slot) settleDown(shakes int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

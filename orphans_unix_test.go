@@ -28,11 +28,16 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// The doomed main has workers of all kinds, and ends as it is told at the gate. It never closes its app.
+// The doomed main has workers of all kinds, and ends as it is told at the gate. It never closes its
+// app.
 var _ = scenario("doomed", func() {
 	addr, ctx := os.Getenv(gateVar), context.Background()
 	app := multiprolab.New(&multiprolab.Config{Logger: inTheirOwnWords()})
-	app.RegisterWorker("guest", setups["guest"], &multiprolab.WorkerConfig{Count: 4, Env: []string{"GOMAXPROCS=1", gateVar + "="}})
+	app.RegisterWorker(
+		"guest",
+		setups["guest"],
+		&multiprolab.WorkerConfig{Count: 4, Env: []string{"GOMAXPROCS=1", gateVar + "="}},
+	)
 	app.RegisterWorker("parent", setups["parent"], nil)
 	multiprolab.Handle(app, "boom", func(context.Context, struct{}) error { panic("a handler of main panics") })
 	if err := app.Start(ctx); err != nil {
@@ -60,8 +65,9 @@ var _ = scenario("doomed", func() {
 	}
 })
 
-// TestD01_MainDies: every worker dies with main, however main dies, whatever the worker does at that time; and so do the processes that its
-// handlers have started. A10: a panic in main, in a handler or elsewhere, ends main as it ends any program, with its stack.
+// TestD01_MainDies: every worker dies with main, however main dies, whatever the worker does at
+// that time; and so do the processes that its handlers have started. A10: a panic in main, in a
+// handler or elsewhere, ends main as it ends any program, with its stack.
 func TestD01_MainDies(t *testing.T) {
 	for _, c := range []struct {
 		how    string
@@ -117,7 +123,9 @@ func TestD01_MainDies(t *testing.T) {
 // The run of this main is ended by signals. It has two guests, and more tasks than they can do.
 var _ = scenario("signalled", func() {
 	addr, ctx := os.Getenv(gateVar), context.Background()
-	app := multiprolab.New(&multiprolab.Config{Logger: inTheirOwnWords(), ShutdownTimeout: forever, Shutdown: multiprolab.DrainQueue})
+	app := multiprolab.New(
+		&multiprolab.Config{Logger: inTheirOwnWords(), ShutdownTimeout: forever, Shutdown: multiprolab.DrainQueue},
+	)
 	app.RegisterWorker("guest", setups["guest"], &multiprolab.WorkerConfig{Count: 2, Env: []string{gateVar + "="}})
 	app.Action(forever, func(context.Context) error {
 		for i := range 7 {
@@ -155,8 +163,9 @@ func (g *gate) heldAndMain(t *testing.T) (held []*visitor) {
 	return held
 }
 
-// TestD02_CtrlC covers X3 as well: after one Ctrl-C, which the whole process group gets, the workers finish what they are doing and begin nothing
-// else, also where the config says to drain the queue; then main ends without an error.
+// TestD02_CtrlC covers X3 as well: after one Ctrl-C, which the whole process group gets, the
+// workers finish what they are doing and begin nothing else, also where the config says to drain
+// the queue; then main ends without an error.
 func TestD02_CtrlC(t *testing.T) {
 	for _, signal := range []string{"SIGINT", "SIGTERM"} {
 		t.Run(signal, func(t *testing.T) {
@@ -223,11 +232,16 @@ var _ = scenario("unready", func() {
 				fmt.Println("started", s.PID)
 			}
 		}})
-	app.RegisterWorker("misfit", setups["misfit"], &multiprolab.WorkerConfig{Env: []string{os.Getenv("MULTIPROLAB_TEST_UNREADY")}})
+	app.RegisterWorker(
+		"misfit",
+		setups["misfit"],
+		&multiprolab.WorkerConfig{Env: []string{os.Getenv("MULTIPROLAB_TEST_UNREADY")}},
+	)
 	fmt.Println("Run returned:", app.Run(context.Background()))
 })
 
-// testUnready starts the scenario with a worker that hangs, and kills main when the worker has been started.
+// testUnready starts the scenario with a worker that hangs, and kills main when the worker has been
+// started.
 func testUnready(t *testing.T, hang string) {
 	p := startMain(t, "unready", "MULTIPROLAB_TEST_UNREADY="+hang)
 	var pid int

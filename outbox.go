@@ -14,12 +14,14 @@ import (
 // outbox (250).
 const frameCost = 256
 
-// cost is what a frame counts, in bytes, against the window of its receiver and of its sender: what it takes in memory. From is not in it: it is one of main's own names.
+// cost is what a frame counts, in bytes, against the window of its receiver and of its sender: what
+// it takes in memory. From is not in it: it is one of main's own names.
 func cost(f *wire.Frame) int64 {
 	return int64(frameCost + len(f.To) + len(f.Type) + len(f.Meta) + len(f.Body))
 }
 
-// parcel is a message that waits for credit. It exists in the process of the outbox, which guards it.
+// parcel is a message that waits for credit. It exists in the process of the outbox, which guards
+// it.
 type parcel struct {
 	frame   *wire.Frame
 	from    *client // of the worker that sent it, whose credit it holds; nil for a message of this process
@@ -55,9 +57,10 @@ func (p *parcel) lost(err error) {
 	r.bounce(p.frame, err)
 }
 
-// outbox sends the messages of one direction, first in first out, each as soon as its receiver has room for it: the receiver
-// gives credit in bytes. It exists in a worker once, for main, and in main once for each instance of a worker, whose lives it
-// outlasts: between two lives everything waits. Any goroutine may use it. No method but send ever waits.
+// outbox sends the messages of one direction, first in first out, each as soon as its receiver has
+// room for it: the receiver gives credit in bytes. It exists in a worker once, for main, and in
+// main once for each instance of a worker, whose lives it outlasts: between two lives everything
+// waits. Any goroutine may use it. No method but send ever waits.
 type outbox struct {
 	window int64
 	starve func() (refused <-chan error, over func()) // called when a loop begins to wait for room; nil in main
@@ -73,8 +76,8 @@ type outbox struct {
 	closed  bool
 }
 
-// postParcel queues a message. It is written at once if there is room. It returns an error if the outbox is closed.
-// With lazy set, the caller pushes the link soon.
+// postParcel queues a message. It is written at once if there is room. It returns an error if the
+// outbox is closed. With lazy set, the caller pushes the link soon.
 func (o *outbox) postParcel(p *parcel, lazy bool) (*link, error) {
 	o.mu.Lock()
 	defer o.unlock()
@@ -107,8 +110,9 @@ func (o *outbox) enqueue(p *parcel) {
 	}
 }
 
-// tryWrite writes the message if the receiver has room, and reports whether the message is done with. A message larger than half of the window needs half of it free, so
-// that every message can be sent at some time. An error says that the message cannot be sent at all.
+// tryWrite writes the message if the receiver has room, and reports whether the message is done
+// with. A message larger than half of the window needs half of it free, so that every message can
+// be sent at some time. An error says that the message cannot be sent at all.
 func (o *outbox) tryWrite(f *wire.Frame, call *callEntry, lazy bool) (done bool, err error) {
 	n := cost(f)
 	if o.link == nil || o.credit < min(n, o.window/2) {
@@ -141,7 +145,8 @@ func (o *outbox) tryWrite(f *wire.Frame, call *callEntry, lazy bool) (done bool,
 	return true, nil
 }
 
-// send queues a message and waits until it has been written. If ctx ends before, the message is taken back. With lazy set, the caller pushes the link soon.
+// send queues a message and waits until it has been written. If ctx ends before, the message is
+// taken back. With lazy set, the caller pushes the link soon.
 func (o *outbox) send(ctx context.Context, f *wire.Frame, call *callEntry, lazy bool) error {
 	o.mu.Lock()
 	if o.sealed == nil && o.waiting.Len() == 0 {
@@ -214,7 +219,8 @@ func (o *outbox) pump() {
 	}
 }
 
-// withdraw takes a call back that waits for room, and reports whether it did: one that has been written is the receiver's.
+// withdraw takes a call back that waits for room, and reports whether it did: one that has been
+// written is the receiver's.
 func (o *outbox) withdraw(call *callEntry) bool {
 	o.mu.Lock()
 	defer o.unlock()
@@ -228,8 +234,8 @@ func (o *outbox) withdraw(call *callEntry) bool {
 	return true
 }
 
-// granted takes credit in: bytes of room, and the number of messages that a handler has taken since the last time. It reports
-// whether both can be true.
+// granted takes credit in: bytes of room, and the number of messages that a handler has taken since
+// the last time. It reports whether both can be true.
 func (o *outbox) granted(bytes, taken uint64) bool {
 	o.mu.Lock()
 	defer o.unlock()
@@ -252,7 +258,8 @@ func (o *outbox) attach(l *link, room int64) {
 	o.pump()
 }
 
-// detach takes the wire of a life that has ended away and returns what was written to it and not taken there, nor reported.
+// detach takes the wire of a life that has ended away and returns what was written to it and not
+// taken there, nor reported.
 func (o *outbox) detach() []letter {
 	o.mu.Lock()
 	defer o.unlock()
@@ -260,7 +267,8 @@ func (o *outbox) detach() []letter {
 	return o.letters.lost()
 }
 
-// handled notes how many messages of this life the worker had handled when it died, as far as it has not said so itself. A number that cannot be is none.
+// handled notes how many messages of this life the worker had handled when it died, as far as it
+// has not said so itself. A number that cannot be is none.
 func (o *outbox) handled(messages uint64) {
 	o.mu.Lock()
 	defer o.unlock()
@@ -269,14 +277,16 @@ func (o *outbox) handled(messages uint64) {
 	}
 }
 
-// reported notes that the worker has told what became of a message, by its number in this life, and returns the message, or false if there is none to be told of.
+// reported notes that the worker has told what became of a message, by its number in this life, and
+// returns the message, or false if there is none to be told of.
 func (o *outbox) reported(serial uint64) (letter, bool) {
 	o.mu.Lock()
 	defer o.unlock()
 	return o.letters.reported(serial)
 }
 
-// close refuses further messages with err and returns those that were waiting and have nobody who waits with them.
+// close refuses further messages with err and returns those that were waiting and have nobody who
+// waits with them.
 func (o *outbox) close(err error) []letter {
 	o.mu.Lock()
 	defer o.unlock()

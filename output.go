@@ -26,8 +26,9 @@ func (s *sharedWriter) Write(p []byte) (int, error) {
 	return s.w.Write(p)
 }
 
-// output returns where the stdout of a worker goes as far as main passes it on: with a writer in the config everything, line by line and
-// with the worker's name; else only what came before the worker took its stdout over.
+// output returns where the stdout of a worker goes as far as main passes it on: with a writer in
+// the config everything, line by line and with the worker's name; else only what came before the
+// worker took its stdout over.
 func (m *Main) output(worker string) io.Writer {
 	if m.cfg.Stdout == nil {
 		return os.Stdout
@@ -35,7 +36,8 @@ func (m *Main) output(worker string) io.Writer {
 	return &lines{prefix: worker + ": ", next: m.stdout}
 }
 
-// lines passes on whole lines, each with a prefix. It exists in main, once for each life of a worker.
+// lines passes on whole lines, each with a prefix. It exists in main, once for each life of a
+// worker.
 type lines struct {
 	prefix string
 	next   io.Writer
@@ -156,7 +158,8 @@ func (t *tail) passHeld() {
 	t.pass(pass)
 }
 
-// end is called when the process has ended and all has come. died says that the Go runtime may have ended it.
+// end is called when the process has ended and all has come. died says that the Go runtime may have
+// ended it.
 func (t *tail) end(died bool) {
 	t.out.Lock()
 	defer t.out.Unlock()
@@ -176,8 +179,8 @@ func (t *tail) last() string {
 	return t.from(t.total - tailSize)
 }
 
-// report returns the last report of the Go runtime and what follows it, of about tailSize bytes at most: of what is longer the beginning and the end. It returns "" if there
-// is none.
+// report returns the last report of the Go runtime and what follows it, of about tailSize bytes at
+// most: of what is longer the beginning and the end. It returns "" if there is none.
 func (t *tail) report() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

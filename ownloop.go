@@ -8,8 +8,9 @@ import (
 	"sync"
 )
 
-// ownLoops knows which goroutines the end of a Main waits for: that of main's loop and, with Config.InProcess, those of the workers. Who waits for the end on one of them
-// would wait for itself. It exists in main; any goroutine may use it.
+// ownLoops knows which goroutines the end of a Main waits for: that of main's loop and, with
+// Config.InProcess, those of the workers. Who waits for the end on one of them would wait for
+// itself. It exists in main; any goroutine may use it.
 type ownLoops struct {
 	mu    sync.Mutex
 	names map[uint64]string // by goroutine, such as "worker thumbnailer/2"
@@ -39,7 +40,8 @@ func (o *ownLoops) name() string {
 	return o.names[id]
 }
 
-// goroutineID returns the number of the calling goroutine: the one in its stack trace. It takes about a microsecond.
+// goroutineID returns the number of the calling goroutine: the one in its stack trace. It takes
+// about a microsecond.
 func goroutineID() uint64 {
 	var buf [64]byte
 	fields := bytes.Fields(buf[:runtime.Stack(buf[:], false)]) // goroutine 18 [running]:
@@ -47,18 +49,27 @@ func goroutineID() uint64 {
 	return id
 }
 
-// waitsForItself returns an error if the calling goroutine is one that the end of m waits for. call names the method that would wait there for that end.
+// waitsForItself returns an error if the calling goroutine is one that the end of m waits for. call
+// names the method that would wait there for that end.
 func (m *Main) waitsForItself(call string) error {
 	name := m.own.name()
 	switch {
 	case name == "":
 		return nil
 	case name != MainName:
-		return fmt.Errorf("multiprolab: %s waits until all workers have ended, and was called in %s, which would wait for itself: "+
-			"use Worker.Exit or Main.Exit here, which do not wait", call, name)
+		return fmt.Errorf(
+			"multiprolab: %s waits until all workers have ended, and was called in %s, which would wait for itself: "+
+				"use Worker.Exit or Main.Exit here, which do not wait",
+			call,
+			name,
+		)
 	}
-	return fmt.Errorf("multiprolab: %s waits until the loop of main has ended, and was called on that loop, in %s, which would wait for itself: "+
-		"use Exit here, which does not wait", call, m.doing())
+	return fmt.Errorf(
+		"multiprolab: %s waits until the loop of main has ended, and was called on that loop, in %s, which would wait for itself: "+
+			"use Exit here, which does not wait",
+		call,
+		m.doing(),
+	)
 }
 
 // doing says what main runs on its loop at the moment.

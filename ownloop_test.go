@@ -35,7 +35,8 @@ var _ = worker("bell", func(_ context.Context, w *multiprolab.Worker) error {
 	return nil
 })
 
-// onMainsLoop are the places of a user's code that run on main's loop, with what the error has to say of them. Each calls fn once; onEvent is called when a worker is ready.
+// onMainsLoop are the places of a user's code that run on main's loop, with what the error has to
+// say of them. Each calls fn once; onEvent is called when a worker is ready.
 var onMainsLoop = []struct {
 	name, doing string
 	put         func(l *lab, onEvent *func(), fn func(ctx context.Context) error)
@@ -71,7 +72,8 @@ var onMainsLoop = []struct {
 	}},
 }
 
-// What waits for the end of the program says so at once where it would wait for itself: on main's own loop. Close and Stop request the end all the same.
+// What waits for the end of the program says so at once where it would wait for itself: on main's
+// own loop. Close and Stop request the end all the same.
 func TestWaitForTheEndOnMainsLoop(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		for _, place := range onMainsLoop {
@@ -99,7 +101,11 @@ func TestWaitForTheEndOnMainsLoop(t *testing.T) {
 					go func() { ended <- l.Run(t.Context()) }() // ends by the call
 					err := await(t, said, "the call to return")
 					call, _, _ := cutSpace(name)
-					require.ErrorContains(t, err, "multiprolab: "+call+" waits until the loop of main has ended, and was called on that loop, in "+place.doing)
+					require.ErrorContains(
+						t,
+						err,
+						"multiprolab: "+call+" waits until the loop of main has ended, and was called on that loop, in "+place.doing,
+					)
 					require.ErrorContains(t, err, "use Exit here")
 					err = await(t, ended, "Run to return")
 					if name == "Stop of all" {
@@ -123,7 +129,8 @@ func TestCloseInAnAction(t *testing.T) {
 	require.ErrorContains(t, l.Close(), "use Exit here", "on another goroutine it waits, and says how Run ended")
 }
 
-// With InProcess a worker's goroutines are some that the end waits for: its setup function, handlers, event loop and OnExit functions.
+// With InProcess a worker's goroutines are some that the end waits for: its setup function,
+// handlers, event loop and OnExit functions.
 func TestWaitForTheEndInAWorker(t *testing.T) {
 	for _, where := range []string{"setup", "task", "action", "loop", "task beside a loop", "exit"} {
 		for name, wait := range waitsForEnd {

@@ -71,7 +71,8 @@ func (p *mainProcess) startedPIDs(t *testing.T) (pids []int) {
 	return pids
 }
 
-// A second SIGINT or SIGTERM ends the program by that signal, whatever it waits for, and leaves no worker.
+// A second SIGINT or SIGTERM ends the program by that signal, whatever it waits for, and leaves no
+// worker.
 func TestSecondSignalEndsTheProgram(t *testing.T) {
 	for _, c := range []struct{ what, first, second, doing string }{
 		{"action", "SIGINT", "SIGINT", "an action"},

@@ -19,9 +19,11 @@ import (
 )
 
 const (
-	// drainTimeout bounds the reading of a dead worker's pipes, which a process that it left behind may hold open.
+	// drainTimeout bounds the reading of a dead worker's pipes, which a process that it left behind
+	// may hold open.
 	drainTimeout = 500 * time.Millisecond
-	// lingerTimeout is how long a worker may live on after it has closed its end of the wire, before it is killed.
+	// lingerTimeout is how long a worker may live on after it has closed its end of the wire,
+	// before it is killed.
 	lingerTimeout = 2 * time.Second
 	// quitTimeout is the moment between SIGQUIT and SIGKILL.
 	quitTimeout = 30 * time.Millisecond
@@ -29,7 +31,8 @@ const (
 	maxReason = 4 << 10
 )
 
-// body is what a life of a worker runs in: a process, or goroutines of this process. All methods may be called from any goroutine.
+// body is what a life of a worker runs in: a process, or goroutines of this process. All methods
+// may be called from any goroutine.
 type body interface {
 	pid() int
 	done() <-chan struct{}  // closed when it has ended and nothing of it is left
@@ -44,8 +47,9 @@ type body interface {
 	box() io.ReaderAt       // what it has not written is there, see blackBox; or nil
 }
 
-// peer is one life of a worker as main sees it: from the start of its process until nothing of it is left. It exists in main. Its
-// reader calls receive; everything else may be called from any goroutine.
+// peer is one life of a worker as main sees it: from the start of its process until nothing of it
+// is left. It exists in main. Its reader calls receive; everything else may be called from any
+// goroutine.
 type peer struct {
 	slot  *slot
 	life  int
@@ -82,11 +86,12 @@ type peer struct {
 	lastServed time.Time    // when a caller in main got its last reply
 	served     bool         // a caller in main has got its reply
 	holds      atomic.Int32 // tasks that it has and has not finished
-	unfinished uint64       // the task that it was running when it died; used by the supervisor only, as are the next three
-	outcomes   []byte       // that it had, if that was a batch
-	recovered  bool         // its black box has been read; used by the supervisor only, as is the next
-	raced      bool         // the race detector has found something in it; used by the supervisor only
-	ledOut     bool         // the supervisor ended it by force; used by the supervisor only
+	// the task that it was running when it died; used by the supervisor only, as are the next three
+	unfinished uint64
+	outcomes   []byte // that it had, if that was a batch
+	recovered  bool   // its black box has been read; used by the supervisor only, as is the next
+	raced      bool   // the race detector has found something in it; used by the supervisor only
+	ledOut     bool   // the supervisor ended it by force; used by the supervisor only
 	greeted    atomic.Bool
 	told       atomic.Bool // to exit
 }
@@ -119,8 +124,8 @@ const (
 	stateBye
 )
 
-// allowance is what a worker may still send of the frames that cost it no credit, because something before allows each of them. It exists in main; only who reads the
-// worker's wire uses it.
+// allowance is what a worker may still send of the frames that cost it no credit, because something
+// before allows each of them. It exists in main; only who reads the worker's wire uses it.
 type allowance struct {
 	cancels      uint64 // its calls and tasks, less those that it has cancelled
 	fetchCancels uint64 // its fetches, less those that it has taken back
@@ -130,7 +135,8 @@ type allowance struct {
 	valued       bool   // it has left its exit value
 }
 
-// maxCalls is how many calls of a worker may wait for their replies. A worker process sees to it; main, which may hear later of the end of a call, allows twice as many.
+// maxCalls is how many calls of a worker may wait for their replies. A worker process sees to it;
+// main, which may hear later of the end of a call, allows twice as many.
 const maxCalls = 1 << 16
 
 func (p *peer) pid() int { return p.body.pid() }
@@ -144,7 +150,8 @@ func (p *peer) kill(why string) {
 // broken ends the worker because its wire is of no use any more.
 func (p *peer) broken(err error) { p.kill("its wire broke: " + brief(err)) }
 
-// killWithStacks ends the worker as kill does, but first lets a Go program print the stacks of its goroutines, so that the error can say where it was.
+// killWithStacks ends the worker as kill does, but first lets a Go program print the stacks of its
+// goroutines, so that the error can say where it was.
 func (p *peer) killWithStacks(why string) {
 	p.blame(why)
 	if p.dumped() == "" { // it has not answered Dump, but the Go runtime may still react to a signal
@@ -154,7 +161,8 @@ func (p *peer) killWithStacks(why string) {
 	p.kill(why)
 }
 
-// killWithTask ends the worker with a task that goes on past its grace, which is no fault of its own.
+// killWithTask ends the worker with a task that goes on past its grace, which is no fault of its
+// own.
 func (p *peer) killWithTask(why string) {
 	p.mu.Lock()
 	p.planned = p.planned || p.why == ""
@@ -177,14 +185,17 @@ func (p *peer) dumped() string {
 }
 
 const (
-	// chokeWindows is how many windows of what a worker is sent it may leave unread before main reads no more of it: so it cannot ask for more than it takes. An honest worker
-	// always reads, whatever its handlers do.
+	// chokeWindows is how many windows of what a worker is sent it may leave unread before main
+	// reads no more of it: so it cannot ask for more than it takes. An honest worker always reads,
+	// whatever its handlers do.
 	chokeWindows = 8
-	// mostWindows is how many windows, and how many messages of the greatest size, of outcomes that others have for it a worker may leave unread before it has broken the wire.
+	// mostWindows is how many windows, and how many messages of the greatest size, of outcomes that
+	// others have for it a worker may leave unread before it has broken the wire.
 	mostWindows, mostLarge = 32, 4
 )
 
-// converse reads and writes the wire until it ends. The goroutines end with the wire: at the latest when body.close closes it.
+// converse reads and writes the wire until it ends. The goroutines end with the wire: at the latest
+// when body.close closes it.
 func (p *peer) converse(cookie string, before func([]byte)) {
 	go func() {
 		defer close(p.wrote)
@@ -241,7 +252,8 @@ func (p *peer) pushAll() {
 	p.pushes = p.pushes[:0]
 }
 
-// pushSoon makes receive push a link to which a frame of this worker was posted, when it has read all that it has.
+// pushSoon makes receive push a link to which a frame of this worker was posted, when it has read
+// all that it has.
 func (p *peer) pushSoon(l *link) {
 	if l != nil && !slices.Contains(p.pushes, l) {
 		p.pushes = append(p.pushes, l)
@@ -324,7 +336,8 @@ func (p *peer) take(f *wire.Frame) error {
 	return nil
 }
 
-// takeFree handles the frames that cost the worker nothing, because each of them is allowed by something before, once.
+// takeFree handles the frames that cost the worker nothing, because each of them is allowed by
+// something before, once.
 func (p *peer) takeFree(f *wire.Frame) error {
 	m, b, may := p.slot.main, p.slot.main.broker, &p.allowed
 	unless := func(ok bool) error { // a worker that sends what nothing allows lies
@@ -337,13 +350,28 @@ func (p *peer) takeFree(f *wire.Frame) error {
 	case wire.Undelivered:
 		l, ok := p.slot.out.reported(f.Defs)
 		if ok {
-			m.emit(&DeadLetter{Sender: l.from, Receiver: p.slot.name, Type: l.typ, Size: l.size, Reason: strings.Clone(f.Meta[:min(len(f.Meta), maxReason)])})
+			m.emit(
+				&DeadLetter{
+					Sender:   l.from,
+					Receiver: p.slot.name,
+					Type:     l.typ,
+					Size:     l.size,
+					Reason:   strings.Clone(f.Meta[:min(len(f.Meta), maxReason)]),
+				},
+			)
 		}
 		return unless(ok)
 	case wire.Failed:
 		l, ok := p.slot.out.reported(f.Defs)
 		if ok {
-			m.emit(&HandlerFailed{Sender: l.from, Receiver: p.slot.name, Type: l.typ, Err: p.vouchError(l.typ, unmarshalError(f.Body))})
+			m.emit(
+				&HandlerFailed{
+					Sender:   l.from,
+					Receiver: p.slot.name,
+					Type:     l.typ,
+					Err:      p.vouchError(l.typ, unmarshalError(f.Body)),
+				},
+			)
 		}
 		return unless(ok)
 	case wire.Cancel:
@@ -444,7 +472,9 @@ func (p *peer) forward(f *wire.Frame) error {
 func (p *peer) replied(f *wire.Frame) error {
 	e := p.slot.answered(f.ID)
 	if e == nil { // the library replies once
-		return &wireViolation{fmt.Sprintf("it replied to call %d, which it was not asked, or has replied to already", f.ID)}
+		return &wireViolation{
+			fmt.Sprintf("it replied to call %d, which it was not asked, or has replied to already", f.ID),
+		}
 	}
 	r := p.vouch(f)
 	if r.err != nil {
@@ -459,8 +489,8 @@ func (p *peer) replied(f *wire.Frame) error {
 	return nil
 }
 
-// vouch reads the outcome that a worker gives. Who it comes from is what main knows, and an error is one that a worker can have: it cannot
-// speak of the deaths of others.
+// vouch reads the outcome that a worker gives. Who it comes from is what main knows, and an error
+// is one that a worker can have: it cannot speak of the deaths of others.
 func (p *peer) vouch(f *wire.Frame) *reply {
 	r := replyOf(f)
 	r.err = p.vouchError(f.Type, r.err)
@@ -539,8 +569,9 @@ func (p *peer) submit(f *wire.Frame) error {
 	return nil
 }
 
-// end waits until nothing of the life is left and says how it went: nil if it said goodbye without an error. First the wire is
-// read to its end, so that what the worker wrote before its death counts; then the exit status is there; then comes the verdict.
+// end waits until nothing of the life is left and says how it went: nil if it said goodbye without
+// an error. First the wire is read to its end, so that what the worker wrote before its death
+// counts; then the exit status is there; then comes the verdict.
 func (p *peer) end(m *Main) error {
 	select {
 	case <-p.body.done():
@@ -591,7 +622,8 @@ func (p *peer) verdict() error {
 		if p.bye.Error != nil {
 			return p.vouchError("", p.bye.Error)
 		}
-		if !p.raced && (st.ExitCode == 0 || st.Unknown != "") { // it has said that it ended well, and nobody knows better
+		// it has said that it ended well, and nobody knows better
+		if !p.raced && (st.ExitCode == 0 || st.Unknown != "") {
 			return nil
 		}
 	}
@@ -601,8 +633,12 @@ func (p *peer) verdict() error {
 	case d.Reason != "":
 	case errors.Is(p.readErr, io.ErrUnexpectedEOF):
 		d.Reason = "it died in the middle of a message, which is lost"
-	case p.slot.pool.cfg.CPUTime > 0 && strings.HasPrefix(d.Stderr, "SIGXCPU"), p.slot.pool.cfg.CPUTime > 0 && d.Signal == "SIGXCPU":
-		d.Reason = fmt.Sprintf("it has used more processor time than WorkerConfig.CPUTime (%v)", p.slot.pool.cfg.CPUTime)
+	case p.slot.pool.cfg.CPUTime > 0 && strings.HasPrefix(d.Stderr, "SIGXCPU"),
+		p.slot.pool.cfg.CPUTime > 0 && d.Signal == "SIGXCPU":
+		d.Reason = fmt.Sprintf(
+			"it has used more processor time than WorkerConfig.CPUTime (%v)",
+			p.slot.pool.cfg.CPUTime,
+		)
 	case d.ExitCode == 0 && d.Signal == "":
 		d.Reason = "it exited without saying goodbye: something in it called os.Exit(0), or its main function returned"
 	}
@@ -614,7 +650,13 @@ func (p *peer) verdict() error {
 	}
 	if p.hang != nil {
 		d.Stderr = cmp.Or(p.stacks, d.Stderr)
-		return &HangError{Running: p.hang.running, For: p.hang.since, Limit: p.hang.limit, Silent: p.hang.silent, Died: d}
+		return &HangError{
+			Running: p.hang.running,
+			For:     p.hang.since,
+			Limit:   p.hang.limit,
+			Silent:  p.hang.silent,
+			Died:    d,
+		}
 	}
 	if lack := p.lackError(d); lack != nil {
 		return lack
@@ -625,20 +667,24 @@ func (p *peer) verdict() error {
 	return d
 }
 
-// outOfMemory reports whether a worker with a memory limit died because it got no memory. The Go runtime mostly says so, in one of these
-// ways (runtime/malloc.go, runtime/mem_linux.go, runtime/os_linux.go; with the race detector, sanitizer_common.cpp of LLVM); where it stumbles over the missing memory before it can, it dies of a fatal error of its own, close to
-// the limit.
+// outOfMemory reports whether a worker with a memory limit died because it got no memory. The Go
+// runtime mostly says so, in one of these ways (runtime/malloc.go, runtime/mem_linux.go,
+// runtime/os_linux.go; with the race detector, sanitizer_common.cpp of LLVM); where it stumbles
+// over the missing memory before it can, it dies of a fatal error of its own, close to the limit.
 func outOfMemory(d *WorkerDiedError, maxRSS, limit int64) bool {
 	for _, says := range []string{"out of memory", "cannot allocate memory", "failed to create new OS thread", "pthread_create failed", "ThreadSanitizer failed to allocate"} {
 		if strings.Contains(d.Stderr, says) {
 			return true
 		}
 	}
-	runtimeDied := strings.HasPrefix(d.Stderr, "fatal error: ") || strings.HasPrefix(d.Stderr, "runtime: ") || strings.HasPrefix(d.Stderr, "SIG")
-	return (runtimeDied || d.Signal == "SIGSEGV") && maxRSS > limit/2 || strings.HasPrefix(d.Stderr, "SIGSEGV: ") && inRuntime(d.Stderr)
+	runtimeDied := strings.HasPrefix(d.Stderr, "fatal error: ") || strings.HasPrefix(d.Stderr, "runtime: ") ||
+		strings.HasPrefix(d.Stderr, "SIG")
+	return (runtimeDied || d.Signal == "SIGSEGV") && maxRSS > limit/2 ||
+		strings.HasPrefix(d.Stderr, "SIGSEGV: ") && inRuntime(d.Stderr)
 }
 
-// inRuntime reports whether a crash was in the Go runtime itself, on the stack of a thread: where it has not checked what it got.
+// inRuntime reports whether a crash was in the Go runtime itself, on the stack of a thread: where
+// it has not checked what it got.
 func inRuntime(stderr string) bool {
 	_, stack, _ := strings.Cut(stderr, "\ngoroutine 0 ")
 	_, frame, _ := strings.Cut(stack, "\n")

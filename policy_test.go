@@ -73,8 +73,16 @@ var _ = worker("policy", func(ctx context.Context, w *multiprolab.Worker) error 
 		}
 		return os.Getpid(), nil
 	})
-	multiprolab.HandleTask(w, "policy-fail", func(ctx context.Context, text string) (int, error) { return 0, errors.New(text) })
-	multiprolab.HandleTask(w, "policy-pid", func(ctx context.Context, _ struct{}) (int, error) { return os.Getpid(), nil })
+	multiprolab.HandleTask(
+		w,
+		"policy-fail",
+		func(ctx context.Context, text string) (int, error) { return 0, errors.New(text) },
+	)
+	multiprolab.HandleTask(
+		w,
+		"policy-pid",
+		func(ctx context.Context, _ struct{}) (int, error) { return os.Getpid(), nil },
+	)
 	multiprolab.HandleTask(w, "policy-spin", func(ctx context.Context, _ struct{}) (int, error) {
 		spinForEver()
 		return 0, nil
@@ -168,7 +176,13 @@ var soon = multiprolab.RetryPolicy{First: time.Millisecond, Max: 2 * time.Millis
 func TestRetrySucceeds(t *testing.T) {
 	l, _ := startPolicy(t, nil)
 	for _, how := range []string{"error", "exit 1", "panic", "SIGKILL"} {
-		n, err := multiprolab.DoWith[int](bounded(t), l, "third-time", how, &multiprolab.TaskOptions{Attempts: 3, Retry: soon})
+		n, err := multiprolab.DoWith[int](
+			bounded(t),
+			l,
+			"third-time",
+			how,
+			&multiprolab.TaskOptions{Attempts: 3, Retry: soon},
+		)
 		require.NoError(t, err, how)
 		require.Equal(t, 3, n, how)
 	}
@@ -189,12 +203,24 @@ func TestRetryOn(t *testing.T) {
 	l, _ := startPolicy(t, nil)
 	only := soon
 	only.On = multiprolab.RetryDeaths
-	_, err := multiprolab.DoWith[int](bounded(t), l, "third-time", "error", &multiprolab.TaskOptions{Attempts: 3, Retry: only})
+	_, err := multiprolab.DoWith[int](
+		bounded(t),
+		l,
+		"third-time",
+		"error",
+		&multiprolab.TaskOptions{Attempts: 3, Retry: only},
+	)
 	var remote *multiprolab.RemoteError
 	require.ErrorAs(t, err, &remote)
 	require.Equal(t, "attempt 1 is too early", remote.Text)
 	only.On = multiprolab.RetryErrors
-	_, err = multiprolab.DoWith[int](bounded(t), l, "third-time", "exit 1", &multiprolab.TaskOptions{Attempts: 3, Retry: only})
+	_, err = multiprolab.DoWith[int](
+		bounded(t),
+		l,
+		"third-time",
+		"exit 1",
+		&multiprolab.TaskOptions{Attempts: 3, Retry: only},
+	)
 	var died *multiprolab.WorkerDiedError
 	require.ErrorAs(t, err, &died)
 	require.Empty(t, l.Tasks().Dead(), "what is not worth a retry has not used up its attempts")
@@ -202,7 +228,13 @@ func TestRetryOn(t *testing.T) {
 
 func TestNoRetry(t *testing.T) {
 	l, _ := startPolicy(t, nil)
-	_, err := multiprolab.DoWith[int](bounded(t), l, "no-retry", nil, &multiprolab.TaskOptions{Attempts: 5, Retry: soon})
+	_, err := multiprolab.DoWith[int](
+		bounded(t),
+		l,
+		"no-retry",
+		nil,
+		&multiprolab.TaskOptions{Attempts: 5, Retry: soon},
+	)
 	var remote *multiprolab.RemoteError
 	require.ErrorAs(t, err, &remote)
 	require.Equal(t, "attempt 1 is the last", remote.Text)
@@ -220,7 +252,13 @@ func TestRetryAfterUsesUpNoAttempt(t *testing.T) {
 func TestX1_DeadLetterListsEveryExit(t *testing.T) {
 	l, _ := startPolicy(t, nil)
 	ctx := bounded(t)
-	_, err := multiprolab.DoWith[int](ctx, l, "third-time", "exit 3", &multiprolab.TaskOptions{Attempts: 2, Retry: soon})
+	_, err := multiprolab.DoWith[int](
+		ctx,
+		l,
+		"third-time",
+		"exit 3",
+		&multiprolab.TaskOptions{Attempts: 2, Retry: soon},
+	)
 	var all *multiprolab.AttemptsError
 	require.ErrorAs(t, err, &all)
 	require.Len(t, all.Attempts, 2)
@@ -272,7 +310,13 @@ func TestX2_MemoryLimit(t *testing.T) {
 
 func TestTimeoutTellsWhereItWas(t *testing.T) {
 	l, _ := startPolicy(t, nil)
-	_, err := multiprolab.DoWith[int](bounded(t), l, "policy-spin", nil, &multiprolab.TaskOptions{Timeout: 20 * time.Millisecond, Grace: 20 * time.Millisecond})
+	_, err := multiprolab.DoWith[int](
+		bounded(t),
+		l,
+		"policy-spin",
+		nil,
+		&multiprolab.TaskOptions{Timeout: 20 * time.Millisecond, Grace: 20 * time.Millisecond},
+	)
 	var timeout *multiprolab.TimeoutError
 	require.ErrorAs(t, err, &timeout)
 	require.True(t, timeout.Killed)
@@ -372,7 +416,8 @@ func TestPauseResume(t *testing.T) {
 	l.Tasks().Pause(multiprolab.DefaultQueue)
 	f, err := multiprolab.Submit[string](ctx, l, "note", "paused", nil)
 	require.NoError(t, err)
-	_, err = multiprolab.Call[int](ctx, l, "policy/0", "no such call", nil) // a round trip: the worker would have had the task by now
+	// a round trip: the worker would have had the task by now
+	_, err = multiprolab.Call[int](ctx, l, "policy/0", "no such call", nil)
 	require.Error(t, err)
 	require.EqualValues(t, 1, l.Tasks().Stats().Queued)
 	l.Tasks().Resume(multiprolab.DefaultQueue)
@@ -381,7 +426,8 @@ func TestPauseResume(t *testing.T) {
 	require.Equal(t, []string{"paused"}, n.waitRan(t, 1))
 }
 
-// No task waits behind a long one while another worker has nothing to do: what was handed out ahead is taken back.
+// No task waits behind a long one while another worker has nothing to do: what was handed out ahead
+// is taken back.
 func TestPrefetchedTasksAreTakenBack(t *testing.T) {
 	l, n := startPolicy(t, &multiprolab.WorkerConfig{Count: 2})
 	ctx := bounded(t)
@@ -456,7 +502,8 @@ func TestG01_ExitValues(t *testing.T) {
 	require.NoError(t, l.Close())
 	values := map[string]bool{}
 	for _, e := range l.all() {
-		if e, ok := e.(*multiprolab.WorkerStopped); ok && e.Life == 1 { // the second one of the recycled worker may not have got ready
+		// the second one of the recycled worker may not have got ready
+		if e, ok := e.(*multiprolab.WorkerStopped); ok && e.Life == 1 {
 			require.NoError(t, e.Decode(&s))
 			require.False(t, values[s], "twice: %s", s)
 			values[s] = true
@@ -548,11 +595,17 @@ func TestBadTaskOptions(t *testing.T) {
 	}
 }
 
-// TestHugeOptions: options that are as large as they can be are taken for what they say, and none is dropped with the others.
+// TestHugeOptions: options that are as large as they can be are taken for what they say, and none
+// is dropped with the others.
 func TestHugeOptions(t *testing.T) {
 	l, _ := startPolicy(t, nil)
 	for _, factor := range []float64{1, 1e300, math.MaxFloat64, math.Inf(1)} {
-		o := &multiprolab.TaskOptions{Attempts: 3, Timeout: math.MaxInt64, Grace: math.MaxInt64, Retry: multiprolab.RetryPolicy{First: 1, Factor: factor, Max: time.Millisecond}}
+		o := &multiprolab.TaskOptions{
+			Attempts: 3,
+			Timeout:  math.MaxInt64,
+			Grace:    math.MaxInt64,
+			Retry:    multiprolab.RetryPolicy{First: 1, Factor: factor, Max: time.Millisecond},
+		}
 		_, err := multiprolab.DoWith[int](bounded(t), l, "policy-fail", "no", o)
 		var all *multiprolab.AttemptsError
 		require.ErrorAs(t, err, &all, "%v", factor)

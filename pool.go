@@ -8,8 +8,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// pool is what one RegisterWorker registered: identical workers. It exists in main, and in a worker as far as needed to find its setup
-// function.
+// pool is what one RegisterWorker registered: identical workers. It exists in main, and in a worker
+// as far as needed to find its setup function.
 type pool struct {
 	name  string
 	setup func(ctx context.Context, w *Worker) error
@@ -23,11 +23,13 @@ type pool struct {
 	latest map[int]*slot // by index: the last that was there
 }
 
-// mostLooks is at how many instances leastBusy looks: a message to a thousand workers costs no more than one to these.
+// mostLooks is at how many instances leastBusy looks: a message to a thousand workers costs no more
+// than one to these.
 const mostLooks = 32
 
-// leastBusy returns an instance with nothing to do, or the one with the least to do among those that come next, mostLooks of them; of several that are alike, each in its
-// turn. Instances that have ended for good come last.
+// leastBusy returns an instance with nothing to do, or the one with the least to do among those
+// that come next, mostLooks of them; of several that are alike, each in its turn. Instances that
+// have ended for good come last.
 func (p *pool) leastBusy() *slot {
 	slots := p.list()
 	if len(slots) == 1 {
@@ -66,8 +68,9 @@ func (p *pool) has(s *slot) bool {
 	return s.index < len(slots) && slots[s.index] == s
 }
 
-// resize makes the pool have n instances, and returns those that are new and those that are not in it any more. An instance whose number was in use
-// before begins when that one has ended, and counts its lives on.
+// resize makes the pool have n instances, and returns those that are new and those that are not in
+// it any more. An instance whose number was in use before begins when that one has ended, and
+// counts its lives on.
 func (p *pool) resize(m *Main, n int) (added, removed []*slot) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -102,8 +105,8 @@ func (p *pool) gone() error {
 	return err
 }
 
-// slot is the place of one instance, such as "thumbnailer/2". It outlasts the processes that fill it one after the other. It exists in
-// main; one goroutine, Main.supervise, starts and ends them.
+// slot is the place of one instance, such as "thumbnailer/2". It outlasts the processes that fill
+// it one after the other. It exists in main; one goroutine, Main.supervise, starts and ends them.
 type slot struct {
 	main    *Main
 	pool    *pool
@@ -144,8 +147,17 @@ type slot struct {
 }
 
 func newSlot(m *Main, p *pool, i int) *slot {
-	s := &slot{main: m, pool: p, index: i, ended: make(chan struct{}), turn: make(chan struct{}), name: instanceName(p.name, i), calls: map[uint64]*callEntry{},
-		out: &outbox{window: int64(m.cfg.Window), track: true}, account: &account{window: int64(m.cfg.Window)}}
+	s := &slot{
+		main:    m,
+		pool:    p,
+		index:   i,
+		ended:   make(chan struct{}),
+		turn:    make(chan struct{}),
+		name:    instanceName(p.name, i),
+		calls:   map[uint64]*callEntry{},
+		out:     &outbox{window: int64(m.cfg.Window), track: true},
+		account: &account{window: int64(m.cfg.Window)},
+	}
 	s.stopping, s.stop = context.WithCancelCause(m.stopping)
 	return s
 }
@@ -186,7 +198,8 @@ func (s *slot) whyGone() error {
 // loadOfEnded is the load of an instance that has ended for good: more than any other.
 const loadOfEnded = 1 << 30
 
-// load is a measure of what the instance has to do: messages, calls and tasks. It takes no lock, for it is asked of many instances for one message.
+// load is a measure of what the instance has to do: messages, calls and tasks. It takes no lock,
+// for it is asked of many instances for one message.
 func (s *slot) load() int {
 	if s.buried.Load() {
 		return loadOfEnded
@@ -220,7 +233,8 @@ func (s *slot) expect(origin *client, f *wire.Frame) *callEntry {
 	return e
 }
 
-// answered takes out a call that the worker replies to, or returns nil if the worker was not sent it.
+// answered takes out a call that the worker replies to, or returns nil if the worker was not sent
+// it.
 func (s *slot) answered(id uint64) *callEntry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -254,10 +268,14 @@ func (s *slot) cancelCall(e *callEntry, soft bool) {
 	if e.origin != nil {
 		from = e.origin.slot.name
 	}
-	s.current.link.tell(soon, &wire.Frame{Kind: wire.Cancel, Flags: softly(soft), Type: "call", ID: e.calleeID, From: from})
+	s.current.link.tell(
+		soon,
+		&wire.Frame{Kind: wire.Cancel, Flags: softly(soft), Type: "call", ID: e.calleeID, From: from},
+	)
 }
 
-// failCalls answers the calls of a life that has ended: those that were sent to it or, if all is set, all.
+// failCalls answers the calls of a life that has ended: those that were sent to it or, if all is
+// set, all.
 func (s *slot) failCalls(err error, all bool) {
 	s.mu.Lock()
 	var failed []*callEntry

@@ -26,8 +26,16 @@ func init() {
 
 var _ = worker("printer", func(ctx context.Context, w *multiprolab.Worker) error {
 	fmt.Println("in setup")
-	multiprolab.HandleTask(w, "print", func(_ context.Context, what string) (string, error) { return what, printAs(what) })
-	multiprolab.HandleCall(w, "print-call", func(_ context.Context, what string) (string, error) { return what, printAs(what) })
+	multiprolab.HandleTask(
+		w,
+		"print",
+		func(_ context.Context, what string) (string, error) { return what, printAs(what) },
+	)
+	multiprolab.HandleCall(
+		w,
+		"print-call",
+		func(_ context.Context, what string) (string, error) { return what, printAs(what) },
+	)
 	w.OnExit(func(context.Context) error {
 		fmt.Print("at exit, without an end of line")
 		return nil
@@ -80,7 +88,8 @@ func linesOf(stdout *buffer, name string) []string {
 	return own
 }
 
-// E01: what a worker prints reaches Config.Stdout, in order, whole, with the worker's name, and does no harm to the wire.
+// E01: what a worker prints reaches Config.Stdout, in order, whole, with the worker's name, and
+// does no harm to the wire.
 func TestE01_PrintsReachConfigStdout(t *testing.T) {
 	stdout := &buffer{} // not that of the lab, which is printed when the test fails
 	l := newLab(t, &multiprolab.Config{Stdout: stdout}, workers("printer", 2))
@@ -150,8 +159,22 @@ func TestE01_PrintsReachMainsStdout(t *testing.T) {
 	p := startMain(t, "prints")
 	require.NoError(t, p.wait(t))
 	lines := strings.Split(p.out.String(), "\n")
-	require.Equal(t, []string{"before main", "in setup", "main prints", "hello", "half a line, and the rest", floodLine + "0"}, lines[:6])
-	require.Equal(t, []string{floodLine + strconv.Itoa(floodLines-1), "mp\x01\x00\xff", "at exit, without an end of line", "the end of main", ""}, lines[len(lines)-5:])
+	require.Equal(
+		t,
+		[]string{"before main", "in setup", "main prints", "hello", "half a line, and the rest", floodLine + "0"},
+		lines[:6],
+	)
+	require.Equal(
+		t,
+		[]string{
+			floodLine + strconv.Itoa(floodLines-1),
+			"mp\x01\x00\xff",
+			"at exit, without an end of line",
+			"the end of main",
+			"",
+		},
+		lines[len(lines)-5:],
+	)
 	require.Len(t, lines, 5+floodLines+4)
 }
 

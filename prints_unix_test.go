@@ -39,7 +39,8 @@ func printUnixAs(kind, arg string) error {
 	return fmt.Errorf("no such print: %s", kind)
 }
 
-// E01: so do the prints of child commands and of what writes to descriptor 1 itself; nobody can read the wire by stdin.
+// E01: so do the prints of child commands and of what writes to descriptor 1 itself; nobody can
+// read the wire by stdin.
 func TestE01_PrintsPastGo(t *testing.T) {
 	l := newLab(t, nil, workers("printer", 1))
 	require.NoError(t, l.Start(context.Background()))
@@ -50,6 +51,16 @@ func TestE01_PrintsPastGo(t *testing.T) {
 		require.Equal(t, what, got)
 	}
 	require.NoError(t, l.Close())
-	require.Equal(t, []string{"before main", "in setup", "hello from a command", "hello from C", "stdin had 0 bytes", "at exit, without an end of line"},
-		linesOf(l.stdout, "printer/0"))
+	require.Equal(
+		t,
+		[]string{
+			"before main",
+			"in setup",
+			"hello from a command",
+			"hello from C",
+			"stdin had 0 bytes",
+			"at exit, without an end of line",
+		},
+		linesOf(l.stdout, "printer/0"),
+	)
 }

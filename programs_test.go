@@ -11,8 +11,8 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// programs are what tests run inside a worker: the task "program", the call "program-call" and the message "program-message" of the
-// worker "prog" name one.
+// programs are what tests run inside a worker: the task "program", the call "program-call" and the
+// message "program-message" of the worker "prog" name one.
 var programs = map[string]func(ctx context.Context, w *multiprolab.Worker, arg string) (string, error){}
 
 // program adds one, and returns its name.
@@ -100,7 +100,8 @@ var (
 	_ = worker("other", runPrograms)
 )
 
-// runPrograms is the setup function of a worker that runs programs, and takes notes and numbered messages, too.
+// runPrograms is the setup function of a worker that runs programs, and takes notes and numbered
+// messages, too.
 func runPrograms(ctx context.Context, w *multiprolab.Worker) error {
 	run := func(ctx context.Context, o order) (string, error) {
 		if programs[o.Name] == nil {
@@ -117,7 +118,11 @@ func runPrograms(ctx context.Context, w *multiprolab.Worker) error {
 	var row ledger
 	multiprolab.Handle(w, "numbered", row.take)
 	multiprolab.HandleCall(w, "ledger", func(context.Context, struct{}) (map[string]int, error) { return row.state() })
-	multiprolab.HandleCall(w, "count", func(context.Context, struct{}) (map[string]int, error) { return row.count(), nil })
+	multiprolab.HandleCall(
+		w,
+		"count",
+		func(context.Context, struct{}) (map[string]int, error) { return row.count(), nil },
+	)
 	var texts notes
 	multiprolab.Handle(w, "note", func(_ context.Context, text string) error { texts.add(text); return nil })
 	multiprolab.HandleCall(w, "notes", func(context.Context, struct{}) ([]string, error) { return texts.all(), nil })

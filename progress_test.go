@@ -69,15 +69,26 @@ func countFrom(n, m int) []int {
 	return all
 }
 
-// TestProgressIsWhole: while somebody waits for the outcome, every report arrives, in order and before
-// the outcome, however many and large they are.
+// TestProgressIsWhole: while somebody waits for the outcome, every report arrives, in order and
+// before the outcome, however many and large they are.
 func TestProgressIsWhole(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
-		l := startLab(t, &multiprolab.Config{InProcess: inProcess, Window: smallWindow}, workers("talker", 2), workers("listener", 1))
+		l := startLab(
+			t,
+			&multiprolab.Config{InProcess: inProcess, Window: smallWindow},
+			workers("talker", 2),
+			workers("listener", 1),
+		)
 		for _, of := range []talk{{5000, 0}, {3000, 1000}, {10, 3 * smallWindow}} {
 			t.Run("Do", func(t *testing.T) {
 				var got, missed []int
-				n, err := multiprolab.DoWith[int](bounded(t), l, "talk", of, &multiprolab.TaskOptions{OnProgress: hear(&got, &missed)})
+				n, err := multiprolab.DoWith[int](
+					bounded(t),
+					l,
+					"talk",
+					of,
+					&multiprolab.TaskOptions{OnProgress: hear(&got, &missed)},
+				)
 				require.NoError(t, err)
 				require.Equal(t, of.Count, n)
 				require.Equal(t, countFrom(0, of.Count), got)
@@ -85,7 +96,13 @@ func TestProgressIsWhole(t *testing.T) {
 			})
 			t.Run("Submit and Wait", func(t *testing.T) {
 				var got, missed []int
-				f, err := multiprolab.Submit[int](bounded(t), l, "talk", of, &multiprolab.TaskOptions{OnProgress: hear(&got, &missed)})
+				f, err := multiprolab.Submit[int](
+					bounded(t),
+					l,
+					"talk",
+					of,
+					&multiprolab.TaskOptions{OnProgress: hear(&got, &missed)},
+				)
 				require.NoError(t, err)
 				_, err = f.Wait(bounded(t))
 				require.NoError(t, err)
@@ -109,13 +126,19 @@ func TestProgressIsWhole(t *testing.T) {
 	})
 }
 
-// TestProgressThatNobodyWaitsFor: reports hold nobody up while nobody waits; the newest are kept, and
-// who waits later is told how many came before.
+// TestProgressThatNobodyWaitsFor: reports hold nobody up while nobody waits; the newest are kept,
+// and who waits later is told how many came before.
 func TestProgressThatNobodyWaitsFor(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		l := startLab(t, &multiprolab.Config{InProcess: inProcess, Window: smallWindow}, workers("talker", 1))
 		var got, missed []int
-		f, err := multiprolab.Submit[int](bounded(t), l, "talk", talk{5000, 100}, &multiprolab.TaskOptions{OnProgress: hear(&got, &missed)})
+		f, err := multiprolab.Submit[int](
+			bounded(t),
+			l,
+			"talk",
+			talk{5000, 100},
+			&multiprolab.TaskOptions{OnProgress: hear(&got, &missed)},
+		)
 		require.NoError(t, err)
 		await(t, f.Done(), "the outcome")
 		_, err = f.Wait(bounded(t))
@@ -132,12 +155,18 @@ func TestProgressWhenTheWaitEnds(t *testing.T) {
 	l := startLab(t, &multiprolab.Config{Window: smallWindow}, workers("talker", 1))
 	ctx, cancel := context.WithCancel(bounded(t))
 	var once sync.Once
-	f, err := multiprolab.Submit[int](bounded(t), l, "talk", talk{5000, 100}, &multiprolab.TaskOptions{OnProgress: func(context.Context, *multiprolab.Message) {
-		once.Do(func() {
-			time.Sleep(50 * time.Millisecond) // so that the handler has no room left, mostly
-			cancel()
-		})
-	}})
+	f, err := multiprolab.Submit[int](
+		bounded(t),
+		l,
+		"talk",
+		talk{5000, 100},
+		&multiprolab.TaskOptions{OnProgress: func(context.Context, *multiprolab.Message) {
+			once.Do(func() {
+				time.Sleep(50 * time.Millisecond) // so that the handler has no room left, mostly
+				cancel()
+			})
+		}},
+	)
 	require.NoError(t, err)
 	_, err = f.Wait(ctx)
 	require.ErrorIs(t, err, context.Canceled)

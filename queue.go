@@ -2,7 +2,8 @@ package multiprolab
 
 import "iter"
 
-// queue is a first-in first-out queue that reuses its memory. The zero value is empty. Its owner guards it.
+// queue is a first-in first-out queue that reuses its memory. The zero value is empty. Its owner
+// guards it.
 type queue[T any] struct {
 	items []T // a ring
 	head  int
@@ -84,7 +85,8 @@ func (q *queue[T]) remove(drop func(T) bool) {
 	}
 }
 
-// insertAfter puts v behind the first item that is equal to after, or before everything if there is none.
+// insertAfter puts v behind the first item that is equal to after, or before everything if there is
+// none.
 func (q *queue[T]) insertAfter(after, v T) {
 	q.pushFront(v)
 	for i := 0; i+1 < q.count; i++ {

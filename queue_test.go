@@ -111,23 +111,38 @@ func TestC09_StatsAddUp(t *testing.T) {
 		close(stop)
 		watcher.Wait()
 		addsUp()
-		require.Equal(t, multiprolab.TaskStats{Received: 500 - refused.Load(), Succeeded: succeeded.Load(), Failed: failed.Load(), Cancelled: cancelled.Load()},
-			l.Tasks().Stats())
+		require.Equal(
+			t,
+			multiprolab.TaskStats{
+				Received:  500 - refused.Load(),
+				Succeeded: succeeded.Load(),
+				Failed:    failed.Load(),
+				Cancelled: cancelled.Load(),
+			},
+			l.Tasks().Stats(),
+		)
 		require.EqualValues(t, 100, failed.Load())
 	})
 }
 
-// E06: what a handler sends during a task comes before its outcome: progress in order, tied to its task, and messages.
+// E06: what a handler sends during a task comes before its outcome: progress in order, tied to its
+// task, and messages.
 func TestE06_Progress(t *testing.T) {
 	const steps = 50
 	both(t, func(t *testing.T, inProcess bool) {
-		l := newLab(t, &multiprolab.Config{InProcess: inProcess, Window: smallWindow}, workers("prog", 2), workers("watcher", 1))
+		l := newLab(
+			t,
+			&multiprolab.Config{InProcess: inProcess, Window: smallWindow},
+			workers("prog", 2),
+			workers("watcher", 1),
+		)
 		var texts notes
 		multiprolab.Handle(l, "note", func(_ context.Context, s string) error { texts.add(s); return nil })
 		checked := make(chan error, 1)
 		l.After(0, func(ctx context.Context) error {
 			got, err := multiprolab.DoWith[string](ctx, l, "program", order{"progress", fmt.Sprint(steps)}, nil)
-			for err == nil && texts.len() == 0 { // main's loop waited in Do: the message stands in the inbox before the result
+			// main's loop waited in Do: the message stands in the inbox before the result
+			for err == nil && texts.len() == 0 {
 				var ok bool
 				if ok, err = l.Receiver().TryReceive(ctx); err == nil && !ok {
 					err = errors.New("the message came later than the result")
@@ -157,7 +172,13 @@ func TestE06_Progress(t *testing.T) {
 					}
 					got = append(got, n)
 				}}
-				r, err := multiprolab.DoWith[string](bounded(t), l, "program", order{"progress", fmt.Sprint(steps + g)}, o)
+				r, err := multiprolab.DoWith[string](
+					bounded(t),
+					l,
+					"program",
+					order{"progress", fmt.Sprint(steps + g)},
+					o,
+				)
 				if err != nil || r != "done" || len(got) != steps+g {
 					t.Errorf("%q %v, %d reports", r, err, len(got))
 				}
@@ -254,10 +275,16 @@ func TestF06_QueueLimit(t *testing.T) {
 	})
 }
 
-// F06: the same from a worker: TrySubmit is refused, and submitting far more than the queue holds neither deadlocks nor loses a task.
+// F06: the same from a worker: TrySubmit is refused, and submitting far more than the queue holds
+// neither deadlocks nor loses a task.
 func TestF06_QueueLimitFromWorker(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
-		l := startLab(t, &multiprolab.Config{InProcess: inProcess, QueueLimit: 3, Window: smallWindow}, workers("prog", 1), workers("mapper", 1))
+		l := startLab(
+			t,
+			&multiprolab.Config{InProcess: inProcess, QueueLimit: 3, Window: smallWindow},
+			workers("prog", 1),
+			workers("mapper", 1),
+		)
 		got, err := multiprolab.Call[string](bounded(t), l, "prog", "program-call", order{"fill the queue", ""})
 		require.NoError(t, err)
 		require.Equal(t, "refused 1", got)
@@ -396,7 +423,8 @@ var _ = worker("puller", func(ctx context.Context, w *multiprolab.Worker) error 
 	return nil
 })
 
-// GetTask and TryGetTask take tasks in their own time, from a goroutine that began in the setup function, and each is ended once.
+// GetTask and TryGetTask take tasks in their own time, from a goroutine that began in the setup
+// function, and each is ended once.
 func TestPulledTasks(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		l := newLab(t, &multiprolab.Config{InProcess: inProcess}, workers("puller", 1))
@@ -496,7 +524,8 @@ func TestPulledTasks(t *testing.T) {
 	})
 }
 
-// G06: many goroutines share a pool; each gets the outcome of its own tasks, also of those that are submitted when another has ended.
+// G06: many goroutines share a pool; each gets the outcome of its own tasks, also of those that are
+// submitted when another has ended.
 func TestG06_SharedPool(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		l := startLab(t, &multiprolab.Config{InProcess: inProcess, QueueLimit: 16}, workers("mapper", 3))

@@ -51,7 +51,10 @@ fmt.Println(strings.HasPrefix(<-alive, "squarer/"))
 // samples are the Go blocks of the README by the beginning of their first line.
 var samples = map[string]sample{
 	"package main": {place: "whole", want: "144 <nil>\n"},
-	"// A task that may run for two seconds": {place: "action", after: `fmt.Println(n, err)`, want: "144 <nil>\n144 <nil>\n",
+	"// A task that may run for two seconds": {
+		place: "action",
+		after: `fmt.Println(n, err)`,
+		want:  "144 <nil>\n144 <nil>\n",
 		before: `
 			_, err := multiprolab.DoWith[int](ctx, app, "spin", 1, &multiprolab.TaskOptions{Timeout: 20 * time.Millisecond, Grace: 20 * time.Millisecond})
 			if timeout := (*multiprolab.TimeoutError)(nil); !errors.As(err, &timeout) || !timeout.Killed {
@@ -59,7 +62,12 @@ var samples = map[string]sample{
 			}
 			fmt.Println(multiprolab.Do[int](ctx, app, "square", 12))
 			`,
-		edit: []string{"n, err := multiprolab.DoWith", "n, err := multiprolab.DoWith", `app, "square", 12, &`, `app, "dies-twice", 12, &`},
+		edit: []string{
+			"n, err := multiprolab.DoWith",
+			"n, err := multiprolab.DoWith",
+			`app, "square", 12, &`,
+			`app, "dies-twice", 12, &`,
+		},
 		setup: `
 			multiprolab.HandleTask(w, "spin", func(ctx context.Context, n int) (int, error) { for {} })
 			multiprolab.HandleTask(w, "dies-twice", func(ctx context.Context, n int) (int, error) {
@@ -67,7 +75,8 @@ var samples = map[string]sample{
 					os.Exit(1)
 				}
 				return n * n, nil
-			})`},
+			})`,
+	},
 	"// A sequence of any length": {place: "action", want: "1 <nil>\n4 <nil>\n9 <nil>\n"},
 	"// A future; Wait": {place: "action", want: "144 <nil>\n", after: `
 		if err != nil {
@@ -76,11 +85,27 @@ var samples = map[string]sample{
 		fmt.Println(future.Wait(ctx))
 		future.Cancel()`},
 	"// A message to whichever squarer": {place: "action", setup: counter, after: ask, want: "sum 0 <nil>\n"},
-	"// A question to one process":      {place: "action", setup: counter, after: `fmt.Println(n, err)`, want: "1 <nil>\n"},
+	"// A question to one process": {
+		place: "action",
+		setup: counter,
+		after: `fmt.Println(n, err)`,
+		want:  "1 <nil>\n",
+	},
 	"// Messages and calls. Handlers, tasks": {place: "setup", want: "sum 0 <nil>\n",
 		before: `if err := multiprolab.Broadcast(ctx, app, "squarer", "reset", nil); err != nil { return err }`, after: "var err error\n" + ask},
-	"// Something to do every minute": {place: "setup", edit: []string{"time.Minute", "time.Millisecond"}, after: awaitAlive, want: "true\n"},
-	"// Somebody else's event loop":   {place: "setup", edit: []string{"127.0.0.1:8080", "127.0.0.1:0"}, setup: counter, after: "var err error\n" + ask, want: "sum 4 <nil>\n"},
+	"// Something to do every minute": {
+		place: "setup",
+		edit:  []string{"time.Minute", "time.Millisecond"},
+		after: awaitAlive,
+		want:  "true\n",
+	},
+	"// Somebody else's event loop": {
+		place: "setup",
+		edit:  []string{"127.0.0.1:8080", "127.0.0.1:0"},
+		setup: counter,
+		after: "var err error\n" + ask,
+		want:  "sum 4 <nil>\n",
+	},
 	"// A worker with its own limits": {place: "around", want: "12 <nil>\n",
 		after: `
 			for range 12 { // more than the default of RestartLimit
@@ -91,9 +116,19 @@ var samples = map[string]sample{
 				}
 			}
 			fmt.Println(12, app.Cause())`},
-	"// What happens to the parsers":             {place: "around", want: "parser/0 Up <nil>\n", edit: []string{"log.Println(c.Worker, c.Kind, c.Err)", "fmt.Println(c.Worker, c.Kind, c.Err); if c.Kind == multiprolab.Up { break }"}},
-	"// In a program that has its own main loop": {place: "around", want: "144 <nil>\nmultiprolab: exit was requested\n"},
-	"// Everything in one process":               {place: "around", want: "144 <nil>\ntrue\n"},
+	"// What happens to the parsers": {
+		place: "around",
+		want:  "parser/0 Up <nil>\n",
+		edit: []string{
+			"log.Println(c.Worker, c.Kind, c.Err)",
+			"fmt.Println(c.Worker, c.Kind, c.Err); if c.Kind == multiprolab.Up { break }",
+		},
+	},
+	"// In a program that has its own main loop": {
+		place: "around",
+		want:  "144 <nil>\nmultiprolab: exit was requested\n",
+	},
+	"// Everything in one process": {place: "around", want: "144 <nil>\ntrue\n"},
 }
 
 // program returns the program that runs a sample, as a package of its own.
@@ -108,7 +143,10 @@ func (s *sample) program(whole, code string) string {
 	put := func(old, text string) { whole = strings.Replace(whole, old, text, 1) }
 	parser := func(setup string) {
 		whole += "\nvar parsers atomic.Int32\n\nfunc parser(ctx context.Context, w *multiprolab.Worker) error {\n" + setup + "\nreturn multiprolab.Send(ctx, w, \"main\", \"parser\", nil)\n}\n"
-		put(made, made+"multiprolab.Handle(app, \"parser\", func(context.Context, struct{}) error { parsers.Add(1); return nil })\n")
+		put(
+			made,
+			made+"multiprolab.Handle(app, \"parser\", func(context.Context, struct{}) error { parsers.Add(1); return nil })\n",
+		)
 	}
 	switch {
 	case s.place == "whole":
@@ -120,15 +158,25 @@ func (s *sample) program(whole, code string) string {
 		put(action, s.before+"\n"+s.after+"\n")
 		put(handler, s.setup+"\n"+code+handler)
 		if strings.Contains(code, `"alive"`) {
-			put(made, made+"alive := make(chan string, 1)\nmultiprolab.Handle(app, \"alive\", func(_ context.Context, name string) error {\nselect {\ncase alive <- name:\ndefault:\n}\nreturn nil\n})\n")
-			put("app.After(0, func(ctx context.Context) error {\n", "go func() { "+s.after+" app.Exit() }()\n") // beside main's loop
+			put(
+				made,
+				made+"alive := make(chan string, 1)\nmultiprolab.Handle(app, \"alive\", func(_ context.Context, name string) error {\nselect {\ncase alive <- name:\ndefault:\n}\nreturn nil\n})\n",
+			)
+			// beside main's loop
+			put("app.After(0, func(ctx context.Context) error {\n", "go func() { "+s.after+" app.Exit() }()\n")
 			put(s.before+"\n"+s.after+"\n\t\tapp.Exit()\n\t\treturn nil\n\t})\n", "")
 		}
 	case strings.Contains(code, "RegisterGroup"):
 		parser(`multiprolab.Handle(w, "die", func(context.Context, struct{}) error { os.Exit(1); return nil })`)
-		put(run, "app.RegisterWorker(\"cache\", func(context.Context, *multiprolab.Worker) error { return nil }, nil)\n"+code+run)
+		put(
+			run,
+			"app.RegisterWorker(\"cache\", func(context.Context, *multiprolab.Worker) error { return nil }, nil)\n"+code+run,
+		)
 		code := strings.Replace(s.after, "return err", "return", 1)
-		put("app.After(0, func(ctx context.Context) error {\n", "go func() {\nctx := context.Background()\nfor parsers.Load() < 4 { time.Sleep(time.Millisecond) }\n"+code+"\napp.Exit()\n}()\n")
+		put(
+			"app.After(0, func(ctx context.Context) error {\n",
+			"go func() {\nctx := context.Background()\nfor parsers.Load() < 4 { time.Sleep(time.Millisecond) }\n"+code+"\napp.Exit()\n}()\n",
+		)
 		put(action+"\t\tapp.Exit()\n\t\treturn nil\n\t})\n", "")
 		whole = strings.Replace(whole, "Count: 4, Needs", "RestartDelay: 1, RestartMaxDelay: 1, Count: 4, Needs", 1)
 	case strings.Contains(code, "app.Watch"):
@@ -140,8 +188,14 @@ func (s *sample) program(whole, code string) string {
 		put(run, "ctx := context.Background()\n{\n"+code+"\n<-ended\nfmt.Println(app.Cause())\n}\n")
 	case strings.Contains(code, "InProcess"):
 		put(made, code)
-		put(action, action+"\t\tpid, err := multiprolab.Do[int](ctx, app, \"pid\", 0)\n\t\tfmt.Println(pid == os.Getpid() && err == nil)\n")
-		put(handler, "multiprolab.HandleTask(w, \"pid\", func(context.Context, int) (int, error) { return os.Getpid(), nil })\n"+handler)
+		put(
+			action,
+			action+"\t\tpid, err := multiprolab.Do[int](ctx, app, \"pid\", 0)\n\t\tfmt.Println(pid == os.Getpid() && err == nil)\n",
+		)
+		put(
+			handler,
+			"multiprolab.HandleTask(w, \"pid\", func(context.Context, int) (int, error) { return os.Getpid(), nil })\n"+handler,
+		)
 	}
 	var imports strings.Builder
 	body := regexp.MustCompile(`(?s)^package main\n+import \(.*?\n\)`).ReplaceAllString(whole, "")
@@ -174,7 +228,10 @@ func TestReadme(t *testing.T) {
 		require.NoError(t, err)
 		mod := strings.Replace(string(content), "module github.com/multiprolab/multiprolab", "module readme", 1)
 		if name == "go.mod" {
-			mod += fmt.Sprintf("\nrequire github.com/multiprolab/multiprolab v0.0.0\nreplace github.com/multiprolab/multiprolab => %s\n", filepath.ToSlash(root))
+			mod += fmt.Sprintf(
+				"\nrequire github.com/multiprolab/multiprolab v0.0.0\nreplace github.com/multiprolab/multiprolab => %s\n",
+				filepath.ToSlash(root),
+			)
 		}
 		write(name, mod)
 	}
@@ -194,7 +251,10 @@ func TestReadme(t *testing.T) {
 		cases += fmt.Sprintf("\tcase %q:\n\t\t%s.Main()\n", name, name)
 		write(name+"/block.go", "package "+name+"\n\nimport "+s.program(blocks[0][1], b[1]))
 	}
-	write("main.go", "package main\n\nimport (\n\t\"os\"\n"+imports+")\n\nfunc main() {\n\tswitch os.Args[1] {\n"+cases+"\t}\n}\n")
+	write(
+		"main.go",
+		"package main\n\nimport (\n\t\"os\"\n"+imports+")\n\nfunc main() {\n\tswitch os.Args[1] {\n"+cases+"\t}\n}\n",
+	)
 	exe := filepath.Join(dir, "readme.exe")
 	build := exec.Command("go", "build", "-mod=mod", "-o", exe, ".")
 	build.Dir = dir
@@ -213,7 +273,8 @@ func TestReadme(t *testing.T) {
 	}
 }
 
-// claims are the rows of the README's table "What happens when ...", by their first cell, and the tests that hold them.
+// claims are the rows of the README's table "What happens when ...", by their first cell, and the
+// tests that hold them.
 var claims = map[string]string{
 	"a worker dies: a panic, `os.Exit`, a crash in C, `kill -9`": "TestA01_DeathDuringTask TestA01_DeathDuringCall TestA01_SignalDuringTask TestA02_KilledFromOutside TestA04_ManyDeathsWithRetry TestX1_DeadLetterListsEveryExit",
 	"a worker hangs, `for {}`":                                   "TestB01_DeadlineStopsLoop TestB11_WholeTreeAtDeadline TestHang_HandlerTimeout TestHang_Silent",

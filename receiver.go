@@ -7,33 +7,36 @@ import (
 	"sync"
 )
 
-// backlogWindows is how many windows of messages an inbox holds at most while its loop waits for another process.
+// backlogWindows is how many windows of messages an inbox holds at most while its loop waits for
+// another process.
 const backlogWindows = 16
 
-// MessageHandler handles one message. An error is reported to main as an event, and to nobody else: the sender of a
-// one-way message has gone on.
+// MessageHandler handles one message. An error is reported to main as an event, and to nobody else:
+// the sender of a one-way message has gone on.
 type MessageHandler func(ctx context.Context, m *Message) error
 
 // CallHandler handles one call; what it returns goes back to the caller.
 type CallHandler func(ctx context.Context, m *Message) (reply any, err error)
 
-// MessageReceiver holds the inbox of one process and the handlers of its message types. There is one in main and one in each
-// worker process. Handlers are registered before the process handles messages: in main before Run or Start, in a worker in
-// its setup function. They run one at a time, on the loop of the process.
+// MessageReceiver holds the inbox of one process and the handlers of its message types. There is
+// one in main and one in each worker process. Handlers are registered before the process handles
+// messages: in main before Run or Start, in a worker in its setup function. They run one at a time,
+// on the loop of the process.
 type MessageReceiver struct {
 	node   *node
 	window int64
 
-	mu          sync.Mutex
-	handlers    map[string]*handler
-	inbox       queue[*Message]
-	bytes       int64
-	stalls      int           // greater than zero while the loop waits for another process
-	running     *Message      // the call whose handler runs, to be cancelled
-	interrupt   func()        // makes a loop that waits on the wire look at wake; nil in main
-	wake        chan struct{} // tells the loop that there is something to do
-	sealed      error         // why no more messages are taken
-	mute        bool          // a message that comes then is not taken at all: main, which sees that in the end, reports it
+	mu        sync.Mutex
+	handlers  map[string]*handler
+	inbox     queue[*Message]
+	bytes     int64
+	stalls    int           // greater than zero while the loop waits for another process
+	running   *Message      // the call whose handler runs, to be cancelled
+	interrupt func()        // makes a loop that waits on the wire look at wake; nil in main
+	wake      chan struct{} // tells the loop that there is something to do
+	sealed    error         // why no more messages are taken
+	// a message that comes then is not taken at all: main, which sees that in the end, reports it
+	mute        bool
 	room        []byte        // for the reply to a call; the loop's
 	urgent      queue[urgent] // events, to be called on the loop before anything else
 	urgentBytes int           // what these hold in memory
@@ -49,7 +52,8 @@ func newReceiver(n *node, window int64) *MessageReceiver {
 	return &MessageReceiver{node: n, window: window, handlers: map[string]*handler{}, wake: make(chan struct{}, 1)}
 }
 
-// Handle registers the handler of a message type. It panics if the type has one already, with both places.
+// Handle registers the handler of a message type. It panics if the type has one already, with both
+// places.
 func (r *MessageReceiver) Handle(typ string, fn MessageHandler) {
 	if fn == nil {
 		registrationPanic("the handler of message type %q is nil (%s)", typ, callSite())
@@ -57,7 +61,8 @@ func (r *MessageReceiver) Handle(typ string, fn MessageHandler) {
 	r.register(typ, &handler{message: fn, site: callSite()})
 }
 
-// HandleCall registers the handler of a call type. It panics if the type has a handler already, with both places.
+// HandleCall registers the handler of a call type. It panics if the type has a handler already,
+// with both places.
 func (r *MessageReceiver) HandleCall(typ string, fn CallHandler) {
 	if fn == nil {
 		registrationPanic("the handler of call type %q is nil (%s)", typ, callSite())
@@ -72,7 +77,12 @@ func (r *MessageReceiver) register(typ string, h *handler) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if old := r.handlers[typ]; old != nil {
-		registrationPanic("message type %q is registered twice, at %s and at %s: choose another type or remove one", typ, old.site, h.site)
+		registrationPanic(
+			"message type %q is registered twice, at %s and at %s: choose another type or remove one",
+			typ,
+			old.site,
+			h.site,
+		)
 	}
 	r.handlers[typ] = h
 }
@@ -91,8 +101,8 @@ func (r *MessageReceiver) types(calls bool) []string {
 	return types
 }
 
-// deliver puts a message into the inbox. It never waits and runs no handler, so that the goroutine that reads the wire may call
-// it. A message that is refused gets its answer here.
+// deliver puts a message into the inbox. It never waits and runs no handler, so that the goroutine
+// that reads the wire may call it. A message that is refused gets its answer here.
 func (r *MessageReceiver) deliver(m *Message) {
 	r.mu.Lock()
 	var refusal error
@@ -110,9 +120,11 @@ func (r *MessageReceiver) deliver(m *Message) {
 		refusal = ErrBacklog
 	}
 	if refusal == ErrBacklog && r.mute && m.reply == nil {
-		// Main is told before the message can leave the inbox: it takes what has left there for seen to.
+		// Main is told before the message can leave the inbox: it takes what has left there for
+		// seen to.
 		r.node.up.undelivered(m, refusal)
-		// Main counts what has left the inbox, in order: a place is kept until it is this one's turn.
+		// Main counts what has left the inbox, in order: a place is kept until it is this one's
+		// turn.
 		if place := r.inbox.last(); place != nil && (*place).refused > 0 {
 			(*place).refused++
 		} else {
@@ -138,7 +150,8 @@ func (r *MessageReceiver) deliver(m *Message) {
 	r.wakeLoop()
 }
 
-// refuse gives a message that no handler will see back to who must know: the caller, or main as a dead letter.
+// refuse gives a message that no handler will see back to who must know: the caller, or main as a
+// dead letter.
 func (r *MessageReceiver) refuse(m *Message, reason error) {
 	if m.reply != nil {
 		m.reply(&reply{err: reason})
@@ -148,8 +161,8 @@ func (r *MessageReceiver) refuse(m *Message, reason error) {
 	m.leaveInbox() // last: what has left the inbox, main takes for seen to
 }
 
-// stalled counts the waits of the loop for other processes. When the first begins, everything in the
-// inbox is credited: see stall.
+// stalled counts the waits of the loop for other processes. When the first begins, everything in
+// the inbox is credited: see stall.
 func (r *MessageReceiver) stalled(by int) {
 	var credit []*Message
 	r.mu.Lock()
@@ -205,14 +218,16 @@ func (r *MessageReceiver) pending() bool {
 	return r.inbox.len() > 0 || r.urgent.len() > 0
 }
 
-// full reports whether the inbox holds as much as it may; it is asked for messages of the process to itself, which no credit bounds.
+// full reports whether the inbox holds as much as it may; it is asked for messages of the process
+// to itself, which no credit bounds.
 func (r *MessageReceiver) full() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.bytes > backlogWindows*r.window
 }
 
-// handle runs the handler of one message, if there is one for its type, on the calling goroutine, which is the one of the loop.
+// handle runs the handler of one message, if there is one for its type, on the calling goroutine,
+// which is the one of the loop.
 func (r *MessageReceiver) handle(ctx context.Context, m *Message, h *handler) {
 	if h == nil || (h.call != nil) != (m.reply != nil) {
 		verb := "message"
@@ -305,8 +320,9 @@ func (r *MessageReceiver) seal(err error) {
 	}
 }
 
-// Receive waits for one message and handles it on the calling goroutine. It is for an action that decides by itself when
-// messages are handled; ctx must be the action's, or derived from it. It returns an error when ctx ends.
+// Receive waits for one message and handles it on the calling goroutine. It is for an action that
+// decides by itself when messages are handled; ctx must be the action's, or derived from it. It
+// returns an error when ctx ends.
 func (r *MessageReceiver) Receive(ctx context.Context) error {
 	for {
 		if ok, err := r.TryReceive(ctx); ok || err != nil {
@@ -321,12 +337,14 @@ func (r *MessageReceiver) Receive(ctx context.Context) error {
 	}
 }
 
-// TryReceive handles one message, if there is one, on the calling goroutine, and reports whether there was. Like Receive it is
-// for actions only.
+// TryReceive handles one message, if there is one, on the calling goroutine, and reports whether
+// there was. Like Receive it is for actions only.
 func (r *MessageReceiver) TryReceive(ctx context.Context) (bool, error) {
 	if s := scopeOf(ctx); s == nil || s.node != r.node || s.msg != nil || s.task != nil || s.setup {
-		return false, errors.New("multiprolab: Receive and TryReceive work only in an action of the same process, with its context: " +
-			"elsewhere the loop handles messages by itself")
+		return false, errors.New(
+			"multiprolab: Receive and TryReceive work only in an action of the same process, with its context: " +
+				"elsewhere the loop handles messages by itself",
+		)
 	}
 	m, h := r.next()
 	if m == nil {
@@ -338,7 +356,8 @@ func (r *MessageReceiver) TryReceive(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// Of the events that wait for a loop that is busy, the newest are kept: so many, and so many bytes of them.
+// Of the events that wait for a loop that is busy, the newest are kept: so many, and so many bytes
+// of them.
 const maxUrgent, maxUrgentBytes = 4096, 16 << 20
 
 // urgent is a function that is to be called on the loop, and what it holds in memory, in bytes.
@@ -347,7 +366,8 @@ type urgent struct {
 	size int
 }
 
-// soon calls fn, which holds so many bytes, on the loop, before messages. The oldest of too many that wait are dropped.
+// soon calls fn, which holds so many bytes, on the loop, before messages. The oldest of too many
+// that wait are dropped.
 func (r *MessageReceiver) soon(fn func(), size int) {
 	r.mu.Lock()
 	r.urgent.push(urgent{fn, size})

@@ -68,12 +68,16 @@ func (m *Main) warnOfNewCode() {
 		return
 	}
 	if path, yes := proc.Replaced(); yes && m.warned.CompareAndSwap(false, true) {
-		m.cfg.Logger.Warn("multiprolab: the program's file is another one by now: workers go on with the code of main; restart the program for the new code",
-			"file", path)
+		m.cfg.Logger.Warn(
+			"multiprolab: the program's file is another one by now: workers go on with the code of main; restart the program for the new code",
+			"file",
+			path,
+		)
 	}
 }
 
-// restart replaces one instance, and waits until the replacement is ready. One that is just being replaced needs no other.
+// restart replaces one instance, and waits until the replacement is ready. One that is just being
+// replaced needs no other.
 func (m *Main) restart(ctx context.Context, s *slot) error {
 	old := s.running()
 	if old != nil && s.isUp() {
@@ -108,7 +112,8 @@ func (m *Main) restart(ctx context.Context, s *slot) error {
 	})
 }
 
-// reload is what SIGHUP asks for: a rolling restart of all workers. Run calls it, on a goroutine of its own.
+// reload is what SIGHUP asks for: a rolling restart of all workers. Run calls it, on a goroutine of
+// its own.
 func (m *Main) reload(ctx context.Context) {
 	if closed(m.exitAsked) {
 		return

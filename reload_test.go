@@ -25,7 +25,11 @@ type row struct {
 
 // The relay passes the numbered messages that it gets on to main, and sends rows of its own.
 var _ = worker("reload-relay", func(ctx context.Context, w *multiprolab.Worker) error {
-	multiprolab.Handle(w, "row", func(ctx context.Context, r row) error { return multiprolab.Send(ctx, w, "main", "row", r) })
+	multiprolab.Handle(
+		w,
+		"row",
+		func(ctx context.Context, r row) error { return multiprolab.Send(ctx, w, "main", "row", r) },
+	)
 	multiprolab.HandleTask(w, "burst", func(ctx context.Context, r row) (whoami, error) {
 		for n := range r.N {
 			if err := multiprolab.Send(ctx, w, "reload-relay/1", "row", row{r.Row, n}); err != nil {
@@ -100,7 +104,8 @@ func (l *lab) lives() map[string]int {
 	return lives
 }
 
-// waitLives waits until the workers are in these lives: Restart returns when they are ready, a moment before the event comes.
+// waitLives waits until the workers are in these lives: Restart returns when they are ready, a
+// moment before the event comes.
 func (l *lab) waitLives(t testing.TB, lives map[string]int) {
 	t.Helper()
 	for worker, life := range lives {
@@ -109,7 +114,8 @@ func (l *lab) waitLives(t testing.TB, lives map[string]int) {
 	require.Equal(t, lives, l.lives())
 }
 
-// TestReload_UnderLoad: a rolling restart in the middle of tasks, calls and messages loses none of them, and has one worker at most down at a time.
+// TestReload_UnderLoad: a rolling restart in the middle of tasks, calls and messages loses none of
+// them, and has one worker at most down at a time.
 func TestReload_UnderLoad(t *testing.T) {
 	l := newLab(t, nil, workers("reload-relay", 2), workers("lab", 1))
 	var came rows
@@ -232,7 +238,8 @@ func TestReload_Names(t *testing.T) {
 	l.noEvents(t)
 }
 
-// TestReload_Interrupted: the end of the context, or of the program, ends the waiting for a worker that is busy; those behind it are left alone.
+// TestReload_Interrupted: the end of the context, or of the program, ends the waiting for a worker
+// that is busy; those behind it are left alone.
 func TestReload_Interrupted(t *testing.T) {
 	for _, by := range []string{"the context", "the program"} {
 		t.Run(by, func(t *testing.T) {
@@ -265,7 +272,13 @@ func TestReload_Interrupted(t *testing.T) {
 			}
 			require.NoError(t, l.Close())
 			for worker, life := range l.lives() {
-				require.True(t, life == 1 || life == 2 && worker == "guest/0" && by == "the context", "%s is in life %d", worker, life)
+				require.True(
+					t,
+					life == 1 || life == 2 && worker == "guest/0" && by == "the context",
+					"%s is in life %d",
+					worker,
+					life,
+				)
 			}
 			require.Equal(t, 1, before.Life)
 			l.noEvents(t)
@@ -289,7 +302,8 @@ var _ = worker("reload-fateful", func(context.Context, *multiprolab.Worker) erro
 	return nil
 })
 
-// TestReload_FailedReplacement: a replacement that does not start is started again; if it never will be, Restart says why, and stops there.
+// TestReload_FailedReplacement: a replacement that does not start is started again; if it never
+// will be, Restart says why, and stops there.
 func TestReload_FailedReplacement(t *testing.T) {
 	for _, c := range []struct {
 		fate string
@@ -297,8 +311,16 @@ func TestReload_FailedReplacement(t *testing.T) {
 	}{{"once", multiprolab.EndProgram}, {"for good", multiprolab.StopWorker}, {"for good", multiprolab.EndProgram}} {
 		t.Run(fmt.Sprint(c.fate, c.what), func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "fate")
-			l := startLab(t, nil, workers("guest", 1),
-				pool{"reload-fateful", &multiprolab.WorkerConfig{Env: []string{fateVar + "=" + file}, OnRestartLimit: c.what}}, workers("lab", 1))
+			l := startLab(
+				t,
+				nil,
+				workers("guest", 1),
+				pool{
+					"reload-fateful",
+					&multiprolab.WorkerConfig{Env: []string{fateVar + "=" + file}, OnRestartLimit: c.what},
+				},
+				workers("lab", 1),
+			)
 			require.NoError(t, os.WriteFile(file, []byte(c.fate), 0o600))
 			err := l.Restart(bounded(t), "")
 			if c.fate == "once" {
@@ -359,7 +381,8 @@ func TestReload_WhileStarting(t *testing.T) {
 	require.False(t, strings.Contains(l.log.String(), "level=ERROR"))
 }
 
-// TestReload_BesideResize: workers that Resize takes away during a rolling restart are no error, and those behind them are restarted all the same.
+// TestReload_BesideResize: workers that Resize takes away during a rolling restart are no error,
+// and those behind them are restarted all the same.
 func TestReload_BesideResize(t *testing.T) {
 	l := newLab(t, nil, workers("guest", 1), workers("reborn", 3), workers("lab", 1))
 	g := newGate(t)

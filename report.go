@@ -6,14 +6,22 @@ import (
 	"strings"
 )
 
-// This file finds in what a worker wrote to stderr the report with which the Go runtime ends a process: a line such as "panic: ..." or "fatal error: ...", perhaps some more,
-// an empty line, and the stacks.
+// This file finds in what a worker wrote to stderr the report with which the Go runtime ends a
+// process: a line such as "panic: ..." or "fatal error: ...", perhaps some more, an empty line, and
+// the stacks.
 
-// headSize is how many bytes of the beginning of a report are kept if the whole of it is longer than tailSize.
+// headSize is how many bytes of the beginning of a report are kept if the whole of it is longer
+// than tailSize.
 const headSize = 16 << 10
 
 // marks are how reports begin. goexitMark is the library's own.
-var marks = [][]byte{[]byte("panic: "), []byte("fatal error: "), []byte("runtime: "), []byte("runtime/cgo: "), []byte(goexitMark)}
+var marks = [][]byte{
+	[]byte("panic: "),
+	[]byte("fatal error: "),
+	[]byte("runtime: "),
+	[]byte("runtime/cgo: "),
+	[]byte(goexitMark),
+}
 
 // goexitMark begins the report of a worker whose loop was ended by runtime.Goexit.
 const goexitMark = "multiprolab: runtime.Goexit "
@@ -50,10 +58,12 @@ func runtimeReport(s string) bool { return findMark([]byte(s[:min(len(s), maxMar
 // stacks are what the first line of the stacks of a report begins with.
 var stacks = [][]byte{[]byte("goroutine "), []byte("runtime stack:")}
 
-// reportFinder looks for reports in a stream, whose pieces may end anywhere. The last one counts. It exists in main, in the tail of a worker's stderr, which guards it.
+// reportFinder looks for reports in a stream, whose pieces may end anywhere. The last one counts.
+// It exists in main, in the tail of a worker's stderr, which guards it.
 //
-// A mark alone proves nothing: programs write "panic: " into their logs. A report is one if its stacks follow the paragraph that the mark is in. The mark is mostly the first
-// thing in its line, but stands behind what the program wrote before without ending the line, such as a progress bar.
+// A mark alone proves nothing: programs write "panic: " into their logs. A report is one if its
+// stacks follow the paragraph that the mark is in. The mark is mostly the first thing in its line,
+// but stands behind what the program wrote before without ending the line, such as a progress bar.
 type reportFinder struct {
 	pos    int64   // bytes that have come
 	line   []byte  // the last bytes of the line that has not ended, maxMark-1 at most
@@ -121,7 +131,8 @@ func (f *reportFinder) piece(b []byte) {
 	f.line = append(f.line[:0], f.line[max(0, len(f.line)-maxMark+1):]...)
 }
 
-// markIn returns where in the stream the first mark begins that ends in b, the next piece of the line, or one that is close before it.
+// markIn returns where in the stream the first mark begins that ends in b, the next piece of the
+// line, or one that is close before it.
 func (f *reportFinder) markIn(b []byte) (at int64, ok bool) {
 	if len(f.line) > 0 {
 		seam := append(bytes.Clone(f.line), b[:min(len(b), maxMark-1)]...)
@@ -135,21 +146,28 @@ func (f *reportFinder) markIn(b []byte) (at int64, ok bool) {
 	return 0, false
 }
 
-// better reports whether a mark that has come is more likely than the candidate to be what the stacks belong to: the first thing in its line before one that is not, and of
-// these the last. But in its own line the mark that came first is, and it is before those in the lines that the runtime writes below it: indented ones, which are of its text,
-// "[signal SIGSEGV: ...", and the further ones of its own trouble.
+// better reports whether a mark that has come is more likely than the candidate to be what the
+// stacks belong to: the first thing in its line before one that is not, and of these the last. But
+// in its own line the mark that came first is, and it is before those in the lines that the runtime
+// writes below it: indented ones, which are of its text, "[signal SIGSEGV: ...", and the further
+// ones of its own trouble.
 func (f *reportFinder) better(first bool, line int64) bool {
 	c := f.cand
 	switch {
 	case c == nil:
 		return true
-	case c.first, c.line == line, f.begins[0] == '\t', f.begins[0] == '[', first && bytes.HasPrefix(c.head, []byte("runtime")):
+	case c.first,
+		c.line == line,
+		f.begins[0] == '\t',
+		f.begins[0] == '[',
+		first && bytes.HasPrefix(c.head, []byte("runtime")):
 		return false
 	}
 	return true
 }
 
-// decide finds out, from what is known of the line behind a gap, whether it begins the stacks of the candidate. It may be too early to say.
+// decide finds out, from what is known of the line behind a gap, whether it begins the stacks of
+// the candidate. It may be too early to say.
 func (f *reportFinder) decide() {
 	for _, begin := range stacks {
 		if bytes.HasPrefix(f.begins, begin) {
@@ -176,8 +194,9 @@ func (f *reportFinder) endLine() {
 	f.line, f.begins, f.length = f.line[:0], f.begins[:0], 0
 }
 
-// interesting cuts the end of a stderr down to what explains a death: from a report of the Go runtime on, if there is one. It is for a report without stacks (GOTRACEBACK=none):
-// the last paragraph with a line that begins as one, from that line on.
+// interesting cuts the end of a stderr down to what explains a death: from a report of the Go
+// runtime on, if there is one. It is for a report without stacks (GOTRACEBACK=none): the last
+// paragraph with a line that begins as one, from that line on.
 func interesting(s string) string {
 	if runtimeReport(s) {
 		return s
@@ -196,8 +215,9 @@ func interesting(s string) string {
 	return s[max(at, 0):]
 }
 
-// runtimeDied reports whether the exit status is one with which the Go runtime may have ended a process, or a signal's, or unknown (proc.go and panic.go of the runtime).
-// What else a program exits with, its log may be full of panics that it has lived through.
+// runtimeDied reports whether the exit status is one with which the Go runtime may have ended a
+// process, or a signal's, or unknown (proc.go and panic.go of the runtime). What else a program
+// exits with, its log may be full of panics that it has lived through.
 func runtimeDied(exitCode int) bool {
 	return exitCode < 0 || 2 <= exitCode && exitCode <= 5 || exitCode > 255
 }
@@ -205,7 +225,8 @@ func runtimeDied(exitCode int) bool {
 // stackLine is a line of a stack that names a place in a file.
 var stackLine = regexp.MustCompile(`^\s+\S.*:\d+( \+0x[0-9a-f]+)?$`)
 
-// headline returns the one line of a stderr that says most: the first of a report of the Go runtime, else the last, unless that is one of a stack.
+// headline returns the one line of a stderr that says most: the first of a report of the Go
+// runtime, else the last, unless that is one of a stack.
 func headline(stderr string, exitCode int) string {
 	s := strings.Trim(stderr, "\r\n =") // the race detector ends its reports with a line of these
 	if runtimeDied(exitCode) && runtimeReport(s) {

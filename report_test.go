@@ -59,7 +59,11 @@ func TestReportIsFound(t *testing.T) {
 				}
 				require.Equal(t, c.report[:16<<10], got[:16<<10])
 				require.Equal(t, c.report[len(c.report)-48<<10:], got[len(got)-48<<10:])
-				require.Contains(t, got[16<<10:len(got)-48<<10], fmt.Sprintf(" %d bytes are left out ", len(c.report)-64<<10))
+				require.Contains(
+					t,
+					got[16<<10:len(got)-48<<10],
+					fmt.Sprintf(" %d bytes are left out ", len(c.report)-64<<10),
+				)
 			}
 			check(multiprolab.ReportIn(text))
 			if len(text) < 10_000 {
@@ -118,13 +122,29 @@ var wordyDeaths = map[string]struct {
 	not    string // there
 	stderr string // in its Stderr
 }{
-	"behind a progress bar": {die: func() { fmt.Fprint(os.Stderr, bar); panic("the reason") }, text: ": panic: the reason", not: "42%", stderr: "wordyDeath"},
+	"behind a progress bar": {
+		die:    func() { fmt.Fprint(os.Stderr, bar); panic("the reason") },
+		text:   ": panic: the reason",
+		not:    "42%",
+		stderr: "wordyDeath",
+	},
 	"nil behind a progress bar": {die: func() { fmt.Fprint(os.Stderr, bar); var p *int; *p = 1 },
 		text: ": panic: runtime error: invalid memory address", stderr: "[signal SIGSEGV"},
-	"fatal error behind a progress bar": {die: func() { fmt.Fprint(os.Stderr, bar); debug.SetMaxStack(1 << 16); die("stack overflow") },
-		text: "runtime: goroutine stack exceeds", stderr: "fatal error: stack overflow"},
-	"a long text":          {die: func() { panic("the reason is " + strings.Repeat("long ", 1<<18)) }, text: ": panic: the reason is long", stderr: "left out"},
-	"a long text in lines": {die: func() { panic("the reason\n" + strings.Repeat("and\n", 1<<18)) }, text: ": panic: the reason", stderr: "left out"},
+	"fatal error behind a progress bar": {
+		die:    func() { fmt.Fprint(os.Stderr, bar); debug.SetMaxStack(1 << 16); die("stack overflow") },
+		text:   "runtime: goroutine stack exceeds",
+		stderr: "fatal error: stack overflow",
+	},
+	"a long text": {
+		die:    func() { panic("the reason is " + strings.Repeat("long ", 1<<18)) },
+		text:   ": panic: the reason is long",
+		stderr: "left out",
+	},
+	"a long text in lines": {
+		die:    func() { panic("the reason\n" + strings.Repeat("and\n", 1<<18)) },
+		text:   ": panic: the reason",
+		stderr: "left out",
+	},
 	"many goroutines": {die: func() {
 		debug.SetTraceback("all")
 		for range 2000 {
@@ -132,13 +152,30 @@ var wordyDeaths = map[string]struct {
 		}
 		panic("the reason")
 	}, text: ": panic: the reason", stderr: "left out"},
-	"a text that begins with a line break": {die: func() { panic(multiline{}) }, text: ": panic: the reason", stderr: "in lines"},
-	"without stacks":                       {die: func() { debug.SetTraceback("none"); panic("the reason") }, text: ": panic: the reason"},
-	"without stacks behind a bar": {die: func() { fmt.Fprint(os.Stderr, bar); debug.SetTraceback("none"); panic("the reason") },
-		text: "panic: the reason"},
-	"after one that was recovered": {die: func() { logPanic("an old reason"); panic("the reason") }, text: ": panic: the reason", not: "old"},
-	"log.Fatal after one that was recovered": {die: func() { logPanic("an old reason"); log.Fatal("the reason") }, text: "the reason", not: "old",
-		stderr: "panic: an old reason"},
+	"a text that begins with a line break": {
+		die:    func() { panic(multiline{}) },
+		text:   ": panic: the reason",
+		stderr: "in lines",
+	},
+	"without stacks": {
+		die:  func() { debug.SetTraceback("none"); panic("the reason") },
+		text: ": panic: the reason",
+	},
+	"without stacks behind a bar": {
+		die:  func() { fmt.Fprint(os.Stderr, bar); debug.SetTraceback("none"); panic("the reason") },
+		text: "panic: the reason",
+	},
+	"after one that was recovered": {
+		die:  func() { logPanic("an old reason"); panic("the reason") },
+		text: ": panic: the reason",
+		not:  "old",
+	},
+	"log.Fatal after one that was recovered": {
+		die:    func() { logPanic("an old reason"); log.Fatal("the reason") },
+		text:   "the reason",
+		not:    "old",
+		stderr: "panic: an old reason",
+	},
 }
 
 // logPanic lives through a panic and logs it, as the runtime would have.
@@ -158,7 +195,8 @@ var _ = program("wordy-death", func(_ context.Context, _ *multiprolab.Worker, ho
 	return "", errors.New("it lives")
 })
 
-// The error of a dead worker says why, whatever the worker has written before, and however long the report is.
+// The error of a dead worker says why, whatever the worker has written before, and however long the
+// report is.
 func TestErrorSaysWhyAWorkerDied(t *testing.T) {
 	l := startLab(t, &multiprolab.Config{Stderr: io.Discard, Logger: slog.New(slog.DiscardHandler)}, quickly("prog", 1))
 	for how, want := range wordyDeaths {

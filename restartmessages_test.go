@@ -72,8 +72,13 @@ var _ = worker("reborn", func(ctx context.Context, w *multiprolab.Worker) error 
 // rebornLab starts reborn workers and a guest.
 func rebornLab(t *testing.T, count int) (l *lab, book func() map[int][]int) {
 	path := filepath.Join(t.TempDir(), "book")
-	l = newLab(t, &multiprolab.Config{Window: smallWindow}, pool{"reborn", &multiprolab.WorkerConfig{Count: count, Env: []string{rebornVar + "=" + path},
-		RestartLimit: 1000, RestartDelay: 1, RestartMaxDelay: 1}}, workers("guest", 1))
+	l = newLab(
+		t,
+		&multiprolab.Config{Window: smallWindow},
+		pool{"reborn", &multiprolab.WorkerConfig{Count: count, Env: []string{rebornVar + "=" + path},
+			RestartLimit: 1000, RestartDelay: 1, RestartMaxDelay: 1}},
+		workers("guest", 1),
+	)
 	return l, func() map[int][]int {
 		lives := map[int][]int{}
 		text, err := os.ReadFile(path)
@@ -101,8 +106,9 @@ func itemLetters(t *testing.T, l *lab) map[int][]string {
 	return letters
 }
 
-// TestExactlyTheUnhandledAreReported: of the messages that a dead worker was sent, those become dead letters that its handlers had not ended with, and no others, however
-// lately it had told main of what it had done.
+// TestExactlyTheUnhandledAreReported: of the messages that a dead worker was sent, those become
+// dead letters that its handlers had not ended with, and no others, however lately it had told main
+// of what it had done.
 func TestExactlyTheUnhandledAreReported(t *testing.T) {
 	if !proc.HasBox {
 		t.Skip("here a worker leaves nothing behind that tells what it had handled")
@@ -122,7 +128,8 @@ func TestExactlyTheUnhandledAreReported(t *testing.T) {
 		v := g.expect(t, "the last")
 		require.NoError(t, killProcess(v.pid))
 		waitEvent[*multiprolab.WorkerFailed](t, l, nil)
-		_, err := multiprolab.Call[whoami](bounded(t), l, "reborn/0", "alive", nil) // the letters were written before the replacement began
+		// the letters were written before the replacement began
+		_, err := multiprolab.Call[whoami](bounded(t), l, "reborn/0", "alive", nil)
 		require.NoError(t, err)
 		require.NoError(t, l.Close())
 		require.Len(t, book()[1], handled)
@@ -135,7 +142,8 @@ func TestExactlyTheUnhandledAreReported(t *testing.T) {
 	}
 }
 
-// TestRestartKeepsNames: an instance that dies keeps its name and gets another pid and the next life; the worker, its calls, the events and the errors agree on them.
+// TestRestartKeepsNames: an instance that dies keeps its name and gets another pid and the next
+// life; the worker, its calls, the events and the errors agree on them.
 func TestRestartKeepsNames(t *testing.T) {
 	l, _ := rebornLab(t, 2)
 	require.NoError(t, l.Start(t.Context()))
@@ -148,12 +156,24 @@ func TestRestartKeepsNames(t *testing.T) {
 		require.Equal(t, life, w.Life)
 		require.False(t, seen[w.PID], "a new process")
 		seen[w.PID] = true
-		ready := waitEvent(t, l, func(e *multiprolab.WorkerReady) bool { return e.Worker == "reborn/0" && e.Life == life })
+		ready := waitEvent(
+			t,
+			l,
+			func(e *multiprolab.WorkerReady) bool { return e.Worker == "reborn/0" && e.Life == life },
+		)
 		require.Equal(t, w.PID, ready.PID)
-		started := waitEvent(t, l, func(e *multiprolab.WorkerStarted) bool { return e.Worker == "reborn/0" && e.Life == life })
+		started := waitEvent(
+			t,
+			l,
+			func(e *multiprolab.WorkerStarted) bool { return e.Worker == "reborn/0" && e.Life == life },
+		)
 		require.Equal(t, w.PID, started.PID)
 		require.NoError(t, killProcess(w.PID))
-		failed := waitEvent(t, l, func(e *multiprolab.WorkerFailed) bool { return e.Worker == "reborn/0" && e.Life == life })
+		failed := waitEvent(
+			t,
+			l,
+			func(e *multiprolab.WorkerFailed) bool { return e.Worker == "reborn/0" && e.Life == life },
+		)
 		require.Equal(t, w.PID, failed.PID)
 		require.True(t, failed.Restart)
 		var died *multiprolab.WorkerDiedError
@@ -166,8 +186,9 @@ func TestRestartKeepsNames(t *testing.T) {
 	require.Equal(t, 1, other.Life, "nothing has happened to the other")
 }
 
-// TestRestartFailsCalls: a call that runs, and those behind it in the inbox, fail with the death at once, those of other workers as well; one that had not been sent
-// for want of room is put to the next life.
+// TestRestartFailsCalls: a call that runs, and those behind it in the inbox, fail with the death at
+// once, those of other workers as well; one that had not been sent for want of room is put to the
+// next life.
 func TestRestartFailsCalls(t *testing.T) {
 	l, _ := rebornLab(t, 2)
 	g := newGate(t)
@@ -188,7 +209,8 @@ func TestRestartFailsCalls(t *testing.T) {
 	for range 5 {
 		queued = append(queued, call("alive", nil))
 	}
-	require.Eventually(t, func() bool { return l.Pending("reborn/0") == 6 }, patience, time.Millisecond) // they are on their way
+	// they are on their way
+	require.Eventually(t, func() bool { return l.Pending("reborn/0") == 6 }, patience, time.Millisecond)
 	require.NoError(t, killProcess(v.pid))
 	for _, c := range append(queued, running) {
 		var died *multiprolab.WorkerDiedError
@@ -203,8 +225,9 @@ func TestRestartFailsCalls(t *testing.T) {
 	require.Equal(t, 2, w.Life)
 }
 
-// TestRestartForwardsWhatWaits: of what two senders had for a worker that dies, its window full, what it had not been sent goes to its next life, in order; the rest
-// is a dead letter that names the death.
+// TestRestartForwardsWhatWaits: of what two senders had for a worker that dies, its window full,
+// what it had not been sent goes to its next life, in order; the rest is a dead letter that names
+// the death.
 func TestRestartForwardsWhatWaits(t *testing.T) {
 	const mine, theirs = 150, 100
 	l, book := rebornLab(t, 2)
@@ -227,7 +250,8 @@ func TestRestartForwardsWhatWaits(t *testing.T) {
 		sent <- nil
 	}()
 	require.NoError(t, multiprolab.Send(ctx, l, "reborn/1", "spread", spread{"reborn/0", mine, mine + theirs}))
-	eventually(t, "the window to be full", func() bool { return l.Pending("reborn/0") > 40 }) // of more than 144 bytes each
+	// of more than 144 bytes each
+	eventually(t, "the window to be full", func() bool { return l.Pending("reborn/0") > 40 })
 	select {
 	case err := <-sent:
 		require.FailNow(t, "everything was sent", "%v", err)
@@ -248,7 +272,8 @@ func TestRestartForwardsWhatWaits(t *testing.T) {
 	for n := range mine + theirs {
 		require.Equal(t, !slices.Contains(lives[2], n), len(letters[n]) == 1, "item %d", n)
 	}
-	for _, from := range [][2]int{{0, mine}, {mine, mine + theirs}} { // of each sender the first are lost, and what follows comes in order
+	// of each sender the first are lost, and what follows comes in order
+	for _, from := range [][2]int{{0, mine}, {mine, mine + theirs}} {
 		var came []int
 		for _, n := range lives[2] {
 			if n >= from[0] && n < from[1] {
@@ -265,8 +290,9 @@ func TestRestartForwardsWhatWaits(t *testing.T) {
 	}
 }
 
-// TestResizeAccountsForWhatWaits: what waits for a worker that is taken away, and dies on the way, ends: messages of workers as dead letters, a Send and a call of main with
-// an error. (Found by the soak test: main died of a nil error, and before that Send and Call reported success.)
+// TestResizeAccountsForWhatWaits: what waits for a worker that is taken away, and dies on the way,
+// ends: messages of workers as dead letters, a Send and a call of main with an error. (Found by the
+// soak test: main died of a nil error, and before that Send and Call reported success.)
 func TestResizeAccountsForWhatWaits(t *testing.T) {
 	const count = 70
 	l, book := rebornLab(t, 2)
@@ -288,7 +314,8 @@ func TestResizeAccountsForWhatWaits(t *testing.T) {
 		_, err := multiprolab.Call[whoami](ctx, l, "reborn/1", "alive", nil)
 		outcomes <- err
 	}()
-	eventually(t, "all to wait", func() bool { return l.Pending("reborn/1") == 1+count+1+2 }) // a call that waits to be sent counts twice
+	// a call that waits to be sent counts twice
+	eventually(t, "all to wait", func() bool { return l.Pending("reborn/1") == 1+count+1+2 })
 	require.NoError(t, l.Resize("reborn", 1))
 	require.NoError(t, killProcess(v.pid))
 	failed := waitEvent(t, l, func(e *multiprolab.WorkerFailed) bool { return e.Worker == "reborn/1" })
@@ -311,8 +338,10 @@ func TestResizeAccountsForWhatWaits(t *testing.T) {
 	require.Empty(t, letters[count], "its Send has failed")
 }
 
-// TestRestartAccountsForRefusals: a worker whose loop waits for another process, and whose inbox has overflowed, dies: in the middle of that wait, or later, between the
-// messages that it had taken. Each message is accounted for once, though calls were cancelled out of the middle of the inbox.
+// TestRestartAccountsForRefusals: a worker whose loop waits for another process, and whose inbox
+// has overflowed, dies: in the middle of that wait, or later, between the messages that it had
+// taken. Each message is accounted for once, though calls were cancelled out of the middle of the
+// inbox.
 func TestRestartAccountsForRefusals(t *testing.T) {
 	const count = 700
 	for _, c := range []struct {
@@ -356,11 +385,20 @@ func TestRestartAccountsForRefusals(t *testing.T) {
 				}
 				return refused
 			}
-			eventually(t, "refusals", func() bool { return backlog() > 100 && slices.Contains(refusedItems(itemLetters(t, l)), count-1) })
+			eventually(
+				t,
+				"refusals",
+				func() bool { return backlog() > 100 && slices.Contains(refusedItems(itemLetters(t, l)), count-1) },
+			)
 			cancel()
 			for range others {
 				err := await(t, outcomes, "the end of a call")
-				require.True(t, err != nil && (errors.Is(err, context.Canceled) || errors.Is(err, multiprolab.ErrBacklog)), "%v", err)
+				require.True(
+					t,
+					err != nil && (errors.Is(err, context.Canceled) || errors.Is(err, multiprolab.ErrBacklog)),
+					"%v",
+					err,
+				)
 			}
 			if c.goOn {
 				asked.tell("go on")
@@ -399,21 +437,31 @@ func TestRestartAccountsForRefusals(t *testing.T) {
 				}
 			}
 			require.Greater(t, refused, 100)
-			t.Logf("%d handled, %d of them reported as well, %d refused, %d died with the worker", len(handled[1]), both, refused, count-len(handled[1])+both-refused)
+			t.Logf(
+				"%d handled, %d of them reported as well, %d refused, %d died with the worker",
+				len(handled[1]),
+				both,
+				refused,
+				count-len(handled[1])+both-refused,
+			)
 		})
 	}
 }
 
 func refusedItems(letters map[int][]string) (items []int) {
 	for n, reasons := range letters {
-		if slices.ContainsFunc(reasons, func(r string) bool { return strings.Contains(r, multiprolab.ErrBacklog.Error()) }) {
+		if slices.ContainsFunc(
+			reasons,
+			func(r string) bool { return strings.Contains(r, multiprolab.ErrBacklog.Error()) },
+		) {
 			items = append(items, n)
 		}
 	}
 	return items
 }
 
-// TestKillAllTellsOfMainsMessages: what main has in its own inbox when all is killed becomes dead letters, and OnEvent is told of them before the end.
+// TestKillAllTellsOfMainsMessages: what main has in its own inbox when all is killed becomes dead
+// letters, and OnEvent is told of them before the end.
 func TestKillAllTellsOfMainsMessages(t *testing.T) {
 	const count = 10
 	l, _ := rebornLab(t, 1)
@@ -426,7 +474,8 @@ func TestKillAllTellsOfMainsMessages(t *testing.T) {
 	multiprolab.Handle(l, "item", func(context.Context, []byte) error { return nil })
 	require.NoError(t, l.Start(t.Context()))
 	defer l.Close()
-	require.NoError(t, multiprolab.Send(bounded(t), l, "reborn/0", "spread", spread{})) // sends none, and then the message whose handler does not return
+	// sends none, and then the message whose handler does not return
+	require.NoError(t, multiprolab.Send(bounded(t), l, "reborn/0", "spread", spread{}))
 	await(t, begun, "main to be busy")
 	require.NoError(t, multiprolab.Send(bounded(t), l, "reborn/0", "spread", spread{"main", 0, count}))
 	eventually(t, "the messages to come", func() bool { return l.Receiver().Len() == count+1 })

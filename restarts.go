@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// restarts remembers the failures of one instance, and decides what follows from the end of a life. It exists in main; the instance's supervisor alone
-// uses it.
+// restarts remembers the failures of one instance, and decides what follows from the end of a life.
+// It exists in main; the instance's supervisor alone uses it.
 type restarts struct {
 	cfg      *WorkerConfig
 	failures []failure // within the window; without a limit the last maxCauses of them
@@ -30,7 +30,8 @@ type sequel struct {
 	limit   error // why it is not restarted although the config asks for it
 }
 
-// after decides about a life that ended by itself at the time now: not one that the program ended, or replaced.
+// after decides about a life that ended by itself at the time now: not one that the program ended,
+// or replaced.
 func (r *restarts) after(end *lifeEnd, now time.Time) sequel {
 	cfg := r.cfg
 	switch {
@@ -41,7 +42,8 @@ func (r *restarts) after(end *lifeEnd, now time.Time) sequel {
 	case end.blamed: // it is the failure of a task, which has its outcome
 		return sequel{restart: true}
 	}
-	// A life that never became ready ends no window: slow failures to start would else go on for ever.
+	// A life that never became ready ends no window: slow failures to start would else go on for
+	// ever.
 	for end.ready && len(r.failures) > 0 && now.Sub(r.failures[0].at) > cfg.RestartWindow {
 		r.failures = r.failures[1:]
 	}
@@ -76,7 +78,13 @@ func (r *restarts) limitError(end *lifeEnd, now time.Time, permanent bool) error
 	if permanent {
 		r.failures = append(r.failures, failure{now, end.err})
 	}
-	e := &RestartLimitError{Worker: end.worker, Restarts: len(r.failures) - 1, Window: r.cfg.RestartWindow, Err: end.cause(), Permanent: permanent}
+	e := &RestartLimitError{
+		Worker:    end.worker,
+		Restarts:  len(r.failures) - 1,
+		Window:    r.cfg.RestartWindow,
+		Err:       end.cause(),
+		Permanent: permanent,
+	}
 	for _, f := range r.failures[max(0, len(r.failures)-maxCauses):] {
 		e.Causes = append(e.Causes, f.err)
 	}
@@ -104,7 +112,11 @@ func permanent(err error) bool {
 	case errors.As(err, &remote):
 		return remote.final
 	case errors.As(err, &start):
-		return start.PID == 0 && slices.ContainsFunc([]error{fs.ErrNotExist, fs.ErrPermission, syscall.ENOEXEC, syscall.EINVAL}, func(e error) bool { return errors.Is(err, e) })
+		return start.PID == 0 &&
+			slices.ContainsFunc(
+				[]error{fs.ErrNotExist, fs.ErrPermission, syscall.ENOEXEC, syscall.EINVAL},
+				func(e error) bool { return errors.Is(err, e) },
+			)
 	}
 	return false
 }

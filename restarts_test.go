@@ -16,7 +16,8 @@ import (
 
 // The clocks of these tests are those of bubbles: the times are exact.
 
-// shortLived registers a worker of which the life n ends after after(n), with an error; it lives on where that is zero.
+// shortLived registers a worker of which the life n ends after after(n), with an error; it lives on
+// where that is zero.
 func shortLived(l *lab, name string, cfg *multiprolab.WorkerConfig, after func(life int) time.Duration) {
 	l.RegisterWorker(name, func(_ context.Context, w *multiprolab.Worker) error {
 		if d := after(w.Life()); d > 0 {
@@ -36,8 +37,9 @@ func pauses(l *lab) (found []time.Duration) {
 	return found
 }
 
-// The pauses between restarts: none before the first, RestartDelay before the second, then RestartFactor times as much up to RestartMaxDelay; and they are
-// kept: each life begins when the last one has ended and its pause is over.
+// The pauses between restarts: none before the first, RestartDelay before the second, then
+// RestartFactor times as much up to RestartMaxDelay; and they are kept: each life begins when the
+// last one has ended and its pause is over.
 func TestRestartPauses(t *testing.T) {
 	const ms = time.Millisecond
 	for _, c := range []struct {
@@ -80,7 +82,18 @@ func TestRestartJitter(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			const d, n = 10 * time.Second, 200
 			l := newLab(t, &multiprolab.Config{InProcess: true})
-			shortLived(l, "short", &multiprolab.WorkerConfig{RestartLimit: n, RestartWindow: 24 * time.Hour, RestartDelay: d, RestartMaxDelay: d, RestartJitter: c.config}, always(time.Second))
+			shortLived(
+				l,
+				"short",
+				&multiprolab.WorkerConfig{
+					RestartLimit:    n,
+					RestartWindow:   24 * time.Hour,
+					RestartDelay:    d,
+					RestartMaxDelay: d,
+					RestartJitter:   c.config,
+				},
+				always(time.Second),
+			)
 			require.NoError(t, l.Start(t.Context()))
 			require.Error(t, l.Wait(t.Context()))
 			got := pauses(l)[1:n]
@@ -92,7 +105,8 @@ func TestRestartJitter(t *testing.T) {
 				require.Equal(t, d, low)
 				return
 			}
-			// Of 199 pauses the shortest and the longest are each in the outer quarter, but for once in 10^24 runs.
+			// Of 199 pauses the shortest and the longest are each in the outer quarter, but for
+			// once in 10^24 runs.
 			require.Less(t, low, least+(d-least)/4)
 			require.Greater(t, high, d-(d-least)/4)
 		})
@@ -116,7 +130,12 @@ func TestRestartReset(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := newLab(t, &multiprolab.Config{InProcess: true})
-				cfg := &multiprolab.WorkerConfig{RestartLimit: 100, RestartWindow: time.Hour, RestartReset: c.reset, RestartJitter: -1}
+				cfg := &multiprolab.WorkerConfig{
+					RestartLimit:  100,
+					RestartWindow: time.Hour,
+					RestartReset:  c.reset,
+					RestartJitter: -1,
+				}
 				shortLived(l, "short", cfg, func(life int) time.Duration {
 					switch life {
 					case 5:
@@ -183,12 +202,18 @@ func causesOf(t *testing.T, e *multiprolab.RestartLimitError) (texts []string) {
 	return texts
 }
 
-// The error tells the causes, the oldest first and of many the last ten; errors.As finds the last one first.
+// The error tells the causes, the oldest first and of many the last ten; errors.As finds the last
+// one first.
 func TestRestartCauses(t *testing.T) {
 	for _, n := range []int{1, 9, 10, 25} {
 		synctest.Test(t, func(t *testing.T) {
 			l := newLab(t, &multiprolab.Config{InProcess: true})
-			shortLived(l, "short", &multiprolab.WorkerConfig{RestartLimit: n, RestartWindow: time.Hour}, always(time.Second))
+			shortLived(
+				l,
+				"short",
+				&multiprolab.WorkerConfig{RestartLimit: n, RestartWindow: time.Hour},
+				always(time.Second),
+			)
 			require.NoError(t, l.Start(t.Context()))
 			err := l.Wait(t.Context())
 			limit, ok := err.(*multiprolab.RestartLimitError)
@@ -209,11 +234,17 @@ func TestRestartCauses(t *testing.T) {
 	}
 }
 
-// A negative RestartLimit is no limit, with pauses and windows as ever: the worker is replaced for ever.
+// A negative RestartLimit is no limit, with pauses and windows as ever: the worker is replaced for
+// ever.
 func TestRestartForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, &multiprolab.Config{InProcess: true})
-		shortLived(l, "short", &multiprolab.WorkerConfig{RestartLimit: -1, RestartWindow: time.Hour}, always(time.Second))
+		shortLived(
+			l,
+			"short",
+			&multiprolab.WorkerConfig{RestartLimit: -1, RestartWindow: time.Hour},
+			always(time.Second),
+		)
 		require.NoError(t, l.Start(t.Context()))
 		time.Sleep(30 * time.Minute)
 		require.NoError(t, l.Cause())
@@ -222,7 +253,8 @@ func TestRestartForEver(t *testing.T) {
 	})
 }
 
-// RestartLimit is that of each worker: what two of them fail does not add up, be they of one pool or of two.
+// RestartLimit is that of each worker: what two of them fail does not add up, be they of one pool
+// or of two.
 func TestRestartLimitIsPerWorker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, &multiprolab.Config{InProcess: true})
@@ -287,11 +319,16 @@ func TestRestartAlwaysCounts(t *testing.T) {
 	}
 }
 
-// What a config asks to be replaced on purpose is no failure: MaxAge alone never reaches the limit, and there is no pause.
+// What a config asks to be replaced on purpose is no failure: MaxAge alone never reaches the limit,
+// and there is no pause.
 func TestRestartOnPurposeDoesNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg, starts := startsOf()
-		l := newLab(t, cfg, pool{"lab", &multiprolab.WorkerConfig{MaxAge: time.Second, RestartLimit: 1, RestartWindow: time.Hour}})
+		l := newLab(
+			t,
+			cfg,
+			pool{"lab", &multiprolab.WorkerConfig{MaxAge: time.Second, RestartLimit: 1, RestartWindow: time.Hour}},
+		)
 		require.NoError(t, l.Start(t.Context()))
 		time.Sleep(9500 * time.Millisecond)
 		require.NoError(t, l.Close())
@@ -300,9 +337,22 @@ func TestRestartOnPurposeDoesNotCount(t *testing.T) {
 	})
 }
 
-// The death of a worker in the middle of a task is the outcome of the task. It does not count, and the restart comes at once.
+// The death of a worker in the middle of a task is the outcome of the task. It does not count, and
+// the restart comes at once.
 func TestRestartDuringTaskDoesNotCount(t *testing.T) {
-	l := startLab(t, nil, pool{"lab", &multiprolab.WorkerConfig{RestartLimit: 1, RestartWindow: time.Hour, RestartDelay: time.Hour, RestartMaxDelay: time.Hour}})
+	l := startLab(
+		t,
+		nil,
+		pool{
+			"lab",
+			&multiprolab.WorkerConfig{
+				RestartLimit:    1,
+				RestartWindow:   time.Hour,
+				RestartDelay:    time.Hour,
+				RestartMaxDelay: time.Hour,
+			},
+		},
+	)
 	for life := 1; life <= 5; life++ {
 		_, err := multiprolab.Do[int](bounded(t), l, "die", "exit 1")
 		died, ok := errors.AsType[*multiprolab.WorkerDiedError](err)
@@ -354,7 +404,12 @@ func TestRestartWithPulledTaskDoesNotCount(t *testing.T) {
 func TestRestartPauseEndsWithTheProgram(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, &multiprolab.Config{InProcess: true})
-		shortLived(l, "short", &multiprolab.WorkerConfig{RestartDelay: time.Hour, RestartMaxDelay: time.Hour, RestartJitter: -1}, always(time.Second))
+		shortLived(
+			l,
+			"short",
+			&multiprolab.WorkerConfig{RestartDelay: time.Hour, RestartMaxDelay: time.Hour, RestartJitter: -1},
+			always(time.Second),
+		)
 		require.NoError(t, l.Start(t.Context()))
 		time.Sleep(10 * time.Second)
 		require.Equal(t, []time.Duration{0, time.Hour}, pauses(l))

@@ -21,15 +21,16 @@ const (
 	RetryErrors
 )
 
-// RetryPolicy says when a failed attempt of a task is followed by another. The zero value retries after every failure, with pauses that start at
-// 100 milliseconds and double up to 30 seconds. TaskOptions.Attempts says how often.
+// RetryPolicy says when a failed attempt of a task is followed by another. The zero value retries
+// after every failure, with pauses that start at 100 milliseconds and double up to 30 seconds.
+// TaskOptions.Attempts says how often.
 type RetryPolicy struct {
 	// On selects the failures that are worth another attempt. Defaults to all.
 	On RetryOn
 	// First is the pause before the second attempt. Defaults to 100 milliseconds.
 	First time.Duration
-	// Factor is by what the pause grows with each attempt. Defaults to 2; less than 1, and what is no number, is an error. With an infinite one every
-	// pause but the first is Max.
+	// Factor is by what the pause grows with each attempt. Defaults to 2; less than 1, and what is
+	// no number, is an error. With an infinite one every pause but the first is Max.
 	Factor float64
 	// Max is the longest pause. Defaults to 30 seconds.
 	Max time.Duration
@@ -41,9 +42,17 @@ func (p *RetryPolicy) check() error {
 	case err != nil:
 		return err
 	case p.Factor != 0 && !(p.Factor >= 1): // a NaN is not either
-		return &ConfigError{"RetryPolicy.Factor", p.Factor, "pauses cannot shrink: leave it zero for 2, or give 1 or more"}
+		return &ConfigError{
+			"RetryPolicy.Factor",
+			p.Factor,
+			"pauses cannot shrink: leave it zero for 2, or give 1 or more",
+		}
 	case p.On > RetryDeaths|RetryTimeouts|RetryErrors:
-		return &ConfigError{"RetryPolicy.On", p.On, "combine RetryDeaths, RetryTimeouts and RetryErrors, or leave it zero for all"}
+		return &ConfigError{
+			"RetryPolicy.On",
+			p.On,
+			"combine RetryDeaths, RetryTimeouts and RetryErrors, or leave it zero for all",
+		}
 	}
 	return nil
 }
@@ -69,7 +78,8 @@ func (p *RetryPolicy) retries(err error) bool {
 	return false // what cannot be decoded, or has no handler, will not be better the next time
 }
 
-// pause returns the time before the attempt after the n-th. Half of it is random, so that tasks that failed together do not come back together.
+// pause returns the time before the attempt after the n-th. Half of it is random, so that tasks
+// that failed together do not come back together.
 func (p *RetryPolicy) pause(n int) time.Duration {
 	most := cmp.Or(p.Max, 30*time.Second)
 	d := float64(cmp.Or(p.First, 100*time.Millisecond))
@@ -92,7 +102,8 @@ type steer struct {
 func (s *steer) Error() string { return s.err.Error() }
 func (s *steer) Unwrap() error { return s.err }
 
-// NoRetry marks an error that a task's handler returns as final: the task is not attempted again, whatever its options say.
+// NoRetry marks an error that a task's handler returns as final: the task is not attempted again,
+// whatever its options say.
 func NoRetry(err error) error {
 	if err == nil {
 		return nil
@@ -100,8 +111,9 @@ func NoRetry(err error) error {
 	return &steer{err: err, final: true}
 }
 
-// RetryAfter makes a task's handler end this attempt without a verdict: the task is started again after the time d, and the attempt does not count. It is for what is
-// not there yet. A nil err is one that says this.
+// RetryAfter makes a task's handler end this attempt without a verdict: the task is started again
+// after the time d, and the attempt does not count. It is for what is not there yet. A nil err is
+// one that says this.
 func RetryAfter(d time.Duration, err error) error {
 	if err == nil {
 		err = fmt.Errorf("to be retried after %v", d)
@@ -109,10 +121,13 @@ func RetryAfter(d time.Duration, err error) error {
 	return &steer{err: err, after: max(d, 1)}
 }
 
-// AttemptsError is the outcome of a task that has used up its attempts. It matches, with errors.Is and errors.As, what the last one does.
+// AttemptsError is the outcome of a task that has used up its attempts. It matches, with errors.Is
+// and errors.As, what the last one does.
 type AttemptsError struct {
-	Type     string
-	Attempts []error // how each attempt ended, in order; of very many only the last where the error came from another process
+	Type string
+	// how each attempt ended, in order; of very many only the last where the error came from
+	// another process
+	Attempts []error
 
 	missing int // attempts before those
 }

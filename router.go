@@ -12,12 +12,14 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// MessageRouter finds the receiver of each message by its name. It exists in the main process, through which all messages go. It never decodes a
-// body that is not for main, and never waits for a receiver: what has no room waits in the outbox of its receiver, at the cost of its
-// sender's credit. All methods may be called from any goroutine.
+// MessageRouter finds the receiver of each message by its name. It exists in the main process,
+// through which all messages go. It never decodes a body that is not for main, and never waits for
+// a receiver: what has no room waits in the outbox of its receiver, at the cost of its sender's
+// credit. All methods may be called from any goroutine.
 //
-// A message from main goes Send -> MessageRouter.send -> outbox -> link of the worker. A message from a worker comes from its link ->
-// peer.receive -> MessageRouter.forward -> outbox of the other worker, or the inbox of main.
+// A message from main goes Send -> MessageRouter.send -> outbox -> link of the worker. A message
+// from a worker comes from its link -> peer.receive -> MessageRouter.forward -> outbox of the other
+// worker, or the inbox of main.
 type MessageRouter struct {
 	main *Main
 }
@@ -27,17 +29,20 @@ func (r *MessageRouter) Send(ctx context.Context, receiver, typ string, body any
 	return r.main.node.send(ctx, 0, receiver, typ, body)
 }
 
-// Broadcast sends a one-way message from main to every instance of a pool, or to every worker if pool is empty.
+// Broadcast sends a one-way message from main to every instance of a pool, or to every worker if
+// pool is empty.
 func (r *MessageRouter) Broadcast(ctx context.Context, pool, typ string, body any) error {
 	return r.main.node.send(ctx, wire.FlagBroadcast, pool, typ, body)
 }
 
-// Call sends a call from main, waits for its reply and decodes it into the value that reply points to; see the function Call.
+// Call sends a call from main, waits for its reply and decodes it into the value that reply points
+// to; see the function Call.
 func (r *MessageRouter) Call(ctx context.Context, receiver, typ string, body, reply any) error {
 	return r.main.node.call(ctx, receiver, typ, body, reply)
 }
 
-// Receivers returns the names of all receivers: "main" and every instance, in the order of their registration.
+// Receivers returns the names of all receivers: "main" and every instance, in the order of their
+// registration.
 func (r *MessageRouter) Receivers() []string {
 	names := []string{MainName}
 	for _, p := range r.main.pools {
@@ -145,8 +150,16 @@ func (r *MessageRouter) toSelf(f *wire.Frame) error {
 }
 
 func (r *MessageRouter) message(f *wire.Frame) *Message {
-	return &Message{Sender: f.From, Receiver: MainName, Type: f.Type, id: f.ID, chain: f.Meta, payload: payloadOf(f), size: cost(f),
-		scope: scope{node: r.main.node, limit: limitIn(f)}}
+	return &Message{
+		Sender:   f.From,
+		Receiver: MainName,
+		Type:     f.Type,
+		id:       f.ID,
+		chain:    f.Meta,
+		payload:  payloadOf(f),
+		size:     cost(f),
+		scope:    scope{node: r.main.node, limit: limitIn(f)},
+	}
 }
 
 // call is the uplink of main. It sends the call, and returns the way of its reply.
@@ -200,7 +213,8 @@ func (r *MessageRouter) waitFor(by string, s *slot, f *wire.Frame) (*slot, error
 	return s, err
 }
 
-// forward routes a message or a call of a worker, which cost it n bytes of credit. It runs on the goroutine that reads the worker's wire.
+// forward routes a message or a call of a worker, which cost it n bytes of credit. It runs on the
+// goroutine that reads the worker's wire.
 func (r *MessageRouter) forward(from *peer, f *wire.Frame, n int64) {
 	f.From = from.slot.name
 	switch {
@@ -249,7 +263,8 @@ func (r *MessageRouter) bounce(f *wire.Frame, err error) {
 	r.main.emit(&DeadLetter{Sender: f.From, Receiver: f.To, Type: f.Type, Size: len(f.Body), Reason: err.Error()})
 }
 
-// forwardCall routes a call of a worker to an instance, unless err says why it cannot. The caller gets the error as its reply.
+// forwardCall routes a call of a worker to an instance, unless err says why it cannot. The caller
+// gets the error as its reply.
 func (r *MessageRouter) forwardCall(from *peer, s *slot, f *wire.Frame, n int64, err error) {
 	if err == nil {
 		s, err = r.waitFor(from.slot.name, s, f)
@@ -290,7 +305,8 @@ func (r *MessageRouter) forwardAll(from *peer, f *wire.Frame, n int64) {
 	all.done()
 }
 
-// broadcast is a message of a worker to several, in main. The worker gets its credit back when the last of them has been written.
+// broadcast is a message of a worker to several, in main. The worker gets its credit back when the
+// last of them has been written.
 type broadcast struct {
 	from *client
 	cost int64        // of from, in bytes
@@ -303,8 +319,9 @@ func (b *broadcast) done() {
 	}
 }
 
-// replied routes the outcome of a call back to its caller, and returns the link to be pushed, or nil. Nobody can answer a call that was not put to it: entries are
-// kept with the instance that was asked.
+// replied routes the outcome of a call back to its caller, and returns the link to be pushed, or
+// nil. Nobody can answer a call that was not put to it: entries are kept with the instance that was
+// asked.
 func (r *MessageRouter) replied(e *callEntry, outcome *reply, f *wire.Frame) (to *link) {
 	if e.origin == nil {
 		if e.loops {
@@ -333,7 +350,8 @@ func (r *MessageRouter) cancelCall(id uint64, way *replyWay, soft bool) {
 	way.entry.cancel(soft)
 }
 
-// cancelCallOf tells the process that handles a call of a worker that the caller does not wait any more. A call that has its reply, or never was, is none.
+// cancelCallOf tells the process that handles a call of a worker that the caller does not wait any
+// more. A call that has its reply, or never was, is none.
 func (r *MessageRouter) cancelCallOf(origin *client, id uint64, soft bool) {
 	origin.waitOver(id)
 	if e := origin.call(id); e != nil {
@@ -343,7 +361,8 @@ func (r *MessageRouter) cancelCallOf(origin *client, id uint64, soft bool) {
 	r.main.receiver.cancel(id, origin.slot.name, origin, soft)
 }
 
-// cancel takes the call back, if it still waits for room, and else tells its callee that the caller does not wait any more.
+// cancel takes the call back, if it still waits for room, and else tells its callee that the caller
+// does not wait any more.
 func (e *callEntry) cancel(soft bool) {
 	if !e.callee.out.withdraw(e) {
 		e.callee.cancelCall(e, soft)
@@ -389,7 +408,9 @@ func (r *MessageRouter) waitsForNothing() { r.main.broker.endWaits(MainName) }
 func (r *MessageRouter) cancelTask(id uint64, soft bool) { r.main.broker.cancel(nil, id, soft) }
 
 func (r *MessageRouter) undelivered(m *Message, reason error) {
-	r.main.emit(&DeadLetter{Sender: m.Sender, Receiver: m.Receiver, Type: m.Type, Size: m.Size(), Reason: reason.Error()})
+	r.main.emit(
+		&DeadLetter{Sender: m.Sender, Receiver: m.Receiver, Type: m.Type, Size: m.Size(), Reason: reason.Error()},
+	)
 }
 
 func (r *MessageRouter) failed(m *Message, err error) {

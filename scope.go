@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// scope is the context of a handler, task or action while it runs. It knows on which loop it runs, so that what waits for
-// another process inside it can say that the loop waits too. It exists in the process of the function; what most functions never use, the
-// machinery of a context that can end, is made when it is first asked for.
+// scope is the context of a handler, task or action while it runs. It knows on which loop it runs,
+// so that what waits for another process inside it can say that the loop waits too. It exists in
+// the process of the function; what most functions never use, the machinery of a context that can
+// end, is made when it is first asked for.
 type scope struct {
 	parent  context.Context
 	node    *node
@@ -33,8 +34,9 @@ type ending struct {
 
 type scopeKey struct{}
 
-// setupContext is the context of a setup function. What waits under it while the function runs holds
-// the worker up as a handler would; it ends with the worker, for goroutines may have it from there.
+// setupContext is the context of a setup function. What waits under it while the function runs
+// holds the worker up as a handler would; it ends with the worker, for goroutines may have it from
+// there.
 type setupContext struct {
 	context.Context
 	scope *scope

@@ -8,8 +8,10 @@ import (
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
-// serve makes Run stand on its own feet as a service: it reaps orphans if it is process 1 of a container, and tells a service manager that asks for it
-// (systemd, Type=notify) when all workers are ready, that the end has begun and, for its watchdog, that the loop of main still turns. It returns the function that ends this.
+// serve makes Run stand on its own feet as a service: it reaps orphans if it is process 1 of a
+// container, and tells a service manager that asks for it (systemd, Type=notify) when all workers
+// are ready, that the end has begun and, for its watchdog, that the loop of main still turns. It
+// returns the function that ends this.
 func (m *Main) serve() (stop func()) {
 	stopReaping := proc.ReapOrphans()
 	if m.service == nil {
@@ -58,7 +60,8 @@ func (m *Main) serve() (stop func()) {
 	}
 }
 
-// noteReady tells the service manager that the start or a reload is complete, but not once the end has begun: before systemd 259 that would take STOPPING=1 back.
+// noteReady tells the service manager that the start or a reload is complete, but not once the end
+// has begun: before systemd 259 that would take STOPPING=1 back.
 func (m *Main) noteReady() {
 	if !closed(m.exitAsked) {
 		m.noteService(m.service.Ready())

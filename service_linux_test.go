@@ -17,7 +17,8 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// TestReload_Terminal: for a program with a terminal SIGHUP means that this is gone, and ends it; whoever sends it.
+// TestReload_Terminal: for a program with a terminal SIGHUP means that this is gone, and ends it;
+// whoever sends it.
 func TestReload_Terminal(t *testing.T) {
 	for _, by := range []string{"a signal", "the terminal"} {
 		t.Run(by, func(t *testing.T) {
@@ -54,7 +55,8 @@ func TestReload_Terminal(t *testing.T) {
 	}
 }
 
-// The init is process 1 of its namespace. It has orphans, and a child of its own that it waits for late.
+// The init is process 1 of its namespace. It has orphans, and a child of its own that it waits for
+// late.
 var _ = scenario("init", func() {
 	app := multiprolab.New(&multiprolab.Config{Logger: inTheirOwnWords()})
 	app.RegisterWorker("guest", setups["guest"], &multiprolab.WorkerConfig{Count: 2, Env: []string{gateVar + "="}})
@@ -100,13 +102,19 @@ func offspring(pid int) (living, zombies int) {
 	return living, zombies
 }
 
-// TestService_Init: as process 1 main reaps the orphans of others, leaves its own children to those who wait for them, and heeds SIGTERM.
+// TestService_Init: as process 1 main reaps the orphans of others, leaves its own children to those
+// who wait for them, and heeds SIGTERM.
 func TestService_Init(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("a PID namespace takes root")
 	}
 	g := newGate(t)
-	p := launchMain(t, "init", func(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID} }, gateVar+"="+g.addr())
+	p := launchMain(
+		t,
+		"init",
+		func(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID} },
+		gateVar+"="+g.addr(),
+	)
 	v := g.expect(t, "1 before")
 	has := func(living, zombies int) func() bool {
 		return func() bool {
@@ -120,7 +128,11 @@ func TestService_Init(t *testing.T) {
 	eventually(t, "all orphans to be reaped, and none else", has(2, 1))
 	v.tell("go on")
 	v = g.expect(t, "waited")
-	eventually(t, "main to say how it ended", func() bool { return strings.Contains(p.out.String(), "own child: exit status 7\n") })
+	eventually(
+		t,
+		"main to say how it ended",
+		func() bool { return strings.Contains(p.out.String(), "own child: exit status 7\n") },
+	)
 	eventually(t, "main to have its workers alone", has(2, 0))
 	require.NoError(t, signalProcess(p.Process.Pid, "SIGTERM"))
 	v.tell("go on")

@@ -50,7 +50,8 @@ func launchMain(t *testing.T, scenario string, prepare func(*exec.Cmd), env ...s
 	return p
 }
 
-// heedHangups makes the processes that are started heed SIGHUP, even where this one was started by nohup(1): what is caught here is not ignored there.
+// heedHangups makes the processes that are started heed SIGHUP, even where this one was started by
+// nohup(1): what is caught here is not ignored there.
 var heedHangups = sync.OnceFunc(func() {
 	if signal.Ignored(syscall.SIGHUP) {
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
@@ -60,10 +61,12 @@ var heedHangups = sync.OnceFunc(func() {
 // inSession gives a main a session of its own, without a terminal.
 func inSession(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
 
-// The service runs until it is told to end. Its workers visit the gate when they are set up, and say whether they see the service manager. Main visits it
-// once they are ready.
+// The service runs until it is told to end. Its workers visit the gate when they are set up, and
+// say whether they see the service manager. Main visits it once they are ready.
 var _ = scenario("service", func() {
-	app := multiprolab.New(&multiprolab.Config{Logger: inTheirOwnWords(), SetupTimeout: forever, ShutdownTimeout: forever})
+	app := multiprolab.New(
+		&multiprolab.Config{Logger: inTheirOwnWords(), SetupTimeout: forever, ShutdownTimeout: forever},
+	)
 	app.RegisterWorker("service", setups["service"], &multiprolab.WorkerConfig{Count: 2})
 	app.After(0, func(ctx context.Context) error {
 		_, err := visit{os.Getenv(gateVar), "main"}.waitSoft(ctx)
@@ -152,12 +155,14 @@ func (g *gate) reloads(t *testing.T, life int) {
 }
 
 func requireSystemd(t *testing.T) {
-	if runtime.GOOS != "linux" && runtime.GOOS != "darwin" && runtime.GOOS != "freebsd" && runtime.GOOS != "openbsd" && runtime.GOOS != "dragonfly" {
+	if runtime.GOOS != "linux" && runtime.GOOS != "darwin" && runtime.GOOS != "freebsd" && runtime.GOOS != "openbsd" &&
+		runtime.GOOS != "dragonfly" {
 		t.Skip("there is no service manager of this kind on " + runtime.GOOS)
 	}
 }
 
-// TestService_Notifications: the service manager is told of the start when all workers are ready, of each reload, and of the end; workers cannot speak to it.
+// TestService_Notifications: the service manager is told of the start when all workers are ready,
+// of each reload, and of the end; workers cannot speak to it.
 func TestService_Notifications(t *testing.T) {
 	requireSystemd(t)
 	g, m := newGate(t), newManager(t)
@@ -187,7 +192,8 @@ func TestService_Notifications(t *testing.T) {
 	require.NotContains(t, p.out.String(), "level=ERROR")
 }
 
-// TestService_EndInReload: the end comes in the middle of a reload. After it has begun, the service is never said to be ready again.
+// TestService_EndInReload: the end comes in the middle of a reload. After it has begun, the service
+// is never said to be ready again.
 func TestService_EndInReload(t *testing.T) {
 	requireSystemd(t)
 	g, m := newGate(t), newManager(t)
@@ -237,7 +243,8 @@ var _ = scenario("watched", func() {
 	fmt.Println("Run returned:", app.Run(context.Background()))
 })
 
-// TestService_Watchdog: the watchdog is served as long as the loop of main turns, and not while it is blocked.
+// TestService_Watchdog: the watchdog is served as long as the loop of main turns, and not while it
+// is blocked.
 func TestService_Watchdog(t *testing.T) {
 	requireSystemd(t)
 	g, m := newGate(t), newManager(t)
@@ -266,7 +273,11 @@ func TestReload_SIGHUP(t *testing.T) {
 	p := launchService(t, g, inSession)
 	require.NoError(t, signalProcess(p.Process.Pid, "SIGHUP"))
 	g.reloads(t, 2)
-	eventually(t, "the end of the reload", func() bool { return strings.Contains(p.out.String(), "all workers have been restarted") })
+	eventually(
+		t,
+		"the end of the reload",
+		func() bool { return strings.Contains(p.out.String(), "all workers have been restarted") },
+	)
 	require.Contains(t, p.out.String(), "SIGHUP: the workers are restarted, one after the other")
 	require.NoError(t, signalProcess(p.Process.Pid, "SIGTERM"))
 	require.NoError(t, p.wait(t))

@@ -63,7 +63,8 @@ func TestSetup_Scheduling(t *testing.T) {
 	require.NotZero(t, start.PID)
 }
 
-// TestSetup_OOMScore: the kernel takes a worker, and what it has started, before it takes main, or as the config says.
+// TestSetup_OOMScore: the kernel takes a worker, and what it has started, before it takes main, or
+// as the config says.
 func TestSetup_OOMScore(t *testing.T) {
 	own := proc.OOMScoreAdj()
 	for config, want := range map[int]int{0: min(own+500, 1000), 1000: 1000, min(own+7, 999): min(own+7, 999)} {
@@ -76,7 +77,11 @@ func TestSetup_OOMScore(t *testing.T) {
 		return
 	}
 	err := startError(t, less)
-	require.ErrorContains(t, err, fmt.Sprintf("OOMScoreAdj %d: the process is not allowed to have less than it started with", own-1))
+	require.ErrorContains(
+		t,
+		err,
+		fmt.Sprintf("OOMScoreAdj %d: the process is not allowed to have less than it started with", own-1),
+	)
 	require.ErrorContains(t, err, "CAP_SYS_RESOURCE")
 	require.NotZero(t, err.PID)
 }
@@ -93,16 +98,25 @@ func TestSetup_TooBig(t *testing.T) {
 		require.Zero(t, err.PID)
 		require.ErrorContains(t, err, says)
 	}
-	check(&config{Env: []string{"SMALL=1", "BIG=" + big}}, "WorkerConfig.Env[1] (BIG) has 131076 bytes, and one variable may have 131071")
+	check(
+		&config{Env: []string{"SMALL=1", "BIG=" + big}},
+		"WorkerConfig.Env[1] (BIG) has 131076 bytes, and one variable may have 131071",
+	)
 	var many []string
 	for i := range 100 {
 		many = append(many, fmt.Sprint("MANY", i, "=", big[:100<<10]))
 	}
 	check(&config{Env: many}, "of which WorkerConfig.Env has 102")
-	check(&config{DropEnv: []string{"*"}, Env: many, Count: 3}, "give less in WorkerConfig.Env, or name what it inherits in WorkerConfig.DropEnv")
+	check(
+		&config{DropEnv: []string{"*"}, Env: many, Count: 3},
+		"give less in WorkerConfig.Env, or name what it inherits in WorkerConfig.DropEnv",
+	)
 
 	t.Setenv("INHERITED", big)
-	check(nil, "the variable INHERITED, which it inherits, has 131082 bytes, and one may have 131071: name it in WorkerConfig.DropEnv")
+	check(
+		nil,
+		"the variable INHERITED, which it inherits, has 131082 bytes, and one may have 131071: name it in WorkerConfig.DropEnv",
+	)
 	survey(t, &config{DropEnv: []string{"INHERITED"}})
 	require.NoError(t, os.Unsetenv("INHERITED"))
 

@@ -43,8 +43,15 @@ var _ = worker("surveyor", func(ctx context.Context, w *multiprolab.Worker) erro
 })
 
 func makeReport() report {
-	r := report{Env: os.Environ(), PID: os.Getpid(), UID: os.Getuid(), GID: os.Getgid(), GOMAXPROCS: runtime.GOMAXPROCS(0), MemoryLimit: debug.SetMemoryLimit(-1),
-		System: map[string]string{}}
+	r := report{
+		Env:         os.Environ(),
+		PID:         os.Getpid(),
+		UID:         os.Getuid(),
+		GID:         os.Getgid(),
+		GOMAXPROCS:  runtime.GOMAXPROCS(0),
+		MemoryLimit: debug.SetMemoryLimit(-1),
+		System:      map[string]string{},
+	}
 	r.Dir, _ = os.Getwd()
 	r.Groups, _ = os.Getgroups()
 	reportSystem(r.System)
@@ -147,7 +154,8 @@ func TestSetup_Runtime(t *testing.T) {
 	require.EqualValues(t, 300<<20, r.MemoryLimit)
 }
 
-// TestSetup_BadValues: what cannot be is refused before anything starts, with the field and the remedy.
+// TestSetup_BadValues: what cannot be is refused before anything starts, with the field and the
+// remedy.
 func TestSetup_BadValues(t *testing.T) {
 	type config = multiprolab.WorkerConfig
 	for _, c := range []struct {
@@ -180,7 +188,8 @@ func TestSetup_BadValues(t *testing.T) {
 		var bad *multiprolab.ConfigError
 		require.ErrorAs(t, err, &bad, "%+v", c.cfg)
 		require.True(t, strings.HasPrefix(c.field, bad.Field), "%v", err)
-		if field, _, _ := strings.Cut(strings.TrimPrefix(bad.Field, "WorkerConfig."), "["); proc.Lacks(field) == "" || strings.Contains(field, "Env") {
+		if field, _, _ := strings.Cut(strings.TrimPrefix(bad.Field, "WorkerConfig."), "["); proc.Lacks(field) == "" ||
+			strings.Contains(field, "Env") {
 			require.Equal(t, c.field, bad.Field)
 			require.Contains(t, bad.Reason, c.remedy)
 			require.NotEmpty(t, bad.Reason)
@@ -243,7 +252,8 @@ func TestSetup_NoSuchDir(t *testing.T) {
 	require.ErrorContains(t, err, "working directory "+file+": it is a file")
 }
 
-// TestSetup_NULInArguments: a NUL byte in an argument that the program has put there is refused before anything starts.
+// TestSetup_NULInArguments: a NUL byte in an argument that the program has put there is refused
+// before anything starts.
 func TestSetup_NULInArguments(t *testing.T) {
 	args := os.Args
 	defer func() { os.Args = args }()

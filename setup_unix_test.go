@@ -89,13 +89,22 @@ var _ = scenario("credential", func() {
 	}
 	r := must(multiprolab.Do[report](ctx, app, "report", nil))
 	fmt.Printf("uid %d, gid %d, groups %v\n", r.UID, r.GID, r.Groups)
-	_, err := must(multiprolab.Submit[string](ctx, app, "guest-spin", nil, &multiprolab.TaskOptions{Timeout: time.Millisecond, Grace: time.Millisecond})).Wait(ctx)
+	_, err := must(
+		multiprolab.Submit[string](
+			ctx,
+			app,
+			"guest-spin",
+			nil,
+			&multiprolab.TaskOptions{Timeout: time.Millisecond, Grace: time.Millisecond},
+		),
+	).Wait(ctx)
 	fmt.Println("the task:", err)
 	must(multiprolab.Submit[string](ctx, app, "visit", visit{os.Getenv(gateVar), "nobody"}, nil))
 	select {}
 })
 
-// TestSetup_Credential: a worker runs as another user; it can be killed, and dies with main, like others.
+// TestSetup_Credential: a worker runs as another user; it can be killed, and dies with main, like
+// others.
 func TestSetup_Credential(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("to start processes of another user takes root")
@@ -113,10 +122,15 @@ func TestSetup_Credential(t *testing.T) {
 	await(t, v.lost, "the end of the worker")
 	gone(t, "the worker", v.pid)
 	require.Contains(t, p.out.String(), "uid 65534, gid 65534, groups [4711 65534]\n")
-	require.Regexp(t, `the task: multiprolab: task "guest-spin" ran past its timeout of 1ms on worker surveyor/0 \(pid \d+\), which was killed`, p.out.String())
+	require.Regexp(
+		t,
+		`the task: multiprolab: task "guest-spin" ran past its timeout of 1ms on worker surveyor/0 \(pid \d+\), which was killed`,
+		p.out.String(),
+	)
 }
 
-// TestSetup_CredentialCannotExecute: who may not execute the program is told which directory is in the way.
+// TestSetup_CredentialCannotExecute: who may not execute the program is told which directory is in
+// the way.
 func TestSetup_CredentialCannotExecute(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("to start processes of another user takes root")
@@ -124,6 +138,12 @@ func TestSetup_CredentialCannotExecute(t *testing.T) {
 	path := copyBinary(t, 0o700)
 	p := launchMain(t, "credential", func(cmd *exec.Cmd) { cmd.Path = path })
 	require.NoError(t, p.wait(t))
-	require.Regexp(t, `Start returned: multiprolab: worker surveyor/0 did not start: .*cannot execute the program: `+filepath.Dir(path)+` .*is not executable for this user`, p.out.String())
+	require.Regexp(
+		t,
+		`Start returned: multiprolab: worker surveyor/0 did not start: .*cannot execute the program: `+filepath.Dir(
+			path,
+		)+` .*is not executable for this user`,
+		p.out.String(),
+	)
 	require.NotContains(t, p.out.String(), "life=2")
 }

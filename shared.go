@@ -9,15 +9,18 @@ import (
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
-// sharedLeast is the size in bytes from which a body goes through shared memory. A smaller one is as fast in the pipe.
+// sharedLeast is the size in bytes from which a body goes through shared memory. A smaller one is
+// as fast in the pipe.
 const sharedLeast = 512
 
 // regionHeader is the length in bytes of what comes before the bodies of one direction.
 const regionHeader = 4 << 10
 
-// shared is memory that main and one worker process share, for all but small bodies: the pipe copies each page twice, and wakes the other end for
-// every few of them. A frame then says where its body is. There is one region for each direction; where it has no room, the body goes
-// through the pipe. Nobody trusts what the other end writes: the reader copies a body out before it looks at it, and the size of the memory is sealed.
+// shared is memory that main and one worker process share, for all but small bodies: the pipe
+// copies each page twice, and wakes the other end for every few of them. A frame then says where
+// its body is. There is one region for each direction; where it has no room, the body goes through
+// the pipe. Nobody trusts what the other end writes: the reader copies a body out before it looks
+// at it, and the size of the memory is sealed.
 type shared struct {
 	mu      sync.RWMutex // held for writing by close alone
 	memory  []byte       // nil after close
@@ -37,7 +40,8 @@ func newShared(memory []byte, inMain bool) *shared {
 	return s
 }
 
-// put copies a body into the memory and returns its place, or false if there is no room. Its calls come one at a time.
+// put copies a body into the memory and returns its place, or false if there is no room. Its calls
+// come one at a time.
 func (s *shared) put(body []byte) (at uint64, ok bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -47,7 +51,8 @@ func (s *shared) put(body []byte) (at uint64, ok bool) {
 	return s.out.put(body)
 }
 
-// take copies a body out of the memory and lets its place be used again. Its calls come one at a time, in the order of those of put.
+// take copies a body out of the memory and lets its place be used again. Its calls come one at a
+// time, in the order of those of put.
 func (s *shared) take(at uint64, length int) ([]byte, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -67,7 +72,8 @@ func (s *shared) close() {
 	s.memory, s.out, s.in = nil, region{}, region{}
 }
 
-// region is the memory of one direction: a ring, in which a body is in one piece. Places in it count from the first body on; the remainder by its size is where that is.
+// region is the memory of one direction: a ring, in which a body is in one piece. Places in it
+// count from the first body on; the remainder by its size is where that is.
 type region struct {
 	done  *uint64 // the reader needs nothing before this place. It is in the memory: it may be anything
 	ring  []byte

@@ -10,7 +10,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
-// Bodies of all sizes come out as they went in, however many are under way, and an empty region takes every body that fits in it.
+// Bodies of all sizes come out as they went in, however many are under way, and an empty region
+// takes every body that fits in it.
 func TestShared_Ring(t *testing.T) {
 	memory := make([]byte, proc.SharedSize)
 	ours, theirs := newShared(memory, true), newShared(memory, false)
@@ -49,7 +50,8 @@ func TestShared_Ring(t *testing.T) {
 	require.True(t, ok, "the other direction has room of its own")
 }
 
-// Whatever the other end writes into the memory, and whatever places it sends, put and take stay inside.
+// Whatever the other end writes into the memory, and whatever places it sends, put and take stay
+// inside.
 func TestShared_Hostile(t *testing.T) {
 	memory := make([]byte, proc.SharedSize)
 	s := newShared(memory, true)

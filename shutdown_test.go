@@ -55,8 +55,13 @@ var _ = worker("shutdown-quitter", func(_ context.Context, w *multiprolab.Worker
 	return nil
 })
 
-// busyLab is an app with one guest, which holds a task until v is told to go on, and 50 more tasks in the queue.
-func busyLab(t *testing.T, mode multiprolab.ShutdownMode, prefetch int) (l *lab, cancel context.CancelFunc, g *gate, v *visitor, held *multiprolab.Future[string], queued []*multiprolab.Future[string]) {
+// busyLab is an app with one guest, which holds a task until v is told to go on, and 50 more tasks
+// in the queue.
+func busyLab(
+	t *testing.T,
+	mode multiprolab.ShutdownMode,
+	prefetch int,
+) (l *lab, cancel context.CancelFunc, g *gate, v *visitor, held *multiprolab.Future[string], queued []*multiprolab.Future[string]) {
 	p := quickly("guest", 1)
 	g = newGate(t)
 	p.cfg.Prefetch, p.cfg.Env = prefetch, []string{gateVar + "=" + g.addr()}
@@ -88,7 +93,8 @@ func (l *lab) refused(t *testing.T) {
 	})
 }
 
-// TestC01_Drain: DrainQueue finishes what was accepted, and takes nothing new; nobody has to wait for that.
+// TestC01_Drain: DrainQueue finishes what was accepted, and takes nothing new; nobody has to wait
+// for that.
 func TestC01_Drain(t *testing.T) {
 	for _, way := range ends {
 		for _, prefetch := range []int{0, 5} {
@@ -114,7 +120,8 @@ func TestC01_Drain(t *testing.T) {
 	}
 }
 
-// TestX3_FinishRunning: once the end has been asked for, the running task is finished, and no worker picks up a further one.
+// TestX3_FinishRunning: once the end has been asked for, the running task is finished, and no
+// worker picks up a further one.
 func TestX3_FinishRunning(t *testing.T) {
 	for _, way := range ends {
 		for _, prefetch := range []int{0, 5} {
@@ -142,7 +149,8 @@ func TestX3_FinishRunning(t *testing.T) {
 	}
 }
 
-// TestD04_KillAll: the running task fails with its worker, those in the queue are aborted, nobody finishes anything.
+// TestD04_KillAll: the running task fails with its worker, those in the queue are aborted, nobody
+// finishes anything.
 func TestD04_KillAll(t *testing.T) {
 	l, _, g, v, held, queued := busyLab(t, multiprolab.KillAll, 2)
 	err := l.Close()
@@ -163,7 +171,11 @@ func TestD04_KillAll(t *testing.T) {
 		_, err := outcome(t, f)
 		require.ErrorIs(t, err, multiprolab.ErrStopped)
 	}
-	require.Equal(t, multiprolab.TaskStats{Received: 51 + warmTasks, Succeeded: warmTasks, Failed: 1, Cancelled: 50}, l.Tasks().Stats())
+	require.Equal(
+		t,
+		multiprolab.TaskStats{Received: 51 + warmTasks, Succeeded: warmTasks, Failed: 1, Cancelled: 50},
+		l.Tasks().Stats(),
+	)
 	await(t, v.lost, "the visitor to be gone")
 	g.quiet(t)
 	l.checkGone(t)
@@ -208,10 +220,19 @@ func TestD04_ManyQueued(t *testing.T) {
 	}
 }
 
-// TestD04_DrainTimeout: a drain that takes too long goes over to FinishRunning, and then to the kill. The clock is that of the bubble.
+// TestD04_DrainTimeout: a drain that takes too long goes over to FinishRunning, and then to the
+// kill. The clock is that of the bubble.
 func TestD04_DrainTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLab(t, &multiprolab.Config{InProcess: true, Shutdown: multiprolab.DrainQueue, DrainTimeout: time.Minute, ShutdownTimeout: 10 * time.Second})
+		l := newLab(
+			t,
+			&multiprolab.Config{
+				InProcess:       true,
+				Shutdown:        multiprolab.DrainQueue,
+				DrainTimeout:    time.Minute,
+				ShutdownTimeout: 10 * time.Second,
+			},
+		)
 		l.RegisterWorker("sleeper", func(_ context.Context, w *multiprolab.Worker) error {
 			multiprolab.HandleTask(w, "sleep", func(ctx context.Context, d time.Duration) (string, error) {
 				time.Sleep(d)
@@ -266,7 +287,10 @@ func TestD04_HarsherStop(t *testing.T) {
 	require.Equal(t, v.pid, died.PID)
 	var killed *multiprolab.ShutdownError
 	require.ErrorAs(t, l.Wait(bounded(t)), &killed)
-	require.True(t, slices.ContainsFunc(killed.Killed, func(k multiprolab.KilledWorker) bool { return k.Worker == "guest/0" }))
+	require.True(
+		t,
+		slices.ContainsFunc(killed.Killed, func(k multiprolab.KilledWorker) bool { return k.Worker == "guest/0" }),
+	)
 	for _, f := range queued[1:] {
 		_, err := outcome(t, f)
 		require.ErrorIs(t, err, multiprolab.ErrStopped)
@@ -299,7 +323,8 @@ func TestC02_ResultsInThePipe(t *testing.T) {
 	}
 }
 
-// TestD03_NothingLeft: after each kind of end there is no process, no zombie, no descriptor. (Goroutines are looked at after all tests.)
+// TestD03_NothingLeft: after each kind of end there is no process, no zombie, no descriptor.
+// (Goroutines are looked at after all tests.)
 func TestD03_NothingLeft(t *testing.T) {
 	files, processes := countFiles(t), children()
 	for _, mode := range []multiprolab.ShutdownMode{multiprolab.FinishRunning, multiprolab.DrainQueue, multiprolab.KillAll} {
@@ -362,7 +387,8 @@ func TestD05_AfterStop(t *testing.T) {
 	require.NoError(t, l.Tasks().Join(bounded(t)))
 }
 
-// TestD05_CancelBeforeStop: the outcome of a task that is cancelled just before the end is there, and is one of the two that it can be.
+// TestD05_CancelBeforeStop: the outcome of a task that is cancelled just before the end is there,
+// and is one of the two that it can be.
 func TestD05_CancelBeforeStop(t *testing.T) {
 	g, l := newGate(t), startLab(t, nil, workers("guest", 1))
 	running := l.submit(t, "visit-soft", g.visit("running"), nil)
@@ -379,7 +405,8 @@ func TestD05_CancelBeforeStop(t *testing.T) {
 	g.quiet(t)
 }
 
-// TestD05_WaitWithDeadline: Wait gives up at the end of its context, and the app can still be stopped.
+// TestD05_WaitWithDeadline: Wait gives up at the end of its context, and the app can still be
+// stopped.
 func TestD05_WaitWithDeadline(t *testing.T) {
 	g, l := newGate(t), startLab(t, nil, workers("guest", 1))
 	held := l.submit(t, "visit", g.visit("held"), nil)
@@ -395,7 +422,8 @@ func TestD05_WaitWithDeadline(t *testing.T) {
 	require.NoError(t, l.Close())
 }
 
-// TestD06_WritesToTheDying: whatever main writes to workers that die meanwhile, it never dies of it, and nobody waits for ever.
+// TestD06_WritesToTheDying: whatever main writes to workers that die meanwhile, it never dies of
+// it, and nobody waits for ever.
 func TestD06_WritesToTheDying(t *testing.T) {
 	l := startLab(t, &multiprolab.Config{Window: 1 << 20}, quickly("guest", 2), quickly("lab", 2))
 	ctx, cancel := context.WithCancel(bounded(t))
@@ -424,7 +452,8 @@ func TestD06_WritesToTheDying(t *testing.T) {
 	require.Equal(t, 11, n)
 }
 
-// TestShutdown_NamesTheKilled: only who did not end in time is killed, and named. The clock is that of the bubble.
+// TestShutdown_NamesTheKilled: only who did not end in time is killed, and named. The clock is that
+// of the bubble.
 func TestShutdown_NamesTheKilled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, &multiprolab.Config{InProcess: true})
@@ -453,7 +482,8 @@ func TestShutdown_NamesTheKilled(t *testing.T) {
 	})
 }
 
-// TestShutdown_Ladder: who does not end after the exit message gets SIGTERM, and SIGKILL after that; Close says whom that ended.
+// TestShutdown_Ladder: who does not end after the exit message gets SIGTERM, and SIGKILL after
+// that; Close says whom that ended.
 func TestShutdown_Ladder(t *testing.T) {
 	g, l := newGate(t), startLab(t, impatient(), workers("guest", 1))
 	held := l.submit(t, "visit", g.visit("stubborn"), nil)
@@ -471,8 +501,8 @@ func TestShutdown_Ladder(t *testing.T) {
 	require.Equal(t, 1, len(starts(l, killed.Killed[0].Worker)))
 }
 
-// TestShutdown_ActionError: an error of main's action ends the program: the workers finish what they do, and Run returns the error; with the
-// names of those that had to be killed, if any.
+// TestShutdown_ActionError: an error of main's action ends the program: the workers finish what
+// they do, and Run returns the error; with the names of those that had to be killed, if any.
 func TestShutdown_ActionError(t *testing.T) {
 	for _, stubborn := range []bool{false, true} {
 		t.Run(fmt.Sprint("stubborn ", stubborn), func(t *testing.T) {
@@ -514,7 +544,8 @@ func TestShutdown_ActionError(t *testing.T) {
 	}
 }
 
-// TestShutdown_EndsActions: the contexts of actions end with ErrExit as their cause, and what they return then is no error.
+// TestShutdown_EndsActions: the contexts of actions end with ErrExit as their cause, and what they
+// return then is no error.
 func TestShutdown_EndsActions(t *testing.T) {
 	l := newLab(t, nil, workers("guest", 1))
 	causes := make(chan error, 1)
@@ -530,7 +561,8 @@ func TestShutdown_EndsActions(t *testing.T) {
 	l.noEvents(t)
 }
 
-// TestShutdown_BeforeRun: the end that was asked for before the start is not forgotten: nothing is started.
+// TestShutdown_BeforeRun: the end that was asked for before the start is not forgotten: nothing is
+// started.
 func TestShutdown_BeforeRun(t *testing.T) {
 	for _, mode := range []multiprolab.ShutdownMode{multiprolab.FinishRunning, multiprolab.DrainQueue, multiprolab.KillAll} {
 		l := newLab(t, &multiprolab.Config{Shutdown: mode}, workers("guest", 1))
@@ -540,12 +572,17 @@ func TestShutdown_BeforeRun(t *testing.T) {
 	}
 }
 
-// TestShutdown_WhileStarting: the end comes while workers are not ready; those that heed their context end by themselves.
+// TestShutdown_WhileStarting: the end comes while workers are not ready; those that heed their
+// context end by themselves.
 func TestShutdown_WhileStarting(t *testing.T) {
 	for _, mode := range []multiprolab.ShutdownMode{multiprolab.FinishRunning, multiprolab.KillAll} {
 		t.Run(mode.String(), func(t *testing.T) {
 			g := newGate(t)
-			l := newLab(t, &multiprolab.Config{Shutdown: mode}, pool{"late", &multiprolab.WorkerConfig{Count: 3, Env: []string{gateVar + "=" + g.addr()}}})
+			l := newLab(
+				t,
+				&multiprolab.Config{Shutdown: mode},
+				pool{"late", &multiprolab.WorkerConfig{Count: 3, Env: []string{gateVar + "=" + g.addr()}}},
+			)
 			ended := make(chan error, 1)
 			go func() { ended <- l.Run(context.Background()) }() // ends with the app
 			visitors := []*visitor{g.expect(t, "setup"), g.expect(t, "setup"), g.expect(t, "setup")}
@@ -572,7 +609,8 @@ var _ = worker("late", func(ctx context.Context, w *multiprolab.Worker) error {
 	return err
 })
 
-// TestResizeBesideExit: instances that are added while the program ends are started or buried, so that a Send to one of them never waits.
+// TestResizeBesideExit: instances that are added while the program ends are started or buried, so
+// that a Send to one of them never waits.
 func TestResizeBesideExit(t *testing.T) {
 	for round := range 1000 {
 		l := newLab(t, &multiprolab.Config{InProcess: true}, workers("lab", 1))
@@ -584,7 +622,14 @@ func TestResizeBesideExit(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		for i := range 8 {
 			err := multiprolab.Send(ctx, l, fmt.Sprint("lab/", i), "add", 1)
-			require.NotErrorIs(t, err, context.DeadlineExceeded, "round %d: Send to lab/%d waits in a program that has ended", round, i)
+			require.NotErrorIs(
+				t,
+				err,
+				context.DeadlineExceeded,
+				"round %d: Send to lab/%d waits in a program that has ended",
+				round,
+				i,
+			)
 		}
 		cancel()
 		require.NoError(t, l.Close())

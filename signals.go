@@ -11,13 +11,16 @@ import (
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
-// handleSignals makes SIGINT and SIGTERM end the program while Run runs: the first lets the workers finish what they are doing, the
-// second kills them, and ends the process if main's own loop does not end then; a third one does what it does without this library. SIGHUP restarts the workers if this is a service; in a program with a terminal it means that
-// the terminal is gone, and ends the program like SIGTERM. It returns the function that ends this.
+// handleSignals makes SIGINT and SIGTERM end the program while Run runs: the first lets the workers
+// finish what they are doing, the second kills them, and ends the process if main's own loop does
+// not end then; a third one does what it does without this library. SIGHUP restarts the workers if
+// this is a service; in a program with a terminal it means that the terminal is gone, and ends the
+// program like SIGTERM. It returns the function that ends this.
 func (m *Main) handleSignals() (stop func()) {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	if hangup != nil && (proc.Current() != nil || !signal.Ignored(hangup)) { // ignored by nohup(1), for example; a worker ignores it until somebody wants it
+	// ignored by nohup(1), for example; a worker ignores it until somebody wants it
+	if hangup != nil && (proc.Current() != nil || !signal.Ignored(hangup)) {
 		signal.Notify(signals, hangup)
 	}
 	terminal := hasTerminal() // now: later it may be gone
@@ -62,11 +65,14 @@ func (m *Main) handleSignals() (stop func()) {
 	}
 }
 
-// killAllTimeout bounds how long the last signal waits for workers that have been killed. One that has not gone then cannot be, such as a process that is blocked in the kernel.
+// killAllTimeout bounds how long the last signal waits for workers that have been killed. One that
+// has not gone then cannot be, such as a process that is blocked in the kernel.
 const killAllTimeout = 10 * time.Second
 
-// insist ends the process by the signal, the second one, if the program does not end although its workers are killed and the contexts of main's handlers and actions have
-// ended: because one of these does not return, or waits for the program to end. It returns when the program ends by itself, or with ctx.
+// insist ends the process by the signal, the second one, if the program does not end although its
+// workers are killed and the contexts of main's handlers and actions have ended: because one of
+// these does not return, or waits for the program to end. It returns when the program ends by
+// itself, or with ctx.
 func (m *Main) insist(ctx context.Context, sig os.Signal) {
 	for _, wait := range []struct {
 		done <-chan struct{}
@@ -90,7 +96,13 @@ func (m *Main) insist(ctx context.Context, sig os.Signal) {
 		if closed(m.loopEnded) {
 			what = "the end of what the loop of main was waiting for"
 		}
-		m.cfg.Logger.Error("multiprolab: the program does not end: the signal ends its process", "signal", sig.String(), "waiting for", what)
+		m.cfg.Logger.Error(
+			"multiprolab: the program does not end: the signal ends its process",
+			"signal",
+			sig.String(),
+			"waiting for",
+			what,
+		)
 	}()
 	within(logged, quitTimeout) // the logger may be what it waits for
 	dieBy(sig)

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// hangup is the signal that asks a service to reload, and tells other programs that their terminal is gone.
+// hangup is the signal that asks a service to reload, and tells other programs that their terminal
+// is gone.
 var hangup os.Signal = syscall.SIGHUP
 
 // hasTerminal reports whether this process has a controlling terminal. A service has none.
@@ -21,7 +22,8 @@ func hasTerminal() bool {
 	return err == nil
 }
 
-// dieBy ends this process as the signal does where nobody catches it, so that a parent sees the signal.
+// dieBy ends this process as the signal does where nobody catches it, so that a parent sees the
+// signal.
 func dieBy(sig os.Signal) {
 	signal.Reset(sig) // whoever else wants it
 	if s, ok := sig.(syscall.Signal); ok {

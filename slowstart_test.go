@@ -12,8 +12,8 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// Replacements that hang in their setup function reach the restart limit, though each takes as long as the window; a task that waits for them gets
-// its outcome. The clock is that of the bubble.
+// Replacements that hang in their setup function reach the restart limit, though each takes as long
+// as the window; a task that waits for them gets its outcome. The clock is that of the bubble.
 func TestA09_SlowFailuresReachTheLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, &multiprolab.Config{InProcess: true, SetupTimeout: time.Minute})

@@ -25,8 +25,10 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// The soak test: workers that are killed twenty times a second, in all ways, under a load of messages, calls and tasks, and an account of every one of them in the end.
-// make soak is the long one. -seed chooses the order of its violence; when a worker is struck relative to its work is up to the machine.
+// The soak test: workers that are killed twenty times a second, in all ways, under a load of
+// messages, calls and tasks, and an account of every one of them in the end. make soak is the long
+// one. -seed chooses the order of its violence; when a worker is struck relative to its work is up
+// to the machine.
 var (
 	soakTime  = flag.Duration("soak", 4*time.Second, "how long the soak test keeps up its load")
 	soakKills = flag.Int("soakkills", 20, "kills per second in the soak test")
@@ -36,11 +38,13 @@ const (
 	soakEnv     = "MULTIPROLAB_TEST_SOAK" // the directory of the records
 	soakWorkers = 5                       // one more or less by Resize
 	soakHead    = 16                      // bytes of a message: life and number of its sender
-	soakTypes   = 1024                    // message types; a type and a size name a message, for that is what a dead letter tells
-	soakSizes   = 1024                    // sizes of bodies, in bytes
+	// message types; a type and a size name a message, for that is what a dead letter tells
+	soakTypes = 1024
+	soakSizes = 1024 // sizes of bodies, in bytes
 )
 
-// record is one line of the books that all processes keep in files: what is written there outlives who wrote it.
+// record is one line of the books that all processes keep in files: what is written there outlives
+// who wrote it.
 type record struct {
 	Kind   byte // one of the following
 	From   byte // who sent or submitted: 0 is main, i+1 is soak/i
@@ -62,7 +66,9 @@ const (
 	isFinished = 'F' // its handler is about to return
 	isOutcome  = 'O' // Detail says which
 	isStruck   = 'V' // this life of From was struck, or will kill itself for a task
-	isFailed   = 'W' // there was a WorkerFailed event of it; Detail is 1 if main had ended it because it was silent or did not exit
+	// there was a WorkerFailed event of it; Detail is 1 if main had ended it because it was silent
+	// or did not exit
+	isFailed = 'W'
 )
 
 // What a DeadLetter event says about a message, in Detail.
@@ -128,7 +134,8 @@ func soakNumber(name string) (who byte, ok bool) {
 	return who + 1, err == nil
 }
 
-// soakMessage returns the type and the body of a message of a life. Those of main, whose life is 0, go through all the types.
+// soakMessage returns the type and the body of a message of a life. Those of main, whose life is 0,
+// go through all the types.
 func soakMessage(life uint32, n uint64) (typ string, body []byte) {
 	size, block := n%soakSizes, uint64(life)
 	if life == 0 {
@@ -145,7 +152,10 @@ func soakFate(ctx context.Context, err error) bool {
 	var died *multiprolab.WorkerDiedError
 	var unknown *multiprolab.UnknownReceiverError
 	return err == nil || errors.As(err, &died) || errors.As(err, &unknown) || errors.Is(err, multiprolab.ErrStopped) ||
-		errors.Is(err, multiprolab.ErrBacklog) || ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx)))
+		errors.Is(
+			err,
+			multiprolab.ErrBacklog,
+		) || ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx)))
 }
 
 // soakTask is a task, and whose.
@@ -208,7 +218,16 @@ func (s *soaker) call(ctx context.Context, rng *rand.Rand, typ string) {
 	late, stop := context.WithTimeout(mine, patience)
 	got, err := multiprolab.Call[uint64](late, s, soakName(to), typ, r.N)
 	if !soakFate(mine, err) || err == nil && got != r.N {
-		s.book.fault("%s life %d: call %q to %s: %d for %d, %v", soakName(s.who), s.life, typ, soakName(to), got, r.N, err)
+		s.book.fault(
+			"%s life %d: call %q to %s: %d for %d, %v",
+			soakName(s.who),
+			s.life,
+			typ,
+			soakName(to),
+			got,
+			r.N,
+			err,
+		)
 	}
 	stop()
 	cancel()
@@ -218,13 +237,22 @@ func (s *soaker) call(ctx context.Context, rng *rand.Rand, typ string) {
 
 // task submits a task and waits for its outcome.
 func (s *soaker) task(ctx context.Context, rng *rand.Rand) {
-	b := soakTask{From: s.who, Life: s.life, N: s.rest.Add(1), Attempts: 1 + rng.IntN(3), For: time.Duration(rng.IntN(8)) * time.Millisecond}
+	b := soakTask{
+		From:     s.who,
+		Life:     s.life,
+		N:        s.rest.Add(1),
+		Attempts: 1 + rng.IntN(3),
+		For:      time.Duration(rng.IntN(8)) * time.Millisecond,
+	}
 	if rng.IntN(100) == 0 {
 		b.How = []string{"exit 1", "exit 0", "panic"}[rng.IntN(3)]
 	}
 	r := record{Kind: isTask, From: s.who, Life: s.life, N: b.N, Detail: byte(b.Attempts)}
 	s.book.note(r)
-	o := &multiprolab.TaskOptions{Attempts: b.Attempts, Retry: multiprolab.RetryPolicy{First: time.Millisecond, Max: 10 * time.Millisecond}}
+	o := &multiprolab.TaskOptions{
+		Attempts: b.Attempts,
+		Retry:    multiprolab.RetryPolicy{First: time.Millisecond, Max: 10 * time.Millisecond},
+	}
 	f, err := multiprolab.Submit[uint64](ctx, s, "work", b, o)
 	r.Kind = isOutcome
 	if err != nil {
@@ -250,9 +278,11 @@ func (s *soaker) task(ctx context.Context, rng *rand.Rand) {
 	switch {
 	case err == nil && got == b.N && b.How == "":
 		r.Detail = taskDone
-	case b.Attempts > 1 && errors.As(err, &attempts) && len(attempts.Attempts) == b.Attempts, b.Attempts == 1 && errors.As(err, &died):
+	case b.Attempts > 1 && errors.As(err, &attempts) && len(attempts.Attempts) == b.Attempts,
+		b.Attempts == 1 && errors.As(err, &died):
 		r.Detail = taskFailed
-	case errors.Is(err, multiprolab.ErrCancelled) && (cancelled || ctx.Err() != nil), errors.Is(err, multiprolab.ErrStopped) && ctx.Err() != nil:
+	case errors.Is(err, multiprolab.ErrCancelled) && (cancelled || ctx.Err() != nil),
+		errors.Is(err, multiprolab.ErrStopped) && ctx.Err() != nil:
 		r.Detail = taskCancelled
 	default:
 		s.book.fault("%s life %d: task %+v: %d, %v", soakName(s.who), s.life, b, got, err)
@@ -268,7 +298,15 @@ func (s *soaker) takes() {
 			s.book.fault("a strange message from %q", multiprolab.MessageFrom(ctx).Sender)
 			return nil
 		}
-		s.book.note(record{Kind: isHandled, From: from, To: s.who, Life: binary.LittleEndian.Uint32(body), N: binary.LittleEndian.Uint64(body[8:])})
+		s.book.note(
+			record{
+				Kind: isHandled,
+				From: from,
+				To:   s.who,
+				Life: binary.LittleEndian.Uint32(body),
+				N:    binary.LittleEndian.Uint64(body[8:]),
+			},
+		)
 		return nil
 	}
 	for i := range soakTypes {
@@ -289,7 +327,8 @@ var _ = worker("soak", func(ctx context.Context, w *multiprolab.Worker) error {
 	}
 	s := &soaker{Process: w, book: book, who: byte(w.Index() + 1), life: uint32(w.Life())}
 	s.takes()
-	multiprolab.HandleCall(w, "ask-main", func(ctx context.Context, n uint64) (uint64, error) { // the loop waits for main
+	// the loop waits for main
+	multiprolab.HandleCall(w, "ask-main", func(ctx context.Context, n uint64) (uint64, error) {
 		return multiprolab.Call[uint64](ctx, w, "main", "ping", n)
 	})
 	multiprolab.HandleCall(w, "die", func(_ context.Context, n uint64) (uint64, error) {
@@ -406,7 +445,8 @@ func (s *soak) deadLetter(e *multiprolab.DeadLetter) {
 	from, ok := soakNumber(e.Sender)
 	to, ok2 := soakNumber(e.Receiver)
 	var block uint64
-	if _, err := fmt.Sscanf(e.Type, "m%d", &block); err != nil || !ok || !ok2 || e.Size < soakHead || e.Size >= soakHead+soakSizes {
+	if _, err := fmt.Sscanf(e.Type, "m%d", &block); err != nil || !ok || !ok2 || e.Size < soakHead ||
+		e.Size >= soakHead+soakSizes {
 		s.book.fault("a strange dead letter: %+v", e)
 		return
 	}
@@ -417,11 +457,14 @@ func (s *soak) deadLetter(e *multiprolab.DeadLetter) {
 		r.Life = uint32(block)
 	}
 	switch {
-	case strings.Contains(e.Reason, "(pid ") && (strings.Contains(e.Reason, "killed by") || strings.Contains(e.Reason, "exited with")), strings.Contains(e.Reason, "has ended"):
+	case strings.Contains(e.Reason, "(pid ") && (strings.Contains(e.Reason, "killed by") || strings.Contains(e.Reason, "exited with")),
+		strings.Contains(e.Reason, "has ended"):
 		r.Detail = byDeath
 	case strings.Contains(e.Reason, multiprolab.ErrBacklog.Error()):
 		r.Detail = byBacklog
-	case strings.Contains(e.Reason, "no receiver is named"), strings.Contains(e.Reason, "has left"), strings.HasSuffix(e.Reason, multiprolab.ErrStopped.Error()):
+	case strings.Contains(e.Reason, "no receiver is named"),
+		strings.Contains(e.Reason, "has left"),
+		strings.HasSuffix(e.Reason, multiprolab.ErrStopped.Error()):
 		r.Detail = byLeaving
 	default:
 		s.book.fault("a dead letter for no good reason: %+v", e)
@@ -450,7 +493,8 @@ func (s *soak) strike(ctx context.Context, rng *rand.Rand) {
 	s.lives[who] = l
 	s.mu.Unlock()
 	s.book.note(record{Kind: isStruck, From: who, Life: l.number})
-	p, err := os.FindProcess(l.pid) // on Linux a handle of the process itself, which no other with its pid can be taken for
+	// on Linux a handle of the process itself, which no other with its pid can be taken for
+	p, err := os.FindProcess(l.pid)
 	if err != nil {
 		return
 	}
@@ -486,8 +530,9 @@ func (s *soak) strike(ctx context.Context, rng *rand.Rand) {
 	}
 }
 
-// watch checks that replacements come, after pauses that are no longer than they may be. It returns for how long no worker was up, and the longest start; how long a start
-// takes is up to the machine. That a strike ends nobody but its victim check finds out. It ends with the changes.
+// watch checks that replacements come, after pauses that are no longer than they may be. It returns
+// for how long no worker was up, and the longest start; how long a start takes is up to the
+// machine. That a strike ends nobody but its victim check finds out. It ends with the changes.
 func (s *soak) watch(changes <-chan multiprolab.Change) (empty time.Duration, worst time.Duration) {
 	up := map[string]bool{}
 	down := map[string]multiprolab.Change{}
@@ -504,7 +549,8 @@ func (s *soak) watch(changes <-chan multiprolab.Change) (empty time.Duration, wo
 			}
 			up[c.Worker] = true
 			who, _ := soakNumber(c.Worker)
-			if d, ok := down[c.Worker]; ok && d.Restart && who < soakWorkers { // those above may have been taken away meanwhile
+			// those above may have been taken away meanwhile
+			if d, ok := down[c.Worker]; ok && d.Restart && who < soakWorkers {
 				over := c.Time.Sub(d.Time) - d.After
 				worst = max(worst, over)
 				if over > patience {
@@ -529,8 +575,8 @@ func (s *soak) watch(changes <-chan multiprolab.Change) (empty time.Duration, wo
 // soakPause is the longest pause before a restart.
 const soakPause = 100 * time.Millisecond
 
-// TestSoak: under twenty kills a second every task has one outcome, every call ends, every message is handled at most once and lost without a trace never, the pool
-// comes back, and nothing grows.
+// TestSoak: under twenty kills a second every task has one outcome, every call ends, every message
+// is handled at most once and lost without a trace never, the pool comes back, and nothing grows.
 func TestSoak(t *testing.T) {
 	seed := *ledgerSeed
 	if seed == 0 {
@@ -549,12 +595,28 @@ func TestSoak(t *testing.T) {
 	kids := children()
 
 	s := &soak{soaker: &soaker{book: book}, lives: map[byte]life{}, tally: map[string]int{}}
-	s.app = multiprolab.New(&multiprolab.Config{Stdout: io.Discard, Stderr: io.Discard, Logger: slog.New(slog.DiscardHandler), OnEvent: s.observe,
-		Window: 16 << 10, QueueLimit: 100, DeadLimit: 100, Shutdown: multiprolab.DrainQueue, ShutdownTimeout: 2 * time.Second, KillTimeout: time.Second})
+	s.app = multiprolab.New(
+		&multiprolab.Config{
+			Stdout:          io.Discard,
+			Stderr:          io.Discard,
+			Logger:          slog.New(slog.DiscardHandler),
+			OnEvent:         s.observe,
+			Window:          16 << 10,
+			QueueLimit:      100,
+			DeadLimit:       100,
+			Shutdown:        multiprolab.DrainQueue,
+			ShutdownTimeout: 2 * time.Second,
+			KillTimeout:     time.Second,
+		},
+	)
 	s.Process = s.app
 	s.takes()
-	s.app.RegisterWorker("soak", setups["soak"], &multiprolab.WorkerConfig{Count: soakWorkers, Env: []string{soakEnv + "=" + dir},
-		RestartLimit: 1 << 30, RestartDelay: 5 * time.Millisecond, RestartMaxDelay: soakPause, RestartWindow: time.Second, HeartbeatTimeout: 600 * time.Millisecond})
+	s.app.RegisterWorker(
+		"soak",
+		setups["soak"],
+		&multiprolab.WorkerConfig{Count: soakWorkers, Env: []string{soakEnv + "=" + dir},
+			RestartLimit: 1 << 30, RestartDelay: 5 * time.Millisecond, RestartMaxDelay: soakPause, RestartWindow: time.Second, HeartbeatTimeout: 600 * time.Millisecond},
+	)
 	watched, unwatch := context.WithCancel(context.Background())
 	defer unwatch()
 	changes, err := s.app.Watch(watched, "")
@@ -582,7 +644,11 @@ func TestSoak(t *testing.T) {
 	}
 	for i := range 3 {
 		maker(10+i, 5*time.Millisecond, func(rng *rand.Rand) { s.send(load, rng) })
-		maker(20+i, 5*time.Millisecond, func(rng *rand.Rand) { s.call(load, rng, []string{"ping", "ask-main"}[rng.IntN(2)]) })
+		maker(
+			20+i,
+			5*time.Millisecond,
+			func(rng *rand.Rand) { s.call(load, rng, []string{"ping", "ask-main"}[rng.IntN(2)]) },
+		)
 		maker(30+i, time.Millisecond, func(rng *rand.Rand) { s.task(load, rng) })
 	}
 	maker(40, time.Second, func(rng *rand.Rand) {
@@ -629,7 +695,8 @@ func TestSoak(t *testing.T) {
 		require.FailNow(t, "the load does not end", "%s", stacks())
 	}
 	require.NoError(t, s.app.Tasks().Join(bounded(t)), s.app.Tasks().Residue())
-	require.NoError(t, ignore[*multiprolab.ShutdownError](s.app.Close())) // one that was stopped does not hear that it is to exit
+	// one that was stopped does not hear that it is to exit
+	require.NoError(t, ignore[*multiprolab.ShutdownError](s.app.Close()))
 	await(t, seen, "the end of the changes")
 	require.NoError(t, book.f.Close())
 
@@ -640,7 +707,8 @@ func TestSoak(t *testing.T) {
 	t.Logf("%s", a)
 	t.Logf("the pool was empty for at most %v; a replacement took at most %v after its pause", emptiest, slowest)
 	checkHeap(t, samples)
-	eventually(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= before.goroutines+2 }) // eventually has some of its own
+	// eventually has some of its own
+	eventually(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= before.goroutines+2 })
 	require.ElementsMatch(t, kids, children())
 	if runtime.GOOS == "linux" {
 		require.LessOrEqual(t, openFiles(t), before.files-1) // without the book
@@ -667,7 +735,8 @@ func (s *soak) sample(d time.Duration) (heap []uint64) {
 	return heap
 }
 
-// checkHeap checks that the heap has not grown from the third quarter of the run to the fourth. What is alive in a moment varies; its least does not.
+// checkHeap checks that the heap has not grown from the third quarter of the run to the fourth.
+// What is alive in a moment varies; its least does not.
 func checkHeap(t *testing.T, heap []uint64) {
 	third, fourth := slices.Min(heap[heapSamples/2:heapSamples*3/4]), slices.Min(heap[heapSamples*3/4:])
 	t.Logf("heap after collections, KiB: %v", kib(heap))
@@ -701,8 +770,21 @@ type account struct {
 }
 
 func (a *account) String() string {
-	return fmt.Sprintf("messages: %d sent, %d handled, %d dead letters (%d for a full inbox), %d of them handled as well, %d refused at Send, %d lost with their senders; "+
-		"calls: %d, %d whose callers died; tasks: %d, %d whose submitters died", a.sent, a.handled, a.dead, a.backlog, a.both, a.refused, a.lost, a.calls, a.unanswered, a.tasks, a.open)
+	return fmt.Sprintf(
+		"messages: %d sent, %d handled, %d dead letters (%d for a full inbox), %d of them handled as well, %d refused at Send, %d lost with their senders; "+
+			"calls: %d, %d whose callers died; tasks: %d, %d whose submitters died",
+		a.sent,
+		a.handled,
+		a.dead,
+		a.backlog,
+		a.both,
+		a.refused,
+		a.lost,
+		a.calls,
+		a.unanswered,
+		a.tasks,
+		a.open,
+	)
 }
 
 // check reads the books.
@@ -743,7 +825,14 @@ func (s *soak) check(t *testing.T, dir string) *account {
 		require.Zero(t, len(data)%recordSize)
 		next := map[soakLife]uint64{}
 		for line := range slices.Chunk(data, recordSize) {
-			r := record{line[0], line[1], line[2], line[3], binary.LittleEndian.Uint32(line[4:]), binary.LittleEndian.Uint64(line[8:])}
+			r := record{
+				line[0],
+				line[1],
+				line[2],
+				line[3],
+				binary.LittleEndian.Uint32(line[4:]),
+				binary.LittleEndian.Uint64(line[8:]),
+			}
 			k := soakKey{r.From, r.Life, r.N}
 			switch r.Kind {
 			case isSent:
@@ -761,7 +850,13 @@ func (s *soak) check(t *testing.T, dir string) *account {
 				m.handled++
 				if l := (soakLife{r.From, r.Life}); r.From > 0 { // several goroutines of main send
 					if r.N < next[l] {
-						say("%s: message %d of %s life %d came after a later one", filepath.Base(name), r.N, soakName(r.From), r.Life)
+						say(
+							"%s: message %d of %s life %d came after a later one",
+							filepath.Base(name),
+							r.N,
+							soakName(r.From),
+							r.Life,
+						)
 					}
 					next[l] = r.N + 1
 				}
@@ -811,7 +906,9 @@ func (s *soak) check(t *testing.T, dir string) *account {
 		if r.From > 0 {
 			for l := r.Life; ; l += soakTypes {
 				m := messages[soakKey{r.From, l, r.N}]
-				if m != nil && m.to == r.To && m.sent > 0 && (len(m.dead) == 0 && m.handled == 0 || l+soakTypes > last[soakLife{from: r.From}]) || l+soakTypes > last[soakLife{from: r.From}] {
+				if m != nil && m.to == r.To && m.sent > 0 &&
+					(len(m.dead) == 0 && m.handled == 0 || l+soakTypes > last[soakLife{from: r.From}]) ||
+					l+soakTypes > last[soakLife{from: r.From}] {
 					r.Life = l
 					break
 				}
@@ -820,17 +917,35 @@ func (s *soak) check(t *testing.T, dir string) *account {
 		m := at(r)
 		m.dead = append(m.dead, r.Detail)
 		if m.to != r.To {
-			say("message %d of %s life %d to %s is a dead letter to %s", r.N, soakName(r.From), r.Life, soakName(m.to), soakName(r.To))
+			say(
+				"message %d of %s life %d to %s is a dead letter to %s",
+				r.N,
+				soakName(r.From),
+				r.Life,
+				soakName(m.to),
+				soakName(r.To),
+			)
 		}
 	}
-	known, lost := map[soakLife]uint64{}, map[soakLife]uint64{} // the last message of a life that came to something; the first that did not
+	// the last message of a life that came to something; the first that did not
+	known, lost := map[soakLife]uint64{}, map[soakLife]uint64{}
 	for k, m := range messages {
 		l := soakLife{k.from, k.life}
 		a.sent += m.sent
 		a.handled += m.handled
 		a.dead += len(m.dead)
 		a.refused += m.refused
-		where := fmt.Sprintf("message %d of %s life %d to %s: sent %d, refused %d, handled %d, dead letters %v", k.n, soakName(k.from), k.life, soakName(m.to), m.sent, m.refused, m.handled, m.dead)
+		where := fmt.Sprintf(
+			"message %d of %s life %d to %s: sent %d, refused %d, handled %d, dead letters %v",
+			k.n,
+			soakName(k.from),
+			k.life,
+			soakName(m.to),
+			m.sent,
+			m.refused,
+			m.handled,
+			m.dead,
+		)
 		switch {
 		case m.sent != 1 || m.refused > 1 || m.handled > 1 || len(m.dead) > 1 || m.refused > 0 && m.handled+len(m.dead) > 0:
 			say("%s", where)
@@ -861,7 +976,13 @@ func (s *soak) check(t *testing.T, dir string) *account {
 	}
 	for l, n := range lost {
 		if last, ok := known[l]; ok && last > n {
-			say("%s life %d died, and message %d of it is lost although message %d is not", soakName(l.from), l.life, n, last)
+			say(
+				"%s life %d died, and message %d of it is lost although message %d is not",
+				soakName(l.from),
+				l.life,
+				n,
+				last,
+			)
 		}
 	}
 	for k, open := range calls {
@@ -877,7 +998,8 @@ func (s *soak) check(t *testing.T, dir string) *account {
 		where := fmt.Sprintf("task %d of %s life %d: %+v", k.n, soakName(k.from), k.life, *w)
 		switch {
 		case !w.submitted, w.outcomes > 1, alive && w.outcomes != 1, w.begun > int(w.attempts), w.finished > w.begun,
-			w.outcomes == 1 && w.outcome == taskDone && w.finished == 0: // a failed attempt may have ended before its handler's first line
+			// a failed attempt may have ended before its handler's first line
+			w.outcomes == 1 && w.outcome == taskDone && w.finished == 0:
 			say("%s", where)
 		case w.outcomes == 0:
 			a.open++

@@ -13,18 +13,34 @@ import (
 )
 
 // posts are the methods whose error says that a frame was not sent.
-var posts = []string{"post", "postAs", "postLazy", "postQuiet", "postLast", "postLocked", "postParcel", "putLocked", "tryWrite"}
+var posts = []string{
+	"post",
+	"postAs",
+	"postLazy",
+	"postQuiet",
+	"postLast",
+	"postLocked",
+	"postParcel",
+	"putLocked",
+	"tryWrite",
+}
 
-// TestNoErrorOfAPostIsDropped: who posts a frame looks at what becomes of it. (link.tell and link.answer do so for frames that fit by their making, and for outcomes.)
+// TestNoErrorOfAPostIsDropped: who posts a frame looks at what becomes of it. (link.tell and
+// link.answer do so for frames that fit by their making, and for outcomes.)
 func TestNoErrorOfAPostIsDropped(t *testing.T) {
 	for _, place := range dropped(t, ".", posts) {
 		t.Errorf("%s: the error of a post is dropped", place)
 	}
-	got := droppedIn(t, "package p\nfunc f() {\n_ = l.post(g)\nl.postQuiet(g)\n_, _ = o.postParcel(p)\ngo l.post(g)\ndefer l.post(g)\nl, _ := o.postParcel(p)\nif err := l.post(g); err != nil {}\nreturn l.post(g)\n}", posts)
+	got := droppedIn(
+		t,
+		"package p\nfunc f() {\n_ = l.post(g)\nl.postQuiet(g)\n_, _ = o.postParcel(p)\ngo l.post(g)\ndefer l.post(g)\nl, _ := o.postParcel(p)\nif err := l.post(g); err != nil {}\nreturn l.post(g)\n}",
+		posts,
+	)
 	require.Len(t, got, 6, "the check itself finds less than it should")
 }
 
-// dropped returns the places in the files of a folder, tests apart, at which the error of one of the methods is dropped.
+// dropped returns the places in the files of a folder, tests apart, at which the error of one of
+// the methods is dropped.
 func dropped(t *testing.T, dir string, methods []string) (places []string) {
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)

@@ -16,7 +16,8 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// beforeRun is the environment variable that makes a worker process of these tests do something else than to reach Run.
+// beforeRun is the environment variable that makes a worker process of these tests do something
+// else than to reach Run.
 const beforeRun = "MULTIPROLAB_TEST_BEFORE_RUN"
 
 func init() {
@@ -51,8 +52,8 @@ var _ = worker("misfit", func(ctx context.Context, w *multiprolab.Worker) error 
 	return nil
 })
 
-// TestA09_StartFails: whatever keeps a worker from becoming ready, Start returns an error with the cause, ends the siblings, and fails what
-// was submitted meanwhile for that reason.
+// TestA09_StartFails: whatever keeps a worker from becoming ready, Start returns an error with the
+// cause, ends the siblings, and fails what was submitted meanwhile for that reason.
 func TestA09_StartFails(t *testing.T) {
 	env := func(name, value string) []string { return []string{name + "=" + value} }
 	for _, c := range []struct {
@@ -93,14 +94,16 @@ func TestA09_StartFails(t *testing.T) {
 			pending := make(chan *multiprolab.Submission, 1)
 			l = newLab(t, &multiprolab.Config{
 				StartTimeout: c.limit, SetupTimeout: c.limit, ShutdownTimeout: 100 * time.Millisecond,
-				OnEvent: func(e multiprolab.Event) { // on the loop of main, before anything is known of the misfit's tasks
+				// on the loop of main, before anything is known of the misfit's tasks
+				OnEvent: func(e multiprolab.Event) {
 					if s, ok := e.(*multiprolab.WorkerStarted); ok && s.Worker == "lab/0" {
 						f, err := multiprolab.Submit[int](context.Background(), l, "misfit", 1, nil)
 						if err == nil {
 							pending <- f.Submission
 							return
 						}
-						// The failure was faster than this event: the task is refused for the same reason.
+						// The failure was faster than this event: the task is refused for the same
+						// reason.
 						var start *multiprolab.StartError
 						if !errors.As(err, &start) {
 							t.Errorf("a task was refused because of %v", err)
@@ -142,7 +145,12 @@ func TestA09_StartFails(t *testing.T) {
 
 			l.checkGone(t)
 			require.LessOrEqual(t, len(starts(l, "lab/0")), 1)
-			require.LessOrEqual(t, len(starts(l, "misfit/0"))+len(starts(l, "misfit/1")), 2, "a worker that never was ready was started again")
+			require.LessOrEqual(
+				t,
+				len(starts(l, "misfit/0"))+len(starts(l, "misfit/1")),
+				2,
+				"a worker that never was ready was started again",
+			)
 			select {
 			case s := <-pending:
 				await(t, s.Done(), "the outcome of the pending task")
@@ -193,7 +201,8 @@ var _ = worker("mortal", func(ctx context.Context, w *multiprolab.Worker) error 
 	return nil
 })
 
-// TestA09_CrashLoop: a worker that cannot live on is not started for ever: the limit ends Run, with the last cause.
+// TestA09_CrashLoop: a worker that cannot live on is not started for ever: the limit ends Run, with
+// the last cause.
 func TestA09_CrashLoop(t *testing.T) {
 	for _, c := range []struct {
 		how  string
@@ -205,11 +214,21 @@ func TestA09_CrashLoop(t *testing.T) {
 		{"removed", "its process could not be started"},
 	} {
 		t.Run(c.how, func(t *testing.T) {
-			cfg := &multiprolab.WorkerConfig{RestartLimit: 2, RestartDelay: 1, RestartMaxDelay: 1, Env: []string{mortalVar + "=" + c.how}}
+			cfg := &multiprolab.WorkerConfig{
+				RestartLimit:    2,
+				RestartDelay:    1,
+				RestartMaxDelay: 1,
+				Env:             []string{mortalVar + "=" + c.how},
+			}
 			restarts := 2
 			started := 4 // the first death was in the middle of a task, and does not count
 			if c.how == "removed" {
-				cfg.Env, cfg.Dir, started, restarts = []string{mortalVar + "=none"}, filepath.Join(t.TempDir(), "gone"), 1, 0
+				cfg.Env, cfg.Dir, started, restarts = []string{
+					mortalVar + "=none",
+				}, filepath.Join(
+					t.TempDir(),
+					"gone",
+				), 1, 0
 				require.NoError(t, os.Mkdir(cfg.Dir, 0o700))
 			}
 			g := newGate(t)
@@ -245,7 +264,12 @@ func TestA09_CrashLoop(t *testing.T) {
 			require.ErrorAs(t, err, &limit)
 			require.Equal(t, "mortal/0", limit.Worker)
 			require.Equal(t, restarts, limit.Restarts)
-			require.Equal(t, restarts == 0, limit.Permanent, "a directory that is missing will be missing the next time")
+			require.Equal(
+				t,
+				restarts == 0,
+				limit.Permanent,
+				"a directory that is missing will be missing the next time",
+			)
 			require.Len(t, limit.Causes, restarts+1)
 			require.ErrorContains(t, err, c.text)
 			var start *multiprolab.StartError
@@ -270,7 +294,8 @@ func TestA09_DeathsWithinLimit(t *testing.T) {
 	require.NoError(t, l.Close())
 }
 
-// TestStart_EndedBefore: Start does not say that all is well when the workers were ended before they were ready.
+// TestStart_EndedBefore: Start does not say that all is well when the workers were ended before
+// they were ready.
 func TestStart_EndedBefore(t *testing.T) {
 	cause := errors.New("the caller has changed its mind")
 	ctx, cancel := context.WithCancelCause(context.Background())

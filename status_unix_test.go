@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whoever takes the exit statuses of workers: planned replacements are no failures, what a worker has started goes with it, and a death is one, whose text says who took its status.
+// Whoever takes the exit statuses of workers: planned replacements are no failures, what a worker
+// has started goes with it, and a death is one, whose text says who took its status.
 func TestExitStatusIsTakenByOthers(t *testing.T) {
 	for how, who := range map[string]string{
 		"ignored":                 "its exit status is unknown: this program ignores SIGCHLD",
@@ -32,7 +33,11 @@ func TestExitStatusIsTakenByOthers(t *testing.T) {
 			require.NoError(t, err, out)
 			require.NotContains(t, out, "FAIL")
 			require.Contains(t, out, "Run: <nil>\n")
-			require.Regexp(t, `died: multiprolab: worker w/0 \(pid \d+\): (ended|exited with status 7) while running task "die"`, out)
+			require.Regexp(
+				t,
+				`died: multiprolab: worker w/0 \(pid \d+\): (ended|exited with status 7) while running task "die"`,
+				out,
+			)
 			if !strings.HasPrefix(how, "reaped") { // there it may be seen before it is taken
 				require.Contains(t, out, who)
 			} else {

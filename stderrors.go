@@ -15,15 +15,17 @@ import (
 	"github.com/multiprolab/multiprolab/internal/pack"
 )
 
-// This file is how the standard library's own errors cross between main and a worker: they keep their type and their
-// identity, and need no registration. What a user's error wraps of them crosses beside its text. Both ends use it.
+// This file is how the standard library's own errors cross between main and a worker: they keep
+// their type and their identity, and need no registration. What a user's error wraps of them
+// crosses beside its text. Both ends use it.
 //
-// The packages net and net/url are not imported, for they make the start of each worker a fifth longer and larger.
-// Their errors are told by the names of their types, and made again where errors.As asks for them with a pointer to
-// a variable of the type: there the program has the package.
+// The packages net and net/url are not imported, for they make the start of each worker a fifth
+// longer and larger. Their errors are told by the names of their types, and made again where
+// errors.As asks for them with a pointer to a variable of the type: there the program has the
+// package.
 
-// stdSentinels are the standard library's errors that are matched by errors.Is. The text of net.ErrClosed is that of
-// closedError.
+// stdSentinels are the standard library's errors that are matched by errors.Is. The text of
+// net.ErrClosed is that of closedError.
 var stdSentinels = []error{context.Canceled, context.DeadlineExceeded,
 	fs.ErrInvalid, fs.ErrPermission, fs.ErrExist, fs.ErrNotExist, fs.ErrClosed, fs.SkipAll, fs.SkipDir,
 	io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, io.ErrNoProgress, io.ErrShortBuffer, io.ErrShortWrite,
@@ -65,7 +67,13 @@ var stdStructs = []stdStruct{
 		[]stdField{{"Func", textField}, {"Num", textField}, {"Err", causeField}}},
 	{"net/url", "Error", nil, []stdField{{"Op", textField}, {"URL", textField}, {"Err", causeField}}},
 	{"net", "OpError", nil,
-		[]stdField{{"Op", textField}, {"Net", textField}, {"Source", addrField}, {"Addr", addrField}, {"Err", causeField}}},
+		[]stdField{
+			{"Op", textField},
+			{"Net", textField},
+			{"Source", addrField},
+			{"Addr", addrField},
+			{"Err", causeField},
+		}},
 	{"net", "DNSError", nil, []stdField{{"UnwrapErr", causeField}, {"Err", textField}, {"Name", textField},
 		{"Server", textField}, {"IsTimeout", flagField}, {"IsTemporary", flagField},
 		{"IsNotFound", flagField}}},
@@ -78,7 +86,8 @@ func (d *stdStruct) is(t reflect.Type) bool {
 	return t.Kind() == reflect.Pointer && t.Elem().Name() == d.name && t.Elem().PkgPath() == d.pkg
 }
 
-// stdStructOf returns the number of the description of an error, or -1 if there is none, or the error is a typed nil.
+// stdStructOf returns the number of the description of an error, or -1 if there is none, or the
+// error is a typed nil.
 func stdStructOf(err error) int {
 	v := reflect.ValueOf(err)
 	if v.Kind() != reflect.Pointer || v.IsNil() || v.Type().Elem().Kind() != reflect.Struct {
@@ -112,8 +121,8 @@ func (*closedError) Is(target error) bool { return isNetClosed(target) }
 // errNoCause stands for an error that was not there: methods of errors call those of their causes.
 var errNoCause = errors.New("of an unknown cause")
 
-// structError is an error that came from another process, of a package that is not imported here. Its methods are
-// those that the errors of this kind have.
+// structError is an error that came from another process, of a package that is not imported here.
+// Its methods are those that the errors of this kind have.
 type structError struct {
 	number             int // of its kind, in stdStructs
 	text               string
@@ -148,7 +157,8 @@ func (e *structError) As(target any) bool {
 	return true
 }
 
-// fill sets the fields of a struct. A cause that is not there is errNoCause where there is always one.
+// fill sets the fields of a struct. A cause that is not there is errNoCause where there is always
+// one.
 func (d *stdStruct) fill(s reflect.Value, values []any) {
 	for i, f := range d.fields {
 		field := s.FieldByName(f.name)
@@ -258,7 +268,8 @@ func (e *errorPacking) packField(p *pack.Packing, kind stdKind, value *any) {
 	}
 }
 
-// stdParts returns what a user's error is or wraps of the standard library: the outermost of each branch.
+// stdParts returns what a user's error is or wraps of the standard library: the outermost of each
+// branch.
 func stdParts(err error) []error {
 	w := walk{fits: isStd}
 	w.at(err)

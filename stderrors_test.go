@@ -116,7 +116,8 @@ var _ = worker("faulty", func(_ context.Context, w *multiprolab.Worker) error {
 	return nil
 })
 
-// same checks that both errors have something of a type, and that its text and what f says of it are alike.
+// same checks that both errors have something of a type, and that its text and what f says of it
+// are alike.
 func same[E error](t *testing.T, want, got error, says func(E) any) {
 	t.Helper()
 	w, is := errors.AsType[E](want)
@@ -128,12 +129,30 @@ func same[E error](t *testing.T, want, got error, says func(E) any) {
 	}
 }
 
-// The standard library's errors keep their type, their fields and their identity on the way, without registration,
-// however a user's error wraps them.
+// The standard library's errors keep their type, their fields and their identity on the way,
+// without registration, however a user's error wraps them.
 func TestStdErrorsCross(t *testing.T) {
-	sentinels := []error{fs.ErrNotExist, fs.ErrExist, fs.ErrPermission, fs.ErrClosed, fs.ErrInvalid, io.EOF, io.ErrUnexpectedEOF,
-		os.ErrDeadlineExceeded, net.ErrClosed, exec.ErrNotFound, context.Canceled, context.DeadlineExceeded, strconv.ErrRange, strconv.ErrSyntax,
-		errors.ErrUnsupported, syscall.ENOENT, syscall.EEXIST, syscall.ECONNREFUSED, syscall.EPIPE}
+	sentinels := []error{
+		fs.ErrNotExist,
+		fs.ErrExist,
+		fs.ErrPermission,
+		fs.ErrClosed,
+		fs.ErrInvalid,
+		io.EOF,
+		io.ErrUnexpectedEOF,
+		os.ErrDeadlineExceeded,
+		net.ErrClosed,
+		exec.ErrNotFound,
+		context.Canceled,
+		context.DeadlineExceeded,
+		strconv.ErrRange,
+		strconv.ErrSyntax,
+		errors.ErrUnsupported,
+		syscall.ENOENT,
+		syscall.EEXIST,
+		syscall.ECONNREFUSED,
+		syscall.EPIPE,
+	}
 	both(t, func(t *testing.T, inProcess bool) {
 		l := newLab(t, &multiprolab.Config{InProcess: inProcess}, workers("faulty", 1))
 		require.NoError(t, l.Start(t.Context()))
@@ -178,7 +197,11 @@ func TestStdErrorsCross(t *testing.T) {
 						require.ErrorIs(t, u, syscall.ECONNREFUSED)
 						_, ok = errors.AsType[*net.OpError](u)
 						require.True(t, ok)
-						require.Regexp(t, `^Get "http://127\.0\.0\.1:\d+/x": dial tcp 127\.0\.0\.1:\d+: connect: connection refused$`, u.Error())
+						require.Regexp(
+							t,
+							`^Get "http://127\.0\.0\.1:\d+/x": dial tcp 127\.0\.0\.1:\d+: connect: connection refused$`,
+							u.Error(),
+						)
 					}
 					var wantNet, gotNet net.Error
 					require.Equal(t, errors.As(want, &wantNet), errors.As(got, &gotNet), "%v", got)

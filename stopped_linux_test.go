@@ -19,7 +19,8 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// openTerminal opens a terminal that stops what writes to it from the background, and returns both its ends.
+// openTerminal opens a terminal that stops what writes to it from the background, and returns both
+// its ends.
 func openTerminal(t *testing.T) (master, slave *os.File) {
 	t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -93,7 +94,8 @@ var _ = worker("stopper", func(ctx context.Context, w *multiprolab.Worker) error
 	return nil
 })
 
-// A worker whose process is stopped is reported as that, and by which signal, wherever it is found out.
+// A worker whose process is stopped is reported as that, and by which signal, wherever it is found
+// out.
 func TestStoppedWorkerIsReportedAsStopped(t *testing.T) {
 	for _, sig := range []string{"SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU"} {
 		t.Run(sig+", silent", func(t *testing.T) {
@@ -111,7 +113,13 @@ func TestStoppedWorkerIsReportedAsStopped(t *testing.T) {
 		t.Run(sig+", past its timeout", func(t *testing.T) {
 			t.Parallel()
 			l := startLab(t, nil, quickly("stopper", 1))
-			_, err := multiprolab.DoWith[int](bounded(t), l, "stop", sig, &multiprolab.TaskOptions{Timeout: 50 * time.Millisecond, Grace: 50 * time.Millisecond})
+			_, err := multiprolab.DoWith[int](
+				bounded(t),
+				l,
+				"stop",
+				sig,
+				&multiprolab.TaskOptions{Timeout: 50 * time.Millisecond, Grace: 50 * time.Millisecond},
+			)
 			var timeout *multiprolab.TimeoutError
 			require.ErrorAs(t, err, &timeout)
 			require.True(t, timeout.Killed)
@@ -141,12 +149,22 @@ func TestStoppedWorkerIsReportedAsStopped(t *testing.T) {
 		var killed *multiprolab.ShutdownError
 		require.True(t, errors.As(l.Close(), &killed))
 		require.Len(t, killed.Killed, 1)
-		require.Contains(t, killed.Killed[0].Reason, "its process was stopped by SIGSTOP: it did not end within 50ms after the exit message")
+		require.Contains(
+			t,
+			killed.Killed[0].Reason,
+			"its process was stopped by SIGSTOP: it did not end within 50ms after the exit message",
+		)
 	})
 	t.Run("not", func(t *testing.T) { // a spinning one is not
 		t.Parallel()
 		l := startLab(t, nil, quickly("lab", 1))
-		_, err := multiprolab.DoWith[int](bounded(t), l, "spin", nil, &multiprolab.TaskOptions{Timeout: 50 * time.Millisecond, Grace: 50 * time.Millisecond})
+		_, err := multiprolab.DoWith[int](
+			bounded(t),
+			l,
+			"spin",
+			nil,
+			&multiprolab.TaskOptions{Timeout: 50 * time.Millisecond, Grace: 50 * time.Millisecond},
+		)
 		var timeout *multiprolab.TimeoutError
 		require.ErrorAs(t, err, &timeout)
 		require.Empty(t, timeout.Stopped)

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// supervise is the life of one instance: a process, and after its death the next one, until it is not to be replaced any more. It runs on a
-// goroutine of its own, which conduct waits for, and is the only one that starts and ends the instance's processes.
+// supervise is the life of one instance: a process, and after its death the next one, until it is
+// not to be replaced any more. It runs on a goroutine of its own, which conduct waits for, and is
+// the only one that starts and ends the instance's processes.
 func (m *Main) supervise(s *slot) {
 	defer s.main.changes.announce()
 	defer close(s.ended)
@@ -18,7 +19,8 @@ func (m *Main) supervise(s *slot) {
 		s.lives = s.before.lives
 	}
 	r := &restarts{cfg: &s.pool.cfg}
-	required := s.initial && r.cfg.OnRestartLimit == EndProgram // what is added later does not end the program if it does not start
+	// what is added later does not end the program if it does not start
+	required := s.initial && r.cfg.OnRestartLimit == EndProgram
 	for !s.ending() && !s.leaving.Load() {
 		end := m.live(s)
 		required = required && !end.ready
@@ -38,12 +40,14 @@ func (m *Main) supervise(s *slot) {
 	s.bury(s.endOf())
 }
 
-// left says why nothing reaches an instance any more that has ended, or was taken away, without an error.
+// left says why nothing reaches an instance any more that has ended, or was taken away, without an
+// error.
 func (s *slot) left() error {
 	return fmt.Errorf("multiprolab: worker %s has left: %w", s.name, ErrStopped)
 }
 
-// afterLife reports how a life has ended, and decides what follows: nil if nothing does, and the instance is buried.
+// afterLife reports how a life has ended, and decides what follows: nil if nothing does, and the
+// instance is buried.
 func (m *Main) afterLife(s *slot, end *lifeEnd, r *restarts, required bool) *sequel {
 	pid := 0
 	if end.peer != nil {
@@ -56,7 +60,17 @@ func (m *Main) afterLife(s *slot, end *lifeEnd, r *restarts, required bool) *seq
 	}
 	stopped := func(restart bool, after time.Duration) {
 		if end.peer != nil {
-			m.emit(&WorkerStopped{Worker: s.name, PID: pid, Life: s.lives, Restart: restart, After: after, value: end.peer.exitValue(), node: m.node})
+			m.emit(
+				&WorkerStopped{
+					Worker:  s.name,
+					PID:     pid,
+					Life:    s.lives,
+					Restart: restart,
+					After:   after,
+					value:   end.peer.exitValue(),
+					node:    m.node,
+				},
+			)
 		}
 	}
 	switch {
@@ -172,7 +186,11 @@ func (m *Main) live(s *slot) (end lifeEnd) {
 	}
 	cause := err
 	if cause == nil {
-		cause = fmt.Errorf("multiprolab: worker %s has ended: %w", s.name, cmp.Or(context.Cause(s.stopping), ErrStopped))
+		cause = fmt.Errorf(
+			"multiprolab: worker %s has ended: %w",
+			s.name,
+			cmp.Or(context.Cause(s.stopping), ErrStopped),
+		)
 	}
 	if end.retired && p.ledOut && !p.greeted.Load() {
 		err = nil // it had not begun
@@ -189,7 +207,8 @@ func (m *Main) live(s *slot) (end lifeEnd) {
 	return end
 }
 
-// attend waits until a worker that is ready ends, or must be ended, and reports whether it is to be replaced.
+// attend waits until a worker that is ready ends, or must be ended, and reports whether it is to be
+// replaced.
 func (m *Main) attend(p *peer, life context.Context) (retired bool) {
 	cfg := &p.slot.pool.cfg
 	if cfg.MaxAge > 0 {
@@ -224,8 +243,8 @@ func (m *Main) attend(p *peer, life context.Context) (retired bool) {
 	}
 }
 
-// leadOut takes a worker out of the program: the exit message, SIGTERM, SIGKILL to all its tree, each with its time. A second request to
-// exit may cut it short.
+// leadOut takes a worker out of the program: the exit message, SIGTERM, SIGKILL to all its tree,
+// each with its time. A second request to exit may cut it short.
 func (m *Main) leadOut(p *peer) {
 	if !p.greeted.Load() {
 		p.ledOut = true
@@ -246,7 +265,11 @@ func (m *Main) leadOut(p *peer) {
 		p.slot.awaitDependents()
 	}
 	p.tellExit(mode, forGood)
-	why := fmt.Sprintf("it did not end within %v after the exit message, nor within %v after SIGTERM", m.cfg.ShutdownTimeout, m.cfg.KillTimeout)
+	why := fmt.Sprintf(
+		"it did not end within %v after the exit message, nor within %v after SIGTERM",
+		m.cfg.ShutdownTimeout,
+		m.cfg.KillTimeout,
+	)
 	if m.waitEnd(p, m.cfg.ShutdownTimeout) {
 		return
 	}
@@ -255,7 +278,13 @@ func (m *Main) leadOut(p *peer) {
 		p.body.terminate()
 		if m.waitEnd(p, m.cfg.KillTimeout) {
 			if !closed(m.killAsked) {
-				m.noteKilled(p, fmt.Sprintf("it did not end within %v after the exit message; SIGTERM ended it", m.cfg.ShutdownTimeout))
+				m.noteKilled(
+					p,
+					fmt.Sprintf(
+						"it did not end within %v after the exit message; SIGTERM ended it",
+						m.cfg.ShutdownTimeout,
+					),
+				)
 			}
 			return
 		}
@@ -269,7 +298,8 @@ func (m *Main) leadOut(p *peer) {
 	m.noteKilled(p, why)
 }
 
-// waitEnd waits until the worker has ended, at most for the time d, and reports whether it has. The request to kill ends the wait.
+// waitEnd waits until the worker has ended, at most for the time d, and reports whether it has. The
+// request to kill ends the wait.
 func (m *Main) waitEnd(p *peer, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -282,7 +312,8 @@ func (m *Main) waitEnd(p *peer, d time.Duration) bool {
 	return closed(p.body.done())
 }
 
-// noteKilled remembers a worker that had to be killed at the end of the program, for Run's error. One that was to be replaced is an event instead.
+// noteKilled remembers a worker that had to be killed at the end of the program, for Run's error.
+// One that was to be replaced is an event instead.
 func (m *Main) noteKilled(p *peer, why string) {
 	if !closed(m.exitAsked) {
 		return
@@ -292,8 +323,9 @@ func (m *Main) noteKilled(p *peer, why string) {
 	m.killed = append(m.killed, KilledWorker{Worker: p.slot.name, PID: p.pid(), Reason: why})
 }
 
-// settle counts the instances that have become ready for the first time, or will never be. With the last one main's actions begin.
-// Who becomes ready after the end was asked for does not make the program a started one.
+// settle counts the instances that have become ready for the first time, or will never be. With the
+// last one main's actions begin. Who becomes ready after the end was asked for does not make the
+// program a started one.
 func (m *Main) settle(s *slot) {
 	m.lifeMu.Lock()
 	if !s.initial {

@@ -14,37 +14,43 @@ import (
 )
 
 // maxProgress is how many reports of progress are kept for a submission that nobody waits for: the
-// newest. Those that come while somebody waits are all kept; in main they hold credit of the worker.
+// newest. Those that come while somebody waits are all kept; in main they hold credit of the
+// worker.
 const maxProgress = 1024
 
 // TaskOptions are the options of one task. Nil, and the zero value, are good defaults.
 type TaskOptions struct {
-	// Timeout limits each attempt, from its start on a worker. At its end the context of the handler is cancelled; a handler that does
-	// not return within Grace is killed with its worker. Defaults to no limit.
+	// Timeout limits each attempt, from its start on a worker. At its end the context of the
+	// handler is cancelled; a handler that does not return within Grace is killed with its worker.
+	// Defaults to no limit.
 	Timeout time.Duration
-	// Grace is the time between the cancellation of a handler's context, by Timeout or by the submitter, and the kill.
-	// Defaults to 1 second.
+	// Grace is the time between the cancellation of a handler's context, by Timeout or by the
+	// submitter, and the kill. Defaults to 1 second.
 	Grace time.Duration
-	// Queue names the queue; workers take tasks from those in their WorkerConfig.Queues. Defaults to DefaultQueue.
+	// Queue names the queue; workers take tasks from those in their WorkerConfig.Queues. Defaults
+	// to DefaultQueue.
 	Queue string
 	// Priority puts the task before those with a lower one. Defaults to PriorityNormal.
 	Priority Priority
 	// Delay is the time before which the task is not started. Defaults to none.
 	Delay time.Duration
-	// Key, if not empty, makes the task wait while another one with the same key, of whatever type or queue, runs.
+	// Key, if not empty, makes the task wait while another one with the same key, of whatever type
+	// or queue, runs.
 	Key string
-	// Attempts is how often the task may be started. An attempt that fails, be it by the death of its worker, by Timeout, or by an error
-	// of the handler, uses up one; Retry says which failures are worth another, and when it comes. Once all are used up, the outcome is an *AttemptsError, and
-	// the task goes to the list of dead letters, see TaskQueue.Dead. Defaults to 1, so that a task runs at most once.
+	// Attempts is how often the task may be started. An attempt that fails, be it by the death of
+	// its worker, by Timeout, or by an error of the handler, uses up one; Retry says which failures
+	// are worth another, and when it comes. Once all are used up, the outcome is an *AttemptsError,
+	// and the task goes to the list of dead letters, see TaskQueue.Dead. Defaults to 1, so that a
+	// task runs at most once.
 	Attempts int
 	// Retry says which failures are worth another attempt, and after what pause.
 	Retry RetryPolicy
-	// OnProgress gets what the handler reports with Progress, in order and before the outcome. It is
-	// called by the goroutine that waits for the outcome, and gets all that is reported meanwhile: in
-	// main, a handler that reports faster than OnProgress takes it has to wait; a worker that submits
-	// keeps in its memory what OnProgress has not taken. Of what is reported while nobody waits, the
-	// newest 1024 are kept, and Message.Missed of the first of them says how many there were before.
-	// Defaults to none.
+	// OnProgress gets what the handler reports with Progress, in order and before the outcome. It
+	// is called by the goroutine that waits for the outcome, and gets all that is reported
+	// meanwhile: in main, a handler that reports faster than OnProgress takes it has to wait; a
+	// worker that submits keeps in its memory what OnProgress has not taken. Of what is reported
+	// while nobody waits, the newest 1024 are kept, and Message.Missed of the first of them says
+	// how many there were before. Defaults to none.
 	OnProgress func(ctx context.Context, m *Message)
 }
 
@@ -84,8 +90,17 @@ func (o *TaskOptions) meta(chain string) taskMeta {
 	if o == nil {
 		return taskMeta{Chain: chain}
 	}
-	return taskMeta{Timeout: o.Timeout, Grace: o.Grace, Attempts: o.Attempts, Retry: o.Retry, Queue: o.Queue, Priority: o.Priority,
-		Delay: o.Delay, Key: o.Key, Chain: chain}
+	return taskMeta{
+		Timeout:  o.Timeout,
+		Grace:    o.Grace,
+		Attempts: o.Attempts,
+		Retry:    o.Retry,
+		Queue:    o.Queue,
+		Priority: o.Priority,
+		Delay:    o.Delay,
+		Key:      o.Key,
+		Chain:    chain,
+	}
 }
 
 // check names the first option that makes no sense. A worker's are checked again in main.
@@ -103,7 +118,11 @@ func (m taskMeta) check() error {
 	case m.Priority < PriorityLow || m.Priority > PriorityHigh:
 		return &ConfigError{"TaskOptions.Priority", m.Priority, "use PriorityLow, PriorityNormal or PriorityHigh"}
 	case len(m.Key) > maxNameLen:
-		return &ConfigError{"TaskOptions.Key", m.Key[:20] + "...", fmt.Sprintf("it has %d bytes: use at most %d", len(m.Key), maxNameLen)}
+		return &ConfigError{
+			"TaskOptions.Key",
+			m.Key[:20] + "...",
+			fmt.Sprintf("it has %d bytes: use at most %d", len(m.Key), maxNameLen),
+		}
 	case m.Queue != "" && checkQueueName(m.Queue) != nil:
 		return &ConfigError{"TaskOptions.Queue", m.Queue, checkQueueName(m.Queue).Error()}
 	case m.Attempt < 0:
@@ -120,7 +139,8 @@ func (o *TaskOptions) marshal(chain string, waits bool) string {
 	return m.marshal()
 }
 
-// metaVersion is the first byte of options in their packed form. Others are from another build of the program, by way of a Backend.
+// metaVersion is the first byte of options in their packed form. Others are from another build of
+// the program, by way of a Backend.
 const metaVersion = 1
 
 // marshal lays out the options: as nothing if all of them are the defaults.
@@ -207,17 +227,23 @@ func (t *Task) Decode(v any) error {
 // Context ends when the task is cancelled or past its deadline, with the reason as its cause.
 func (t *Task) Context() context.Context { return t.ctx }
 
-// Done ends a task that was taken with GetTask: result goes to the submitter. A result that cannot be encoded goes to the submitter
-// as that error, which Done returns as well. To end a task twice is an error.
+// Done ends a task that was taken with GetTask: result goes to the submitter. A result that cannot
+// be encoded goes to the submitter as that error, which Done returns as well. To end a task twice
+// is an error.
 func (t *Task) Done(result any) error {
 	r := t.worker.outcome(nil, t.Type, result, nil)
 	return cmp.Or(t.finish(r), r.err)
 }
 
-// Fail ends a task that was taken with GetTask: err goes to the submitter. To end a task twice is an error.
+// Fail ends a task that was taken with GetTask: err goes to the submitter. To end a task twice is
+// an error.
 func (t *Task) Fail(err error) error {
 	if err == nil {
-		return fmt.Errorf("multiprolab: Fail of task %q (id %d) was called with a nil error: call Done instead", t.Type, t.ID)
+		return fmt.Errorf(
+			"multiprolab: Fail of task %q (id %d) was called with a nil error: call Done instead",
+			t.Type,
+			t.ID,
+		)
 	}
 	return t.finish(t.worker.outcome(nil, t.Type, nil, err))
 }
@@ -225,7 +251,8 @@ func (t *Task) Fail(err error) error {
 // TaskHandler works on one task; what it returns goes to the submitter.
 type TaskHandler func(ctx context.Context, t *Task) (result any, err error)
 
-// Submission is a task as its submitter sees it: an outcome to come. All its methods may be called from any goroutine.
+// Submission is a task as its submitter sees it: an outcome to come. All its methods may be called
+// from any goroutine.
 type Submission struct {
 	node      *node
 	id        uint64
@@ -259,15 +286,16 @@ func (s *Submission) ID() uint64 { return s.id }
 // Done returns a channel that is closed when the outcome is there.
 func (s *Submission) Done() <-chan struct{} { return s.done }
 
-// Cancel cancels the task. One that is queued never runs; the context of one that runs is cancelled, and if its handler does not
-// return within the grace its worker is killed. The outcome is ErrCancelled, unless it was there before.
+// Cancel cancels the task. One that is queued never runs; the context of one that runs is
+// cancelled, and if its handler does not return within the grace its worker is killed. The outcome
+// is ErrCancelled, unless it was there before.
 func (s *Submission) Cancel() { s.node.up.cancelTask(s.id, false) }
 
 // giveUp cancels the task because ctx has ended, under which somebody waited for its outcome.
 func (s *Submission) giveUp(ctx context.Context) { s.node.up.cancelTask(s.id, expired(ctx)) }
 
-// Result waits for the outcome and decodes it into the value that v points to; v may be nil. The end of ctx ends the waiting, not
-// the task.
+// Result waits for the outcome and decodes it into the value that v points to; v may be nil. The
+// end of ctx ends the waiting, not the task.
 func (s *Submission) Result(ctx context.Context, v any) error {
 	if err := s.wait(ctx); err != nil {
 		return err
@@ -278,7 +306,8 @@ func (s *Submission) Result(ctx context.Context, v any) error {
 	return s.node.take(s.typ, s.outcome, v, s.node.codec.Decode)
 }
 
-// wait waits for the outcome and hands progress on meanwhile. An outcome that is there counts more than the end of ctx.
+// wait waits for the outcome and hands progress on meanwhile. An outcome that is there counts more
+// than the end of ctx.
 func (s *Submission) wait(ctx context.Context) error {
 	select {
 	case <-s.done:
@@ -311,8 +340,8 @@ func (s *Submission) wait(ctx context.Context) error {
 	}
 }
 
-// beginLoop tells main that the loop waits for the outcome, and returns a channel that is closed if it
-// must not. Several goroutines may wait for the loop at a time: main is told of the first.
+// beginLoop tells main that the loop waits for the outcome, and returns a channel that is closed if
+// it must not. Several goroutines may wait for the loop at a time: main is told of the first.
 func (s *Submission) beginLoop() (refused <-chan struct{}) {
 	s.loopMu.Lock()
 	defer s.loopMu.Unlock()
@@ -341,8 +370,8 @@ func (s *Submission) endLoop() {
 	}
 }
 
-// refuse ends the waits of the loop for the outcome, which would be in a circle. It does nothing if they
-// have ended since.
+// refuse ends the waits of the loop for the outcome, which would be in a circle. It does nothing if
+// they have ended since.
 func (s *Submission) refuse(spell uint64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -366,8 +395,8 @@ func (s *Submission) report(ctx context.Context) {
 	}
 }
 
-// listen counts who waits for the outcome, and so for reports. What is kept when nobody does holds no
-// credit, for the worker must not wait for it.
+// listen counts who waits for the outcome, and so for reports. What is kept when nobody does holds
+// no credit, for the worker must not wait for it.
 func (s *Submission) listen(by int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

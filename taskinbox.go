@@ -15,8 +15,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// taskInbox holds the tasks that main has handed to a worker, and the worker's task handlers. It exists in the worker process. The loop
-// calls work; the goroutine that reads the wire delivers.
+// taskInbox holds the tasks that main has handed to a worker, and the worker's task handlers. It
+// exists in the worker process. The loop calls work; the goroutine that reads the wire delivers.
 type taskInbox struct {
 	worker *Worker
 
@@ -30,7 +30,8 @@ type taskInbox struct {
 	pushed   time.Time // when results were last written between two tasks; used by the loop
 }
 
-// pushTime is how long the result of a task may wait for those of the next ones, which are written together.
+// pushTime is how long the result of a task may wait for those of the next ones, which are written
+// together.
 const pushTime = 200 * time.Microsecond
 
 type taskHandler struct {
@@ -55,7 +56,13 @@ func (b *taskInbox) registerItems(typ string, fn TaskHandler, items itemHandler,
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if old := b.handlers[typ]; old != nil {
-		registrationPanic("task type %q is registered twice in worker %s, at %s and at %s: remove one", typ, b.worker.name, old.site, at)
+		registrationPanic(
+			"task type %q is registered twice in worker %s, at %s and at %s: remove one",
+			typ,
+			b.worker.name,
+			old.site,
+			at,
+		)
 	}
 	if b.handlers == nil {
 		b.handlers = map[string]*taskHandler{}
@@ -123,7 +130,8 @@ func (b *taskInbox) start(t *Task, ctx context.Context) *scope {
 	return s
 }
 
-// work runs the next task, or the next batches as long as the loop has nothing else to do, and reports whether there was one.
+// work runs the next task, or the next batches as long as the loop has nothing else to do, and
+// reports whether there was one.
 func (b *taskInbox) work(ctx context.Context) bool {
 	t, h := b.next(ctx, false)
 	if t == nil {
@@ -140,7 +148,8 @@ func (b *taskInbox) work(ctx context.Context) bool {
 	return true
 }
 
-// next takes the next task and starts it. Behind a batch the result of which is still to be written, it takes only another batch, and only if that is the next thing to do.
+// next takes the next task and starts it. Behind a batch the result of which is still to be
+// written, it takes only another batch, and only if that is the next thing to do.
 func (b *taskInbox) next(ctx context.Context, behind bool) (*Task, *taskHandler) {
 	if behind && (ctx.Err() != nil || b.worker.loop.over.Load() || b.worker.hasOtherWork()) {
 		return nil, nil
@@ -167,7 +176,8 @@ func (b *taskInbox) next(ctx context.Context, behind bool) (*Task, *taskHandler)
 
 // run runs the handler of a task that has been started.
 func (b *taskInbox) run(t *Task, h *taskHandler) {
-	// Main must know whom a death of this worker costs an attempt, before it can happen. If it cannot be told, the task is another worker's by now.
+	// Main must know whom a death of this worker costs an attempt, before it can happen. If it
+	// cannot be told, the task is another worker's by now.
 	tell := b.worker.tellFirst
 	if t.timed { // the process may be stopped, or block in the kernel, from its first step on
 		tell = b.worker.link.flush
@@ -193,7 +203,8 @@ func (b *taskInbox) run(t *Task, h *taskHandler) {
 	b.worker.weigh()
 }
 
-// push writes what was posted: what is finished does not wait for what comes next, unless that is short. Now says that nothing else will write it.
+// push writes what was posted: what is finished does not wait for what comes next, unless that is
+// short. Now says that nothing else will write it.
 func (b *taskInbox) push(now bool) {
 	if now || b.pushDue() {
 		b.worker.link.push()
@@ -288,7 +299,8 @@ func (t *Task) Progress(ctx context.Context, body any) error {
 	return t.over() // what has come behind the end is nobody's
 }
 
-// cancel ends the context of a task, or drops it if it has not been started. soft says that its deadline has passed.
+// cancel ends the context of a task, or drops it if it has not been started. soft says that its
+// deadline has passed.
 func (b *taskInbox) cancel(id uint64, soft bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -374,12 +386,19 @@ func (b *taskInbox) tryFetch(ctx context.Context, wait bool, types []string) (*T
 	}
 	_, pulls := b.types()
 	if len(pulls) == 0 {
-		return nil, fmt.Errorf("multiprolab: worker %s pulls no tasks: declare their types in its setup function with PullTasks", b.worker.name)
+		return nil, fmt.Errorf(
+			"multiprolab: worker %s pulls no tasks: declare their types in its setup function with PullTasks",
+			b.worker.name,
+		)
 	}
 	for _, typ := range types {
 		if !slices.Contains(pulls, typ) {
-			return nil, fmt.Errorf("multiprolab: worker %s does not pull tasks of type %q: declare it in its setup function with PullTasks (declared are %s)",
-				b.worker.name, typ, strings.Join(pulls, ", "))
+			return nil, fmt.Errorf(
+				"multiprolab: worker %s does not pull tasks of type %q: declare it in its setup function with PullTasks (declared are %s)",
+				b.worker.name,
+				typ,
+				strings.Join(pulls, ", "),
+			)
 		}
 	}
 	if len(types) == 0 {
@@ -450,14 +469,16 @@ func (b *taskInbox) tryFetch(ctx context.Context, wait bool, types []string) (*T
 	}
 }
 
-// GetTask waits for a task of one of the types, or of every type that PullTasks declared. The caller ends it with Task.Done or
-// Task.Fail. It returns an error when ctx ends, or ErrStopped when exit is requested. In an action, pass the action's context. Tasks
-// come after the setup function has returned: a goroutine that it starts may call GetTask, the setup function itself may not.
+// GetTask waits for a task of one of the types, or of every type that PullTasks declared. The
+// caller ends it with Task.Done or Task.Fail. It returns an error when ctx ends, or ErrStopped when
+// exit is requested. In an action, pass the action's context. Tasks come after the setup function
+// has returned: a goroutine that it starts may call GetTask, the setup function itself may not.
 func (w *Worker) GetTask(ctx context.Context, types ...string) (*Task, error) {
 	return w.inbox.fetch(ctx, true, types)
 }
 
-// TryGetTask is GetTask without waiting: it returns ErrNoTask if no task is in the queue. It costs one round trip to main.
+// TryGetTask is GetTask without waiting: it returns ErrNoTask if no task is in the queue. It costs
+// one round trip to main.
 func (w *Worker) TryGetTask(ctx context.Context, types ...string) (*Task, error) {
 	return w.inbox.fetch(ctx, false, types)
 }

@@ -2,26 +2,28 @@ package multiprolab
 
 import "context"
 
-// TaskQueue is a process's door to the one queue of tasks, which is in main. Main and every worker may submit; workers that have
-// registered a handler for the type, or pull it, take tasks in the order of submission. All methods may be called from any goroutine.
+// TaskQueue is a process's door to the one queue of tasks, which is in main. Main and every worker
+// may submit; workers that have registered a handler for the type, or pull it, take tasks in the
+// order of submission. All methods may be called from any goroutine.
 type TaskQueue struct {
 	node *node
 	main *Main // nil in a worker
 }
 
-// Submit puts a task into the queue. It waits while the queue is full; ctx limits this wait alone. See the function Submit for the
-// typed form.
+// Submit puts a task into the queue. It waits while the queue is full; ctx limits this wait alone.
+// See the function Submit for the typed form.
 func (q *TaskQueue) Submit(ctx context.Context, typ string, body any, o *TaskOptions) (*Submission, error) {
 	return q.node.submit(ctx, typ, body, o, false, false)
 }
 
-// TrySubmit puts a task into the queue, or returns an error that wraps ErrQueueFull if it has no room. From a worker it costs one
-// round trip to main.
+// TrySubmit puts a task into the queue, or returns an error that wraps ErrQueueFull if it has no
+// room. From a worker it costs one round trip to main.
 func (q *TaskQueue) TrySubmit(ctx context.Context, typ string, body any, o *TaskOptions) (*Submission, error) {
 	return q.node.submit(ctx, typ, body, o, true, false)
 }
 
-// Join waits until no accepted task is left without an outcome, those that are submitted meanwhile included. It works in main only.
+// Join waits until no accepted task is left without an outcome, those that are submitted meanwhile
+// included. It works in main only.
 func (q *TaskQueue) Join(ctx context.Context) error {
 	if q.main == nil {
 		return errOnlyMain
@@ -42,8 +44,8 @@ func (q *TaskQueue) Join(ctx context.Context) error {
 	}
 }
 
-// CancelPending cancels the tasks of a queue that no worker has been given, or those of every queue if it is "". It returns their number. It works
-// in main only.
+// CancelPending cancels the tasks of a queue that no worker has been given, or those of every queue
+// if it is "". It returns their number. It works in main only.
 func (q *TaskQueue) CancelPending(queue string) int {
 	if q.main == nil {
 		return 0

@@ -37,7 +37,8 @@ func buildOnce(race bool) func() (string, error) {
 	})
 }
 
-// testProgram returns the path of a program with a main function of its own, see testdata/program. It is built at the first call.
+// testProgram returns the path of a program with a main function of its own, see testdata/program.
+// It is built at the first call.
 func testProgram(t testing.TB, race bool) string {
 	t.Helper()
 	path, err := builtPrograms[race]()

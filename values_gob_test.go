@@ -167,7 +167,8 @@ func (m *money) GobDecode(b []byte) error        { _, err := fmt.Sscan(string(b)
 func (s *secret) MarshalBinary() ([]byte, error) { return []byte(strings.ToUpper(s.text)), nil }
 func (s *secret) UnmarshalBinary(b []byte) error { s.text = strings.ToLower(string(b)); return nil }
 func (c color) String() string                   { return fmt.Sprint("color ", uint8(c)) }
-func init()                                      { gob.Register(pair{}); gob.Register(labels{}); gob.Register(map[string]int{}) }
+
+func init() { gob.Register(pair{}); gob.Register(labels{}); gob.Register(map[string]int{}) }
 
 // valueOf is values of one type, with a handler that sends them back.
 type valuesOf interface {
@@ -185,7 +186,8 @@ func (s someOf[T]) register(w *multiprolab.Worker, name string) {
 	multiprolab.HandleTask(w, name, same)
 }
 
-// try sends the values over the pipe and back, and compares them with what encoding/gob makes of them, or with themselves where it would lose something.
+// try sends the values over the pipe and back, and compares them with what encoding/gob makes of
+// them, or with themselves where it would lose something.
 func (s someOf[T]) try(t *testing.T, l *lab, name string) int {
 	ctx := bounded(t)
 	var got []T
@@ -212,7 +214,14 @@ func (s someOf[T]) try(t *testing.T, l *lab, name string) int {
 		var want T
 		require.NoError(t, gob.NewEncoder(&buf).Encode(&v), "%T", v)
 		require.NoError(t, gob.NewDecoder(&buf).Decode(&want), "%T", v)
-		require.True(t, sameValue(reflect.ValueOf(&want).Elem(), reflect.ValueOf(&back).Elem()), "%#v came back as %#v, and gob makes it %#v", v, back, want)
+		require.True(
+			t,
+			sameValue(reflect.ValueOf(&want).Elem(), reflect.ValueOf(&back).Elem()),
+			"%#v came back as %#v, and gob makes it %#v",
+			v,
+			back,
+			want,
+		)
 	}
 	return len(s)
 }
@@ -294,49 +303,168 @@ func echoes() []valuesOf {
 	rat := big.NewRat(1, 3)
 	u := mustParse(url.Parse, "https://user@example.org:8080/a%20b?q=1#f")
 	return []valuesOf{
-		some(true, false), some(0, 1, -1, math.MaxInt, math.MinInt), some(int8(-128), 127), some(int16(-32768), 32767), some(int32(math.MinInt32), 7),
-		some(int64(math.MinInt64), math.MaxInt64), some(uint(0), math.MaxUint), some(uint8(255), 0), some(uint16(65535)), some(uint32(math.MaxUint32)),
-		some(uint64(math.MaxUint64)), some(uintptr(1)), some(float32(1.5), float32(math.Inf(1))), some(0.0, minus, math.NaN(), math.Inf(-1), math.SmallestNonzeroFloat64),
-		some(complex64(1i)), some(complex(math.Inf(1), -1.5)), some("", "text", "\x00\xff", strings.Repeat("ä", 100_000)), some('x'),
+		some(
+			true,
+			false,
+		), some(0, 1, -1, math.MaxInt, math.MinInt), some(int8(-128), 127), some(int16(-32768), 32767), some(int32(math.MinInt32), 7),
+		some(
+			int64(math.MinInt64),
+			math.MaxInt64,
+		), some(uint(0), math.MaxUint), some(uint8(255), 0), some(uint16(65535)), some(uint32(math.MaxUint32)),
+		some(
+			uint64(math.MaxUint64),
+		), some(uintptr(1)), some(float32(1.5), float32(math.Inf(1))), some(0.0, minus, math.NaN(), math.Inf(-1), math.SmallestNonzeroFloat64),
+		some(
+			complex64(1i),
+		), some(complex(math.Inf(1), -1.5)), some("", "text", "\x00\xff", strings.Repeat("ä", 100_000)), some('x'),
 		some([]byte("bytes"), []byte{}, bytes.Repeat([]byte{0, 255}, 100_000)),
-		some(color(3), 0), some(celsius(-1.5)), some(label("l"), ""), some(labels{"a", ""}, labels{}), some(bits{true, false, true}), some(pair{1, 2}, pair{}),
+		some(
+			color(3),
+			0,
+		), some(celsius(-1.5)), some(label("l"), ""), some(labels{"a", ""}, labels{}), some(bits{true, false, true}), some(pair{1, 2}, pair{}),
 		some(time.Second, 0), some(time.March), some(time.Friday),
-		some([]int{1, 2}, []int{}, nil), some([]string{"a", ""}), some([]bool{true}), some([]float64{1.5, minus, math.NaN()}), some([]int8{-1}), some([]uint16{1}),
-		some([]int32{1, math.MinInt32}), some([]uint64{math.MaxUint64}), some([]complex128{1i}), some([]pair{{1, 2}, {}}), some([]*pair{{1, 2}, {}}), some([][]int{{1}, {}, nil}),
-		some([][]byte{{1}, {}, nil}), some([]map[string]int{{"a": 1}, {}, nil}), some([]time.Time{time.Unix(1, 2).UTC(), {}}), some([]time.Duration{1}), some([]label{"a"}),
-		some([]any{1, "a", pair{1, 2}, nil, []any{2}}, nil), some([]shape{square{1}, nil, &blob{2}}), some([3]int{1, 2, 3}), some([0]int{}), some([2][2]string{{"a"}, {"", "b"}}),
+		some(
+			[]int{1, 2},
+			[]int{},
+			nil,
+		), some([]string{"a", ""}), some([]bool{true}), some([]float64{1.5, minus, math.NaN()}), some([]int8{-1}), some([]uint16{1}),
+		some(
+			[]int32{1, math.MinInt32},
+		), some([]uint64{math.MaxUint64}), some([]complex128{1i}), some([]pair{{1, 2}, {}}), some([]*pair{{1, 2}, {}}), some([][]int{{1}, {}, nil}),
+		some(
+			[][]byte{{1}, {}, nil},
+		), some([]map[string]int{{"a": 1}, {}, nil}), some([]time.Time{time.Unix(1, 2).UTC(), {}}), some([]time.Duration{1}), some([]label{"a"}),
+		some(
+			[]any{1, "a", pair{1, 2}, nil, []any{2}},
+			nil,
+		), some([]shape{square{1}, nil, &blob{2}}), some([3]int{1, 2, 3}), some([0]int{}), some([2][2]string{{"a"}, {"", "b"}}),
 		some([1]pair{{1, 2}}), some([2]*pair{{1, 2}, {}}), some([1][]int{{1}}), some([2]any{1, nil}),
-		some(map[string]int{"a": 1, "": 0}, map[string]int{}, nil), some(map[string]string{"a": "b"}), some(map[int]string{-1: "a"}), some(map[int]int{1: 2}),
-		some(map[string]float64{"a": minus}), some(map[string]bool{"a": false}), some(map[string]int64{"a": math.MinInt64}), some(map[string][]string{"a": {"b"}, "c": {}, "d": nil}),
-		some(map[string]pair{"a": {1, 2}}), some(map[string]*pair{"a": {}}), some(map[pair]string{{1, 2}: "a"}), some(map[[2]int]bool{{1, 2}: true}), some(map[label]color{"a": 1}),
-		some(map[string]map[string]int{"a": {"b": 1}, "c": {}}), some(map[string]any{"a": 1, "b": nil}), some(map[any]string{1: "a", "x": "b"}), some(map[bool]int{true: 1}),
-		some(map[float64]int{1.5: 1, math.Inf(1): 2}), some(map[uint8]int{255: 1}), some(map[time.Time]int{time.Unix(1, 0).UTC(): 1}), some(map[uuid]int{{1}: 2}), some(map[string]time.Time{"a": {}}),
-		some(named{"n", time.Unix(1e9, 1).In(zone), map[string][]string{"a": {"b"}}}, named{}), some(embeds{Embedded{1}, "x"}), some(embedsPointer{&Embedded{}, "x"}, embedsPointer{}),
+		some(
+			map[string]int{"a": 1, "": 0},
+			map[string]int{},
+			nil,
+		), some(map[string]string{"a": "b"}), some(map[int]string{-1: "a"}), some(map[int]int{1: 2}),
+		some(
+			map[string]float64{"a": minus},
+		), some(map[string]bool{"a": false}), some(map[string]int64{"a": math.MinInt64}), some(map[string][]string{"a": {"b"}, "c": {}, "d": nil}),
+		some(
+			map[string]pair{"a": {1, 2}},
+		), some(map[string]*pair{"a": {}}), some(map[pair]string{{1, 2}: "a"}), some(map[[2]int]bool{{1, 2}: true}), some(map[label]color{"a": 1}),
+		some(
+			map[string]map[string]int{"a": {"b": 1}, "c": {}},
+		), some(map[string]any{"a": 1, "b": nil}), some(map[any]string{1: "a", "x": "b"}), some(map[bool]int{true: 1}),
+		some(
+			map[float64]int{1.5: 1, math.Inf(1): 2},
+		), some(map[uint8]int{255: 1}), some(map[time.Time]int{time.Unix(1, 0).UTC(): 1}), some(map[uuid]int{{1}: 2}), some(map[string]time.Time{"a": {}}),
+		some(
+			named{"n", time.Unix(1e9, 1).In(zone), map[string][]string{"a": {"b"}}},
+			named{},
+		), some(embeds{Embedded{1}, "x"}), some(embedsPointer{&Embedded{}, "x"}, embedsPointer{}),
 		some(linked{1, &linked{0, &linked{}}}), some(forest{[]forest{{}, {N: 1}}, map[string]*forest{"a": {}}, 2}),
-		some(numbers{-1, -2, -3, -4, -5, 1, 2, 3, 4, 5, 6, 1.5, 2.5, 1i, -1i, true, "s", 'r'}, numbers{}), some(pointers{}, pointers{p(0), p(""), p(false), p(0.0), &pair{}, &[]int{1}, &map[string]int{"a": 1}, &time.Time{}, p(p(0))},
+		some(
+			numbers{-1, -2, -3, -4, -5, 1, 2, 3, 4, 5, 6, 1.5, 2.5, 1i, -1i, true, "s", 'r'},
+			numbers{},
+		), some(pointers{}, pointers{p(0), p(""), p(false), p(0.0), &pair{}, &[]int{1}, &map[string]int{"a": 1}, &time.Time{}, p(p(0))},
 			pointers{p(1), p("x"), p(true), &minus, &pair{1, 2}, nil, nil, nil, nil}),
-		some(lists{}, lists{[]int{}, []string{}, []byte{}, []pair{}, []*pair{}, [][]int{}, []map[string]int{}, [2][2]int{{1}}}, lists{[]int{1}, []string{""}, []byte{0}, []pair{{}}, []*pair{{}}, [][]int{{1}}, []map[string]int{{"a": 1}}, [2][2]int{}}),
-		some(mappings{}, mappings{map[string]string{}, map[string]int{}, map[int]string{}, map[string]float64{}, map[string]bool{}, map[pair]*pair{}, map[[2]int][]string{}, map[string]map[string]int{}, map[float64]int{}, map[bool]int{}},
-			mappings{SS: map[string]string{"a": "b"}, PP: map[pair]*pair{{1, 2}: {3, 4}}, AL: map[[2]int][]string{{1}: {"a"}}, MM: map[string]map[string]int{"a": {"b": 1}}}),
-		some(standard{}, standard{u, big.NewInt(-5), rat, big.NewFloat(1.5), netip.MustParseAddr("fe80::1%eth0"), netip.MustParseAddrPort("1.2.3.4:5"), netip.MustParsePrefix("10.0.0.0/8"), net.IPv4(1, 2, 3, 4),
-			net.IPNet{IP: net.IP{10, 0, 0, 0}, Mask: net.CIDRMask(8, 32)}, time.Hour, time.May, http.Header{"A": {"b"}}, url.Values{"q": {"1", ""}}, time.Monday}),
-		some(dynamic{}, dynamic{1, square{2}, []any{"a", nil, 2.5}, map[string]any{"a": pair{1, 2}}, &dynamic{Any: true}}), some(private{Public: 1}, private{1, 2, nil}), some(withZero{N: 1}, withZero{}),
-		some(uuid{1, 2, 15: 3}, uuid{}), some(money{-5}, money{}), some(secret{"psst"}, secret{}), some(wide{A: 1, M: 2, Z: 3}, wide{}),
-		some(*u), some(*big.NewInt(math.MaxInt64)), some(time.Unix(1e9, 5).UTC(), time.Time{}, time.Unix(0, 0).In(zone)), some(netip.MustParseAddr("::1"), netip.Addr{}), some(netip.MustParseAddrPort("[::1]:80")),
+		some(
+			lists{},
+			lists{[]int{}, []string{}, []byte{}, []pair{}, []*pair{}, [][]int{}, []map[string]int{}, [2][2]int{{1}}},
+			lists{
+				[]int{1},
+				[]string{""},
+				[]byte{0},
+				[]pair{{}},
+				[]*pair{{}},
+				[][]int{{1}},
+				[]map[string]int{{"a": 1}},
+				[2][2]int{},
+			},
+		),
+		some(
+			mappings{},
+			mappings{
+				map[string]string{},
+				map[string]int{},
+				map[int]string{},
+				map[string]float64{},
+				map[string]bool{},
+				map[pair]*pair{},
+				map[[2]int][]string{},
+				map[string]map[string]int{},
+				map[float64]int{},
+				map[bool]int{},
+			},
+			mappings{
+				SS: map[string]string{"a": "b"},
+				PP: map[pair]*pair{{1, 2}: {3, 4}},
+				AL: map[[2]int][]string{{1}: {"a"}},
+				MM: map[string]map[string]int{"a": {"b": 1}},
+			},
+		),
+		some(
+			standard{},
+			standard{
+				u,
+				big.NewInt(-5),
+				rat,
+				big.NewFloat(1.5),
+				netip.MustParseAddr("fe80::1%eth0"),
+				netip.MustParseAddrPort("1.2.3.4:5"),
+				netip.MustParsePrefix("10.0.0.0/8"),
+				net.IPv4(1, 2, 3, 4),
+				net.IPNet{
+					IP:   net.IP{10, 0, 0, 0},
+					Mask: net.CIDRMask(8, 32),
+				},
+				time.Hour,
+				time.May,
+				http.Header{"A": {"b"}},
+				url.Values{"q": {"1", ""}},
+				time.Monday,
+			},
+		),
+		some(
+			dynamic{},
+			dynamic{1, square{2}, []any{"a", nil, 2.5}, map[string]any{"a": pair{1, 2}}, &dynamic{Any: true}},
+		), some(private{Public: 1}, private{1, 2, nil}), some(withZero{N: 1}, withZero{}),
+		some(
+			uuid{1, 2, 15: 3},
+			uuid{},
+		), some(money{-5}, money{}), some(secret{"psst"}, secret{}), some(wide{A: 1, M: 2, Z: 3}, wide{}),
+		some(
+			*u,
+		), some(*big.NewInt(math.MaxInt64)), some(time.Unix(1e9, 5).UTC(), time.Time{}, time.Unix(0, 0).In(zone)), some(netip.MustParseAddr("::1"), netip.Addr{}), some(netip.MustParseAddrPort("[::1]:80")),
 		some(net.IPv6loopback), some(http.Header{"Accept": {"a", "b"}}), some(url.Values{"a": nil, "b": {}}),
-		some([]uuid{{1}}), some([]money{{1}, {}}), some([]*money{{1}}), some([]*url.URL{u}), some([]*big.Int{big.NewInt(1), big.NewInt(0)}), some([]*time.Time{p(time.Unix(1, 0).UTC())}), some(map[string]*big.Int{"a": big.NewInt(9)}),
+		some(
+			[]uuid{{1}},
+		), some([]money{{1}, {}}), some([]*money{{1}}), some([]*url.URL{u}), some([]*big.Int{big.NewInt(1), big.NewInt(0)}), some([]*time.Time{p(time.Unix(1, 0).UTC())}), some(map[string]*big.Int{"a": big.NewInt(9)}),
 		some(map[string]*url.URL{"a": u}), some([]secret{{"a"}, {"b"}}), some([2]*secret{{"a"}, {"b"}}),
-		some(generic[int]{1, []int{2}, map[string]int{"a": 3}}), some(generic[string]{"a", []string{""}, nil}), some(generic[*pair]{&pair{}, []*pair{{1, 2}}, nil}), some(generic[generic[bool]]{generic[bool]{V: true}, nil, nil}),
-		some(generic[any]{1, []any{"a"}, map[string]any{"b": nil}}), some(generic[time.Time]{V: time.Unix(1, 0).UTC()}), some(generic[[]byte]{[]byte{}, [][]byte{{1}}, map[string][]byte{"a": {2}}}),
-		some(struct{ A int }{1}), some(struct{ P *pair }{&pair{}}), some(struct{ M map[string]int }{map[string]int{"a": 1}}), some(struct {
+		some(
+			generic[int]{1, []int{2}, map[string]int{"a": 3}},
+		), some(generic[string]{"a", []string{""}, nil}), some(generic[*pair]{&pair{}, []*pair{{1, 2}}, nil}), some(generic[generic[bool]]{generic[bool]{V: true}, nil, nil}),
+		some(
+			generic[any]{1, []any{"a"}, map[string]any{"b": nil}},
+		), some(generic[time.Time]{V: time.Unix(1, 0).UTC()}), some(generic[[]byte]{[]byte{}, [][]byte{{1}}, map[string][]byte{"a": {2}}}),
+		some(
+			struct{ A int }{1},
+		), some(struct{ P *pair }{&pair{}}), some(struct{ M map[string]int }{map[string]int{"a": 1}}), some(struct {
 			A, B string
 			C    struct{ D []int }
 		}{"a", "", struct{ D []int }{[]int{}}}), some(struct {
 			_ [0]func()
 			N int
 		}{N: 7}),
-		some[any](1, "text", []byte("b"), pair{1, 2}, nil), some[shape](square{1}, nil, &blob{3}), some[*pair](&pair{1, 2}, nil, &pair{}), some[*int](p(7), nil, p(0)), some[*string](p(""), nil), some[*time.Time](p(time.Unix(1, 0).UTC()), nil),
-		some[*[]int](p([]int{1}), nil), some[**pair](p(&pair{1, 2}), nil), some[*big.Int](big.NewInt(3), nil), some[fmt.Stringer](meters(1), nil),
+		some[any](
+			1,
+			"text",
+			[]byte("b"),
+			pair{1, 2},
+			nil,
+		), some[shape](square{1}, nil, &blob{3}), some[*pair](&pair{1, 2}, nil, &pair{}), some[*int](p(7), nil, p(0)), some[*string](p(""), nil), some[*time.Time](p(time.Unix(1, 0).UTC()), nil),
+		some[*[]int](
+			p([]int{1}),
+			nil,
+		), some[**pair](p(&pair{1, 2}), nil), some[*big.Int](big.NewInt(3), nil), some[fmt.Stringer](meters(1), nil),
 	}
 }
 

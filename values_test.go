@@ -22,9 +22,11 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// This file is what becomes of users' values that are not simple: a value ends no process, and nothing of it is lost without a word.
+// This file is what becomes of users' values that are not simple: a value ends no process, and
+// nothing of it is lost without a word.
 
-// The types whose methods panic do so by what is in them, if they are nil, or when they are decoded.
+// The types whose methods panic do so by what is in them, if they are nil, or when they are
+// decoded.
 type (
 	panicGob    struct{ How string }
 	panicBinary struct{ How string }
@@ -145,7 +147,11 @@ var _ = worker("values", func(ctx context.Context, w *multiprolab.Worker) error 
 	all := panickers()
 	multiprolab.HandleTask(w, "take", func(context.Context, any) (int, error) { return w.Life(), nil })
 	multiprolab.HandleTask(w, "make", func(_ context.Context, what string) (any, error) { return all[what], nil })
-	multiprolab.HandleTask(w, "make-typed", func(_ context.Context, what string) (panicGob, error) { return panicGob{what}, nil })
+	multiprolab.HandleTask(
+		w,
+		"make-typed",
+		func(_ context.Context, what string) (panicGob, error) { return panicGob{what}, nil },
+	)
 	multiprolab.HandleCall(w, "make-call", func(_ context.Context, what string) (any, error) { return all[what], nil })
 	// send tries all ways to send, and returns what the errors say.
 	multiprolab.HandleTask(w, "send", func(ctx context.Context, what string) ([]string, error) {
@@ -171,24 +177,43 @@ var _ = worker("values", func(ctx context.Context, w *multiprolab.Worker) error 
 	multiprolab.HandleTask(w, "fail", func(_ context.Context, text string) (int, error) { return 0, &panicError{text} })
 	multiprolab.HandleTask(w, "decode", func(context.Context, panicDecode) (int, error) { return 1, nil })
 	multiprolab.HandleTask(w, "decode-list", func(context.Context, []any) (int, error) { return 1, nil })
-	w.HandleTask("refuse", func(context.Context, *multiprolab.Task) (any, error) { return nil, errors.New("not today") })
+	w.HandleTask(
+		"refuse",
+		func(context.Context, *multiprolab.Task) (any, error) { return nil, errors.New("not today") },
+	)
 	multiprolab.HandleCall(w, "decode-call", func(context.Context, panicDecode) (int, error) { return 1, nil })
 	multiprolab.Handle(w, "decode-message", func(context.Context, panicDecode) error { return nil })
 	multiprolab.HandleTask(w, "bad", func(ctx context.Context, n int) (panicDecode, error) {
 		return panicDecode{n}, multiprolab.Progress(ctx, panicDecode{n})
 	})
-	multiprolab.HandleCall(w, "bad-call", func(_ context.Context, n int) (panicDecode, error) { return panicDecode{n}, nil })
+	multiprolab.HandleCall(
+		w,
+		"bad-call",
+		func(_ context.Context, n int) (panicDecode, error) { return panicDecode{n}, nil },
+	)
 	multiprolab.HandleTask(w, "bad-send", func(ctx context.Context, n int) (int, error) {
-		return n, errors.Join(multiprolab.Send(ctx, w, "main", "bad-message", panicDecode{n}), w.SetExitValue(panicDecode{n}))
+		return n, errors.Join(
+			multiprolab.Send(ctx, w, "main", "bad-message", panicDecode{n}),
+			w.SetExitValue(panicDecode{n}),
+		)
 	})
-	multiprolab.HandleTask(w, "bring", func(_ context.Context, when string) (quitter, error) { return quitter{when}, nil })
-	multiprolab.HandleCall(w, "bring-call", func(_ context.Context, when string) (quitter, error) { return quitter{when}, nil })
+	multiprolab.HandleTask(
+		w,
+		"bring",
+		func(_ context.Context, when string) (quitter, error) { return quitter{when}, nil },
+	)
+	multiprolab.HandleCall(
+		w,
+		"bring-call",
+		func(_ context.Context, when string) (quitter, error) { return quitter{when}, nil },
+	)
 	multiprolab.HandleTask(w, "quit", func(_ context.Context, q quitter) (quitter, error) { return q, nil })
 	multiprolab.HandleCall(w, "quit-call", func(_ context.Context, q quitter) (quitter, error) { return q, nil })
 	return nil
 })
 
-// A method of a user's type that panics while it encodes is an error to who sends the value, in main as in a worker, on every way that a value takes.
+// A method of a user's type that panics while it encodes is an error to who sends the value, in
+// main as in a worker, on every way that a value takes.
 func TestEncodersThatPanic(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		l := newLab(t, &multiprolab.Config{InProcess: inProcess}, workers("values", 1))
@@ -281,11 +306,17 @@ func TestDecodersThatPanic(t *testing.T) {
 		require.Contains(t, letter.Reason, says[0])
 
 		reports := 0
-		_, err = multiprolab.DoWith[panicDecode](ctx, l, "bad", 7, &multiprolab.TaskOptions{OnProgress: func(_ context.Context, m *multiprolab.Message) {
-			reports++
-			var v panicDecode
-			requireDecodeError(t, m.Decode(&v), "main", "bad", says...)
-		}})
+		_, err = multiprolab.DoWith[panicDecode](
+			ctx,
+			l,
+			"bad",
+			7,
+			&multiprolab.TaskOptions{OnProgress: func(_ context.Context, m *multiprolab.Message) {
+				reports++
+				var v panicDecode
+				requireDecodeError(t, m.Decode(&v), "main", "bad", says...)
+			}},
+		)
 		requireDecodeError(t, err, "main", "bad", says...)
 		require.Equal(t, 1, reports)
 		_, err = multiprolab.Call[panicDecode](ctx, l, "values", "bad-call", 7)
@@ -298,7 +329,13 @@ func TestDecodersThatPanic(t *testing.T) {
 		letter = waitEvent(t, l, func(d *multiprolab.DeadLetter) bool { return d.Type == "bad-message" })
 		require.Contains(t, letter.Reason, says[0])
 
-		_, err = multiprolab.DoWith[int](ctx, l, "refuse", panicDecode{7}, &multiprolab.TaskOptions{Attempts: 2, Retry: multiprolab.RetryPolicy{Max: 1}})
+		_, err = multiprolab.DoWith[int](
+			ctx,
+			l,
+			"refuse",
+			panicDecode{7},
+			&multiprolab.TaskOptions{Attempts: 2, Retry: multiprolab.RetryPolicy{Max: 1}},
+		)
 		var attempts *multiprolab.AttemptsError
 		require.ErrorAs(t, err, &attempts)
 		dead := l.Tasks().Dead()
@@ -323,7 +360,8 @@ func TestNilThatEncodesItself(t *testing.T) {
 	require.Equal(t, "[0 5]", fmt.Sprint(got))
 }
 
-// runtime.Goexit in such a method ends the goroutine that sends or receives, and nothing else: it is the user's own, and nothing that others need is held on it.
+// runtime.Goexit in such a method ends the goroutine that sends or receives, and nothing else: it
+// is the user's own, and nothing that others need is held on it.
 func TestEncodersThatCallGoexit(t *testing.T) {
 	l := startLab(t, nil, workers("values", 1))
 	ctx := bounded(t)
@@ -414,12 +452,24 @@ func measure(s shape) float64 {
 var _ = worker("typed", func(ctx context.Context, w *multiprolab.Worker) error {
 	multiprolab.HandleTask(w, "area", func(_ context.Context, s shape) (float64, error) { return measure(s), nil })
 	multiprolab.HandleCall(w, "area-call", func(_ context.Context, s shape) (float64, error) { return measure(s), nil })
-	multiprolab.Handle(w, "area-message", func(ctx context.Context, s shape) error { return multiprolab.Send(ctx, w, "main", "area", measure(s)) })
+	multiprolab.Handle(
+		w,
+		"area-message",
+		func(ctx context.Context, s shape) error { return multiprolab.Send(ctx, w, "main", "area", measure(s)) },
+	)
 	multiprolab.HandleTask(w, "same", func(_ context.Context, s shape) (shape, error) { return s, nil })
 	multiprolab.HandleCall(w, "same-call", func(_ context.Context, s shape) (shape, error) { return s, nil })
 	multiprolab.HandleTask(w, "any", func(_ context.Context, v any) (any, error) { return v, nil })
-	multiprolab.HandleTask(w, "any-type", func(_ context.Context, v any) (string, error) { return fmt.Sprintf("%T", v), nil })
-	multiprolab.HandleTask(w, "string", func(_ context.Context, v fmt.Stringer) (string, error) { return v.String(), nil })
+	multiprolab.HandleTask(
+		w,
+		"any-type",
+		func(_ context.Context, v any) (string, error) { return fmt.Sprintf("%T", v), nil },
+	)
+	multiprolab.HandleTask(
+		w,
+		"string",
+		func(_ context.Context, v fmt.Stringer) (string, error) { return v.String(), nil },
+	)
 	multiprolab.HandleTask(w, "error", func(_ context.Context, v error) (error, error) { return v, nil })
 	multiprolab.HandleTask(w, "pointer", func(_ context.Context, s *shape) (float64, error) { return measure(*s), nil })
 	multiprolab.HandleTask(w, "ghost", func(context.Context, int) (shape, error) { return ghost{1}, nil })
@@ -437,12 +487,17 @@ var _ = worker("typed", func(ctx context.Context, w *multiprolab.Worker) error {
 	multiprolab.HandleTask(w, "has", func(_ context.Context, u *user) (bool, error) { return u != nil, nil })
 	multiprolab.HandleCall(w, "has-call", func(_ context.Context, u *user) (bool, error) { return u != nil, nil })
 	multiprolab.HandleTask(w, "value", func(_ context.Context, u user) (string, error) { return u.Name, nil })
-	multiprolab.Handle(w, "has-message", func(ctx context.Context, u *user) error { return multiprolab.Send(ctx, w, "main", "has", u) })
+	multiprolab.Handle(
+		w,
+		"has-message",
+		func(ctx context.Context, u *user) error { return multiprolab.Send(ctx, w, "main", "has", u) },
+	)
 	multiprolab.HandleTask(w, "bigs", func(_ context.Context, l []*big.Int) ([]*big.Int, error) { return l, nil })
 	return nil
 })
 
-// An interface is a type like any other for handlers, results and items: what is behind it arrives, if gob.Register knows it.
+// An interface is a type like any other for handlers, results and items: what is behind it arrives,
+// if gob.Register knows it.
 func TestInterfacesAsTypes(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		l := newLab(t, &multiprolab.Config{InProcess: inProcess}, workers("typed", 2))
@@ -452,7 +507,16 @@ func TestInterfacesAsTypes(t *testing.T) {
 		require.NoError(t, l.Start(t.Context()))
 		defer l.Close()
 		ctx := bounded(t)
-		shapes := []shape{square{2}, circle{1}, &blob{5}, meters(3), alike1{{1}, {2}}, crate{[]any{1, square{1}}}, square{0}, nil}
+		shapes := []shape{
+			square{2},
+			circle{1},
+			&blob{5},
+			meters(3),
+			alike1{{1}, {2}},
+			crate{[]any{1, square{1}}},
+			square{0},
+			nil,
+		}
 		for _, s := range shapes {
 			want := measure(s)
 			got, err := multiprolab.Do[float64](ctx, l, "area", s)
@@ -524,7 +588,8 @@ func TestInterfacesAsTypes(t *testing.T) {
 		text, err := multiprolab.Do[string](ctx, l, "string", meters(2))
 		require.NoError(t, err)
 		require.Equal(t, "2 m", text)
-		text, err = multiprolab.Do[string](ctx, l, "string", &circle{2}) // which is a Stringer by way of a pointer alone
+		// which is a Stringer by way of a pointer alone
+		text, err = multiprolab.Do[string](ctx, l, "string", &circle{2})
 		require.NoError(t, err)
 		require.Equal(t, "round", text)
 		value, err := multiprolab.Do[error](ctx, l, "error", &user{"nobody"})
@@ -533,7 +598,11 @@ func TestInterfacesAsTypes(t *testing.T) {
 
 		// What cannot be known says so, by its name.
 		_, err = multiprolab.Do[float64](ctx, l, "area", ghost{1})
-		require.ErrorContains(t, err, "cannot decode the body of \"area\": it holds github.com/multiprolab/multiprolab_test.ghost")
+		require.ErrorContains(
+			t,
+			err,
+			"cannot decode the body of \"area\": it holds github.com/multiprolab/multiprolab_test.ghost",
+		)
 		require.ErrorContains(t, err, "gob.Register")
 		for _, err := range multiprolab.Map[float64](ctx, l, "area", slices.Values([]shape{ghost{1}}), nil) {
 			require.ErrorContains(t, err, "multiprolab_test.ghost")
@@ -553,7 +622,8 @@ func TestInterfacesAsTypes(t *testing.T) {
 	})
 }
 
-// A nil pointer is no body, in both directions: where a pointer is taken, it is nil; where a value is, that is an error, for nothing came.
+// A nil pointer is no body, in both directions: where a pointer is taken, it is nil; where a value
+// is, that is an error, for nothing came.
 func TestNilPointersAreNoBody(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		l := newLab(t, &multiprolab.Config{InProcess: inProcess}, workers("typed", 1))
@@ -615,7 +685,8 @@ func TestNilPointersAreNoBody(t *testing.T) {
 	})
 }
 
-// valueRow is a row of the table of values in the package documentation, with an instance of it: what was sent and what arrives, or a part of the error.
+// valueRow is a row of the table of values in the package documentation, with an instance of it:
+// what was sent and what arrives, or a part of the error.
 type valueRow struct {
 	what string
 	run  func(t *testing.T, ctx context.Context, p multiprolab.Process, typ string)
@@ -625,7 +696,14 @@ type valueRow struct {
 func rowOf[T any](what string, sent any, want T) valueRow {
 	check := func(t *testing.T, got T, err error) {
 		require.NoError(t, err, what)
-		require.True(t, sameValue(reflect.ValueOf(&want).Elem(), reflect.ValueOf(&got).Elem()), "%s: %#v is not %#v", what, got, want)
+		require.True(
+			t,
+			sameValue(reflect.ValueOf(&want).Elem(), reflect.ValueOf(&got).Elem()),
+			"%s: %#v is not %#v",
+			what,
+			got,
+			want,
+		)
 	}
 	return valueRow{what, func(t *testing.T, ctx context.Context, p multiprolab.Process, typ string) {
 		got, err := multiprolab.Do[T](ctx, p, typ, sent)
@@ -695,19 +773,47 @@ func table() []valueRow {
 	zone := time.FixedZone("Here", 3600)
 	return []valueRow{
 		rowOf("an optional field, such as a *bool", optional{}, optional{}),
-		rowOf("an optional field, such as a *bool", optional{Flag: p(false), N: p(0), Text: p(""), Zero: minus}, optional{Flag: p(false), N: p(0), Text: p(""), Zero: minus}),
-		rowOf("an optional field, such as a *bool", []optional{{Flag: p(true)}, {Flag: p(false)}, {}}, []optional{{Flag: p(true)}, {Flag: p(false)}, {}}),
-		rowOf("an empty slice in a field", optional{List: []int{}, Raw: []byte{}, Map: map[string]int{}}, optional{List: []int{}, Raw: []byte{}, Map: map[string]int{}}),
+		rowOf(
+			"an optional field, such as a *bool",
+			optional{Flag: p(false), N: p(0), Text: p(""), Zero: minus},
+			optional{Flag: p(false), N: p(0), Text: p(""), Zero: minus},
+		),
+		rowOf(
+			"an optional field, such as a *bool",
+			[]optional{{Flag: p(true)}, {Flag: p(false)}, {}},
+			[]optional{{Flag: p(true)}, {Flag: p(false)}, {}},
+		),
+		rowOf(
+			"an empty slice in a field",
+			optional{List: []int{}, Raw: []byte{}, Map: map[string]int{}},
+			optional{List: []int{}, Raw: []byte{}, Map: map[string]int{}},
+		),
 		rowOf("an empty or nil slice elsewhere", []int{}, []int(nil)),
 		rowOf("an empty or nil slice elsewhere", [][]int{{}, nil}, [][]int{nil, nil}),
-		rowOf("an empty or nil slice elsewhere", map[string][]int{"a": {}, "b": nil}, map[string][]int{"a": nil, "b": nil}),
+		rowOf(
+			"an empty or nil slice elsewhere",
+			map[string][]int{"a": {}, "b": nil},
+			map[string][]int{"a": nil, "b": nil},
+		),
 		rowOf("an empty or nil slice elsewhere", struct{ P *[]int }{&[]int{}}, struct{ P *[]int }{new([]int)}),
 		rowOf("a nil map elsewhere", map[string]int(nil), map[string]int{}),
 		rowOf("a nil map elsewhere", []map[int]string{nil}, []map[int]string{{}}),
-		rowOf("a nil map elsewhere", struct{ P *map[string]int }{new(map[string]int)}, struct{ P *map[string]int }{&map[string]int{}}),
+		rowOf(
+			"a nil map elsewhere",
+			struct{ P *map[string]int }{new(map[string]int)},
+			struct{ P *map[string]int }{&map[string]int{}},
+		),
 		rowOf("a nil []byte as the body", []byte(nil), []byte{}),
-		rowOf("a field, if its type holds an interface", optionalAny{OptionalFields{p(false), []int{}, minus}, 1}, optionalAny{Any: 1}),
-		rowOf("a field, if its type holds an interface", optionalAny{OptionalFields{p(true), []int{0}, 1}, nil}, optionalAny{OptionalFields{p(true), []int{0}, 1}, nil}),
+		rowOf(
+			"a field, if its type holds an interface",
+			optionalAny{OptionalFields{p(false), []int{}, minus}, 1},
+			optionalAny{Any: 1},
+		),
+		rowOf(
+			"a field, if its type holds an interface",
+			optionalAny{OptionalFields{p(true), []int{0}, 1}, nil},
+			optionalAny{OptionalFields{p(true), []int{0}, 1}, nil},
+		),
 		rowOf("a pointer", twice{one, one}, twice{&pair{1, 2}, &pair{1, 2}}),
 		rowOf("a pointer to a nil pointer", deep{new(*int)}, deep{}),
 		rowOf("a field that is not exported", half{1, 2}, half{1, 0}),
@@ -724,12 +830,20 @@ func table() []valueRow {
 		refusal[shape]("the same, of a type not known to gob.Register", ghost{1}, "gob.Register"),
 		refusal[[]any]("the same, of a type not known to gob.Register", []any{ghost{1}}, "gob.Register"),
 		refusal[[]*pair]("a nil pointer as an element", []*pair{nil}, "a nil pointer is among its elements"),
-		refusal[map[string]*pair]("a nil pointer as an element", map[string]*pair{"a": nil}, "a nil pointer is among its elements"),
+		refusal[map[string]*pair](
+			"a nil pointer as an element",
+			map[string]*pair{"a": nil},
+			"a nil pointer is among its elements",
+		),
 		rowOf("a nil pointer as an element", []*big.Int{nil, big.NewInt(1)}, []*big.Int{new(big.Int), big.NewInt(1)}),
 		refusal[[]*url.URL]("a nil pointer as an element", []*url.URL{nil}, "a nil pointer is among its elements"),
 		refusal[int]("a func or a chan, in a field too", func() {}, "is a func"),
 		refusal[hooked]("a func or a chan, in a field too", hooked{}, "F is a func"),
-		refusal[embed1]("fields of an embedded lower-case type", embed1{private1{1}, "x"}, "ID is a field of the embedded private1"),
+		refusal[embed1](
+			"fields of an embedded lower-case type",
+			embed1{private1{1}, "x"},
+			"ID is a field of the embedded private1",
+		),
 		refusal[hidden]("a struct of which no field is exported", hidden{1}, "has no exported fields"),
 		refusal[ring]("a value that holds itself", circle1, "a value that holds itself"),
 	}

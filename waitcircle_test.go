@@ -73,17 +73,25 @@ func (e errand) run(ctx context.Context, p multiprolab.Process, name string) (st
 }
 
 func roundWorker(ctx context.Context, w *multiprolab.Worker) error {
-	multiprolab.HandleCall(w, "round", func(ctx context.Context, e errand) (string, error) { return e.run(ctx, w, w.Name()) })
+	multiprolab.HandleCall(
+		w,
+		"round",
+		func(ctx context.Context, e errand) (string, error) { return e.run(ctx, w, w.Name()) },
+	)
 	for _, typ := range []string{"round", w.Pool()} {
-		multiprolab.HandleTask(w, typ, func(ctx context.Context, e errand) (string, error) { return e.run(ctx, w, w.Name()) })
+		multiprolab.HandleTask(
+			w,
+			typ,
+			func(ctx context.Context, e errand) (string, error) { return e.run(ctx, w, w.Name()) },
+		)
 	}
 	return nil
 }
 
 var _, _, _ = worker("ra", roundWorker), worker("rb", roundWorker), worker("rc", roundWorker)
 
-// circleOf starts an errand in each of some processes by a call, lets all begin when all are there, and
-// returns how they ended.
+// circleOf starts an errand in each of some processes by a call, lets all begin when all are there,
+// and returns how they ended.
 func circleOf(t *testing.T, l *lab, g *gate, typ string, errands map[string][]string) (errs []error) {
 	t.Helper()
 	outcomes := make(chan error, len(errands))
@@ -159,7 +167,13 @@ func TestCircles(t *testing.T) {
 				l := startLab(t, &multiprolab.Config{InProcess: inProcess}, pools...)
 				g := newGate(t)
 				if c.typ == "keyed" {
-					_, err := multiprolab.DoWith[string](bounded(t), l, "ra", errand{Steps: []string{"do-keyed ra"}}, &multiprolab.TaskOptions{Key: "k"})
+					_, err := multiprolab.DoWith[string](
+						bounded(t),
+						l,
+						"ra",
+						errand{Steps: []string{"do-keyed ra"}},
+						&multiprolab.TaskOptions{Key: "k"},
+					)
 					require.ErrorContains(t, err, "would wait for itself")
 				} else {
 					errs := circleOf(t, l, g, c.typ, c.errands)
@@ -168,7 +182,13 @@ func TestCircles(t *testing.T) {
 				}
 				for i, p := range []string{"ra", "rb", "rc"} { // nothing is left that holds anybody up
 					for n := range c.counts[i] {
-						got, err := multiprolab.Call[string](bounded(t), l, fmt.Sprintf("%s/%d", p, n), "round", errand{})
+						got, err := multiprolab.Call[string](
+							bounded(t),
+							l,
+							fmt.Sprintf("%s/%d", p, n),
+							"round",
+							errand{},
+						)
 						require.NoError(t, err)
 						require.NotEmpty(t, got)
 					}
@@ -199,7 +219,13 @@ func TestNoCircles(t *testing.T) {
 			g := newGate(t)
 			done := make(chan error, 1)
 			go func() {
-				_, err := multiprolab.Call[string](bounded(t), l, "ra/0", "round", errand{Stray: g.visit("stray"), Steps: steps})
+				_, err := multiprolab.Call[string](
+					bounded(t),
+					l,
+					"ra/0",
+					"round",
+					errand{Stray: g.visit("stray"), Steps: steps},
+				)
 				done <- err
 			}()
 			var callee *visitor
@@ -231,7 +257,11 @@ func (l *lab) pidOf(t testing.TB, name string) int {
 
 // once is another worker for tasks that come to pool ra only once.
 var _ = worker("once", func(ctx context.Context, w *multiprolab.Worker) error {
-	multiprolab.HandleTask(w, "ra-once", func(ctx context.Context, e errand) (string, error) { return e.run(ctx, w, w.Name()) })
+	multiprolab.HandleTask(
+		w,
+		"ra-once",
+		func(ctx context.Context, e errand) (string, error) { return e.run(ctx, w, w.Name()) },
+	)
 	return nil
 })
 
@@ -273,7 +303,13 @@ func TestCirclesThroughMain(t *testing.T) {
 				})
 				require.NoError(t, l.Start(t.Context()))
 				defer l.Close()
-				f, err := multiprolab.Submit[string](bounded(t), l, "ra", errand{Visit: g.visit("task"), Steps: []string{"call main"}}, nil)
+				f, err := multiprolab.Submit[string](
+					bounded(t),
+					l,
+					"ra",
+					errand{Visit: g.visit("task"), Steps: []string{"call main"}},
+					nil,
+				)
 				require.NoError(t, err)
 				v := g.expect(t, "task")
 				require.NoError(t, multiprolab.Send(bounded(t), l, "main", "wait", nil))
@@ -290,7 +326,14 @@ func TestCirclesThroughMain(t *testing.T) {
 				got := outcome{main: await(t, mains, "main")}
 				_, got.worker = f.Wait(bounded(t))
 				cycle := errors.Is(got.main, multiprolab.ErrCallCycle)
-				require.NotEqual(t, cycle, strings.Contains(fmt.Sprint(got.worker), "would wait for itself"), "one of them is refused: %v; %v", got.main, got.worker)
+				require.NotEqual(
+					t,
+					cycle,
+					strings.Contains(fmt.Sprint(got.worker), "would wait for itself"),
+					"one of them is refused: %v; %v",
+					got.main,
+					got.worker,
+				)
 				if !mainFirst {
 					require.True(t, cycle, "main's wait closes the circle: %v", got.worker)
 				}
@@ -299,7 +342,8 @@ func TestCirclesThroughMain(t *testing.T) {
 	}
 }
 
-// TestMainNeedsAnother: main has submitted a task and waits for another one. The first may call main.
+// TestMainNeedsAnother: main has submitted a task and waits for another one. The first may call
+// main.
 func TestMainNeedsAnother(t *testing.T) {
 	l := newLab(t, nil, workers("ra", 1), workers("rb", 1))
 	multiprolab.HandleCall(l, "round", func(context.Context, errand) (string, error) { return "main", nil })
@@ -355,7 +399,11 @@ func TestCircleThroughSetup(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newGate(t)
-			l := newLab(t, nil, pool{"needy", &multiprolab.WorkerConfig{RestartDelay: 1, Env: []string{gateVar + "=" + g.addr()}}})
+			l := newLab(
+				t,
+				nil,
+				pool{"needy", &multiprolab.WorkerConfig{RestartDelay: 1, Env: []string{gateVar + "=" + g.addr()}}},
+			)
 			multiprolab.HandleCall(l, "round", func(context.Context, errand) (string, error) { return "main", nil })
 			mains, begun, refused := make(chan error, 1), make(chan struct{}), make(chan bool, 1)
 			multiprolab.Handle(l, "wait", func(ctx context.Context, _ struct{}) error {
@@ -391,8 +439,8 @@ func TestCircleThroughSetup(t *testing.T) {
 	}
 }
 
-// TestCircleForRoom: a handler of main that waits for room in the queue while every worker waits for
-// main gets the error, and its task is not taken.
+// TestCircleForRoom: a handler of main that waits for room in the queue while every worker waits
+// for main gets the error, and its task is not taken.
 func TestCircleForRoom(t *testing.T) {
 	l := newLab(t, &multiprolab.Config{QueueLimit: 1}, workers("ra", 1))
 	multiprolab.HandleCall(l, "round", func(context.Context, errand) (string, error) { return "main", nil })
@@ -410,7 +458,13 @@ func TestCircleForRoom(t *testing.T) {
 	multiprolab.Handle(l, "hold", func(context.Context, struct{}) error { close(held); <-hold; return nil })
 	require.NoError(t, l.Start(t.Context()))
 	defer l.Close()
-	_, err := multiprolab.Submit[string](bounded(t), l, "ra", errand{Visit: g.visit("task"), Steps: []string{"call main"}}, nil)
+	_, err := multiprolab.Submit[string](
+		bounded(t),
+		l,
+		"ra",
+		errand{Visit: g.visit("task"), Steps: []string{"call main"}},
+		nil,
+	)
 	require.NoError(t, err)
 	v := g.expect(t, "task")
 	require.NoError(t, multiprolab.Send(bounded(t), l, "main", "hold", nil))
@@ -424,16 +478,26 @@ func TestCircleForRoom(t *testing.T) {
 	require.Zero(t, l.Tasks().Stats().Failed)
 }
 
-// TestCircleForRoom_Workers: tasks that submit many more tasks, while the queue is full, to a pool all
-// of which does so, do not wait for each other for ever.
+// TestCircleForRoom_Workers: tasks that submit many more tasks, while the queue is full, to a pool
+// all of which does so, do not wait for each other for ever.
 func TestCircleForRoom_Workers(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
 		for _, count := range []int{1, 3} {
-			l := startLab(t, &multiprolab.Config{InProcess: inProcess, QueueLimit: 4, Window: smallWindow}, workers("ra", count))
+			l := startLab(
+				t,
+				&multiprolab.Config{InProcess: inProcess, QueueLimit: 4, Window: smallWindow},
+				workers("ra", count),
+			)
 			g := newGate(t)
 			var fans []*multiprolab.Future[string]
 			for range count {
-				f, err := multiprolab.Submit[string](bounded(t), l, "ra", errand{Visit: g.visit("fan"), Steps: []string{"fan ra"}}, nil)
+				f, err := multiprolab.Submit[string](
+					bounded(t),
+					l,
+					"ra",
+					errand{Visit: g.visit("fan"), Steps: []string{"fan ra"}},
+					nil,
+				)
 				require.NoError(t, err)
 				fans = append(fans, f)
 			}
@@ -474,8 +538,16 @@ func (s stopAt) visit(label string) { _, _ = visit{s.Gate, label}.wait() }
 
 var _ = worker("xa", func(ctx context.Context, w *multiprolab.Worker) error {
 	multiprolab.HandleTask(w, "x-nothing", func(ctx context.Context, s stopAt) (string, error) { return "done", nil })
-	multiprolab.HandleTask(w, "x-gate", func(ctx context.Context, s stopAt) (string, error) { s.visit(s.Label); return "done", nil })
-	multiprolab.HandleCall(w, "x-gate", func(ctx context.Context, s stopAt) (string, error) { s.visit(s.Label); return "done", nil })
+	multiprolab.HandleTask(
+		w,
+		"x-gate",
+		func(ctx context.Context, s stopAt) (string, error) { s.visit(s.Label); return "done", nil },
+	)
+	multiprolab.HandleCall(
+		w,
+		"x-gate",
+		func(ctx context.Context, s stopAt) (string, error) { s.visit(s.Label); return "done", nil },
+	)
 	// a loop and a goroutine wait for the same task, which only this worker takes
 	multiprolab.HandleTask(w, "x-both", func(ctx context.Context, s stopAt) (string, error) {
 		for range 10 {
@@ -530,7 +602,8 @@ var _ = worker("xa", func(ctx context.Context, w *multiprolab.Worker) error {
 	multiprolab.HandleTask(w, "x-pull-submitter", func(ctx context.Context, s stopAt) (string, error) {
 		return multiprolab.Do[string](ctx, w, "x-pulled", s)
 	})
-	// leaves a goroutine behind whose call waits for room, and goes out when the handler has returned
+	// leaves a goroutine behind whose call waits for room, and goes out when the handler has
+	// returned
 	multiprolab.HandleTask(w, "x-late", func(ctx context.Context, s stopAt) (string, error) {
 		if err := multiprolab.Send(ctx, w, "xc/0", "x-hold", s); err != nil {
 			return "", err
@@ -570,7 +643,11 @@ var _ = worker("xc", func(ctx context.Context, w *multiprolab.Worker) error {
 		s.visit("called")
 		return multiprolab.Call[string](ctx, w, "xa/0", "x-back", stopAt{})
 	})
-	multiprolab.HandleCall(w, "x-gate", func(ctx context.Context, s stopAt) (string, error) { s.visit(s.Label); return "done", nil })
+	multiprolab.HandleCall(
+		w,
+		"x-gate",
+		func(ctx context.Context, s stopAt) (string, error) { s.visit(s.Label); return "done", nil },
+	)
 	return nil
 })
 var _ = worker("xp", func(ctx context.Context, w *multiprolab.Worker) error {
@@ -589,8 +666,8 @@ var _ = worker("xp", func(ctx context.Context, w *multiprolab.Worker) error {
 	return nil
 })
 
-// TestLoopAndGoroutineWait: a loop that must not wait for a task is told, and not a goroutine that waits
-// for the same task.
+// TestLoopAndGoroutineWait: a loop that must not wait for a task is told, and not a goroutine that
+// waits for the same task.
 func TestLoopAndGoroutineWait(t *testing.T) {
 	l := newLab(t, nil, workers("xa", 1))
 	strays := make(chan string, 100)
@@ -605,7 +682,8 @@ func TestLoopAndGoroutineWait(t *testing.T) {
 	}
 }
 
-// TestWaitsForAnother: a worker that waits for something else will go on, and do a task that is waited for.
+// TestWaitsForAnother: a worker that waits for something else will go on, and do a task that is
+// waited for.
 func TestWaitsForAnother(t *testing.T) {
 	l := startLab(t, nil, workers("xa", 1), workers("xb", 1), workers("xc", 1))
 	g := newGate(t)
@@ -626,8 +704,8 @@ func TestWaitsForAnother(t *testing.T) {
 	require.Zero(t, l.Tasks().Stats().Failed)
 }
 
-// TestCircleWithoutALastOne: a wait for a task that one more worker could have taken is refused when that
-// one has gone for good.
+// TestCircleWithoutALastOne: a wait for a task that one more worker could have taken is refused
+// when that one has gone for good.
 func TestCircleWithoutALastOne(t *testing.T) {
 	for name, c := range map[string]struct {
 		typ   string
@@ -698,8 +776,8 @@ func TestCircleWithoutALastOne(t *testing.T) {
 	}
 }
 
-// TestJoinOfQueuedTask: Join in a handler of main waits for a task whose only worker waits for main: in a
-// handler of a message, not in a task.
+// TestJoinOfQueuedTask: Join in a handler of main waits for a task whose only worker waits for
+// main: in a handler of a message, not in a task.
 func TestJoinOfQueuedTask(t *testing.T) {
 	l := newLab(t, nil, workers("xa", 1))
 	multiprolab.HandleCall(l, "x", func(context.Context, string) (string, error) { return "main", nil })
@@ -723,12 +801,18 @@ func TestJoinOfQueuedTask(t *testing.T) {
 	await(t, begun, "join")
 	v.tell("go on")
 	joins, calls := await(t, joined, "Join"), await(t, strays, "the call")
-	require.True(t, errors.Is(joins, multiprolab.ErrCallCycle) != strings.Contains(calls, "would wait for itself"), "one of them is refused: %v; %s", joins, calls)
+	require.True(
+		t,
+		errors.Is(joins, multiprolab.ErrCallCycle) != strings.Contains(calls, "would wait for itself"),
+		"one of them is refused: %v; %s",
+		joins,
+		calls,
+	)
 	require.NoError(t, l.Tasks().Join(bounded(t)))
 }
 
-// TestLateCallOfGoroutine: a call that waited for room until its handler had returned does not say that
-// the loop waits for it.
+// TestLateCallOfGoroutine: a call that waited for room until its handler had returned does not say
+// that the loop waits for it.
 func TestLateCallOfGoroutine(t *testing.T) {
 	l := newLab(t, &multiprolab.Config{Window: 64 << 10}, workers("xa", 1), workers("xc", 1))
 	strays := make(chan string, 1)
@@ -743,15 +827,16 @@ func TestLateCallOfGoroutine(t *testing.T) {
 	require.Equal(t, "<nil>", await(t, strays, "the late call"))
 }
 
-// TestCircleThroughPulledTask: a worker that has asked for a task, and calls who waits for that task
-// from its loop, is in a circle.
+// TestCircleThroughPulledTask: a worker that has asked for a task, and calls who waits for that
+// task from its loop, is in a circle.
 func TestCircleThroughPulledTask(t *testing.T) {
 	l := startLab(t, nil, workers("xa", 1), workers("xp", 1))
 	_, err := multiprolab.Do[string](bounded(t), l, "x-pull-submitter", stopAt{})
 	require.ErrorContains(t, err, "would wait for itself")
 }
 
-// TestRoomForItself: a task that submits more to its own pool of one than there is room for is told so.
+// TestRoomForItself: a task that submits more to its own pool of one than there is room for is told
+// so.
 func TestRoomForItself(t *testing.T) {
 	l := startLab(t, &multiprolab.Config{QueueLimit: 1}, workers("xa", 1))
 	got, err := multiprolab.Do[string](bounded(t), l, "x-room", stopAt{})

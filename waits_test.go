@@ -99,7 +99,8 @@ var workerWaits = map[string]func(ctx context.Context, w *multiprolab.Worker) er
 	},
 }
 
-// The worker that waits for what does not come. Each wait is tried on a goroutine of its own, beside the loop.
+// The worker that waits for what does not come. Each wait is tried on a goroutine of its own,
+// beside the loop.
 var _ = worker("waiter", func(ctx context.Context, w *multiprolab.Worker) error {
 	w.PullTasks("never")
 	multiprolab.Handle(w, "wait", func(_ context.Context, names [2]string) error {
@@ -123,7 +124,11 @@ var _ = worker("blocked", func(exit context.Context, w *multiprolab.Worker) erro
 	block := func(context.Context, int) (int, error) { <-exit.Done(); return 0, nil }
 	multiprolab.HandleTask(w, "block", block)
 	multiprolab.HandleCall(w, "block", block)
-	multiprolab.Handle(w, "block-message", func(ctx context.Context, n int) error { _, err := block(ctx, n); return err })
+	multiprolab.Handle(
+		w,
+		"block-message",
+		func(ctx context.Context, n int) error { _, err := block(ctx, n); return err },
+	)
 	if w.Life() > 1 { // it never becomes ready
 		<-exit.Done()
 	}
@@ -137,7 +142,12 @@ func TestWaitEndsWithItsContext_Worker(t *testing.T) {
 		for end := range waitEnds {
 			t.Run(name+", "+end, func(t *testing.T) {
 				t.Parallel()
-				l := newLab(t, &multiprolab.Config{InProcess: true, Window: smallWindow, QueueLimit: 1}, workers("waiter", 1), workers("blocked", 1))
+				l := newLab(
+					t,
+					&multiprolab.Config{InProcess: true, Window: smallWindow, QueueLimit: 1},
+					workers("waiter", 1),
+					workers("blocked", 1),
+				)
 				require.NoError(t, l.Start(context.Background()))
 				require.NoError(t, multiprolab.Send(bounded(t), l, "blocked", "block-message", 0))
 				require.NoError(t, multiprolab.Send(bounded(t), l, "waiter", "wait", [2]string{name, end}))
@@ -240,7 +250,11 @@ func TestWaitEndsWithItsContext_Main(t *testing.T) {
 		for end, begin := range waitEnds {
 			t.Run(name+", "+end, func(t *testing.T) {
 				t.Parallel()
-				l := newLab(t, &multiprolab.Config{InProcess: true, Window: smallWindow, QueueLimit: 1}, workers("blocked", 1))
+				l := newLab(
+					t,
+					&multiprolab.Config{InProcess: true, Window: smallWindow, QueueLimit: 1},
+					workers("blocked", 1),
+				)
 				require.NoError(t, l.Start(context.Background()))
 				defer func() { _ = l.Stop(bounded(t), multiprolab.KillAll) }()
 				require.NoError(t, multiprolab.Send(bounded(t), l, "blocked", "block-message", 0))
@@ -257,7 +271,11 @@ func TestStartEndsWithItsContext(t *testing.T) {
 	for end, begin := range waitEnds {
 		t.Run(end, func(t *testing.T) {
 			l := newLab(t, &multiprolab.Config{InProcess: true})
-			l.RegisterWorker("slow", func(ctx context.Context, _ *multiprolab.Worker) error { <-ctx.Done(); return nil }, nil)
+			l.RegisterWorker(
+				"slow",
+				func(ctx context.Context, _ *multiprolab.Worker) error { <-ctx.Done(); return nil },
+				nil,
+			)
 			ctx, cancel := begin()
 			defer cancel()
 			err := l.Start(ctx)

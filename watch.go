@@ -40,18 +40,20 @@ type Change struct {
 	PID    int    // of the process that is up, or was; 0 if none could be started
 	Life   int    // 1 for the first process of the instance
 	Time   time.Time
-	// Err is why it is down: a *WorkerDiedError, perhaps in a *HangError or a *MemoryLimitError, a *StartError or a *RemoteError; nil if it ended as it was told, or by
-	// itself without an error.
+	// Err is why it is down: a *WorkerDiedError, perhaps in a *HangError or a *MemoryLimitError, a
+	// *StartError or a *RemoteError; nil if it ended as it was told, or by itself without an error.
 	Err error
-	// Restart says that it will be replaced, after the pause After, or has been replaced on purpose. A worker that is down without it stays down, and so does one
-	// whose program ends in the pause.
+	// Restart says that it will be replaced, after the pause After, or has been replaced on
+	// purpose. A worker that is down without it stays down, and so does one whose program ends in
+	// the pause.
 	Restart bool
 	After   time.Duration
 	// Missed is the number of changes before this one that the watcher was too slow for.
 	Missed int
 }
 
-// maxMissed is how many changes wait for a slow watcher; of more the oldest are dropped, and counted.
+// maxMissed is how many changes wait for a slow watcher; of more the oldest are dropped, and
+// counted.
 const maxMissed = 1024
 
 // watchers is who watches which workers. It exists in main.
@@ -70,9 +72,12 @@ type watcher struct {
 	wake   chan struct{}
 }
 
-// Watch tells what happens to the workers of a name, be it an instance, a pool or, if the name is empty, all: first the last change of each, so that nothing is missed
-// between a look and a watch, and then each further one, in order for each worker. The channel is closed when ctx ends, or when nothing of the workers is left and all has
-// been told; a ctx that ends is the way to stop watching. Watch never holds up the workers: who reads too slowly misses changes, and is told how many.
+// Watch tells what happens to the workers of a name, be it an instance, a pool or, if the name is
+// empty, all: first the last change of each, so that nothing is missed between a look and a watch,
+// and then each further one, in order for each worker. The channel is closed when ctx ends, or when
+// nothing of the workers is left and all has been told; a ctx that ends is the way to stop
+// watching. Watch never holds up the workers: who reads too slowly misses changes, and is told how
+// many.
 func (m *Main) Watch(ctx context.Context, name string) (<-chan Change, error) {
 	if pool, _, ok := splitInstance(name); name != "" && m.pool(name) == nil && (!ok || m.pool(pool) == nil) {
 		return nil, &UnknownReceiverError{Receiver: name, Known: m.poolNames()}

@@ -24,10 +24,22 @@ func (l *lab) watch(t testing.TB, name string) <-chan multiprolab.Change {
 }
 
 // expectChange waits for the next change, which must be of the kind, worker and life.
-func expectChange(t testing.TB, changes <-chan multiprolab.Change, kind multiprolab.ChangeKind, worker string, life int) multiprolab.Change {
+func expectChange(
+	t testing.TB,
+	changes <-chan multiprolab.Change,
+	kind multiprolab.ChangeKind,
+	worker string,
+	life int,
+) multiprolab.Change {
 	t.Helper()
 	c := await(t, changes, fmt.Sprintf("%v of %s, life %d", kind, worker, life))
-	require.Equal(t, fmt.Sprintf("%v of %s, life %d", kind, worker, life), fmt.Sprintf("%v of %s, life %d", c.Kind, c.Worker, c.Life), "%+v", c)
+	require.Equal(
+		t,
+		fmt.Sprintf("%v of %s, life %d", kind, worker, life),
+		fmt.Sprintf("%v of %s, life %d", c.Kind, c.Worker, c.Life),
+		"%+v",
+		c,
+	)
 	require.Zero(t, c.Missed)
 	require.False(t, c.Time.IsZero())
 	return c
@@ -64,10 +76,15 @@ var _ = worker("watch-leaver", func(_ context.Context, w *multiprolab.Worker) er
 	return nil
 })
 
-// TestWatch_Changes: a watch tells each end of a worker, why it was, and what follows, until the program has ended.
+// TestWatch_Changes: a watch tells each end of a worker, why it was, and what follows, until the
+// program has ended.
 func TestWatch_Changes(t *testing.T) {
-	l := newLab(t, nil, pool{"watch-leaver", &multiprolab.WorkerConfig{Restart: multiprolab.RestartAlways, RestartLimit: 100,
-		RestartDelay: 3 * time.Millisecond, RestartJitter: -1}})
+	l := newLab(
+		t,
+		nil,
+		pool{"watch-leaver", &multiprolab.WorkerConfig{Restart: multiprolab.RestartAlways, RestartLimit: 100,
+			RestartDelay: 3 * time.Millisecond, RestartJitter: -1}},
+	)
 	send := func(typ, text string) { require.NoError(t, multiprolab.Send(bounded(t), l, "watch-leaver", typ, text)) }
 	changes := l.watch(t, "watch-leaver/0") // before the start, too
 	require.NoError(t, l.Start(context.Background()))
@@ -117,7 +134,8 @@ func TestWatch_Changes(t *testing.T) {
 	expectClosed(t, late)
 }
 
-// TestWatch_DownForGood: a worker that is not replaced any more is down without Restart, and one that cannot be started has no process.
+// TestWatch_DownForGood: a worker that is not replaced any more is down without Restart, and one
+// that cannot be started has no process.
 func TestWatch_DownForGood(t *testing.T) {
 	l := startLab(t, nil,
 		pool{"lab", &multiprolab.WorkerConfig{RestartLimit: 1, OnRestartLimit: multiprolab.StopWorker}},
@@ -142,7 +160,8 @@ func TestWatch_DownForGood(t *testing.T) {
 	expectClosed(t, unborn)
 }
 
-// TestWatch_Names: one watches an instance, a pool or all, also an instance that is yet to come; and nothing that cannot be.
+// TestWatch_Names: one watches an instance, a pool or all, also an instance that is yet to come;
+// and nothing that cannot be.
 func TestWatch_Names(t *testing.T) {
 	l := startLab(t, nil, workers("lab", 2), workers("guest", 1))
 	for _, name := range []string{"nobody", "nobody/0", "lab/", "lab/x", "/0", "main", "la", "lab/-1"} {
@@ -173,7 +192,8 @@ func TestWatch_Names(t *testing.T) {
 	}
 }
 
-// TestWatch_Ends: the end of the context ends a watch, be it idle or with a change that nobody takes; and so does a start that fails.
+// TestWatch_Ends: the end of the context ends a watch, be it idle or with a change that nobody
+// takes; and so does a start that fails.
 func TestWatch_Ends(t *testing.T) {
 	l := startLab(t, nil, workers("lab", 1))
 	for _, taken := range []bool{true, false} {
@@ -207,12 +227,19 @@ var _ = worker("watch-churner", func(_ context.Context, w *multiprolab.Worker) e
 
 // churn is an app whose workers, goroutines of this process, end and are replaced all the time.
 func churn(t testing.TB, count int, pause time.Duration, onEvent func(multiprolab.Event)) *lab {
-	return newLab(t, &multiprolab.Config{InProcess: true, Logger: slog.New(slog.DiscardHandler), OnEvent: onEvent},
-		pool{"watch-churner", &multiprolab.WorkerConfig{Count: count, Restart: multiprolab.RestartAlways, RestartLimit: 1 << 30,
-			RestartWindow: time.Millisecond, RestartDelay: pause, RestartMaxDelay: pause}})
+	return newLab(
+		t,
+		&multiprolab.Config{InProcess: true, Logger: slog.New(slog.DiscardHandler), OnEvent: onEvent},
+		pool{
+			"watch-churner",
+			&multiprolab.WorkerConfig{Count: count, Restart: multiprolab.RestartAlways, RestartLimit: 1 << 30,
+				RestartWindow: time.Millisecond, RestartDelay: pause, RestartMaxDelay: pause},
+		},
+	)
 }
 
-// placeOf numbers the changes of one worker that is never down for want of a start: Up, Down, Restarted, Down and so on.
+// placeOf numbers the changes of one worker that is never down for want of a start: Up, Down,
+// Restarted, Down and so on.
 func placeOf(c multiprolab.Change) int {
 	if c.Kind == multiprolab.Down {
 		return 2 * c.Life
@@ -220,9 +247,15 @@ func placeOf(c multiprolab.Change) int {
 	return 2*c.Life - 1
 }
 
-// follow reads a watch of workers like those of churn to its end or until it has n changes of each, and checks that none is left out but those that it
-// says, and that each is of the right kind. It returns how many were missed.
-func follow(t testing.TB, changes <-chan multiprolab.Change, n int, count int) (missed int, last map[string]multiprolab.Change) {
+// follow reads a watch of workers like those of churn to its end or until it has n changes of each,
+// and checks that none is left out but those that it says, and that each is of the right kind. It
+// returns how many were missed.
+func follow(
+	t testing.TB,
+	changes <-chan multiprolab.Change,
+	n int,
+	count int,
+) (missed int, last map[string]multiprolab.Change) {
 	t.Helper()
 	last = map[string]multiprolab.Change{}
 	seen, enough := map[string]int{}, 0
@@ -249,7 +282,8 @@ func follow(t testing.TB, changes <-chan multiprolab.Change, n int, count int) (
 	return missed, last
 }
 
-// TestWatch_NoGap: whenever a watch begins, it tells the last change first, and every further one, none of them twice; in the order of OnEvent.
+// TestWatch_NoGap: whenever a watch begins, it tells the last change first, and every further one,
+// none of them twice; in the order of OnEvent.
 func TestWatch_NoGap(t *testing.T) {
 	const count = 3
 	l := churn(t, count, time.Millisecond, nil)
@@ -292,7 +326,8 @@ func TestWatch_NoGap(t *testing.T) {
 	}
 }
 
-// TestWatch_SlowWatcher: who does not read holds up nobody, and is told how much it has missed; the last changes are there in the end.
+// TestWatch_SlowWatcher: who does not read holds up nobody, and is told how much it has missed; the
+// last changes are there in the end.
 func TestWatch_SlowWatcher(t *testing.T) {
 	far := make(chan struct{})
 	l := churn(t, 1, 1, func(e multiprolab.Event) {
@@ -308,7 +343,8 @@ func TestWatch_SlowWatcher(t *testing.T) {
 	l.Close()
 	_, last := follow(t, slow, 1<<30, 1)
 	end := last["watch-churner/0"]
-	require.Equal(t, multiprolab.Down, end.Kind) // with a restart ahead, if the end of the program came in the pause before it
+	// with a restart ahead, if the end of the program came in the pause before it
+	require.Equal(t, multiprolab.Down, end.Kind)
 	events := l.all()
 	switch e := events[len(events)-1].(type) {
 	case *multiprolab.WorkerStopped:

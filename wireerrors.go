@@ -12,11 +12,13 @@ import (
 	"github.com/multiprolab/multiprolab/internal/pack"
 )
 
-// This file is how an error travels between main and a worker: packed, in a form of a fixed shape. Its size is bounded, whatever the error, so that a frame with an error always
-// fits, and so are the depth and the lengths of what is read, for it may come from a worker that lies.
+// This file is how an error travels between main and a worker: packed, in a form of a fixed shape.
+// Its size is bounded, whatever the error, so that a frame with an error always fits, and so are
+// the depth and the lengths of what is read, for it may come from a worker that lies.
 
 const (
-	// maxErrorSize is the greatest length of an error on the wire, in bytes. It is far below leastLimit.
+	// maxErrorSize is the greatest length of an error on the wire, in bytes. It is far below
+	// leastLimit.
 	maxErrorSize = 64 << 10
 	// maxErrorText is how much of the text of one error crosses the wire, in bytes.
 	maxErrorText = 48 << 10
@@ -57,11 +59,13 @@ const (
 // errTooDeep stands for what is too deep in an error to cross, or malformed.
 var errTooDeep = errors.New("and so on")
 
-// wireSentinels are the sentinels that keep their identity. Their places are their numbers on the wire: both ends are the same program.
+// wireSentinels are the sentinels that keep their identity. Their places are their numbers on the
+// wire: both ends are the same program.
 var wireSentinels = append([]error{ErrStopped, ErrExit, ErrQueueFull, ErrBacklog, ErrCallCycle, ErrCancelled, ErrNoTask,
 	ErrLeaseLost, ErrNotWorker}, stdSentinels...)
 
-// carriedError is an error that came from another process: its text, and what it wrapped there that is known here. It exists in the process that it came to.
+// carriedError is an error that came from another process: its text, and what it wrapped there that
+// is known here. It exists in the process that it came to.
 type carriedError struct {
 	text string
 	is   []error
@@ -79,9 +83,18 @@ type errorCut struct {
 	notInner bool // nothing that is wrapped
 }
 
-// errorCuts are tried until an error fits: first all attempts but the last lose their stderr, then the last one does, then there are fewer attempts.
-var errorCuts = []errorCut{{}, {earlier: 1 << 10}, {earlier: 1}, {text: 8 << 10, earlier: 1, stderr: 16 << 10}, {text: 1 << 10, earlier: 1, stderr: 4 << 10}, {text: 1 << 10, earlier: 1, stderr: 1 << 10, parts: 16},
-	{text: 256, earlier: 1, stderr: 1, parts: 2}, {text: 256, earlier: 1, stderr: 1, parts: 1, notInner: true}}
+// errorCuts are tried until an error fits: first all attempts but the last lose their stderr, then
+// the last one does, then there are fewer attempts.
+var errorCuts = []errorCut{
+	{},
+	{earlier: 1 << 10},
+	{earlier: 1},
+	{text: 8 << 10, earlier: 1, stderr: 16 << 10},
+	{text: 1 << 10, earlier: 1, stderr: 4 << 10},
+	{text: 1 << 10, earlier: 1, stderr: 1 << 10, parts: 16},
+	{text: 256, earlier: 1, stderr: 1, parts: 2},
+	{text: 256, earlier: 1, stderr: 1, parts: 1, notInner: true},
+}
 
 // marshalError lays out an error for the wire, in at most maxErrorSize bytes.
 func marshalError(err error) (b []byte) {
@@ -95,8 +108,8 @@ func marshalError(err error) (b []byte) {
 	return pack.Marshal(&errorPacking{err: errors.New(cutText(textOfError(err), 256))})
 }
 
-// guardError is deferred where the methods of a user's error are called: it says in a text what becomes of one that
-// panics. An error is a value like any other, and must not end main.
+// guardError is deferred where the methods of a user's error are called: it says in a text what
+// becomes of one that panics. An error is a value like any other, and must not end main.
 func guardError(err error, otherwise func(text string)) {
 	if r := recover(); r != nil {
 		otherwise(cutText(fmt.Sprintf("an error of type %T, whose methods panic: %v", err, r), maxErrorText/2))
@@ -109,7 +122,8 @@ func textOfError(err error) (text string) {
 	return err.Error()
 }
 
-// unmarshalError reads what marshalError wrote, from a process that is not to be trusted. It never returns nil.
+// unmarshalError reads what marshalError wrote, from a process that is not to be trusted. It never
+// returns nil.
 func unmarshalError(b []byte) error {
 	var e errorPacking
 	if len(b) > 2*maxErrorSize {
@@ -312,7 +326,8 @@ func packAs[T any, E interface {
 	}
 }
 
-// classify says as what the error is written. An exported type that a user's error wraps is in a wrappedError, with the user's text.
+// classify says as what the error is written. An exported type that a user's error wraps is in a
+// wrappedError, with the user's text.
 func (e *errorPacking) classify() errorKind {
 	switch err := e.err.(type) {
 	case *RemoteError:
@@ -376,7 +391,8 @@ func orText(ok bool, kind errorKind) errorKind {
 	return textError
 }
 
-// sentinelsOf returns which sentinels the error is, or wraps directly by none of the errors that wrappedBy returns.
+// sentinelsOf returns which sentinels the error is, or wraps directly by none of the errors that
+// wrappedBy returns.
 func sentinelsOf(err error) (set uint) {
 	for i, s := range wireSentinels {
 		if errors.Is(err, s) {
@@ -386,7 +402,8 @@ func sentinelsOf(err error) (set uint) {
 	return set
 }
 
-// wrappedBy returns the errors of types that cross that an error of another type wraps, the outermost of each branch.
+// wrappedBy returns the errors of types that cross that an error of another type wraps, the
+// outermost of each branch.
 func wrappedBy(err error) []error {
 	w := walk{fits: func(inner error) bool {
 		kind := (&errorPacking{err: inner, cut: errorCut{notInner: true}}).classify()
@@ -468,7 +485,8 @@ func (e *errorPacking) inner(p *pack.Packing, err *error) {
 	*err = one.err
 }
 
-// list packs errors that the error holds: the last of them, of too many. missing is the number of those that are not there.
+// list packs errors that the error holds: the last of them, of too many. missing is the number of
+// those that are not there.
 func (e *errorPacking) list(p *pack.Packing, errs *[]error, missing *int) {
 	list := *errs
 	if !p.Reading() {
@@ -642,7 +660,8 @@ func (e *errorPacking) packTraits(p *pack.Packing, t *traits) {
 	}
 }
 
-// sentinelError is one of the sentinels with the text that another process, or a more telling place, gave it.
+// sentinelError is one of the sentinels with the text that another process, or a more telling
+// place, gave it.
 type sentinelError struct {
 	text string
 	is   error

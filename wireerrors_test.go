@@ -19,22 +19,87 @@ import (
 	"sync"
 )
 
-// exportedErrors returns a value of each exported error type, with all its fields filled, and one with none.
+// exportedErrors returns a value of each exported error type, with all its fields filled, and one
+// with none.
 func exportedErrors() (full, empty []error) {
-	died := &WorkerDiedError{Worker: "w/2", PID: 4711, Life: 3, ExitCode: -1, Signal: "SIGKILL", CoreDump: true, Reason: "why", During: "task", Stopped: "SIGTTOU", Uptime: time.Minute, Stderr: "panic: x"}
-	full = []error{
-		&ConfigError{"Config.Window", "-1", "it cannot be"}, died, &MemoryLimitError{1 << 20, true, "/group", died}, &HangError{Running: "a task", For: 2, Limit: 3, Silent: true, Died: died},
-		&StartError{Worker: "w/1", PID: 7, Reason: "it did not", Err: died, permanent: true},
-		&RestartLimitError{Worker: "w/0", Restarts: 2, Window: time.Hour, Permanent: true, Err: died, Causes: []error{io.EOF, died}},
-		&ShutdownError{Killed: []KilledWorker{{"w", 7, "it did not end"}}},
-		&RemoteError{Worker: "w", PID: 1, Type: "t", Text: "text", GoType: "*T", is: []error{context.Canceled}, traits: traits{Is: []int{1},
-			Types: []typedTrait{{1, codec.Payload{Encoding: codec.Bytes, Data: []byte("x")}, []error{nil, io.EOF}}}},
-			final: true, after: time.Second},
-		&UnknownReceiverError{"x", []string{"y", "z"}}, &UnknownTypeError{"r", "task", "t", "q", []string{"u"}}, &EncodeError{"r", "t", "T", io.EOF}, &DecodeError{"r", "t", io.EOF}, &SizeError{"t", 2, 1},
-		&TimeoutError{Worker: "w", PID: 1, Type: "t", Timeout: time.Second, Killed: true, Stopped: "SIGSTOP", Stderr: "stacks"}, &NoWorkerError{"t", died}, &MapError{3, died}, &AttemptsError{Type: "t", Attempts: []error{died, &TimeoutError{Worker: "v"}}},
+	died := &WorkerDiedError{
+		Worker:   "w/2",
+		PID:      4711,
+		Life:     3,
+		ExitCode: -1,
+		Signal:   "SIGKILL",
+		CoreDump: true,
+		Reason:   "why",
+		During:   "task",
+		Stopped:  "SIGTTOU",
+		Uptime:   time.Minute,
+		Stderr:   "panic: x",
 	}
-	empty = []error{&ConfigError{}, &WorkerDiedError{}, &MemoryLimitError{}, &HangError{}, &StartError{}, &RestartLimitError{}, &ShutdownError{}, &RemoteError{}, &UnknownReceiverError{}, &UnknownTypeError{}, &EncodeError{},
-		&DecodeError{}, &SizeError{}, &TimeoutError{}, &NoWorkerError{}, &MapError{}, &AttemptsError{}, &AttemptsError{Attempts: []error{nil}}, &RestartLimitError{Causes: []error{nil, nil}}}
+	full = []error{
+		&ConfigError{
+			"Config.Window",
+			"-1",
+			"it cannot be",
+		}, died, &MemoryLimitError{1 << 20, true, "/group", died}, &HangError{Running: "a task", For: 2, Limit: 3, Silent: true, Died: died},
+		&StartError{Worker: "w/1", PID: 7, Reason: "it did not", Err: died, permanent: true},
+		&RestartLimitError{
+			Worker:    "w/0",
+			Restarts:  2,
+			Window:    time.Hour,
+			Permanent: true,
+			Err:       died,
+			Causes:    []error{io.EOF, died},
+		},
+		&ShutdownError{Killed: []KilledWorker{{"w", 7, "it did not end"}}},
+		&RemoteError{
+			Worker: "w",
+			PID:    1,
+			Type:   "t",
+			Text:   "text",
+			GoType: "*T",
+			is:     []error{context.Canceled},
+			traits: traits{Is: []int{1},
+				Types: []typedTrait{
+					{1, codec.Payload{Encoding: codec.Bytes, Data: []byte("x")}, []error{nil, io.EOF}},
+				}},
+			final: true,
+			after: time.Second,
+		},
+		&UnknownReceiverError{
+			"x",
+			[]string{"y", "z"},
+		}, &UnknownTypeError{"r", "task", "t", "q", []string{"u"}}, &EncodeError{"r", "t", "T", io.EOF}, &DecodeError{"r", "t", io.EOF}, &SizeError{"t", 2, 1},
+		&TimeoutError{
+			Worker:  "w",
+			PID:     1,
+			Type:    "t",
+			Timeout: time.Second,
+			Killed:  true,
+			Stopped: "SIGSTOP",
+			Stderr:  "stacks",
+		}, &NoWorkerError{"t", died}, &MapError{3, died}, &AttemptsError{Type: "t", Attempts: []error{died, &TimeoutError{Worker: "v"}}},
+	}
+	empty = []error{
+		&ConfigError{},
+		&WorkerDiedError{},
+		&MemoryLimitError{},
+		&HangError{},
+		&StartError{},
+		&RestartLimitError{},
+		&ShutdownError{},
+		&RemoteError{},
+		&UnknownReceiverError{},
+		&UnknownTypeError{},
+		&EncodeError{},
+		&DecodeError{},
+		&SizeError{},
+		&TimeoutError{},
+		&NoWorkerError{},
+		&MapError{},
+		&AttemptsError{},
+		&AttemptsError{Attempts: []error{nil}},
+		&RestartLimitError{Causes: []error{nil, nil}},
+	}
 	return full, empty
 }
 
@@ -47,12 +112,31 @@ func use(err error) string {
 	for _, e := range full {
 		_ = errors.Is(err, e)
 	}
-	_, _, _ = errors.As(err, new(*WorkerDiedError)), errors.As(err, new(*RemoteError)), errors.As(err, new(*AttemptsError))
-	_, _, _ = errors.As(err, new(*fs.PathError)), errors.As(err, new(*HangError)), errors.As(err, new(interface{ Timeout() bool }))
+	_, _, _ = errors.As(
+		err,
+		new(*WorkerDiedError),
+	), errors.As(
+		err,
+		new(*RemoteError),
+	), errors.As(
+		err,
+		new(*AttemptsError),
+	)
+	_, _, _ = errors.As(
+		err,
+		new(*fs.PathError),
+	), errors.As(
+		err,
+		new(*HangError),
+	), errors.As(
+		err,
+		new(interface{ Timeout() bool }),
+	)
 	return fmt.Sprintf("%v %+v %s", err, err, brief(err))
 }
 
-// TestErrorsOfUsers: users make errors of the exported types as well, and may leave out what they like.
+// TestErrorsOfUsers: users make errors of the exported types as well, and may leave out what they
+// like.
 func TestErrorsOfUsers(t *testing.T) {
 	full, empty := exportedErrors()
 	for _, err := range slices.Concat(full, empty) {
@@ -67,7 +151,8 @@ func TestErrorsOfUsers(t *testing.T) {
 	require.False(t, errors.As(&HangError{}, &died))
 }
 
-// TestErrorsKeepWhatTheyAre: an error that crosses the wire has the same text, type, fields and identity.
+// TestErrorsKeepWhatTheyAre: an error that crosses the wire has the same text, type, fields and
+// identity.
 func TestErrorsKeepWhatTheyAre(t *testing.T) {
 	full, _ := exportedErrors()
 	for _, err := range full {
@@ -90,7 +175,11 @@ func TestErrorsKeepWhatTheyAre(t *testing.T) {
 	require.ErrorIs(t, both, ErrStopped)
 	require.ErrorIs(t, both, ErrCallCycle)
 	for range 20 {
-		require.Equal(t, marshalError(errors.Join(ErrStopped, ErrBacklog, ErrCancelled)), marshalError(errors.Join(ErrStopped, ErrBacklog, ErrCancelled)))
+		require.Equal(
+			t,
+			marshalError(errors.Join(ErrStopped, ErrBacklog, ErrCancelled)),
+			marshalError(errors.Join(ErrStopped, ErrBacklog, ErrCancelled)),
+		)
 	}
 	var hang *HangError
 	var limit *RestartLimitError
@@ -101,11 +190,16 @@ func TestErrorsKeepWhatTheyAre(t *testing.T) {
 	require.ErrorIs(t, none, ErrStopped)
 	require.ErrorAs(t, unmarshalError(marshalError(&NoWorkerError{"t", full[4]})), &start)
 	require.True(t, start.permanent)
-	require.ErrorAs(t, unmarshalError(marshalError(fmt.Errorf("outer: %w", &AttemptsError{Attempts: []error{io.EOF, full[3]}}))), &hang)
+	require.ErrorAs(
+		t,
+		unmarshalError(marshalError(fmt.Errorf("outer: %w", &AttemptsError{Attempts: []error{io.EOF, full[3]}}))),
+		&hang,
+	)
 	require.Equal(t, full[3], hang)
 }
 
-// TestErrorsFit: whatever an error holds, it takes no more than its bound on the wire, and says how many attempts there were.
+// TestErrorsFit: whatever an error holds, it takes no more than its bound on the wire, and says how
+// many attempts there were.
 func TestErrorsFit(t *testing.T) {
 	long := strings.Repeat("ä\"<&\x00", 100_000)
 	died := func() error { return &WorkerDiedError{Worker: "w/2", Stderr: long} }
@@ -140,15 +234,32 @@ func TestErrorsFit(t *testing.T) {
 		require.Contains(t, got.Error(), fmt.Sprintf("all of its %d attempts", n))
 		last := got.Attempts[len(got.Attempts)-1].(*WorkerDiedError)
 		require.Equal(t, "the last", last.Worker)
-		require.True(t, strings.HasPrefix(last.Stderr, "panic: why"), "the stderr of the last attempt is the last to be cut")
+		require.True(
+			t,
+			strings.HasPrefix(last.Stderr, "panic: why"),
+			"the stderr of the last attempt is the last to be cut",
+		)
 		require.True(t, strings.HasSuffix(strings.ToValidUTF8(last.Stderr, "?"), "..."))
 		require.NotContains(t, strings.ToValidUTF8(last.Stderr, "?"), "?", "no half of a character")
 	}
 }
 
-// TestOptionsCross: the options of a task keep every field, and never get longer when they are passed on.
+// TestOptionsCross: the options of a task keep every field, and never get longer when they are
+// passed on.
 func TestOptionsCross(t *testing.T) {
-	m := taskMeta{Timeout: 1, Grace: 2, Attempts: 3, Retry: RetryPolicy{On: RetryErrors, First: 4, Factor: 1.5, Max: 5}, Queue: "q", Priority: PriorityLow, Delay: 6, Key: "<k>", Attempt: 7, Chain: "main,w/0", Waits: true}
+	m := taskMeta{
+		Timeout:  1,
+		Grace:    2,
+		Attempts: 3,
+		Retry:    RetryPolicy{On: RetryErrors, First: 4, Factor: 1.5, Max: 5},
+		Queue:    "q",
+		Priority: PriorityLow,
+		Delay:    6,
+		Key:      "<k>",
+		Attempt:  7,
+		Chain:    "main,w/0",
+		Waits:    true,
+	}
 	got, err := unmarshalTaskMeta(m.marshal())
 	require.NoError(t, err)
 	require.Equal(t, m, got)
@@ -163,7 +274,8 @@ func TestOptionsCross(t *testing.T) {
 	}
 }
 
-// FuzzErrorFromWire: bytes from a worker that lies, taken for an error, for what it says at its start and at its end, or for options, give something that can be used.
+// FuzzErrorFromWire: bytes from a worker that lies, taken for an error, for what it says at its
+// start and at its end, or for options, give something that can be used.
 func FuzzErrorFromWire(f *testing.F) {
 	full, empty := exportedErrors()
 	for _, err := range slices.Concat(full, empty, wireSentinels) {
@@ -222,13 +334,15 @@ func TestErrorIsNotChangedBySending(t *testing.T) {
 	require.Equal(t, []string{strings.Repeat("x", maxErrorText+1), "y"}, known)
 }
 
-// One error may be the outcome of several submissions, and be on its way to others meanwhile. What is registered is
-// found in each of the errors that it holds.
+// One error may be the outcome of several submissions, and be on its way to others meanwhile. What
+// is registered is found in each of the errors that it holds.
 func TestErrorIsRecognisedByMany(t *testing.T) {
 	n := newNode(MainName, &codec.Codec{}, 1<<20, 1<<20)
 	n.errors.list = []error{errors.ErrUnsupported, &strconv.NumError{}}
 	cause := fmt.Errorf("%w: %w", errors.ErrUnsupported, &ConfigError{Field: "f"})
-	shared := unmarshalError(marshalError(&AttemptsError{Attempts: []error{n.remote("t", cause), n.remote("t", cause)}}))
+	shared := unmarshalError(
+		marshalError(&AttemptsError{Attempts: []error{n.remote("t", cause), n.remote("t", cause)}}),
+	)
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {

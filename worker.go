@@ -18,9 +18,9 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// Worker is a worker's own view of itself. It exists in the worker process only, where the setup function gets it. Handlers, tasks and
-// actions of one worker run one at a time; all methods may be called from any goroutine, but those that register something only in the setup
-// function.
+// Worker is a worker's own view of itself. It exists in the worker process only, where the setup
+// function gets it. Handlers, tasks and actions of one worker run one at a time; all methods may be
+// called from any goroutine, but those that register something only in the setup function.
 type Worker struct {
 	*node
 	pool  string
@@ -42,9 +42,10 @@ type Worker struct {
 	teardown time.Duration
 	taken    func(bytes, messages int64) // ack
 	window   int64
-	handled  uint64                // one-way messages that have left the inbox; guarded by ackMu
-	ackMu    sync.Mutex            // guards the four below, and known and pools
-	starving map[uint64]chan error // waits of the loop for room, by their numbers: where main's refusal goes; guarded by ackMu
+	handled  uint64     // one-way messages that have left the inbox; guarded by ackMu
+	ackMu    sync.Mutex // guards the four below, and known and pools
+	// waits of the loop for room, by their numbers: where main's refusal goes; guarded by ackMu
+	starving map[uint64]chan error
 	ackBytes int64
 	ackCount int64
 
@@ -53,7 +54,8 @@ type Worker struct {
 	ready   bool
 	maxRSS  int64 // bytes; 0: none
 	heavy   bool  // it has asked to be replaced; used by the loop
-	// seen is what ran when main last asked for a sign of life, which may have ended since: its body is not kept. It is used by the reader, as is seenAt.
+	// seen is what ran when main last asked for a sign of life, which may have ended since: its
+	// body is not kept. It is used by the reader, as is seenAt.
 	seen      weak.Pointer[scope]
 	seenAt    time.Time
 	waiting   atomic.Bool   // the loop waits for somebody else to read the wire
@@ -65,8 +67,9 @@ type Worker struct {
 	why       atomic.Pointer[error]      // it is told to end, as main says it; nil until then
 	die       func(report string)        // ends it at once, see Worker.live; with Config.InProcess it returns
 	died      chan struct{}              // closed by die then; nil in a process of its own
-	aboard    func() (leave func())      // notes that the calling goroutine is one of this worker's; nil in a process of its own
-	welcome   *welcome                   // set before the setup function runs
+	// notes that the calling goroutine is one of this worker's; nil in a process of its own
+	aboard  func() (leave func())
+	welcome *welcome // set before the setup function runs
 }
 
 // Name returns the name of this instance, such as "thumbnailer/2".
@@ -89,14 +92,16 @@ func (w *Worker) Tasks() *TaskQueue { return w.queue }
 
 func (w *Worker) self() *node { return w.node }
 
-// Action runs fn at once and then at the interval every; what it misses while a handler runs is left out. An interval of zero runs fn on every
-// turn of the loop, between two of which the waiting messages and one task are handled: the worker then never sleeps unless fn does. fn's
-// context ends when exit is requested. An error ends the worker, which is then replaced as its config says.
+// Action runs fn at once and then at the interval every; what it misses while a handler runs is
+// left out. An interval of zero runs fn on every turn of the loop, between two of which the waiting
+// messages and one task are handled: the worker then never sleeps unless fn does. fn's context ends
+// when exit is requested. An error ends the worker, which is then replaced as its config says.
 func (w *Worker) Action(every time.Duration, fn func(ctx context.Context) error) {
 	w.addAction("Action", every, fn)
 }
 
-// Every runs fn at the interval every, the first time after one interval. Otherwise it is like Action.
+// Every runs fn at the interval every, the first time after one interval. Otherwise it is like
+// Action.
 func (w *Worker) Every(every time.Duration, fn func(ctx context.Context) error) {
 	w.addAction("Every", every, fn)
 }
@@ -106,9 +111,11 @@ func (w *Worker) After(d time.Duration, fn func(ctx context.Context) error) {
 	w.addAction("After", d, fn)
 }
 
-// Loop gives the main thread of the process to fn once the setup function has returned: for an event loop that wants one, such as
-// that of a GUI toolkit or an HTTP server. Messages, tasks and actions are handled beside it, on another goroutine. fn's context ends when exit
-// is requested; fn should return then. If it returns before, the worker ends: with its error, or as one that has left.
+// Loop gives the main thread of the process to fn once the setup function has returned: for an
+// event loop that wants one, such as that of a GUI toolkit or an HTTP server. Messages, tasks and
+// actions are handled beside it, on another goroutine. fn's context ends when exit is requested; fn
+// should return then. If it returns before, the worker ends: with its error, or as one that has
+// left.
 func (w *Worker) Loop(fn func(ctx context.Context) error) {
 	if fn == nil {
 		registrationPanic("Loop: the function is nil (%s)", callSite())
@@ -142,8 +149,9 @@ func (w *Worker) OnExit(fn func(ctx context.Context) error) {
 	w.onExit = append(w.onExit, fn)
 }
 
-// SetExitValue leaves a value to main, which gets it with the event WorkerStopped when this worker ends gracefully. It may be called at any time, in an OnExit
-// function as well; the last value counts.
+// SetExitValue leaves a value to main, which gets it with the event WorkerStopped when this worker
+// ends gracefully. It may be called at any time, in an OnExit function as well; the last value
+// counts.
 func (w *Worker) SetExitValue(v any) error {
 	p, err := w.encode(MainName, "exit value", v)
 	if err != nil {
@@ -155,7 +163,11 @@ func (w *Worker) SetExitValue(v any) error {
 	f := &wire.Frame{Kind: wire.ExitValue}
 	setPayload(f, p)
 	if w.ended.Load() {
-		return fmt.Errorf("multiprolab: worker %s has ended, its exit value is not taken any more: %w", w.name, w.stopCause())
+		return fmt.Errorf(
+			"multiprolab: worker %s has ended, its exit value is not taken any more: %w",
+			w.name,
+			w.stopCause(),
+		)
 	}
 	w.exitValue.Store(f)
 	return nil
@@ -168,8 +180,8 @@ func (w *Worker) Exit() {
 	}
 }
 
-// HandleTask registers the handler of a task type. It panics if the type has one already, with both places. The function HandleTask is
-// its typed form.
+// HandleTask registers the handler of a task type. It panics if the type has one already, with both
+// places. The function HandleTask is its typed form.
 func (w *Worker) HandleTask(typ string, fn TaskHandler) {
 	if fn == nil {
 		registrationPanic("the handler of task type %q is nil (%s)", typ, callSite())
@@ -177,15 +189,16 @@ func (w *Worker) HandleTask(typ string, fn TaskHandler) {
 	w.inbox.register(typ, fn, callSite(), w.ready)
 }
 
-// PullTasks declares that this worker takes the tasks of the types with GetTask and TryGetTask, in its own time, instead of having a handler
-// called. Call it in the setup function.
+// PullTasks declares that this worker takes the tasks of the types with GetTask and TryGetTask, in
+// its own time, instead of having a handler called. Call it in the setup function.
 func (w *Worker) PullTasks(types ...string) {
 	for _, typ := range types {
 		w.inbox.register(typ, nil, callSite(), w.ready)
 	}
 }
 
-// tellFirst makes sure that main will know what was posted, whatever happens to this process from now on.
+// tellFirst makes sure that main will know what was posted, whatever happens to this process from
+// now on.
 func (w *Worker) tellFirst() error {
 	if w.link.recorded() {
 		return nil
@@ -196,14 +209,17 @@ func (w *Worker) tellFirst() error {
 // replaced is why a worker is not wanted that runs another binary than main.
 const replaced = "the program's file was replaced while main runs"
 
-// welcome is what main tells a worker before anything else. It is in the pipe before the worker says hello, so that the worker need not wait for it.
+// welcome is what main tells a worker before anything else. It is in the pipe before the worker
+// says hello, so that the worker need not wait for it.
 type welcome struct {
 	Identity string // of main's binary
 	Pools    poolSizes
-	MaxBody  int   // bytes
-	Window   int   // bytes
-	Credit   int64 // of the window, what the lives before have left; bytes, less than zero if they have taken more than all
-	Shares   bool  // main has the memory that it shares with the worker
+	MaxBody  int // bytes
+	Window   int // bytes
+	// of the window, what the lives before have left; bytes, less than zero if they have taken more
+	// than all
+	Credit int64
+	Shares bool // main has the memory that it shares with the worker
 
 	MemoryLimit int64         // bytes; 0: none
 	MaxRSS      int64         // bytes; 0: none
@@ -254,7 +270,11 @@ func (s *poolSizes) Pack(p *pack.Packing) {
 func (wl *welcome) apply() error {
 	if wl.MemoryLimit > 0 {
 		if err := proc.LimitMemory(wl.MemoryLimit); err != nil {
-			return fmt.Errorf("multiprolab: WorkerConfig.MemoryLimit of %d bytes cannot be set: %w", wl.MemoryLimit, err)
+			return fmt.Errorf(
+				"multiprolab: WorkerConfig.MemoryLimit of %d bytes cannot be set: %w",
+				wl.MemoryLimit,
+				err,
+			)
 		}
 	}
 	if err := wl.Limits.Apply(); err != nil {
@@ -315,8 +335,9 @@ func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 	return w
 }
 
-// serve is the life of a worker from hello to goodbye, on the calling goroutine, which in a worker process is the main one. It returns
-// when everything has been said; the wire is flushed by its owner. what is for live.
+// serve is the life of a worker from hello to goodbye, on the calling goroutine, which in a worker
+// process is the main one. It returns when everything has been said; the wire is flushed by its
+// owner. what is for live.
 func (w *Worker) serve(setup func(context.Context, *Worker) error, identity string, what *string) error {
 	say := func(kind wire.Kind, v pack.Packed) error {
 		defer w.link.push() // here, so that nobody has to be woken for it
@@ -407,7 +428,8 @@ func (w *Worker) host() error {
 	}
 }
 
-// receive handles a frame from main. It runs on the goroutine that reads the wire, and so never waits.
+// receive handles a frame from main. It runs on the goroutine that reads the wire, and so never
+// waits.
 func (w *Worker) receive(f *wire.Frame) (served bool, err error) {
 	served = w.waiting.Load() // the loop, which will read next
 	return served, w.take(f)
@@ -439,8 +461,16 @@ func (w *Worker) take(f *wire.Frame) error {
 	case wire.Credit:
 		w.out.granted(f.ID, f.Defs)
 	case wire.Message, wire.Call:
-		m := &Message{Sender: f.From, Receiver: w.name, Type: f.Type, payload: payloadOf(f), size: cost(f), scope: scope{node: w.node},
-			chain: f.Meta, taken: w.taken}
+		m := &Message{
+			Sender:   f.From,
+			Receiver: w.name,
+			Type:     f.Type,
+			payload:  payloadOf(f),
+			size:     cost(f),
+			scope:    scope{node: w.node},
+			chain:    f.Meta,
+			taken:    w.taken,
+		}
 		if f.Kind == wire.Call {
 			m.id, m.scope.limit = f.ID, limitIn(f)
 			m.reply = func(r *reply) { w.link.answer(lazily, replyFrame(wire.Reply, m.id, r)) }
@@ -473,7 +503,15 @@ func (w *Worker) take(f *wire.Frame) error {
 		}
 	case wire.Progress:
 		if s := w.submission(f.ID, false); s != nil {
-			s.addProgress(&Message{Sender: f.From, Receiver: w.name, Type: f.Type, payload: payloadOf(f), scope: scope{node: w.node}})
+			s.addProgress(
+				&Message{
+					Sender:   f.From,
+					Receiver: w.name,
+					Type:     f.Type,
+					payload:  payloadOf(f),
+					scope:    scope{node: w.node},
+				},
+			)
 		}
 	case wire.Result:
 		w.resolve(f.ID, replyOf(f))
@@ -485,12 +523,12 @@ func (w *Worker) take(f *wire.Frame) error {
 	return nil
 }
 
-// starveTime is after what time main is asked again whether a wait for room may go on: messages that
-// were on their way then have been taken, mostly.
+// starveTime is after what time main is asked again whether a wait for room may go on: messages
+// that were on their way then have been taken, mostly.
 const starveTime = 50 * time.Millisecond
 
-// starve tells main that the loop waits for room for what it sends. It returns where the error comes
-// that it must not, and what tells the end of the wait.
+// starve tells main that the loop waits for room for what it sends. It returns where the error
+// comes that it must not, and what tells the end of the wait.
 func (w *Worker) starve() (refused <-chan error, over func()) {
 	id, ch := w.nextID(), make(chan error, 1)
 	w.ackMu.Lock()
@@ -536,8 +574,9 @@ func (w *Worker) refused(id, spell uint64, err error) {
 	}
 }
 
-// dump sends main the stacks of all goroutines. It runs on the goroutine that reads the wire, beside a handler that spins, and writes at once, for the
-// process may be killed in a moment. It does not wait for the pipe: main may read on only when this goroutine does.
+// dump sends main the stacks of all goroutines. It runs on the goroutine that reads the wire,
+// beside a handler that spins, and writes at once, for the process may be killed in a moment. It
+// does not wait for the pipe: main may read on only when this goroutine does.
 func (w *Worker) dump() {
 	buf := make([]byte, tailSize)
 	buf = buf[:runtime.Stack(buf, true)]

@@ -24,18 +24,21 @@ const (
 	RestartOnFailure Restart = iota
 	// RestartNever leaves the place of a worker empty.
 	RestartNever
-	// RestartAlways also replaces a worker that ended by itself without an error: whose event loop returned nil.
+	// RestartAlways also replaces a worker that ended by itself without an error: whose event loop
+	// returned nil.
 	RestartAlways
 )
 
-// LimitAction says what happens when a worker is not replaced any more because it failed too often, or for good.
+// LimitAction says what happens when a worker is not replaced any more because it failed too often,
+// or for good.
 type LimitAction int
 
 const (
 	// EndProgram is the default: Run ends the program and returns the error.
 	EndProgram LimitAction = iota
-	// StopWorker leaves the place of this one worker empty, at the start of the program as well; the others go on. What is sent to it fails, and tasks that
-	// only it would take end with a *NoWorkerError.
+	// StopWorker leaves the place of this one worker empty, at the start of the program as well;
+	// the others go on. What is sent to it fails, and tasks that only it would take end with a
+	// *NoWorkerError.
 	StopWorker
 )
 
@@ -45,111 +48,152 @@ type Credential struct {
 	Groups   []uint32 // the supplementary groups
 }
 
-// WorkerConfig configures the workers that one RegisterWorker registers. Its zero value, and nil, are good defaults.
+// WorkerConfig configures the workers that one RegisterWorker registers. Its zero value, and nil,
+// are good defaults.
 type WorkerConfig struct {
 	// Count is the number of identical workers. Defaults to 1.
 	Count int
-	// Needs are the names of workers that must all be ready before one of these is started, be it for the first time or again. In the end these are
-	// told to exit first, and those that they need after they have ended. Defaults to none.
+	// Needs are the names of workers that must all be ready before one of these is started, be it
+	// for the first time or again. In the end these are told to exit first, and those that they
+	// need after they have ended. Defaults to none.
 	Needs []string
 
-	// Queues are the names of the queues that these workers take tasks from. Defaults to DefaultQueue alone.
+	// Queues are the names of the queues that these workers take tasks from. Defaults to
+	// DefaultQueue alone.
 	Queues []string
-	// Prefetch is the greatest number of tasks that are handed to a busy worker ahead of time, to save it the wait for the next one. As many are as the
-	// worker will be done with within a few milliseconds, so none while tasks are long; they are taken back when another worker has nothing to do. Defaults to 64.
-	// A negative value means none: a worker is handed a task when it has none.
+	// Prefetch is the greatest number of tasks that are handed to a busy worker ahead of time, to
+	// save it the wait for the next one. As many are as the worker will be done with within a few
+	// milliseconds, so none while tasks are long; they are taken back when another worker has
+	// nothing to do. Defaults to 64. A negative value means none: a worker is handed a task when it
+	// has none.
 	Prefetch int
 
-	// MaxTasks, MaxAge and MaxRSS make a worker be replaced by a fresh one, between two tasks, once it has worked on that many tasks, has been ready for
-	// that long, or holds that many bytes of memory after a task. Other workers go on meanwhile; it costs no task an attempt, and does not count as a
-	// restart. Zero means never. MaxRSS is the resident set on Linux and Windows, elsewhere what the Go runtime holds.
+	// MaxTasks, MaxAge and MaxRSS make a worker be replaced by a fresh one, between two tasks, once
+	// it has worked on that many tasks, has been ready for that long, or holds that many bytes of
+	// memory after a task. Other workers go on meanwhile; it costs no task an attempt, and does not
+	// count as a restart. Zero means never. MaxRSS is the resident set on Linux and Windows,
+	// elsewhere what the Go runtime holds.
 	MaxTasks int
 	MaxAge   time.Duration
 	MaxRSS   int64
 
 	// Restart says when a worker is replaced. Defaults to RestartOnFailure.
 	Restart Restart
-	// RestartLimit is how often one worker is replaced within RestartWindow; what one failure more does is up to OnRestartLimit. A death in the middle of a
-	// task does not count, whatever has caused it: the task has its own outcome. Defaults to 10.
-	// A negative value means no limit: the worker is replaced for ever, unless another start would
-	// fail alike.
+	// RestartLimit is how often one worker is replaced within RestartWindow; what one failure more
+	// does is up to OnRestartLimit. A death in the middle of a task does not count, whatever has
+	// caused it: the task has its own outcome. Defaults to 10. A negative value means no limit: the
+	// worker is replaced for ever, unless another start would fail alike.
 	RestartLimit int
-	// RestartWindow is the time in which restarts are counted; those that never became ready count however long they took. Defaults to 1 minute.
+	// RestartWindow is the time in which restarts are counted; those that never became ready count
+	// however long they took. Defaults to 1 minute.
 	RestartWindow time.Duration
-	// OnRestartLimit says what happens beyond RestartLimit, and at once when another start would fail alike: after an error marked with NoRetry, or
-	// when the program's file is missing or may not be executed. Defaults to EndProgram.
+	// OnRestartLimit says what happens beyond RestartLimit, and at once when another start would
+	// fail alike: after an error marked with NoRetry, or when the program's file is missing or may
+	// not be executed. Defaults to EndProgram.
 	OnRestartLimit LimitAction
-	// RestartDelay is the pause before the second restart in a row. The first comes at once. Defaults to 100 milliseconds.
+	// RestartDelay is the pause before the second restart in a row. The first comes at once.
+	// Defaults to 100 milliseconds.
 	RestartDelay time.Duration
-	// RestartFactor is by what the pause grows with each further restart. Defaults to 2; less than 1 is an error.
+	// RestartFactor is by what the pause grows with each further restart. Defaults to 2; less than
+	// 1 is an error.
 	RestartFactor float64
 	// RestartMaxDelay is the longest pause. Defaults to 5 seconds.
 	RestartMaxDelay time.Duration
-	// RestartJitter is the part of each pause that is random, from 0 to 1, so that workers that failed together do not come back together. Defaults to
-	// 0.2; a negative value means none.
+	// RestartJitter is the part of each pause that is random, from 0 to 1, so that workers that
+	// failed together do not come back together. Defaults to 0.2; a negative value means none.
 	RestartJitter float64
-	// RestartReset is the time after which a worker that was ready has proved itself: the pauses begin anew. Defaults to RestartWindow.
+	// RestartReset is the time after which a worker that was ready has proved itself: the pauses
+	// begin anew. Defaults to RestartWindow.
 	RestartReset time.Duration
 
-	// HeartbeatTimeout is the time in which a worker's process must give a sign of life, which a running handler does not keep it from. A process that does
-	// not, because it is stopped or starved or blocked in the kernel, is killed and replaced, with a *HangError. It is asked three times in that time.
-	// Goroutines (Config.InProcess) are not asked. Defaults to 30 seconds; a negative value means never, for a debugger.
+	// HeartbeatTimeout is the time in which a worker's process must give a sign of life, which a
+	// running handler does not keep it from. A process that does not, because it is stopped or
+	// starved or blocked in the kernel, is killed and replaced, with a *HangError. It is asked
+	// three times in that time. Goroutines (Config.InProcess) are not asked. Defaults to 30
+	// seconds; a negative value means never, for a debugger.
 	HeartbeatTimeout time.Duration
-	// HandlerTimeout limits each run of a handler of messages or calls, and of an action, in the worker. At its end the context of the function ends; if it has not returned
-	// a second later, the worker is killed and replaced, with a *HangError. Tasks have their own, TaskOptions.Timeout. Defaults to no limit.
+	// HandlerTimeout limits each run of a handler of messages or calls, and of an action, in the
+	// worker. At its end the context of the function ends; if it has not returned a second later,
+	// the worker is killed and replaced, with a *HangError. Tasks have their own,
+	// TaskOptions.Timeout. Defaults to no limit.
 	HandlerTimeout time.Duration
 
-	// What follows is set up for the worker's process before the setup function runs; with Config.InProcess it has no effect. What the platform lacks is a
-	// *ConfigError of Run and Start.
+	// What follows is set up for the worker's process before the setup function runs; with
+	// Config.InProcess it has no effect. What the platform lacks is a *ConfigError of Run and
+	// Start.
 
-	// Env is added to the worker's environment, as "NAME=value"; of two with one name the later wins. Defaults to nothing.
+	// Env is added to the worker's environment, as "NAME=value"; of two with one name the later
+	// wins. Defaults to nothing.
 	Env []string
-	// DropEnv are names of environment variables that the worker does not inherit, such as secrets; "AWS_*" means all that begin so, "*" all. Env is added
-	// afterwards. Defaults to none.
+	// DropEnv are names of environment variables that the worker does not inherit, such as secrets;
+	// "AWS_*" means all that begin so, "*" all. Env is added afterwards. Defaults to none.
 	DropEnv []string
 	// Dir is the worker's working directory. Defaults to that of main.
 	Dir string
-	// Credential is the user that the worker runs as; it must be able to execute the program's file. Not on Windows. Defaults to that of main.
+	// Credential is the user that the worker runs as; it must be able to execute the program's
+	// file. Not on Windows. Defaults to that of main.
 	Credential *Credential
-	// PIDNamespace makes the worker the first process of a PID namespace of its own, so that the kernel ends all that it has ever started when it ends,
-	// whatever way: also processes that called setsid, and also if main and the worker are killed in the same instant. The worker sees itself as pid 1. Linux
-	// only; it takes CAP_SYS_ADMIN, or a system that allows unprivileged user namespaces. Defaults to false: what a worker leaves behind
-	// is ended by its process group.
+	// PIDNamespace makes the worker the first process of a PID namespace of its own, so that the
+	// kernel ends all that it has ever started when it ends, whatever way: also processes that
+	// called setsid, and also if main and the worker are killed in the same instant. The worker
+	// sees itself as pid 1. Linux only; it takes CAP_SYS_ADMIN, or a system that allows
+	// unprivileged user namespaces. Defaults to false: what a worker leaves behind is ended by its
+	// process group.
 	PIDNamespace bool
-	// Nice is the scheduling priority: from -20, the most, to 19, the least; 0 leaves that of main. A negative one takes a privilege. On Windows it is the
-	// nearest priority class.
+	// Nice is the scheduling priority: from -20, the most, to 19, the least; 0 leaves that of main.
+	// A negative one takes a privilege. On Windows it is the nearest priority class.
 	Nice int
-	// CPUs are the numbers of the processors that the worker may run on, from 0. Linux, FreeBSD and Windows. Defaults to those of main.
+	// CPUs are the numbers of the processors that the worker may run on, from 0. Linux, FreeBSD and
+	// Windows. Defaults to those of main.
 	CPUs []int
-	// GOMAXPROCS is the number of threads that run Go code at one time. Defaults, unless GOMAXPROCS is in the environment, to what main has divided by Count, but
-	// at least 2: a pool does not start a thread for each processor in each of its workers.
+	// GOMAXPROCS is the number of threads that run Go code at one time. Defaults, unless GOMAXPROCS
+	// is in the environment, to what main has divided by Count, but at least 2: a pool does not
+	// start a thread for each processor in each of its workers.
 	GOMAXPROCS int
-	// GoMemoryLimit is the limit of memory in bytes that the Go runtime of the worker tries to stay below by collecting harder (GOMEMLIMIT). Defaults to nine tenths
-	// of MemoryLimit, if that is set, else to no limit. GOMEMLIMIT in Env goes before it.
+	// GoMemoryLimit is the limit of memory in bytes that the Go runtime of the worker tries to stay
+	// below by collecting harder (GOMEMLIMIT). Defaults to nine tenths of MemoryLimit, if that is
+	// set, else to no limit. GOMEMLIMIT in Env goes before it.
 	GoMemoryLimit int64
-	// MemoryLimit is the memory that a worker may take, in bytes. One that needs more is ended, in the middle of its task, with a *MemoryLimitError. It is RLIMIT_DATA on
-	// Linux, which counts private memory that can be written, see setrlimit(2); a limit of the job on Windows; elsewhere the worker watches itself. Defaults
-	// to no limit; less than 64 MiB is an error, for a Go program takes some 40 MiB before it does anything.
+	// MemoryLimit is the memory that a worker may take, in bytes. One that needs more is ended, in
+	// the middle of its task, with a *MemoryLimitError. It is RLIMIT_DATA on Linux, which counts
+	// private memory that can be written, see setrlimit(2); a limit of the job on Windows;
+	// elsewhere the worker watches itself. Defaults to no limit; less than 64 MiB is an error, for
+	// a Go program takes some 40 MiB before it does anything.
 	MemoryLimit int64
-	// OOMScoreAdj says how soon the kernel ends the worker when the machine, or the control group of the program, has no
-	// memory left: from -1000, never, to 1000, before all others; see proc_pid_oom_score_adj(5). What the worker starts
-	// has the same. Linux only. Less than that of main takes CAP_SYS_RESOURCE. Defaults to that of main and 500 more (1000
-	// at most), so that the kernel takes a worker before it takes main, unless main holds half of the memory more; 1 is
-	// next to nothing. A worker that was taken so is reported with a *MemoryLimitError, where the kernel tells.
+	// OOMScoreAdj says how soon the kernel ends the worker when the machine, or the control group
+	// of the program, has no memory left: from -1000, never, to 1000, before all others; see
+	// proc_pid_oom_score_adj(5). What the worker starts has the same. Linux only. Less than that of
+	// main takes CAP_SYS_RESOURCE. Defaults to that of main and 500 more (1000 at most), so that
+	// the kernel takes a worker before it takes main, unless main holds half of the memory more; 1
+	// is next to nothing. A worker that was taken so is reported with a *MemoryLimitError, where
+	// the kernel tells.
 	OOMScoreAdj int
-	// OpenFiles is the number of files that the worker may have open. Not on Windows. Defaults to that of main.
+	// OpenFiles is the number of files that the worker may have open. Not on Windows. Defaults to
+	// that of main.
 	OpenFiles int
-	// CPUTime is the processor time that the worker's process may use in its life, in whole seconds (rounded up). One that uses more dies of it. Defaults to no limit.
+	// CPUTime is the processor time that the worker's process may use in its life, in whole seconds
+	// (rounded up). One that uses more dies of it. Defaults to no limit.
 	CPUTime time.Duration
 }
 
-// filled returns a copy with the defaults in place, or the error that names the first field that cannot be.
+// filled returns a copy with the defaults in place, or the error that names the first field that
+// cannot be.
 func (c *WorkerConfig) filled() (WorkerConfig, error) {
 	var f WorkerConfig
 	if c != nil {
 		f = *c
 	}
-	f.Env, f.DropEnv, f.Queues, f.Needs, f.CPUs = slices.Clone(f.Env), slices.Clone(f.DropEnv), slices.Clone(f.Queues), slices.Clone(f.Needs), slices.Clone(f.CPUs)
+	f.Env, f.DropEnv, f.Queues, f.Needs, f.CPUs = slices.Clone(
+		f.Env,
+	), slices.Clone(
+		f.DropEnv,
+	), slices.Clone(
+		f.Queues,
+	), slices.Clone(
+		f.Needs,
+	), slices.Clone(
+		f.CPUs,
+	)
 	if len(f.Queues) == 0 {
 		f.Queues = []string{DefaultQueue}
 	}
@@ -184,19 +228,36 @@ func (c *WorkerConfig) filled() (WorkerConfig, error) {
 	return f, err
 }
 
-// checkValues checks what does not depend on the platform. It returns an interface that cmp.Or can compare, as notNegative does.
+// checkValues checks what does not depend on the platform. It returns an interface that cmp.Or can
+// compare, as notNegative does.
 func (c *WorkerConfig) checkValues() error {
 	switch {
 	case c.MemoryLimit > 0 && c.MemoryLimit < leastMemoryLimit:
-		return &ConfigError{"WorkerConfig.MemoryLimit", c.MemoryLimit, fmt.Sprintf("a Go program does not start with so little: give at least %d bytes", leastMemoryLimit)}
+		return &ConfigError{
+			"WorkerConfig.MemoryLimit",
+			c.MemoryLimit,
+			fmt.Sprintf("a Go program does not start with so little: give at least %d bytes", leastMemoryLimit),
+		}
 	case c.Restart < RestartOnFailure || c.Restart > RestartAlways:
-		return &ConfigError{"WorkerConfig.Restart", int(c.Restart), "use RestartOnFailure, RestartNever or RestartAlways"}
+		return &ConfigError{
+			"WorkerConfig.Restart",
+			int(c.Restart),
+			"use RestartOnFailure, RestartNever or RestartAlways",
+		}
 	case c.OnRestartLimit < EndProgram || c.OnRestartLimit > StopWorker:
 		return &ConfigError{"WorkerConfig.OnRestartLimit", int(c.OnRestartLimit), "use EndProgram or StopWorker"}
 	case c.RestartFactor != 0 && !(c.RestartFactor >= 1): // a NaN is not either
-		return &ConfigError{"WorkerConfig.RestartFactor", c.RestartFactor, "pauses cannot shrink: leave it zero for 2, or give 1 or more"}
+		return &ConfigError{
+			"WorkerConfig.RestartFactor",
+			c.RestartFactor,
+			"pauses cannot shrink: leave it zero for 2, or give 1 or more",
+		}
 	case !(c.RestartJitter <= 1):
-		return &ConfigError{"WorkerConfig.RestartJitter", c.RestartJitter, "it is a part of the pause: give a number from 0 to 1, or a negative one for no jitter"}
+		return &ConfigError{
+			"WorkerConfig.RestartJitter",
+			c.RestartJitter,
+			"it is a part of the pause: give a number from 0 to 1, or a negative one for no jitter",
+		}
 	}
 	for i, q := range c.Queues {
 		if bad := checkQueueName(q); bad != nil {
@@ -216,7 +277,11 @@ func (c *WorkerConfig) checkValues() error {
 	}
 	for i, pattern := range c.DropEnv {
 		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
-			return &ConfigError{fmt.Sprintf("WorkerConfig.DropEnv[%d]", i), pattern, `write the name of a variable, or a pattern such as "AWS_*"`}
+			return &ConfigError{
+				fmt.Sprintf("WorkerConfig.DropEnv[%d]", i),
+				pattern,
+				`write the name of a variable, or a pattern such as "AWS_*"`,
+			}
 		}
 		if hasNUL(pattern) {
 			return &ConfigError{fmt.Sprintf("WorkerConfig.DropEnv[%d]", i), strconv.Quote(pattern), noNUL}
@@ -250,14 +315,24 @@ func (c *WorkerConfig) tooBig(env []string) string {
 	for i, e := range c.Env {
 		if len(e) >= mostOneString {
 			name, _, _ := strings.Cut(e, "=")
-			return fmt.Sprintf("WorkerConfig.Env[%d] (%s) has %d bytes, and one variable may have %d", i, name, len(e), mostOneString-1)
+			return fmt.Sprintf(
+				"WorkerConfig.Env[%d] (%s) has %d bytes, and one variable may have %d",
+				i,
+				name,
+				len(e),
+				mostOneString-1,
+			)
 		}
 	}
 	for _, e := range env {
 		if len(e) >= mostOneString {
 			name, _, _ := strings.Cut(e, "=")
-			return fmt.Sprintf("the variable %s, which it inherits, has %d bytes, and one may have %d: name it in WorkerConfig.DropEnv", name, len(e),
-				mostOneString-1)
+			return fmt.Sprintf(
+				"the variable %s, which it inherits, has %d bytes, and one may have %d: name it in WorkerConfig.DropEnv",
+				name,
+				len(e),
+				mostOneString-1,
+			)
 		}
 	}
 	for i, arg := range os.Args {
@@ -271,9 +346,14 @@ func (c *WorkerConfig) tooBig(env []string) string {
 		}
 		return n
 	}
-	return fmt.Sprintf("its environment has %d bytes, of which WorkerConfig.Env has %d, and os.Args %d: that is more than the system takes together "+
-		"(on Linux a quarter of the limit of the stack, ulimit -s, and at most 6 MiB): give less in WorkerConfig.Env, or name what it inherits in "+
-		"WorkerConfig.DropEnv", size(env), size(c.Env), size(os.Args))
+	return fmt.Sprintf(
+		"its environment has %d bytes, of which WorkerConfig.Env has %d, and os.Args %d: that is more than the system takes together "+
+			"(on Linux a quarter of the limit of the stack, ulimit -s, and at most 6 MiB): give less in WorkerConfig.Env, or name what it inherits in "+
+			"WorkerConfig.DropEnv",
+		size(env),
+		size(c.Env),
+		size(os.Args),
+	)
 }
 
 // checkProcess checks what a process of this platform can be given.
@@ -301,9 +381,17 @@ func (c *WorkerConfig) checkProcess() error {
 	case c.OOMScoreAdj < -1000 || c.OOMScoreAdj > 1000:
 		return &ConfigError{"WorkerConfig.OOMScoreAdj", c.OOMScoreAdj, "it goes from -1000 to 1000"}
 	case c.CPUs != nil && len(c.CPUs) == 0:
-		return &ConfigError{"WorkerConfig.CPUs", c.CPUs, "a worker needs one processor at least: leave it nil for those of main"}
+		return &ConfigError{
+			"WorkerConfig.CPUs",
+			c.CPUs,
+			"a worker needs one processor at least: leave it nil for those of main",
+		}
 	case c.OpenFiles != 0 && c.OpenFiles < leastOpenFiles:
-		return &ConfigError{"WorkerConfig.OpenFiles", c.OpenFiles, fmt.Sprintf("a worker needs at least %d", leastOpenFiles)}
+		return &ConfigError{
+			"WorkerConfig.OpenFiles",
+			c.OpenFiles,
+			fmt.Sprintf("a worker needs at least %d", leastOpenFiles),
+		}
 	}
 	for _, cpu := range c.CPUs {
 		if cpu < 0 {
@@ -313,7 +401,8 @@ func (c *WorkerConfig) checkProcess() error {
 	return nil
 }
 
-// leastOpenFiles is the least WorkerConfig.OpenFiles: the standard files, the wire, and what the Go runtime opens.
+// leastOpenFiles is the least WorkerConfig.OpenFiles: the standard files, the wire, and what the Go
+// runtime opens.
 const leastOpenFiles = 16
 
 // environ returns the environment of the worker's process, or nil if it is that of main.
@@ -350,7 +439,8 @@ func (c *WorkerConfig) wholeEnviron() []string {
 // noSlash hides the slashes of a variable's name, which "*" would not match.
 func noSlash(name string) string { return strings.ReplaceAll(name, "/", "\x00") }
 
-// limits returns what the worker sets for its process. procs is what main has for GOMAXPROCS, or 0 if the environment says it.
+// limits returns what the worker sets for its process. procs is what main has for GOMAXPROCS, or 0
+// if the environment says it.
 func (c *WorkerConfig) limits(procs int) proc.Limits {
 	l := proc.Limits{OpenFiles: c.OpenFiles, CPUTime: c.CPUTime, Nice: c.Nice, CPUs: c.CPUs, GOMAXPROCS: c.GOMAXPROCS,
 		OOMScoreAdj: c.OOMScoreAdj}
@@ -369,5 +459,6 @@ func (c *WorkerConfig) oomScoreAdj(mains int) int {
 	return min(mains+sparesMain, 1000)
 }
 
-// sparesMain is by how much more likely the kernel takes a worker than main, in thousandths of the memory.
+// sparesMain is by how much more likely the kernel takes a worker than main, in thousandths of the
+// memory.
 const sparesMain = 500

@@ -16,15 +16,16 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// descent says how far this process is on its way to the worker that it is to become: how many setup functions of outer workers it has
-// passed through. It belongs to the process, like the role itself.
+// descent says how far this process is on its way to the worker that it is to become: how many
+// setup functions of outer workers it has passed through. It belongs to the process, like the role
+// itself.
 var descent struct {
 	level  atomic.Int32
 	become atomic.Bool // it has become the worker
 }
 
-// takeRole makes this process the worker that its role says, and does not return then. In a main process, and for a Main that runs inside a
-// worker, it returns nil.
+// takeRole makes this process the worker that its role says, and does not return then. In a main
+// process, and for a Main that runs inside a worker, it returns nil.
 func (m *Main) takeRole() error {
 	role := proc.Current()
 	if role == nil {
@@ -33,8 +34,11 @@ func (m *Main) takeRole() error {
 	if descent.become.Load() {
 		m.path, m.outer, m.depth = role.Path, append(slices.Clone(role.Outer), role.Main), role.Depth
 		if m.depth >= m.cfg.MaxDepth {
-			return fmt.Errorf("multiprolab: worker %s is %d deep already, as deep as Config.MaxDepth allows: raise it, or do not run a Main in this worker",
-				strings.Join(role.Path, " > "), m.depth)
+			return fmt.Errorf(
+				"multiprolab: worker %s is %d deep already, as deep as Config.MaxDepth allows: raise it, or do not run a Main in this worker",
+				strings.Join(role.Path, " > "),
+				m.depth,
+			)
 		}
 		return nil
 	}
@@ -46,9 +50,15 @@ func (m *Main) takeRole() error {
 	name := role.Path[min(level, len(role.Path)-1)]
 	p := m.pool(name)
 	if p == nil {
-		return fmt.Errorf("multiprolab: this is the process of worker %q of the Main %q, but it has come to Run or Start of a Main %q with other workers first (%s): "+
-			"a worker process must reach its own Main by the same path as the main process, so register the same workers in each process, and give different Mains of a program "+
-			"different Config.Names", name, role.Main, m.cfg.Name, strings.Join(m.poolNames(), ", "))
+		return fmt.Errorf(
+			"multiprolab: this is the process of worker %q of the Main %q, but it has come to Run or Start of a Main %q with other workers first (%s): "+
+				"a worker process must reach its own Main by the same path as the main process, so register the same workers in each process, and give different Mains of a program "+
+				"different Config.Names",
+			name,
+			role.Main,
+			m.cfg.Name,
+			strings.Join(m.poolNames(), ", "),
+		)
 	}
 	if !last {
 		m.passThrough(p)
@@ -58,7 +68,8 @@ func (m *Main) takeRole() error {
 	return nil
 }
 
-// passThrough runs the setup function of an outer worker, on the way to the Main that it runs. That one's Run takes over.
+// passThrough runs the setup function of an outer worker, on the way to the Main that it runs. That
+// one's Run takes over.
 func (m *Main) passThrough(p *pool) {
 	level := descent.level.Add(1)
 	w := newWorker(workerRole{pool: p.name}, &codec.Codec{}, &m.cfg)
@@ -67,18 +78,35 @@ func (m *Main) passThrough(p *pool) {
 	what := "the setup function of worker " + p.name
 	err := w.live(func() error { return p.setup(w.ctx, w) }, &what)
 	path := proc.Current().Path
-	fmt.Fprintf(os.Stderr, "multiprolab: the setup function of worker %q returned (%v) before it reached Run or Start of the Main with worker %q: "+
-		"a Main inside a worker must be started in the worker's setup function\n", p.name, err, path[level])
+	fmt.Fprintf(
+		os.Stderr,
+		"multiprolab: the setup function of worker %q returned (%v) before it reached Run or Start of the Main with worker %q: "+
+			"a Main inside a worker must be started in the worker's setup function\n",
+		p.name,
+		err,
+		path[level],
+	)
 	os.Exit(1)
 }
 
-// becomeWorker is the whole life of a worker process after Run was called in it. It does not return.
+// becomeWorker is the whole life of a worker process after Run was called in it. It does not
+// return.
 func (m *Main) becomeWorker(p *pool, role *proc.Role) {
 	identity, err := proc.Identity()
 	if err != nil {
 		identity = err.Error()
 	}
-	w := newWorker(workerRole{pool: p.name, index: role.Index, life: role.Life, releaseThread: proc.ReleaseMainThread, process: true}, &codec.Codec{}, &m.cfg)
+	w := newWorker(
+		workerRole{
+			pool:          p.name,
+			index:         role.Index,
+			life:          role.Life,
+			releaseThread: proc.ReleaseMainThread,
+			process:       true,
+		},
+		&codec.Codec{},
+		&m.cfg,
+	)
 	w.errors, w.die = m.errors, dieOfGoexit
 	m.stayOut(m.notHere(w))
 	in, out := proc.Wire()
@@ -89,13 +117,20 @@ func (m *Main) becomeWorker(p *pool, role *proc.Role) {
 	os.Exit(0)
 }
 
-// wrapWire is nil but in the workers of tests, which put it before what a worker reads from its wire and writes to it: to die between two frames, or in
-// the middle of one, and to note which frames have gone out.
+// wrapWire is nil but in the workers of tests, which put it before what a worker reads from its
+// wire and writes to it: to die between two frames, or in the middle of one, and to note which
+// frames have gone out.
 var wrapWire func(w *Worker, r io.Reader, out io.Writer) (io.Reader, io.Writer)
 
-// run connects the worker to its wire and lives its life. lost is called when main is gone before the worker has said goodbye. Goroutines end with the
-// wire, which the caller closes.
-func (w *Worker) run(r io.Reader, out io.Writer, setup func(context.Context, *Worker) error, identity, cookie string, lost func(error)) error {
+// run connects the worker to its wire and lives its life. lost is called when main is gone before
+// the worker has said goodbye. Goroutines end with the wire, which the caller closes.
+func (w *Worker) run(
+	r io.Reader,
+	out io.Writer,
+	setup func(context.Context, *Worker) error,
+	identity, cookie string,
+	lost func(error),
+) error {
 	mark, err := hex.DecodeString(cookie)
 	if err != nil {
 		return err

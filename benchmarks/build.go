@@ -27,7 +27,10 @@ func buildSolo(tag string) (string, error) {
 	}
 	_, source, _, _ := runtime.Caller(0)
 	if _, err := os.Stat(source); err != nil {
-		return "", fmt.Errorf("%w: the source of this program is not here to build the peer's own binary from", errAbsent)
+		return "", fmt.Errorf(
+			"%w: the source of this program is not here to build the peer's own binary from",
+			errAbsent,
+		)
 	}
 	command, err := exec.LookPath("go")
 	if err != nil {

@@ -53,7 +53,8 @@ func startCommand(cmd *exec.Cmd) (*child, error) {
 	return &child{cmd: cmd, in: in.(*os.File), out: out.(*os.File)}, nil
 }
 
-// stop closes the child's standard input, at which every role ends, and waits for it; one that does not end is killed.
+// stop closes the child's standard input, at which every role ends, and waits for it; one that does
+// not end is killed.
 func (c *child) stop() error {
 	_ = c.in.Close()
 	late := time.AfterFunc(5*time.Second, func() { _ = c.cmd.Process.Kill() })

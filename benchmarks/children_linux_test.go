@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// childProcesses returns the children of this process, those that nobody has waited for included. See proc_pid_stat(5).
+// childProcesses returns the children of this process, those that nobody has waited for included.
+// See proc_pid_stat(5).
 func childProcesses(t *testing.T) []string {
 	t.Helper()
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// The contenders that measure a Go peer. The workers of a peer are started for one scenario and stopped after it.
+// The contenders that measure a Go peer. The workers of a peer are started for one scenario and
+// stopped after it.
 
 // warmUp is how long a contender works before its first round.
 const warmUp = 50 * time.Millisecond
@@ -67,7 +68,8 @@ func (c *call) round(budget time.Duration) ([]float64, error) {
 	return latencies(t), nil
 }
 
-// stream measures messages that are not answered, until their receiver has said that it has counted all.
+// stream measures messages that are not answered, until their receiver has said that it has counted
+// all.
 type stream struct {
 	streamer
 	size  int // 0: items
@@ -208,7 +210,8 @@ func stepsFor(length time.Duration) uint64 {
 	return max(1, uint64(float64(length)/nsPerStep()))
 }
 
-// nsPerStep is the least that a step has taken in many short batches: the length of a task must not depend on what else runs on this machine.
+// nsPerStep is the least that a step has taken in many short batches: the length of a task must not
+// depend on what else runs on this machine.
 var nsPerStep = sync.OnceValue(func() float64 {
 	const batches, steps = 2000, 20_000
 	least := time.Duration(math.MaxInt64)
@@ -222,8 +225,9 @@ var nsPerStep = sync.OnceValue(func() float64 {
 	return float64(least) / steps
 })
 
-// taskTime returns the nanoseconds of a task of so many steps while two cores work on such tasks and on nothing else. Other programs on this
-// machine make some of the batches slower than they are; that is why a low quantile counts.
+// taskTime returns the nanoseconds of a task of so many steps while two cores work on such tasks
+// and on nothing else. Other programs on this machine make some of the batches slower than they
+// are; that is why a low quantile counts.
 func taskTime(steps uint64) float64 {
 	const batches, batchTime = 30, 500 * time.Microsecond
 	begin := time.Now()

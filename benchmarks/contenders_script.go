@@ -126,7 +126,8 @@ func (c *scriptFarm) round(budget time.Duration) ([]float64, error) {
 	return []float64{efficiency(n, a.Task, took), float64(n) / took.Seconds() / 1e3}, nil
 }
 
-// scriptFirst measures the start of one worker, until its first reply, and the memory of the worker when it has nothing to do.
+// scriptFirst measures the start of one worker, until its first reply, and the memory of the worker
+// when it has nothing to do.
 type scriptFirst struct{ *script }
 
 const (
@@ -157,7 +158,8 @@ func (c *scriptFirst) round(time.Duration) ([]float64, error) {
 	return append([]float64{median(ms)}, memory...), nil
 }
 
-// scriptCrowd measures many workers: the start of all, until each has answered, and then one question to all, until each has answered.
+// scriptCrowd measures many workers: the start of all, until each has answered, and then one
+// question to all, until each has answered.
 type scriptCrowd struct {
 	*script
 	workers int

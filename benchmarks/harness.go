@@ -17,7 +17,8 @@ type contender interface {
 	name() string
 	// start makes it ready, and warm. If it fails it leaves nothing behind.
 	start() error
-	// round measures once, for about the time of the budget, and returns a value for each metric of the scenario, in their order.
+	// round measures once, for about the time of the budget, and returns a value for each metric of
+	// the scenario, in their order.
 	round(budget time.Duration) ([]float64, error)
 	stop() error
 }
@@ -29,7 +30,8 @@ type metric struct {
 	chart      bool // has a panel in the chart
 }
 
-// scenario is what contenders are compared in. The first contender is the one that the others are compared with.
+// scenario is what contenders are compared in. The first contender is the one that the others are
+// compared with.
 type scenario struct {
 	id, title  string
 	metrics    []metric

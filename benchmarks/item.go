@@ -8,7 +8,8 @@ import (
 	"slices"
 )
 
-// Item is the small typed value that the scenarios send. Written by hand (appendItem) it takes 98 bytes.
+// Item is the small typed value that the scenarios send. Written by hand (appendItem) it takes 98
+// bytes.
 type Item struct {
 	ID     uint64
 	Name   string
@@ -31,7 +32,9 @@ func sampleItem(id uint64) Item {
 }
 
 func (i Item) equal(o Item) bool {
-	return i.ID == o.ID && i.Name == o.Name && slices.Equal(i.Tags, o.Tags) && i.Value == o.Value && i.Active == o.Active && i.When == o.When
+	return i.ID == o.ID && i.Name == o.Name && slices.Equal(i.Tags, o.Tags) && i.Value == o.Value &&
+		i.Active == o.Active &&
+		i.When == o.When
 }
 
 // appendItem encodes an item as somebody would who writes it by hand for one program.
@@ -58,7 +61,8 @@ func appendString(b []byte, s string) []byte {
 
 var errShort = errors.New("the encoded item is too short")
 
-// decodeItem is the inverse of appendItem. Like every decoder of a typed value it copies the strings.
+// decodeItem is the inverse of appendItem. Like every decoder of a typed value it copies the
+// strings.
 func decodeItem(b []byte) (i Item, err error) {
 	short := false
 	take := func(n int) []byte {
@@ -86,8 +90,8 @@ func decodeItem(b []byte) (i Item, err error) {
 	return i, nil
 }
 
-// Tally is what the receiver of a stream counts, and what the sender expects it to have counted. Each message contributes
-// its number, so that a lost, doubled or damaged one shows.
+// Tally is what the receiver of a stream counts, and what the sender expects it to have counted.
+// Each message contributes its number, so that a lost, doubled or damaged one shows.
 type Tally struct {
 	Messages, Sum uint64
 }
@@ -117,7 +121,8 @@ func block(size int) []byte {
 	return b
 }
 
-// Task is the work of the task farm: Steps of a loop that depends on its seed and cannot be left out.
+// Task is the work of the task farm: Steps of a loop that depends on its seed and cannot be left
+// out.
 type Task struct {
 	Seed, Steps uint64
 }
@@ -132,7 +137,8 @@ func (t Task) spin() uint64 {
 	return x
 }
 
-// seeds is the number of different tasks. Their results are computed once, to check all others against.
+// seeds is the number of different tasks. Their results are computed once, to check all others
+// against.
 const seeds = 16
 
 // job is a run of the farm: tasks tasks of steps each, with the seeds in turn.

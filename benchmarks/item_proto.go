@@ -9,5 +9,12 @@ func (i *Item) proto() *itempb.Item {
 }
 
 func itemOf(p *itempb.Item) Item {
-	return Item{ID: p.GetId(), Name: p.GetName(), Tags: p.GetTags(), Value: p.GetValue(), Active: p.GetActive(), When: p.GetWhen()}
+	return Item{
+		ID:     p.GetId(),
+		Name:   p.GetName(),
+		Tags:   p.GetTags(),
+		Value:  p.GetValue(),
+		Active: p.GetActive(),
+		When:   p.GetWhen(),
+	}
 }

@@ -1,6 +1,7 @@
 //go:build !solo
 
-// The command benchmarks measures multiprolab and other ways to use several processes, one beside the other in one run. See README.md.
+// The command benchmarks measures multiprolab and other ways to use several processes, one beside
+// the other in one run. See README.md.
 package main
 
 import (
@@ -33,7 +34,8 @@ func main() {
 	}
 }
 
-// compare runs the scenarios and writes the results. failed says that a contender that is present has not come to the end.
+// compare runs the scenarios and writes the results. failed says that a contender that is present
+// has not come to the end.
 func compare(quick bool, run, peers, out string, rounds int, table, log io.Writer) (failed bool, err error) {
 	wanted, err := regexp.Compile(run)
 	if err != nil {
@@ -68,8 +70,16 @@ func compare(quick bool, run, peers, out string, rounds int, table, log io.Write
 		s.contenders = kept
 		reports = append(reports, s.measure(o))
 	}
-	about := fmt.Sprintf("%s, %s/%s, %d CPUs, %s; %d rounds in %v", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(),
-		begin.Format(time.DateOnly), o.rounds, time.Since(begin).Round(time.Second))
+	about := fmt.Sprintf(
+		"%s, %s/%s, %d CPUs, %s; %d rounds in %v",
+		runtime.Version(),
+		runtime.GOOS,
+		runtime.GOARCH,
+		runtime.NumCPU(),
+		begin.Format(time.DateOnly),
+		o.rounds,
+		time.Since(begin).Round(time.Second),
+	)
 	for _, r := range reports {
 		for _, res := range r.results {
 			failed = failed || res.err != nil && !errors.Is(res.err, errAbsent)

@@ -25,7 +25,8 @@ func TestMain(m *testing.M) {
 	multiprolabtest.Main(m) // it wants to be told that the workers of a test binary do not run its tests
 }
 
-// TestEverything runs all scenarios with all peers that are present, as -quick does, and looks at all that is written.
+// TestEverything runs all scenarios with all peers that are present, as -quick does, and looks at
+// all that is written.
 func TestEverything(t *testing.T) {
 	dir := t.TempDir()
 	var table, log bytes.Buffer

@@ -9,8 +9,8 @@ import (
 
 const canReadMemory = true
 
-// memoryOf returns the memory of a process in MiB: what it shares with nobody (Private_Clean and Private_Dirty), and its proportional share of
-// everything (Pss). See proc_pid_smaps(5).
+// memoryOf returns the memory of a process in MiB: what it shares with nobody (Private_Clean and
+// Private_Dirty), and its proportional share of everything (Pss). See proc_pid_smaps(5).
 func memoryOf(pid int) ([]float64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"sync"
 )
 
-// The bare pipe is what all others are compared with: frames over the pipes of a child process, and nothing else. A frame is the length
-// of its body in four bytes, its kind in one, and the body.
+// The bare pipe is what all others are compared with: frames over the pipes of a child process, and
+// nothing else. A frame is the length of its body in four bytes, its kind in one, and the body.
 
 const (
 	kindItem     byte = iota + 1 // an encoded item; answered with the same
@@ -213,7 +213,8 @@ func (p *barePeer) callItem(i Item) (Item, error) { return p.pipes[0].callItem(i
 
 func (p *barePeer) callBytes(b []byte) ([]byte, error) {
 	f := p.pipes[0]
-	// A body that does not fit into the two pipes is safe: the worker reads all of it before it answers.
+	// A body that does not fit into the two pipes is safe: the worker reads all of it before it
+	// answers.
 	if err := f.send(kindBytes, b); err != nil {
 		return nil, err
 	}
@@ -294,7 +295,8 @@ func (p *barePeer) relay(n int) ([]int64, error) {
 	}
 }
 
-// farm has two frames with each worker: the one that it works on, and the next. A frame is one task, or 64 of them.
+// farm has two frames with each worker: the one that it works on, and the next. A frame is one
+// task, or 64 of them.
 func (p *barePeer) farm(j job) (uint64, error) {
 	chunk := 1
 	if p.batched {

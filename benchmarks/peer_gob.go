@@ -10,7 +10,8 @@ import (
 	"os"
 )
 
-// gobMessage is a message of the bare pipe with gob: one encoder and one decoder at each end, which send the types once.
+// gobMessage is a message of the bare pipe with gob: one encoder and one decoder at each end, which
+// send the types once.
 type gobMessage struct {
 	Kind byte
 	Item Item

@@ -19,7 +19,8 @@ import (
 // ask is a question to all workers: each answers Q plus its index.
 type labAsk struct{ Q uint64 }
 
-// labVariable tells a worker the name of its Main: one process has several of them, one after the other.
+// labVariable tells a worker the name of its Main: one process has several of them, one after the
+// other.
 const labVariable = "MULTIPROLAB_BENCH_LAB"
 
 var labs atomic.Int64
@@ -28,8 +29,14 @@ var labs atomic.Int64
 func newLab(workers int) *multiprolab.Main {
 	name := cmp.Or(os.Getenv(labVariable), fmt.Sprint("lab-", labs.Add(1)))
 	app := multiprolab.New(&multiprolab.Config{Name: name, Logger: slog.New(slog.DiscardHandler)})
-	app.RegisterWorker("bench", setUpLab,
-		&multiprolab.WorkerConfig{Count: workers, Env: []string{roleVariable + "=multiprolab", labVariable + "=" + name}})
+	app.RegisterWorker(
+		"bench",
+		setUpLab,
+		&multiprolab.WorkerConfig{
+			Count: workers,
+			Env:   []string{roleVariable + "=multiprolab", labVariable + "=" + name},
+		},
+	)
 	return app
 }
 
@@ -41,7 +48,11 @@ func setUpLab(_ context.Context, w *multiprolab.Worker) error {
 	multiprolab.HandleCall(w, "item", func(_ context.Context, i Item) (Item, error) { return i, nil })
 	multiprolab.HandleCall(w, "bytes", func(_ context.Context, b []byte) ([]byte, error) { return b, nil })
 	multiprolab.HandleCall(w, "pid", func(_ context.Context, _ struct{}) (int, error) { return os.Getpid(), nil })
-	multiprolab.HandleCall(w, "question", func(_ context.Context, a labAsk) (uint64, error) { return a.Q + uint64(w.Index()), nil })
+	multiprolab.HandleCall(
+		w,
+		"question",
+		func(_ context.Context, a labAsk) (uint64, error) { return a.Q + uint64(w.Index()), nil },
+	)
 	multiprolab.Handle(w, "one-item", func(_ context.Context, i Item) error { seen.item(&i); return nil })
 	multiprolab.Handle(w, "one-bytes", func(_ context.Context, b []byte) error { seen.bytes(b); return nil })
 	multiprolab.HandleCall(w, "mark", func(_ context.Context, _ struct{}) (Tally, error) {

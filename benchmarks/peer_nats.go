@@ -17,14 +17,16 @@ import (
 	"github.com/multiprolab/multiprolab/benchmarks/itempb"
 )
 
-// NATS: a server embedded in main, TCP on the loopback interface, items and tasks as protobuf, blocks as they are.
+// NATS: a server embedded in main, TCP on the loopback interface, items and tasks as protobuf,
+// blocks as they are.
 
 const (
 	natsAddress = "MULTIPROLAB_BENCH_NATS"  // environment variable: the server's URL
 	natsIndex   = "MULTIPROLAB_BENCH_INDEX" // environment variable: the worker's number
 	natsTimeout = 10 * time.Second
-	// natsWindow is how many bytes a stream is ahead of the receiver. NATS has no flow control between publisher and subscriber: it drops, or
-	// disconnects, a receiver that falls behind. So the sender waits for the receiver's answer to a request once in a while.
+	// natsWindow is how many bytes a stream is ahead of the receiver. NATS has no flow control
+	// between publisher and subscriber: it drops, or disconnects, a receiver that falls behind. So
+	// the sender waits for the receiver's answer to a request once in a while.
 	natsWindow = 8 << 20
 )
 
@@ -55,7 +57,8 @@ func natsAnswer(m *nats.Msg, r proto.Message) error {
 	return m.Respond(b)
 }
 
-// natsWorker is the life of a worker process. Its subjects are bench.<index>.<what>, except the tasks, which the workers share.
+// natsWorker is the life of a worker process. Its subjects are bench.<index>.<what>, except the
+// tasks, which the workers share.
 func natsWorker() error {
 	c, err := natsConnect(os.Getenv(natsAddress))
 	if err != nil {
@@ -94,7 +97,10 @@ func natsWorker() error {
 			return natsAnswer(m, r)
 		}),
 		natsSubscribe(c, prefix+"relay", "", func(m *nats.Msg) error {
-			times, err := timeItems(int(binary.LittleEndian.Uint64(m.Data)), func(i Item) (Item, error) { return natsItem(c, "bench.1.item", i) })
+			times, err := timeItems(
+				int(binary.LittleEndian.Uint64(m.Data)),
+				func(i Item) (Item, error) { return natsItem(c, "bench.1.item", i) },
+			)
 			if err != nil {
 				return err
 			}
@@ -116,7 +122,8 @@ func natsWorker() error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stdout.WriteString("ready\n"); err != nil { // a request to a subject without a subscriber would fail
+	// a request to a subject without a subscriber would fail
+	if _, err := os.Stdout.WriteString("ready\n"); err != nil {
 		return err
 	}
 	_, err = io.Copy(io.Discard, os.Stdin)
@@ -202,7 +209,8 @@ func (p *natsPeer) callBytes(b []byte) ([]byte, error) {
 	return m.Data, nil
 }
 
-// stream publishes n messages of about size bytes, and waits when the receiver is natsWindow behind.
+// stream publishes n messages of about size bytes, and waits when the receiver is natsWindow
+// behind.
 func (p *natsPeer) stream(n, size int, subject string, data func(k int) ([]byte, error)) (Tally, error) {
 	var (
 		half     = max(1, natsWindow/2/size) // messages

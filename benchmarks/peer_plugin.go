@@ -19,10 +19,15 @@ import (
 	"github.com/multiprolab/multiprolab/benchmarks/itempb"
 )
 
-// hashicorp/go-plugin over its two protocols: net/rpc on a multiplexed connection, and gRPC with generated protobuf messages. Both are
-// Unix sockets (TCP on Windows), without TLS, which is the default.
+// hashicorp/go-plugin over its two protocols: net/rpc on a multiplexed connection, and gRPC with
+// generated protobuf messages. Both are Unix sockets (TCP on Windows), without TLS, which is the
+// default.
 
-var pluginHandshake = plugin.HandshakeConfig{ProtocolVersion: 1, MagicCookieKey: "MULTIPROLAB_BENCH_PLUGIN", MagicCookieValue: "worker"}
+var pluginHandshake = plugin.HandshakeConfig{
+	ProtocolVersion:  1,
+	MagicCookieKey:   "MULTIPROLAB_BENCH_PLUGIN",
+	MagicCookieValue: "worker",
+}
 
 // rpcPlugin serves Service over net/rpc.
 type rpcPlugin struct{}
@@ -86,7 +91,8 @@ func (grpcService) StreamBytes(s grpc.ClientStreamingServer[itempb.Blob, itempb.
 	}
 }
 
-// pluginWorker is the life of a worker process. go-plugin's workers outlive a main that is killed, so this one looks for itself.
+// pluginWorker is the life of a worker process. go-plugin's workers outlive a main that is killed,
+// so this one looks for itself.
 func pluginWorker() error {
 	main := os.Getppid()
 	go func() { // ends with the process
@@ -95,7 +101,11 @@ func pluginWorker() error {
 		}
 		os.Exit(1)
 	}()
-	c := &plugin.ServeConfig{HandshakeConfig: pluginHandshake, Plugins: plugin.PluginSet{"worker": rpcPlugin{}}, Logger: hclog.NewNullLogger()}
+	c := &plugin.ServeConfig{
+		HandshakeConfig: pluginHandshake,
+		Plugins:         plugin.PluginSet{"worker": rpcPlugin{}},
+		Logger:          hclog.NewNullLogger(),
+	}
 	if os.Getenv("MULTIPROLAB_BENCH_PROTOCOL") == string(plugin.ProtocolGRPC) {
 		c.Plugins = plugin.PluginSet{"worker": grpcPlugin{}}
 		c.GRPCServer = plugin.DefaultGRPCServer

@@ -77,7 +77,8 @@ func rpcWorker() error {
 	return nil
 }
 
-// rpcClients are the main sides of some connections; the peers of net/rpc and of go-plugin over net/rpc have them.
+// rpcClients are the main sides of some connections; the peers of net/rpc and of go-plugin over
+// net/rpc have them.
 type rpcClients struct {
 	service string // under which the workers have registered theirs
 	clients []*rpc.Client
@@ -120,7 +121,12 @@ func (c rpcClients) streamItems(n int) (Tally, error) {
 
 func (c rpcClients) streamBytes(n int, b []byte) (Tally, error) {
 	// Client.Go has encoded its argument when it returns.
-	return c.stream(n, min(streamInFlight, bytesInFlight/len(b)), ".OneBytes", func(k int) any { number(b, k); return b })
+	return c.stream(
+		n,
+		min(streamInFlight, bytesInFlight/len(b)),
+		".OneBytes",
+		func(k int) any { number(b, k); return b },
+	)
 }
 
 // farm keeps so many calls with each worker.
@@ -178,8 +184,8 @@ func (p *rpcPeer) stop() error {
 
 func (p *rpcPeer) pid() int { return p.children[0].cmd.Process.Pid }
 
-// rpcRelayPeer is the relay. Connections of net/rpc have a client and a server, so that the worker that asks is the client of main, and the
-// worker that is asked is main's server.
+// rpcRelayPeer is the relay. Connections of net/rpc have a client and a server, so that the worker
+// that asks is the client of main, and the worker that is asked is main's server.
 type rpcRelayPeer struct {
 	hub    *Hub
 	served chan struct{}

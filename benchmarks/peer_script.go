@@ -13,7 +13,8 @@ import (
 	"path/filepath"
 )
 
-// Peers in other languages are programs with workers of their own. They take requests as lines of JSON, and take the times themselves.
+// Peers in other languages are programs with workers of their own. They take requests as lines of
+// JSON, and take the times themselves.
 
 //go:embed peer.py
 var pythonSource string

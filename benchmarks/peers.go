@@ -2,10 +2,12 @@ package main
 
 import "errors"
 
-// A peer is one way for a Go program to talk to worker processes. The interfaces below it say which scenarios it can take part in.
+// A peer is one way for a Go program to talk to worker processes. The interfaces below it say which
+// scenarios it can take part in.
 type peer interface {
 	name() string
-	// start starts worker processes. It may return before they are ready: the first request says that they are.
+	// start starts worker processes. It may return before they are ready: the first request says
+	// that they are.
 	start(workers int) error
 	// stop ends them and waits for them.
 	stop() error
@@ -25,7 +27,8 @@ type streamer interface {
 	streamBytes(n int, block []byte) (Tally, error) // numbers each block
 }
 
-// A relayer has its first of two workers ask the second one n times, through main, and returns the nanoseconds of each request.
+// A relayer has its first of two workers ask the second one n times, through main, and returns the
+// nanoseconds of each request.
 type relayer interface {
 	peer
 	relay(n int) ([]int64, error)
@@ -37,7 +40,8 @@ type farmer interface {
 	farm(job) (sum uint64, err error)
 }
 
-// An asker asks all its workers at once. Each answers q plus its index; the result is the sum of all answers.
+// An asker asks all its workers at once. Each answers q plus its index; the result is the sum of
+// all answers.
 type asker interface {
 	peer
 	ask(q uint64) (sum uint64, err error)
@@ -49,5 +53,6 @@ type pider interface {
 	pid() int
 }
 
-// errAbsent is wrapped by the error of a peer that cannot run on this machine: an interpreter that is not installed, a system call that there is not.
+// errAbsent is wrapped by the error of a peer that cannot run on this machine: an interpreter that
+// is not installed, a system call that there is not.
 var errAbsent = errors.New("absent")

@@ -5,7 +5,8 @@ import (
 	"os"
 )
 
-// roleVariable is the environment variable that makes a copy of this binary a worker, with the role that it names.
+// roleVariable is the environment variable that makes a copy of this binary a worker, with the role
+// that it names.
 const roleVariable = "MULTIPROLAB_BENCH_ROLE"
 
 // roles are the lives of the worker processes. None of them starts processes.
@@ -17,8 +18,8 @@ func role(name string, life func() error) struct{} {
 	return struct{}{}
 }
 
-// becomeWorker makes this process a worker if it was started as one, and does not return then. It is the first thing that main does: a
-// worker that went on would start workers.
+// becomeWorker makes this process a worker if it was started as one, and does not return then. It
+// is the first thing that main does: a worker that went on would start workers.
 func becomeWorker() {
 	name, ok := os.LookupEnv(roleVariable)
 	if !ok {

@@ -94,7 +94,11 @@ func callScenario(id, title string, size int) scenario {
 }
 
 func streamScenario(id, title string, size int) scenario {
-	s := scenario{id: id, title: title, metrics: []metric{{name: "rate", unit: "million messages/s", more: true, chart: true}}}
+	s := scenario{
+		id:      id,
+		title:   title,
+		metrics: []metric{{name: "rate", unit: "million messages/s", more: true, chart: true}},
+	}
 	kind := "items"
 	streamers := []streamer{bare(), bareBatched()}
 	if size == 0 {
@@ -133,9 +137,18 @@ func farmScenario(id, title string, length time.Duration) scenario {
 		s.contenders = append(s.contenders, &farm{farmer: f, length: length})
 	}
 	for _, chunk := range []int{128, 1} {
-		s.contenders = append(s.contenders,
-			&scriptFarm{script: python(fmt.Sprintf("Python Pool, chunks of %d", chunk), "pool"), length: length, chunk: chunk},
-			&scriptFarm{script: python(fmt.Sprintf("Python ProcessPoolExecutor, %d", chunk), "executor"), length: length, chunk: chunk},
+		s.contenders = append(
+			s.contenders,
+			&scriptFarm{
+				script: python(fmt.Sprintf("Python Pool, chunks of %d", chunk), "pool"),
+				length: length,
+				chunk:  chunk,
+			},
+			&scriptFarm{
+				script: python(fmt.Sprintf("Python ProcessPoolExecutor, %d", chunk), "executor"),
+				length: length,
+				chunk:  chunk,
+			},
 		)
 	}
 	s.contenders = append(s.contenders,
@@ -146,9 +159,17 @@ func farmScenario(id, title string, length time.Duration) scenario {
 }
 
 func startScenario() scenario {
-	s := scenario{id: "start", title: "Start of one worker to its first reply, and its memory when idle", metrics: []metric{{name: "start", unit: "ms", chart: true}}}
+	s := scenario{
+		id:      "start",
+		title:   "Start of one worker to its first reply, and its memory when idle",
+		metrics: []metric{{name: "start", unit: "ms", chart: true}},
+	}
 	if canReadMemory {
-		s.metrics = append(s.metrics, metric{name: "private memory", unit: "MiB", chart: true}, metric{name: "Pss", unit: "MiB"})
+		s.metrics = append(
+			s.metrics,
+			metric{name: "private memory", unit: "MiB", chart: true},
+			metric{name: "Pss", unit: "MiB"},
+		)
 	}
 	for _, p := range []*script{
 		solo("bare pipe", "solo_bare", ""),
@@ -169,11 +190,15 @@ func startScenario() scenario {
 }
 
 func crowdScenario(workers int, plugins bool) scenario {
-	s := scenario{id: fmt.Sprintf("crowd-%d", workers), title: fmt.Sprintf("%d workers: start all, then ask all at once", workers), metrics: []metric{
-		{name: "start", unit: "ms", chart: true},
-		{name: "ask p50", unit: "ms", chart: true},
-		{name: "ask p99", unit: "ms"},
-	}}
+	s := scenario{
+		id:    fmt.Sprintf("crowd-%d", workers),
+		title: fmt.Sprintf("%d workers: start all, then ask all at once", workers),
+		metrics: []metric{
+			{name: "start", unit: "ms", chart: true},
+			{name: "ask p50", unit: "ms", chart: true},
+			{name: "ask p99", unit: "ms"},
+		},
+	}
 	programs := []*script{
 		solo("bare pipe", "solo_bare", ""),
 		solo("multiprolab Broadcast", "solo_multiprolab", ""),

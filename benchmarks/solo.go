@@ -1,8 +1,9 @@
 //go:build solo
 
-// With the build tag solo, and the tag of one peer, the command is another program: a main process with the workers of this peer and
-// nothing else in the binary. What a binary imports costs each of its processes time at the start, and memory, so that these can be compared only
-// between binaries that have nothing else. The program is asked like the peers in other languages: see protocol.go.
+// With the build tag solo, and the tag of one peer, the command is another program: a main process
+// with the workers of this peer and nothing else in the binary. What a binary imports costs each of
+// its processes time at the start, and memory, so that these can be compared only between binaries
+// that have nothing else. The program is asked like the peers in other languages: see protocol.go.
 package main
 
 import (
@@ -87,7 +88,8 @@ func firstReply(p soloPeer) (*answer, error) {
 	return &answer{Ns: ns, Pid: p.pid()}, nil
 }
 
-// askCrowd starts workers, until each has answered, and then asks all of them for the time of the budget.
+// askCrowd starts workers, until each has answered, and then asks all of them for the time of the
+// budget.
 func askCrowd(p soloPeer, r request) (*answer, error) {
 	ask := func(k int) error {
 		q, n := uint64(k+1), uint64(r.Workers)

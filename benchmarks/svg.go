@@ -11,8 +11,9 @@ import (
 	"strings"
 )
 
-// The chart has a panel for each scenario, and a bar for each contender: how many times the cost of the bare pipe it takes, on a logarithmic
-// scale. Where more is better the cost is the inverse. The text beside a bar is the value itself.
+// The chart has a panel for each scenario, and a bar for each contender: how many times the cost of
+// the bare pipe it takes, on a logarithmic scale. Where more is better the cost is the inverse. The
+// text beside a bar is the value itself.
 
 const (
 	chartWidth   = 1200
@@ -75,7 +76,12 @@ func panels(reports []*report) []panel {
 				if res.err != nil || math.IsNaN(res.ratios[m]) {
 					continue
 				}
-				b := bar{contender: res.contender, cost: res.ratios[m], value: number3(median(res.rounds[m])), class: "bar"}
+				b := bar{
+					contender: res.contender,
+					cost:      res.ratios[m],
+					value:     number3(median(res.rounds[m])),
+					class:     "bar",
+				}
 				if metric.more {
 					b.cost = 1 / b.cost
 				}
@@ -119,11 +125,25 @@ func writeChart(w io.Writer, about string, reports []*report) error {
 	}
 	height := chartHead + max(y[0], y[1])
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"-16 0 %d %d\" width=\"%d\" height=\"%d\">\n", chartWidth+32, height, chartWidth+32, height)
-	fmt.Fprintf(&b, "<title>multiprolab and its peers, compared with a bare pipe</title>\n<style>%s</style>\n", chartStyle)
+	fmt.Fprintf(
+		&b,
+		"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"-16 0 %d %d\" width=\"%d\" height=\"%d\">\n",
+		chartWidth+32,
+		height,
+		chartWidth+32,
+		height,
+	)
+	fmt.Fprintf(
+		&b,
+		"<title>multiprolab and its peers, compared with a bare pipe</title>\n<style>%s</style>\n",
+		chartStyle,
+	)
 	fmt.Fprintf(&b, "<text x=\"0\" y=\"28\" class=\"title\">Cost compared with a bare pipe of the same round</text>\n")
-	fmt.Fprintf(&b, "<text x=\"0\" y=\"48\" class=\"note\">Logarithmic scale; shorter to the right, or longer to the left, is better. "+
-		"The number is the median of the rounds, in the unit above, and in brackets its ratio to the bare pipe.</text>\n")
+	fmt.Fprintf(
+		&b,
+		"<text x=\"0\" y=\"48\" class=\"note\">Logarithmic scale; shorter to the right, or longer to the left, is better. "+
+			"The number is the median of the rounds, in the unit above, and in brackets its ratio to the bare pipe.</text>\n",
+	)
 	fmt.Fprintf(&b, "<text x=\"0\" y=\"65\" class=\"note\">%s</text>\n", escape(about))
 	b.Write(body.Bytes())
 	b.WriteString("</svg>\n")
@@ -144,8 +164,22 @@ func (p *panel) write(b *bytes.Buffer, x, y int, low, high float64) {
 		if tick == 1 {
 			class = "one"
 		}
-		fmt.Fprintf(b, "<line x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\" class=\"%s\"/>\n", at(tick), top-4, at(tick), bottom, class)
-		fmt.Fprintf(b, "<text x=\"%.1f\" y=\"%d\" class=\"tick\" text-anchor=\"middle\">%g ×</text>\n", at(tick), top-8, tick)
+		fmt.Fprintf(
+			b,
+			"<line x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\" class=\"%s\"/>\n",
+			at(tick),
+			top-4,
+			at(tick),
+			bottom,
+			class,
+		)
+		fmt.Fprintf(
+			b,
+			"<text x=\"%.1f\" y=\"%d\" class=\"tick\" text-anchor=\"middle\">%g ×</text>\n",
+			at(tick),
+			top-8,
+			tick,
+		)
 	}
 	for k, line := range p.bars {
 		t := top + barPitch*k
@@ -157,9 +191,31 @@ func (p *panel) write(b *bytes.Buffer, x, y int, low, high float64) {
 		if line.class == "own" {
 			text = ` class="own-text"`
 		}
-		fmt.Fprintf(b, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\"%s>%s</text>\n", x+labelWidth-8, t+textBaseline, text, escape(line.contender))
-		fmt.Fprintf(b, "<rect x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"2\" class=\"%s\"/>\n", from-1, t, to-from+2, barHeight, line.class)
-		fmt.Fprintf(b, "<text x=\"%.1f\" y=\"%d\"%s>%s</text>\n", max(to, at(1))+6, t+textBaseline, text, escape(line.value))
+		fmt.Fprintf(
+			b,
+			"<text x=\"%d\" y=\"%d\" text-anchor=\"end\"%s>%s</text>\n",
+			x+labelWidth-8,
+			t+textBaseline,
+			text,
+			escape(line.contender),
+		)
+		fmt.Fprintf(
+			b,
+			"<rect x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"2\" class=\"%s\"/>\n",
+			from-1,
+			t,
+			to-from+2,
+			barHeight,
+			line.class,
+		)
+		fmt.Fprintf(
+			b,
+			"<text x=\"%.1f\" y=\"%d\"%s>%s</text>\n",
+			max(to, at(1))+6,
+			t+textBaseline,
+			text,
+			escape(line.value),
+		)
 	}
 	b.WriteString("</g>\n")
 }

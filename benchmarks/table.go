@@ -32,13 +32,26 @@ func writeTable(w io.Writer, about string, reports []*report) error {
 		fmt.Fprintf(&b, "\n%s\n", line)
 		for _, res := range r.results {
 			if res.err != nil {
-				fmt.Fprintf(&b, "| %s | %s |%s\n", res.contender, oneLine(res.err), strings.Repeat(" |", 3*len(r.metrics)-1))
+				fmt.Fprintf(
+					&b,
+					"| %s | %s |%s\n",
+					res.contender,
+					oneLine(res.err),
+					strings.Repeat(" |", 3*len(r.metrics)-1),
+				)
 				continue
 			}
 			fmt.Fprintf(&b, "| %s |", res.contender)
 			for m := range r.metrics {
 				v := res.rounds[m]
-				fmt.Fprintf(&b, " %s | %s – %s | %s |", number3(median(v)), number3(slices.Min(v)), number3(slices.Max(v)), ratioText(res.ratios[m]))
+				fmt.Fprintf(
+					&b,
+					" %s | %s – %s | %s |",
+					number3(median(v)),
+					number3(slices.Min(v)),
+					number3(slices.Max(v)),
+					ratioText(res.ratios[m]),
+				)
 			}
 			fmt.Fprintln(&b)
 		}
@@ -80,7 +93,21 @@ func ratioText(v float64) string {
 // writeCSV writes one line for each metric of each contender.
 func writeCSV(w io.Writer, reports []*report) error {
 	c := csv.NewWriter(w)
-	lines := [][]string{{"scenario", "contender", "metric", "unit", "better", "median", "min", "max", "ratio_to_bare", "rounds", "error"}}
+	lines := [][]string{
+		{
+			"scenario",
+			"contender",
+			"metric",
+			"unit",
+			"better",
+			"median",
+			"min",
+			"max",
+			"ratio_to_bare",
+			"rounds",
+			"error",
+		},
+	}
 	for _, r := range reports {
 		for _, res := range r.results {
 			for m, metric := range r.metrics {
@@ -98,7 +125,18 @@ func writeCSV(w io.Writer, reports []*report) error {
 				for _, x := range v {
 					each = append(each, exact(x))
 				}
-				lines = append(lines, append(line, exact(median(v)), exact(slices.Min(v)), exact(slices.Max(v)), exact(res.ratios[m]), strings.Join(each, " "), ""))
+				lines = append(
+					lines,
+					append(
+						line,
+						exact(median(v)),
+						exact(slices.Min(v)),
+						exact(slices.Max(v)),
+						exact(res.ratios[m]),
+						strings.Join(each, " "),
+						"",
+					),
+				)
 			}
 		}
 	}

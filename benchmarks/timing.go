@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// times measures calls for the time of a budget, ten at least. What call does is measured, what check does is not.
+// times measures calls for the time of a budget, ten at least. What call does is measured, what
+// check does is not.
 func times(budget time.Duration, call, check func(k int) error) ([]int64, error) {
 	var t []int64
 	for k, end := 0, time.Now().Add(budget); ; k++ {
@@ -27,7 +28,8 @@ func times(budget time.Duration, call, check func(k int) error) ([]int64, error)
 	}
 }
 
-// timeItems calls n times and returns the nanoseconds of each call. What comes back is checked outside of the time.
+// timeItems calls n times and returns the nanoseconds of each call. What comes back is checked
+// outside of the time.
 func timeItems(n int, call func(Item) (Item, error)) ([]int64, error) {
 	times := make([]int64, n)
 	for k := range times {
@@ -52,7 +54,8 @@ const (
 	farmInFlight   = 16      // per worker
 )
 
-// farmInPairs does the tasks of a job on goroutines that each wait for one result at a time, inFlight for each worker.
+// farmInPairs does the tasks of a job on goroutines that each wait for one result at a time,
+// inFlight for each worker.
 func farmInPairs(workers, inFlight int, j job, do func(worker int, t Task) (uint64, error)) (uint64, error) {
 	var (
 		next, sum atomic.Int64

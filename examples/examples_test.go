@@ -21,13 +21,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	_ "github.com/multiprolab/multiprolab" // what the binaries are built of: a cached result of this test ends with a change of it
+	// what the binaries are built of: a cached result of this test ends with a change of it
+	_ "github.com/multiprolab/multiprolab"
 )
 
-// bound is how long anything here may take. It is no measure of speed: it turns a hang into a failure.
+// bound is how long anything here may take. It is no measure of speed: it turns a hang into a
+// failure.
 const bound = 3 * time.Minute
 
-// runMark is the name of an environment variable that tells the processes of one run from all others.
+// runMark is the name of an environment variable that tells the processes of one run from all
+// others.
 const runMark = "EXAMPLES_TEST_RUN"
 
 var examples = []string{"001-multiprocess", "002-exit", "003-messages", "004-taskqueue", "005-blocking", "survey"}
@@ -56,7 +59,8 @@ func TestMain(m *testing.M) {
 func build(dir string) error {
 	_ = filepath.WalkDir(".", func(string, fs.DirEntry, error) error { return nil }) // and of these files
 	args := []string{"build", "-o", dir + string(filepath.Separator)}
-	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+	if info, ok := debug.ReadBuildInfo(); ok &&
+		slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		args = append(args, "-race")
 	}
 	for _, name := range examples {
@@ -121,7 +125,11 @@ func pipe(t *testing.T) (*os.File, *output) {
 // start starts an example.
 func start(t *testing.T, name string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, mark: runMark + "=" + t.Name() + strconv.FormatInt(time.Now().UnixNano(), 36), exited: make(chan struct{})}
+	p := &process{
+		t:      t,
+		mark:   runMark + "=" + t.Name() + strconv.FormatInt(time.Now().UnixNano(), 36),
+		exited: make(chan struct{}),
+	}
 	p.cmd = exec.Command(filepath.Join(binaries, name), args...)
 	p.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", p.mark)
 	var stdout, stderr *os.File
@@ -225,8 +233,8 @@ func (p *process) quiet(out string) string {
 	return out
 }
 
-// processesWith returns the processes that have a variable in their environment. It can look only where there is a /proc; elsewhere
-// the end of the output stands for it.
+// processesWith returns the processes that have a variable in their environment. It can look only
+// where there is a /proc; elsewhere the end of the output stands for it.
 func processesWith(t *testing.T, variable string) []string {
 	t.Helper()
 	if runtime.GOOS != "linux" {
@@ -254,7 +262,8 @@ func skipWithoutInterrupt(t *testing.T) {
 
 var speaker = regexp.MustCompile(`(?m)^(\S+) \(pid (\d+)\): `)
 
-// pids returns the pid under which each name spoke. Each name has one, no two have the same, and that of main is right.
+// pids returns the pid under which each name spoke. Each name has one, no two have the same, and
+// that of main is right.
 func (p *process) pids(names ...string) map[string]string {
 	p.t.Helper()
 	pids := map[string]string{}
@@ -355,7 +364,8 @@ func TestExit(t *testing.T) {
 func TestMessages(t *testing.T) {
 	names := []string{"main", "alice/0", "bob/0"}
 	t.Run("for", func(t *testing.T) {
-		out := start(t, "003-messages", "-for", "100ms").succeed() // a message on its way at the end is reported on stderr
+		// a message on its way at the end is reported on stderr
+		out := start(t, "003-messages", "-for", "100ms").succeed()
 		requireLast(t, out, mainEnds)
 	})
 	t.Run("interrupt", func(t *testing.T) {
@@ -378,7 +388,14 @@ func TestMessages(t *testing.T) {
 			require.Equal(t, pids[sender], m[4], "the pid that %s sends", sender)
 			number, err := strconv.Atoi(m[2])
 			require.NoError(t, err)
-			require.Equal(t, last[sender+receiver]+1, number, "the greetings of %s to %s come in order", sender, receiver)
+			require.Equal(
+				t,
+				last[sender+receiver]+1,
+				number,
+				"the greetings of %s to %s come in order",
+				sender,
+				receiver,
+			)
 			last[sender+receiver] = number
 		}
 		requireLast(t, out, mainEnds)
@@ -387,7 +404,8 @@ func TestMessages(t *testing.T) {
 
 func TestTaskQueue(t *testing.T) {
 	names := []string{"main", "multiplier/0", "multiplier/1", "multiplier/2", "puller/0"}
-	// check checks that main got every product, in order and right, and that a worker multiplied each pair once.
+	// check checks that main got every product, in order and right, and that a worker multiplied
+	// each pair once.
 	check := func(t *testing.T, out string) int {
 		t.Helper()
 		multiplied := map[string]int{}
@@ -432,7 +450,9 @@ func TestBlocking(t *testing.T) {
 		skipWithoutInterrupt(t)
 		p := start(t, "005-blocking")
 		p.awaitLines(`sleeper/0`+pid+`woken by tick 1 after .*`, `sleeper/0`+pid+`woken by tick 2 after .*`)
-		searcher := regexp.MustCompile(`(?m)^searcher/0` + pid + `got tick \d+ after \S+, between turns (\d+) and \d+: (\d+) primes up to (\d+)$`)
+		searcher := regexp.MustCompile(
+			`(?m)^searcher/0` + pid + `got tick \d+ after \S+, between turns (\d+) and \d+: (\d+) primes up to (\d+)$`,
+		)
 		p.await(p.out, "ticks of the searcher with turns between them", func(out string) bool {
 			turns := map[string]bool{}
 			for _, m := range searcher.FindAllStringSubmatch(out, -1) {
@@ -587,8 +607,13 @@ func TestSurvey(t *testing.T) {
 			out := p.succeed()
 			require.Contains(t, filepath.ToSlash(out), filepath.ToSlash(root)+"\n"+treeTables)
 			checkShares(t, p, out, 7)
-			require.Equal(t, slices.Contains(flags, "-verify"),
-				regexp.MustCompile(`\nverified: this process alone, in \S+, found the same in each of 7 files, and the same totals\n`).MatchString(out), out)
+			require.Equal(
+				t,
+				slices.Contains(flags, "-verify"),
+				regexp.MustCompile(`\nverified: this process alone, in \S+, found the same in each of 7 files, and the same totals\n`).
+					MatchString(out),
+				out,
+			)
 			require.Equal(t, slices.Contains(flags, "-kill"),
 				strings.Contains(out, "\neach of the 7 files has exactly one result: none was lost\n"), out)
 			if name != "kill" {
@@ -620,7 +645,8 @@ func TestSurveyKill(t *testing.T) {
 	p := start(t, "survey", "-kill", "3", "-verify", "-workers", "2", filepath.Join(goroot(t), "src", "net"))
 	out := p.succeed()
 	require.Contains(t, out, "\n3 workers were killed on the way:\n")
-	total := regexp.MustCompile(`\neach of the (\d+) files has exactly one result: none was lost\n`).FindStringSubmatch(out)
+	total := regexp.MustCompile(`\neach of the (\d+) files has exactly one result: none was lost\n`).
+		FindStringSubmatch(out)
 	require.NotNil(t, total, out)
 	files, err := strconv.Atoi(total[1])
 	require.NoError(t, err)
@@ -642,7 +668,11 @@ func TestSurveyKill(t *testing.T) {
 func TestSurveyInterrupt(t *testing.T) {
 	skipWithoutInterrupt(t)
 	p := start(t, "survey", "-kill", "20", "-workers", "1", "-verify") // the whole Go installation
-	p.await(p.err, "that it has begun", func(stderr string) bool { return strings.Contains(stderr, "killed surveyor/0 (pid ") })
+	p.await(
+		p.err,
+		"that it has begun",
+		func(stderr string) bool { return strings.Contains(stderr, "killed surveyor/0 (pid ") },
+	)
 	p.interrupt()
 	require.Equal(t, ctrlC, p.wait())
 	require.Regexp(t, `(?m)^survey: interrupted: .`, p.err.String())

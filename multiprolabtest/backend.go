@@ -15,8 +15,8 @@ import (
 // patience bounds what TestBackend waits for, so that a broken Backend fails instead of hanging.
 const patience = 30 * time.Second
 
-// TestBackend checks that a Backend keeps the contract of multiprolab.Backend. open returns an empty Backend; TestBackend closes it. Each check is a
-// subtest with a Backend of its own.
+// TestBackend checks that a Backend keeps the contract of multiprolab.Backend. open returns an
+// empty Backend; TestBackend closes it. Each check is a subtest with a Backend of its own.
 func TestBackend(t *testing.T, open func(t *testing.T) multiprolab.Backend) {
 	t.Helper()
 	for _, check := range []struct {
@@ -105,7 +105,12 @@ func (b *backendTest) must(what string, err error) {
 }
 
 func task(queue string, i int) multiprolab.QueuedTask {
-	return multiprolab.QueuedTask{ID: fmt.Sprintf("%s-%d", queue, i), Queue: queue, Type: "t", Body: []byte{byte(i), byte(i >> 8)}}
+	return multiprolab.QueuedTask{
+		ID:    fmt.Sprintf("%s-%d", queue, i),
+		Queue: queue,
+		Type:  "t",
+		Body:  []byte{byte(i), byte(i >> 8)},
+	}
 }
 
 func tasks(queue string, n int) (all []multiprolab.QueuedTask) {
@@ -275,7 +280,14 @@ func (b *backendTest) extend() {
 }
 
 func (b *backendTest) taskSurvives() {
-	want := multiprolab.QueuedTask{ID: "id", Queue: "q", Type: "type", Body: []byte{0, 1, 255}, Options: `{"x":1}`, Attempts: 2}
+	want := multiprolab.QueuedTask{
+		ID:       "id",
+		Queue:    "q",
+		Type:     "type",
+		Body:     []byte{0, 1, 255},
+		Options:  `{"x":1}`,
+		Attempts: 2,
+	}
 	b.enqueue(want)
 	got := b.fetch("q", 1)[0].Task()
 	if got.ID != want.ID || got.Queue != want.Queue || got.Type != want.Type || string(got.Body) != string(want.Body) ||

@@ -1,7 +1,7 @@
 // Package multiprolabtest helps to test programs that use multiprolab.
 //
-// A test binary that starts workers is re-executed once for each of them, and must become that worker instead of running its tests
-// again. One call in TestMain sees to that:
+// A test binary that starts workers is re-executed once for each of them, and must become that
+// worker instead of running its tests again. One call in TestMain sees to that:
 //
 //	func TestMain(m *testing.M) { multiprolabtest.Main(m, newApp) }
 //
@@ -18,7 +18,8 @@
 //		...
 //	}
 //
-// Tests that need no real processes set Config.InProcess and need nothing from here; they also run in a bubble of testing/synctest.
+// Tests that need no real processes set Config.InProcess and need nothing from here; they also run
+// in a bubble of testing/synctest.
 package multiprolabtest
 
 import (
@@ -31,16 +32,17 @@ import (
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
-// Main runs the tests of a package and exits. Call it in TestMain, with a function for every Main whose workers the tests start. It is
-// Hook, and then os.Exit(m.Run()).
+// Main runs the tests of a package and exits. Call it in TestMain, with a function for every Main
+// whose workers the tests start. It is Hook, and then os.Exit(m.Run()).
 func Main(m *testing.M, apps ...func() *multiprolab.Main) {
 	Hook(apps...)
 	os.Exit(m.Run())
 }
 
-// Hook makes the test binary safe to re-execute, for a TestMain that goes on by itself. In the process of the tests it returns. In a worker's process it
-// does not: it calls the functions one after the other, and runs the first Main that has the worker that the process is to become. That Main must have the
-// Config.Name and the worker names of the one that the test starts.
+// Hook makes the test binary safe to re-execute, for a TestMain that goes on by itself. In the
+// process of the tests it returns. In a worker's process it does not: it calls the functions one
+// after the other, and runs the first Main that has the worker that the process is to become. That
+// Main must have the Config.Name and the worker names of the one that the test starts.
 func Hook(apps ...func() *multiprolab.Main) {
 	proc.AllowTestBinary() // in a worker, too: it may run a Main of its own
 	if proc.Current() == nil {
@@ -51,14 +53,17 @@ func Hook(apps ...func() *multiprolab.Main) {
 		err = app().Run(context.Background()) // returns only if this process is not a worker of app
 	}
 	if err == nil {
-		err = fmt.Errorf("multiprolabtest: TestMain passes no Main with the Config.Name %q to multiprolabtest: pass a function for each Main whose workers the tests start", proc.Current().Main)
+		err = fmt.Errorf(
+			"multiprolabtest: TestMain passes no Main with the Config.Name %q to multiprolabtest: pass a function for each Main whose workers the tests start",
+			proc.Current().Main,
+		)
 	}
 	fmt.Fprintln(os.Stderr, err)
 	os.Exit(1)
 }
 
-// Start starts the workers of app for the test, and ends them in its clean-up. The test fails if they do not start, or if they do not
-// end cleanly.
+// Start starts the workers of app for the test, and ends them in its clean-up. The test fails if
+// they do not start, or if they do not end cleanly.
 func Start(t testing.TB, app *multiprolab.Main) {
 	t.Helper()
 	if err := app.Start(context.WithoutCancel(t.Context())); err != nil {

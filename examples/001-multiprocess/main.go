@@ -1,5 +1,5 @@
-// Example 001-multiprocess runs three processes from one program: main and two workers. Each says once a second who it is, with its name
-// and its pid, until Ctrl-C.
+// Example 001-multiprocess runs three processes from one program: main and two workers. Each says
+// once a second who it is, with its name and its pid, until Ctrl-C.
 //
 //	go run ./examples/001-multiprocess
 //	go run ./examples/001-multiprocess -for 5s
@@ -58,7 +58,8 @@ func worker(_ context.Context, w *multiprolab.Worker) error {
 	return nil
 }
 
-// say prints a line with the name and the pid of the process that it runs in. What a worker prints comes out where main's lines do.
+// say prints a line with the name and the pid of the process that it runs in. What a worker prints
+// comes out where main's lines do.
 func say(p multiprolab.Process, format string, args ...any) {
 	fmt.Printf("%s (pid %d): %s\n", p.Name(), os.Getpid(), fmt.Sprintf(format, args...))
 }

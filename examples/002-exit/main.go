@@ -1,5 +1,5 @@
-// Example 002-exit ends the whole program by a call of Exit from another goroutine: of main, or of a worker. Either way all
-// workers end first, then main.
+// Example 002-exit ends the whole program by a call of Exit from another goroutine: of main, or of
+// a worker. Either way all workers end first, then main.
 //
 //	go run ./examples/002-exit              # a goroutine of main calls Exit after 3 seconds
 //	go run ./examples/002-exit -by worker   # a goroutine of the worker alice does
@@ -50,7 +50,8 @@ func main() {
 	}
 }
 
-// alice works, and with -by worker ends the program. It sees the flag too: a worker is started with the arguments of main.
+// alice works, and with -by worker ends the program. It sees the flag too: a worker is started with
+// the arguments of main.
 func alice(_ context.Context, w *multiprolab.Worker) error {
 	work(w)
 	if *by == "worker" {
@@ -76,7 +77,8 @@ func work(w *multiprolab.Worker) {
 	})
 }
 
-// exitLater ends the program from a goroutine of its own. The goroutine ends with the call, or after Ctrl-C with its process.
+// exitLater ends the program from a goroutine of its own. The goroutine ends with the call, or
+// after Ctrl-C with its process.
 func exitLater(p multiprolab.Process) {
 	time.Sleep(*runFor)
 	say(p, "calls Exit")

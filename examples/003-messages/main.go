@@ -1,5 +1,6 @@
-// Example 003-messages lets three processes send each other messages on timers: main, and the workers alice and bob. A receiver is named by
-// its name alone; whether it is main or a worker makes no difference.
+// Example 003-messages lets three processes send each other messages on timers: main, and the
+// workers alice and bob. A receiver is named by its name alone; whether it is main or a worker
+// makes no difference.
 //
 //	go run ./examples/003-messages
 //	go run ./examples/003-messages -for 5s
@@ -27,7 +28,8 @@ func main() {
 	runFor := flag.Duration("for", 0, "end by itself after this `time`; 0 means: run until Ctrl-C")
 	flag.Parse()
 
-	app := multiprolab.New(&multiprolab.Config{Shutdown: multiprolab.DrainQueue}) // what is on its way at the end still arrives
+	// what is on its way at the end still arrives
+	app := multiprolab.New(&multiprolab.Config{Shutdown: multiprolab.DrainQueue})
 	app.RegisterWorker("alice", func(_ context.Context, w *multiprolab.Worker) error {
 		listen(w)
 		w.Action(1500*time.Millisecond, greet(w, "main", "bob"))

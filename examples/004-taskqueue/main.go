@@ -1,8 +1,9 @@
-// Example 004-taskqueue shares work out: main puts pairs of numbers into the task queue, workers take them as they have time, multiply
-// them, and main gets each product back.
+// Example 004-taskqueue shares work out: main puts pairs of numbers into the task queue, workers
+// take them as they have time, multiply them, and main gets each product back.
 //
-// There are two ways to be such a worker. The three multipliers have a handler that is called with each task (HandleTask); the puller
-// asks for the next task when it wants one (PullTasks, GetTask). All four take from the same queue.
+// There are two ways to be such a worker. The three multipliers have a handler that is called with
+// each task (HandleTask); the puller asks for the next task when it wants one (PullTasks, GetTask).
+// All four take from the same queue.
 //
 //	go run ./examples/004-taskqueue
 //	go run ./examples/004-taskqueue -for 5s

@@ -1,9 +1,10 @@
 // Example 005-blocking shows the two ways in which a worker can wait for messages.
 //
-// The worker sleeper has nothing to do but its messages: it blocks until one comes, uses no processor time until then, and is woken at
-// once. The worker searcher has work of its own, a search for prime numbers: it does a piece of that on each turn (an Action at the interval
-// zero), never blocks, and handles what messages have come between two pieces. Main sends both a message every second. Searcher keeps one
-// processor busy.
+// The worker sleeper has nothing to do but its messages: it blocks until one comes, uses no
+// processor time until then, and is woken at once. The worker searcher has work of its own, a
+// search for prime numbers: it does a piece of that on each turn (an Action at the interval zero),
+// never blocks, and handles what messages have come between two pieces. Main sends both a message
+// every second. Searcher keeps one processor busy.
 //
 //	go run ./examples/005-blocking
 //	go run ./examples/005-blocking -for 5s
@@ -32,7 +33,8 @@ func main() {
 	runFor := flag.Duration("for", 0, "end by itself after this `time`; 0 means: run until Ctrl-C")
 	flag.Parse()
 
-	app := multiprolab.New(&multiprolab.Config{Shutdown: multiprolab.DrainQueue}) // what is on its way at the end still arrives
+	// what is on its way at the end still arrives
+	app := multiprolab.New(&multiprolab.Config{Shutdown: multiprolab.DrainQueue})
 	app.RegisterWorker("sleeper", sleeper, nil)
 	app.RegisterWorker("searcher", searcher, nil)
 	number := 0
@@ -80,7 +82,16 @@ func searcher(_ context.Context, w *multiprolab.Worker) error {
 		return nil
 	})
 	multiprolab.Handle(w, "tick", func(_ context.Context, t Tick) error { // between two turns: no lock is needed
-		say(w, "got tick %d after %v, between turns %d and %d: %d primes up to %v", t.Number, time.Since(t.Sent), turns, turns+1, primes, n)
+		say(
+			w,
+			"got tick %d after %v, between turns %d and %d: %d primes up to %v",
+			t.Number,
+			time.Since(t.Sent),
+			turns,
+			turns+1,
+			primes,
+			n,
+		)
 		return nil
 	})
 	return nil

@@ -20,7 +20,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	_ "github.com/multiprolab/multiprolab" // what the binaries are built of: a cached result of this test ends with a change of it
+	// what the binaries are built of: a cached result of this test ends with a change of it
+	_ "github.com/multiprolab/multiprolab"
 )
 
 // hanging bounds what would otherwise wait for ever. Nothing takes nearly as long.
@@ -38,7 +39,8 @@ func TestMain(m *testing.M) {
 		binary = filepath.Join(dir, "killable.exe")
 		_ = filepath.WalkDir(".", func(string, fs.DirEntry, error) error { return nil }) // and of these files
 		args := []string{"build", "-o", binary}
-		if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		if info, ok := debug.ReadBuildInfo(); ok &&
+			slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 			args = append(args, "-race")
 		}
 		if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
@@ -48,13 +50,14 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// run runs the program to its end, checks that nothing of it is left, and returns its exit code and what it printed. With a line it is sent an
-// interrupt once it has printed one that contains it.
+// run runs the program to its end, checks that nothing of it is left, and returns its exit code and
+// what it printed. With a line it is sent an interrupt once it has printed one that contains it.
 func run(t *testing.T, line string) (code int, stdout, stderr string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), hanging)
 	defer cancel()
-	mark := fmt.Sprintf("KILLABLE_TEST_RUN=%s/%d", t.Name(), time.Now().UnixNano()) // all processes of the run have it in their environment
+	// all processes of the run have it in their environment
+	mark := fmt.Sprintf("KILLABLE_TEST_RUN=%s/%d", t.Name(), time.Now().UnixNano())
 	cmd := exec.CommandContext(ctx, binary)
 	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", mark)
 	cmd.WaitDelay = 10 * time.Second // then a process that is left holds its output open, and Wait returns an error
@@ -89,8 +92,8 @@ func (w *watcher) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// processesWith returns the processes that have a variable in their environment. It can look only where there is a /proc; elsewhere the end
-// of the output stands for it.
+// processesWith returns the processes that have a variable in their environment. It can look only
+// where there is a /proc; elsewhere the end of the output stands for it.
 func processesWith(t *testing.T, variable string) []string {
 	t.Helper()
 	if runtime.GOOS != "linux" {
@@ -127,7 +130,12 @@ var endings = map[string]string{
 
 func TestKillable(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		endings["kills three workers"] = strings.Replace(endings["kills three workers"], "was killed by SIGKILL", `exited with status \d+`, 1)
+		endings["kills three workers"] = strings.Replace(
+			endings["kills three workers"],
+			"was killed by SIGKILL",
+			`exited with status \d+`,
+			1,
+		)
 	}
 	code, out, stderr := run(t, "")
 	require.Zero(t, code, "stdout:\n%s\nstderr:\n%s", out, stderr)
@@ -153,7 +161,14 @@ func TestKillable(t *testing.T) {
 		require.Equal(t, worker[m[2]], m[1], "the worker with pid %s", m[2])
 	}
 	for typ, begun := range map[string]int{"spin": 1, "hoard": 1, "die": 4, "refuse": 1, "wait": 1} {
-		require.Len(t, all(`(?m)^`+somebody+`: begins task "`+typ+`", attempt \d$`, out), begun, "how often %q began\n%s", typ, out)
+		require.Len(
+			t,
+			all(`(?m)^`+somebody+`: begins task "`+typ+`", attempt \d$`, out),
+			begun,
+			"how often %q began\n%s",
+			typ,
+			out,
+		)
 	}
 
 	// Everything ended as it should: once on the way, and once in the table.
@@ -163,7 +178,8 @@ func TestKillable(t *testing.T) {
 	}
 	require.NotContains(t, out, "WRONG")
 
-	// The stacks say where it span, unless the processors are so busy that the Go runtime cannot stop the thread in its time.
+	// The stacks say where it span, unless the processors are so busy that the Go runtime cannot
+	// stop the thread in its time.
 	require.Regexp(t, `(?m)^main \(pid \d+\): `+somebody+` was killed here:`+
 		`(\n    main\.spin\(.*\n    \t\S+main\.go:\d+.*\n    main\.worker\..*\n    \t\S+main\.go:\d+.*\n.*\n.*\n| the Go runtime could not tell\n)`, out)
 

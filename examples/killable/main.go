@@ -1,11 +1,12 @@
-// Killable shows what a goroutine cannot do: be killed. Four workers get a hundred tasks of honest work, and among them some that loop for ever,
-// take all memory, kill the process that they run in, or are cancelled. Each of those ends alone, with an error that says how; the hundred all come
+// Killable shows what a goroutine cannot do: be killed. Four workers get a hundred tasks of honest
+// work, and among them some that loop for ever, take all memory, kill the process that they run in,
+// or are cancelled. Each of those ends alone, with an error that says how; the hundred all come
 // back; workers that died are replaced.
 //
 //	go run ./examples/killable
 //
-// It ends by itself, with exit code 0 if every task ended as it should. The function outcome, in outcome.go, tells all the ways apart in
-// which a task can end; it is there to be copied.
+// It ends by itself, with exit code 0 if every task ended as it should. The function outcome, in
+// outcome.go, tells all the ways apart in which a task can end; it is there to be copied.
 package main
 
 import (
@@ -40,8 +41,9 @@ func main() { // runs in main, and up to Start in every worker
 	pids := map[string][]int{} // of each worker's lives; the events come one by one, and none after Close
 	app := multiprolab.New(&multiprolab.Config{
 		QueueLimit: queueLimit,
-		Stderr:     io.Discard,                    // a dying worker prints its stacks; the error that tells of its death holds them too
-		Logger:     slog.New(slog.DiscardHandler), // OnEvent tells what happens
+		// a dying worker prints its stacks; the error that tells of its death holds them too
+		Stderr: io.Discard,
+		Logger: slog.New(slog.DiscardHandler), // OnEvent tells what happens
 		OnEvent: func(e multiprolab.Event) {
 			switch e := e.(type) {
 			case *multiprolab.WorkerReady:
@@ -80,7 +82,8 @@ func main() { // runs in main, and up to Start in every worker
 	}
 }
 
-// run puts everything into the queue at once, waits for all outcomes, and returns how many stamps came from each worker.
+// run puts everything into the queue at once, waits for all outcomes, and returns how many stamps
+// came from each worker.
 func run(ctx context.Context, app *multiprolab.Main, r *report) map[string]int {
 	tasks := app.Tasks()
 	do := func(typ string, o *multiprolab.TaskOptions) error {
@@ -161,7 +164,11 @@ func fill(ctx context.Context, app *multiprolab.Main, r *report) (last *multipro
 	for {
 		task, err := app.Tasks().TrySubmit(ctx, "wait", nil, &multiprolab.TaskOptions{Delay: time.Hour})
 		if err != nil {
-			r.add(fmt.Sprintf("one more than the %d that the queue holds", queueLimit), "not accepted: the queue is full", err)
+			r.add(
+				fmt.Sprintf("one more than the %d that the queue holds", queueLimit),
+				"not accepted: the queue is full",
+				err,
+			)
 			return last
 		}
 		last = task
@@ -197,12 +204,14 @@ func (r *report) print(pids map[string][]int, came map[string]int) {
 	table.Flush()
 }
 
-// topFrames returns the top frames of this program's own code in the stacks that the Go runtime printed.
+// topFrames returns the top frames of this program's own code in the stacks that the Go runtime
+// printed.
 func topFrames(stacks string, most int) string {
 	lines := strings.Split(stacks, "\n")
 	top := slices.IndexFunc(lines, func(line string) bool { return strings.HasPrefix(line, "main.") })
 	if top < 0 {
-		return " the Go runtime could not tell" // it did not get hold of the thread in time: the processors are overloaded
+		// it did not get hold of the thread in time: the processors are overloaded
+		return " the Go runtime could not tell"
 	}
 	var b strings.Builder
 	for _, line := range lines[top:min(top+2*most, len(lines))] { // a function and its place take a line each
@@ -228,14 +237,16 @@ func worker(_ context.Context, w *multiprolab.Worker) error {
 	})
 	for typ, handler := range map[string]multiprolab.TaskHandler{"spin": spin, "hoard": hoard, "die": die, "refuse": refuse, "wait": wait} {
 		w.HandleTask(typ, func(ctx context.Context, t *multiprolab.Task) (any, error) {
-			fmt.Printf("%s (pid %d): begins task %q, attempt %d\n", w.Name(), os.Getpid(), t.Type, t.Attempt) // it comes out where main's lines do
+			// it comes out where main's lines do
+			fmt.Printf("%s (pid %d): begins task %q, attempt %d\n", w.Name(), os.Getpid(), t.Type, t.Attempt)
 			return handler(ctx, t)
 		})
 	}
 	return nil
 }
 
-// Stamp is proof of honest work, as hashcash is: it takes some 65,000 hashes to find a valid one, and one to check it.
+// Stamp is proof of honest work, as hashcash is: it takes some 65,000 hashes to find a valid one,
+// and one to check it.
 type Stamp struct {
 	Letter int
 	Nonce  uint64

@@ -2,5 +2,6 @@
 
 package main
 
-// memoryLimit is what a worker may take, in bytes. A program with the race detector takes some 300 MiB before it does anything.
+// memoryLimit is what a worker may take, in bytes. A program with the race detector takes some 300
+// MiB before it does anything.
 const memoryLimit = 1 << 30

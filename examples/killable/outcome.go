@@ -8,8 +8,8 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// outcome tells all the ways apart in which a task can end. The order counts, because one error may wrap another: what ended the task comes
-// before what that was made of.
+// outcome tells all the ways apart in which a task can end. The order counts, because one error may
+// wrap another: what ended the task comes before what that was made of.
 func outcome(err error) string {
 	var attempts *multiprolab.AttemptsError
 	var noWorker *multiprolab.NoWorkerError
@@ -21,7 +21,11 @@ func outcome(err error) string {
 	case err == nil:
 		return "done"
 	case errors.As(err, &attempts): // TaskOptions.Attempts are used up; it wraps the end of the last one
-		return fmt.Sprintf("given up after %d attempts, the last of which: %s", len(attempts.Attempts), outcome(attempts.Unwrap()))
+		return fmt.Sprintf(
+			"given up after %d attempts, the last of which: %s",
+			len(attempts.Attempts),
+			outcome(attempts.Unwrap()),
+		)
 	case errors.Is(err, multiprolab.ErrCancelled): // by its submitter, in the queue or while it ran
 		return "cancelled"
 	case errors.Is(err, multiprolab.ErrQueueFull): // from TrySubmit: it was not accepted, so try again later
@@ -32,11 +36,21 @@ func outcome(err error) string {
 		return "no worker is left for it"
 	case errors.As(err, &timeout): // TaskOptions.Timeout; matches context.DeadlineExceeded too
 		if timeout.Killed { // timeout.Stderr has the stacks
-			return fmt.Sprintf("timed out after %v, and %s (pid %d) was killed", timeout.Timeout, timeout.Worker, timeout.PID)
+			return fmt.Sprintf(
+				"timed out after %v, and %s (pid %d) was killed",
+				timeout.Timeout,
+				timeout.Worker,
+				timeout.PID,
+			)
 		}
 		return fmt.Sprintf("timed out after %v on %s (pid %d)", timeout.Timeout, timeout.Worker, timeout.PID)
 	case errors.As(err, &memory): // WorkerConfig.MemoryLimit; it wraps the death
-		return fmt.Sprintf("out of memory: %s (pid %d) died of its limit of %d MiB", memory.Died.Worker, memory.Died.PID, memory.Limit>>20)
+		return fmt.Sprintf(
+			"out of memory: %s (pid %d) died of its limit of %d MiB",
+			memory.Died.Worker,
+			memory.Died.PID,
+			memory.Limit>>20,
+		)
 	case errors.As(err, &died): // a crash, an exit, a kill
 		if died.Signal != "" {
 			return fmt.Sprintf("its worker died: %s (pid %d) was killed by %s", died.Worker, died.PID, died.Signal)
@@ -44,8 +58,10 @@ func outcome(err error) string {
 		return fmt.Sprintf("its worker died: %s (pid %d) exited with status %d", died.Worker, died.PID, died.ExitCode)
 	case errors.As(err, &remote): // its handler returned an error; may match context.Canceled or context.DeadlineExceeded too
 		return fmt.Sprintf("failed on %s (pid %d): %s", remote.Worker, remote.PID, remote.Text)
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded): // the context of the one who waited
+	case errors.Is(err, context.Canceled),
+		errors.Is(err, context.DeadlineExceeded): // the context of the one who waited
 		return "not waited for to its end"
 	}
-	return "a mistake in the program: " + err.Error() // such as *UnknownTypeError, *EncodeError, *DecodeError, *SizeError
+	// such as *UnknownTypeError, *EncodeError, *DecodeError, *SizeError
+	return "a mistake in the program: " + err.Error()
 }

@@ -1,14 +1,16 @@
-// Example survey does a real piece of work: it parses every Go file of a source tree in worker processes and prints what it found - how much
-// code there is, the longest functions, the most used imports, the files that do not parse.
+// Example survey does a real piece of work: it parses every Go file of a source tree in worker
+// processes and prints what it found - how much code there is, the longest functions, the most used
+// imports, the files that do not parse.
 //
 //	go run ./examples/survey                 # the source of the Go installation
 //	go run ./examples/survey ~/src/project   # any other directory
 //	go run ./examples/survey -verify         # does it again in one process, and compares every figure
 //	go run ./examples/survey -kill 5         # kills five workers on the way, and shows that nothing is lost
 //
-// Main walks the tree and hands the paths to multiprolab.Map, which yields one report for each. The workers read and parse the files. A file
-// that crashes the parser ends its worker process and nothing else: the library replaces the worker, and the file is started once more, then
-// reported as lost.
+// Main walks the tree and hands the paths to multiprolab.Map, which yields one report for each. The
+// workers read and parse the files. A file that crashes the parser ends its worker process and
+// nothing else: the library replaces the worker, and the file is started once more, then reported
+// as lost.
 //
 // The exit code is 0 if every file has its report and, with -verify, all figures agree; else 1.
 package main
@@ -80,7 +82,8 @@ func main() { // runs in main, and up to Start in the workers too
 
 func fail(err error) {
 	fmt.Fprintln(os.Stderr, "survey:", err)
-	if _, ok := errors.AsType[*interrupted](err); ok { // a shell expects what Run's Main.Cause says; Start leaves the signals to the program
+	// a shell expects what Run's Main.Cause says; Start leaves the signals to the program
+	if _, ok := errors.AsType[*interrupted](err); ok {
 		os.Exit((&multiprolab.SignalError{Signal: os.Interrupt}).ExitCode())
 	}
 	os.Exit(1)
@@ -92,7 +95,8 @@ type interrupted struct{ err error }
 func (e *interrupted) Error() string { return "interrupted: " + e.err.Error() }
 func (e *interrupted) Unwrap() error { return e.err }
 
-// brief returns what an error says without the stderr of a dead worker, which has been printed already.
+// brief returns what an error says without the stderr of a dead worker, which has been printed
+// already.
 func brief(err error) string {
 	text, _, _ := strings.Cut(err.Error(), "; stderr:\n")
 	return text
@@ -149,7 +153,8 @@ func survey(ctx context.Context, app *multiprolab.Main, bar *progress, roster *r
 	return err
 }
 
-// sourceTree returns the directory to survey, with its symlinks resolved, which the walk does not follow.
+// sourceTree returns the directory to survey, with its symlinks resolved, which the walk does not
+// follow.
 func sourceTree(ctx context.Context) (string, error) {
 	dir := flag.Arg(0)
 	if dir == "" {
@@ -166,14 +171,21 @@ func sourceTree(ctx context.Context) (string, error) {
 	return filepath.EvalSymlinks(dir)
 }
 
-// examineAll has the files examined by the workers, and kills some of these meanwhile. It returns the reports in the order of the paths,
-// and the files that have none.
-func examineAll(ctx context.Context, app *multiprolab.Main, paths []string, bar *progress, roster *roster) (reports []Report, lost []Fault, err error) {
+// examineAll has the files examined by the workers, and kills some of these meanwhile. It returns
+// the reports in the order of the paths, and the files that have none.
+func examineAll(
+	ctx context.Context,
+	app *multiprolab.Main,
+	paths []string,
+	bar *progress,
+	roster *roster,
+) (reports []Report, lost []Fault, err error) {
 	total, done := len(paths), 0
 	bar.total = total
 	for report, err := range multiprolab.Map[Report](ctx, app, "survey", slices.Values(paths), &multiprolab.MapConfig{
 		Window: max(64, 8**workers),
-		Task:   multiprolab.TaskOptions{Attempts: *kills + 2}, // all kills may hit one file, and one crash of its own is forgiven
+		// all kills may hit one file, and one crash of its own is forgiven
+		Task: multiprolab.TaskOptions{Attempts: *kills + 2},
 	}) {
 		switch {
 		case ctx.Err() != nil:
@@ -244,7 +256,8 @@ func accountKills(killed []process, reports []Report) error {
 	return nil
 }
 
-// verifyAlone does the whole work again in this process, and returns an error unless every figure agrees.
+// verifyAlone does the whole work again in this process, and returns an error unless every figure
+// agrees.
 func verifyAlone(ctx context.Context, paths []string, reports []Report, summary Summary, unreadable []Fault) error {
 	begun := time.Now()
 	alone := make([]Report, 0, len(paths))
@@ -258,6 +271,10 @@ func verifyAlone(ctx context.Context, paths []string, reports []Report, summary 
 	if err := compare(reports, alone, summary, summarise(alone, unreadable, *top)); err != nil {
 		return err
 	}
-	fmt.Printf("\nverified: this process alone, in %v, found the same in each of %d files, and the same totals\n", took, len(alone))
+	fmt.Printf(
+		"\nverified: this process alone, in %v, found the same in each of %d files, and the same totals\n",
+		took,
+		len(alone),
+	)
 	return nil
 }

@@ -9,8 +9,8 @@ import (
 
 const barWidth = 40
 
-// progress is the bar on the terminal. total is set before the first advance; the mutex is for the lines of note, which may come from any
-// goroutine.
+// progress is the bar on the terminal. total is set before the first advance; the mutex is for the
+// lines of note, which may come from any goroutine.
 type progress struct {
 	terminal bool
 	total    int
@@ -30,7 +30,13 @@ func isTerminal(f *os.File) bool {
 func (p *progress) advance() {
 	p.done++
 	full := p.done * barWidth / p.total
-	bar := fmt.Sprintf("[%s%s] %d%% of %d files", strings.Repeat("#", full), strings.Repeat(".", barWidth-full), p.done*100/p.total, p.total)
+	bar := fmt.Sprintf(
+		"[%s%s] %d%% of %d files",
+		strings.Repeat("#", full),
+		strings.Repeat(".", barWidth-full),
+		p.done*100/p.total,
+		p.total,
+	)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.terminal && bar != p.drawn {

@@ -23,7 +23,8 @@ type Report struct {
 	Facts   Facts
 }
 
-// Facts are what can be said of one file, whoever examines it. Of a file that does not parse only the lines are counted.
+// Facts are what can be said of one file, whoever examines it. Of a file that does not parse only
+// the lines are counted.
 type Facts struct {
 	Lines      int
 	Functions  int // at the top level, as the next four

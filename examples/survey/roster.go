@@ -12,8 +12,9 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// roster knows which worker processes live, from the events of the library, and kills some of them for -kill. It exists in main. The loop of
-// main calls onEvent; everything else belongs to the goroutine of the survey.
+// roster knows which worker processes live, from the events of the library, and kills some of them
+// for -kill. It exists in main. The loop of main calls onEvent; everything else belongs to the
+// goroutine of the survey.
 type roster struct {
 	bar    *progress
 	killed []process // in their order
@@ -25,7 +26,8 @@ type roster struct {
 	changed chan struct{} // tells killOne to look again
 }
 
-// process is a worker process that is ready. It is held by a handle: after its death another process could get its pid.
+// process is a worker process that is ready. It is held by a handle: after its death another
+// process could get its pid.
 type process struct {
 	name   string
 	pid    int
@@ -68,7 +70,8 @@ func (r *roster) remove(pid int) {
 	}
 }
 
-// killOne kills one of the live processes at random. It waits while there is none because all are being replaced.
+// killOne kills one of the live processes at random. It waits while there is none because all are
+// being replaced.
 func (r *roster) killOne(ctx context.Context) error {
 	for {
 		if done, err := r.tryKill(); done || err != nil {

@@ -12,7 +12,8 @@ import (
 	"text/tabwriter"
 )
 
-// Summary is what is printed of a tree. It depends on the files alone, not on who examined them in which order.
+// Summary is what is printed of a tree. It depends on the files alone, not on who examined them in
+// which order.
 type Summary struct {
 	Files      int
 	Lines      int
@@ -45,7 +46,8 @@ type Fault struct {
 	Text string
 }
 
-// summarise adds the reports up. unreadable are the directories that could not be walked; top limits the functions and imports.
+// summarise adds the reports up. unreadable are the directories that could not be walked; top
+// limits the functions and imports.
 func summarise(reports []Report, unreadable []Fault, top int) Summary {
 	s := Summary{Files: len(reports), Unreadable: slices.Clone(unreadable)}
 	uses := map[string]int{}
@@ -143,7 +145,8 @@ func printShares(out io.Writer, reports []Report) {
 		}
 	}
 	slices.SortFunc(shares, func(a, b share) int {
-		return cmp.Or(len(a.worker)-len(b.worker), strings.Compare(a.worker, b.worker), a.pid-b.pid) // the length: 10 comes after 9
+		// the length: 10 comes after 9
+		return cmp.Or(len(a.worker)-len(b.worker), strings.Compare(a.worker, b.worker), a.pid-b.pid)
 	})
 	fmt.Fprintf(out, "\nfiles of each worker process:\n")
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -153,7 +156,8 @@ func printShares(out io.Writer, reports []Report) {
 	w.Flush()
 }
 
-// compare returns an error that names the files in which two surveys differ, the first few with what was found, or the totals.
+// compare returns an error that names the files in which two surveys differ, the first few with
+// what was found, or the totals.
 func compare(workers, alone []Report, total, totalAlone Summary) error {
 	found := map[string]Facts{}
 	for _, r := range workers {
@@ -172,7 +176,10 @@ func compare(workers, alone []Report, total, totalAlone Summary) error {
 		errs = append(errs, fmt.Errorf("not verified: %d of %d files differ", differ, len(alone)))
 	}
 	if !reflect.DeepEqual(total, totalAlone) {
-		errs = append(errs, fmt.Errorf("not verified: the totals are %+v, and %+v by this process alone", total, totalAlone))
+		errs = append(
+			errs,
+			fmt.Errorf("not verified: the totals are %+v, and %+v by this process alone", total, totalAlone),
+		)
 	}
 	return errors.Join(errs...)
 }

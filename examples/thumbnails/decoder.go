@@ -14,7 +14,8 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// maxMemory bounds the data of a decoder process, in bytes. It is ample for a photograph and nothing for a bomb.
+// maxMemory bounds the data of a decoder process, in bytes. It is ample for a photograph and
+// nothing for a bomb.
 const maxMemory = 512 << 20
 
 // decoder is the setup function of the decoders: all that follows is in their processes only.
@@ -29,8 +30,8 @@ func decoder(ctx context.Context, w *multiprolab.Worker) error {
 		if err := multiprolab.Progress(ctx, self); err != nil {
 			return nil, err
 		}
-		// image.Decode knows nothing of contexts, and a goroutine cannot be stopped from outside. There is no need: main kills
-		// this process when the deadline has passed.
+		// image.Decode knows nothing of contexts, and a goroutine cannot be stopped from outside.
+		// There is no need: main kills this process when the deadline has passed.
 		return thumbnail(p)
 	})
 	return multiprolab.Send(ctx, w, "server", "hello", self)
@@ -60,7 +61,8 @@ func thumbnail(p Picture) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// scale scales to a width. Each pixel is the mean of the box of pixels that it stands for, or the nearest one if there is less than one.
+// scale scales to a width. Each pixel is the mean of the box of pixels that it stands for, or the
+// nearest one if there is less than one.
 func scale(src image.Image, width int) image.Image {
 	b := src.Bounds()
 	height := max(1, b.Dy()*width/b.Dx())

@@ -22,7 +22,8 @@ type answer struct {
 	err          error // there was no answer
 }
 
-// show asks for all pictures at once, as a browser would, and prints what became of each. It runs in the main process.
+// show asks for all pictures at once, as a browser would, and prints what became of each. It runs
+// in the main process.
 func show(ctx context.Context, site Site) error {
 	answers := make([]answer, len(site.Pictures))
 	var asking sync.WaitGroup
@@ -47,7 +48,12 @@ func show(ctx context.Context, site Site) error {
 func ask(ctx context.Context, site, name string) (a answer) {
 	begin := time.Now()
 	defer func() { a.took = time.Since(begin) }()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, site+"/thumb?width=160&name="+url.QueryEscape(name), nil)
+	req, err := http.NewRequestWithContext(
+		ctx,
+		http.MethodGet,
+		site+"/thumb?width=160&name="+url.QueryEscape(name),
+		nil,
+	)
 	if err != nil {
 		return answer{err: err}
 	}

@@ -32,7 +32,8 @@ func truncated() []byte {
 	return b.Bytes()[:b.Len()/2]
 }
 
-// bomb is a picture of a few hundred bytes that unfolds to 10 GB: a decoder makes room for all pixels before it reads the first.
+// bomb is a picture of a few hundred bytes that unfolds to 10 GB: a decoder makes room for all
+// pixels before it reads the first.
 func bomb() []byte {
 	const side = 50_000 // pixels
 	header := binary.BigEndian.AppendUint32(nil, side)

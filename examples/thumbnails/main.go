@@ -1,15 +1,16 @@
 // Thumbnails is a web server that makes thumbnails of pictures that it does not trust.
 //
-// A picture from a stranger can be cut short, can unfold to gigabytes, or can hit a bug in its decoder: an endless loop, a crash. In one
-// process each of these would take the server down, and no recover helps against two of them. Here the decoders are processes of their own:
+// A picture from a stranger can be cut short, can unfold to gigabytes, or can hit a bug in its
+// decoder: an endless loop, a crash. In one process each of these would take the server down, and
+// no recover helps against two of them. Here the decoders are processes of their own:
 //
 //	main ─┬─ server     the web server; it never looks into a picture
 //	      ├─ decoder/0  takes one picture at a time, as a task with a deadline, within a bounded memory
 //	      ├─ decoder/1
 //	      └─ ...
 //
-// A hostile picture fails alone. The server answers with the status and the text of the library's error, a dead decoder is replaced, and
-// all other pictures go on:
+// A hostile picture fails alone. The server answers with the status and the text of the library's
+// error, a dead decoder is replaced, and all other pictures go on:
 //
 //	200  here is your thumbnail
 //	422  the decoder has refused the picture      *multiprolab.RemoteError
@@ -20,8 +21,9 @@
 //
 //	go run ./examples/thumbnails -demo
 //
-// Without -demo it serves a page on http://127.0.0.1:8080 until Ctrl-C. The real pictures are those of the Go distribution, or those in the
-// directories that are given as arguments; the hostile ones are made in hostile.go.
+// Without -demo it serves a page on http://127.0.0.1:8080 until Ctrl-C. The real pictures are those
+// of the Go distribution, or those in the directories that are given as arguments; the hostile ones
+// are made in hostile.go.
 package main
 
 import (
@@ -36,15 +38,16 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// Picture goes from the server to a decoder, as the body of a task of the type "thumbnail". A PNG comes back, as a []byte.
+// Picture goes from the server to a decoder, as the body of a task of the type "thumbnail". A PNG
+// comes back, as a []byte.
 type Picture struct {
 	Name  string
 	Data  []byte // as it came from a stranger
 	Width int    // of the thumbnail, in pixels
 }
 
-// Decoder is what a decoder process tells the server of itself: when it is new, as a message of the type "hello", and when it begins with a
-// picture, as the progress of its task.
+// Decoder is what a decoder process tells the server of itself: when it is new, as a message of the
+// type "hello", and when it begins with a picture, as the progress of its task.
 type Decoder struct {
 	Name string // of the worker
 	PID  int    // of its process
@@ -56,7 +59,8 @@ type Site struct {
 	Pictures []string // their names
 }
 
-// main runs in every process up to Run, so that every process parses the same flags. Only the main process gets beyond it.
+// main runs in every process up to Run, so that every process parses the same flags. Only the main
+// process gets beyond it.
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "address to listen on")
 	deadline := flag.Duration("deadline", 2*time.Second, "time that a decoder may take for one picture")
@@ -66,7 +70,8 @@ func main() {
 
 	config := &multiprolab.Config{}
 	if *demo {
-		config.Stderr = io.Discard // a dying decoder prints its stacks; the error that tells of its death holds them too
+		// a dying decoder prints its stacks; the error that tells of its death holds them too
+		config.Stderr = io.Discard
 	}
 	app := multiprolab.New(config)
 
@@ -75,9 +80,10 @@ func main() {
 	}, nil)
 
 	app.RegisterWorker("decoder", decoder, &multiprolab.WorkerConfig{
-		Count: max(2, runtime.NumCPU()), // with a single one, everybody would wait for a picture that never comes to an end
-		// Decoders are expected to die. The default limits are for workers that are not: they would let a stranger end the program
-		// with a few hostile pictures a minute.
+		// with a single one, everybody would wait for a picture that never comes to an end
+		Count: max(2, runtime.NumCPU()),
+		// Decoders are expected to die. The default limits are for workers that are not: they would
+		// let a stranger end the program with a few hostile pictures a minute.
 		RestartLimit:    -1, // for ever
 		RestartMaxDelay: 100 * time.Millisecond,
 	})

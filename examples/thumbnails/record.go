@@ -37,8 +37,8 @@ func (o outcome) String() string {
 	return s
 }
 
-// record is what the server remembers. It exists in the server process. All its methods may be called from any goroutine: requests and
-// messages come on different ones.
+// record is what the server remembers. It exists in the server process. All its methods may be
+// called from any goroutine: requests and messages come on different ones.
 type record struct {
 	mu       sync.Mutex
 	outcomes map[string]outcome // by picture

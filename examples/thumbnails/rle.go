@@ -8,7 +8,8 @@ import (
 	"io"
 )
 
-// The toy format RLE stands for the many that a program reads with somebody else's decoder, written in C and in a hurry. A picture is
+// The toy format RLE stands for the many that a program reads with somebody else's decoder, written
+// in C and in a hurry. A picture is
 //
 //	"RLE1", width and height (16 bits each, big endian), packets
 //
@@ -32,7 +33,8 @@ func decodeRLEConfig(r io.Reader) (image.Config, error) {
 	}, nil
 }
 
-// decodeRLE has two bugs of the kind that real decoders have, and works well with every picture that means no harm.
+// decodeRLE has two bugs of the kind that real decoders have, and works well with every picture
+// that means no harm.
 func decodeRLE(r io.Reader) (image.Image, error) {
 	c, err := decodeRLEConfig(r)
 	if err != nil {

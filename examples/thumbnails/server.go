@@ -21,15 +21,17 @@ import (
 )
 
 const (
-	grace    = 200 * time.Millisecond // from the deadline of a picture until its decoder is killed; decoders would not notice anyway
-	patience = 5 * time.Second        // for requests that are under way when the program ends
-	maxWidth = 1024                   // pixels
+	// from the deadline of a picture until its decoder is killed; decoders would not notice anyway
+	grace    = 200 * time.Millisecond
+	patience = 5 * time.Second // for requests that are under way when the program ends
+	maxWidth = 1024            // pixels
 )
 
 //go:embed page.html
 var pageHTML string
 
-// server is the web server. It exists in the process of the worker "server". Its methods run on the goroutines of net/http.
+// server is the web server. It exists in the process of the worker "server". Its methods run on the
+// goroutines of net/http.
 type server struct {
 	worker   *multiprolab.Worker
 	deadline time.Duration
@@ -40,8 +42,8 @@ type server struct {
 	record   *record
 }
 
-// serve is the setup function of the server. The event loop of net/http gets the main thread of this process; messages are handled
-// beside it.
+// serve is the setup function of the server. The event loop of net/http gets the main thread of
+// this process; messages are handled beside it.
 func serve(ctx context.Context, w *multiprolab.Worker, addr string, deadline time.Duration, dirs []string) error {
 	files, err := findPictures(ctx, dirs)
 	if err != nil {
@@ -117,7 +119,11 @@ func (s *server) serveThumb(rw http.ResponseWriter, r *http.Request) {
 
 	var by Decoder
 	begin := time.Now()
-	thumb, err := multiprolab.DoWith[[]byte](r.Context(), s.worker, "thumbnail", Picture{Name: name, Data: data, Width: width},
+	thumb, err := multiprolab.DoWith[[]byte](
+		r.Context(),
+		s.worker,
+		"thumbnail",
+		Picture{Name: name, Data: data, Width: width},
 		&multiprolab.TaskOptions{
 			Timeout: s.deadline,
 			Grace:   grace,
@@ -126,7 +132,8 @@ func (s *server) serveThumb(rw http.ResponseWriter, r *http.Request) {
 					s.record.set(name, outcome{Kind: beingDecoded, Decoder: by})
 				}
 			},
-		})
+		},
+	)
 	o := outcomeOf(by, err)
 	o.Took = time.Since(begin)
 	s.record.set(name, o)
@@ -170,7 +177,8 @@ func outcomeOf(by Decoder, err error) outcome {
 	return o
 }
 
-// brief is the beginning of an error's text: what came to an end, and the first words of its last. Beyond them come the stacks of the dead.
+// brief is the beginning of an error's text: what came to an end, and the first words of its last.
+// Beyond them come the stacks of the dead.
 func brief(text string) string {
 	lines := strings.SplitN(strings.TrimSpace(text), "\n", 3)
 	return strings.Join(lines[:min(2, len(lines))], " ")
@@ -222,12 +230,16 @@ func (s *server) read(name string) ([]byte, error) {
 	return nil, fmt.Errorf("there is no picture %q", name)
 }
 
-// findPictures looks for pictures in the directories, or in those of the Go distribution, and returns their paths by name.
+// findPictures looks for pictures in the directories, or in those of the Go distribution, and
+// returns their paths by name.
 func findPictures(ctx context.Context, dirs []string) (map[string]string, error) {
 	if len(dirs) == 0 {
 		out, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 		if err != nil {
-			return nil, fmt.Errorf("the Go distribution with its pictures was not found: give a directory with pictures as an argument: %w", err)
+			return nil, fmt.Errorf(
+				"the Go distribution with its pictures was not found: give a directory with pictures as an argument: %w",
+				err,
+			)
 		}
 		root := filepath.Join(strings.TrimSpace(string(out)), "src", "image")
 		dirs = []string{filepath.Join(root, "testdata"), filepath.Join(root, "png", "testdata")}

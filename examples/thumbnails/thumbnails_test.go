@@ -24,7 +24,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	_ "github.com/multiprolab/multiprolab" // what the binaries are built of: a cached result of this test ends with a change of it
+	// what the binaries are built of: a cached result of this test ends with a change of it
+	_ "github.com/multiprolab/multiprolab"
 )
 
 // hanging bounds what would otherwise wait for ever. Nothing takes nearly as long.
@@ -58,7 +59,8 @@ func underRace() bool {
 	return slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
-// memoryLimited reports whether the decoders have a hard limit; see memory_linux.go and memory_other.go.
+// memoryLimited reports whether the decoders have a hard limit; see memory_linux.go and
+// memory_other.go.
 func memoryLimited() bool { return runtime.GOOS == "linux" && !underRace() }
 
 // program is a running program.
@@ -146,7 +148,8 @@ func (p *program) thumb(name string) answer {
 	return p.get("/thumb?width=160&name=" + url.QueryEscape(name))
 }
 
-// ask asks for a thumbnail without waiting for it. The caller takes the answer before its test ends.
+// ask asks for a thumbnail without waiting for it. The caller takes the answer before its test
+// ends.
 func (p *program) ask(name string) <-chan answer {
 	c := make(chan answer, 1)
 	go func() {
@@ -246,12 +249,20 @@ func TestPictures(t *testing.T) {
 	if bombKills {
 		died = 2
 	}
-	require.Equal(t, map[string]int{"thumbnail": 8, "refused": 4 - 1 - died, "decoder died": died, "timed out": 1}, p.stats().Outcomes)
+	require.Equal(
+		t,
+		map[string]int{"thumbnail": 8, "refused": 4 - 1 - died, "decoder died": died, "timed out": 1},
+		p.stats().Outcomes,
+	)
 
 	page := string(p.get("/").body)
 	require.Contains(t, page, `src="/thumb?name=hostile-bomb.png&amp;width=160"`)
 	require.Contains(t, page, `src="/thumb?name=video-001.png&amp;width=160"`)
-	require.Regexp(t, `^504 timed out in .* by decoder/\d+ \(pid \d+\): multiprolab: task`, string(p.get("/outcome?name=hostile-endless.rle").body))
+	require.Regexp(
+		t,
+		`^504 timed out in .* by decoder/\d+ \(pid \d+\): multiprolab: task`,
+		string(p.get("/outcome?name=hostile-endless.rle").body),
+	)
 	require.Equal(t, http.StatusNotFound, p.thumb("../main.go").status)
 	require.Equal(t, http.StatusBadRequest, p.get("/thumb?name=video-001.png&width=0").status)
 
@@ -270,7 +281,8 @@ func (p *program) interrupt() {
 	require.NoError(p.t, p.cmd.Process.Signal(os.Interrupt))
 }
 
-// TestOthersMeanwhile asks for other pictures while one that never comes to an end is being decoded.
+// TestOthersMeanwhile asks for other pictures while one that never comes to an end is being
+// decoded.
 func TestOthersMeanwhile(t *testing.T) {
 	const deadline = 5 * time.Second
 	p := start(t, "-deadline", deadline.String())
@@ -287,8 +299,8 @@ func TestOthersMeanwhile(t *testing.T) {
 	}
 	require.Equal(t, http.StatusGatewayTimeout, end.status)
 
-	// The decoder had the picture for the whole deadline before the answer. So what was asked for in that time, and was answered
-	// well before its end, did not wait for it.
+	// The decoder had the picture for the whole deadline before the answer. So what was asked for
+	// in that time, and was answered well before its end, did not wait for it.
 	meanwhile := 0
 	for _, a := range others {
 		if a.begun.After(end.end.Add(-deadline)) && a.end.Before(end.end.Add(-time.Second)) {
@@ -304,7 +316,8 @@ func TestOthersMeanwhile(t *testing.T) {
 	p.wait()
 }
 
-// TestInterruptMeanwhile ends the program while a picture that never comes to an end is with a decoder: the request still gets its answer.
+// TestInterruptMeanwhile ends the program while a picture that never comes to an end is with a
+// decoder: the request still gets its answer.
 func TestInterruptMeanwhile(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip(noInterrupt)

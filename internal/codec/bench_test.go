@@ -44,7 +44,10 @@ func benchmarked() []struct {
 		name string
 		v    any
 	}{
-		{"struct", Small{"a name of some length", 640, 480}}, {"seven", seven}, {"event", event}, {"list", list}, {"4KiB", make([]byte, 4<<10)}, {"map100", table},
+		{
+			"struct",
+			Small{"a name of some length", 640, 480},
+		}, {"seven", seven}, {"event", event}, {"list", list}, {"4KiB", make([]byte, 4<<10)}, {"map100", table},
 		{"tree", *chain(20)}, {"interface", Box{Any: Registered{"word"}}},
 	}
 }
@@ -102,7 +105,8 @@ func benchmarkDecode(b *testing.B, c *codec.Codec) {
 	}
 }
 
-// BenchmarkFreshEncode and BenchmarkFreshDecode are what a new encoder and decoder for each message cost.
+// BenchmarkFreshEncode and BenchmarkFreshDecode are what a new encoder and decoder for each message
+// cost.
 func BenchmarkFreshEncode(b *testing.B) {
 	for _, bb := range benchmarked() {
 		b.Run(bb.name, func(b *testing.B) {

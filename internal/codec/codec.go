@@ -1,23 +1,28 @@
-// Package codec turns Go values into bytes and back, with gob, and leaves out what gob would otherwise send with every
-// message: the definitions of the types.
+// Package codec turns Go values into bytes and back, with gob, and leaves out what gob would
+// otherwise send with every message: the definitions of the types.
 //
-// A gob stream is a row of messages: the definitions of a type, then values of it. A fresh encoder for each value sends
-// the definitions each time, and a fresh decoder compiles them each time, which costs some twenty times the value
-// itself. Both ends of a wire are the same program, so each derives the definitions from the Go type, alike, and gives
-// them an id made from their content. A payload then holds the value alone and that id; an end that decodes it into a type
-// with the same id needs nothing else. The ends still exchange
-// definitions by id, ahead of the first value: the name in them tells a user what was sent where something else is wanted.
+// A gob stream is a row of messages: the definitions of a type, then values of it. A fresh encoder
+// for each value sends the definitions each time, and a fresh decoder compiles them each time,
+// which costs some twenty times the value itself. Both ends of a wire are the same program, so each
+// derives the definitions from the Go type, alike, and gives them an id made from their content. A
+// payload then holds the value alone and that id; an end that decodes it into a type with the same
+// id needs nothing else. The ends still exchange definitions by id, ahead of the first value: the
+// name in them tells a user what was sent where something else is wanted.
 //
-// A value that holds an interface can bring new definitions at any time. Such a type travels self-contained: definitions
-// and value together, every time. Definitions from another process reach gob here alone, and where a target is an interface: checked before, and made anew.
+// A value that holds an interface can bring new definitions at any time. Such a type travels
+// self-contained: definitions and value together, every time. Definitions from another process
+// reach gob here alone, and where a target is an interface: checked before, and made anew.
 //
-// Few values go through gob itself. An engine, which is made once for a type, writes the same bytes, or keeps what gob would lose in bytes that gob reads, and checks what it
-// reads while it reads it. gob remains for types that hold interfaces, and for a few that have methods of their own to encode them.
+// Few values go through gob itself. An engine, which is made once for a type, writes the same
+// bytes, or keeps what gob would lose in bytes that gob reads, and checks what it reads while it
+// reads it. gob remains for types that hold interfaces, and for a few that have methods of their
+// own to encode them.
 //
 // Those methods are users' code. What they panic with is an error of the value: see guard.
 //
-// gob is not made for hostile bytes: a count of a few bytes makes it take all memory, and deep nesting overflows its
-// stack. Every payload that goes to it is therefore walked over and checked before.
+// gob is not made for hostile bytes: a count of a few bytes makes it take all memory, and deep
+// nesting overflows its stack. Every payload that goes to it is therefore walked over and checked
+// before.
 //
 // Each process has one Codec. All its methods may be called from any goroutine.
 package codec
@@ -77,7 +82,8 @@ type Codec struct {
 	defsSize int // bytes of these
 }
 
-// typeInfo holds what a Codec knows of one type, below any pointers. Only kept and the pools change.
+// typeInfo holds what a Codec knows of one type, below any pointers. Only kept and the pools
+// change.
 type typeInfo struct {
 	name          string // the type's name, with its package's path
 	head          []byte // the names, as payloads and definitions begin with them
@@ -105,7 +111,8 @@ type primedEncoder struct {
 
 // typeOf returns what is known of a type.
 func (c *Codec) typeOf(t reflect.Type) *typeInfo {
-	// A type's address, in the second word of the interface, chooses its place among those that were used last.
+	// A type's address, in the second word of the interface, chooses its place among those that
+	// were used last.
 	hot := &c.hot[(*[2]uintptr)(unsafe.Pointer(&t))[1]>>6%uintptr(len(c.hot))]
 	if h := hot.Load(); h != nil && h.t == t {
 		return h.info
@@ -138,7 +145,8 @@ func (c *Codec) lookUp(t reflect.Type) *typeInfo {
 		i.selfContained, i.addressable, i.dynamic = d.dynamic, d.addressable, t.Kind() == reflect.Interface
 		i.inspected = d.dynamic || d.recursive || d.nilElement
 		if !i.selfContained {
-			i.blob = appendInt(slices.Clone(i.head), i.shape.id) // tells named basic types apart, which have no definitions
+			// tells named basic types apart, which have no definitions
+			i.blob = appendInt(slices.Clone(i.head), i.shape.id)
 			n := len(i.blob)
 			i.blob = appendDefinitions(i.blob, d.defs)
 			i.messages = i.blob[n:]
@@ -186,8 +194,8 @@ func (c *Codec) Encode(v any) (Payload, error) {
 	return p, err
 }
 
-// Lend is Encode for a []byte or a string, and reports whether v is one. Nothing is copied: the payload's Data are the memory of v, which nobody may change while the
-// payload is used.
+// Lend is Encode for a []byte or a string, and reports whether v is one. Nothing is copied: the
+// payload's Data are the memory of v, which nobody may change while the payload is used.
 func Lend(v any) (Payload, bool) {
 	switch v := v.(type) {
 	case []byte:
@@ -206,8 +214,9 @@ func (p Payload) Own() Payload {
 	return p
 }
 
-// AppendEncode is Encode into memory of the caller: it appends the payload's data to dst and returns the longer slice. The
-// payload's Data are the part of it that was appended. After an error the slice is as long as dst.
+// AppendEncode is Encode into memory of the caller: it appends the payload's data to dst and
+// returns the longer slice. The payload's Data are the part of it that was appended. After an error
+// the slice is as long as dst.
 func (c *Codec) AppendEncode(dst []byte, v any) ([]byte, Payload, error) {
 	buf, p, err := c.appendEncode(dst, v)
 	if err != nil {
@@ -276,7 +285,8 @@ func (c *Codec) appendEncode(dst []byte, v any) ([]byte, Payload, error) {
 	return dst, Payload{Encoding: GobValue, Defs: t.defs}, nil
 }
 
-// encodeFast encodes with the type's engine. A value that holds itself is found before it takes much memory.
+// encodeFast encodes with the type's engine. A value that holds itself is found before it takes
+// much memory.
 func (c *Codec) encodeFast(dst []byte, t *typeInfo, v reflect.Value) ([]byte, error) {
 	if !t.inspected {
 		return t.engine.withAddress(dst, v, math.MaxInt)
@@ -306,8 +316,8 @@ func (c *Codec) encodeByGob(enc *gob.Encoder, v reflect.Value) error {
 	return err
 }
 
-// encodePrimed appends with an encoder that has written the definitions before. A failed encoder is thrown away, for nobody
-// knows what it counts as written.
+// encodePrimed appends with an encoder that has written the definitions before. A failed encoder is
+// thrown away, for nobody knows what it counts as written.
 func (c *Codec) encodePrimed(dst []byte, t *typeInfo, v reflect.Value) ([]byte, error) {
 	e, _ := t.encoders.Get().(*primedEncoder)
 	if e == nil {
@@ -351,12 +361,17 @@ func (c *Codec) put(id uint64, blob []byte) {
 	c.defs[id] = blob
 }
 
-// Define stores definitions, which came from Definitions of another Codec, and returns their id. The id is made from
-// the content, so that nobody can put other definitions under an id in use. When there are more than a Codec keeps,
-// those that come are not stored: values decode without them, and only the error for a wrong type misses the name.
+// Define stores definitions, which came from Definitions of another Codec, and returns their id.
+// The id is made from the content, so that nobody can put other definitions under an id in use.
+// When there are more than a Codec keeps, those that come are not stored: values decode without
+// them, and only the error for a wrong type misses the name.
 func (c *Codec) Define(blob []byte) (uint64, error) {
 	if len(blob) > maxDefinitionSize {
-		return 0, fmt.Errorf("type definitions of %d bytes are over the limit of %d bytes", len(blob), maxDefinitionSize)
+		return 0, fmt.Errorf(
+			"type definitions of %d bytes are over the limit of %d bytes",
+			len(blob),
+			maxDefinitionSize,
+		)
 	}
 	if _, _, err := cutName(blob); err != nil {
 		return 0, fmt.Errorf("type definitions without a name: %w", err)
@@ -385,7 +400,8 @@ func idOf(blob []byte) uint64 {
 	return max(binary.LittleEndian.Uint64(sum[:]), 1)
 }
 
-// appendNames appends the names of a type, each with its length before it: the one with the paths of packages, and the one by which gob.Register may know the type.
+// appendNames appends the names of a type, each with its length before it: the one with the paths
+// of packages, and the one by which gob.Register may know the type.
 func appendNames(dst []byte, name, short string) []byte {
 	for _, s := range [...]string{name, short} {
 		s = s[:min(len(s), 1<<16-1)]

@@ -162,7 +162,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// send does what root/link.go does with a payload: the definitions go ahead of it, once, under their id.
+// send does what root/link.go does with a payload: the definitions go ahead of it, once, under
+// their id.
 func send(t testing.TB, from, to *codec.Codec, p codec.Payload) {
 	t.Helper()
 	if p.Encoding != codec.GobValue {
@@ -202,25 +203,65 @@ func values() []any {
 			A int
 			B Small
 		}{1, Small{B: 2}},
-		map[string]int{"a": 1, "b": -1}, map[string]int{}, map[Small][]Small{{A: 1}: {{B: 2}}}, map[int]map[int]string{1: {2: "x"}},
+		map[string]int{
+			"a": 1,
+			"b": -1,
+		}, map[string]int{}, map[Small][]Small{{A: 1}: {{B: 2}}}, map[int]map[int]string{1: {2: "x"}},
 		map[Empty]Empty{{}: {}}, map[[2]bool]string{{true, false}: "x"},
-		[]int{1, 2, 3}, []string{"", "x"}, [][]int{{1}, {2, 3}}, []*int{&one}, []Empty{{}, {}}, []bool{true, false}, []float32{1.5},
+		[]int{
+			1,
+			2,
+			3,
+		}, []string{"", "x"}, [][]int{{1}, {2, 3}}, []*int{&one}, []Empty{{}, {}}, []bool{true, false}, []float32{1.5},
 		[3]string{"a", "", "c"}, [0]int{}, [2]Small{{A: 1}}, Point{1, 2},
 		Celsius(36.6), Level(-128), Label("x"), Label(""), Raw{1, 2}, Labels{"a", "b"}, Table{"a": 1},
 		Linked{"a": {"b": {}}}, Empty{}, Complex{complex(1, -2)},
-		AllBasic{true, math.MinInt8, math.MinInt16, math.MinInt32, math.MinInt64, -1, 255, math.MaxUint16, math.MaxUint32,
-			math.MaxUint64, 1, 2, math.MaxFloat32, math.SmallestNonzeroFloat64, complex(1, 2), complex(3, 4), "s"},
+		AllBasic{
+			true,
+			math.MinInt8,
+			math.MinInt16,
+			math.MinInt32,
+			math.MinInt64,
+			-1,
+			255,
+			math.MaxUint16,
+			math.MaxUint32,
+			math.MaxUint64,
+			1,
+			2,
+			math.MaxFloat32,
+			math.SmallestNonzeroFloat64,
+			complex(1, 2),
+			complex(3, 4),
+			"s",
+		},
 		AllBasic{}, Zeros{M: map[string]int{}},
 		true, 1, -1, int8(1), int16(1), int32(1), int64(math.MinInt64), uint(1), uint8(255), uint16(1), uint32(1),
-		uint64(math.MaxUint64), uintptr(1), float32(1.5), 2.5, complex64(1), complex(0, 1), "", "text", []byte{}, []byte("bytes"),
+		uint64(
+			math.MaxUint64,
+		), uintptr(1), float32(1.5), 2.5, complex64(1), complex(0, 1), "", "text", []byte{}, []byte("bytes"),
 		time.Second, moments()[1], moments(), map[string]time.Time{"x": moments()[2]},
 		*big.NewInt(1), big.NewInt(-1 << 62), *new(big.Int).Lsh(big.NewInt(1), 1000), []*big.Int{big.NewInt(7)}, struct{ N big.Int }{*big.NewInt(9)},
-		url.URL{Scheme: "https", Host: "a.b"}, netip.MustParseAddr("::1"), Even{4}, []Even{{2}, {0}}, map[string]Even{"x": {6}},
-		Secret{"x"}, []Secret{{"a"}, {"b"}}, struct{ S, T Secret }{Secret{"s"}, Secret{"t"}}, map[string]*Secret{"p": {"q"}},
+		url.URL{
+			Scheme: "https",
+			Host:   "a.b",
+		}, netip.MustParseAddr("::1"), Even{4}, []Even{{2}, {0}}, map[string]Even{"x": {6}},
+		Secret{
+			"x",
+		}, []Secret{{"a"}, {"b"}}, struct{ S, T Secret }{Secret{"s"}, Secret{"t"}}, map[string]*Secret{"p": {"q"}},
 		Box{}, Box{Any: 1, Shouter: Registered{"a"}, Pair: [2]any{"x", 2.5}, List: []any{nil, true, []byte("x"), []string{"y"}}},
-		Box{Any: Late{Deep: Registered{"deep"}}, Shouter: Registered{"again"}, Pair: [2]any{Late{Deep: Box{Any: Late{}}}, Tree{Value: 1}},
-			Map: map[string]any{"a": map[string]any{"b": []any{Late{}, Small{}.A, Registered{"c"}}}}},
-		[]any{1, "x", Late{Deep: []any{Late{Deep: Tree{Left: &Tree{}}}}}, Registered{"z"}}, []Shouter{Registered{"s"}}, map[string]Shouter{},
+		Box{
+			Any:     Late{Deep: Registered{"deep"}},
+			Shouter: Registered{"again"},
+			Pair:    [2]any{Late{Deep: Box{Any: Late{}}}, Tree{Value: 1}},
+			Map:     map[string]any{"a": map[string]any{"b": []any{Late{}, Small{}.A, Registered{"c"}}}},
+		},
+		[]any{
+			1,
+			"x",
+			Late{Deep: []any{Late{Deep: Tree{Left: &Tree{}}}}},
+			Registered{"z"},
+		}, []Shouter{Registered{"s"}}, map[string]Shouter{},
 		[2]any{Late{1}, nil}, Node{1, &Node{Value: Registered{"r"}}, map[Label][]Node{"x": {{}, {Value: "v"}}}},
 	}
 }
@@ -260,7 +301,8 @@ func requireAlike(t *testing.T, want, got any) {
 	}
 }
 
-// What gob alone makes of a value is what the Codec makes of it, but for what gob loses and an engine keeps.
+// What gob alone makes of a value is what the Codec makes of it, but for what gob loses and an
+// engine keeps.
 func TestLikeGob(t *testing.T) {
 	more := []any{[]int{}, Raw{}, Nested{{}, {{}, {}}}, map[string][]int{"a": {}, "b": nil}, []Raw{nil, {}, {1}},
 		Zeros{A: []int{}}, Zeros{P: new(int)}, []Zeros{{}}, Outer{hidden: 1, List: []Inner{}}, Box{List: []any{}},
@@ -317,9 +359,15 @@ func TestNothing(t *testing.T) {
 		v  any
 		ok bool
 	}{
-		"any": {new(any), true}, "struct{}": {&struct{}{}, true}, "Empty": {&Empty{}, true}, "*Small": {ptrTo(&Small{A: 1}), true},
+		"any": {
+			new(any),
+			true,
+		}, "struct{}": {&struct{}{}, true}, "Empty": {&Empty{}, true}, "*Small": {ptrTo(&Small{A: 1}), true},
 		"Shouter": {ptrTo[Shouter](Registered{}), true}, "error": {ptrTo(errOdd), true},
-		"Small": {&Small{A: 1}, false}, "int": {new(int), false}, "string": {ptrTo("x"), false}, "[]byte": {&[]byte{1}, false},
+		"Small": {
+			&Small{A: 1},
+			false,
+		}, "int": {new(int), false}, "string": {ptrTo("x"), false}, "[]byte": {&[]byte{1}, false},
 	}
 	for name, tt := range targets {
 		t.Run(name, func(t *testing.T) {
@@ -372,9 +420,19 @@ func TestBytesAndStrings(t *testing.T) {
 		v          any
 		sent, want string
 	}{
-		{b, new(string), "[]byte", "string"}, {b, new(Raw), "[]byte", pkg + "Raw"}, {b, new(Shouter), "[]byte", pkg + "Shouter"},
+		{
+			b,
+			new(string),
+			"[]byte",
+			"string",
+		}, {b, new(Raw), "[]byte", pkg + "Raw"}, {b, new(Shouter), "[]byte", pkg + "Shouter"},
 		{b, new(*string), "[]byte", "string"}, {b, new(Small), "[]byte", pkg + "Small"},
-		{s, new([]byte), "string", "[]byte"}, {s, new(Label), "string", pkg + "Label"}, {s, new(error), "string", "error"}, {s, new(*int), "string", "int"},
+		{
+			s,
+			new([]byte),
+			"string",
+			"[]byte",
+		}, {s, new(Label), "string", pkg + "Label"}, {s, new(error), "string", "error"}, {s, new(*int), "string", "int"},
 	}
 	for _, tt := range tests {
 		require.Equal(t, &codec.MismatchError{Sent: tt.sent, Want: tt.want}, c.Decode(tt.p, tt.v))
@@ -627,14 +685,23 @@ func TestTypesThatCannotCross(t *testing.T) {
 		{withChan{}, []string{pkg + "withChan.C is a chan"}},
 		{withDeepFunc{}, []string{pkg + "withDeepFunc.L element.Hook is a func"}},
 		{withExported{}, []string{pkg + "withExported.WithFunc.F is a func"}},
-		{embedsStruct{}, []string{pkg + "embedsStruct.ID is a field of the embedded base, whose name is in lower case", "embed an exported type, or give the field a name"}},
+		{
+			embedsStruct{},
+			[]string{
+				pkg + "embedsStruct.ID is a field of the embedded base, whose name is in lower case",
+				"embed an exported type, or give the field a name",
+			},
+		},
 		{embedsPointer{&base{}, "x"}, []string{"embedsPointer.ID is a field of the embedded base"}},
 		{embedsPointer{}, []string{"embedsPointer.ID is a field of the embedded base"}},
 		{embedsDeep{}, []string{"embedsDeep.ID is a field of the embedded middle"}},
 		{embedsUpper{}, []string{"embedsUpper.Small is a field of the embedded lower"}},
 		{embedsAlias{}, []string{"embedsAlias.Name is a field of the embedded alias"}},
 		{embedsGeneric{}, []string{"embedsGeneric.V is a field of the embedded generic"}},
-		{embedsItself{circular: circular{circular: nil}}, []string{"embedsItself.A is a field of the embedded circular"}},
+		{
+			embedsItself{circular: circular{circular: nil}},
+			[]string{"embedsItself.A is a field of the embedded circular"},
+		},
 		{embedsOnly{}, []string{"embedsOnly.ID is a field of the embedded base"}},
 		{[]embedsStruct{}, []string{"embedsStruct.ID is a field of the embedded base"}},
 		{[1]embedsStruct{}, []string{"embedsStruct.ID is a field of the embedded base"}},
@@ -652,11 +719,17 @@ func TestTypesThatCannotCross(t *testing.T) {
 		{make(chan int), []string{"chan int is a chan"}},
 		{onlyHidden{1, 2}, []string{pkg + "onlyHidden has no exported fields", "export the fields"}},
 		{withHidden{}, []string{pkg + "withHidden.B.H has no exported fields", "export the fields"}},
-		{withEmbedded{}, []string{pkg + "withEmbedded.F is a field of the embedded withFuncField", "left out in silence"}},
+		{
+			withEmbedded{},
+			[]string{pkg + "withEmbedded.F is a field of the embedded withFuncField", "left out in silence"},
+		},
 		{errors.New("x"), []string{"no exported fields"}},
 		{endless(), []string{"pointers without end"}},
 		{struct{ L loop }{}, []string{"L is a type of pointers without end"}},
-		{Event{}, []string{pkg + "Event", "GobEncode", "Name would be left out in silence", "give the embedded field a name"}},
+		{
+			Event{},
+			[]string{pkg + "Event", "GobEncode", "Name would be left out in silence", "give the embedded field a name"},
+		},
 		{GenericEvent[int]{}, []string{"Value would be left out in silence"}},
 		{[]withEvent{}, []string{"withEvent.E", "Name would be left out in silence"}},
 		{withBig{}, []string{"GobEncode", "Name would be left out"}},
@@ -666,7 +739,10 @@ func TestTypesThatCannotCross(t *testing.T) {
 		{struct{ A []func() }{}, []string{".A is a func"}},
 		{struct{ P *chan int }{}, []string{".P is a chan"}},
 		{encodeOnly{}, []string{"encodeOnly.E has one of the methods GobEncode and GobDecode and not the other"}},
-		{decodeOnly{}, []string{"decodeOnly.D has one of the methods MarshalBinary and UnmarshalBinary and not the other"}},
+		{
+			decodeOnly{},
+			[]string{"decodeOnly.D has one of the methods MarshalBinary and UnmarshalBinary and not the other"},
+		},
 		{withMarshaler{}, []string{"withMarshaler.M has one of the methods"}},
 		{withCodec{}, []string{"withCodec.M is an interface with the methods GobEncode"}},
 	}
@@ -697,10 +773,19 @@ func TestEmbeddedMethods(t *testing.T) {
 	require.Equal(t, 7, generic.Value)
 }
 
-// What is embedded under a name in lower case, and has no exported fields, is private as any field in lower case is.
+// What is embedded under a name in lower case, and has no exported fields, is private as any field
+// in lower case is.
 func TestEmbeddedPrivateTypes(t *testing.T) {
 	var from, to codec.Codec
-	sent := EmbedsOthers{number: 1, numbers: numbers{2}, face: Registered{}, private: private{3, 4}, round: round{round: nil}, Exported: Exported{ID: 5}, Text: "x"}
+	sent := EmbedsOthers{
+		number:   1,
+		numbers:  numbers{2},
+		face:     Registered{},
+		private:  private{3, 4},
+		round:    round{round: nil},
+		Exported: Exported{ID: 5},
+		Text:     "x",
+	}
 	var got EmbedsOthers
 	require.NoError(t, to.Decode(encode(t, &from, &to, sent), &got))
 	require.Equal(t, EmbedsOthers{Exported: Exported{ID: 5}, Text: "x"}, got)
@@ -861,15 +946,31 @@ func TestConversions(t *testing.T) {
 		into any
 		want any // the value, or a part of the error
 	}{
-		{int(5), new(int64), int64(5)}, {int64(5), new(int), 5}, {int8(-5), new(int32), int32(-5)}, {uint64(5), new(uint8), uint8(5)},
-		{float64(1.5), new(float32), float32(1.5)}, {complex64(1), new(complex128), complex128(1)}, {uintptr(7), new(uint), uint(7)},
-		{300, new(int8), "out of range"}, {uint64(1 << 40), new(uint32), "out of range"}, {math.MaxFloat64, new(float32), "out of range"},
+		{
+			int(5),
+			new(int64),
+			int64(5),
+		}, {int64(5), new(int), 5}, {int8(-5), new(int32), int32(-5)}, {uint64(5), new(uint8), uint8(5)},
+		{
+			float64(1.5),
+			new(float32),
+			float32(1.5),
+		}, {complex64(1), new(complex128), complex128(1)}, {uintptr(7), new(uint), uint(7)},
+		{
+			300,
+			new(int8),
+			"out of range",
+		}, {uint64(1 << 40), new(uint32), "out of range"}, {math.MaxFloat64, new(float32), "out of range"},
 		{-1, new(uint), "it holds int, and uint is wanted"}, {1, new(float64), "it holds int, and float64 is wanted"},
 		{1, new(string), "it holds int, and string is wanted"}, {1, new(bool), "it holds int, and bool is wanted"},
 		{true, new(int), "it holds bool, and int is wanted"}, {1, new([]byte), "it holds int, and []byte is wanted"},
 		{Level(1), new(int8), "codec_test.Level, and int8 is wanted"}, {int8(1), new(Level), "it holds int8, and"},
 		{time.Second, new(int64), "it holds time.Duration, and int64 is wanted"},
-		{[]int{1}, new([]int64), "it holds []int, and []int64 is wanted"}, {1, new(any), 1}, {Level(1), new(any), "call gob.Register"},
+		{
+			[]int{1},
+			new([]int64),
+			"it holds []int, and []int64 is wanted",
+		}, {1, new(any), 1}, {Level(1), new(any), "call gob.Register"},
 		{1, new(Shouter), "it holds int, and " + pkg + "Shouter is wanted"},
 	}
 	for _, tt := range tests {
@@ -1015,18 +1116,32 @@ func TestTargets(t *testing.T) {
 	blob := append(names(name, "codec_test.withFunc"), 0xff, 130)
 	id, err := c.Define(blob)
 	require.NoError(t, err)
-	require.ErrorContains(t, c.Decode(codec.Payload{Encoding: codec.Gob, Data: blob}, new(withFunc)), "withFunc.F is a func")
-	require.ErrorContains(t, c.Decode(codec.Payload{Encoding: codec.GobValue, Defs: id}, new(withFunc)), "withFunc.F is a func")
+	require.ErrorContains(
+		t,
+		c.Decode(codec.Payload{Encoding: codec.Gob, Data: blob}, new(withFunc)),
+		"withFunc.F is a func",
+	)
+	require.ErrorContains(
+		t,
+		c.Decode(codec.Payload{Encoding: codec.GobValue, Defs: id}, new(withFunc)),
+		"withFunc.F is a func",
+	)
 }
 
-// A target that was used before keeps nothing of it: gob alone leaves alone what was sent as zero, and writes into slices
-// that are there.
+// A target that was used before keeps nothing of it: gob alone leaves alone what was sent as zero,
+// and writes into slices that are there.
 func TestTargetIsSetToZero(t *testing.T) {
 	var from, to codec.Codec
 	var got Outer
-	require.NoError(t, to.Decode(encode(t, &from, &to, Outer{Raw: []byte("first"), Inner: Inner{X: 1, Tags: []string{"a"}}}), &got))
+	require.NoError(
+		t,
+		to.Decode(encode(t, &from, &to, Outer{Raw: []byte("first"), Inner: Inner{X: 1, Tags: []string{"a"}}}), &got),
+	)
 	raw, tags := got.Raw, got.Tags
-	require.NoError(t, to.Decode(encode(t, &from, &to, Outer{Raw: []byte("other"), Inner: Inner{Tags: []string{"b"}}}), &got))
+	require.NoError(
+		t,
+		to.Decode(encode(t, &from, &to, Outer{Raw: []byte("other"), Inner: Inner{Tags: []string{"b"}}}), &got),
+	)
 	require.Equal(t, Outer{Raw: []byte("other"), Inner: Inner{Tags: []string{"b"}}}, got)
 	require.Equal(t, "first", string(raw))
 	require.Equal(t, []string{"a"}, tags)
@@ -1062,7 +1177,12 @@ func TestMemoryIsNotShared(t *testing.T) {
 			require.Equal(t, data, string(p.Data), "the payload shares memory with the value")
 			require.NoError(t, to.Decode(p, tt.target))
 			clear(p.Data)
-			require.Equal(t, want, fmt.Sprintf("%q", reflect.ValueOf(tt.target).Elem().Interface()), "the value shares memory with the payload")
+			require.Equal(
+				t,
+				want,
+				fmt.Sprintf("%q", reflect.ValueOf(tt.target).Elem().Interface()),
+				"the value shares memory with the payload",
+			)
 
 			// nor do two payloads of one type
 			first := encode(t, &from, &to, Small{Name: "first"})

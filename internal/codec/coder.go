@@ -6,8 +6,9 @@ import (
 	"unsafe"
 )
 
-// Coder encodes and decodes values of the type T as its Codec does. Where an engine takes all of them it looks the type up once, and puts no value into an
-// interface, which costs short values more than their bytes do. Any goroutine may use it.
+// Coder encodes and decodes values of the type T as its Codec does. Where an engine takes all of
+// them it looks the type up once, and puts no value into an interface, which costs short values
+// more than their bytes do. Any goroutine may use it.
 type Coder[T any] struct {
 	codec *Codec
 	info  *typeInfo // nil: all goes through the Codec
@@ -18,7 +19,8 @@ func CoderOf[T any](c *Codec) Coder[T] {
 	switch t := reflect.TypeFor[T](); t.Kind() {
 	case reflect.Interface, reflect.Pointer: // what is behind them decides
 	default:
-		if i := c.typeOf(t); i.err == nil && i.engine != nil && !i.inspected && t != bytesType && t != stringType && t != reflect.TypeFor[struct{}]() {
+		if i := c.typeOf(t); i.err == nil && i.engine != nil && !i.inspected && t != bytesType && t != stringType &&
+			t != reflect.TypeFor[struct{}]() {
 			return Coder[T]{c, i}
 		}
 	}

@@ -52,7 +52,10 @@ type MismatchError struct {
 
 func (e *MismatchError) Error() string {
 	if e.Sent == noBody {
-		return fmt.Sprintf("it has no body, and %s is wanted: send a value, or take a pointer to one, which is nil then", e.Want)
+		return fmt.Sprintf(
+			"it has no body, and %s is wanted: send a value, or take a pointer to one, which is nil then",
+			e.Want,
+		)
 	}
 	if e.Sent == e.Want { // in different functions, say
 		return fmt.Sprintf("it holds another type with the name %s than is wanted: send and take the same type", e.Sent)
@@ -60,7 +63,8 @@ func (e *MismatchError) Error() string {
 	return fmt.Sprintf("it holds %s, and %s is wanted: send and take the same type", e.Sent, e.Want)
 }
 
-// Decode decodes p into the value that v points to, which is set to zero before. Nothing in p makes it panic.
+// Decode decodes p into the value that v points to, which is set to zero before. Nothing in p makes
+// it panic.
 func (c *Codec) Decode(p Payload, v any) error {
 	if p.Encoding == Bytes || p.Encoding == String {
 		p.Data = bytes.Clone(p.Data)
@@ -68,10 +72,12 @@ func (c *Codec) Decode(p Payload, v any) error {
 	return c.take(p, v)
 }
 
-// takeLeast is the length in bytes from which Take saves a copy: what is shorter may share its memory with others, which it would keep alive.
+// takeLeast is the length in bytes from which Take saves a copy: what is shorter may share its
+// memory with others, which it would keep alive.
 const takeLeast = 4 << 10
 
-// Take is Decode of a payload whose memory may become that of the value: a []byte or a string is not copied if it is not short.
+// Take is Decode of a payload whose memory may become that of the value: a []byte or a string is
+// not copied if it is not short.
 func (c *Codec) Take(p Payload, v any) error {
 	if len(p.Data) < takeLeast {
 		return c.Decode(p, v)
@@ -88,7 +94,8 @@ func (c *Codec) take(p Payload, v any) error {
 	switch p.Encoding {
 	case None:
 		t := target.Type()
-		if t.Kind() == reflect.Interface || t.Kind() == reflect.Pointer || t.Kind() == reflect.Struct && t.NumField() == 0 {
+		if t.Kind() == reflect.Interface || t.Kind() == reflect.Pointer ||
+			t.Kind() == reflect.Struct && t.NumField() == 0 {
 			target.SetZero()
 			return nil
 		}
@@ -204,15 +211,20 @@ func (c *Codec) decodeValue(p Payload, target reflect.Value) error {
 
 // check reports whether values with these definitions are decoded into the type.
 //
-// gob matches structs by the names of their fields and leaves out in silence what one side lacks; here both ends are one
-// program, so the definitions must be those of the target. Between unnamed basic types gob's own rules hold.
+// gob matches structs by the names of their fields and leaves out in silence what one side lacks;
+// here both ends are one program, so the definitions must be those of the target. Between unnamed
+// basic types gob's own rules hold.
 func (c *Codec) check(t *typeInfo, defs uint64) error {
 	if t.err == nil && !t.selfContained && t.defs == defs {
 		return nil
 	}
 	blob := c.Definitions(defs)
 	if blob == nil {
-		return fmt.Errorf("it holds another type than %s, which is wanted, and its type definitions (id %#x) never came", t.name, defs)
+		return fmt.Errorf(
+			"it holds another type than %s, which is wanted, and its type definitions (id %#x) never came",
+			t.name,
+			defs,
+		)
 	}
 	name, _, root, messages, err := cutBlob(blob)
 	if err != nil {
@@ -257,7 +269,9 @@ func (d *primedDecoder) decode(target reflect.Value) (err error) {
 		d.r.left = [3][]byte{}
 	}()
 	defer guard(&err, "decoding")
-	target.SetZero() // gob leaves fields alone that were zero where they were sent, and writes into slices that are there
+	// gob leaves fields alone that were zero where they were sent, and writes into slices that are
+	// there
+	target.SetZero()
 	if err := d.dec.DecodeValue(target.Addr()); err != nil {
 		return explain(err)
 	}

@@ -11,18 +11,22 @@ import (
 	"unsafe"
 )
 
-// An engine reads and writes the values of one Go type in gob's format, in place of gob, which takes some ten times as long
-// and lets no check into its own pass over the bytes. It does not change: any goroutine may use it at any time. A type of
-// which a part is not understood here has none, and its values go through gob.
+// An engine reads and writes the values of one Go type in gob's format, in place of gob, which
+// takes some ten times as long and lets no check into its own pass over the bytes. It does not
+// change: any goroutine may use it at any time. A type of which a part is not understood here has
+// none, and its values go through gob.
 //
-// The bytes are those of gob, or such as gob reads, see omits; and the same payloads are refused. What differs is which of several faults of one payload is
-// reported; an empty slice in a field, which gob makes nil; that methods are called for what stands before a fault; spare capacity behind a slice; and, where int has 32
-// bits, that a uint in a slice is checked for its range as all others are.
+// The bytes are those of gob, or such as gob reads, see omits; and the same payloads are refused.
+// What differs is which of several faults of one payload is reported; an empty slice in a field,
+// which gob makes nil; that methods are called for what stands before a fault; spare capacity
+// behind a slice; and, where int has 32 bits, that a uint in a slice is checked for its range as
+// all others are.
 //
-// Engines reach values by unsafe pointers, under these rules. A pointer is to a value of the engine's type, in memory that
-// Go allocated as that type or, where that holds no pointers, as numbers of the same size; it is an unsafe.Pointer all the
-// time and never a uintptr, so that the garbage collector sees it. Whatever holds pointers is stored by way of a type that
-// has them, or by reflect, so that no write barrier is missed. Sizes and offsets are those that reflect reports.
+// Engines reach values by unsafe pointers, under these rules. A pointer is to a value of the
+// engine's type, in memory that Go allocated as that type or, where that holds no pointers, as
+// numbers of the same size; it is an unsafe.Pointer all the time and never a uintptr, so that the
+// garbage collector sees it. Whatever holds pointers is stored by way of a type that has them, or
+// by reflect, so that no write barrier is missed. Sizes and offsets are those that reflect reports.
 type engine struct {
 	op     op
 	typ    reflect.Type
@@ -94,8 +98,8 @@ func compile(t reflect.Type, s *shape) *engine {
 	return e
 }
 
-// needsAddress reports whether a method with a pointer receiver encodes the value, or a part that lies in it. The keys and
-// elements of maps have no address.
+// needsAddress reports whether a method with a pointer receiver encodes the value, or a part that
+// lies in it. The keys and elements of maps have no address.
 func (e *engine) needsAddress() bool {
 	switch e.op {
 	case opMethods:
@@ -108,7 +112,8 @@ func (e *engine) needsAddress() bool {
 	return false
 }
 
-// engineOf returns the engine for a type, or nil. Types that hold themselves come back to their own engine.
+// engineOf returns the engine for a type, or nil. Types that hold themselves come back to their own
+// engine.
 func (c *compiler) engineOf(t reflect.Type, s *shape, depth int) *engine {
 	if t.Kind() == reflect.Pointer {
 		return c.pointerOf(t, s, depth)
@@ -156,7 +161,8 @@ func (c *compiler) engineOf(t reflect.Type, s *shape, depth int) *engine {
 			e.op = opTime
 			break
 		}
-		e.always = s.form == gobEncoded && !t.Implements(gobEncoder) || s.form == binaryMarshaled && !t.Implements(binaryMarshaler)
+		e.always = s.form == gobEncoded && !t.Implements(gobEncoder) ||
+			s.form == binaryMarshaled && !t.Implements(binaryMarshaler)
 		for _, i := range methodsOf[s.form] {
 			known = known && reflect.PointerTo(t).Implements(i)
 		}
@@ -284,9 +290,10 @@ func (e *engine) withAddress(b []byte, v reflect.Value, left int) ([]byte, error
 	return b, err
 }
 
-// storedDirectly reports whether an interface that holds a value of the type has the value itself in its data word, and not a pointer to it. The rule for this is the
-// compiler's, written down nowhere, and changes from one release of Go to the next: so it is seen from what becomes of two values. known is false where they tell
-// different things, or neither of the two that are expected.
+// storedDirectly reports whether an interface that holds a value of the type has the value itself
+// in its data word, and not a pointer to it. The rule for this is the compiler's, written down
+// nowhere, and changes from one release of Go to the next: so it is seen from what becomes of two
+// values. known is false where they tell different things, or neither of the two that are expected.
 func storedDirectly(t reflect.Type) (direct, known bool) {
 	word := func(v reflect.Value) unsafe.Pointer {
 		i := v.Interface()
@@ -296,7 +303,8 @@ func storedDirectly(t reflect.Type) (direct, known bool) {
 		return false, true // it has no room there
 	}
 	v := reflect.New(t)
-	direct = word(v.Elem()) == nil // a zero in the word itself; where there is a pointer to the value, it leads somewhere
+	// a zero in the word itself; where there is a pointer to the value, it leads somewhere
+	direct = word(v.Elem()) == nil
 	if t.Size() < unsafe.Sizeof(uintptr(0)) {
 		return direct, !direct
 	}

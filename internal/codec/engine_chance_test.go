@@ -200,7 +200,8 @@ func compare(t testing.TB, seed uint64, values int, payload []byte) (hasEngine, 
 	return hasEngine, sound
 }
 
-// chanceTime is how long TestEnginesByChance looks at more types than it always does, which are others each time. gob and reflect keep every type for ever.
+// chanceTime is how long TestEnginesByChance looks at more types than it always does, which are
+// others each time. gob and reflect keep every type for ever.
 var chanceTime = flag.Duration("codec.random", 0, "how long to compare engines with gob on types by chance")
 
 // Types, values and faults by chance. TestEnginesByChance has a part of them, FuzzEngines any.

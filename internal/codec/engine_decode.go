@@ -24,9 +24,9 @@ const (
 
 // reader reads gob's bytes. After the first fault everything that it reads is zero.
 //
-// Every element of a slice or map takes a byte or more. Those that are still to come are set aside, so that no count within
-// an element can claim their bytes for its own: what is allocated on the word of a count stays in proportion to the bytes
-// that are there, however slices are nested.
+// Every element of a slice or map takes a byte or more. Those that are still to come are set aside,
+// so that no count within an element can claim their bytes for its own: what is allocated on the
+// word of a count stays in proportion to the bytes that are there, however slices are nested.
 type reader struct {
 	data  []byte
 	at    int // what is read of data
@@ -100,7 +100,8 @@ func (r *reader) bytes() []byte {
 	return b
 }
 
-// text reads a text. Those of short data share their memory: one of them keeps no more than sharedTexts bytes alive.
+// text reads a text. Those of short data share their memory: one of them keeps no more than
+// sharedTexts bytes alive.
 func (r *reader) text() string {
 	b := r.bytes()
 	if len(b) == 0 || len(r.data) > sharedTexts {
@@ -138,7 +139,8 @@ func (e *engine) decode(data []byte, target reflect.Value) error {
 	return err
 }
 
-// decodeAt decodes data into the zero value at p. Bytes that come from a worker must not end the main process, whatever has been overlooked here: hence the guard.
+// decodeAt decodes data into the zero value at p. Bytes that come from a worker must not end the
+// main process, whatever has been overlooked here: hence the guard.
 func (e *engine) decodeAt(data []byte, p unsafe.Pointer) (err error) {
 	defer guard(&err, "decoding")
 	r := reader{data: data}

@@ -9,10 +9,12 @@ import (
 	"unsafe"
 )
 
-// shallow is how deep an engine encodes a value of a type that holds itself before the value is inspected: most end sooner.
+// shallow is how deep an engine encodes a value of a type that holds itself before the value is
+// inspected: most end sooner.
 const shallow = 64
 
-// append appends the value of the engine's type at p as gob writes it. It returns errDeep where that nests over left levels.
+// append appends the value of the engine's type at p as gob writes it. It returns errDeep where
+// that nests over left levels.
 func (e *engine) append(b []byte, p unsafe.Pointer, left int) ([]byte, error) {
 	if e.op != opStruct {
 		b = append(b, 0) // the number of a field that is none
@@ -143,7 +145,8 @@ func appendFloat(b []byte, v float64) []byte {
 	return appendUint(b, bits.ReverseBytes64(math.Float64bits(v)))
 }
 
-// appendStruct appends the fields that gob sends, and those that it would lose, see omits: each with the distance from the one before, and 0 behind them.
+// appendStruct appends the fields that gob sends, and those that it would lose, see omits: each
+// with the distance from the one before, and 0 behind them.
 func (e *engine) appendStruct(b []byte, p unsafe.Pointer, left int) (_ []byte, err error) {
 	last := -1
 	for i := range e.fields {
@@ -194,7 +197,8 @@ func (e *engine) appendStruct(b []byte, p unsafe.Pointer, left int) (_ []byte, e
 	return append(b, 0), nil
 }
 
-// appendNil appends a nil pointer that is an element. There is no way to say that one is nil, unless a method has one: gob calls it, and so does an engine.
+// appendNil appends a nil pointer that is an element. There is no way to say that one is nil,
+// unless a method has one: gob calls it, and so does an engine.
 func (e *engine) appendNil(b []byte) ([]byte, error) {
 	if e.elem.op != opMethods {
 		return b, errNilElem
@@ -214,8 +218,10 @@ func (e *engine) follow(p unsafe.Pointer) unsafe.Pointer {
 	return p
 }
 
-// omits reports whether the value at p is left out where it is a field: a zero, a nil slice or map, and never an array or struct. gob leaves out more, though it reads it: an
-// empty slice, -0, and what a pointer leads to if it is one of these. Then users of optional fields lose data, so that an engine sends it.
+// omits reports whether the value at p is left out where it is a field: a zero, a nil slice or map,
+// and never an array or struct. gob leaves out more, though it reads it: an empty slice, -0, and
+// what a pointer leads to if it is one of these. Then users of optional fields lose data, so that
+// an engine sends it.
 func (e *engine) omits(p unsafe.Pointer) bool {
 	switch e.op {
 	case opBool, opInt8, opUint8:

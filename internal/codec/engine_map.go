@@ -5,7 +5,8 @@ import (
 	"unsafe"
 )
 
-// pair is the key and the element of a map that Go's own map code is used for, which is several times as fast as reflect.
+// pair is the key and the element of a map that Go's own map code is used for, which is several
+// times as fast as reflect.
 type pair uint8
 
 const (

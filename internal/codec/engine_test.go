@@ -17,8 +17,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/codec"
 )
 
-// These tests hold the engines against gob itself: what an engine writes are gob's bytes, and it makes of any bytes what gob
-// makes of them, or refuses them where gob and the check before it do.
+// These tests hold the engines against gob itself: what an engine writes are gob's bytes, and it
+// makes of any bytes what gob makes of them, or refuses them where gob and the check before it do.
 
 // UUID is an array with methods.
 type UUID [16]byte
@@ -107,22 +107,62 @@ func samples() []any {
 	ptr := &text
 	now, zero := moments()[1], time.Time{}
 	id := UUID{1, 15: 2}
-	m := mixed{hidden: func() {}, Small: Small{A: 1}, Inner: &Inner{X: math.Copysign(0, -1), Tags: []string{"t"}}, Ints: []int{0, -1}, Ptr: new(int), PtrPtr: &ptr,
-		When: now, Ended: &zero, ID: id, IDPtr: &UUID{}, Big: *big.NewInt(5), BigPtr: big.NewInt(-6), Even: Even{2}, Stack: Stack{"a", "b"},
-		Attrs: Attributes{"a": "b"}, Bytes: [4]byte{1, 0, 255}, Strings: map[string]string{"k": "v"}}
+	m := mixed{
+		hidden:  func() {},
+		Small:   Small{A: 1},
+		Inner:   &Inner{X: math.Copysign(0, -1), Tags: []string{"t"}},
+		Ints:    []int{0, -1},
+		Ptr:     new(int),
+		PtrPtr:  &ptr,
+		When:    now,
+		Ended:   &zero,
+		ID:      id,
+		IDPtr:   &UUID{},
+		Big:     *big.NewInt(5),
+		BigPtr:  big.NewInt(-6),
+		Even:    Even{2},
+		Stack:   Stack{"a", "b"},
+		Attrs:   Attributes{"a": "b"},
+		Bytes:   [4]byte{1, 0, 255},
+		Strings: map[string]string{"k": "v"},
+	}
 	return []any{m, mixed{}, []mixed{{}, m}, mixed{Ptr: &one, Ended: &now, Strings: map[string]string{}, Ints: []int{}},
 		UUID{}, id, []UUID{{}, id}, [2]UUID{id}, map[UUID]UUID{id: {}}, struct{ ID UUID }{}, []time.Time{{}, now}, [1]time.Time{}, zero,
-		map[string]time.Time{"x": now}, struct{ T *time.Time }{}, struct{ T time.Time }{}, struct{ T time.Time }{zero.In(time.FixedZone("", 60))}, map[Label]*Small{"x": {A: 2}},
+		map[string]time.Time{
+			"x": now,
+		}, struct{ T *time.Time }{}, struct{ T time.Time }{}, struct{ T time.Time }{zero.In(time.FixedZone("", 60))}, map[Label]*Small{"x": {A: 2}},
 		Stack{}, Stack{"x"}, []Stack{nil, {"x"}}, Attributes{"x": "y"}, struct{ A Attributes }{}, struct{ A Attributes }{Attributes{}},
 		[]byteEven{1, 2}, [2]byteEven{1, 2}, struct{ B byteEven }{}, struct{ K Keeper }{Keeper{[]byte("abc")}},
-		Bools{true, false}, Weights{"x": 0.1}, Flags{"t": true}, ByNumber{-1: "x"}, Squares{3: 9}, Sizes{"x": math.MinInt64}, Levels{-128: {"x", ""}},
+		Bools{
+			true,
+			false,
+		}, Weights{"x": 0.1}, Flags{"t": true}, ByNumber{-1: "x"}, Squares{3: 9}, Sizes{"x": math.MinInt64}, Levels{-128: {"x", ""}},
 		OnlyPointer{}, OnlyPointer{&one}, OnlyMap{[1]map[string]int{{"a": 1}}}, OnlyMap{}, map[string]string(nil), map[string]string{},
-		[]map[string]int{nil, {}, {"a": 1}}, [][]byte{nil, {}, {1}}, []float32{float32(math.NaN()), float32(math.Inf(1))},
-		[]float64{math.NaN(), math.Copysign(0, -1), math.MaxFloat64}, struct{ F float64 }{math.Copysign(0, -1)}, struct{ F float64 }{math.NaN()},
-		[]complex64{1, 2i}, []complex128{complex(math.Inf(-1), 0)}, struct{ C complex64 }{2i}, [3]uint8{1, 2, 200}, []int8{-128, 127},
-		[]uint16{0, 65535}, []uint64{math.MaxUint64, 1 << 63, 127, 128, 255, 256}, []int64{math.MinInt64, math.MaxInt64, 63, 64, -64, -65},
-		make([]string, 1000), [300]bool{299: true}, strings.Repeat("x", 300), Raw(make([]byte, 70000)), map[[2]string]struct{ A, B []int }{{"a"}: {B: []int{1}}},
-		map[*Small]int{{A: 1}: 2}, []**Small{ptrTo(&Small{A: 1})}, map[bool]map[bool]bool{true: {false: true}}, struct{ A, B, C struct{} }{},
+		[]map[string]int{
+			nil,
+			{},
+			{"a": 1},
+		}, [][]byte{nil, {}, {1}}, []float32{float32(math.NaN()), float32(math.Inf(1))},
+		[]float64{
+			math.NaN(),
+			math.Copysign(0, -1),
+			math.MaxFloat64,
+		}, struct{ F float64 }{math.Copysign(0, -1)}, struct{ F float64 }{math.NaN()},
+		[]complex64{
+			1,
+			2i,
+		}, []complex128{complex(math.Inf(-1), 0)}, struct{ C complex64 }{2i}, [3]uint8{1, 2, 200}, []int8{-128, 127},
+		[]uint16{
+			0,
+			65535,
+		}, []uint64{math.MaxUint64, 1 << 63, 127, 128, 255, 256}, []int64{math.MinInt64, math.MaxInt64, 63, 64, -64, -65},
+		make(
+			[]string,
+			1000,
+		), [300]bool{299: true}, strings.Repeat("x", 300), Raw(make([]byte, 70000)), map[[2]string]struct{ A, B []int }{{"a"}: {B: []int{1}}},
+		map[*Small]int{
+			{A: 1}: 2,
+		}, []**Small{ptrTo(&Small{A: 1})}, map[bool]map[bool]bool{true: {false: true}}, struct{ A, B, C struct{} }{},
 	}
 }
 
@@ -146,7 +186,8 @@ type against struct{ gob, fast *codec.Codec }
 
 func newAgainst() against { return against{codec.GobOnly(), new(codec.Codec)} }
 
-// encodes encodes v with both, and returns the payload of the engine. It is nil if neither encodes v.
+// encodes encodes v with both, and returns the payload of the engine. It is nil if neither encodes
+// v.
 func (a against) encodes(t testing.TB, v any) *codec.Payload {
 	want, wantErr := a.gob.Encode(v)
 	got, err := a.fast.Encode(v)
@@ -190,7 +231,8 @@ func (a against) decoded(t testing.TB, c *codec.Codec, p codec.Payload, v any) r
 	return got.Elem()
 }
 
-// decodes decodes a payload into a type with both, which must come to the same. It returns the error of the engine.
+// decodes decodes a payload into a type with both, which must come to the same. It returns the
+// error of the engine.
 func (a against) decodes(t testing.TB, p codec.Payload, typ reflect.Type) error {
 	want, got := reflect.New(typ), reflect.New(typ)
 	wantErr := a.gob.Decode(p, want.Interface())
@@ -233,7 +275,8 @@ func hasMap(t reflect.Type, seen map[reflect.Type]bool) bool {
 	return false
 }
 
-// equal is like reflect.DeepEqual of what gob and an engine have decoded: it compares floats by their bits, and takes an empty slice for nil.
+// equal is like reflect.DeepEqual of what gob and an engine have decoded: it compares floats by
+// their bits, and takes an empty slice for nil.
 func equal(a, b reflect.Value) error {
 	differ := func() error { return fmt.Errorf("%v: %v is not %v", a.Type(), b, a) }
 	all := func(n int, each func(i int) error) error {
@@ -310,7 +353,8 @@ func equal(a, b reflect.Value) error {
 	return nil
 }
 
-// Every value that the tests have, and every payload that differs from a good one in a byte or is cut.
+// Every value that the tests have, and every payload that differs from a good one in a byte or is
+// cut.
 func TestEnginesAreLikeGob(t *testing.T) {
 	for _, v := range append(values(), samples()...) {
 		t.Run(fmt.Sprintf("%T", v), func(t *testing.T) {
@@ -374,16 +418,42 @@ func TestEnginesRefuseWhatGobRefuses(t *testing.T) {
 		p := a.encodes(t, Chained{})
 		for _, last := range [][]byte{nil, {2, 2}, {3, 0}, {3, 1, 1, 'a', 2}, {4, 0}, {4, 1, 2}, {5, 1, 'x'}, {6, 0}, {6, 1, 0, 1}, {7, 0}} {
 			data := bytes.Join([][]byte{bytes.Repeat([]byte{1}, n), last, make([]byte, n+1)}, nil)
-			_ = a.decodes(t, codec.Payload{Encoding: codec.GobValue, Defs: p.Defs, Data: data}, reflect.TypeFor[Chained]())
+			_ = a.decodes(
+				t,
+				codec.Payload{Encoding: codec.GobValue, Defs: p.Defs, Data: data},
+				reflect.TypeFor[Chained](),
+			)
 		}
 	}
 }
 
 func TestEngineConversions(t *testing.T) {
 	a := newAgainst()
-	numbers := []any{int(300), int8(-5), int16(1), int32(-70000), int64(math.MaxInt64), uint(300), uint8(255), uint16(1), uint32(1 << 20),
-		uint64(math.MaxUint64), uintptr(9), float32(1.5), math.MaxFloat64, math.NaN(), float64(math.MaxFloat32) * 1.0000001, math.Inf(-1),
-		complex64(1i), complex(1e300, 2), complex(2, -1e300), true, "text"}
+	numbers := []any{
+		int(300),
+		int8(-5),
+		int16(1),
+		int32(-70000),
+		int64(math.MaxInt64),
+		uint(300),
+		uint8(255),
+		uint16(1),
+		uint32(1 << 20),
+		uint64(
+			math.MaxUint64,
+		),
+		uintptr(9),
+		float32(1.5),
+		math.MaxFloat64,
+		math.NaN(),
+		float64(math.MaxFloat32) * 1.0000001,
+		math.Inf(-1),
+		complex64(1i),
+		complex(1e300, 2),
+		complex(2, -1e300),
+		true,
+		"text",
+	}
 	for _, v := range numbers {
 		p := a.encodes(t, v)
 		for _, into := range numbers {
@@ -397,7 +467,8 @@ func TestEngineConversions(t *testing.T) {
 	require.EqualError(t, a.gob.Decode(*large, &small), `value for "Size" out of range`)
 }
 
-// A count within an element cannot claim the bytes of elements that are still to come: all levels of this value would claim all.
+// A count within an element cannot claim the bytes of elements that are still to come: all levels
+// of this value would claim all.
 func TestClaimsDoNotAddUp(t *testing.T) {
 	var c codec.Codec
 	p, err := c.Encode(Nested{})

@@ -10,11 +10,12 @@ import (
 	"github.com/multiprolab/multiprolab/internal/codec"
 )
 
-// most bounds what decoding n bytes may take from the heap: the decoder itself, and for each byte an element of a slice that
-// has grown to it.
+// most bounds what decoding n bytes may take from the heap: the decoder itself, and for each byte
+// an element of a slice that has grown to it.
 func most(n int) uint64 { return 8<<20 + 8192*uint64(n) }
 
-// FuzzDecode decodes arbitrary payloads into the types of all test values, with definitions of these.
+// FuzzDecode decodes arbitrary payloads into the types of all test values, with definitions of
+// these.
 func FuzzDecode(f *testing.F) {
 	var from, to codec.Codec
 	all := values()
@@ -27,7 +28,12 @@ func FuzzDecode(f *testing.F) {
 			f.Add(p.Data, p.Encoding, uint16(i), uint16(i+1))
 		}
 	}
-	p := encode(f, &from, &to, Box{Any: Longer{Any: Late{Deep: Longer{Any: 1}}, Deep: chain(3), Word: "x"}, List: []any{Late{}}})
+	p := encode(
+		f,
+		&from,
+		&to,
+		Box{Any: Longer{Any: Late{Deep: Longer{Any: 1}}, Deep: chain(3), Word: "x"}, List: []any{Late{}}},
+	)
 	for i, v := range all {
 		if _, ok := v.(Box); ok {
 			f.Add(p.Data, p.Encoding, uint16(i), uint16(i))
@@ -52,7 +58,8 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzDefinitions decodes arbitrary values with arbitrary definitions: nobody's but a type's own are used.
+// FuzzDefinitions decodes arbitrary values with arbitrary definitions: nobody's but a type's own
+// are used.
 func FuzzDefinitions(f *testing.F) {
 	var from codec.Codec
 	all := values()
@@ -82,7 +89,12 @@ func FuzzDefinitions(f *testing.F) {
 		err = to.Decode(codec.Payload{Encoding: codec.GobValue, Defs: id, Data: data}, got.Interface())
 		require.Less(t, heapAllocated()-before, most(len(data)))
 		if err == nil && id != own.Defs {
-			require.LessOrEqual(t, int(binary.LittleEndian.Uint16(blob)), len("complex128"), "only basic types, by their names, are converted")
+			require.LessOrEqual(
+				t,
+				int(binary.LittleEndian.Uint16(blob)),
+				len("complex128"),
+				"only basic types, by their names, are converted",
+			)
 		}
 	})
 }

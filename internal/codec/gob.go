@@ -6,8 +6,9 @@ import (
 	"math/bits"
 )
 
-// What this file knows of gob's format is in the documentation of encoding/gob, "Encoding Details", and in the types that gob
-// sends of itself (encoding/gob/type.go: wireType and what it holds). The format is fixed by Go's promise of compatibility.
+// What this file knows of gob's format is in the documentation of encoding/gob, "Encoding Details",
+// and in the types that gob sends of itself (encoding/gob/type.go: wireType and what it holds). The
+// format is fixed by Go's promise of compatibility.
 
 // gob's own ids of the types that need no definition.
 const (
@@ -24,13 +25,14 @@ const (
 	firstID        = 65 // the first that a Codec gives
 )
 
-// maxDepth bounds how deep values are nested, as encoding/json does: gob decodes by recursion, and a goroutine that
-// overflows its stack ends the process.
+// maxDepth bounds how deep values are nested, as encoding/json does: gob decodes by recursion, and
+// a goroutine that overflows its stack ends the process.
 const maxDepth = 10000
 
 var (
 	errGarbled = errors.New("it is not a gob value of its type")
-	errDeep    = errors.New("it is nested over 10000 levels deep") // maxDepth; the first use of package fmt would take a good part of a worker's start
+	// maxDepth; the first use of package fmt would take a good part of a worker's start
+	errDeep = errors.New("it is nested over 10000 levels deep")
 )
 
 // form is how gob lays out a type. The numbers are those of the fields of gob's wireType.
@@ -90,7 +92,8 @@ func same(a, b *shape, assumed map[[2]*shape]bool) bool {
 	return true
 }
 
-// appendUint appends an unsigned number as gob writes it: a byte below 128, or the negated count of big-endian bytes.
+// appendUint appends an unsigned number as gob writes it: a byte below 128, or the negated count of
+// big-endian bytes.
 func appendUint(dst []byte, v uint64) []byte {
 	if v < 128 {
 		return append(dst, byte(v))
@@ -145,8 +148,9 @@ func appendDefinitions(dst []byte, shapes []*shape) []byte {
 	return dst
 }
 
-// scanner walks over gob's bytes and checks them, since gob itself takes memory for a map, or loops, on the word of a
-// count alone, and recurses as deep as the bytes say. After the first fault everything that it reads is zero.
+// scanner walks over gob's bytes and checks them, since gob itself takes memory for a map, or
+// loops, on the word of a count alone, and recurses as deep as the bytes say. After the first fault
+// everything that it reads is zero.
 type scanner struct {
 	data []byte // what is left
 	err  error

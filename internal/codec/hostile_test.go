@@ -17,7 +17,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/codec"
 )
 
-// Longer is sent under the name of Registered, which lacks all but Word: gob skips the other fields.
+// Longer is sent under the name of Registered, which lacks all but Word: gob skips the other
+// fields.
 type Longer struct {
 	Map  map[Empty]Empty
 	Any  any
@@ -52,7 +53,8 @@ func heapAllocated() uint64 {
 	return s[0].Value.Uint64()
 }
 
-// Bytes at which gob alone takes all memory, overflows its stack, or loops for ever. None of that can be recovered from.
+// Bytes at which gob alone takes all memory, overflows its stack, or loops for ever. None of that
+// can be recovered from.
 func TestBombs(t *testing.T) {
 	var c codec.Codec
 	defs := func(v any) uint64 {
@@ -86,7 +88,12 @@ func TestBombs(t *testing.T) {
 	}{
 		{"map of many entries", value(map[string]int{}, []byte{0}, huge), new(map[string]int), "not a gob value"},
 		{"map of empty structs", value(map[Empty]Empty{}, []byte{0}, most), new(map[Empty]Empty), "not a gob value"},
-		{"map of as many entries as there are bytes", value(map[string]int{}, []byte{0}, gobUint(1<<20), make([]byte, 1<<20)), new(map[string]int), "not a gob value"},
+		{
+			"map of as many entries as there are bytes",
+			value(map[string]int{}, []byte{0}, gobUint(1<<20), make([]byte, 1<<20)),
+			new(map[string]int),
+			"not a gob value",
+		},
 		{"map in a struct", value(Tree{}, []byte{5}, huge), new(Tree), "not a gob value"},
 		{"slice of many", value([]string{}, []byte{0}, huge), new([]string), "not a gob value"},
 		{"slice of more", value([]AllBasic{}, []byte{0}, gobUint(1<<24)), new([]AllBasic), "not a gob value"},
@@ -96,17 +103,53 @@ func TestBombs(t *testing.T) {
 		{"a text", value(Small{}, []byte{1}, most), new(Small), "not a gob value"},
 		{"a method's bytes", value(Even{}, []byte{0}, most), new(Even), "not a gob value"},
 		{"field number over all", value(Small{}, most), new(Small), "not a gob value"},
-		{"field number that overflows", value(Small{}, []byte{1, 1, 'x'}, gobUint(1<<64-1)), new(Small), "not a gob value"},
+		{
+			"field number that overflows",
+			value(Small{}, []byte{1, 1, 'x'}, gobUint(1<<64-1)),
+			new(Small),
+			"not a gob value",
+		},
 		{"deep struct", value(Tree{}, bytes.Repeat([]byte{2}, 8<<20)), new(Tree), "levels deep"},
 		{"deep slice", value(Nested{}, []byte{0}, bytes.Repeat([]byte{1}, 8<<20)), new(Nested), "levels deep"},
 		{"deep map", value(Linked{}, []byte{0}, bytes.Repeat([]byte{1, 0}, 8<<20)), new(Linked), "levels deep"},
 		{"interfaces in interfaces", self(deepAny, "", ""), new([]any), ""},
-		{"skipped field of many entries", self(Box{Any: Longer{Map: map[Empty]Empty{{}: {}}, Word: "w"}}, longerName, pkg+"Registered"), new(Box), ""},
-		{"skipped fields", self(Box{Any: Longer{Any: Longer{Any: Late{}, Word: "in"}, Deep: chain(5), List: [][]map[string][]int{{{"a": {1}}}}, Word: "w"},
-			Pair: [2]any{Late{1}, Longer{Any: Late{Deep: Tree{}}}}}, longerName, pkg+"Registered"), new(Box), ""},
-		{"a skipped field that is long", self(Box{Any: Longer{Any: strings.Repeat("x", 1<<20), Word: "w"}}, longerName, pkg+"Registered"), new(Box), ""},
+		{
+			"skipped field of many entries",
+			self(Box{Any: Longer{Map: map[Empty]Empty{{}: {}}, Word: "w"}}, longerName, pkg+"Registered"),
+			new(Box),
+			"",
+		},
+		{
+			"skipped fields",
+			self(
+				Box{
+					Any: Longer{
+						Any:  Longer{Any: Late{}, Word: "in"},
+						Deep: chain(5),
+						List: [][]map[string][]int{{{"a": {1}}}},
+						Word: "w",
+					},
+					Pair: [2]any{Late{1}, Longer{Any: Late{Deep: Tree{}}}},
+				},
+				longerName,
+				pkg+"Registered",
+			),
+			new(Box),
+			"",
+		},
+		{
+			"a skipped field that is long",
+			self(Box{Any: Longer{Any: strings.Repeat("x", 1<<20), Word: "w"}}, longerName, pkg+"Registered"),
+			new(Box),
+			"",
+		},
 		{"an array of another length", value([3]string{}, []byte{0, 2, 0, 0}), new([3]string), "not a gob value"},
-		{"a skipped field that is deep", self(Box{Any: Longer{Deep: chain(9000)}}, longerName, pkg+"Registered"), new(Box), ""},
+		{
+			"a skipped field that is deep",
+			self(Box{Any: Longer{Deep: chain(9000)}}, longerName, pkg+"Registered"),
+			new(Box),
+			"",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -140,8 +183,8 @@ func names(long, short string) (b []byte) {
 	return b
 }
 
-// definition makes a gob message that defines a type: a struct with fields of the types with the ids, or, with one nameless
-// field, a slice.
+// definition makes a gob message that defines a type: a struct with fields of the types with the
+// ids, or, with one nameless field, a slice.
 func definition(id int64, ids ...int64) []byte {
 	signed := func(v int64) []byte {
 		if v < 0 {
@@ -164,17 +207,24 @@ func definition(id int64, ids ...int64) []byte {
 	return join(gobUint(uint64(len(b))), b)
 }
 
-// Definitions that gob would compile for minutes, or follow without end. They belong to a value behind an interface, where
-// no local type says what they should be.
+// Definitions that gob would compile for minutes, or follow without end. They belong to a value
+// behind an interface, where no local type says what they should be.
 func TestHostileDefinitions(t *testing.T) {
 	var c codec.Codec
 	honest, err := c.Encode([]any{Registered{"x"}})
 	require.NoError(t, err)
 	name := names("[]interface {}", "[]interface {}")
 	require.True(t, bytes.HasPrefix(honest.Data, name))
-	// a list of one Registered, whose type has the id: an empty value, all of whose fields gob skips
+	// a list of one Registered, whose type has the id: an empty value, all of whose fields gob
+	// skips
 	list := func(id int64) []byte {
-		value := join([]byte{0xff, 130, 0, 1}, gobUint(uint64(len(pkg+"Registered"))), []byte(pkg+"Registered"), gobUint(uint64(id)<<1), []byte{1, 0})
+		value := join(
+			[]byte{0xff, 130, 0, 1},
+			gobUint(uint64(len(pkg+"Registered"))),
+			[]byte(pkg+"Registered"),
+			gobUint(uint64(id)<<1),
+			[]byte{1, 0},
+		)
 		return join(definition(65, -8), gobUint(uint64(len(value))), value)
 	}
 	chainOf := func(n int) (defs []byte) { // from id 100 on
@@ -198,7 +248,11 @@ func TestHostileDefinitions(t *testing.T) {
 	}{
 		{"a type of the same form", join(definition(70, 6, 6), list(70)), "no fields matched"},
 		{"types that nobody uses", join(chainOf(2000), definition(70), list(70)), ""},
-		{"a chain of slices in one field", join(definition(70, 100, 100), chainOf(2000), list(70)), "no fields matched"},
+		{
+			"a chain of slices in one field",
+			join(definition(70, 100, 100), chainOf(2000), list(70)),
+			"no fields matched",
+		},
 		{"a chain of slices in many fields", join(wide(2000), chainOf(2000), list(99)), tooLarge},
 		{"more types than are allowed", join(chainOf(5000), definition(70), list(70)), garbled},
 		{"a type twice", join(definition(70), definition(70), list(70)), garbled},
@@ -206,7 +260,11 @@ func TestHostileDefinitions(t *testing.T) {
 		{"a type without a definition", join(definition(71, 72, 2), definition(70), list(70)), garbled},
 		{"a value without a definition", list(70), garbled},
 		{"a type beyond 32 bits", join(definition(1<<32+70, 2, 2), definition(70), list(70)), garbled},
-		{"a type that is its own element", join(definition(71, -71), definition(70, 71, 71), list(70)), "no fields matched"},
+		{
+			"a type that is its own element",
+			join(definition(71, -71), definition(70, 71, 71), list(70)),
+			"no fields matched",
+		},
 		{"a struct in itself", join(definition(70, 70, 70), list(70)), "no fields matched"},
 		{"no value", definition(65, 2), garbled},
 		{"a value of no type", []byte{2, 0, 0}, garbled},
@@ -218,7 +276,11 @@ func TestHostileDefinitions(t *testing.T) {
 		{"bytes behind the value", append(bytes.Clone(honest.Data[len(name):]), 1, 2), garbled},
 		{"a definition that ends early", []byte{3, 0xff, 129, 2}, garbled},
 		{"a definition that is nothing", []byte{4, 0xff, 129, 0, 0}, garbled},
-		{"a definition of two forms", join([]byte{9, 0xff, 141, 2, 2, 4, 0, 1, 0, 0}, definition(70), list(70)), garbled},
+		{
+			"a definition of two forms",
+			join([]byte{9, 0xff, 141, 2, 2, 4, 0, 1, 0, 0}, definition(70), list(70)),
+			garbled,
+		},
 		{"a definition without a form", join([]byte{3, 0xff, 141, 0}, definition(70), list(70)), garbled},
 		{"a slice without an element", join([]byte{5, 0xff, 141, 2, 0, 0}, definition(70), list(70)), garbled},
 		{"a map without an element", join([]byte{7, 0xff, 141, 4, 2, 4, 0, 0}, definition(70), list(70)), garbled},
@@ -274,7 +336,11 @@ func TestSmuggledDefinitions(t *testing.T) {
 	require.NoError(t, err)
 	for _, defs := range []uint64{0, 1, good.Defs} {
 		for _, data := range [][]byte{{0}, box.Data} {
-			require.ErrorContains(t, to.Decode(codec.Payload{Encoding: codec.GobValue, Defs: defs, Data: data}, &Box{}), pkg+"Box")
+			require.ErrorContains(
+				t,
+				to.Decode(codec.Payload{Encoding: codec.GobValue, Defs: defs, Data: data}, &Box{}),
+				pkg+"Box",
+			)
 		}
 	}
 }
@@ -296,7 +362,11 @@ func TestForgedDefinitions(t *testing.T) {
 			require.NotEqual(t, good.Defs, id)
 			var got Small
 			var mismatch *codec.MismatchError
-			require.ErrorAs(t, to.Decode(codec.Payload{Encoding: codec.GobValue, Defs: id, Data: good.Data}, &got), &mismatch)
+			require.ErrorAs(
+				t,
+				to.Decode(codec.Payload{Encoding: codec.GobValue, Defs: id, Data: good.Data}, &got),
+				&mismatch,
+			)
 			require.Zero(t, got)
 		})
 	}
@@ -308,7 +378,11 @@ func TestForgedDefinitions(t *testing.T) {
 	} {
 		id, err := to.Define(blob)
 		require.NoError(t, err)
-		require.Error(t, to.Decode(codec.Payload{Encoding: codec.GobValue, Defs: id, Data: []byte{0, 2}}, new(int)), name)
+		require.Error(
+			t,
+			to.Decode(codec.Payload{Encoding: codec.GobValue, Defs: id, Data: []byte{0, 2}}, new(int)),
+			name,
+		)
 	}
 }
 
@@ -330,7 +404,8 @@ func TestPanickingGobDecode(t *testing.T) {
 	}
 }
 
-// Whatever is done to a payload, decoding it returns, and the next good payload of the type is decoded as ever.
+// Whatever is done to a payload, decoding it returns, and the next good payload of the type is
+// decoded as ever.
 func TestCorruptedPayloads(t *testing.T) {
 	var from, to codec.Codec
 	for _, want := range append(values(), Box{Any: Longer{Any: Late{Deep: Longer{Any: 1}}, Deep: chain(3), Word: "x"}, List: []any{Late{}}}) {

@@ -8,9 +8,10 @@ import (
 	"strings"
 )
 
-// A value that is sent by way of an interface travels as what is behind it. A target that is an interface gets a value of that type again, if gob.Register has made it known
-// by name: both ends are one program, but no name leads to a type without it. What gob knows of names it keeps to itself, so the first value of each type is decoded
-// by it, and shows the type.
+// A value that is sent by way of an interface travels as what is behind it. A target that is an
+// interface gets a value of that type again, if gob.Register has made it known by name: both ends
+// are one program, but no name leads to a type without it. What gob knows of names it keeps to
+// itself, so the first value of each type is decoded by it, and shows the type.
 
 // decodeInterface decodes a payload into a target that is an interface, or a pointer to one.
 func (c *Codec) decodeInterface(p Payload, target reflect.Value) error {
@@ -43,7 +44,8 @@ func (c *Codec) decodeInterface(p Payload, target reflect.Value) error {
 	return nil
 }
 
-// sentType returns the name of the type of a value, and the type by which gob knows it: this, or a pointer to it.
+// sentType returns the name of the type of a value, and the type by which gob knows it: this, or a
+// pointer to it.
 func (c *Codec) sentType(p Payload) (name string, typ reflect.Type, err error) {
 	var short string
 	var stream []byte
@@ -68,7 +70,8 @@ func (c *Codec) sentType(p Payload) (name string, typ reflect.Type, err error) {
 	if err != nil {
 		return name, nil, err
 	}
-	for _, registered := range []string{name, "*" + short, short} { // as gob.Register makes them, of a value, of a pointer, and of a type without a name
+	// as gob.Register makes them, of a value, of a pointer, and of a type without a name
+	for _, registered := range []string{name, "*" + short, short} {
 		v, err := s.behind(registered, root)
 		if err != nil && strings.Contains(err.Error(), "not registered for interface: "+fmt.Sprintf("%q", registered)) {
 			continue
@@ -82,10 +85,14 @@ func (c *Codec) sentType(p Payload) (name string, typ reflect.Type, err error) {
 		c.named.Store(name, typ)
 		return name, typ, nil
 	}
-	return name, nil, fmt.Errorf("it holds %s, which an interface can take only if it is known by its name: call gob.Register with a value of it, in main before Run", name)
+	return name, nil, fmt.Errorf(
+		"it holds %s, which an interface can take only if it is known by its name: call gob.Register with a value of it, in main before Run",
+		name,
+	)
 }
 
-// behind decodes the value of a checked stream as one in an interface, of the type that is registered by the name.
+// behind decodes the value of a checked stream as one in an interface, of the type that is
+// registered by the name.
 func (s *stream) behind(name string, root *shape) (value any, err error) {
 	holder := &shape{form: structure, id: firstID + int64(len(s.defs)), fields: []field{{"Value", basics[idInterface]}}}
 	id := scanner{data: s.out}

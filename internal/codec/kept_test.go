@@ -27,7 +27,8 @@ func opaque(t reflect.Type) bool {
 	return false
 }
 
-// opaqueKey reports whether two different keys of a map may arrive as one, for what methods make of them.
+// opaqueKey reports whether two different keys of a map may arrive as one, for what methods make of
+// them.
 func opaqueKey(t reflect.Type) bool {
 	switch {
 	case opaque(t), t.Kind() == reflect.Pointer: // each pointer is a key of its own
@@ -55,7 +56,8 @@ func behindPointers(v reflect.Value) (reflect.Value, bool) {
 	return v, true
 }
 
-// gobLoses reports whether gob alone would lose something of v that an engine keeps: in a field, a zero behind a pointer, an empty slice, and -0.
+// gobLoses reports whether gob alone would lose something of v that an engine keeps: in a field, a
+// zero behind a pointer, an empty slice, and -0.
 func gobLoses(v reflect.Value) bool {
 	v, ok := behindPointers(v)
 	if !ok || opaque(v.Type()) {
@@ -117,7 +119,8 @@ func gobOmits(v reflect.Value) bool {
 // loosely is equal, but takes for one what gob does.
 func loosely(a, b reflect.Value) error { return alike(a, b, true, false) }
 
-// kept compares a value with what has become of it, and says what was lost. It knows what the package documentation says of that.
+// kept compares a value with what has become of it, and says what was lost. It knows what the
+// package documentation says of that.
 func kept(sent, got reflect.Value) error { return alike(sent, got, false, false) }
 
 func alike(a, b reflect.Value, loose, inField bool) error {
@@ -243,11 +246,35 @@ type Optional struct {
 // Optional fields arrive as they were sent: what is nil as nil, and what is there as what is there.
 func TestOptionalFieldsAreKept(t *testing.T) {
 	minus := math.Copysign(0, -1)
-	all := Optional{Flag: new(bool), Number: new(int), Small: new(int8), Unsigned: new(uint16), Float: new(float64), Float32: new(float32), Complex: new(complex128),
-		Text: new(string), Bytes: &[]byte{1}, Level: new(Level), List: []int{}, Raw: []byte{}, Words: []Label{}, Structs: []Small{}, Pointers: []*Small{},
-		Map: map[string]int{}, Zero: minus, Zero32: float32(minus), ZeroC: complex(0, float32(minus)), Deep: ptrTo(new(int)), Struct: &Small{}, At: &time.Time{},
-		Nested: struct{ Flag *bool }{new(bool)}, Others: []struct{ Flag *bool }{{nil}, {new(bool)}, {ptrTo(true)}},
-		ByName: map[string]struct{ List []string }{"nil": {}, "empty": {[]string{}}, "one": {[]string{""}}}}
+	all := Optional{
+		Flag:     new(bool),
+		Number:   new(int),
+		Small:    new(int8),
+		Unsigned: new(uint16),
+		Float:    new(float64),
+		Float32:  new(float32),
+		Complex:  new(complex128),
+		Text: new(
+			string,
+		),
+		Bytes:    &[]byte{1},
+		Level:    new(Level),
+		List:     []int{},
+		Raw:      []byte{},
+		Words:    []Label{},
+		Structs:  []Small{},
+		Pointers: []*Small{},
+		Map:      map[string]int{},
+		Zero:     minus,
+		Zero32:   float32(minus),
+		ZeroC:    complex(0, float32(minus)),
+		Deep:     ptrTo(new(int)),
+		Struct:   &Small{},
+		At:       &time.Time{},
+		Nested:   struct{ Flag *bool }{new(bool)},
+		Others:   []struct{ Flag *bool }{{nil}, {new(bool)}, {ptrTo(true)}},
+		ByName:   map[string]struct{ List []string }{"nil": {}, "empty": {[]string{}}, "one": {[]string{""}}},
+	}
 	for _, v := range []Optional{{}, all, {Float: &minus, Text: ptrTo("x"), List: []int{1}}} {
 		var from, to codec.Codec
 		var got Optional

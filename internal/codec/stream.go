@@ -5,16 +5,16 @@ import (
 	"math"
 )
 
-// These bound the definitions in one self-contained payload, and with them what gob compiles for fields that the local type
-// lacks.
+// These bound the definitions in one self-contained payload, and with them what gob compiles for
+// fields that the local type lacks.
 const (
 	maxStreamTypes  = 4096
 	maxStreamFields = 1 << 16
 )
 
-// stream is a self-contained gob stream while it is taken apart. gob lays such a stream out in pieces: wherever an
-// interface holds a value of a new type, the message that was begun ends with the type's definition, and goes on in the
-// next one.
+// stream is a self-contained gob stream while it is taken apart. gob lays such a stream out in
+// pieces: wherever an interface holds a value of a new type, the message that was begun ends with
+// the type's definition, and goes on in the next one.
 type stream struct {
 	scanner
 	rest  []byte           // messages after the one that is being read
@@ -24,8 +24,9 @@ type stream struct {
 	out   []byte           // the value in one piece
 }
 
-// flatten checks a self-contained gob stream and returns one with the same value whose definitions all come first, with
-// the shape of the value. Nothing is in it that the check has not understood: gob does not see the bytes that came.
+// flatten checks a self-contained gob stream and returns one with the same value whose definitions
+// all come first, with the shape of the value. Nothing is in it that the check has not understood:
+// gob does not see the bytes that came.
 func flatten(b []byte) (flat []byte, root *shape, err error) {
 	s, root, err := parse(b)
 	if err != nil {
@@ -34,7 +35,8 @@ func flatten(b []byte) (flat []byte, root *shape, err error) {
 	return appendMessage(appendDefinitions(nil, s.defs), s.out), root, nil
 }
 
-// parse checks a self-contained gob stream. The value is in the stream's out then, behind the id of its type.
+// parse checks a self-contained gob stream. The value is in the stream's out then, behind the id of
+// its type.
 func parse(b []byte) (s *stream, root *shape, err error) {
 	s = &stream{rest: b, types: map[int64]*shape{}}
 	s.dynamic = s.interfaceValue
@@ -171,7 +173,8 @@ func (s *stream) define(id int64) {
 	}
 }
 
-// interfaceValue reads what an interface holds: the name of its type, definitions, the type's id, a length, the value.
+// interfaceValue reads what an interface holds: the name of its type, definitions, the type's id, a
+// length, the value.
 func (s *stream) interfaceValue(depth int) {
 	name := s.bytes()
 	if len(name) == 0 {
@@ -190,8 +193,8 @@ func (s *stream) interfaceValue(depth int) {
 	s.out[at-4], s.out[at-3], s.out[at-2], s.out[at-1] = byte(n>>24), byte(n>>16), byte(n>>8), byte(n)
 }
 
-// compiled returns how many operations gob would compile at most to skip fields of these types: for each field it
-// compiles arrays, slices and maps anew, down to the next struct.
+// compiled returns how many operations gob would compile at most to skip fields of these types: for
+// each field it compiles arrays, slices and maps anew, down to the next struct.
 func compiled(defs []*shape) (sum int) {
 	weights := map[*shape]int{}
 	var weigh func(*shape) int

@@ -12,8 +12,9 @@ import (
 	"strings"
 )
 
-// typeName names a type with the paths of its packages, below any pointers, since gob flattens these. Types that are
-// declared in different functions of one package can share a name; their shapes tell them apart.
+// typeName names a type with the paths of its packages, below any pointers, since gob flattens
+// these. Types that are declared in different functions of one package can share a name; their
+// shapes tell them apart.
 func typeName(t reflect.Type) string {
 	t, _ = base(t)
 	if t.Name() != "" {
@@ -50,7 +51,8 @@ func typeName(t reflect.Type) string {
 
 const maxPointers = 100 // in a row: gob's own limit
 
-// base follows pointers to what they point to. A type of pointers without end is returned with false.
+// base follows pointers to what they point to. A type of pointers without end is returned with
+// false.
 func base(t reflect.Type) (reflect.Type, bool) {
 	for range maxPointers {
 		if t.Kind() != reflect.Pointer {
@@ -79,8 +81,8 @@ type description struct {
 	nilElement  bool                  // it holds pointers that gob panics at if they are nil
 }
 
-// describe walks over everything that gob would send of a type, and refuses what gob would leave out in silence or could
-// not decode.
+// describe walks over everything that gob would send of a type, and refuses what gob would leave
+// out in silence or could not decode.
 func describe(t reflect.Type) (*shape, *description, error) {
 	d := &description{shapes: map[reflect.Type]*shape{}, open: map[reflect.Type]bool{}}
 	s, err := d.shapeOf(t, typeName(t))
@@ -123,8 +125,13 @@ func (d *description) shapeOf(t reflect.Type, path string) (*shape, error) {
 		for f := range t.Fields() {
 			if !f.IsExported() {
 				if lost := promoted(f, nil); lost != "" {
-					return nil, fmt.Errorf("%s.%s is a field of the embedded %s, whose name is in lower case, and would be left out in silence: "+
-						"embed an exported type, or give the field a name that begins with a capital", path, lost, f.Name)
+					return nil, fmt.Errorf(
+						"%s.%s is a field of the embedded %s, whose name is in lower case, and would be left out in silence: "+
+							"embed an exported type, or give the field a name that begins with a capital",
+						path,
+						lost,
+						f.Name,
+					)
 				}
 				continue
 			}
@@ -185,15 +192,22 @@ func (d *description) formOf(t reflect.Type, path string) (form, error) {
 	case has(binaryUnmarshaler):
 		decode = binaryMarshaled
 	}
-	methods := map[form]string{gobEncoded: "GobEncode and GobDecode", binaryMarshaled: "MarshalBinary and UnmarshalBinary"}
+	methods := map[form]string{
+		gobEncoded:      "GobEncode and GobDecode",
+		binaryMarshaled: "MarshalBinary and UnmarshalBinary",
+	}
 	switch {
 	case encode != decode:
 		return 0, fmt.Errorf("%s has one of the methods %s and not the other, so that it could not be decoded",
 			path, methods[max(encode, decode)])
 	case encode == basic:
 	case t.Kind() == reflect.Interface:
-		return 0, fmt.Errorf("%s is an interface with the methods %s, so that gob would not say which type is behind it: "+
-			"use an interface without them", path, methods[encode])
+		return 0, fmt.Errorf(
+			"%s is an interface with the methods %s, so that gob would not say which type is behind it: "+
+				"use an interface without them",
+			path,
+			methods[encode],
+		)
 	default:
 		if lost := hidden(t, encode); lost != "" {
 			return 0, fmt.Errorf("%s has the methods %s from the field embedded in it, so that they would encode that "+
@@ -217,7 +231,8 @@ func (d *description) formOf(t reflect.Type, path string) (form, error) {
 	return basic, nil
 }
 
-// promoted returns an exported field of the struct that is embedded as the field f, whose name is in lower case, or "". It would be lost. seen are the types around it.
+// promoted returns an exported field of the struct that is embedded as the field f, whose name is
+// in lower case, or "". It would be lost. seen are the types around it.
 func promoted(f reflect.StructField, seen []reflect.Type) string {
 	t := f.Type
 	if t.Kind() == reflect.Pointer {
@@ -237,8 +252,9 @@ func promoted(f reflect.StructField, seen []reflect.Type) string {
 	return ""
 }
 
-// hidden returns an exported field that is lost because the method that encodes its struct comes from another field,
-// which is embedded. The compiler writes such methods, and says so in place of the file.
+// hidden returns an exported field that is lost because the method that encodes its struct comes
+// from another field, which is embedded. The compiler writes such methods, and says so in place of
+// the file.
 func hidden(t reflect.Type, encode form) (field string) {
 	if t.Kind() != reflect.Struct {
 		return ""
@@ -278,9 +294,12 @@ func hidden(t reflect.Type, encode form) (field string) {
 	return field
 }
 
-var errNilElem = errors.New("a nil pointer is among its elements, where gob knows none: leave it out, or hold it in a field of a struct")
+var errNilElem = errors.New(
+	"a nil pointer is among its elements, where gob knows none: leave it out, or hold it in a field of a struct",
+)
 
-// parts are what inspect looks at in the values of a type: all in which anything but basic values can be.
+// parts are what inspect looks at in the values of a type: all in which anything but basic values
+// can be.
 type parts struct {
 	key, elem bool  // of a map, slice or array
 	nilKey    bool  // a key may be a pointer that gob panics at if it is nil
@@ -318,12 +337,14 @@ func (c *Codec) partsOf(t reflect.Type) *parts {
 	return p
 }
 
-// inspect walks over a value before gob does, and refuses one at which gob would end the process or panic: one that is
-// nested over left levels deep, as one that holds itself is, since gob would follow it until the stack is full; and one
-// with a nil pointer as an element of which gob would call a method.
+// inspect walks over a value before gob does, and refuses one at which gob would end the process or
+// panic: one that is nested over left levels deep, as one that holds itself is, since gob would
+// follow it until the stack is full; and one with a nil pointer as an element of which gob would
+// call a method.
 func (c *Codec) inspect(v reflect.Value, left int) error { return c.walk(v, left, false) }
 
-// walk is inspect; if strict, it refuses every nil pointer as an element, as if no method stood one.
+// walk is inspect; if strict, it refuses every nil pointer as an element, as if no method stood
+// one.
 func (c *Codec) walk(v reflect.Value, left int, strict bool) error {
 	for range maxPointers {
 		if v.Kind() != reflect.Pointer {
@@ -385,8 +406,8 @@ func encodesItself(t reflect.Type) bool {
 	return t.Implements(gobEncoder) || t.Implements(binaryMarshaler)
 }
 
-// encodesByValue reports whether a pointer leads to a type whose method that encodes it has a value receiver. gob calls
-// that of a nil pointer in a slice, array or map too, and it panics.
+// encodesByValue reports whether a pointer leads to a type whose method that encodes it has a value
+// receiver. gob calls that of a nil pointer in a slice, array or map too, and it panics.
 func encodesByValue(t reflect.Type) bool {
 	b, ok := base(t)
 	return ok && b != t && encodesItself(b)
@@ -399,7 +420,10 @@ func explain(err error) error {
 	}
 	switch s := err.Error(); {
 	case strings.Contains(s, "not registered for interface"):
-		return fmt.Errorf("%w: call gob.Register with a value of the type that is behind the interface, in main before Run", err)
+		return fmt.Errorf(
+			"%w: call gob.Register with a value of the type that is behind the interface, in main before Run",
+			err,
+		)
 	case strings.HasPrefix(s, "gob: ") && strings.Contains(s, "nil element"):
 		return fmt.Errorf("%w (%w)", errNilElem, err)
 	case strings.Contains(s, "has no exported fields"): // behind an interface, where describe does not look

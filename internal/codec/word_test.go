@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// These types are as large as a word, or nearly. Go stores some of them in an interface themselves, and others by way of a pointer.
+// These types are as large as a word, or nearly. Go stores some of them in an interface themselves,
+// and others by way of a pointer.
 type (
 	leaf struct{ A, B int }
 
@@ -95,13 +96,15 @@ type (
 	}
 )
 
-// TestValuesOfOneWord holds how an engine comes to a value in an interface. A wrong guess sends an address as a number, or takes a number for an address.
+// TestValuesOfOneWord holds how an engine comes to a value in an interface. A wrong guess sends an
+// address as a number, or takes a number for an address.
 func TestValuesOfOneWord(t *testing.T) {
 	l, n := &leaf{1, 2}, 7
 	p := &n
 	// made returns a struct with the field V, whose type reflect makes and not the compiler.
 	made := func(empty reflect.Type, value any) any {
-		v := reflect.New(reflect.StructOf([]reflect.StructField{{Name: "Empty", Type: empty}, {Name: "V", Type: reflect.TypeOf(value)}})).Elem()
+		v := reflect.New(reflect.StructOf([]reflect.StructField{{Name: "Empty", Type: empty}, {Name: "V", Type: reflect.TypeOf(value)}})).
+			Elem()
 		v.Field(1).Set(reflect.ValueOf(value))
 		return v.Interface()
 	}
@@ -128,7 +131,8 @@ func TestValuesOfOneWord(t *testing.T) {
 			runtime.GC() // which would stumble over a number in the place of an address
 			require.NoError(t, a.fast.Decode(p, got.Interface()))
 			require.Equal(t, v, got.Elem().Interface())
-			if k := reflect.TypeOf(v).Kind(); k == reflect.Struct || k == reflect.Map { // of arrays some have a nil that nobody can send
+			// of arrays some have a nil that nobody can send
+			if k := reflect.TypeOf(v).Kind(); k == reflect.Struct || k == reflect.Map {
 				require.NotNil(t, a.encodes(t, reflect.Zero(reflect.TypeOf(v)).Interface()))
 			}
 		})

@@ -1,8 +1,11 @@
-// Package pack lays out the few small values that main and a worker exchange at the worker's start, and knows nothing else.
+// Package pack lays out the few small values that main and a worker exchange at the worker's start,
+// and knows nothing else.
 //
-// Both processes use it. encoding/json would do, but its first use of each type takes longer than all the rest of a start, and it takes what comes without bounds.
+// Both processes use it. encoding/json would do, but its first use of each type takes longer than
+// all the rest of a start, and it takes what comes without bounds.
 //
-// A value describes its layout once, in a method that calls Number, Text and Flag for its fields in order; the same method writes and reads.
+// A value describes its layout once, in a method that calls Number, Text and Flag for its fields in
+// order; the same method writes and reads.
 package pack
 
 import (

@@ -17,7 +17,8 @@ func build(t *testing.T, system string) (said string, err error) {
 	return string(out), err
 }
 
-// The compiler says where multiprolab runs, and nothing else. What .ci/run builds there is all of the module.
+// The compiler says where multiprolab runs, and nothing else. What .ci/run builds there is all of
+// the module.
 func TestUnsupportedSystems(t *testing.T) {
 	for _, system := range []string{"solaris/amd64", "illumos/amd64", "aix/ppc64", "js/wasm", "wasip1/wasm", "plan9/amd64", "ios/arm64"} {
 		t.Run(system, func(t *testing.T) {
@@ -25,7 +26,11 @@ func TestUnsupportedSystems(t *testing.T) {
 			require.Error(t, err)
 			lines := strings.Split(strings.TrimSpace(said), "\n")
 			require.Len(t, lines, 2, "%s", said) // the first names the package
-			require.Contains(t, lines[1], "multiprolab does not support this system: it runs on Linux, macOS, Windows, FreeBSD, OpenBSD, NetBSD and DragonFly BSD")
+			require.Contains(
+				t,
+				lines[1],
+				"multiprolab does not support this system: it runs on Linux, macOS, Windows, FreeBSD, OpenBSD, NetBSD and DragonFly BSD",
+			)
 		})
 	}
 }
@@ -38,7 +43,8 @@ func TestSupportedSystems(t *testing.T) {
 	}
 }
 
-// internal/proc imports this package: without it, nothing of the module would build there, and nothing would say why.
+// internal/proc imports this package: without it, nothing of the module would build there, and
+// nothing would say why.
 func TestProcImportsIt(t *testing.T) {
 	c := exec.Command("go", "list", "-deps", "../proc")
 	c.Env = append(os.Environ(), "GOOS=solaris", "GOARCH=amd64", "CGO_ENABLED=0")

@@ -10,15 +10,16 @@ import (
 	"sync/atomic"
 )
 
-// Executable returns the path by which this process's binary can be started again. On Linux that is possible even after
-// the file was replaced or deleted; the path is then /proc/self/exe.
+// Executable returns the path by which this process's binary can be started again. On Linux that is
+// possible even after the file was replaced or deleted; the path is then /proc/self/exe.
 func Executable() (string, error) {
 	return executable()
 }
 
-// Identity returns a text that is equal in all processes that run the same binary file, and differs in one that runs
-// another version of it, as happens after an update on platforms that start a program by its path. It is taken from the
-// file's device, inode, size and time of modification, once, as early as the platform needs.
+// Identity returns a text that is equal in all processes that run the same binary file, and differs
+// in one that runs another version of it, as happens after an update on platforms that start a
+// program by its path. It is taken from the file's device, inode, size and time of modification,
+// once, as early as the platform needs.
 func Identity() (string, error) {
 	return identity()
 }
@@ -43,8 +44,9 @@ func IsTestBinary() bool {
 // testBinaryAllowed is the one switch that spans a process: TestMain sets it.
 var testBinaryAllowed atomic.Bool
 
-// AllowTestBinary declares that this process may re-execute itself although it is a test binary: that its TestMain turns
-// to the worker's work before it runs any test. It is the hook of the test helper package.
+// AllowTestBinary declares that this process may re-execute itself although it is a test binary:
+// that its TestMain turns to the worker's work before it runs any test. It is the hook of the test
+// helper package.
 func AllowTestBinary() {
 	testBinaryAllowed.Store(true)
 }

@@ -12,7 +12,8 @@ import (
 // selfExe leads to the binary that this process runs, whatever has become of its name (proc(5)).
 const selfExe = "/proc/self/exe"
 
-// running describes the binary. It can wait for the first call, because selfExe never leads to a replacement.
+// running describes the binary. It can wait for the first call, because selfExe never leads to a
+// replacement.
 var running = sync.OnceValues(func() (os.FileInfo, error) { return os.Stat(selfExe) })
 
 // firstPath is the path that the binary had when it was first asked for.

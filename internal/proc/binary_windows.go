@@ -37,8 +37,10 @@ func takeIdentity() (r identityResult) {
 	if err := windows.GetFileInformationByHandle(windows.Handle(f.Fd()), &info); err != nil {
 		return identityResult{err: os.NewSyscallError("GetFileInformationByHandle", err)}
 	}
-	return identityResult{id: fmt.Sprintf("%x-%x%08x-%x%08x-%x", info.VolumeSerialNumber, info.FileIndexHigh, info.FileIndexLow,
-		info.FileSizeHigh, info.FileSizeLow, info.LastWriteTime.Nanoseconds())}
+	return identityResult{
+		id: fmt.Sprintf("%x-%x%08x-%x%08x-%x", info.VolumeSerialNumber, info.FileIndexHigh, info.FileIndexLow,
+			info.FileSizeHigh, info.FileSizeLow, info.LastWriteTime.Nanoseconds()),
+	}
 }
 
 func replaced() (string, bool) {

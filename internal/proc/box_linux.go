@@ -10,17 +10,19 @@ import (
 )
 
 const (
-	// BoxSize is the size in bytes of the memory that a worker shares with the process that started it, where that can read it when the worker has ended.
+	// BoxSize is the size in bytes of the memory that a worker shares with the process that started
+	// it, where that can read it when the worker has ended.
 	BoxSize = 256 << 10
-	// SharedSize is the size in bytes of the memory that both use while the worker runs. None of it is taken before it is used.
+	// SharedSize is the size in bytes of the memory that both use while the worker runs. None of it
+	// is taken before it is used.
 	SharedSize = 2 * (4<<20 + 4<<10)
 )
 
 // HasBox says whether workers have such memory, on a kernel that is not very old.
 const HasBox = true
 
-// newBox makes memory for a worker, as a file whose size can never change: nobody who maps it can be made to fault. It returns nil where the kernel has none; the
-// worker then does without.
+// newBox makes memory for a worker, as a file whose size can never change: nobody who maps it can
+// be made to fault. It returns nil where the kernel has none; the worker then does without.
 func newBox() *os.File {
 	fd, err := unix.MemfdCreate("multiprolab", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
@@ -39,7 +41,8 @@ func newBox() *os.File {
 	return nil
 }
 
-// MapShared maps the memory of SharedSize bytes that this process shares with the worker, or returns nil if there is none. Unmap gives it back.
+// MapShared maps the memory of SharedSize bytes that this process shares with the worker, or
+// returns nil if there is none. Unmap gives it back.
 func (p *Process) MapShared() []byte {
 	if p.Box == nil {
 		return nil

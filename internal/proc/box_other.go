@@ -4,7 +4,8 @@ package proc
 
 import "os"
 
-// These are the sizes in bytes of the memory that a worker shares with the process that started it, where it does.
+// These are the sizes in bytes of the memory that a worker shares with the process that started it,
+// where it does.
 const (
 	BoxSize    = 256 << 10
 	SharedSize = 2 * (4<<20 + 4<<10)

@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hasCapability reports whether the calling thread has the capability, by its number, in its effective set.
+// hasCapability reports whether the calling thread has the capability, by its number, in its
+// effective set.
 func hasCapability(capability uint) bool {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData // 64 bits in two words, capget(2)

@@ -4,11 +4,12 @@ package proc
 
 import "fmt"
 
-// Credential says, in the process that starts a worker, as whom the worker runs. It is read-only after Start was called.
+// Credential says, in the process that starts a worker, as whom the worker runs. It is read-only
+// after Start was called.
 //
-// The process that starts the worker must be allowed to take on these ids: root, or on Linux CAP_SETUID and CAP_SETGID.
-// To end a worker of another user it must also be root or have CAP_KILL. The environment is not changed: HOME and USER are
-// those of the Spec.
+// The process that starts the worker must be allowed to take on these ids: root, or on Linux
+// CAP_SETUID and CAP_SETGID. To end a worker of another user it must also be root or have CAP_KILL.
+// The environment is not changed: HOME and USER are those of the Spec.
 type Credential struct {
 	UID    uint32
 	GID    uint32

@@ -22,8 +22,8 @@ func (c *Credential) attr() *syscall.Credential {
 	return &syscall.Credential{Uid: c.UID, Gid: c.GID, Groups: c.Groups}
 }
 
-// explain adds to the error of a start as another user what the user lacks. The system tells one number for all the
-// steps between the fork and the program's first instruction.
+// explain adds to the error of a start as another user what the user lacks. The system tells one
+// number for all the steps between the fork and the program's first instruction.
 func (c *Credential) explain(err error, path, dir string) error {
 	if c == nil {
 		return err
@@ -34,7 +34,11 @@ func (c *Credential) explain(err error, path, dir string) error {
 			return fmt.Errorf("run the worker as %v: %s: %w", c, reason, err)
 		}
 	case errors.Is(err, syscall.EINVAL):
-		return fmt.Errorf("run the worker as %v: perhaps an id does not exist in the user namespace of this process: %w", c, err)
+		return fmt.Errorf(
+			"run the worker as %v: perhaps an id does not exist in the user namespace of this process: %w",
+			c,
+			err,
+		)
 	case errors.Is(err, syscall.EACCES):
 		what := "the system does not say which file (perhaps an access list or a mount option denies it)"
 		if dir != "" {
@@ -50,8 +54,8 @@ func (c *Credential) explain(err error, path, dir string) error {
 	return err
 }
 
-// obstacle returns the first part of the path that the user may not search (if it is a directory) or execute, or "". It
-// goes by the permission bits alone.
+// obstacle returns the first part of the path that the user may not search (if it is a directory)
+// or execute, or "". It goes by the permission bits alone.
 func (c *Credential) obstacle(path string) string {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -73,7 +77,13 @@ func (c *Credential) obstacle(path string) string {
 			return err.Error()
 		}
 		if st, ok := info.Sys().(*syscall.Stat_t); ok && !c.mayExecute(info.Mode(), st) {
-			return fmt.Sprintf("%s (%v, owner %d:%d) is not executable for this user", part, info.Mode(), st.Uid, st.Gid)
+			return fmt.Sprintf(
+				"%s (%v, owner %d:%d) is not executable for this user",
+				part,
+				info.Mode(),
+				st.Uid,
+				st.Gid,
+			)
 		}
 	}
 	return ""

@@ -40,7 +40,14 @@ type who struct {
 }
 
 func whoAmI() who {
-	i := who{UID: os.Getuid(), EUID: os.Geteuid(), GID: os.Getgid(), EGID: os.Getegid(), Pid: os.Getpid(), Ppid: os.Getppid()}
+	i := who{
+		UID:  os.Getuid(),
+		EUID: os.Geteuid(),
+		GID:  os.Getgid(),
+		EGID: os.Getegid(),
+		Pid:  os.Getpid(),
+		Ppid: os.Getppid(),
+	}
 	i.Groups, _ = os.Getgroups()
 	i.ProcSelf, _ = os.Readlink("/proc/self")
 	m, _ := os.ReadFile("/proc/self/uid_map")

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// environ returns the worker's environment: that of the Spec, in which of equal names the last one counts, as in os/exec,
-// and with our marker as the only one.
+// environ returns the worker's environment: that of the Spec, in which of equal names the last one
+// counts, as in os/exec, and with our marker as the only one.
 func (spec *Spec) environ(stdout uintptr, box bool) []string {
 	m := marker{Role: spec.Role, Parent: os.Getpid(), Stdout: stdout, PIDNamespace: spec.PIDNamespace, Box: box,
 		OOMScoreAdj: spec.OOMScoreAdj}

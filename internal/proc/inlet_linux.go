@@ -22,12 +22,15 @@ const (
 
 // inlet reads what main writes to a worker process, and waits for it in one of two ways.
 //
-// When the last waits were short, as between many calls, it waits in poll(2), on the thread of who reads. The Go runtime's own way takes longer: it looks for other work, asks the
-// kernel in vain, and waits in a system call that tells the kernel less of who wakes whom, so that it may choose a processor that sleeps. But a thread in a system call keeps the
-// runtime's monitor awake for some milliseconds. So every other wait is the runtime's.
+// When the last waits were short, as between many calls, it waits in poll(2), on the thread of who
+// reads. The Go runtime's own way takes longer: it looks for other work, asks the kernel in vain,
+// and waits in a system call that tells the kernel less of who wakes whom, so that it may choose a
+// processor that sleeps. But a thread in a system call keeps the runtime's monitor awake for some
+// milliseconds. So every other wait is the runtime's.
 //
-// The runtime's poller must not notice what comes in a short wait, for it would wake another thread. It is given not the pipe but an epoll instance, which tells it of the pipe once,
-// each time that it is asked to.
+// The runtime's poller must not notice what comes in a short wait, for it would wake another
+// thread. It is given not the pipe but an epoll instance, which tells it of the pipe once, each
+// time that it is asked to.
 //
 // One goroutine at a time may read; any may set the deadline.
 type inlet struct {
@@ -44,7 +47,8 @@ type inlet struct {
 	lookErr  error
 }
 
-// Inlet returns a reader of a pipe in blocking mode, with deadlines. Where the kernel has no room for what that takes, it returns the pipe, which has none.
+// Inlet returns a reader of a pipe in blocking mode, with deadlines. Where the kernel has no room
+// for what that takes, it returns the pipe, which has none.
 func Inlet(pipe *os.File) io.Reader {
 	epfd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
@@ -67,14 +71,16 @@ func Inlet(pipe *os.File) io.Reader {
 	return r
 }
 
-// SetReadDeadline sets the time at which a Read, also one that waits already, fails with os.ErrDeadlineExceeded; the zero time is none.
+// SetReadDeadline sets the time at which a Read, also one that waits already, fails with
+// os.ErrDeadlineExceeded; the zero time is none.
 func (r *inlet) SetReadDeadline(t time.Time) error {
 	if t.IsZero() {
 		r.deadline.Store(0)
 	} else {
 		r.deadline.Store(t.UnixNano())
 		if r.waiting.Load() { // else Read will look
-			_, _ = unix.Write(int(r.fds[1].Fd), []byte{1, 0, 0, 0, 0, 0, 0, 0}) // the number 1: it only fails when there are 2^64 already
+			// the number 1: it only fails when there are 2^64 already
+			_, _ = unix.Write(int(r.fds[1].Fd), []byte{1, 0, 0, 0, 0, 0, 0, 0})
 		}
 	}
 	return r.epoll.SetReadDeadline(t)

@@ -64,7 +64,8 @@ func testInlet(t *testing.T, short bool) {
 	require.NoError(t, err)
 	require.NoError(t, receive(t, done))
 
-	// A deadline that has passed fails even where there is something to read; without it that is there.
+	// A deadline that has passed fails even where there is something to read; without it that is
+	// there.
 	_, err = w.WriteString("abc")
 	require.NoError(t, err)
 	require.NoError(t, r.SetReadDeadline(time.Now().Add(-time.Second)))
@@ -95,7 +96,8 @@ func testInlet(t *testing.T, short bool) {
 	require.ErrorIs(t, err, io.EOF)
 }
 
-// TestInlet_ManyReads: nothing is lost, whatever the pauses between the writes and who interrupts the reads.
+// TestInlet_ManyReads: nothing is lost, whatever the pauses between the writes and who interrupts
+// the reads.
 func TestInlet_ManyReads(t *testing.T) {
 	r, w := inletOf(t)
 	const count = 20000

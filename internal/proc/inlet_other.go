@@ -10,5 +10,6 @@ import (
 // inletBlocks says that the worker's end of what main writes is a pipe in blocking mode, see Inlet.
 const inletBlocks = false
 
-// Inlet returns the pipe, which has deadlines where the system has: only on Linux there is another way to wait.
+// Inlet returns the pipe, which has deadlines where the system has: only on Linux there is another
+// way to wait.
 func Inlet(pipe *os.File) io.Reader { return pipe }

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// joinJob puts this process into a job of its own with these limits, within the one that its main process put it into. The limits go down to the
-// commands that the process starts.
+// joinJob puts this process into a job of its own with these limits, within the one that its main
+// process put it into. The limits go down to the commands that the process starts.
 func joinJob(info *windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION) error {
 	job, err := windows.CreateJobObject(nil, nil)
 	if err != nil {
@@ -22,5 +22,8 @@ func joinJob(info *windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION) error {
 		return os.NewSyscallError("SetInformationJobObject", err)
 	}
 	// The handle stays open: the limit is the job's, and the job lives as long as the process.
-	return os.NewSyscallError("AssignProcessToJobObject", windows.AssignProcessToJobObject(job, windows.CurrentProcess()))
+	return os.NewSyscallError(
+		"AssignProcessToJobObject",
+		windows.AssignProcessToJobObject(job, windows.CurrentProcess()),
+	)
 }

@@ -19,8 +19,8 @@ func Lacks(field string) string {
 	return fmt.Sprintf("there is no feature of the name %q", field)
 }
 
-// LackError, in either process, says that a field was set that has no meaning on this platform. It wraps
-// errors.ErrUnsupported.
+// LackError, in either process, says that a field was set that has no meaning on this platform. It
+// wraps errors.ErrUnsupported.
 type LackError struct {
 	Field  string
 	Reason string // as Lacks returns it

@@ -8,25 +8,32 @@ import (
 	"time"
 )
 
-// Limits is what a worker process does to itself before it runs user code. A field that is zero changes nothing. Only the goroutine that calls Apply
-// uses it. Commands that the worker starts inherit all but GOMAXPROCS.
+// Limits is what a worker process does to itself before it runs user code. A field that is zero
+// changes nothing. Only the goroutine that calls Apply uses it. Commands that the worker starts
+// inherit all but GOMAXPROCS.
 type Limits struct {
-	// OpenFiles is how many descriptors the process may have open, those that it has already included. It becomes the hard limit, too, which cannot be raised
-	// again without privileges. Unix only.
+	// OpenFiles is how many descriptors the process may have open, those that it has already
+	// included. It becomes the hard limit, too, which cannot be raised again without privileges.
+	// Unix only.
 	OpenFiles int
 
-	// CPUTime is the processor time that the process may use, counted from its start and over all its threads, in whole seconds,
-	// rounded up. On Unix, at the limit, the process prints "SIGXCPU: cpu limit exceeded" and the stacks of all goroutines, and exits with status 2; if it cannot do that, the
-	// kernel kills it one second of processor time later. On Windows only time in user mode counts, and the system ends the
-	// process with status 1816 (ERROR_NOT_ENOUGH_QUOTA). Each command that the process starts has the same limit for itself.
+	// CPUTime is the processor time that the process may use, counted from its start and over all
+	// its threads, in whole seconds, rounded up. On Unix, at the limit, the process prints
+	// "SIGXCPU: cpu limit exceeded" and the stacks of all goroutines, and exits with status 2; if
+	// it cannot do that, the kernel kills it one second of processor time later. On Windows only
+	// time in user mode counts, and the system ends the process with status 1816
+	// (ERROR_NOT_ENOUGH_QUOTA). Each command that the process starts has the same limit for itself.
 	CPUTime time.Duration
 
-	// Nice is the priority, from -20, which is the most favoured, to 19. It is absolute, and not relative to that of the parent. A number below the present one
-	// needs privileges. On Windows it chooses a priority class: up to -10 HIGH, up to -1 ABOVE_NORMAL, up to 9 BELOW_NORMAL, and IDLE from 10.
+	// Nice is the priority, from -20, which is the most favoured, to 19. It is absolute, and not
+	// relative to that of the parent. A number below the present one needs privileges. On Windows
+	// it chooses a priority class: up to -10 HIGH, up to -1 ABOVE_NORMAL, up to 9 BELOW_NORMAL, and
+	// IDLE from 10.
 	Nice int
 
-	// CPUs are the processors that the process may run on, by their numbers from 0. The Go runtime adapts GOMAXPROCS to their number within seconds, unless that was
-	// set. Linux and Windows only; on Windows only the first 64, in the process's processor group.
+	// CPUs are the processors that the process may run on, by their numbers from 0. The Go runtime
+	// adapts GOMAXPROCS to their number within seconds, unless that was set. Linux and Windows
+	// only; on Windows only the first 64, in the process's processor group.
 	CPUs []int
 
 	// OOMScoreAdj is what the kernel adds to the score of the process when it chooses one to end
@@ -38,8 +45,9 @@ type Limits struct {
 	GOMAXPROCS int
 }
 
-// Apply applies the limits to this process. It stops at the first that fails; the error names the field and its value. It is to be called on the main
-// goroutine before user code has run; threads that exist are included.
+// Apply applies the limits to this process. It stops at the first that fails; the error names the
+// field and its value. It is to be called on the main goroutine before user code has run; threads
+// that exist are included.
 func (l *Limits) Apply() error {
 	steps := []struct {
 		field string
@@ -50,7 +58,13 @@ func (l *Limits) Apply() error {
 	}{
 		{"GOMAXPROCS", l.GOMAXPROCS, l.GOMAXPROCS != 0, l.GOMAXPROCS > 0, l.applyGOMAXPROCS},
 		{"CPUs", l.CPUs, len(l.CPUs) != 0, validCPUs(l.CPUs), l.applyCPUs},
-		{"OOMScoreAdj", l.OOMScoreAdj, l.OOMScoreAdj != 0, -1000 <= l.OOMScoreAdj && l.OOMScoreAdj <= 1000, l.applyOOMScoreAdj},
+		{
+			"OOMScoreAdj",
+			l.OOMScoreAdj,
+			l.OOMScoreAdj != 0,
+			-1000 <= l.OOMScoreAdj && l.OOMScoreAdj <= 1000,
+			l.applyOOMScoreAdj,
+		},
 		{"Nice", l.Nice, l.Nice != 0, -20 <= l.Nice && l.Nice <= 19, l.applyNice},
 		{"CPUTime", l.CPUTime, l.CPUTime != 0, l.CPUTime > 0, l.applyCPUTime},
 		{"OpenFiles", l.OpenFiles, l.OpenFiles != 0, l.OpenFiles > 0, l.applyOpenFiles}, // last: the others open files

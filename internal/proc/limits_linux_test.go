@@ -13,7 +13,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
-// threads reads what every thread has: from its line in /proc, and so not by the way in which it was set.
+// threads reads what every thread has: from its line in /proc, and so not by the way in which it
+// was set.
 func (r *limitsReport) threads() {
 	r.Nice, r.CPUs = make(map[string][]int), make(map[string][]int)
 	tasks, _ := filepath.Glob("/proc/self/task/*")
@@ -36,7 +37,8 @@ func (r *limitsReport) threads() {
 	}
 }
 
-// TestThreadLimits looks at all threads, with and without a PID namespace, in which threads have other ids than in /proc.
+// TestThreadLimits looks at all threads, with and without a PID namespace, in which threads have
+// other ids than in /proc.
 func TestThreadLimits(t *testing.T) {
 	var set unix.CPUSet
 	require.NoError(t, unix.SchedGetaffinity(0, &set))
@@ -77,7 +79,15 @@ func TestOOMScoreAdjWithoutPrivileges(t *testing.T) {
 	needRoot(t) // to have none, one must be able to give them up
 	own := proc.OOMScoreAdj()
 	r, _ := applyLimits(t, proc.Limits{OOMScoreAdj: own - 5}, proc.Spec{Credential: &nobody, Path: publicBinary(t)})
-	require.Contains(t, r.Err, "OOMScoreAdj "+strconv.Itoa(own-5)+": the process is not allowed to have less than it started with, which is "+strconv.Itoa(own))
+	require.Contains(
+		t,
+		r.Err,
+		"OOMScoreAdj "+strconv.Itoa(
+			own-5,
+		)+": the process is not allowed to have less than it started with, which is "+strconv.Itoa(
+			own,
+		),
+	)
 	require.Contains(t, r.Err, "CAP_SYS_RESOURCE")
 	r, _ = applyLimits(t, proc.Limits{OOMScoreAdj: 999}, proc.Spec{Credential: &nobody, Path: publicBinary(t)})
 	require.Empty(t, r.Err)

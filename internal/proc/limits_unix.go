@@ -15,13 +15,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// applyOpenFiles goes through the syscall package, which otherwise gives commands the limit that it found at the start.
+// applyOpenFiles goes through the syscall package, which otherwise gives commands the limit that it
+// found at the start.
 func (l *Limits) applyOpenFiles() error {
 	return setRlimit(syscall.RLIMIT_NOFILE, int64(l.OpenFiles), int64(l.OpenFiles))
 }
 
-// applyCPUTime sets the soft limit, at which the kernel sends SIGXCPU, and the hard limit, at which it kills (setrlimit(2)). The Go
-// runtime does nothing about SIGXCPU, so somebody has to listen.
+// applyCPUTime sets the soft limit, at which the kernel sends SIGXCPU, and the hard limit, at which
+// it kills (setrlimit(2)). The Go runtime does nothing about SIGXCPU, so somebody has to listen.
 func (l *Limits) applyCPUTime() error {
 	exceeded := make(chan os.Signal, 1)
 	signal.Notify(exceeded, unix.SIGXCPU)
@@ -36,9 +37,14 @@ func (l *Limits) applyCPUTime() error {
 	return nil
 }
 
-// dieOfCPUTime ends the process in the way of the Go runtime. The collection of the stacks stops the goroutines that use up the time.
+// dieOfCPUTime ends the process in the way of the Go runtime. The collection of the stacks stops
+// the goroutines that use up the time.
 func dieOfCPUTime(seconds int64) {
-	fmt.Fprintf(os.Stderr, "SIGXCPU: cpu limit exceeded\nmultiprolab: the process has used its CPUTime of %d s\n\n", seconds)
+	fmt.Fprintf(
+		os.Stderr,
+		"SIGXCPU: cpu limit exceeded\nmultiprolab: the process has used its CPUTime of %d s\n\n",
+		seconds,
+	)
 	buf := make([]byte, 1<<20)
 	_, _ = os.Stderr.Write(buf[:runtime.Stack(buf, true)])
 	os.Exit(2) // what the Go runtime exits with for a signal that it dies of
@@ -57,9 +63,16 @@ func setRlimit(resource int, soft, hard int64) error {
 	case err == nil:
 		return nil
 	case hard > int64(before.Max) && int64(before.Max) >= 0: // negative: no limit
-		return fmt.Errorf("the process starts with a hard limit of %d; choose at most that, or raise it for the main process (ulimit -H): %w", before.Max, err)
+		return fmt.Errorf(
+			"the process starts with a hard limit of %d; choose at most that, or raise it for the main process (ulimit -H): %w",
+			before.Max,
+			err,
+		)
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EINVAL):
-		return fmt.Errorf("more than the system allows to any process (fs.nr_open on Linux, kern.maxfilesperproc on BSD and macOS): %w", err)
+		return fmt.Errorf(
+			"more than the system allows to any process (fs.nr_open on Linux, kern.maxfilesperproc on BSD and macOS): %w",
+			err,
+		)
 	}
 	return err
 }
@@ -70,7 +83,10 @@ func setInt[T int64 | uint64](p *T, n int64) { *p = T(n) }
 // niceError says what a change of the priority lacks.
 func niceError(err error) error {
 	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
-		return fmt.Errorf("the process is not allowed to favour itself; a number below the present one needs root (on Linux, CAP_SYS_NICE or a higher RLIMIT_NICE): %w", err)
+		return fmt.Errorf(
+			"the process is not allowed to favour itself; a number below the present one needs root (on Linux, CAP_SYS_NICE or a higher RLIMIT_NICE): %w",
+			err,
+		)
 	}
 	return err
 }

@@ -19,7 +19,8 @@ var (
 // applyOpenFiles is not reached: see lacks.
 func (l *Limits) applyOpenFiles() error { return errors.ErrUnsupported }
 
-// applyCPUTime has the system end the process, and each command that it starts, after the time in user mode.
+// applyCPUTime has the system end the process, and each command that it starts, after the time in
+// user mode.
 func (l *Limits) applyCPUTime() error {
 	return joinJob(&windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION{
 		BasicLimitInformation: windows.JOBOBJECT_BASIC_LIMIT_INFORMATION{
@@ -29,7 +30,8 @@ func (l *Limits) applyCPUTime() error {
 	})
 }
 
-// applyNice chooses the priority class, see Limits.Nice. REALTIME is left out: it goes before the system's own threads.
+// applyNice chooses the priority class, see Limits.Nice. REALTIME is left out: it goes before the
+// system's own threads.
 func (l *Limits) applyNice() error {
 	class := uint32(windows.IDLE_PRIORITY_CLASS)
 	switch {
@@ -54,7 +56,11 @@ func (l *Limits) applyCPUs() error {
 	for _, cpu := range l.CPUs {
 		bit := uintptr(1) << cpu // 0 beyond the last bit
 		if allowed&bit == 0 {
-			return fmt.Errorf("CPU %d does not exist in this process's processor group; those that do are the bits of %#b", cpu, allowed)
+			return fmt.Errorf(
+				"CPU %d does not exist in this process's processor group; those that do are the bits of %#b",
+				cpu,
+				allowed,
+			)
 		}
 		mask |= bit
 	}

@@ -23,7 +23,8 @@ import (
 // limit bounds every wait. It is generous, because nothing waits for it unless a test fails.
 const limit = 20 * time.Second
 
-// mainVar names the environment variable that makes this binary play a main process of its own, instead of testing.
+// mainVar names the environment variable that makes this binary play a main process of its own,
+// instead of testing.
 const mainVar = "PROC_TEST_MAIN"
 
 func TestMain(m *testing.M) {
@@ -97,7 +98,8 @@ func hang() {
 	}
 }
 
-// announceSleep starts a grandchild that would outlive every test, and writes both pids on the wire.
+// announceSleep starts a grandchild that would outlive every test, and writes both pids on the
+// wire.
 func announceSleep() {
 	cmd := sleepCommand()
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr // held open, as a careless program does
@@ -206,7 +208,8 @@ func takeReport() report {
 	return r
 }
 
-// openFDs returns this process's descriptors, by number, with what they lead to, where the system lists them.
+// openFDs returns this process's descriptors, by number, with what they lead to, where the system
+// lists them.
 func openFDs() map[int]string {
 	dir, err := os.Open("/proc/self/fd")
 	if err != nil {
@@ -235,13 +238,14 @@ func role(name string) proc.Role {
 	return proc.Role{Main: "test", Path: []string{name}, Index: 3, Life: 2, Depth: 1, Cookie: "c00c1e"}
 }
 
-// childEnv returns the environment of a child: a race-built one would sleep for a second at its exit.
+// childEnv returns the environment of a child: a race-built one would sleep for a second at its
+// exit.
 func childEnv(more ...string) []string {
 	return append(append(os.Environ(), "GORACE=atexit_sleep_ms=0", mainVar+"="), more...)
 }
 
-// copyBinary copies this binary. The copying is left to another process: a descriptor open for writing that a start in
-// this process inherits by chance makes the copy's start fail with ETXTBSY.
+// copyBinary copies this binary. The copying is left to another process: a descriptor open for
+// writing that a start in this process inherits by chance makes the copy's start fail with ETXTBSY.
 func copyBinary(t *testing.T) string {
 	t.Helper()
 	path, err := os.Executable()

@@ -25,12 +25,15 @@ type processMemoryCounters struct {
 	peakPagefileUsage          uintptr
 }
 
-// LimitMemory bounds the memory of this process from now on, in bytes. On Windows the process joins a job of its own, within the one that
-// its main process put it into, with a limit of the committed memory. A Go program that gets no more memory prints "out of memory" and exits.
+// LimitMemory bounds the memory of this process from now on, in bytes. On Windows the process joins
+// a job of its own, within the one that its main process put it into, with a limit of the committed
+// memory. A Go program that gets no more memory prints "out of memory" and exits.
 func LimitMemory(limit int64) error {
 	return joinJob(&windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION{
-		BasicLimitInformation: windows.JOBOBJECT_BASIC_LIMIT_INFORMATION{LimitFlags: windows.JOB_OBJECT_LIMIT_PROCESS_MEMORY},
-		ProcessMemoryLimit:    uintptr(limit),
+		BasicLimitInformation: windows.JOBOBJECT_BASIC_LIMIT_INFORMATION{
+			LimitFlags: windows.JOB_OBJECT_LIMIT_PROCESS_MEMORY,
+		},
+		ProcessMemoryLimit: uintptr(limit),
 	})
 }
 

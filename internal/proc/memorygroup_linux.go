@@ -11,8 +11,8 @@ import (
 	"sync"
 )
 
-// MemoryGroups finds the control groups by which the kernel limits the memory of processes, of version 1 or 2
-// (cgroups(7)). All methods may be called from any goroutine.
+// MemoryGroups finds the control groups by which the kernel limits the memory of processes, of
+// version 1 or 2 (cgroups(7)). All methods may be called from any goroutine.
 type MemoryGroups struct {
 	root   string // before every path; empty but in tests
 	mounts func() []groupMount
@@ -137,7 +137,8 @@ func unescapeMount(s string) string {
 	return s
 }
 
-// Kills returns how many processes of the group the kernel has ended for lack of memory, and whether it tells.
+// Kills returns how many processes of the group the kernel has ended for lack of memory, and
+// whether it tells.
 func (g *MemoryGroup) Kills() (uint64, bool) {
 	text, err := os.ReadFile(g.counts)
 	if err != nil {

@@ -23,7 +23,8 @@ func tree(t *testing.T, files map[string]string) (root string) {
 	return root
 }
 
-// TestMemoryGroups reads the files of both versions of control groups, of containers and of systems without any.
+// TestMemoryGroups reads the files of both versions of control groups, of containers and of systems
+// without any.
 func TestMemoryGroups(t *testing.T) {
 	const (
 		v1   = "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n"

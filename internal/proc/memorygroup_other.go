@@ -4,7 +4,8 @@
 
 package proc
 
-// MemoryGroups is for Linux: other systems do not tell whether they have ended a process for lack of memory.
+// MemoryGroups is for Linux: other systems do not tell whether they have ended a process for lack
+// of memory.
 type MemoryGroups struct{}
 
 // MemoryGroup is for Linux.

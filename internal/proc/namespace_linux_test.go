@@ -49,10 +49,16 @@ func farFamily() {
 	hang()
 }
 
-// middleOf starts the worker CHILD with the rest of the environment, and writes its pid as seen from the test on the wire.
+// middleOf starts the worker CHILD with the rest of the environment, and writes its pid as seen
+// from the test on the wire.
 func middleOf() {
 	_, w := proc.Wire()
-	spec := proc.Spec{Role: role(os.Getenv("CHILD")), Env: childEnv(), Path: os.Getenv("BINARY"), PIDNamespace: os.Getenv("NAMESPACE") != ""}
+	spec := proc.Spec{
+		Role:         role(os.Getenv("CHILD")),
+		Env:          childEnv(),
+		Path:         os.Getenv("BINARY"),
+		PIDNamespace: os.Getenv("NAMESPACE") != "",
+	}
 	if os.Getenv("NOBODY") != "" {
 		spec.Credential = &nobody
 	}
@@ -136,7 +142,11 @@ func TestNamespace(t *testing.T) {
 func TestNamespaceOfAnotherUser(t *testing.T) {
 	needNamespace(t)
 	needRoot(t)
-	p := start(t, newSpawner(t), &proc.Spec{Role: role("who"), PIDNamespace: true, Credential: &nobody, Path: publicBinary(t)})
+	p := start(
+		t,
+		newSpawner(t),
+		&proc.Spec{Role: role("who"), PIDNamespace: true, Credential: &nobody, Path: publicBinary(t)},
+	)
 	got := getWho(t, p)
 	require.Equal(t, 1, got.Pid)
 	require.EqualValues(t, nobody.UID, got.UID)
@@ -160,7 +170,8 @@ func TestNamespaceWithoutPrivileges(t *testing.T) {
 	require.Equal(t, []string{"65534", "65534", "1"}, strings.Fields(got.UIDMap))
 }
 
-// TestNamespaceWithSomePrivileges has a main process that may change the user, but needs a user namespace.
+// TestNamespaceWithSomePrivileges has a main process that may change the user, but needs a user
+// namespace.
 func TestNamespaceWithSomePrivileges(t *testing.T) {
 	needRoot(t)
 	path := publicBinary(t)
@@ -291,7 +302,8 @@ func TestNamespaceMainKilled(t *testing.T) {
 	}
 }
 
-// TestCredentialMainKilled is TestMainKilled with a worker of another user: the signal at the parent's death reaches it.
+// TestCredentialMainKilled is TestMainKilled with a worker of another user: the signal at the
+// parent's death reaches it.
 func TestCredentialMainKilled(t *testing.T) {
 	needRoot(t)
 	s := newSpawner(t)
@@ -323,7 +335,11 @@ func TestCredentialMainKilled(t *testing.T) {
 // TestNamespaceInNamespace has a worker in a namespace start one in a namespace of its own.
 func TestNamespaceInNamespace(t *testing.T) {
 	needNamespace(t)
-	p := start(t, newSpawner(t), &proc.Spec{Role: role("middle of"), PIDNamespace: true, Env: childEnv("CHILD=who", "NAMESPACE=1")})
+	p := start(
+		t,
+		newSpawner(t),
+		&proc.Spec{Role: role("middle of"), PIDNamespace: true, Env: childEnv("CHILD=who", "NAMESPACE=1")},
+	)
 	seen, text, _ := strings.Cut(line(t, p), " ")
 	var got who
 	require.NoError(t, json.Unmarshal([]byte(text), &got), text)
@@ -336,7 +352,8 @@ func TestNamespaceInNamespace(t *testing.T) {
 	require.False(t, exists(fmt.Sprint("/proc/", inner)))
 }
 
-// TestNamespaceOrphanRefusesToStart starts a worker whose parent has closed the wire, as it finds if that died meanwhile.
+// TestNamespaceOrphanRefusesToStart starts a worker whose parent has closed the wire, as it finds
+// if that died meanwhile.
 func TestNamespaceOrphanRefusesToStart(t *testing.T) {
 	needNamespace(t)
 	needRoot(t)

@@ -12,8 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// oomScoreFile is what the kernel adds to the score by which it chooses the process to end when there is no memory
-// left, in thousandths of the memory: from -1000 to 1000 (proc_pid_oom_score_adj(5)). Children inherit it.
+// oomScoreFile is what the kernel adds to the score by which it chooses the process to end when
+// there is no memory left, in thousandths of the memory: from -1000 to 1000
+// (proc_pid_oom_score_adj(5)). Children inherit it.
 const oomScoreFile = "/proc/self/oom_score_adj"
 
 // OOMScoreAdj returns that of this process, or 0 if it cannot be read.
@@ -44,7 +45,11 @@ func (l *Limits) applyOOMScoreAdj() error {
 	err := setOOMScoreAdj(l.OOMScoreAdj)
 	var perr *os.PathError
 	if errors.As(err, &perr) && perr.Op == "write" && (perr.Err == unix.EACCES || perr.Err == unix.EPERM) {
-		return fmt.Errorf("the process is not allowed to have less than it started with, which is %d; that needs CAP_SYS_RESOURCE: %w", OOMScoreAdj(), err)
+		return fmt.Errorf(
+			"the process is not allowed to have less than it started with, which is %d; that needs CAP_SYS_RESOURCE: %w",
+			OOMScoreAdj(),
+			err,
+		)
 	}
 	return err
 }

@@ -13,8 +13,9 @@ import (
 // pipeBuffer is the size in bytes of a pipe's buffer, the same as Linux's default (pipe(7)).
 const pipeBuffer = 64 << 10
 
-// wirePipe makes one pipe, of which main keeps the reading or the writing end. Anonymous pipes cannot be overlapped, and
-// only overlapped handles go on the runtime's poller: it is a named pipe, with a name that nobody guesses.
+// wirePipe makes one pipe, of which main keeps the reading or the writing end. Anonymous pipes
+// cannot be overlapped, and only overlapped handles go on the runtime's poller: it is a named pipe,
+// with a name that nobody guesses.
 func wirePipe(mainReads bool) (r, w *os.File, err error) {
 	name := `\\.\pipe\multiprolab-` + rand.Text()
 	name16, err := windows.UTF16PtrFromString(name)

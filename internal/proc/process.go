@@ -8,14 +8,16 @@ import (
 	"time"
 )
 
-// Process is a worker process as seen by the process that started it. Its goroutine waits for the exit and reaps.
-// All methods may be called from any goroutine.
+// Process is a worker process as seen by the process that started it. Its goroutine waits for the
+// exit and reaps. All methods may be called from any goroutine.
 type Process struct {
 	Pid int
 	In  *os.File // what main writes here, the worker reads from the wire
 	Out *os.File // what the worker writes on the wire, main reads here
 	Err *os.File // the worker's standard error, for main to read
-	Box *os.File // memory of BoxSize bytes that it shares with the worker, see Box; nil where there is none. MapShared maps what follows
+	// memory of BoxSize bytes that it shares with the worker, see Box; nil where there is none.
+	// MapShared maps what follows
+	Box *os.File
 
 	proc *os.Process
 	tree *tree         // the platform's means to see the exit and to end the worker's descendants
@@ -34,7 +36,9 @@ type Status struct {
 	CoreDump bool          // whether there is a core dump
 	User     time.Duration // processor time in user mode, of the process and of the children that it reaped
 	System   time.Duration // processor time in the kernel, of the same
-	MaxRSS   int64         // peak resident memory in bytes, 0 where unknown; Linux counts the starter's at the time of the start, too
+	// peak resident memory in bytes, 0 where unknown; Linux counts the starter's at the time of the
+	// start, too
+	MaxRSS int64
 }
 
 // watch waits for the process to end, ends its descendants, reaps it, and only then closes done.
@@ -59,17 +63,22 @@ func (p *Process) watch() {
 	p.tree.close()
 }
 
-// unknownStatus is the status of a process that somebody else has reaped: the kernel itself, if this process ignores SIGCHLD.
+// unknownStatus is the status of a process that somebody else has reaped: the kernel itself, if
+// this process ignores SIGCHLD.
 func unknownStatus(ignored bool) Status {
-	s := Status{ExitCode: -1, Unknown: "another part of this program waits for all its children, as a reaper does with wait4(-1), and has taken it"}
+	s := Status{
+		ExitCode: -1,
+		Unknown:  "another part of this program waits for all its children, as a reaper does with wait4(-1), and has taken it",
+	}
 	if ignored {
 		s.Unknown = "this program ignores SIGCHLD, by signal.Ignore or in C code, and so the kernel keeps none"
 	}
 	return s
 }
 
-// Done returns a channel that is closed when the exit was seen, the worker's process group (on Windows, its job) was
-// killed, and the process was reaped, in that order. The pipes may still hold what the process wrote.
+// Done returns a channel that is closed when the exit was seen, the worker's process group (on
+// Windows, its job) was killed, and the process was reaped, in that order. The pipes may still hold
+// what the process wrote.
 func (p *Process) Done() <-chan struct{} {
 	return p.done
 }
@@ -84,19 +93,22 @@ func (p *Process) Status() Status {
 	}
 }
 
-// Terminate asks the worker process, and not its descendants, to end: SIGTERM on Unix, CTRL_BREAK on Windows, where it
-// fails if the two processes share no console. It returns os.ErrProcessDone after the process has ended.
+// Terminate asks the worker process, and not its descendants, to end: SIGTERM on Unix, CTRL_BREAK
+// on Windows, where it fails if the two processes share no console. It returns os.ErrProcessDone
+// after the process has ended.
 func (p *Process) Terminate() error {
 	return p.whileAlive(p.tree.terminate)
 }
 
-// Quit asks the worker process, and not its descendants, to end with a dump of its stacks on its standard error: SIGQUIT.
-// It returns os.ErrProcessDone after the process has ended, and errors.ErrUnsupported on Windows.
+// Quit asks the worker process, and not its descendants, to end with a dump of its stacks on its
+// standard error: SIGQUIT. It returns os.ErrProcessDone after the process has ended, and
+// errors.ErrUnsupported on Windows.
 func (p *Process) Quit() error {
 	return p.whileAlive(p.tree.quit)
 }
 
-// Kill ends the worker process and its process group (on Windows, its job) at once. It returns nil if they are gone.
+// Kill ends the worker process and its process group (on Windows, its job) at once. It returns nil
+// if they are gone.
 func (p *Process) Kill() error {
 	err := p.whileAlive(p.tree.kill)
 	if err == os.ErrProcessDone {
@@ -105,8 +117,9 @@ func (p *Process) Kill() error {
 	return err
 }
 
-// Stopped returns the signal that has stopped the process, such as "SIGSTOP" or "SIGTTOU", or what else is known of who did. It returns "" if the process runs, has ended, or the
-// system does not tell.
+// Stopped returns the signal that has stopped the process, such as "SIGSTOP" or "SIGTTOU", or what
+// else is known of who did. It returns "" if the process runs, has ended, or the system does not
+// tell.
 func (p *Process) Stopped() (signal string) {
 	_ = p.whileAlive(func(p *Process) error { // the error is that it has ended
 		signal = p.tree.stopped(p)
@@ -125,7 +138,8 @@ func (p *Process) whileAlive(f func(*Process) error) error {
 	return f(p)
 }
 
-// Close closes main's ends of the three pipes, and the shared memory. It does not end the process. Calls after the first do nothing.
+// Close closes main's ends of the three pipes, and the shared memory. It does not end the process.
+// Calls after the first do nothing.
 func (p *Process) Close() {
 	// The error of a second Close is all that there can be: nothing is buffered.
 	_ = p.In.Close()

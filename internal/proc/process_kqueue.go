@@ -12,12 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tree is the BSDs' means to see a worker's exit and to end its descendants. Only watch uses it, except for the signals.
+// tree is the BSDs' means to see a worker's exit and to end its descendants. Only watch uses it,
+// except for the signals.
 type tree struct {
 	kq int // asked for the exit of one process
 }
 
-// newTree takes the kqueue before the start, so that a lack of descriptors fails the start and not the watch.
+// newTree takes the kqueue before the start, so that a lack of descriptors fails the start and not
+// the watch.
 func newTree(*os.File) (*tree, error) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
@@ -29,14 +31,15 @@ func newTree(*os.File) (*tree, error) {
 	return &tree{kq: kq}, nil
 }
 
-// sysProcAttr returns how to start the worker: as the leader of a process group. There is no signal at our death here;
-// the end of file on the wire has to tell the worker.
+// sysProcAttr returns how to start the worker: as the leader of a process group. There is no signal
+// at our death here; the end of file on the wire has to tell the worker.
 func (t *tree) sysProcAttr(spec *Spec) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Credential: spec.Credential.attr()}
 }
 
-// waitExit returns when the process has exited, without reaping it. It returns false if there is no way to tell.
-// It costs a thread: Darwin does not put a kqueue into non-blocking mode, as the runtime's poller wants it.
+// waitExit returns when the process has exited, without reaping it. It returns false if there is no
+// way to tell. It costs a thread: Darwin does not put a kqueue into non-blocking mode, as the
+// runtime's poller wants it.
 func (t *tree) waitExit(p *Process) bool {
 	change := make([]unix.Kevent_t, 1)
 	unix.SetKevent(&change[0], p.Pid, unix.EVFILT_PROC, unix.EV_ADD|unix.EV_ONESHOT)
@@ -59,8 +62,8 @@ func (t *tree) waitExit(p *Process) bool {
 	}
 }
 
-// killGroup sends SIGKILL to the worker's process group. The caller holds p.mu. reaped says that the worker is a process no more: its number is used unless another process has
-// it by now.
+// killGroup sends SIGKILL to the worker's process group. The caller holds p.mu. reaped says that
+// the worker is a process no more: its number is used unless another process has it by now.
 func (t *tree) killGroup(p *Process, reaped bool) {
 	if !reaped || unix.Kill(p.Pid, 0) == unix.ESRCH {
 		_ = unix.Kill(-p.Pid, unix.SIGKILL)
@@ -75,8 +78,8 @@ func (t *tree) close() {
 	unix.Close(t.kq)
 }
 
-// closeOnExecPipe makes a pipe that no command inherits. Darwin has no pipe2: the lock keeps a start in another goroutine
-// from coming between the two steps.
+// closeOnExecPipe makes a pipe that no command inherits. Darwin has no pipe2: the lock keeps a
+// start in another goroutine from coming between the two steps.
 func closeOnExecPipe(fds *[2]int) error {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()

@@ -20,7 +20,8 @@ import (
 // noPidFD is set by tests, to take the way of the kernels that have no pidfds.
 var noPidFD bool
 
-// tree is Linux's means to see a worker's exit and to end its descendants. Only watch uses it, except for the signals.
+// tree is Linux's means to see a worker's exit and to end its descendants. Only watch uses it,
+// except for the signals.
 type tree struct {
 	pidfd *int     // set by the start; -1 where the kernel has none (before 5.2); open until close
 	file  *os.File // the same on the runtime's poller, or nil
@@ -32,11 +33,14 @@ func newTree(*os.File) (*tree, error) {
 	return &tree{pidfd: &fd}, nil
 }
 
-// sysProcAttr returns how to start the worker: as the leader of a process group, and with a signal at our death.
+// sysProcAttr returns how to start the worker: as the leader of a process group, and with a signal
+// at our death.
 //
-// The signal is SIGCONT: it wakes a worker that is stopped, even one whose stop is still under way, which the kernel's own SIGCONT to
-// orphaned process groups misses. It is not SIGKILL, because the worker has a tree of its own to kill; see watchParent. A worker with
-// a PID namespace has not; see addNamespace. The kernel forgets the signal when a process changes its user: the syscall package asks for it after that.
+// The signal is SIGCONT: it wakes a worker that is stopped, even one whose stop is still under way,
+// which the kernel's own SIGCONT to orphaned process groups misses. It is not SIGKILL, because the
+// worker has a tree of its own to kill; see watchParent. A worker with a PID namespace has not; see
+// addNamespace. The kernel forgets the signal when a process changes its user: the syscall package
+// asks for it after that.
 func (t *tree) sysProcAttr(spec *Spec) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGCONT, Credential: spec.Credential.attr()}
 	if spec.PIDNamespace {
@@ -48,16 +52,18 @@ func (t *tree) sysProcAttr(spec *Spec) *syscall.SysProcAttr {
 	return attr
 }
 
-// waitExit returns when the process can be reaped, without reaping it. It returns false if it has been already: by another part of the program that waits for all
-// children, or by the kernel, because SIGCHLD is ignored (wait(2), NOTES).
-// A pidfd is waited for on the runtime's poller, without a thread; it becomes readable at the exit (pidfd_open(2)).
+// waitExit returns when the process can be reaped, without reaping it. It returns false if it has
+// been already: by another part of the program that waits for all children, or by the kernel,
+// because SIGCHLD is ignored (wait(2), NOTES). A pidfd is waited for on the runtime's poller,
+// without a thread; it becomes readable at the exit (pidfd_open(2)).
 func (t *tree) waitExit(p *Process) bool {
 	err := errors.ErrUnsupported
 	if *t.pidfd != -1 {
 		err = t.pollExit()
 	}
 	if err != nil && err != unix.ECHILD {
-		// No pidfd, or one that cannot be waited for (waitid takes them since 5.4) or polled: at the price of a thread.
+		// No pidfd, or one that cannot be waited for (waitid takes them since 5.4) or polled: at
+		// the price of a thread.
 		t.seen, err = waitExited(unix.P_PID, p.Pid, 0)
 	}
 	return err == nil
@@ -83,12 +89,14 @@ func (t *tree) pollExit() error {
 	return werr
 }
 
-// signalGroup in the flags of pidfd_send_signal(2), since Linux 6.9, sends the signal to the process group that the process leads, or has led.
+// signalGroup in the flags of pidfd_send_signal(2), since Linux 6.9, sends the signal to the
+// process group that the process leads, or has led.
 const signalGroup = 1 << 2 // PIDFD_SIGNAL_PROCESS_GROUP
 
-// killGroup sends SIGKILL to the worker's process group. The caller holds p.mu. reaped says that the worker is a process no more, so that its pid may be another's by now: not
-// that of another group as long as this group has a process, and a group without one needs no signal. A pidfd means no other. Without that, the number is used unless another
-// process has it.
+// killGroup sends SIGKILL to the worker's process group. The caller holds p.mu. reaped says that
+// the worker is a process no more, so that its pid may be another's by now: not that of another
+// group as long as this group has a process, and a group without one needs no signal. A pidfd means
+// no other. Without that, the number is used unless another process has it.
 func (t *tree) killGroup(p *Process, reaped bool) {
 	if *t.pidfd != -1 {
 		if err := unix.PidfdSendSignal(*t.pidfd, unix.SIGKILL, nil, signalGroup); err == nil || err == unix.ESRCH {
@@ -108,7 +116,8 @@ func (t *tree) lost() Status {
 	return unknownStatus(sigchldIgnored())
 }
 
-// sigchldIgnored reports whether this process ignores SIGCHLD, in Go or in C: the SigIgn line of proc_pid_status(5).
+// sigchldIgnored reports whether this process ignores SIGCHLD, in Go or in C: the SigIgn line of
+// proc_pid_status(5).
 func sigchldIgnored() bool {
 	status, err := os.ReadFile("/proc/self/status")
 	_, after, found := bytes.Cut(status, []byte("\nSigIgn:"))
@@ -126,10 +135,12 @@ func (t *tree) stopped(p *Process) string {
 		return sig
 	}
 	dir := "/proc/" + strconv.Itoa(p.Pid)
-	if state, parent := procStat(dir); state != "T" && state != "t" || parent != strconv.Itoa(os.Getpid()) { // /proc may be that of another namespace
+	// /proc may be that of another namespace
+	if state, parent := procStat(dir); state != "T" && state != "t" || parent != strconv.Itoa(os.Getpid()) {
 		return ""
 	}
-	// Somebody else may have taken the report. The kernel makes it when the last thread has stopped.
+	// Somebody else may have taken the report. The kernel makes it when the last thread has
+	// stopped.
 	threads, _ := filepath.Glob(dir + "/task/[0-9]*") // the pattern is well-formed
 	traced := false
 	for _, thread := range threads {
@@ -152,7 +163,8 @@ func (t *tree) stopped(p *Process) string {
 	return "a signal that is not known any more"
 }
 
-// stopSignal returns the name of the signal that has stopped a child, if its report has not been taken, else "".
+// stopSignal returns the name of the signal that has stopped a child, if its report has not been
+// taken, else "".
 func stopSignal(pid int) string {
 	_, number, err := waitid(unix.P_PID, pid, unix.WSTOPPED|unix.WNOHANG, nil)
 	if err != nil || number == 0 {
@@ -161,24 +173,32 @@ func stopSignal(pid int) string {
 	return signalName(unix.Signal(number))
 }
 
-// procStat returns the state of a process or thread, and its parent, by its directory in /proc (proc_pid_stat(5)).
+// procStat returns the state of a process or thread, and its parent, by its directory in /proc
+// (proc_pid_stat(5)).
 func procStat(dir string) (state, parent string) {
 	stat, err := os.ReadFile(dir + "/stat")
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:])) // the name in parentheses may hold anything
+	// the name in parentheses may hold anything
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	if err != nil || len(fields) < 2 {
 		return "", ""
 	}
 	return fields[0], fields[1]
 }
 
-// waitExited returns how a child has exited, and leaves it to be reaped. With WNOHANG it returns nil if it has not.
+// waitExited returns how a child has exited, and leaves it to be reaped. With WNOHANG it returns
+// nil if it has not.
 func waitExited(idType, id, options int) (*Status, error) {
 	var usage unix.Rusage
 	code, number, err := waitid(idType, id, unix.WEXITED|options, &usage)
 	if err != nil || code == 0 {
 		return nil, err
 	}
-	s := &Status{ExitCode: number, User: time.Duration(usage.Utime.Nano()), System: time.Duration(usage.Stime.Nano()), MaxRSS: int64(usage.Maxrss) << 10}
+	s := &Status{
+		ExitCode: number,
+		User:     time.Duration(usage.Utime.Nano()),
+		System:   time.Duration(usage.Stime.Nano()),
+		MaxRSS:   int64(usage.Maxrss) << 10,
+	}
 	if code != cldExited {
 		s.ExitCode, s.Signal, s.CoreDump = -1, signalName(unix.Signal(number)), code == cldDumped
 	}
@@ -190,7 +210,8 @@ const (
 	cldDumped = 3 // CLD_DUMPED, a signal has ended it with a core dump
 )
 
-// waitid returns the news of a child, its code and status in the siginfo_t of waitid(2), and leaves it to be waited for. Both are zero if there is none, with WNOHANG.
+// waitid returns the news of a child, its code and status in the siginfo_t of waitid(2), and leaves
+// it to be waited for. Both are zero if there is none, with WNOHANG.
 func waitid(idType, id, options int, usage *unix.Rusage) (code, status int, err error) {
 	for {
 		var info unix.Siginfo

@@ -25,8 +25,8 @@ func init() {
 	mains["childless"] = childless
 }
 
-// TestMainKilled kills a main process with SIGKILL, and expects its worker and the worker's own child to be gone soon,
-// although the worker reads nothing that would tell it.
+// TestMainKilled kills a main process with SIGKILL, and expects its worker and the worker's own
+// child to be gone soon, although the worker reads nothing that would tell it.
 func TestMainKilled(t *testing.T) {
 	for _, how := range []string{"idle", "busy", "busy on one thread", "stop", "stop, and its thread has ended"} {
 		t.Run(how, func(t *testing.T) {
@@ -79,7 +79,9 @@ func TestNothingLeft(t *testing.T) {
 	threads := count(t, "/proc/self/task/*")
 	var ps []*proc.Process
 	for i := range 50 {
-		p, err := s.Start(&proc.Spec{Role: role([]string{"exit", "echo", "hang", "family", "stderr"}[i%5]), Env: childEnv()})
+		p, err := s.Start(
+			&proc.Spec{Role: role([]string{"exit", "echo", "hang", "family", "stderr"}[i%5]), Env: childEnv()},
+		)
 		require.NoError(t, err)
 		ps = append(ps, p)
 	}
@@ -125,7 +127,8 @@ func childrenOf(t *testing.T, pid int) (children []string) {
 	return children
 }
 
-// TestWorkerDescriptors looks at what workers find open, with others running beside them and files open in main.
+// TestWorkerDescriptors looks at what workers find open, with others running beside them and files
+// open in main.
 func TestWorkerDescriptors(t *testing.T) {
 	s := newSpawner(t)
 	var first []int
@@ -142,7 +145,8 @@ func TestWorkerDescriptors(t *testing.T) {
 		ours := maps.Clone(r.FDs)
 		maps.DeleteFunc(ours, func(fd int, link string) bool {
 			return inherited(fd) || // from whoever runs the tests, by any command in them
-				strings.HasPrefix(link, "anon_inode:[event") || strings.HasPrefix(link, "/sys/fs/cgroup/") // Go's runtime's
+				// Go's runtime's
+				strings.HasPrefix(link, "anon_inode:[event") || strings.HasPrefix(link, "/sys/fs/cgroup/")
 		})
 		maps.DeleteFunc(ours, func(fd int, link string) bool { // the parent's, if this architecture has it watched so
 			return fd >= 10 && strings.Contains(link, "[pidfd]")
@@ -161,13 +165,15 @@ func TestWorkerDescriptors(t *testing.T) {
 	}
 }
 
-// inherited reports whether this process has a descriptor that commands inherit from it, apart from the standard ones.
+// inherited reports whether this process has a descriptor that commands inherit from it, apart from
+// the standard ones.
 func inherited(fd int) bool {
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
 	return fd > 2 && err == nil && flags&unix.FD_CLOEXEC == 0
 }
 
-// TestMovedBinary runs a copy of this binary that deletes or replaces itself and then starts a worker.
+// TestMovedBinary runs a copy of this binary that deletes or replaces itself and then starts a
+// worker.
 func TestMovedBinary(t *testing.T) {
 	for _, how := range []string{"keep", "delete", "replace"} {
 		t.Run(how, func(t *testing.T) {
@@ -214,7 +220,8 @@ func movedBinary() {
 	<-p.Done()
 }
 
-// TestStatusTakenByOthers: where somebody else takes the exit status, or nobody keeps it, the process group is killed all the same, and the status says who took it.
+// TestStatusTakenByOthers: where somebody else takes the exit status, or nobody keeps it, the
+// process group is killed all the same, and the status says who took it.
 func TestStatusTakenByOthers(t *testing.T) {
 	for _, pidfd := range []bool{true, false} {
 		for how, says := range map[string]string{
@@ -249,7 +256,8 @@ func TestStatusTakenByOthers(t *testing.T) {
 	}
 }
 
-// childless starts a worker that leaves a child behind, has its exit status taken as HOW says, and prints the child's pid, which has to be dead, and the status.
+// childless starts a worker that leaves a child behind, has its exit status taken as HOW says, and
+// prints the child's pid, which has to be dead, and the status.
 func childless() {
 	how := os.Getenv("HOW")
 	proc.SetNoPidFD(os.Getenv("PIDFD") == "false")
@@ -292,7 +300,8 @@ func childless() {
 	fmt.Println(grandchild, st.ExitCode, st.Unknown, st.Signal)
 }
 
-// TestStoppedBy: a process that is stopped says by which signal, whoever has sent it, and again after it was continued.
+// TestStoppedBy: a process that is stopped says by which signal, whoever has sent it, and again
+// after it was continued.
 func TestStoppedBy(t *testing.T) {
 	for _, pidfd := range []bool{true, false} {
 		proc.SetNoPidFD(!pidfd)

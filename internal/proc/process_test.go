@@ -163,7 +163,9 @@ func getReport(t *testing.T, s *proc.Spawner, spec *proc.Spec) (r report) {
 func TestWorkerFinds(t *testing.T) {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	require.NoError(t, err)
-	env := append([]string{"TWICE=first", proc.MarkerName + "=" + proc.MarkerText(role("exit"), 1)}, childEnv("TWICE=last")...)
+	env := append(
+		[]string{"TWICE=first", proc.MarkerName + "=" + proc.MarkerText(role("exit"), 1)},
+		childEnv("TWICE=last")...)
 	t.Setenv(proc.MarkerName, "inherited")
 	r := getReport(t, newSpawner(t), &proc.Spec{Dir: dir, Env: append(env, proc.MarkerName+"=")})
 
@@ -295,7 +297,8 @@ func TestKill(t *testing.T) {
 	require.True(t, errors.Is(p.Quit(), os.ErrProcessDone) || errors.Is(p.Quit(), errors.ErrUnsupported))
 }
 
-// TestKillRace has signals and the reap meet. What it shows, the race detector and a stray SIGKILL would tell.
+// TestKillRace has signals and the reap meet. What it shows, the race detector and a stray SIGKILL
+// would tell.
 func TestKillRace(t *testing.T) {
 	s := newSpawner(t)
 	var wg sync.WaitGroup

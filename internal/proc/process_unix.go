@@ -27,7 +27,8 @@ func (*tree) stdout() uintptr { return 0 }
 // adopt finishes the start: nothing is left to do.
 func (*tree) adopt(*os.Process) error { return nil }
 
-// wirePipe makes one pipe that no command inherits, and puts main's end of it on the runtime's poller.
+// wirePipe makes one pipe that no command inherits, and puts main's end of it on the runtime's
+// poller.
 func wirePipe(mainReads bool) (r, w *os.File, err error) {
 	var fds [2]int
 	if err := closeOnExecPipe(&fds); err != nil {
@@ -49,15 +50,17 @@ func wirePipe(mainReads bool) (r, w *os.File, err error) {
 // terminate sends SIGTERM to the worker process. The caller holds p.mu.
 func (*tree) terminate(p *Process) error { return p.proc.Signal(unix.SIGTERM) }
 
-// quit sends SIGQUIT to the worker process, and SIGCONT, without which one that is stopped would not notice. The caller holds p.mu.
+// quit sends SIGQUIT to the worker process, and SIGCONT, without which one that is stopped would
+// not notice. The caller holds p.mu.
 func (*tree) quit(p *Process) error {
 	err := p.proc.Signal(unix.SIGQUIT)
 	_ = p.proc.Signal(unix.SIGCONT)
 	return err
 }
 
-// kill sends SIGKILL to the worker's process group, and to the worker in case it has left the group. The caller holds
-// p.mu. The group's error tells nothing that the worker's does not: a group is gone, or (Darwin: EPERM) has only zombies.
+// kill sends SIGKILL to the worker's process group, and to the worker in case it has left the
+// group. The caller holds p.mu. The group's error tells nothing that the worker's does not: a group
+// is gone, or (Darwin: EPERM) has only zombies.
 func (t *tree) kill(p *Process) error {
 	t.killGroup(p, false)
 	return p.proc.Kill()

@@ -23,7 +23,8 @@ func sleepCommand() *exec.Cmd { return exec.Command("sleep", "1000") }
 
 func stopSelf() { _ = unix.Kill(os.Getpid(), unix.SIGSTOP) }
 
-// running reports whether the process exists and is no zombie. (An orphan's zombie is init's to reap, not ours.)
+// running reports whether the process exists and is no zombie. (An orphan's zombie is init's to
+// reap, not ours.)
 func running(pid int) bool {
 	out, err := exec.Command("ps", "-o", "stat=", "-p", fmt.Sprint(pid)).Output()
 	if stat, perr := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); perr == nil {
@@ -129,7 +130,8 @@ func TestExitTakesGrandchildAlong(t *testing.T) {
 	eventually(t, "the grandchild ends", func() bool { return !running(grandchild) })
 }
 
-// TestOrphanRefusesToStart gives the worker a parent that is not its parent, as it finds if that died meanwhile.
+// TestOrphanRefusesToStart gives the worker a parent that is not its parent, as it finds if that
+// died meanwhile.
 func TestOrphanRefusesToStart(t *testing.T) {
 	checkRefused(t, proc.MarkerText(role("exit"), os.Getppid()), proc.ExitOrphan)
 }
@@ -138,7 +140,8 @@ func TestEmptyMarkerIsRefused(t *testing.T) { // Windows cannot tell it from non
 	checkRefused(t, "", proc.ExitTakeover)
 }
 
-// TestNonBlockingStdout has the worker print more than fits to an output that some parent of main left in this mode.
+// TestNonBlockingStdout has the worker print more than fits to an output that some parent of main
+// left in this mode.
 func TestNonBlockingStdout(t *testing.T) {
 	var fds [2]int
 	require.NoError(t, unix.Pipe(fds[:]))
@@ -158,7 +161,8 @@ func TestNonBlockingStdout(t *testing.T) {
 
 func init() { children["signals"] = signals }
 
-// signals tells what SIGINT and SIGHUP do to this worker, to a command of it, and to it again once it wants them.
+// signals tells what SIGINT and SIGHUP do to this worker, to a command of it, and to it again once
+// it wants them.
 func signals() {
 	_, w := proc.Wire()
 	for _, sig := range []unix.Signal{unix.SIGINT, unix.SIGHUP} {
@@ -172,7 +176,8 @@ func signals() {
 	}
 }
 
-// TestSignalsOfCommands: the worker is deaf, but its commands are not, nor is code of it that wants a signal.
+// TestSignalsOfCommands: the worker is deaf, but its commands are not, nor is code of it that wants
+// a signal.
 func TestSignalsOfCommands(t *testing.T) {
 	if signal.Ignored(unix.SIGINT) || signal.Ignored(unix.SIGHUP) {
 		t.Skip("the tests themselves are deaf, and so are commands")

@@ -12,15 +12,16 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// killedExitCode is the exit status of a process that Kill ended: Windows has no signals to tell of.
+// killedExitCode is the exit status of a process that Kill ended: Windows has no signals to tell
+// of.
 const killedExitCode = 1
 
-// ntResumeProcess lets a process run that was started suspended: os.StartProcess does not hand out the thread that
-// ResumeThread would want.
+// ntResumeProcess lets a process run that was started suspended: os.StartProcess does not hand out
+// the thread that ResumeThread would want.
 var ntResumeProcess = windows.NewLazySystemDLL("ntdll.dll").NewProc("NtResumeProcess")
 
-// tree is Windows's means to end a worker and its descendants: a job object. The only handle to it is here, so the
-// system ends the job's processes when this process ends, however it does.
+// tree is Windows's means to end a worker and its descendants: a job object. The only handle to it
+// is here, so the system ends the job's processes when this process ends, however it does.
 type tree struct {
 	job windows.Handle
 	out windows.Handle // the worker's standard output, as an inheritable handle; closed after the start
@@ -34,7 +35,9 @@ func newTree(stdout *os.File) (*tree, error) {
 		return nil, os.NewSyscallError("CreateJobObject", err)
 	}
 	info := windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION{
-		BasicLimitInformation: windows.JOBOBJECT_BASIC_LIMIT_INFORMATION{LimitFlags: windows.JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE},
+		BasicLimitInformation: windows.JOBOBJECT_BASIC_LIMIT_INFORMATION{
+			LimitFlags: windows.JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE,
+		},
 	}
 	if _, err = windows.SetInformationJobObject(t.job, windows.JobObjectExtendedLimitInformation,
 		uintptr(unsafe.Pointer(&info)), uint32(unsafe.Sizeof(info))); err != nil {
@@ -49,8 +52,9 @@ func newTree(stdout *os.File) (*tree, error) {
 	return t, nil
 }
 
-// sysProcAttr returns how to start the worker: not running yet, so that it cannot have a child outside of the job, and in
-// a process group of its own, to which the console's Ctrl-C does not go (CREATE_NEW_PROCESS_GROUP).
+// sysProcAttr returns how to start the worker: not running yet, so that it cannot have a child
+// outside of the job, and in a process group of its own, to which the console's Ctrl-C does not go
+// (CREATE_NEW_PROCESS_GROUP).
 func (t *tree) sysProcAttr(*Spec) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{
 		CreationFlags:              windows.CREATE_SUSPENDED | windows.CREATE_NEW_PROCESS_GROUP,
@@ -63,7 +67,8 @@ func (*tree) files(p *pipes, _ *os.File) []*os.File {
 	return []*os.File{p.cin, p.cout, p.cerr}
 }
 
-// stdout returns the handle that becomes the worker's standard output; it has the same value over there.
+// stdout returns the handle that becomes the worker's standard output; it has the same value over
+// there.
 func (t *tree) stdout() uintptr { return uintptr(t.out) }
 
 // adopt puts the new process into the job and lets it run.
@@ -90,7 +95,8 @@ func (t *tree) waitExit(p *Process) bool {
 	return err == nil
 }
 
-// terminate sends CTRL_BREAK to the worker's process group, in which it is alone unless it put others there.
+// terminate sends CTRL_BREAK to the worker's process group, in which it is alone unless it put
+// others there.
 func (*tree) terminate(p *Process) error {
 	return os.NewSyscallError("GenerateConsoleCtrlEvent",
 		windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, uint32(p.Pid)))

@@ -30,7 +30,8 @@ func sleepCommand() *exec.Cmd {
 // stopSelf is what Windows cannot do.
 func stopSelf() {}
 
-// hold opens the processes that a child has announced, worker and grandchild, so that their pids stay theirs.
+// hold opens the processes that a child has announced, worker and grandchild, so that their pids
+// stay theirs.
 func hold(t *testing.T, text string) (handles []windows.Handle) {
 	t.Helper()
 	var pids [2]uint32
@@ -63,8 +64,8 @@ func TestKillReachesGrandchild(t *testing.T) {
 	requireEnd(t, handles)
 }
 
-// TestMainKilled ends a main process that cannot do anything about it, and expects its worker and the worker's own child
-// to be gone soon.
+// TestMainKilled ends a main process that cannot do anything about it, and expects its worker and
+// the worker's own child to be gone soon.
 func TestMainKilled(t *testing.T) {
 	cmd := exec.Command(os.Args[0]) // in no job of ours
 	cmd.Env = append(childEnv(), mainVar+"=middle")

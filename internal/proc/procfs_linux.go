@@ -1,4 +1,5 @@
-// The types of this file live in the worker process, or in a main process that is process 1 of a container.
+// The types of this file live in the worker process, or in a main process that is process 1 of a
+// container.
 
 package proc
 
@@ -14,8 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// procView is /proc as this process sees it. In a PID namespace it is usually that of an outer namespace, and shows the pids of
-// that one. It never changes after newProcView.
+// procView is /proc as this process sees it. In a PID namespace it is usually that of an outer
+// namespace, and shows the pids of that one. It never changes after newProcView.
 type procView struct {
 	self  int // this process's pid there
 	level int // the position of this process's namespace in the NSpid lines of /proc/PID/status
@@ -39,7 +40,8 @@ func newProcView() (*procView, error) {
 	return v, nil
 }
 
-// pid returns the pid that a process or thread has for this process's system calls, by its directory in /proc.
+// pid returns the pid that a process or thread has for this process's system calls, by its
+// directory in /proc.
 func (v *procView) pid(dir string) (int, error) {
 	pids, err := nsPIDs(filepath.Join(dir, "status"))
 	if err != nil {
@@ -51,8 +53,9 @@ func (v *procView) pid(dir string) (int, error) {
 	return pids[v.level], nil
 }
 
-// nsPIDs returns the pids in the NSpid line of a status file: that of the namespace of /proc first, then those of the
-// namespaces within (proc_pid_status(5)). Kernels before 4.1 do not have the line.
+// nsPIDs returns the pids in the NSpid line of a status file: that of the namespace of /proc first,
+// then those of the namespaces within (proc_pid_status(5)). Kernels before 4.1 do not have the
+// line.
 func nsPIDs(path string) (pids []int, err error) {
 	status, err := os.ReadFile(path)
 	if err != nil {
@@ -75,8 +78,9 @@ func nsPIDs(path string) (pids []int, err error) {
 	return pids, nil
 }
 
-// forEachThread calls f with the id of every thread of this process, and again for those that have appeared meanwhile, until
-// there is none. What f sets is inherited by the threads that a thread makes, so afterwards all have it.
+// forEachThread calls f with the id of every thread of this process, and again for those that have
+// appeared meanwhile, until there is none. What f sets is inherited by the threads that a thread
+// makes, so afterwards all have it.
 func forEachThread(f func(tid int) error) error {
 	v, err := newProcView()
 	if err != nil {

@@ -1,4 +1,5 @@
-// The types of this file live in a process that is process 1 of a PID namespace: a worker with PIDNamespace, or the main process of a container.
+// The types of this file live in a process that is process 1 of a PID namespace: a worker with
+// PIDNamespace, or the main process of a container.
 
 package proc
 
@@ -17,20 +18,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reapGrace is the least time between two looks that have to find a process a zombie before it is reaped, and between two looks at all.
+// reapGrace is the least time between two looks that have to find a process a zombie before it is
+// reaped, and between two looks at all.
 const reapGrace = time.Second
 
-// ReapOrphans reaps the processes that have become children of this one because their parent has ended, as the kernel does with process 1 of a
-// PID namespace. In any other process it does nothing.
+// ReapOrphans reaps the processes that have become children of this one because their parent has
+// ended, as the kernel does with process 1 of a PID namespace. In any other process it does
+// nothing.
 //
-// It reaps a zombie child that it has seen as one twice, at least a second apart, if no descriptor of this process is a pidfd of it. It does not
-// reap the children of package os and os/exec, however late their Wait comes, because since Go 1.23 an os.Process holds a pidfd until it was
-// waited for; nor any other child of which somebody holds a pidfd. A child of os.StartProcess that was given up (Process.Release, or
-// no reference left) has no pidfd any more and is reaped after the next end of a child.
+// It reaps a zombie child that it has seen as one twice, at least a second apart, if no descriptor
+// of this process is a pidfd of it. It does not reap the children of package os and os/exec,
+// however late their Wait comes, because since Go 1.23 an os.Process holds a pidfd until it was
+// waited for; nor any other child of which somebody holds a pidfd. A child of os.StartProcess that
+// was given up (Process.Release, or no reference left) has no pidfd any more and is reaped after
+// the next end of a child.
 //
-// A child that was started by other means, with syscall.ForkExec or by C code, cannot be told from an orphan: whoever waits for it more than a
-// second after its end may find its status gone. Nothing is reaped where there are no pidfds (Linux before 5.4) or no /proc, nor what /proc
-// hides (hidepid).
+// A child that was started by other means, with syscall.ForkExec or by C code, cannot be told from
+// an orphan: whoever waits for it more than a second after its end may find its status gone.
+// Nothing is reaped where there are no pidfds (Linux before 5.4) or no /proc, nor what /proc hides
+// (hidepid).
 //
 // stop ends the reaping and waits for its goroutine. It may be called more than once.
 func ReapOrphans() (stop func()) {
@@ -52,7 +58,8 @@ func ReapOrphans() (stop func()) {
 	})
 }
 
-// seesPidFDs reports whether package os uses pidfds, and whether this process can see so: it looks for one of itself.
+// seesPidFDs reports whether package os uses pidfds, and whether this process can see so: it looks
+// for one of itself.
 func seesPidFDs(view *procView) bool {
 	self, err := os.FindProcess(os.Getpid())
 	if err != nil {
@@ -71,13 +78,15 @@ type reaper struct {
 	done chan struct{}        // closed by run, last
 }
 
-// zombie is a child that has ended, in process 1. The time of its start tells it from another process that has had its pid before.
+// zombie is a child that has ended, in process 1. The time of its start tells it from another
+// process that has had its pid before.
 type zombie struct {
 	pid   int // in /proc
 	start string
 }
 
-// run looks at the zombies once, and whenever a child has ended, but no more often than reapGrace says.
+// run looks at the zombies once, and whenever a child has ended, but no more often than reapGrace
+// says.
 func (r *reaper) run(signals <-chan os.Signal) {
 	defer close(r.done)
 	timer := time.NewTimer(0)
@@ -109,8 +118,9 @@ func (r *reaper) look(now time.Time) bool {
 		return false
 	}
 	zombies := r.zombies()
-	held, err := heldPIDs() // after the zombies: package os holds each of its children from its start until after its reap
-	if err != nil {         // perhaps there are no descriptors left: later
+	// after the zombies: package os holds each of its children from its start until after its reap
+	held, err := heldPIDs()
+	if err != nil { // perhaps there are no descriptors left: later
 		return true
 	}
 	before := r.seen
@@ -130,7 +140,8 @@ func (r *reaper) look(now time.Time) bool {
 	return len(r.seen) > 0
 }
 
-// reap reaps one zombie and no other process, even if the pid has gone to another meanwhile. It returns false if the zombie still is there.
+// reap reaps one zombie and no other process, even if the pid has gone to another meanwhile. It
+// returns false if the zombie still is there.
 func (r *reaper) reap(z zombie) bool {
 	dir := "/proc/" + strconv.Itoa(z.pid)
 	pid, err := r.view.pid(dir)
@@ -165,13 +176,15 @@ func (r *reaper) zombies() (zombies []zombie) {
 	return zombies
 }
 
-// zombie looks at one process, by its directory in /proc, and reports whether it is a child of this one that has ended.
+// zombie looks at one process, by its directory in /proc, and reports whether it is a child of this
+// one that has ended.
 func (r *reaper) zombie(dir string) (z zombie, ok bool) {
 	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
 	if err != nil {
 		return z, false // was reaped meanwhile
 	}
-	// proc_pid_stat(5): the name in parentheses may hold anything; after it, state is field 3, ppid 4 and starttime 22.
+	// proc_pid_stat(5): the name in parentheses may hold anything; after it, state is field 3, ppid
+	// 4 and starttime 22.
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	if len(fields) < 20 || fields[0] != "Z" || fields[1] != strconv.Itoa(r.view.self) {
 		return z, false
@@ -181,7 +194,8 @@ func (r *reaper) zombie(dir string) (z zombie, ok bool) {
 	return z, err == nil
 }
 
-// heldPIDs returns the pids, as in /proc, of the processes of which this one holds a pidfd (pidfd_open(2), fdinfo).
+// heldPIDs returns the pids, as in /proc, of the processes of which this one holds a pidfd
+// (pidfd_open(2), fdinfo).
 func heldPIDs() (map[int]bool, error) {
 	entries, err := os.ReadDir("/proc/self/fdinfo")
 	if err != nil {

@@ -53,7 +53,8 @@ func mountProc() error {
 	return unix.Mount("proc", "/proc", "proc", 0, "")
 }
 
-// processOne makes orphans and children of several kinds in process 1, and waits for the children only when it is told to.
+// processOne makes orphans and children of several kinds in process 1, and waits for the children
+// only when it is told to.
 func processOne(r *bufio.Reader, w io.Writer) {
 	fail := func(err error) {
 		if err != nil {
@@ -114,7 +115,11 @@ func checkReaped(t *testing.T, pid int, in io.Writer, out io.Reader) {
 		t.Skip(text)
 	}
 	require.Regexp(t, `^made \d+ 45\n$`, text)
-	eventually(t, "two zombies are left, those that somebody will wait for", func() bool { return len(childrenOf(t, pid)) == 2 })
+	eventually(
+		t,
+		"two zombies are left, those that somebody will wait for",
+		func() bool { return len(childrenOf(t, pid)) == 2 },
+	)
 	// These two ended before the orphans, so the same looks have seen them.
 	require.Equal(t, 2, zombies(t, pid))
 	_, err = io.WriteString(in, "\n")
@@ -135,7 +140,8 @@ func TestWorkerReapsOrphans(t *testing.T) {
 	require.Equal(t, 0, wait(t, p).ExitCode)
 }
 
-// TestContainerReapsOrphans has a main process that is process 1, with the /proc of this process or with one of its own.
+// TestContainerReapsOrphans has a main process that is process 1, with the /proc of this process or
+// with one of its own.
 func TestContainerReapsOrphans(t *testing.T) {
 	needNamespace(t)
 	needRoot(t)

@@ -21,8 +21,8 @@ const markerName = "MULTIPROLAB_ROLE"
 // markerVersion is the version of the marker's text. A worker refuses any other.
 const markerVersion = 3
 
-// Exit statuses of a worker process that ends before or outside of user code. Both are accompanied by one line on stderr
-// where there is still somebody to read it.
+// Exit statuses of a worker process that ends before or outside of user code. Both are accompanied
+// by one line on stderr where there is still somebody to read it.
 const (
 	exitTakeover = 70 // the initialiser could not make this process a worker; EX_SOFTWARE of sysexits.h
 	exitOrphan   = 75 // the main process is gone; EX_TEMPFAIL of sysexits.h
@@ -62,7 +62,8 @@ func (r *Role) String() string {
 	return fmt.Sprintf("%s/%d", strings.Join(r.Path, "/"), r.Index)
 }
 
-// marker is the content of the environment variable: the role, and what only the two sides of this package exchange.
+// marker is the content of the environment variable: the role, and what only the two sides of this
+// package exchange.
 type marker struct {
 	Role
 	Parent int     // pid of the process that starts the worker, as that process sees it
@@ -114,24 +115,28 @@ func parseMarker(text string) (*marker, error) {
 	return m, m.check()
 }
 
-// self is what the initialiser made of this process. It is the initialiser that has to run before anything else in the
-// program: a package-level variable, because those of a package come before its init functions.
+// self is what the initialiser made of this process. It is the initialiser that has to run before
+// anything else in the program: a package-level variable, because those of a package come before
+// its init functions.
 var self = takeOver()
 
-// workerSelf lives in the worker process only; in a main process it is empty. It never changes after initialisation,
-// except for released.
+// workerSelf lives in the worker process only; in a main process it is empty. It never changes
+// after initialisation, except for released.
 type workerSelf struct {
-	role     *Role
-	r, w     *os.File
-	box      []byte
-	shared   []byte
-	std      [2]*os.File // the original os.Stdin and os.Stdout: kept, because their finalizers would close our descriptors
+	role   *Role
+	r, w   *os.File
+	box    []byte
+	shared []byte
+	// the original os.Stdin and os.Stdout: kept, because their finalizers would close our
+	// descriptors
+	std      [2]*os.File
 	guarded  <-chan struct{}
 	released atomic.Bool // ReleaseMainThread was called
 }
 
-// takeOver makes this process a worker if the marker is present. A marker that is present always means worker: a process
-// that cannot become one exits here, because running on as a main would start workers that do the same, without end.
+// takeOver makes this process a worker if the marker is present. A marker that is present always
+// means worker: a process that cannot become one exits here, because running on as a main would
+// start workers that do the same, without end.
 func takeOver() *workerSelf {
 	s := new(workerSelf)
 	text, ok := os.LookupEnv(markerName)
@@ -143,10 +148,16 @@ func takeOver() *workerSelf {
 	}
 	m, err := parseMarker(text)
 	if err != nil {
-		die(exitTakeover, "the environment variable %s is not for users to set, and its value is malformed: %v", markerName, err)
+		die(
+			exitTakeover,
+			"the environment variable %s is not for users to set, and its value is malformed: %v",
+			markerName,
+			err,
+		)
 	}
-	// Package initialisation runs on the main goroutine and on the process's main thread. The lock keeps the goroutine
-	// there until ReleaseMainThread, so that user code which needs the main thread can still be given it.
+	// Package initialisation runs on the main goroutine and on the process's main thread. The lock
+	// keeps the goroutine there until ReleaseMainThread, so that user code which needs the main
+	// thread can still be given it.
 	runtime.LockOSThread()
 	s.guarded = guardWorker(m)
 	if m.OOMScoreAdj != 0 {
@@ -170,41 +181,46 @@ func die(code int, format string, args ...any) {
 	os.Exit(code)
 }
 
-// Current returns the role of this process, or nil in a process that is not a worker. The caller must not change it.
+// Current returns the role of this process, or nil in a process that is not a worker. The caller
+// must not change it.
 func Current() *Role {
 	return self.role
 }
 
-// Wire returns the pipes of a worker process, r for what main writes and w for what main reads; nil, nil in a process
-// that is not a worker. On Unix both are on the runtime's poller, so that Close and deadlines unblock a pending call; but on Linux r is in
-// blocking mode, for Inlet. On Windows they are synchronous: Close cancels a pending call, deadlines are not supported, and main reads the end of file
-// only when this process ends.
+// Wire returns the pipes of a worker process, r for what main writes and w for what main reads;
+// nil, nil in a process that is not a worker. On Unix both are on the runtime's poller, so that
+// Close and deadlines unblock a pending call; but on Linux r is in blocking mode, for Inlet. On
+// Windows they are synchronous: Close cancels a pending call, deadlines are not supported, and main
+// reads the end of file only when this process ends.
 func Wire() (r, w *os.File) {
 	return self.r, self.w
 }
 
-// Guarded returns a channel that is closed when this worker process is deaf to the terminal's interrupt and notices the end of the one that
-// started it at once.
+// Guarded returns a channel that is closed when this worker process is deaf to the terminal's
+// interrupt and notices the end of the one that started it at once.
 func Guarded() <-chan struct{} { return self.guarded }
 
-// Box returns the memory of BoxSize bytes that a worker process shares with the one that started it, which can read it when the worker has ended, or nil if there is
-// none.
+// Box returns the memory of BoxSize bytes that a worker process shares with the one that started
+// it, which can read it when the worker has ended, or nil if there is none.
 func Box() []byte { return self.box }
 
-// Shared returns the other memory that a worker process shares with the one that started it, of SharedSize bytes, or nil if there is none.
+// Shared returns the other memory that a worker process shares with the one that started it, of
+// SharedSize bytes, or nil if there is none.
 func Shared() []byte { return self.shared }
 
-// ReleaseMainThread undoes the lock that holds the main goroutine of a worker process on the process's main thread. It
-// has to be called on the main goroutine. The first call counts, and in a process that is not a worker none does.
+// ReleaseMainThread undoes the lock that holds the main goroutine of a worker process on the
+// process's main thread. It has to be called on the main goroutine. The first call counts, and in a
+// process that is not a worker none does.
 func ReleaseMainThread() {
 	if self.role != nil && self.released.CompareAndSwap(false, true) {
 		runtime.UnlockOSThread()
 	}
 }
 
-// OnMainThread reports whether the calling goroutine runs on the process's main thread at this moment. Only a goroutine
-// that is locked to its thread can rely on the answer for longer. Linux and Windows know; elsewhere there is no way to ask
-// without cgo, and the answer is whether the main goroutine of a worker is still locked to the thread.
+// OnMainThread reports whether the calling goroutine runs on the process's main thread at this
+// moment. Only a goroutine that is locked to its thread can rely on the answer for longer. Linux
+// and Windows know; elsewhere there is no way to ask without cgo, and the answer is whether the
+// main goroutine of a worker is still locked to the thread.
 func OnMainThread() bool {
 	return onMainThread()
 }

@@ -11,24 +11,30 @@ import (
 
 // Spec says what to start. The process that fills it in may not change it before Start returns.
 type Spec struct {
-	Role   Role     // told to the worker; Path, Life, Depth and Cookie are required
-	Args   []string // the worker's arguments, the program's name first; nil means os.Args
-	Env    []string // the worker's environment, of equal names the last one counts; nil means os.Environ(). A role in it is replaced
-	Dir    string   // the worker's working directory; empty means this process's
-	Stdout *os.File // the worker's standard output; nil means this process's os.Stdout, or the null device if that is closed
-	Path   string   // the program; empty means Executable()
+	Role Role     // told to the worker; Path, Life, Depth and Cookie are required
+	Args []string // the worker's arguments, the program's name first; nil means os.Args
+	// the worker's environment, of equal names the last one counts; nil means os.Environ(). A role
+	// in it is replaced
+	Env []string
+	Dir string // the worker's working directory; empty means this process's
+	// the worker's standard output; nil means this process's os.Stdout, or the null device if that
+	// is closed
+	Stdout *os.File
+	Path   string // the program; empty means Executable()
 
-	// Credential is the user that the worker runs as; nil means this process's. The user must be able to execute the
-	// program. Unix only.
+	// Credential is the user that the worker runs as; nil means this process's. The user must be
+	// able to execute the program. Unix only.
 	Credential *Credential
 
-	// PIDNamespace makes the worker process 1 of a PID namespace: when it ends, for whatever reason, the kernel kills all its
-	// descendants, those in other sessions and process groups included, and when this process ends, it kills the worker. Without
-	// CAP_SYS_ADMIN the worker gets a user namespace as well, in which only its own user and group have a name. Linux only.
+	// PIDNamespace makes the worker process 1 of a PID namespace: when it ends, for whatever
+	// reason, the kernel kills all its descendants, those in other sessions and process groups
+	// included, and when this process ends, it kills the worker. Without CAP_SYS_ADMIN the worker
+	// gets a user namespace as well, in which only its own user and group have a name. Linux only.
 	//
-	// What the worker sees as pids are those of the namespace, but /proc still shows the pids of this process's namespace.
-	// No signal that would end the worker by default has that effect on process 1: the Go runtime makes an exit with status 2 of it.
-	// One that comes before the runtime is ready is lost; Kill always works.
+	// What the worker sees as pids are those of the namespace, but /proc still shows the pids of
+	// this process's namespace. No signal that would end the worker by default has that effect on
+	// process 1: the Go runtime makes an exit with status 2 of it. One that comes before the
+	// runtime is ready is lost; Kill always works.
 	PIDNamespace bool
 
 	// OOMScoreAdj is that of Limits, which the worker takes before its program's initialisers run,
@@ -36,11 +42,14 @@ type Spec struct {
 	OOMScoreAdj int
 }
 
-// Spawner starts worker processes, one after the other. All methods may be called from any goroutine.
+// Spawner starts worker processes, one after the other. All methods may be called from any
+// goroutine.
 //
-// Linux ties the signal that a child gets at its parent's death to the thread that started it (prctl(2), PR_SET_PDEATHSIG). To most workers the
-// signal is SIGCONT: they look whether their parent is gone, and the kernel sends it again at the end of every thread whose child the worker has become since.
-// So any thread may start them. A worker with a PID namespace is killed by the signal: those are started by a goroutine that is locked to its thread, which lasts.
+// Linux ties the signal that a child gets at its parent's death to the thread that started it
+// (prctl(2), PR_SET_PDEATHSIG). To most workers the signal is SIGCONT: they look whether their
+// parent is gone, and the kernel sends it again at the end of every thread whose child the worker
+// has become since. So any thread may start them. A worker with a PID namespace is killed by the
+// signal: those are started by a goroutine that is locked to its thread, which lasts.
 type Spawner struct {
 	mu       sync.Mutex // held during a start
 	closed   bool
@@ -62,7 +71,8 @@ func NewSpawner() *Spawner { return new(Spawner) }
 func (s *Spawner) run() {
 	defer close(s.done)
 	runtime.LockOSThread()
-	// With the lock in place the thread would end here, and Linux would signal whatever worker is left.
+	// With the lock in place the thread would end here, and Linux would signal whatever worker is
+	// left.
 	defer runtime.UnlockOSThread()
 	for req := range s.requests {
 		req.process, req.err = startWorker(req.spec)
@@ -70,8 +80,9 @@ func (s *Spawner) run() {
 	}
 }
 
-// Start starts a worker process. The error wraps the system's, EAGAIN or ENOENT for example, and names the program; after
-// Close it wraps os.ErrClosed. The caller has to close the Process it gets, after or before Done.
+// Start starts a worker process. The error wraps the system's, EAGAIN or ENOENT for example, and
+// names the program; after Close it wraps os.ErrClosed. The caller has to close the Process it
+// gets, after or before Done.
 func (s *Spawner) Start(spec *Spec) (*Process, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,8 +102,8 @@ func (s *Spawner) Start(spec *Spec) (*Process, error) {
 	return req.process, req.err
 }
 
-// Close ends the spawner's goroutine, if it has one, and waits for it. It is to be called after every process has been reaped; calls
-// after the first only wait.
+// Close ends the spawner's goroutine, if it has one, and waits for it. It is to be called after
+// every process has been reaped; calls after the first only wait.
 func (s *Spawner) Close() {
 	s.mu.Lock()
 	if !s.closed && s.requests != nil {
@@ -144,7 +155,8 @@ func (spec *Spec) args() []string {
 	return os.Args
 }
 
-// stdout returns the file that becomes the worker's standard output, and whether it was opened here.
+// stdout returns the file that becomes the worker's standard output, and whether it was opened
+// here.
 func (spec *Spec) stdout() (f *os.File, opened bool, err error) {
 	if spec.Stdout != nil {
 		return spec.Stdout, false, nil

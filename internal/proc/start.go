@@ -4,8 +4,9 @@ package proc
 
 import "os"
 
-// pipes are the six ends of a new worker's pipes. Main's ends are on the runtime's poller, so that Close and deadlines
-// unblock a pending call; the worker's are in blocking mode, as every program expects of its standard files.
+// pipes are the six ends of a new worker's pipes. Main's ends are on the runtime's poller, so that
+// Close and deadlines unblock a pending call; the worker's are in blocking mode, as every program
+// expects of its standard files.
 type pipes struct {
 	in, out, err    *os.File // main's ends: theirs who get the Process
 	cin, cout, cerr *os.File // the worker's ends: closed by start
@@ -61,7 +62,8 @@ func start(spec *Spec, path string) (_ *Process, err error) {
 	if err != nil {
 		return nil, err
 	}
-	// The worker has its ends after the start. Ours of the same would stand in the way of the end of file.
+	// The worker has its ends after the start. Ours of the same would stand in the way of the end
+	// of file.
 	defer pipes.closeWorkers()
 	t, err := newTree(stdout)
 	if err == nil {

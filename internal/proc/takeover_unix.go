@@ -19,13 +19,14 @@ const (
 	wireFD   = 10 // the wire's descriptors are the lowest free ones from here on
 )
 
-// guardWorker makes the worker deaf to the terminal's interrupt, and makes sure that it does not outlive its parent.
+// guardWorker makes the worker deaf to the terminal's interrupt, and makes sure that it does not
+// outlive its parent.
 //
-// If the parent dies before the first line of this function, the comparison of the pids finds out, and if it dies before it is
-// watched, the second comparison does.
+// If the parent dies before the first line of this function, the comparison of the pids finds out,
+// and if it dies before it is watched, the second comparison does.
 //
-// To catch signals may take several threads, and the main goroutine would wait for each: the channel is closed when it is done, which goes on
-// beside the start.
+// To catch signals may take several threads, and the main goroutine would wait for each: the
+// channel is closed when it is done, which goes on beside the start.
 func guardWorker(m *marker) <-chan struct{} {
 	heedNoTerminal()
 	parent := os.Getppid()
@@ -60,11 +61,12 @@ func refuseOrphan(m *marker, parent int) {
 	}
 }
 
-// guardLoudly catches the signals. It calls guarded when it does, and returns, if at all, when there is nothing to watch.
+// guardLoudly catches the signals. It calls guarded when it does, and returns, if at all, when
+// there is nothing to watch.
 func guardLoudly(m *marker, parent int, guarded func()) {
-	// Ctrl-C reaches the whole foreground process group, and may be sent to a worker by hand: main decides what it means.
-	// Notify and not Ignore: an ignored signal stays ignored in the commands that the worker starts.
-	// Nobody reads the channel; Notify does not block on a full one.
+	// Ctrl-C reaches the whole foreground process group, and may be sent to a worker by hand: main
+	// decides what it means. Notify and not Ignore: an ignored signal stays ignored in the commands
+	// that the worker starts. Nobody reads the channel; Notify does not block on a full one.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGINT)
 	orphaned := make(chan os.Signal, 1)
 	signal.Notify(orphaned, unix.SIGHUP, unix.SIGCONT)
@@ -74,8 +76,9 @@ func guardLoudly(m *marker, parent int, guarded func()) {
 	}
 }
 
-// guardNamespace is guardWorker's end for process 1 of a PID namespace. It cannot see its parent, but the kernel kills it at the parent's
-// death. If the parent died before it had asked the kernel to, its end of the wire is closed.
+// guardNamespace is guardWorker's end for process 1 of a PID namespace. It cannot see its parent,
+// but the kernel kills it at the parent's death. If the parent died before it had asked the kernel
+// to, its end of the wire is closed.
 func guardNamespace(m *marker) {
 	if wireClosed() {
 		die(exitOrphan, "worker %s: process %d, which started it, is gone", &m.Role, m.Parent)
@@ -84,10 +87,12 @@ func guardNamespace(m *marker) {
 	ReapOrphans()
 }
 
-// watchParent ends the worker when a signal comes and the parent is gone. SIGCONT is what the spawner asks the kernel for on Linux; SIGHUP and SIGCONT
-// are what the kernel sends to a stopped process group that has become an orphan (POSIX, _exit). Linux sends the first whenever a
-// thread of the parent ends that the worker was a child of: only after the last one does getppid show the change, and the signal follows the change. Where the
-// parent's pid cannot be seen, SIGHUP decides, and the end of the wire.
+// watchParent ends the worker when a signal comes and the parent is gone. SIGCONT is what the
+// spawner asks the kernel for on Linux; SIGHUP and SIGCONT are what the kernel sends to a stopped
+// process group that has become an orphan (POSIX, _exit). Linux sends the first whenever a thread
+// of the parent ends that the worker was a child of: only after the last one does getppid show the
+// change, and the signal follows the change. Where the parent's pid cannot be seen, SIGHUP decides,
+// and the end of the wire.
 func watchParent(orphaned <-chan os.Signal, parent int) {
 	var sig os.Signal
 	for {
@@ -98,18 +103,21 @@ func watchParent(orphaned <-chan os.Signal, parent int) {
 	}
 }
 
-// KillSelfTree ends the worker process and its process group at once, when main is gone. It does not return.
+// KillSelfTree ends the worker process and its process group at once, when main is gone. It does
+// not return.
 func KillSelfTree() {
-	// For process 1 of a PID namespace, -pid would mean everybody; the kernel ends the namespace with it.
+	// For process 1 of a PID namespace, -pid would mean everybody; the kernel ends the namespace
+	// with it.
 	if pid := unix.Getpid(); pid != 1 && unix.Getpgrp() == pid {
-		// Includes this process. Workers of a Main in this process lead groups of their own; they notice our end.
+		// Includes this process. Workers of a Main in this process lead groups of their own; they
+		// notice our end.
 		_ = unix.Kill(-pid, unix.SIGKILL)
 	}
 	os.Exit(exitOrphan)
 }
 
-// takeOverPipes moves the pipes on descriptors 0 and 1 out of reach of user code, and gives user code the null device to
-// read from and main's output to write to.
+// takeOverPipes moves the pipes on descriptors 0 and 1 out of reach of user code, and gives user
+// code the null device to read from and main's output to write to.
 func takeOverPipes(*marker) (r, w *os.File, err error) {
 	if r, err = keep(0, "wire in", !inletBlocks); err != nil {
 		return nil, nil, err
@@ -127,15 +135,16 @@ func takeOverPipes(*marker) (r, w *os.File, err error) {
 	if err := move(stdoutFD, 1); err != nil {
 		return nil, nil, err
 	}
-	// os.Stdout was made for a descriptor in blocking mode. Should the output have come in the other mode (some parents of
-	// main leave theirs so), then only a new File knows to wait.
+	// os.Stdout was made for a descriptor in blocking mode. Should the output have come in the
+	// other mode (some parents of main leave theirs so), then only a new File knows to wait.
 	if flags, err := unix.FcntlInt(1, unix.F_GETFL, 0); err == nil && flags&unix.O_NONBLOCK != 0 {
 		os.Stdout = os.NewFile(1, "/dev/stdout")
 	}
 	return r, w, nil
 }
 
-// keep duplicates a descriptor to a private one that no command inherits. One that does not block is on the runtime's poller.
+// keep duplicates a descriptor to a private one that no command inherits. One that does not block
+// is on the runtime's poller.
 func keep(fd int, name string, nonblocking bool) (*os.File, error) {
 	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, wireFD)
 	if err != nil {

@@ -4,7 +4,8 @@
 
 package proc
 
-// onMainThread cannot ask the system: pthread_main_np is out of reach without cgo. See OnMainThread.
+// onMainThread cannot ask the system: pthread_main_np is out of reach without cgo. See
+// OnMainThread.
 func onMainThread() bool {
 	return self.role != nil && !self.released.Load()
 }

@@ -4,7 +4,8 @@ package proc
 
 import "golang.org/x/sys/windows"
 
-// mainThread is the id of the thread that runs the package initialisers: the runtime keeps those on the main thread.
+// mainThread is the id of the thread that runs the package initialisers: the runtime keeps those on
+// the main thread.
 var mainThread = windows.GetCurrentThreadId()
 
 func onMainThread() bool {

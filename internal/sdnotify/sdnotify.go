@@ -1,6 +1,6 @@
-// Package sdnotify tells the service manager how the main process is doing, by the notification protocol of systemd
-// (sd_notify(3), sd_watchdog_enabled(3), systemd.service(5) under Type=notify and Type=notify-reload). Without a service
-// manager that asked for it, all of it does nothing.
+// Package sdnotify tells the service manager how the main process is doing, by the notification
+// protocol of systemd (sd_notify(3), sd_watchdog_enabled(3), systemd.service(5) under Type=notify
+// and Type=notify-reload). Without a service manager that asked for it, all of it does nothing.
 package sdnotify
 
 import (
@@ -24,31 +24,35 @@ const (
 	sendTimeout     = time.Second     // how long one notification waits for room in the service manager's queue
 )
 
-// A Notifier lives in the main process and sends its state to the service manager.
-// It never changes after FromEnv, so any goroutine may use it. A nil *Notifier is valid: its methods do nothing and
+// A Notifier lives in the main process and sends its state to the service manager. It never changes
+// after FromEnv, so any goroutine may use it. A nil *Notifier is valid: its methods do nothing and
 // return nil or zero.
 //
-// A notification is one datagram that the service manager reads when it gets to it: a nil error means that it lies in the
-// manager's queue, not that it was read, let alone accepted (NotifyAccess= in systemd.service(5)). Each method waits for at
-// most one second, and only while that queue is full. Its error names the notification, the socket and what failed.
+// A notification is one datagram that the service manager reads when it gets to it: a nil error
+// means that it lies in the manager's queue, not that it was read, let alone accepted
+// (NotifyAccess= in systemd.service(5)). Each method waits for at most one second, and only while
+// that queue is full. Its error names the notification, the socket and what failed.
 //
-// Each send opens a socket and closes it again, as sd_notify(3) does. A kept one would save two system calls on something
-// that is done a few times a minute, and would cost an end to the Notifier's life (a Close), a lock, and a descriptor held
-// for good; and it would stay connected to a socket that is gone after the service manager has made a new one in its
-// place. The price is that a process which has run out of descriptors cannot send: its watchdog then ends it.
+// Each send opens a socket and closes it again, as sd_notify(3) does. A kept one would save two
+// system calls on something that is done a few times a minute, and would cost an end to the
+// Notifier's life (a Close), a lock, and a descriptor held for good; and it would stay connected to
+// a socket that is gone after the service manager has made a new one in its place. The price is
+// that a process which has run out of descriptors cannot send: its watchdog then ends it.
 type Notifier struct {
 	socket   string        // as in NOTIFY_SOCKET: "/path", or "@name" for Linux's abstract sockets
 	watchdog time.Duration // see WatchdogInterval
 }
 
-// FromEnv returns the Notifier that this process's environment describes: NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID. It
-// removes all three from the environment, whatever they hold, because a child that inherited them is not the main process
-// and must not speak for it. It must therefore be called before any child is started, and before any other copy of the
-// environment is taken; a second call returns nil.
+// FromEnv returns the Notifier that this process's environment describes: NOTIFY_SOCKET,
+// WATCHDOG_USEC and WATCHDOG_PID. It removes all three from the environment, whatever they hold,
+// because a child that inherited them is not the main process and must not speak for it. It must
+// therefore be called before any child is started, and before any other copy of the environment is
+// taken; a second call returns nil.
 //
-// It returns nil if NOTIFY_SOCKET is not set, or is neither an absolute path nor, on Linux, the name of an abstract socket
-// ("@" and at least one byte). The vsock addresses of virtual machines are among the refused: they lead to the host of
-// a machine, and only its init process has something to say there. On platforms without such sockets it always returns nil.
+// It returns nil if NOTIFY_SOCKET is not set, or is neither an absolute path nor, on Linux, the
+// name of an abstract socket ("@" and at least one byte). The vsock addresses of virtual machines
+// are among the refused: they lead to the host of a machine, and only its init process has
+// something to say there. On platforms without such sockets it always returns nil.
 func FromEnv() *Notifier {
 	socket, usec, pid := os.Getenv(socketVar), os.Getenv(watchdogVar), os.Getenv(watchdogPIDVar)
 	for _, name := range []string{socketVar, watchdogVar, watchdogPIDVar} {
@@ -72,9 +76,9 @@ func validSocket(socket string) bool {
 	}
 }
 
-// watchdogInterval is half of usec microseconds, or 0 if there is no watchdog or it watches another process. Like
-// sd_watchdog_enabled, it takes a malformed value, and a timeout of 0 or of infinity (2^64-1), for no watchdog. An empty
-// pid is one that is not set.
+// watchdogInterval is half of usec microseconds, or 0 if there is no watchdog or it watches another
+// process. Like sd_watchdog_enabled, it takes a malformed value, and a timeout of 0 or of infinity
+// (2^64-1), for no watchdog. An empty pid is one that is not set.
 func watchdogInterval(usec, pid string) time.Duration {
 	if pid != "" {
 		if n, err := strconv.Atoi(pid); err != nil || n != os.Getpid() {
@@ -89,9 +93,10 @@ func watchdogInterval(usec, pid string) time.Duration {
 	return time.Duration(min(n, math.MaxInt64/halfMicrosecond) * halfMicrosecond)
 }
 
-// WatchdogInterval returns how often Watchdog is to be called: half of the time after which the service manager takes the
-// silent service for hung (WatchdogSec= in systemd.service(5)), as sd_watchdog_enabled(3) recommends. It is 0 if the
-// service manager does not watch this process; Watchdog then need not be called.
+// WatchdogInterval returns how often Watchdog is to be called: half of the time after which the
+// service manager takes the silent service for hung (WatchdogSec= in systemd.service(5)), as
+// sd_watchdog_enabled(3) recommends. It is 0 if the service manager does not watch this process;
+// Watchdog then need not be called.
 func (n *Notifier) WatchdogInterval() time.Duration {
 	if n == nil {
 		return 0
@@ -102,41 +107,47 @@ func (n *Notifier) WatchdogInterval() time.Duration {
 // Ready says that the start, or a reload announced by Reloading, is complete (READY=1).
 func (n *Notifier) Ready() error { return n.notify("READY=1", "") }
 
-// Stopping says that the service has begun to shut down (STOPPING=1). Since systemd 259 no later notification takes that
-// back.
+// Stopping says that the service has begun to shut down (STOPPING=1). Since systemd 259 no later
+// notification takes that back.
 func (n *Notifier) Stopping() error { return n.notify("STOPPING=1", "") }
 
 // Watchdog says that the service is alive (WATCHDOG=1); see WatchdogInterval.
 func (n *Notifier) Watchdog() error { return n.notify("WATCHDOG=1", "") }
 
-// Reloading says that the service has begun to reload its configuration (RELOADING=1). Ready must follow once that is done,
-// also if it failed. With it goes the time of CLOCK_MONOTONIC in microseconds, by which Type=notify-reload tells this
-// reload from an earlier one: so Reloading belongs after the receipt of the signal that asks for it, not before.
+// Reloading says that the service has begun to reload its configuration (RELOADING=1). Ready must
+// follow once that is done, also if it failed. With it goes the time of CLOCK_MONOTONIC in
+// microseconds, by which Type=notify-reload tells this reload from an earlier one: so Reloading
+// belongs after the receipt of the signal that asks for it, not before.
 func (n *Notifier) Reloading() error {
 	if n == nil {
 		return nil
 	}
 	usec, err := monotonicUsec()
 	if err != nil {
-		return fmt.Errorf("sdnotify: RELOADING=1 for the service manager's socket %q: reading CLOCK_MONOTONIC: %w", n.socket, err)
+		return fmt.Errorf(
+			"sdnotify: RELOADING=1 for the service manager's socket %q: reading CLOCK_MONOTONIC: %w",
+			n.socket,
+			err,
+		)
 	}
 	return n.notify("RELOADING=1", "\nMONOTONIC_USEC="+strconv.FormatInt(usec, 10))
 }
 
-// Status shows text to whoever asks the service manager about the service, as systemctl status does (STATUS=). It is one
-// line of UTF-8, in a notification of at most 4096 bytes: each control character, line breaks included, becomes a space,
-// each run of invalid bytes becomes U+FFFD, and what is too long is cut off between two characters. An empty text is sent
-// as well; it clears the last one.
+// Status shows text to whoever asks the service manager about the service, as systemctl status does
+// (STATUS=). It is one line of UTF-8, in a notification of at most 4096 bytes: each control
+// character, line breaks included, becomes a space, each run of invalid bytes becomes U+FFFD, and
+// what is too long is cut off between two characters. An empty text is sent as well; it clears the
+// last one.
 func (n *Notifier) Status(text string) error {
 	return n.notify("STATUS=", statusLine(text))
 }
 
-// statusLine lets nothing through that could begin another assignment (systemd splits at \n and at \r), or for which
-// systemd would drop the notification: a NUL, or bytes that are not UTF-8.
+// statusLine lets nothing through that could begin another assignment (systemd splits at \n and at
+// \r), or for which systemd would drop the notification: a NUL, or bytes that are not UTF-8.
 func statusLine(text string) string {
 	const room = maxNotification - len("STATUS=")
-	// The first cut bounds the work. The second is needed because a replacement can make the text longer: one invalid
-	// byte becomes three.
+	// The first cut bounds the work. The second is needed because a replacement can make the text
+	// longer: one invalid byte becomes three.
 	text = cut(text, room)
 	text = strings.ToValidUTF8(text, string(utf8.RuneError))
 	text = strings.Map(func(r rune) rune {
@@ -148,7 +159,8 @@ func statusLine(text string) string {
 	return cut(text, room)
 }
 
-// cut returns the longest beginning of s that has at most room bytes and does not end within a character.
+// cut returns the longest beginning of s that has at most room bytes and does not end within a
+// character.
 func cut(s string, room int) string {
 	if len(s) <= room {
 		return s

@@ -12,7 +12,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// setenv sets the service manager's three variables, and sees to their removal after the test. A nil value is left unset.
+// setenv sets the service manager's three variables, and sees to their removal after the test. A
+// nil value is left unset.
 func setenv(t *testing.T, socket, usec, pid *string) {
 	t.Helper()
 	for name, value := range map[string]*string{"NOTIFY_SOCKET": socket, "WATCHDOG_USEC": usec, "WATCHDOG_PID": pid} {

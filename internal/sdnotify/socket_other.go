@@ -6,8 +6,9 @@ package sdnotify
 
 import "errors"
 
-// FromEnv returns nil on these platforms, so nothing below is ever called: there is no service manager that speaks this
-// protocol, or no datagram socket of that kind (Windows has AF_UNIX for streams only).
+// FromEnv returns nil on these platforms, so nothing below is ever called: there is no service
+// manager that speaks this protocol, or no datagram socket of that kind (Windows has AF_UNIX for
+// streams only).
 const supported = false
 
 func send(string, string) error { return errors.ErrUnsupported }

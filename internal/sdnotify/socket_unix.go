@@ -16,12 +16,13 @@ import (
 
 const supported = true
 
-// send sends one datagram. The socket is connected, and not only given an address to send to, because only then does the
-// kernel wake a sender that waits for room in the receiver's queue (unix_dgram_poll in Linux's net/unix/af_unix.c).
-// The BSDs and macOS do not wait for room at all: they fail with ENOBUFS.
+// send sends one datagram. The socket is connected, and not only given an address to send to,
+// because only then does the kernel wake a sender that waits for room in the receiver's queue
+// (unix_dgram_poll in Linux's net/unix/af_unix.c). The BSDs and macOS do not wait for room at all:
+// they fail with ENOBUFS.
 //
-// It goes without the net package, which would make a program with cgo of every program that uses this one: linked with the C library
-// at each start of a worker.
+// It goes without the net package, which would make a program with cgo of every program that uses
+// this one: linked with the C library at each start of a worker.
 func send(socket, notification string) error {
 	conn, err := dial(socket)
 	if err != nil {
@@ -38,8 +39,8 @@ func send(socket, notification string) error {
 	return cause(err)
 }
 
-// dial returns a datagram socket, on the runtime's poller, that is connected to the service manager's. A name that begins with "@" is
-// that of an abstract socket, on Linux.
+// dial returns a datagram socket, on the runtime's poller, that is connected to the service
+// manager's. A name that begins with "@" is that of an abstract socket, on Linux.
 func dial(socket string) (*os.File, error) {
 	syscall.ForkLock.RLock() // no command inherits it
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
@@ -69,8 +70,8 @@ func cause(err error) error {
 	return err
 }
 
-// monotonicUsec reads the clock that systemd reads as well. The monotonic part of a time.Time is of that clock too, but
-// the time package does not give it away.
+// monotonicUsec reads the clock that systemd reads as well. The monotonic part of a time.Time is of
+// that clock too, but the time package does not give it away.
 func monotonicUsec() (int64, error) {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {

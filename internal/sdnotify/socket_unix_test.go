@@ -270,7 +270,8 @@ func TestErrorNamesSocketAndCause(t *testing.T) {
 	})
 }
 
-// TestFullQueue: a service manager that does not read must not hold up the main process for longer than a second.
+// TestFullQueue: a service manager that does not read must not hold up the main process for longer
+// than a second.
 func TestFullQueue(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("other kernels do not wait for room in a datagram queue")
@@ -301,8 +302,8 @@ func TestFullQueue(t *testing.T) {
 	}
 	t.Logf("after %d notifications and %v: %v", queued, took, err)
 
-	// Room that is made while a sender waits lets it through. The reader begins when the sender is under way; should it
-	// come too early, the sender finds room at once, which is right as well.
+	// Room that is made while a sender waits lets it through. The reader begins when the sender is
+	// under way; should it come too early, the sender finds room at once, which is right as well.
 	sent := make(chan error, 1)
 	go func() { sent <- n.Ready() }() // ends by its deadline at the latest
 	for range queued {

@@ -48,7 +48,8 @@ func BenchmarkNext(b *testing.B) {
 		b.Run(size.name, func(b *testing.B) {
 			f := message(size.n)
 			one := wire.Append(nil, f)
-			r := wire.NewReader(&endless{frame: bytes.Repeat(one, max(1, 64<<10/len(one)))}, 0) // as many as come with one read of a pipe
+			// as many as come with one read of a pipe
+			r := wire.NewReader(&endless{frame: bytes.Repeat(one, max(1, 64<<10/len(one)))}, 0)
 			var got wire.Frame
 			b.ReportAllocs()
 			b.SetBytes(int64(f.Size()))

@@ -1,5 +1,5 @@
-// Package wire knows frames and no processes: how one message between two processes is laid out in bytes, how it is
-// checked, and how much memory it may take.
+// Package wire knows frames and no processes: how one message between two processes is laid out in
+// bytes, how it is checked, and how much memory it may take.
 //
 // Both ends of a wire use this package, the main process and every worker process.
 //
@@ -23,8 +23,9 @@
 //	32     4    Checksum of the 32 bytes before
 //	36     8    the time that is left in nanoseconds, if the frame has one
 //
-// Numbers are little-endian. The checksum covers the header alone: pipes do not flip bits, but a reader that lost its
-// place, or a writer that went wild, must be found out before a length is believed.
+// Numbers are little-endian. The checksum covers the header alone: pipes do not flip bits, but a
+// reader that lost its place, or a writer that went wild, must be found out before a length is
+// believed.
 package wire
 
 import (
@@ -42,7 +43,8 @@ const (
 	MaxName = 255
 	// MaxMeta is the greatest length of Meta in bytes.
 	MaxMeta = 1<<16 - 1
-	// MaxBody is the greatest length of a body in bytes that the layout can carry; readers may set a lower one.
+	// MaxBody is the greatest length of a body in bytes that the layout can carry; readers may set
+	// a lower one.
 	MaxBody = 1<<31 - 1
 
 	magic0, magic1 = 'm', 'p'
@@ -50,7 +52,8 @@ const (
 	leftSize = 8
 )
 
-// Kind says what a frame is for. The comments name who sends it: M the main process, W a worker process.
+// Kind says what a frame is for. The comments name who sends it: M the main process, W a worker
+// process.
 type Kind uint8
 
 // The kinds of frames.
@@ -62,33 +65,41 @@ const (
 	Exit                        // M: end now
 	ExitRequest                 // W: end the whole program
 	Defs                        // both: gob type definitions under the id in Defs
-	Credit                      // both: ID is the bytes that left the inbox; of a worker, Defs is the number of messages
-	Message                     // both: a one-way message
-	Call                        // both: a message that wants a Reply with the same id
-	Reply                       // both
-	Undelivered                 // W: a one-way message that could not be handed to its handler; Meta is the reason, Defs its number among those of this life
-	Failed                      // W: the handler of a one-way message returned an error; the body is the error, packed
-	Submit                      // W: a task for the queue
-	Accepted                    // M: the queue has taken the task
-	Task                        // M: a task to work on
-	Start                       // W: work on the task begins
-	Progress                    // both: news of a running task
-	Result                      // both: the outcome of a task
-	Cancel                      // both: stop the call or the task
-	Fetch                       // W: asks for one task
-	FetchCancel                 // W: takes a Fetch back
-	NoTask                      // M: the answer to a Fetch when there is none
-	Recall                      // M: asks for a task back that has not been started
-	Returned                    // W: the answer to a Recall of such a task
-	Retire                      // W: asks to be replaced
-	ExitValue                   // W: what it leaves to main at its end
-	Dump                        // M: asks for the stacks of all goroutines
-	Stacks                      // W: the answer to a Dump; the body is text
-	Pools                       // M: the sizes of the pools have changed; the body is packed
-	Beat                        // both: main asks for a sign of life; the worker answers in Meta what it runs, in ID for how long at least, in nanoseconds
-	Overdue                     // W: what Meta says has run for ID nanoseconds, longer than it may
-	Split                       // W: the answer to a Recall of a batch that runs: its items from number Defs on are given back
-	Await                       // both: the loop of the worker waits for a task, or for room, or with FlagSoft not any more; main answers that it must not
+	// both: ID is the bytes that left the inbox; of a worker, Defs is the number of messages
+	Credit
+	Message // both: a one-way message
+	Call    // both: a message that wants a Reply with the same id
+	Reply   // both
+	// W: a one-way message that could not be handed to its handler; Meta is the reason, Defs its
+	// number among those of this life
+	Undelivered
+	Failed      // W: the handler of a one-way message returned an error; the body is the error, packed
+	Submit      // W: a task for the queue
+	Accepted    // M: the queue has taken the task
+	Task        // M: a task to work on
+	Start       // W: work on the task begins
+	Progress    // both: news of a running task
+	Result      // both: the outcome of a task
+	Cancel      // both: stop the call or the task
+	Fetch       // W: asks for one task
+	FetchCancel // W: takes a Fetch back
+	NoTask      // M: the answer to a Fetch when there is none
+	Recall      // M: asks for a task back that has not been started
+	Returned    // W: the answer to a Recall of such a task
+	Retire      // W: asks to be replaced
+	ExitValue   // W: what it leaves to main at its end
+	Dump        // M: asks for the stacks of all goroutines
+	Stacks      // W: the answer to a Dump; the body is text
+	Pools       // M: the sizes of the pools have changed; the body is packed
+	// both: main asks for a sign of life; the worker answers in Meta what it runs, in ID for how
+	// long at least, in nanoseconds
+	Beat
+	Overdue // W: what Meta says has run for ID nanoseconds, longer than it may
+	// W: the answer to a Recall of a batch that runs: its items from number Defs on are given back
+	Split
+	// both: the loop of the worker waits for a task, or for room, or with FlagSoft not any more;
+	// main answers that it must not
+	Await
 	kindEnd
 )
 
@@ -115,10 +126,14 @@ type Flags uint8
 const (
 	FlagError     Flags = 1 << iota // Reply, Result: the body is an error, packed
 	FlagBroadcast                   // Message: to every instance of To, or to every worker if To is empty
-	FlagWait                        // Submit, Fetch: wait for a slot or a task instead of answering that there is none. Task: its time runs from its Start, which must be written first
-	FlagBatch                       // Submit, Task: the body is a batch of items, and so will be that of the Result
-	FlagSoft                        // Cancel: the deadline has passed; nobody has cancelled by himself. Result: the time of the task was over when it ended
-	FlagShared                      // any: the body lies in shared memory, see Frame.Shared
+	// Submit, Fetch: wait for a slot or a task instead of answering that there is none. Task: its
+	// time runs from its Start, which must be written first
+	FlagWait
+	FlagBatch // Submit, Task: the body is a batch of items, and so will be that of the Result
+	// Cancel: the deadline has passed; nobody has cancelled by himself. Result: the time of the
+	// task was over when it ended
+	FlagSoft
+	FlagShared // any: the body lies in shared memory, see Frame.Shared
 )
 
 // Frame is one message on the wire. Body is owned by whoever holds the frame, unless it is lent.
@@ -133,14 +148,18 @@ type Frame struct {
 	From     string
 	Type     string
 	Meta     string
-	Left     time.Duration // Call, Submit, Task: for so long, from the moment it is written, who waits for the outcome will wait; 0: it does not say
-	Body     []byte
+	// Call, Submit, Task: for so long, from the moment it is written, who waits for the outcome
+	// will wait; 0: it does not say
+	Left time.Duration
+	Body []byte
 }
 
-// sharedSize is the length in bytes of what a frame has for a body that lies in shared memory: its place and its length, little-endian.
+// sharedSize is the length in bytes of what a frame has for a body that lies in shared memory: its
+// place and its length, little-endian.
 const sharedSize = 12
 
-// Shared makes c the frame without its body, which lies at a place in memory that both ends share, and returns it. The memory of c.Body is used again.
+// Shared makes c the frame without its body, which lies at a place in memory that both ends share,
+// and returns it. The memory of c.Body is used again.
 func (f *Frame) Shared(at uint64, c *Frame) *Frame {
 	place := binary.LittleEndian.AppendUint64(c.Body[:0], at)
 	place = binary.LittleEndian.AppendUint32(place, uint32(len(f.Body)))
@@ -159,7 +178,8 @@ func (f *Frame) Size() int {
 	return n
 }
 
-// SizeError reports a part of a frame that is larger than it may be. Nothing of the frame was written.
+// SizeError reports a part of a frame that is larger than it may be. Nothing of the frame was
+// written.
 type SizeError struct {
 	Part  string // "body", "receiver name", ...
 	Size  int64  // bytes
@@ -187,8 +207,10 @@ func (f *Frame) Check(maxBody int) error {
 	return nil
 }
 
-// Checksum returns the checksum of a header's first 32 bytes: each eight bytes of them are mixed into it by steps that lose nothing, so that a
-// change in one place always shows before the last step, which keeps one half of 64 bits. A CRC would need tables, which each worker would have to make at its start.
+// Checksum returns the checksum of a header's first 32 bytes: each eight bytes of them are mixed
+// into it by steps that lose nothing, so that a change in one place always shows before the last
+// step, which keeps one half of 64 bits. A CRC would need tables, which each worker would have to
+// make at its start.
 func Checksum(header []byte) uint32 {
 	var s uint64
 	for i := 0; i < 32; i += 8 {
@@ -198,11 +220,12 @@ func Checksum(header []byte) uint32 {
 	return uint32(s)
 }
 
-// AppendHead appends everything of the frame but its body, so that a large body can be written without a copy. The
-// frame must pass Check.
+// AppendHead appends everything of the frame but its body, so that a large body can be written
+// without a copy. The frame must pass Check.
 func AppendHead(dst []byte, f *Frame) []byte {
 	start := len(dst)
-	dst = append(dst, make([]byte, HeaderSize)...) // and not by way of an array, which the checksum would move to the heap
+	// and not by way of an array, which the checksum would move to the heap
+	dst = append(dst, make([]byte, HeaderSize)...)
 	h := dst[start:]
 	h[0], h[1], h[2] = magic0, magic1, Version
 	h[3], h[4], h[5] = byte(f.Kind), byte(f.Flags), f.Encoding

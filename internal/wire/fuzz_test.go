@@ -13,7 +13,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// FuzzReader feeds arbitrary bytes to a Reader. What it accepts must be what a writer would have written.
+// FuzzReader feeds arbitrary bytes to a Reader. What it accepts must be what a writer would have
+// written.
 func FuzzReader(f *testing.F) {
 	var all []byte
 	for name, frame := range frames() {
@@ -70,27 +71,52 @@ func FuzzReader(f *testing.F) {
 func FuzzRoundTrip(f *testing.F) {
 	for _, frame := range frames() {
 		if frame.Size() < 1000 {
-			f.Add(uint8(frame.Kind), uint8(frame.Flags), frame.Encoding, frame.ID, frame.Defs, frame.To, frame.From, frame.Type, frame.Meta, int64(frame.Left), frame.Body)
+			f.Add(
+				uint8(frame.Kind),
+				uint8(frame.Flags),
+				frame.Encoding,
+				frame.ID,
+				frame.Defs,
+				frame.To,
+				frame.From,
+				frame.Type,
+				frame.Meta,
+				int64(frame.Left),
+				frame.Body,
+			)
 		}
 	}
-	f.Fuzz(func(t *testing.T, kind, flags, encoding uint8, id, defs uint64, to, from, typ, meta string, left int64, body []byte) {
-		want := &wire.Frame{Kind: wire.Kind(kind)%lastKind + 1, Flags: wire.Flags(flags) &^ wire.FlagShared, Encoding: encoding, ID: id, Defs: defs,
-			To: to, From: from, Type: typ, Meta: meta, Left: time.Duration(max(0, left)), Body: body}
-		if err := want.Check(wire.MaxBody); err != nil {
-			var size *wire.SizeError
-			require.ErrorAs(t, err, &size)
-			return
-		}
-		b := wire.Append(wire.Append(nil, want), want)
-		require.Len(t, b, 2*want.Size())
-		r := wire.NewReader(iotest.HalfReader(bytes.NewReader(b)), 0)
-		for range 2 {
-			var got wire.Frame
-			require.NoError(t, r.Next(&got))
-			requireSame(t, want, &got)
-		}
-		require.Equal(t, io.EOF, r.Next(&wire.Frame{}))
-	})
+	f.Fuzz(
+		func(t *testing.T, kind, flags, encoding uint8, id, defs uint64, to, from, typ, meta string, left int64, body []byte) {
+			want := &wire.Frame{
+				Kind:     wire.Kind(kind)%lastKind + 1,
+				Flags:    wire.Flags(flags) &^ wire.FlagShared,
+				Encoding: encoding,
+				ID:       id,
+				Defs:     defs,
+				To:       to,
+				From:     from,
+				Type:     typ,
+				Meta:     meta,
+				Left:     time.Duration(max(0, left)),
+				Body:     body,
+			}
+			if err := want.Check(wire.MaxBody); err != nil {
+				var size *wire.SizeError
+				require.ErrorAs(t, err, &size)
+				return
+			}
+			b := wire.Append(wire.Append(nil, want), want)
+			require.Len(t, b, 2*want.Size())
+			r := wire.NewReader(iotest.HalfReader(bytes.NewReader(b)), 0)
+			for range 2 {
+				var got wire.Frame
+				require.NoError(t, r.Next(&got))
+				requireSame(t, want, &got)
+			}
+			require.Equal(t, io.EOF, r.Next(&wire.Frame{}))
+		},
+	)
 }
 
 // pieces gives at most n bytes at a time.

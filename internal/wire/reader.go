@@ -14,11 +14,14 @@ import (
 const (
 	// readBuffer has room for everything of a frame but its body.
 	readBuffer = 72 << 10
-	// firstChunk bounds the memory that is taken on the word of a header alone: a longer body grows as its bytes come.
+	// firstChunk bounds the memory that is taken on the word of a header alone: a longer body grows
+	// as its bytes come.
 	firstChunk = 1 << 20
-	// Bodies of up to smallBody bytes are cut from chunks of smallChunk bytes: so much one of them can keep in memory.
+	// Bodies of up to smallBody bytes are cut from chunks of smallChunk bytes: so much one of them
+	// can keep in memory.
 	smallBody, smallChunk = 512, 8 << 10
-	// maxInterned bounds the names that a reader remembers, and so what a peer that invents names can make it hold.
+	// maxInterned bounds the names that a reader remembers, and so what a peer that invents names
+	// can make it hold.
 	maxInterned = 4096
 )
 
@@ -32,7 +35,8 @@ func (e *CorruptError) Error() string {
 	return fmt.Sprintf("corrupt frame at byte %d: %s", e.Offset, e.Reason)
 }
 
-// Reader reads frames from a stream. It trusts nothing that it reads. One goroutine at a time may use it.
+// Reader reads frames from a stream. It trusts nothing that it reads. One goroutine at a time may
+// use it.
 type Reader struct {
 	// Shared returns a body that lies in shared memory. If it is nil, none may.
 	Shared func(at uint64, length int) ([]byte, error)
@@ -61,7 +65,8 @@ type source struct {
 	inFrame bool
 }
 
-// Read reads from the stream. Within a frame a deadline does not count: the rest of it is on its way.
+// Read reads from the stream. Within a frame a deadline does not count: the rest of it is on its
+// way.
 func (s *source) Read(p []byte) (int, error) {
 	for {
 		n, err := s.r.Read(p)
@@ -81,7 +86,8 @@ func (s *source) Read(p []byte) (int, error) {
 // Position returns the number of bytes of the frames that Next has returned since SkipPast.
 func (r *Reader) Position() int64 { return r.offset - r.mark }
 
-// Ready reports whether the next frame, or what makes it none, is in the buffer, so that Next does not wait.
+// Ready reports whether the next frame, or what makes it none, is in the buffer, so that Next does
+// not wait.
 func (r *Reader) Ready() bool {
 	n := r.r.Buffered()
 	if n < HeaderSize {
@@ -113,12 +119,13 @@ func (r *Reader) Limit(maxBody int) {
 	r.maxBody = maxBody
 }
 
-// Buffered returns the number of bytes that have been read from the stream and not yet returned as frames.
+// Buffered returns the number of bytes that have been read from the stream and not yet returned as
+// frames.
 func (r *Reader) Buffered() int { return r.r.Buffered() }
 
-// SkipPast reads up to and including the first occurrence of mark and hands everything before it to before, in order.
-// It serves the start of a stream, where stray output may come before the first frame. The slices that before gets are
-// valid only during the call.
+// SkipPast reads up to and including the first occurrence of mark and hands everything before it to
+// before, in order. It serves the start of a stream, where stray output may come before the first
+// frame. The slices that before gets are valid only during the call.
 func (r *Reader) SkipPast(mark []byte, before func([]byte)) error {
 	var held []byte // a suffix of what was read that may be the beginning of mark
 	for {
@@ -164,9 +171,10 @@ func overlap(s, mark []byte) int {
 	return 0
 }
 
-// Next reads the next frame into f and returns io.EOF at the end of the stream, io.ErrUnexpectedEOF if it ends within a
-// frame, a *CorruptError for bytes that are no frame, a *SizeError for a body over the limit, or the error of the
-// stream. After an error the Reader is of no further use, but for os.ErrDeadlineExceeded, which comes between two frames.
+// Next reads the next frame into f and returns io.EOF at the end of the stream, io.ErrUnexpectedEOF
+// if it ends within a frame, a *CorruptError for bytes that are no frame, a *SizeError for a body
+// over the limit, or the error of the stream. After an error the Reader is of no further use, but
+// for os.ErrDeadlineExceeded, which comes between two frames.
 func (r *Reader) Next(f *Frame) error {
 	r.source.inFrame = false
 	h, err := r.r.Peek(HeaderSize)
@@ -256,7 +264,8 @@ func (r *Reader) corrupt(format string, args ...any) error {
 	return &CorruptError{Offset: r.offset, Reason: fmt.Sprintf(format, args...)}
 }
 
-// name returns a short text. Names repeat, so each is kept once; last is the one that came before in its place.
+// name returns a short text. Names repeat, so each is kept once; last is the one that came before
+// in its place.
 func (r *Reader) name(b []byte, last *string) string {
 	if len(b) == 0 {
 		return ""

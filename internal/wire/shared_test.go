@@ -14,7 +14,16 @@ import (
 // A frame whose body is in shared memory comes with the body, and without the sign of it.
 func TestShared(t *testing.T) {
 	body := pattern(5000)
-	want := &wire.Frame{Kind: wire.Call, Flags: wire.FlagBroadcast, ID: 7, To: "a", From: "b", Type: "c", Meta: "d", Body: body}
+	want := &wire.Frame{
+		Kind:  wire.Call,
+		Flags: wire.FlagBroadcast,
+		ID:    7,
+		To:    "a",
+		From:  "b",
+		Type:  "c",
+		Meta:  "d",
+		Body:  body,
+	}
 	sent := wire.Append(nil, want.Shared(1<<40, new(wire.Frame)))
 	require.Less(t, len(sent), 100)
 	r := wire.NewReader(bytes.NewReader(append(sent, wire.Append(nil, &wire.Frame{Kind: wire.Exit})...)), 0)
@@ -45,11 +54,19 @@ func TestSharedRefused(t *testing.T) {
 	f := &wire.Frame{Kind: wire.Message, Body: make([]byte, 1000)}
 	require.ErrorAs(t, next(f.Shared(0, new(wire.Frame)), nil), &corrupt, "without memory")
 	require.ErrorAs(t, next(&wire.Frame{Kind: wire.Message, Flags: wire.FlagShared}, none), &corrupt)
-	require.ErrorAs(t, next(&wire.Frame{Kind: wire.Message, Flags: wire.FlagShared, Body: make([]byte, 13)}, none), &corrupt)
+	require.ErrorAs(
+		t,
+		next(&wire.Frame{Kind: wire.Message, Flags: wire.FlagShared, Body: make([]byte, 13)}, none),
+		&corrupt,
+	)
 	f.Body = make([]byte, 1001)
 	var size *wire.SizeError
 	require.ErrorAs(t, next(f.Shared(0, new(wire.Frame)), none), &size)
 	require.Equal(t, int64(1001), size.Size)
 	f.Body = f.Body[:1]
-	require.ErrorIs(t, next(f.Shared(0, new(wire.Frame)), func(uint64, int) ([]byte, error) { return nil, os.ErrClosed }), os.ErrClosed)
+	require.ErrorIs(
+		t,
+		next(f.Shared(0, new(wire.Frame)), func(uint64, int) ([]byte, error) { return nil, os.ErrClosed }),
+		os.ErrClosed,
+	)
 }

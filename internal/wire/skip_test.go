@@ -55,7 +55,8 @@ func TestSkipPastDoesNotHoldOutputBack(t *testing.T) {
 	got := make(chan string)
 	done := make(chan error, 1)
 	r := wire.NewReader(in, 0)
-	go func() { done <- r.SkipPast([]byte("MARK"), func(b []byte) { got <- string(b) }) }() // ends when the pipe is closed
+	// ends when the pipe is closed
+	go func() { done <- r.SkipPast([]byte("MARK"), func(b []byte) { got <- string(b) }) }()
 	for _, step := range []struct{ write, want string }{{"hello", "hello"}, {"worldMA", "world"}, {"MA", "MA"}, {"R!", "MAR!"}} {
 		_, err := io.WriteString(out, step.write)
 		require.NoError(t, err)

@@ -77,12 +77,27 @@ func frames() map[string]*wire.Frame {
 		"nothing":      {Kind: wire.Exit},
 		"all flags":    {Kind: wire.Result, Flags: ^wire.FlagShared, Encoding: 0xff},
 		"greatest ids": {Kind: wire.Credit, ID: 1<<64 - 1, Defs: 1<<64 - 1},
-		"texts":        {Kind: wire.Call, To: "main", From: "thumbnailer/2", Type: "cached", Meta: `{"a":1}`, Body: []byte("x")},
+		"texts": {
+			Kind: wire.Call,
+			To:   "main",
+			From: "thumbnailer/2",
+			Type: "cached",
+			Meta: `{"a":1}`,
+			Body: []byte("x"),
+		},
 		"full texts": {Kind: wire.Task, To: strings.Repeat("t", wire.MaxName), From: strings.Repeat("f", wire.MaxName),
 			Type: strings.Repeat("y", wire.MaxName), Meta: strings.Repeat("m", wire.MaxMeta), Body: []byte("body")},
-		"only meta":        {Kind: wire.Submit, Meta: "m"},
-		"time":             {Kind: wire.Submit, Left: 1},
-		"time and all":     {Kind: wire.Call, Left: 1<<63 - 1, To: "t", From: "f", Type: "y", Meta: "m", Body: []byte("body")},
+		"only meta": {Kind: wire.Submit, Meta: "m"},
+		"time":      {Kind: wire.Submit, Left: 1},
+		"time and all": {
+			Kind: wire.Call,
+			Left: 1<<63 - 1,
+			To:   "t",
+			From: "f",
+			Type: "y",
+			Meta: "m",
+			Body: []byte("body"),
+		},
 		"text of any byte": {Kind: wire.Message, To: "\x00\xffmp\x01", Type: "mp"},
 	}
 	for k := wire.Hello; k <= lastKind; k++ {
@@ -103,10 +118,26 @@ func TestRoundTrip(t *testing.T) {
 			b = b[6:]
 			require.Len(t, b, want.Size())
 			head := wire.AppendHead(nil, want)
-			require.True(t, bytes.Equal(b, append(head, want.Body...)), "AppendHead and the body are not what Append makes")
+			require.True(
+				t,
+				bytes.Equal(b, append(head, want.Body...)),
+				"AppendHead and the body are not what Append makes",
+			)
 
 			r := wire.NewReader(bytes.NewReader(b), 0)
-			got := wire.Frame{Kind: 99, Flags: 99, Encoding: 99, ID: 99, Defs: 99, To: "x", From: "x", Type: "x", Meta: "x", Left: 99, Body: []byte("x")}
+			got := wire.Frame{
+				Kind:     99,
+				Flags:    99,
+				Encoding: 99,
+				ID:       99,
+				Defs:     99,
+				To:       "x",
+				From:     "x",
+				Type:     "x",
+				Meta:     "x",
+				Left:     99,
+				Body:     []byte("x"),
+			}
 			require.NoError(t, r.Next(&got))
 			requireSame(t, want, &got)
 			require.Equal(t, io.EOF, r.Next(&got))
@@ -119,7 +150,13 @@ func TestManyFrames(t *testing.T) {
 	var sent []*wire.Frame
 	var b []byte
 	for i := range 300 {
-		f := &wire.Frame{Kind: wire.Message, ID: uint64(i), To: "main", Type: fmt.Sprint(i % 7), Body: pattern(i * 11 % 997)}
+		f := &wire.Frame{
+			Kind: wire.Message,
+			ID:   uint64(i),
+			To:   "main",
+			Type: fmt.Sprint(i % 7),
+			Body: pattern(i * 11 % 997),
+		}
 		sent, b = append(sent, f), wire.Append(b, f)
 	}
 	readers := map[string]func(io.Reader) io.Reader{
@@ -162,13 +199,21 @@ func TestCheck(t *testing.T) {
 		max   int
 		want  *wire.SizeError
 	}{
-		{wire.Frame{To: most, From: most, Type: most, Meta: strings.Repeat("m", wire.MaxMeta), Body: pattern(10)}, 10, nil},
+		{
+			wire.Frame{To: most, From: most, Type: most, Meta: strings.Repeat("m", wire.MaxMeta), Body: pattern(10)},
+			10,
+			nil,
+		},
 		{wire.Frame{Body: pattern(11)}, 10, &wire.SizeError{Part: "body", Size: 11, Limit: 10}},
 		{wire.Frame{Body: pattern(1)}, 0, &wire.SizeError{Part: "body", Size: 1, Limit: 0}},
 		{wire.Frame{To: over}, 10, &wire.SizeError{Part: "receiver name", Size: 256, Limit: 255}},
 		{wire.Frame{From: over}, 10, &wire.SizeError{Part: "sender name", Size: 256, Limit: 255}},
 		{wire.Frame{Type: over}, 10, &wire.SizeError{Part: "type", Size: 256, Limit: 255}},
-		{wire.Frame{Meta: strings.Repeat("m", wire.MaxMeta+1)}, 10, &wire.SizeError{Part: "meta text", Size: 65536, Limit: 65535}},
+		{
+			wire.Frame{Meta: strings.Repeat("m", wire.MaxMeta+1)},
+			10,
+			&wire.SizeError{Part: "meta text", Size: 65536, Limit: 65535},
+		},
 	}
 	for _, tt := range tests {
 		err := tt.frame.Check(tt.max)
