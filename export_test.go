@@ -101,7 +101,7 @@ func (q *TaskQueue) Residue() (left []string) {
 	say(len(b.store.byID), "tasks that are to be fetched")
 	say(len(b.store.leased), "tasks that are leased")
 	say(len(b.store.dropped), "tasks that are to be dropped")
-	say(b.store.todo.len()+len(b.store.puts), "things to be told to the backend")
+	say(b.store.todo.Len()+len(b.store.puts), "things to be told to the backend")
 	b.store.mu.Unlock()
 	for _, l := range b.lanes {
 		d, err := b.store.backend.Depth(context.Background(), l.name)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/ring"
 )
 
 // This file is how a Map makes batches of its items, sends them, and takes them back.
@@ -58,10 +59,10 @@ type mapping struct {
 	fits     int           // items whose outcomes a worker has room for, as large as the last were; at most maxBatch
 	took     time.Duration // a running mean of how long an item takes on a worker; 0: none has been measured
 	progress MapProgress
-	free     [][]byte           // bodies to be filled again
-	items    queue[*mapBatch]   // in their order, unless the results come unordered
-	open     map[*mapBatch]bool // the same, if they do
-	wake     chan struct{}      // an outcome is there, or a batch was split
+	free     [][]byte             // bodies to be filled again
+	items    ring.Ring[*mapBatch] // in their order, unless the results come unordered
+	open     map[*mapBatch]bool   // the same, if they do
+	wake     chan struct{}        // an outcome is there, or a batch was split
 
 	// held while a batch is sent, and so never where an outcome comes in; guards items, open and
 	// the one below
@@ -77,8 +78,8 @@ type mapping struct {
 	sent    atomic.Int32 // batches that are sent and have no outcome
 
 	newsMu sync.Mutex
-	done   queue[*mapBatch] // those that have their outcome, if the results come unordered
-	cuts   []mapCut         // what was taken out of batches and has not been sent again
+	done   ring.Ring[*mapBatch] // those that have their outcome, if the results come unordered
+	cuts   []mapCut             // what was taken out of batches and has not been sent again
 }
 
 // mapCut is items of a batch that were taken out of it on its way, from a number on up to another.
@@ -307,7 +308,7 @@ func (m *mapping) sendPart() {
 // queue puts a batch in its place. The caller holds mu.
 func (m *mapping) queue(b *mapBatch) {
 	if !m.cfg.Unordered {
-		m.items.push(b)
+		m.items.Push(b)
 		return
 	}
 	m.open[b] = true
@@ -320,7 +321,7 @@ func (m *mapping) queue(b *mapBatch) {
 func (m *mapping) finished(b *mapBatch) {
 	m.newsMu.Lock()
 	defer m.newsMu.Unlock()
-	m.done.push(b)
+	m.done.Push(b)
 	wakeUp(m.wake)
 }
 
@@ -417,7 +418,7 @@ func (m *mapping) resend() {
 			if m.cfg.Unordered {
 				m.queue(rest)
 			} else {
-				m.items.insertAfter(last, rest)
+				m.items.InsertAfter(last, rest)
 			}
 			m.sendBatch(rest)
 			last, from = rest, to
@@ -478,24 +479,24 @@ func (m *mapping) next() (b *mapBatch, done, news <-chan struct{}) {
 	if m.cfg.Unordered {
 		m.newsMu.Lock()
 		defer m.newsMu.Unlock()
-		if b, ok := m.done.pop(); ok {
+		if b, ok := m.done.Pop(); ok {
 			delete(m.open, b)
 			return b, nil, nil
 		}
 		return nil, nil, nil
 	}
-	b = *m.items.first()
+	b = *m.items.First()
 	if !b.ready && b.outcomes == nil && !closed(b.task.done) {
 		return nil, b.task.done, b.task.news
 	}
-	m.items.pop()
+	m.items.Pop()
 	return b, nil, nil
 }
 
 func (m *mapping) front() *mapBatch {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return *m.items.first()
+	return *m.items.First()
 }
 
 // settle finds the outcomes of the items of a batch that is done, and sends the items again that
@@ -535,7 +536,7 @@ func (m *mapping) settle(b *mapBatch) {
 		if m.cfg.Unordered {
 			m.queue(rest)
 		} else {
-			m.items.pushFront(rest)
+			m.items.PushFront(rest)
 		}
 		m.sendBatch(rest)
 	}
@@ -574,7 +575,7 @@ func (m *mapping) postpone(b *mapBatch) (last *mapBatch) {
 	for _, next := range slices.Backward(order) {
 		switch {
 		case !m.cfg.Unordered:
-			m.items.pushFront(next)
+			m.items.PushFront(next)
 		case next.ready:
 			m.open[next] = true
 			m.finished(next)
@@ -637,10 +638,10 @@ func (m *mapping) cancel() {
 		m.node.paces.Store(m.typ, m.took)
 	}
 	for b := range m.open {
-		m.items.push(b)
+		m.items.Push(b)
 	}
 	var left []*Submission
-	for b := range m.items.all() {
+	for b := range m.items.All() {
 		if b.task != nil && !closed(b.task.done) {
 			left = append(left, b.task)
 		}

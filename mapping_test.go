@@ -300,7 +300,7 @@ func TestMapBodyIsLent(t *testing.T) {
 	for range 2 {
 		addItem(mapping, codec.CoderOf[[]byte](m.codec), &item)
 	}
-	first := *mapping.items.first()
+	first := *mapping.items.First()
 	require.NoError(t, m.broker.started(p, 1))
 	require.NoError(t, m.broker.result(p, 1, &reply{payload: codec.Payload{Data: someOutcomes(first.n)}}, true))
 	want := bytes.Clone(first.body)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/multiprolab/multiprolab/internal/ring"
 )
 
 // MemoryBackend is a Backend in main's memory, for tests and as an example of one. Without a
@@ -19,7 +21,7 @@ type MemoryBackend struct {
 
 // memQueue is one queue of a MemoryBackend.
 type memQueue struct {
-	ready   queue[*memTask]
+	ready   ring.Ring[*memTask]
 	delayed []*memTask  // by NotBefore
 	timer   *time.Timer // for the first of delayed
 	leased  int
@@ -83,9 +85,9 @@ func (b *MemoryBackend) add(t *memTask, front bool) {
 		}
 		return
 	case front:
-		q.ready.pushFront(t)
+		q.ready.PushFront(t)
 	default:
-		q.ready.push(t)
+		q.ready.Push(t)
 	}
 	q.rouse()
 }
@@ -117,7 +119,7 @@ func (b *MemoryBackend) ripen(q *memQueue) {
 	defer b.mu.Unlock()
 	n := 0
 	for now := time.Now(); n < len(q.delayed) && !q.delayed[n].task.NotBefore.After(now) && !b.closed; n++ {
-		q.ready.push(q.delayed[n])
+		q.ready.Push(q.delayed[n])
 	}
 	q.delayed = slices.Delete(q.delayed, 0, n)
 	if n > 0 {
@@ -163,7 +165,7 @@ func (b *MemoryBackend) Fetch(ctx context.Context, name string, credit int) ([]L
 
 // take leases the first ready task, or returns nil.
 func (b *MemoryBackend) take(q *memQueue) *memLease {
-	t, ok := q.ready.pop()
+	t, ok := q.ready.Pop()
 	if !ok {
 		return nil
 	}
@@ -180,7 +182,7 @@ func (b *MemoryBackend) Depth(_ context.Context, name string) (Depth, error) {
 	if q == nil {
 		return Depth{}, nil
 	}
-	return Depth{Ready: q.ready.len(), Leased: q.leased, Delayed: len(q.delayed), Dead: q.dead}, nil
+	return Depth{Ready: q.ready.Len(), Leased: q.leased, Delayed: len(q.delayed), Dead: q.dead}, nil
 }
 
 // Close implements Backend. The tasks are gone.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 	"sync"
+
+	"github.com/multiprolab/multiprolab/internal/ring"
 )
 
 // backlogWindows is how many windows of messages an inbox holds at most while its loop waits for
@@ -28,7 +30,7 @@ type MessageReceiver struct {
 
 	mu        sync.Mutex
 	handlers  map[string]*handler
-	inbox     queue[*Message]
+	inbox     ring.Ring[*Message]
 	bytes     int64
 	stalls    int           // greater than zero while the loop waits for another process
 	running   *Message      // the call whose handler runs, to be cancelled
@@ -37,9 +39,9 @@ type MessageReceiver struct {
 	sealed    error         // why no more messages are taken
 	// a message that comes then is not taken at all: main, which sees that in the end, reports it
 	mute        bool
-	room        []byte        // for the reply to a call; the loop's
-	urgent      queue[urgent] // events, to be called on the loop before anything else
-	urgentBytes int           // what these hold in memory
+	room        []byte            // for the reply to a call; the loop's
+	urgent      ring.Ring[urgent] // events, to be called on the loop before anything else
+	urgentBytes int               // what these hold in memory
 }
 
 type handler struct {
@@ -125,10 +127,10 @@ func (r *MessageReceiver) deliver(m *Message) {
 		r.node.up.undelivered(m, refusal)
 		// Main counts what has left the inbox, in order: a place is kept until it is this one's
 		// turn.
-		if place := r.inbox.last(); place != nil && (*place).refused > 0 {
+		if place := r.inbox.Last(); place != nil && (*place).refused > 0 {
 			(*place).refused++
 		} else {
-			r.inbox.push(&Message{taken: m.taken, granted: true, refused: 1})
+			r.inbox.Push(&Message{taken: m.taken, granted: true, refused: 1})
 		}
 		r.mu.Unlock()
 		m.taken(m.size, 0)
@@ -139,7 +141,7 @@ func (r *MessageReceiver) deliver(m *Message) {
 		r.refuse(m, refusal)
 		return
 	}
-	r.inbox.push(m)
+	r.inbox.Push(m)
 	r.bytes += m.size
 	grant := r.stalls > 0 && m.taken != nil
 	m.granted = grant
@@ -168,7 +170,7 @@ func (r *MessageReceiver) stalled(by int) {
 	r.mu.Lock()
 	r.stalls += by
 	if by > 0 && r.stalls == 1 {
-		r.inbox.remove(func(m *Message) bool {
+		r.inbox.Remove(func(m *Message) bool {
 			if m.taken != nil && !m.granted {
 				m.granted = true
 				credit = append(credit, m)
@@ -186,7 +188,7 @@ func (r *MessageReceiver) stalled(by int) {
 func (r *MessageReceiver) next() (*Message, *handler) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for m, ok := r.inbox.pop(); ok; m, ok = r.inbox.pop() {
+	for m, ok := r.inbox.Pop(); ok; m, ok = r.inbox.Pop() {
 		if m.refused == 0 {
 			r.bytes -= m.size
 			return m, r.handlers[m.Type]
@@ -208,14 +210,14 @@ func (r *MessageReceiver) wakeLoop() {
 func (r *MessageReceiver) Len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.inbox.len()
+	return r.inbox.Len()
 }
 
 // pending reports whether there is something for the loop to do.
 func (r *MessageReceiver) pending() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.inbox.len() > 0 || r.urgent.len() > 0
+	return r.inbox.Len() > 0 || r.urgent.Len() > 0
 }
 
 // full reports whether the inbox holds as much as it may; it is asked for messages of the process
@@ -283,7 +285,7 @@ func (r *MessageReceiver) giveUp(soft bool, which func(*Message) bool) {
 	if m := r.running; m != nil && which(m) {
 		m.scope.giveUp(soft, context.Canceled)
 	}
-	r.inbox.remove(func(m *Message) bool {
+	r.inbox.Remove(func(m *Message) bool {
 		if m.reply == nil || !which(m) {
 			return false
 		}
@@ -304,7 +306,7 @@ func (r *MessageReceiver) seal(err error) {
 		r.sealed = err
 	}
 	var rest []*Message
-	for m, ok := r.inbox.pop(); ok; m, ok = r.inbox.pop() {
+	for m, ok := r.inbox.Pop(); ok; m, ok = r.inbox.Pop() {
 		if m.refused == 0 {
 			r.bytes -= m.size
 		}
@@ -370,10 +372,10 @@ type urgent struct {
 // that wait are dropped.
 func (r *MessageReceiver) soon(fn func(), size int) {
 	r.mu.Lock()
-	r.urgent.push(urgent{fn, size})
+	r.urgent.Push(urgent{fn, size})
 	r.urgentBytes += size
-	for r.urgent.len() > maxUrgent || r.urgentBytes > maxUrgentBytes && r.urgent.len() > 1 {
-		old, _ := r.urgent.pop()
+	for r.urgent.Len() > maxUrgent || r.urgentBytes > maxUrgentBytes && r.urgent.Len() > 1 {
+		old, _ := r.urgent.Pop()
 		r.urgentBytes -= old.size
 	}
 	r.mu.Unlock()
@@ -383,7 +385,7 @@ func (r *MessageReceiver) soon(fn func(), size int) {
 func (r *MessageReceiver) nextUrgent() (func(), bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	u, ok := r.urgent.pop()
+	u, ok := r.urgent.Pop()
 	r.urgentBytes -= u.size
 	return u.fn, ok
 }

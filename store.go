@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/ring"
 )
 
 const (
@@ -37,8 +38,8 @@ type store struct {
 	work   sync.WaitGroup
 
 	mu       sync.Mutex
-	todo     queue[func(ctx context.Context)] // what is to be said to the Backend, in order
-	puts     []storing                        // to be stored, after what is in todo
+	todo     ring.Ring[func(ctx context.Context)] // what is to be said to the Backend, in order
+	puts     []storing                            // to be stored, after what is in todo
 	wake     chan struct{}
 	byID     map[string]*job     // that are to be fetched
 	leased   map[string]*job     // that have been fetched and have not ended
@@ -87,7 +88,7 @@ func (s *store) open() {
 func (s *store) speak(ctx context.Context) {
 	for {
 		s.mu.Lock()
-		say, ok := s.todo.pop()
+		say, ok := s.todo.Pop()
 		var puts []storing
 		if !ok {
 			n := min(len(s.puts), storeBatch)
@@ -108,7 +109,7 @@ func (s *store) speak(ctx context.Context) {
 // later has fn called on the goroutine that talks to the Backend.
 func (s *store) later(fn func(ctx context.Context)) {
 	s.mu.Lock()
-	s.todo.push(fn)
+	s.todo.Push(fn)
 	s.mu.Unlock()
 	wakeUp(s.wake)
 }

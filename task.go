@@ -11,6 +11,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/pack"
+	"github.com/multiprolab/multiprolab/internal/ring"
 )
 
 // maxProgress is how many reports of progress are kept for a submission that nobody waits for: the
@@ -272,7 +273,7 @@ type Submission struct {
 
 	mu      sync.Mutex
 	waiters int // that reports are for
-	reports queue[*Message]
+	reports ring.Ring[*Message]
 	outcome *reply
 	then    func()
 	spell   uint64        // number of the time, with loops above zero, that is now or was last
@@ -385,7 +386,7 @@ func (s *Submission) refuse(spell uint64, err error) {
 func (s *Submission) report(ctx context.Context) {
 	for {
 		s.mu.Lock()
-		m, ok := s.reports.pop()
+		m, ok := s.reports.Pop()
 		s.mu.Unlock()
 		if !ok {
 			return
@@ -403,7 +404,7 @@ func (s *Submission) listen(by int) {
 	if s.waiters += by; s.waiters > 0 {
 		return
 	}
-	for m := range s.reports.all() {
+	for m := range s.reports.All() {
 		m.giveBack()
 	}
 }
@@ -416,15 +417,15 @@ func (s *Submission) addProgress(m *Message) {
 		m.leaveInbox()
 		return
 	}
-	s.reports.push(m)
+	s.reports.Push(m)
 	wakeUp(s.news) // also of who will wait
 	if s.waiters > 0 {
 		return
 	}
 	m.giveBack()
-	for s.reports.len() > maxProgress {
-		old, _ := s.reports.pop()
-		(*s.reports.first()).Missed += old.Missed + 1
+	for s.reports.Len() > maxProgress {
+		old, _ := s.reports.Pop()
+		(*s.reports.First()).Missed += old.Missed + 1
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/proc"
+	"github.com/multiprolab/multiprolab/internal/ring"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -22,7 +23,7 @@ type taskInbox struct {
 
 	mu       sync.Mutex
 	handlers map[string]*taskHandler
-	waiting  queue[*Task]
+	waiting  ring.Ring[*Task]
 	active   map[uint64]*Task      // started and not ended
 	fetches  map[uint64]chan *Task // calls of GetTask that wait for main's answer
 	lastID   uint64
@@ -112,7 +113,7 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.sealed { // else main sees that it was never started
-		b.waiting.push(t)
+		b.waiting.Push(t)
 		b.worker.receiver.wakeLoop()
 	}
 	return nil
@@ -155,12 +156,12 @@ func (b *taskInbox) next(ctx context.Context, behind bool) (*Task, *taskHandler)
 		return nil, nil
 	}
 	b.mu.Lock()
-	first := b.waiting.first()
+	first := b.waiting.First()
 	if first == nil || behind && !(*first).batch {
 		b.mu.Unlock()
 		return nil, nil
 	}
-	t, _ := b.waiting.pop()
+	t, _ := b.waiting.Pop()
 	h := b.handlers[t.Type]
 	b.start(t, ctx).begin() // before b.mu is let go: a cancellation finds the task either waiting or active
 	b.mu.Unlock()
@@ -309,7 +310,7 @@ func (b *taskInbox) cancel(id uint64, soft bool) {
 		t.begun.Or(batchCut) // if it is a batch: no further item begins
 		return
 	}
-	b.waiting.remove(func(t *Task) bool {
+	b.waiting.Remove(func(t *Task) bool {
 		if t.ID == id {
 			b.worker.link.answer(soon, replyFrame(wire.Result, id, &reply{err: ErrCancelled}))
 		}
@@ -324,7 +325,7 @@ func (b *taskInbox) giveBack(id uint64) {
 	if t := b.active[id]; t != nil && t.batch {
 		b.cutBatch(t)
 	}
-	b.waiting.remove(func(t *Task) bool {
+	b.waiting.Remove(func(t *Task) bool {
 		if t.ID == id {
 			b.worker.link.tell(soon, &wire.Frame{Kind: wire.Returned, ID: id})
 		}
@@ -348,7 +349,7 @@ func (b *taskInbox) seal() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.sealed = true
-	b.waiting.remove(func(*Task) bool { return true })
+	b.waiting.Remove(func(*Task) bool { return true })
 	for id, answer := range b.fetches {
 		answer <- nil
 		delete(b.fetches, id)

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/multiprolab/multiprolab/internal/ring"
 )
 
 // ChangeKind says what has happened to a worker.
@@ -67,7 +69,7 @@ type watchers struct {
 // watcher is one call of Watch.
 type watcher struct {
 	name   string
-	queue  queue[Change] // guarded by watchers.mu, as is missed
+	queue  ring.Ring[Change] // guarded by watchers.mu, as is missed
 	missed int
 	wake   chan struct{}
 }
@@ -125,7 +127,7 @@ func (ws *watchers) add(w *watcher) {
 	defer ws.mu.Unlock()
 	for _, name := range ws.order {
 		if w.watches(name) {
-			w.queue.push(ws.last[name])
+			w.queue.Push(ws.last[name])
 		}
 	}
 	if ws.active == nil {
@@ -143,7 +145,7 @@ func (ws *watchers) remove(w *watcher) {
 func (ws *watchers) next(w *watcher) (Change, bool) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	c, ok := w.queue.pop()
+	c, ok := w.queue.Pop()
 	if ok {
 		c.Missed, w.missed = w.missed, 0
 	}
@@ -181,11 +183,11 @@ func (ws *watchers) notify(e Event) {
 		if !w.watches(c.Worker) {
 			continue
 		}
-		if w.queue.len() >= maxMissed {
-			w.queue.pop()
+		if w.queue.Len() >= maxMissed {
+			w.queue.Pop()
 			w.missed++
 		}
-		w.queue.push(c)
+		w.queue.Push(c)
 		wakeUp(w.wake)
 	}
 }

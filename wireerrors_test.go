@@ -13,10 +13,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/multiprolab/multiprolab/internal/codec"
-	"github.com/multiprolab/multiprolab/internal/pack"
 	"strconv"
 	"sync"
+
+	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/pack"
 )
 
 // exportedErrors returns a value of each exported error type, with all its fields filled, and one
