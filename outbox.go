@@ -29,6 +29,7 @@ type parcel struct {
 	all     *broadcast
 	call    *callEntry
 	limit   *timeLimit // of the frame, when it began to wait; or nil
+	loop    *scope     // of who waits in send in a worker, and has said in the frame that its loop waits; or nil
 	waiting chan error // of a sender that waits in send, else nil
 }
 
@@ -63,9 +64,9 @@ func (p *parcel) lost(err error) {
 // waits. Any goroutine may use it. No method but send ever waits.
 type outbox struct {
 	window int64
-	starve func() (refused <-chan error, over func()) // called when a loop begins to wait for room; nil in main
-	track  bool                                       // keep letters: only main reports what became of them
-	loaded atomic.Int64                               // see load; written with the mutex held
+	starve func(loop *scope) (refused <-chan error, over func()) // called when a loop begins to wait for room; nil in main
+	track  bool                                                  // keep letters: only main reports what became of them
+	loaded atomic.Int64                                          // see load; written with the mutex held
 
 	mu      sync.Mutex
 	link    *link // nil between two lives
@@ -148,14 +149,19 @@ func (o *outbox) tryWrite(f *wire.Frame, call *callEntry, lazy bool) (done bool,
 // send queues a message and waits until it has been written. If ctx ends before, the message is
 // taken back. With lazy set, the caller pushes the link soon.
 func (o *outbox) send(ctx context.Context, f *wire.Frame, call *callEntry, lazy bool) error {
+	var loop *scope
+	if o.starve != nil && f.Kind != wire.Message {
+		loop = anyScopeOf(ctx)
+	}
 	o.mu.Lock()
+	loop.correct(f)
 	if o.sealed == nil && o.waiting.Len() == 0 {
 		if done, err := o.tryWrite(f, call, lazy); done {
 			o.unlock()
 			return err
 		}
 	}
-	p := &parcel{frame: f, call: call}
+	p := &parcel{frame: f, call: call, loop: loop}
 	if err := o.putLocked(p, lazy); err != nil || o.waiting.Len() == 0 || o.waiting.Back().Value != p {
 		o.unlock()
 		return err
@@ -166,10 +172,12 @@ func (o *outbox) send(ctx context.Context, f *wire.Frame, call *callEntry, lazy 
 
 	defer stall(ctx)()
 	var refused <-chan error
-	if o.starve != nil && scopeOf(ctx) != nil {
-		var over func()
-		refused, over = o.starve()
-		defer over()
+	if o.starve != nil {
+		if loop := scopeOf(ctx); loop != nil {
+			var over func()
+			refused, over = o.starve(loop)
+			defer over()
+		}
 	}
 	var why error
 	select {
@@ -201,6 +209,7 @@ func (o *outbox) pump() {
 		if p.limit != nil {
 			p.frame.Left = leftUntil(p.limit.due)
 		}
+		p.loop.correct(p.frame)
 		done, err := o.tryWrite(p.frame, p.call, false)
 		if !done {
 			return
@@ -217,6 +226,14 @@ func (o *outbox) pump() {
 		}
 		p.gone()
 	}
+}
+
+// inOrder calls post when nothing else is written: what is written later has been corrected by what
+// was so before.
+func (o *outbox) inOrder(post func()) {
+	o.mu.Lock()
+	defer o.unlock()
+	post()
 }
 
 // withdraw takes a call back that waits for room, and reports whether it did: one that has been

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+
+	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
 // scope is the context of a handler, task or action while it runs. It knows on which loop it runs,
@@ -153,12 +155,34 @@ func (s *scope) leave() {
 
 // scopeOf returns the scope that ctx belongs to, or nil if it belongs to none that still runs.
 func scopeOf(ctx context.Context) *scope {
+	if s := anyScopeOf(ctx); s != nil && !s.over.Load() {
+		return s
+	}
+	return nil
+}
+
+// anyScopeOf returns the scope that ctx belongs to, also if its function has returned; or nil.
+func anyScopeOf(ctx context.Context) *scope {
 	s, ok := ctx.(*scope)
 	if !ok {
 		s, _ = ctx.Value(scopeKey{}).(*scope)
 	}
-	if s == nil || s.over.Load() {
-		return nil
-	}
 	return s
+}
+
+// correct makes a call or a task say that no loop waits for it, if the function has returned that
+// it is made under. Of no scope, there is nothing to correct.
+func (s *scope) correct(f *wire.Frame) {
+	if s == nil || !s.over.Load() {
+		return
+	}
+	switch f.Kind {
+	case wire.Call:
+		f.Meta = ""
+	case wire.Submit:
+		if m, err := unmarshalTaskMeta(f.Meta); err == nil {
+			m.Chain, m.Waits = "", false
+			f.Meta = m.marshal()
+		}
+	}
 }

@@ -320,9 +320,10 @@ func (s *Submission) wait(ctx context.Context) error {
 	s.listen(1)
 	defer s.listen(-1)
 	var refused <-chan struct{} // nil if no loop waits
-	if !s.awaited && scopeOf(ctx) != nil {
+	if loop := scopeOf(ctx); loop != nil && !s.awaited {
 		refused = s.beginLoop()
 		defer s.endLoop()
+		s.node.goesOn(loop, s.id)
 	}
 	for {
 		select {

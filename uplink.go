@@ -96,7 +96,7 @@ func (u *workerUplink) awaitsNoMore(id uint64) {
 	u.link.tell(soon, &wire.Frame{Kind: wire.Await, Flags: wire.FlagSoft, ID: id})
 }
 
-func (u *workerUplink) waitsForNothing() { u.awaitsNoMore(0) }
+func (u *workerUplink) waitsForNothing() { u.out.inOrder(func() { u.awaitsNoMore(0) }) }
 
 func (u *workerUplink) undelivered(m *Message, reason error) {
 	text := reason.Error()

@@ -528,8 +528,9 @@ func (w *Worker) take(f *wire.Frame) error {
 const starveTime = 50 * time.Millisecond
 
 // starve tells main that the loop waits for room for what it sends. It returns where the error
-// comes that it must not, and what tells the end of the wait.
-func (w *Worker) starve() (refused <-chan error, over func()) {
+// comes that it must not, and what tells the end of the wait. When the function that waits has
+// returned, of which loop is the scope, the loop goes on, and main is told no more.
+func (w *Worker) starve(loop *scope) (refused <-chan error, over func()) {
 	id, ch := w.nextID(), make(chan error, 1)
 	w.ackMu.Lock()
 	if w.starving == nil {
@@ -537,7 +538,13 @@ func (w *Worker) starve() (refused <-chan error, over func()) {
 	}
 	w.starving[id] = ch
 	w.ackMu.Unlock()
-	ask := func() { w.link.tell(soon, &wire.Frame{Kind: wire.Await, Type: awaitRoom, ID: id}) }
+	ask := func() {
+		w.out.inOrder(func() {
+			if !loop.over.Load() {
+				w.link.tell(soon, &wire.Frame{Kind: wire.Await, Type: awaitRoom, ID: id})
+			}
+		})
+	}
 	ask()
 	ended := make(chan struct{})
 	go func() { // ends with the wait

@@ -1,0 +1,56 @@
+package multiprolab
+
+import (
+	"bytes"
+	"context"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/wire"
+)
+
+// What has waited for room in a worker until the function had returned that it was sent under does
+// not say that the loop waits for it: main would take the loop for stuck until it hears better.
+func TestLateFramesSayThatTheLoopGoesOn(t *testing.T) {
+	options := taskMeta{Attempts: 3, Chain: "main,a/0", Waits: true}
+	for name, c := range map[string]struct {
+		frame    wire.Frame
+		returned bool
+		want     string
+	}{
+		"a call, too late": {wire.Frame{Kind: wire.Call, Meta: "main,a/0"}, true, ""},
+		"a call, in time":  {wire.Frame{Kind: wire.Call, Meta: "main,a/0"}, false, "main,a/0"},
+		"a task, too late": {wire.Frame{Kind: wire.Submit, Meta: options.marshal()}, true, taskMeta{Attempts: 3}.marshal()},
+		"a task, in time":  {wire.Frame{Kind: wire.Submit, Meta: options.marshal()}, false, options.marshal()},
+	} {
+		for _, when := range []string{"before it is sent", "while it waits for room"} {
+			t.Run(name+", "+when, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var pipe bytes.Buffer
+					o := &outbox{window: 1 << 20, starve: func(*scope) (<-chan error, func()) { return nil, func() {} }}
+					o.link = newLink(&codec.Codec{}, &bytes.Buffer{}, &pipe, 1<<20, nil)
+					s := &scope{parent: t.Context(), node: &node{receiver: &MessageReceiver{}}}
+					if when == "before it is sent" {
+						o.credit = o.window
+						s.over.Store(c.returned)
+					}
+					sent := make(chan error, 1)
+					go func() { sent <- o.send(context.WithoutCancel(s), &c.frame, nil, false) }()
+					synctest.Wait()
+					if when != "before it is sent" {
+						s.over.Store(c.returned)
+						require.True(t, o.granted(uint64(o.window), 0))
+					}
+					require.NoError(t, <-sent)
+					require.NoError(t, o.link.flush())
+					var got wire.Frame
+					require.NoError(t, wire.NewReader(&pipe, 1<<20).Next(&got))
+					require.Equal(t, c.want, got.Meta)
+				})
+			})
+		}
+	}
+}
