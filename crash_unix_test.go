@@ -149,7 +149,7 @@ func TestA08_KilledWhileWritten(t *testing.T) {
 			require.NoError(t, multiprolab.Send(bounded(t), l, "guest", "guest-bytes", big))
 			sent++
 		}
-		sent += fill(t, l, nil) // without room for a further message, the big one is on its way
+		sent += trickle(t, l) // without room for a further message, the big one is on its way
 		handed := l.submit(t, "visit", g.visit("handed"), nil)
 		text, err := multiprolab.Do[string](bounded(t), l, "echo", "main lives")
 		require.NoError(t, err)

@@ -402,6 +402,7 @@ func TestGroupTwoDieAtOnce(t *testing.T) {
 			pool{"member-c", nil},
 		)
 		first, last := starts(tr.lab, "member-a/0")[0].PID, starts(tr.lab, "member-c/0")[0].PID
+		require.NoError(t, signalProcess(first, "SIGSTOP")) // so that it does not end for the sake of the other before
 		require.NoError(t, killProcess(last))
 		require.NoError(t, killProcess(first))
 		for _, name := range []string{"member-a/0", "member-b/0", "member-c/0"} {

@@ -51,6 +51,18 @@ func stop(t testing.TB, pid int) {
 // must be stopped.
 func fill(t testing.TB, l *lab, body []byte) (sent int) {
 	t.Helper()
+	return fillEvery(t, l, 0, body)
+}
+
+// trickle is fill with a message of each millisecond: it ends with one that others send meanwhile and
+// that takes all the room.
+func trickle(t testing.TB, l *lab) (sent int) {
+	t.Helper()
+	return fillEvery(t, l, time.Millisecond, nil)
+}
+
+func fillEvery(t testing.TB, l *lab, pause time.Duration, body []byte) (sent int) {
+	t.Helper()
 	eventually(t, "the window to be full", func() bool {
 		for {
 			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
@@ -60,6 +72,7 @@ func fill(t testing.TB, l *lab, body []byte) (sent int) {
 				return !strings.Contains(err.Error(), "was not sent") // the time was up before it began
 			}
 			sent++
+			time.Sleep(pause)
 		}
 	})
 	return sent

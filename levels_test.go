@@ -97,6 +97,23 @@ func recordsOf(l *lab, text string) (found []string) {
 	return found
 }
 
+// expiring is a context whose deadline passes when the test says so.
+type expiring struct {
+	context.Context
+	over chan struct{}
+}
+
+func (c *expiring) Done() <-chan struct{} { return c.over }
+
+func (c *expiring) Err() error {
+	select {
+	case <-c.over:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
 // A kill that ends a task past its time, or past its cancellation, is no error in the log; a crash
 // is.
 func TestPlannedKillIsNoErrorInTheLog(t *testing.T) {
@@ -107,8 +124,13 @@ func TestPlannedKillIsNoErrorInTheLog(t *testing.T) {
 			return err
 		},
 		func() error {
-			ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-			defer cancel()
+			ctx := &expiring{bounded(t), make(chan struct{})}
+			go func() { // ends when the task has begun, or with the patience of the test
+				for l.Tasks().Stats().Running == 0 && ctx.Context.Err() == nil {
+					time.Sleep(time.Millisecond)
+				}
+				close(ctx.over)
+			}()
 			_, err := multiprolab.DoWith[int](ctx, l, "policy-spin", nil, &multiprolab.TaskOptions{Grace: 20 * time.Millisecond})
 			return err
 		},

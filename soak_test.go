@@ -258,7 +258,7 @@ func (s *soaker) task(ctx context.Context, rng *rand.Rand) {
 	if err != nil {
 		r.Detail = taskCancelled
 		s.book.note(r)
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && !(errors.Is(err, multiprolab.ErrStopped) && soonOver(ctx)) {
 			s.book.fault("%s life %d: task %d was not taken: %v", soakName(s.who), s.life, b.N, err)
 		}
 		return
@@ -282,12 +282,23 @@ func (s *soaker) task(ctx context.Context, rng *rand.Rand) {
 		b.Attempts == 1 && errors.As(err, &died):
 		r.Detail = taskFailed
 	case errors.Is(err, multiprolab.ErrCancelled) && (cancelled || ctx.Err() != nil),
-		errors.Is(err, multiprolab.ErrStopped) && ctx.Err() != nil:
+		errors.Is(err, multiprolab.ErrStopped) && soonOver(ctx):
 		r.Detail = taskCancelled
 	default:
 		s.book.fault("%s life %d: task %+v: %d, %v", soakName(s.who), s.life, b, got, err)
 	}
 	s.book.note(r)
+}
+
+// soonOver waits for the end of a worker that has heard of the end of the program from one of its
+// tasks: the exit message comes behind that.
+func soonOver(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return true
+	case <-time.After(patience):
+		return false
+	}
 }
 
 // takes registers the handlers of all messages.
