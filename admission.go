@@ -44,7 +44,8 @@ func (b *broker) admission(j *job, typ string, wait bool) error {
 	l := b.lane(key, waited)
 	if j.meta.Waits && j.submitterID != 0 && b.store == nil {
 		j.lane = l
-		if err := b.beginWaitLocked(j.submitter.name(), j.submitterID, b.forJob(j), fmt.Sprintf("task %q", typ)); err != nil {
+		what := fmt.Sprintf("task %q", typ)
+		if err := b.beginWaitLocked(j.submitter.name(), j.submitterID, b.forJob(j), what); err != nil {
 			b.dropLane(l)
 			return err
 		}

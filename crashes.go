@@ -28,8 +28,9 @@ const (
 // traceLine is what a line of the stacks of a report looks like: that of a place in a file, the
 // head of a stack, a function, registers.
 var traceLine = regexp.MustCompile(
-	`^(|\t.+:\d+( .*)?|goroutine \d+ .*\]:|runtime stack:|(created by )?\S+\(.*\)|created by \S+( in goroutine \d+)?|\.\.\..*frames elided\.\.\.|` +
-		`\[originating from goroutine \d+\]:|[a-z0-9]{2,6} +0x[0-9a-f]+|\t?goroutine running on other thread; stack unavailable|-----)$`,
+	`^(|\t.+:\d+( .*)?|goroutine \d+ .*\]:|runtime stack:|(created by )?\S+\(.*\)|created by \S+( in goroutine \d+)?|` +
+		`\.\.\..*frames elided\.\.\.|\[originating from goroutine \d+\]:|[a-z0-9]{2,6} +0x[0-9a-f]+|` +
+		`\t?goroutine running on other thread; stack unavailable|-----)$`,
 )
 
 // crashCutter lets the reason and the first stack of a report pass, and holds back the rest of the
@@ -140,7 +141,8 @@ func (c *crashCutter) end(out []byte, died bool) []byte {
 	if lines > 1 {
 		out = fmt.Appendf(
 			out,
-			"multiprolab: %d more lines of stacks are in the error (WorkerDiedError.Stderr); Config.FullCrashes has them printed\n",
+			"multiprolab: %d more lines of stacks are in the error (WorkerDiedError.Stderr); Config.FullCrashes has "+
+				"them printed\n",
 			lines,
 		)
 	}

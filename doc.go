@@ -73,21 +73,28 @@
 // mend it, or stands here:
 //
 //	sent                                          arrives as
-//	an optional field, such as a *bool            it was: nil as nil, and a pointer to false as a pointer to false
+//	an optional field, such as a *bool            it was: nil as nil, and a pointer to false as a
+//	                                              pointer to false
 //	an empty slice in a field                     it was, and not as nil
 //	an empty or nil slice elsewhere               nil: as the body, as an element, behind a pointer
 //	a nil map elsewhere                           an empty one
 //	a nil []byte as the body                      an empty one
-//	a field, if its type holds an interface       gob has it: a pointer to a zero and an empty slice as nil, and -0 as 0
-//	a pointer                                     a copy of what it leads to; two pointers to one value lead to two
+//	a field, if its type holds an interface       gob has it: a pointer to a zero and an empty slice
+//	                                              as nil, and -0 as 0
+//	a pointer                                     a copy of what it leads to; two pointers to one
+//	                                              value lead to two
 //	a pointer to a nil pointer                    nil
 //	a field that is not exported                  its zero value
-//	a time.Time                                   the same instant at the same offset, without the zone's name and the monotonic clock
-//	a nil pointer as the body                     no body: nil where a pointer or an interface is taken
+//	a time.Time                                   the same instant at the same offset, without the
+//	                                              zone's name and the monotonic clock
+//	a nil pointer as the body                     no body: nil where a pointer or an interface is
+//	                                              taken
 //	no body where a value is taken                an error
-//	a value behind an interface                   the same type, a pointer if gob.Register was given one
+//	a value behind an interface                   the same type, a pointer if gob.Register was given
+//	                                              one
 //	the same, of a type not known to gob.Register an error
-//	a nil pointer as an element                   an error, unless methods of its type encode it: a nil *big.Int arrives as 0
+//	a nil pointer as an element                   an error, unless methods of its type encode it: a
+//	                                              nil *big.Int arrives as 0
 //	a func or a chan, in a field too              an error
 //	fields of an embedded lower-case type         an error, if they are exported
 //	a struct of which no field is exported        an error
@@ -139,18 +146,18 @@
 //	)
 //	switch {
 //	case err == nil:                                    // the result
-//	case ctx.Err() != nil && errors.Is(err, ctx.Err()): // who waited has given up; context.Cause(ctx) says why
-//	case errors.As(err, &attempts):                     // all attempts failed; attempts.Attempts says how
-//	case errors.Is(err, multiprolab.ErrCancelled):      // its submitter cancelled it
-//	case errors.As(err, &noWorker):                     // no worker is left that takes it
-//	case errors.Is(err, multiprolab.ErrStopped):        // the program ended; Main.Cause says why
-//	case errors.As(err, &timeout):                      // past TaskOptions.Timeout; timeout.Stderr says where it was
-//	case errors.As(err, &memory):                       // above WorkerConfig.MemoryLimit, or taken by the kernel
-//	case errors.As(err, &hang):                         // its worker hung, and was killed
-//	case errors.As(err, &died):                         // its worker died; died.Stderr has the panic
-//	case errors.As(err, &remote):                       // its handler returned an error
-//	case errors.Is(err, multiprolab.ErrQueueFull):      // TrySubmit found no room
-//	default:                                            // not sent: it does not encode, no worker takes its type, ...
+//	case ctx.Err() != nil && errors.Is(err, ctx.Err()): // who waited has given up
+//	case errors.As(err, &attempts): // all attempts failed; attempts.Attempts says how
+//	case errors.Is(err, multiprolab.ErrCancelled): // its submitter cancelled it
+//	case errors.As(err, &noWorker): // no worker is left that takes it
+//	case errors.Is(err, multiprolab.ErrStopped): // the program ended; Main.Cause says why
+//	case errors.As(err, &timeout): // past TaskOptions.Timeout; timeout.Stderr says where it was
+//	case errors.As(err, &memory): // above WorkerConfig.MemoryLimit, or taken by the kernel
+//	case errors.As(err, &hang): // its worker hung, and was killed
+//	case errors.As(err, &died): // its worker died; died.Stderr has the panic
+//	case errors.As(err, &remote): // its handler returned an error
+//	case errors.Is(err, multiprolab.ErrQueueFull): // TrySubmit found no room
+//	default: // not sent: it does not encode, no worker takes its type, ...
 //	}
 //
 // The queue is in main's memory, or in a [Backend] of yours.
@@ -257,9 +264,10 @@
 //	the receiver does not exist       Send returns an *UnknownReceiverError
 //	no handler, or the wrong type     a DeadLetter event in main, with the reason
 //	a body that does not encode       Send returns an *EncodeError; nothing was sent
-//	the receiver died before          what was not sent yet goes to its replacement; what was sent and not handled becomes a
-//	                                  DeadLetter event (on Linux exactly that; elsewhere also what was handled within the last
-//	                                  quarter of a window)
+//	the receiver died before          what was not sent yet goes to its replacement; what was sent
+//	                                  and not handled becomes a DeadLetter event (on Linux exactly
+//	                                  that; elsewhere also what was handled within the last quarter
+//	                                  of a window)
 //	the handler returned an error     a HandlerFailed event in main
 //
 // Calls:
@@ -267,25 +275,31 @@
 //	the handler returned              its reply, or a *RemoteError
 //	the worker died                   a *WorkerDiedError, at once
 //	no handler, or the wrong type     an *UnknownTypeError or a *DecodeError
-//	the caller's context ended        its cause, and what its Err says; the context of the handler ends
-//	the call would wait for itself    ErrCallCycle, at once, through however many processes, calls and tasks
+//	the caller's context ended        its cause, and what its Err says; the context of the handler
+//	                                  ends
+//	the call would wait for itself    ErrCallCycle, at once, through however many processes, calls
+//	                                  and tasks
 //
 // Tasks have exactly one outcome:
 //
 //	the handler returned              its result, or a *RemoteError
-//	the worker died                   if it had started the task, that uses up an attempt: the task is started again, or ends with a
-//	                                  *WorkerDiedError; if it had not, the task goes back to the front of the queue
+//	the worker died                   if it had started the task, that uses up an attempt: the task
+//	                                  is started again, or ends with a *WorkerDiedError; if it had
+//	                                  not, the task goes back to the front of the queue
 //	it took more memory than allowed  the same, with a *MemoryLimitError
-//	attempts were used up             an *AttemptsError with the end of each, and a place in the list of dead tasks
-//	past its TaskOptions.Timeout      a *TimeoutError, after the handler returned or its worker was killed
+//	attempts were used up             an *AttemptsError with the end of each, and a place in the
+//	                                  list of dead tasks
+//	past its TaskOptions.Timeout      a *TimeoutError, after the handler returned or its worker was
+//	                                  killed
 //	cancelled by its submitter        ErrCancelled
 //	no worker can ever take it        an *UnknownTypeError or a *NoWorkerError
-//	all that take it wait for it      ErrCallCycle for the wait that closes the circle: Do and Map end the task as well,
-//	                                  Wait and Result the waiting alone
+//	all that take it wait for it      ErrCallCycle for the wait that closes the circle: Do and Map
+//	                                  end the task as well, Wait and Result the waiting alone
 //	the program ends                  ErrStopped, with the cause of the end
 //	a result written before a death   stands
-//	reports of Progress               in order and before the outcome; all that come while somebody waits for it, and else the
-//	                                  newest 1024, with the number of those before them in Message.Missed
+//	reports of Progress               in order and before the outcome; all that come while somebody
+//	                                  waits for it, and else the newest 1024, with the number of
+//	                                  those before them in Message.Missed
 //
 // By default a task is started at most once; with more [TaskOptions].Attempts, at least once unless
 // attempts are used up. A deadline counts from the start on a worker. At the deadline, or when the
@@ -294,18 +308,27 @@
 //
 // Processes:
 //
-//	Run has returned                  no process, goroutine or file descriptor of the workers is left
-//	main ended, however               every worker and its process group end: a worker sees the end of its pipe, even beside a handler that spins
+//	Run has returned                  no process, goroutine or file descriptor of the workers is
+//	                                  left
+//	main ended, however               every worker and its process group end: a worker sees the end
+//	                                  of its pipe, even beside a handler that spins
 //	a worker ended, however           its process group is killed
-//	processes that left the group     with WorkerConfig.PIDNamespace (Linux) the kernel ends all that a worker has ever started, also if main and the
-//	(setsid, setpgid)                 worker are killed at once; on Windows the job object does. Without it, and on other systems, they are not reached
-//	a worker broke the wire           only this worker is killed, and its WorkerDiedError names what it did; main believes no length, name
-//	                                  or number that a worker sends
-//	a worker sends without end        each frame costs what it takes in memory, against Config.Window; what costs nothing is allowed once
-//	                                  by what main had sent. Messages for a receiver beyond its window wait with their sender
-//	a worker does not read            main reads no more of it while 8 windows of what it was sent wait for it, and kills it at 32 windows,
-//	                                  or four messages of Config.MaxMessageSize, of outcomes that others have for it
-//	a worker asks without end         65,536 calls of one worker wait for their replies; one more is refused with ErrBacklog
+//	processes that left the group     with WorkerConfig.PIDNamespace (Linux) the kernel ends all
+//	(setsid, setpgid)                 that a worker has ever started, also if main and the worker
+//	                                  are killed at once; on Windows the job object does. Without
+//	                                  it, and on other systems, they are not reached
+//	a worker broke the wire           only this worker is killed, and its WorkerDiedError names what
+//	                                  it did; main believes no length, name or number that a worker
+//	                                  sends
+//	a worker sends without end        each frame costs what it takes in memory, against
+//	                                  Config.Window; what costs nothing is allowed once by what main
+//	                                  had sent. Messages for a receiver beyond its window wait with
+//	                                  their sender
+//	a worker does not read            main reads no more of it while 8 windows of what it was sent
+//	                                  wait for it, and kills it at 32 windows, or four messages of
+//	                                  Config.MaxMessageSize, of outcomes that others have for it
+//	a worker asks without end         65,536 calls of one worker wait for their replies; one more is
+//	                                  refused with ErrBacklog
 //
 // # Concurrency
 //

@@ -58,14 +58,16 @@ func (e *ConfigError) Error() string {
 type WorkerDiedError struct {
 	Worker   string // name of the instance, such as "thumbnailer/2"
 	PID      int
-	Life     int           // 1 for the first process of the instance
-	ExitCode int           // -1 if a signal ended it, or if nobody knows how it ended: Reason says why then
-	Signal   string        // such as "SIGKILL"; empty if it exited
-	CoreDump bool          // it left a core dump
-	Reason   string        // why main killed it, or what is known beyond the exit status; may be empty
-	Stopped  string        // the signal, such as "SIGTTOU", that had stopped its process when main killed it, or what else had; empty if it ran, and where the system does not tell
-	During   string        // what it was doing, as far as main knows, such as `task "thumbnail"`; may be empty
-	Uptime   time.Duration // from its start to its end
+	Life     int    // 1 for the first process of the instance
+	ExitCode int    // -1 if a signal ended it, or if nobody knows how it ended: Reason says why then
+	Signal   string // such as "SIGKILL"; empty if it exited
+	CoreDump bool   // it left a core dump
+	Reason   string // why main killed it, or what is known beyond the exit status; may be empty
+	// Stopped is the signal, such as "SIGTTOU", that had stopped its process when main killed it, or
+	// what else had; it is empty if it ran, and where the system does not tell.
+	Stopped string
+	During  string        // what it was doing, as far as main knows, such as `task "thumbnail"`; may be empty
+	Uptime  time.Duration // from its start to its end
 	// the end of what it wrote to stderr; from the panic on, if there was one. The error's text has
 	// one line of it
 	Stderr string
@@ -122,16 +124,19 @@ func (e *MemoryLimitError) Error() string {
 			died,
 		)
 	case e.Group == "":
-		return "multiprolab: the kernel's out-of-memory killer took a worker, for the machine has no memory left: " + died
+		return "multiprolab: the kernel's out-of-memory killer took a worker, for the machine has no memory left: " +
+			died
 	case e.Limit == 0:
 		return fmt.Sprintf(
-			"multiprolab: the kernel's out-of-memory killer took a worker, for there is no memory left for its control group %s: %s",
+			"multiprolab: the kernel's out-of-memory killer took a worker, for there is no memory left for its "+
+				"control group %s: %s",
 			e.Group,
 			died,
 		)
 	}
 	return fmt.Sprintf(
-		"multiprolab: the kernel's out-of-memory killer took a worker, for its control group %s has reached its limit of %d bytes: %s",
+		"multiprolab: the kernel's out-of-memory killer took a worker, for its control group %s has reached its "+
+			"limit of %d bytes: %s",
 		e.Group,
 		e.Limit,
 		died,

@@ -144,7 +144,8 @@ func (m *Main) warnOfErrors() {
 		bare, _ := withoutCauses(reflect.New(t).Elem())
 		if _, err := m.codec.Encode(bare); err != nil {
 			m.cfg.Logger.Warn("multiprolab: RegisterError: errors.As will not find errors of this type, "+
-				"for they cannot be sent; errors.Is finds the value itself", "type", reflect.TypeOf(known).String(), "error", brief(err))
+				"for they cannot be sent; errors.Is finds the value itself",
+				"type", reflect.TypeOf(known).String(), "error", brief(err))
 		}
 	}
 }

@@ -84,8 +84,11 @@ func ExampleCall() {
 		fmt.Println(err)
 		return nil
 	})
-	// Output: 1 <nil> 3 <nil> 6 <nil> multiprolab: worker/0 has no handler for the call type
-	// "subtract": register it with HandleCall (registered are add)
+	// Output:
+	// 1 <nil>
+	// 3 <nil>
+	// 6 <nil>
+	// multiprolab: worker/0 has no handler for the call type "subtract": register it with HandleCall (registered are add)
 }
 
 func ExampleMap() {

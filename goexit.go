@@ -55,7 +55,8 @@ var errGoexit = errors.New("multiprolab: a function of the worker called runtime
 
 // goexitText says what happened, in one line that a report can begin with.
 func goexitText(what string) string {
-	return goexitMark + "was called in " + what + ", which ends the goroutine that all handlers run on: return an error there, or panic " +
+	return goexitMark + "was called in " + what + ", which ends the goroutine that all handlers run on: return an " +
+		"error there, or panic " +
 		"(t.FailNow, t.SkipNow and mocks that fail call it)"
 }
 

@@ -51,7 +51,8 @@ func (p *peer) handshake(ctx context.Context) error {
 		default:
 		}
 		return p.startError(
-			"its process ended before it reached Run: it must get from main() to Run of the same Main, by the same path as the main process",
+			"its process ended before it reached Run: it must get from main() to Run of the same Main, by the same "+
+				"path as the main process",
 			p.end(m),
 		)
 	case <-timer.C:

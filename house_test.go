@@ -373,4 +373,4 @@ func TestShape(t *testing.T) {
 
 // sizes holds what is left of files, lines and structs that are too large. A change may bring the
 // figures down, and then writes them here; it never brings them up.
-var sizes = struct{ files, lines, comments, structs int }{files: 19, lines: 66, comments: 40, structs: 9}
+var sizes = struct{ files, lines, comments, structs int }{files: 19, lines: 3, comments: 22, structs: 9}

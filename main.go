@@ -20,7 +20,8 @@ import (
 var (
 	errNotStarted = errors.New("multiprolab: the workers have not been started: call Run or Start first")
 	errTwice      = errors.New(
-		"multiprolab: Run or Start was called before on this Main: make a new one with New for each life, with a Config.Name of its own",
+		"multiprolab: Run or Start was called before on this Main: make a new one with New for each life, with a " +
+			"Config.Name of its own",
 	)
 	errOnlyMain = errors.New("multiprolab: this works only in the main process")
 )
@@ -136,7 +137,8 @@ func (m *Main) RegisterWorker(name string, setup func(ctx context.Context, w *Wo
 	}
 	if old := m.pool(name); old != nil {
 		registrationPanic(
-			"worker %q is registered twice, at %s and at %s: choose another name, or use WorkerConfig.Count for identical workers",
+			"worker %q is registered twice, at %s and at %s: choose another name, or use WorkerConfig.Count for "+
+				"identical workers",
 			name,
 			old.site,
 			site,

@@ -34,7 +34,8 @@ func (m *Main) claimName() error {
 			"Config.Name",
 			m.cfg.Name,
 			fmt.Sprintf(
-				"another Main of this program has this name, made at %s, and a process that is started as a worker finds its Main by "+
+				"another Main of this program has this name, made at %s, and a process that is started as a worker "+
+					"finds its Main by "+
 					"it, even if the other one has ended: give each a Config.Name of its own",
 				other.made,
 			),
@@ -109,7 +110,8 @@ func (m *Main) passesBy(role *proc.Role, level int) error {
 	}
 	return &elsewhereError{
 		text: fmt.Sprintf(
-			"multiprolab: this is the process of worker %v of the Main %q, in which the Main %q does not run: what comes before Run or Start of %q in the "+
+			"multiprolab: this is the process of worker %v of the Main %q, in which the Main %q does not run: what "+
+				"comes before Run or Start of %q in the "+
 				"program's main function runs in the processes of its workers, too",
 			role,
 			role.Main,
@@ -124,7 +126,8 @@ func (m *Main) notHere(w *Worker) *elsewhereError {
 	return &elsewhereError{
 		worker: w,
 		text: fmt.Sprintf(
-			"multiprolab: this is the process of worker %s, in which its Main %q does not run: use the Worker that its setup function is given",
+			"multiprolab: this is the process of worker %s, in which its Main %q does not run: use the Worker that "+
+				"its setup function is given",
 			w.name,
 			m.cfg.Name,
 		),

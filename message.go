@@ -133,7 +133,8 @@ func checkChain(chain string) error {
 	}
 	for i := range len(chain) {
 		c := chain[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '/' || c == ',') {
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !letter && !('0' <= c && c <= '9') && c != '-' && c != '_' && c != '/' && c != ',' {
 			return fmt.Errorf("there is %q in the names of the processes that wait for each other", c)
 		}
 	}

@@ -92,7 +92,8 @@ func (s *slot) mayStart(needs []string) error {
 		if err == errWait {
 			s.hadTurn() // those behind it need not wait with it
 		} else if err != nil {
-			err = &StartError{Worker: s.name, Reason: fmt.Sprintf("it needs worker %q, which has ended for good", name), Err: err, permanent: true}
+			reason := fmt.Sprintf("it needs worker %q, which has ended for good", name)
+			err = &StartError{Worker: s.name, Reason: reason, Err: err, permanent: true}
 		}
 		if err != nil {
 			return err

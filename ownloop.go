@@ -65,7 +65,8 @@ func (m *Main) waitsForItself(call string) error {
 		)
 	}
 	return fmt.Errorf(
-		"multiprolab: %s waits until the loop of main has ended, and was called on that loop, in %s, which would wait for itself: "+
+		"multiprolab: %s waits until the loop of main has ended, and was called on that loop, in %s, which would "+
+			"wait for itself: "+
 			"use Exit here, which does not wait",
 		call,
 		m.doing(),

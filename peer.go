@@ -628,7 +628,8 @@ func (p *peer) verdict() error {
 		}
 	}
 	d := &WorkerDiedError{Worker: p.slot.name, PID: p.pid(), Life: p.life, ExitCode: st.ExitCode, Signal: st.Signal,
-		CoreDump: st.CoreDump, Reason: p.why, Stopped: p.stoppedBy, Uptime: time.Since(p.begun), Stderr: p.body.stderr()}
+		CoreDump: st.CoreDump, Reason: p.why, Stopped: p.stoppedBy, Uptime: time.Since(p.begun),
+		Stderr: p.body.stderr()}
 	switch {
 	case d.Reason != "":
 	case errors.Is(p.readErr, io.ErrUnexpectedEOF):
@@ -672,7 +673,10 @@ func (p *peer) verdict() error {
 // runtime/os_linux.go; with the race detector, sanitizer_common.cpp of LLVM); where it stumbles
 // over the missing memory before it can, it dies of a fatal error of its own, close to the limit.
 func outOfMemory(d *WorkerDiedError, maxRSS, limit int64) bool {
-	for _, says := range []string{"out of memory", "cannot allocate memory", "failed to create new OS thread", "pthread_create failed", "ThreadSanitizer failed to allocate"} {
+	for _, says := range []string{
+		"out of memory", "cannot allocate memory", "failed to create new OS thread", "pthread_create failed",
+		"ThreadSanitizer failed to allocate",
+	} {
 		if strings.Contains(d.Stderr, says) {
 			return true
 		}

@@ -69,7 +69,8 @@ func (m *Main) warnOfNewCode() {
 	}
 	if path, yes := proc.Replaced(); yes && m.warned.CompareAndSwap(false, true) {
 		m.cfg.Logger.Warn(
-			"multiprolab: the program's file is another one by now: workers go on with the code of main; restart the program for the new code",
+			"multiprolab: the program's file is another one by now: workers go on with the code of main; restart "+
+				"the program for the new code",
 			"file",
 			path,
 		)

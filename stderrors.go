@@ -29,7 +29,8 @@ import (
 var stdSentinels = []error{context.Canceled, context.DeadlineExceeded,
 	fs.ErrInvalid, fs.ErrPermission, fs.ErrExist, fs.ErrNotExist, fs.ErrClosed, fs.SkipAll, fs.SkipDir,
 	io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, io.ErrNoProgress, io.ErrShortBuffer, io.ErrShortWrite,
-	os.ErrDeadlineExceeded, os.ErrProcessDone, os.ErrNoDeadline, os.ErrNoHandle, exec.ErrNotFound, exec.ErrDot, exec.ErrWaitDelay,
+	os.ErrDeadlineExceeded, os.ErrProcessDone, os.ErrNoDeadline, os.ErrNoHandle, exec.ErrNotFound, exec.ErrDot,
+	exec.ErrWaitDelay,
 	strconv.ErrRange, strconv.ErrSyntax, errors.ErrUnsupported}
 
 // stdStruct describes one of the standard library's errors that are pointers to structs.

@@ -395,7 +395,8 @@ func (b *taskInbox) tryFetch(ctx context.Context, wait bool, types []string) (*T
 	for _, typ := range types {
 		if !slices.Contains(pulls, typ) {
 			return nil, fmt.Errorf(
-				"multiprolab: worker %s does not pull tasks of type %q: declare it in its setup function with PullTasks (declared are %s)",
+				"multiprolab: worker %s does not pull tasks of type %q: declare it in its setup function with "+
+					"PullTasks (declared are %s)",
 				b.worker.name,
 				typ,
 				strings.Join(pulls, ", "),

@@ -161,7 +161,9 @@ func (ws *watchers) notify(e Event) {
 	case *WorkerStopped:
 		c = Change{Kind: Down, Worker: e.Worker, PID: e.PID, Life: e.Life, Restart: e.Restart, After: e.After}
 	case *WorkerFailed:
-		c = Change{Kind: Down, Worker: e.Worker, PID: e.PID, Life: e.Life, Err: e.Err, Restart: e.Restart, After: e.After}
+		c = Change{
+			Kind: Down, Worker: e.Worker, PID: e.PID, Life: e.Life, Err: e.Err, Restart: e.Restart, After: e.After,
+		}
 	default:
 		return
 	}

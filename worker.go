@@ -131,17 +131,18 @@ func (w *Worker) Loop(fn func(ctx context.Context) error) {
 // error is reported to main. No handler, task or action runs any more, but the worker still is
 // connected:
 //
-//	in the function                     the worker alone ends, or is replaced    the program ends
-//	SetExitValue                        works                                    works
-//	Send, Broadcast, Call to main       works                                    works
-//	... to a worker that it Needs       works                                    works
-//	... to another worker               works                                    until that one ends: a DeadLetter, ErrStopped
-//	Send to itself                      its replacement gets the message         a DeadLetter
-//	Call to itself                      waits until the context ends             ErrStopped
-//	Submit, Do, Map                     works, if another worker takes the task  ErrStopped is the outcome
-//	GetTask, TryGetTask                 ErrStopped                               ErrStopped
-//	Exit                                works                                    has no effect
-//	Action, Every, After                has no effect                            has no effect
+//	in the function                the worker alone ends, or is replaced    the program ends
+//	SetExitValue                   works                                    works
+//	Send, Broadcast, Call to main  works                                    works
+//	... to a worker that it Needs  works                                    works
+//	... to another worker          works                                    until that one ends: then a
+//	                                                                        DeadLetter, or ErrStopped
+//	Send to itself                 its replacement gets the message         a DeadLetter
+//	Call to itself                 waits until the context ends             ErrStopped
+//	Submit, Do, Map                works, if another worker takes the task  ErrStopped is the outcome
+//	GetTask, TryGetTask            ErrStopped                               ErrStopped
+//	Exit                           works                                    has no effect
+//	Action, Every, After           has no effect                            has no effect
 func (w *Worker) OnExit(fn func(ctx context.Context) error) {
 	if fn == nil {
 		registrationPanic("OnExit: the function is nil (%s)", callSite())

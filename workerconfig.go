@@ -328,7 +328,8 @@ func (c *WorkerConfig) tooBig(env []string) string {
 		if len(e) >= mostOneString {
 			name, _, _ := strings.Cut(e, "=")
 			return fmt.Sprintf(
-				"the variable %s, which it inherits, has %d bytes, and one may have %d: name it in WorkerConfig.DropEnv",
+				"the variable %s, which it inherits, has %d bytes, and one may have %d: name it in "+
+					"WorkerConfig.DropEnv",
 				name,
 				len(e),
 				mostOneString-1,
@@ -347,8 +348,10 @@ func (c *WorkerConfig) tooBig(env []string) string {
 		return n
 	}
 	return fmt.Sprintf(
-		"its environment has %d bytes, of which WorkerConfig.Env has %d, and os.Args %d: that is more than the system takes together "+
-			"(on Linux a quarter of the limit of the stack, ulimit -s, and at most 6 MiB): give less in WorkerConfig.Env, or name what it inherits in "+
+		"its environment has %d bytes, of which WorkerConfig.Env has %d, and os.Args %d: that is more than the "+
+			"system takes together "+
+			"(on Linux a quarter of the limit of the stack, ulimit -s, and at most 6 MiB): give less in "+
+			"WorkerConfig.Env, or name what it inherits in "+
 			"WorkerConfig.DropEnv",
 		size(env),
 		size(c.Env),

@@ -35,7 +35,8 @@ func (m *Main) takeRole() error {
 		m.path, m.outer, m.depth = role.Path, append(slices.Clone(role.Outer), role.Main), role.Depth
 		if m.depth >= m.cfg.MaxDepth {
 			return fmt.Errorf(
-				"multiprolab: worker %s is %d deep already, as deep as Config.MaxDepth allows: raise it, or do not run a Main in this worker",
+				"multiprolab: worker %s is %d deep already, as deep as Config.MaxDepth allows: raise it, or do not "+
+					"run a Main in this worker",
 				strings.Join(role.Path, " > "),
 				m.depth,
 			)
@@ -51,8 +52,10 @@ func (m *Main) takeRole() error {
 	p := m.pool(name)
 	if p == nil {
 		return fmt.Errorf(
-			"multiprolab: this is the process of worker %q of the Main %q, but it has come to Run or Start of a Main %q with other workers first (%s): "+
-				"a worker process must reach its own Main by the same path as the main process, so register the same workers in each process, and give different Mains of a program "+
+			"multiprolab: this is the process of worker %q of the Main %q, but it has come to Run or Start of a "+
+				"Main %q with other workers first (%s): "+
+				"a worker process must reach its own Main by the same path as the main process, so register the "+
+				"same workers in each process, and give different Mains of a program "+
 				"different Config.Names",
 			name,
 			role.Main,
@@ -80,7 +83,8 @@ func (m *Main) passThrough(p *pool) {
 	path := proc.Current().Path
 	fmt.Fprintf(
 		os.Stderr,
-		"multiprolab: the setup function of worker %q returned (%v) before it reached Run or Start of the Main with worker %q: "+
+		"multiprolab: the setup function of worker %q returned (%v) before it reached Run or Start of the Main with "+
+			"worker %q: "+
 			"a Main inside a worker must be started in the worker's setup function\n",
 		p.name,
 		err,

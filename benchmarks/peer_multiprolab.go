@@ -142,7 +142,8 @@ func (p *labPeer) farm(j job) (uint64, error) {
 		}
 	}
 	var sum uint64
-	for r, err := range multiprolab.Map[uint64](context.Background(), p.app, "spin", items, &multiprolab.MapConfig{Unordered: !p.ordered}) {
+	cfg := &multiprolab.MapConfig{Unordered: !p.ordered}
+	for r, err := range multiprolab.Map[uint64](context.Background(), p.app, "spin", items, cfg) {
 		if err != nil {
 			return 0, err
 		}

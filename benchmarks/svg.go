@@ -141,8 +141,10 @@ func writeChart(w io.Writer, about string, reports []*report) error {
 	fmt.Fprintf(&b, "<text x=\"0\" y=\"28\" class=\"title\">Cost compared with a bare pipe of the same round</text>\n")
 	fmt.Fprintf(
 		&b,
-		"<text x=\"0\" y=\"48\" class=\"note\">Logarithmic scale; shorter to the right, or longer to the left, is better. "+
-			"The number is the median of the rounds, in the unit above, and in brackets its ratio to the bare pipe.</text>\n",
+		"<text x=\"0\" y=\"48\" class=\"note\">Logarithmic scale; shorter to the right, or longer to the left, is "+
+			"better. "+
+			"The number is the median of the rounds, in the unit above, and in brackets its ratio to the bare "+
+			"pipe.</text>\n",
 	)
 	fmt.Fprintf(&b, "<text x=\"0\" y=\"65\" class=\"note\">%s</text>\n", escape(about))
 	b.Write(body.Bytes())

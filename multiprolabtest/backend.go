@@ -199,7 +199,8 @@ func (b *backendTest) ackEndsLease() {
 	b.must("Ack", l.Ack(b.ctx))
 	b.wantDepth("q", multiprolab.Depth{})
 	for what, err := range map[string]error{
-		"Ack": l.Ack(b.ctx), "Retry": l.Retry(b.ctx, 0, "again"), "Dead": l.Dead(b.ctx, "dead"), "Extend": l.Extend(b.ctx),
+		"Ack": l.Ack(b.ctx), "Retry": l.Retry(b.ctx, 0, "again"), "Dead": l.Dead(b.ctx, "dead"),
+		"Extend": l.Extend(b.ctx),
 	} {
 		if !errors.Is(err, multiprolab.ErrLeaseLost) {
 			b.Errorf("%s after Ack returned %v, want ErrLeaseLost", what, err)

@@ -54,7 +54,8 @@ func Hook(apps ...func() *multiprolab.Main) {
 	}
 	if err == nil {
 		err = fmt.Errorf(
-			"multiprolabtest: TestMain passes no Main with the Config.Name %q to multiprolabtest: pass a function for each Main whose workers the tests start",
+			"multiprolabtest: TestMain passes no Main with the Config.Name %q to multiprolabtest: pass a function "+
+				"for each Main whose workers the tests start",
 			proc.Current().Main,
 		)
 	}

@@ -72,7 +72,8 @@ func greet(p multiprolab.Process, receivers ...string) func(context.Context) err
 	return func(ctx context.Context) error {
 		number++
 		for _, receiver := range receivers {
-			if err := multiprolab.Send(ctx, p, receiver, "greeting", Greeting{PID: os.Getpid(), Number: number}); err != nil {
+			greeting := Greeting{PID: os.Getpid(), Number: number}
+			if err := multiprolab.Send(ctx, p, receiver, "greeting", greeting); err != nil {
 				return err
 			}
 		}

@@ -106,7 +106,10 @@ func run(ctx context.Context, app *multiprolab.Main, r *report) map[string]int {
 		{"takes all memory", "out of memory: worker/", func() error { return do("hoard", nil) }},
 		{"kills its worker", "its worker died: worker/", func() error { return do("die", nil) }},
 		{"kills three workers", "given up after 3 attempts, the last of which: its worker died: worker/", func() error {
-			return do("die", &multiprolab.TaskOptions{Attempts: 3, Retry: multiprolab.RetryPolicy{On: multiprolab.RetryDeaths, First: 50 * time.Millisecond}})
+			return do("die", &multiprolab.TaskOptions{
+				Attempts: 3,
+				Retry:    multiprolab.RetryPolicy{On: multiprolab.RetryDeaths, First: 50 * time.Millisecond},
+			})
 		}},
 		{"returns an error", "failed on worker/", func() error { return do("refuse", nil) }},
 		{"cancelled in the queue", "cancelled", func() error {
@@ -235,7 +238,9 @@ func worker(_ context.Context, w *multiprolab.Worker) error {
 		}
 		return stamp, nil
 	})
-	for typ, handler := range map[string]multiprolab.TaskHandler{"spin": spin, "hoard": hoard, "die": die, "refuse": refuse, "wait": wait} {
+	for typ, handler := range map[string]multiprolab.TaskHandler{
+		"spin": spin, "hoard": hoard, "die": die, "refuse": refuse, "wait": wait,
+	} {
 		w.HandleTask(typ, func(ctx context.Context, t *multiprolab.Task) (any, error) {
 			// it comes out where main's lines do
 			fmt.Printf("%s (pid %d): begins task %q, attempt %d\n", w.Name(), os.Getpid(), t.Type, t.Attempt)

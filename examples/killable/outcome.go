@@ -56,7 +56,8 @@ func outcome(err error) string {
 			return fmt.Sprintf("its worker died: %s (pid %d) was killed by %s", died.Worker, died.PID, died.Signal)
 		}
 		return fmt.Sprintf("its worker died: %s (pid %d) exited with status %d", died.Worker, died.PID, died.ExitCode)
-	case errors.As(err, &remote): // its handler returned an error; may match context.Canceled or context.DeadlineExceeded too
+	// its handler returned an error; may match context.Canceled or context.DeadlineExceeded too
+	case errors.As(err, &remote):
 		return fmt.Sprintf("failed on %s (pid %d): %s", remote.Worker, remote.PID, remote.Text)
 	case errors.Is(err, context.Canceled),
 		errors.Is(err, context.DeadlineExceeded): // the context of the one who waited

@@ -71,7 +71,8 @@ func examine(path string, top int) Facts {
 				f.Methods++
 			}
 			first := line(d.Pos())
-			f.Longest = append(f.Longest, Function{Name: functionName(d), Line: first, Lines: line(d.End()) - first + 1})
+			lines := line(d.End()) - first + 1
+			f.Longest = append(f.Longest, Function{Name: functionName(d), Line: first, Lines: lines})
 		case *ast.GenDecl:
 			f.count(d)
 		}

@@ -237,7 +237,8 @@ func findPictures(ctx context.Context, dirs []string) (map[string]string, error)
 		out, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 		if err != nil {
 			return nil, fmt.Errorf(
-				"the Go distribution with its pictures was not found: give a directory with pictures as an argument: %w",
+				"the Go distribution with its pictures was not found: give a directory with pictures as an "+
+					"argument: %w",
 				err,
 			)
 		}

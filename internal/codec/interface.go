@@ -86,7 +86,8 @@ func (c *Codec) sentType(p Payload) (name string, typ reflect.Type, err error) {
 		return name, typ, nil
 	}
 	return name, nil, fmt.Errorf(
-		"it holds %s, which an interface can take only if it is known by its name: call gob.Register with a value of it, in main before Run",
+		"it holds %s, which an interface can take only if it is known by its name: call gob.Register with a value "+
+			"of it, in main before Run",
 		name,
 	)
 }

@@ -126,7 +126,8 @@ func (d *description) shapeOf(t reflect.Type, path string) (*shape, error) {
 			if !f.IsExported() {
 				if lost := promoted(f, nil); lost != "" {
 					return nil, fmt.Errorf(
-						"%s.%s is a field of the embedded %s, whose name is in lower case, and would be left out in silence: "+
+						"%s.%s is a field of the embedded %s, whose name is in lower case, and would be left out in "+
+							"silence: "+
 							"embed an exported type, or give the field a name that begins with a capital",
 						path,
 						lost,
@@ -211,7 +212,8 @@ func (d *description) formOf(t reflect.Type, path string) (form, error) {
 	default:
 		if lost := hidden(t, encode); lost != "" {
 			return 0, fmt.Errorf("%s has the methods %s from the field embedded in it, so that they would encode that "+
-				"field alone, and %s would be left out in silence: give the embedded field a name", path, methods[encode], lost)
+				"field alone, and %s would be left out in silence: give the embedded field a name",
+				path, methods[encode], lost)
 		}
 		d.addressable = d.addressable || !encodesItself(t)
 		return encode, nil

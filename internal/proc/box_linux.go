@@ -33,7 +33,8 @@ func newBox() *os.File {
 		size = BoxSize // a larger file would end this process with SIGXFSZ
 	}
 	if err := unix.Ftruncate(fd, size); err == nil {
-		if _, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL); err == nil {
+		const seals = unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_SEAL
+		if _, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err == nil {
 			return os.NewFile(uintptr(fd), "box")
 		}
 	}

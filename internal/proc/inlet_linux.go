@@ -148,7 +148,8 @@ func (r *inlet) park() error {
 	if !r.added {
 		op = unix.EPOLL_CTL_ADD
 	}
-	if err := unix.EpollCtl(r.epfd, op, int(r.fds[0].Fd), &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT}); err != nil {
+	once := &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT}
+	if err := unix.EpollCtl(r.epfd, op, int(r.fds[0].Fd), once); err != nil {
 		return os.NewSyscallError("epoll_ctl", err)
 	}
 	r.added = true

@@ -39,7 +39,8 @@ func (l *Limits) applyCPUs() error {
 	for _, cpu := range l.CPUs {
 		if err != nil || !got.IsSet(cpu) {
 			return fmt.Errorf(
-				"some of these CPUs do not exist or are not allowed to this process; allowed are %s (Cpus_allowed_list in /proc/self/status)",
+				"some of these CPUs do not exist or are not allowed to this process; allowed are %s "+
+					"(Cpus_allowed_list in /proc/self/status)",
 				cpusAllowed(err != nil, got),
 			)
 		}

@@ -64,13 +64,15 @@ func setRlimit(resource int, soft, hard int64) error {
 		return nil
 	case hard > int64(before.Max) && int64(before.Max) >= 0: // negative: no limit
 		return fmt.Errorf(
-			"the process starts with a hard limit of %d; choose at most that, or raise it for the main process (ulimit -H): %w",
+			"the process starts with a hard limit of %d; choose at most that, or raise it for the main process "+
+				"(ulimit -H): %w",
 			before.Max,
 			err,
 		)
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EINVAL):
 		return fmt.Errorf(
-			"more than the system allows to any process (fs.nr_open on Linux, kern.maxfilesperproc on BSD and macOS): %w",
+			"more than the system allows to any process (fs.nr_open on Linux, kern.maxfilesperproc on BSD and "+
+				"macOS): %w",
 			err,
 		)
 	}
@@ -84,7 +86,8 @@ func setInt[T int64 | uint64](p *T, n int64) { *p = T(n) }
 func niceError(err error) error {
 	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
 		return fmt.Errorf(
-			"the process is not allowed to favour itself; a number below the present one needs root (on Linux, CAP_SYS_NICE or a higher RLIMIT_NICE): %w",
+			"the process is not allowed to favour itself; a number below the present one needs root (on Linux, "+
+				"CAP_SYS_NICE or a higher RLIMIT_NICE): %w",
 			err,
 		)
 	}

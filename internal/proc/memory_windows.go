@@ -41,7 +41,10 @@ func LimitMemory(limit int64) error {
 func RSS() (int64, error) {
 	var c processMemoryCounters
 	c.size = uint32(unsafe.Sizeof(c))
-	if ok, _, err := getProcessMemoryInfo.Call(uintptr(windows.CurrentProcess()), uintptr(unsafe.Pointer(&c)), uintptr(c.size)); ok == 0 {
+	ok, _, err := getProcessMemoryInfo.Call(
+		uintptr(windows.CurrentProcess()), uintptr(unsafe.Pointer(&c)), uintptr(c.size),
+	)
+	if ok == 0 {
 		return 0, os.NewSyscallError("GetProcessMemoryInfo", err)
 	}
 	return int64(c.workingSetSize), nil

@@ -64,9 +64,11 @@ func namespaceReason(err error) string {
 	switch {
 	case errors.Is(err, unix.EPERM):
 		return "the system allows no namespace to this process; " + need +
-			" (see kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns, or the seccomp profile of the container)"
+			" (see kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns, or the seccomp " +
+			"profile of the container)"
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EUSERS):
-		return "the limit of the number or of the depth of namespaces is reached (user.max_pid_namespaces, user.max_user_namespaces); " + need
+		return "the limit of the number or of the depth of namespaces is reached (user.max_pid_namespaces, " +
+			"user.max_user_namespaces); " + need
 	case errors.Is(err, unix.EINVAL):
 		return "the kernel was built without PID or user namespaces, or an id cannot be mapped; " + need
 	}

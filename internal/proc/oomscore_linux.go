@@ -46,7 +46,8 @@ func (l *Limits) applyOOMScoreAdj() error {
 	var perr *os.PathError
 	if errors.As(err, &perr) && perr.Op == "write" && (perr.Err == unix.EACCES || perr.Err == unix.EPERM) {
 		return fmt.Errorf(
-			"the process is not allowed to have less than it started with, which is %d; that needs CAP_SYS_RESOURCE: %w",
+			"the process is not allowed to have less than it started with, which is %d; that needs "+
+				"CAP_SYS_RESOURCE: %w",
 			OOMScoreAdj(),
 			err,
 		)

@@ -30,9 +30,11 @@ type Process struct {
 
 // Status is how a process ended.
 type Status struct {
-	ExitCode int           // -1 if the process was ended by a signal, or if Unknown is set
-	Unknown  string        // why nobody knows how the process ended, and who took its status; empty if it is known
-	Signal   string        // the signal that ended the process, for example "SIGKILL"; empty if none did, and on Windows
+	ExitCode int    // -1 if the process was ended by a signal, or if Unknown is set
+	Unknown  string // why nobody knows how the process ended, and who took its status; empty if it is known
+	// Signal is the signal that ended the process, for example "SIGKILL". It is empty if none did, and
+	// on Windows.
+	Signal   string
 	CoreDump bool          // whether there is a core dump
 	User     time.Duration // processor time in user mode, of the process and of the children that it reaped
 	System   time.Duration // processor time in the kernel, of the same
@@ -68,7 +70,8 @@ func (p *Process) watch() {
 func unknownStatus(ignored bool) Status {
 	s := Status{
 		ExitCode: -1,
-		Unknown:  "another part of this program waits for all its children, as a reaper does with wait4(-1), and has taken it",
+		Unknown: "another part of this program waits for all its children, as a reaper does with wait4(-1), and " +
+			"has taken it",
 	}
 	if ignored {
 		s.Unknown = "this program ignores SIGCHLD, by signal.Ignore or in C code, and so the kernel keeps none"

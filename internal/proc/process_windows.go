@@ -45,7 +45,10 @@ func newTree(stdout *os.File) (*tree, error) {
 		return nil, os.NewSyscallError("SetInformationJobObject", err)
 	}
 	self := windows.CurrentProcess()
-	if err = windows.DuplicateHandle(self, windows.Handle(stdout.Fd()), self, &t.out, 0, true, windows.DUPLICATE_SAME_ACCESS); err != nil {
+	err = windows.DuplicateHandle(
+		self, windows.Handle(stdout.Fd()), self, &t.out, 0, true, windows.DUPLICATE_SAME_ACCESS,
+	)
+	if err != nil {
 		t.close()
 		return nil, os.NewSyscallError("DuplicateHandle", err)
 	}

@@ -108,7 +108,8 @@ var kindNames = [...]string{
 	Defs: "Defs", Credit: "Credit", Message: "Message", Call: "Call", Reply: "Reply", Undelivered: "Undelivered",
 	Failed: "Failed", Submit: "Submit", Accepted: "Accepted", Task: "Task", Start: "Start", Progress: "Progress",
 	Result: "Result", Cancel: "Cancel", Fetch: "Fetch", FetchCancel: "FetchCancel", NoTask: "NoTask",
-	Recall: "Recall", Returned: "Returned", Retire: "Retire", ExitValue: "ExitValue", Pools: "Pools", Beat: "Beat", Split: "Split", Overdue: "Overdue", Dump: "Dump", Stacks: "Stacks", Await: "Await",
+	Recall: "Recall", Returned: "Returned", Retire: "Retire", ExitValue: "ExitValue", Pools: "Pools",
+	Beat: "Beat", Split: "Split", Overdue: "Overdue", Dump: "Dump", Stacks: "Stacks", Await: "Await",
 }
 
 // String returns the name of the kind.
