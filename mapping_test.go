@@ -424,8 +424,8 @@ func FuzzOutcomes(f *testing.F) {
 	})
 }
 
-// FuzzBareResult: a result that is too large for a frame with those before it comes out as it went
-// in, and one that a liar made does no harm.
+// FuzzBareResult: a result comes out as it went in, and how long it took, be it whole or too large
+// for a frame with those before it, and one that a liar made does no harm.
 func FuzzBareResult(f *testing.F) {
 	f.Add(uint8(0), uint8(codec.Bytes), uint64(0), []byte("large"), "")
 	f.Add(uint8(5), uint8(codec.GobValue), uint64(7), []byte("large"), "12345678")
@@ -439,6 +439,10 @@ func FuzzBareResult(f *testing.F) {
 		}
 		out = batch.Append(out, batch.OK, p)
 		r := &reply{payload: codec.Payload{Encoding: codec.Bytes, Data: out}, took: 4711}
+		whole := replyFrame(wire.Result, 1, r)
+		whole.Flags |= wire.FlagBatch
+		require.EqualValues(t, 4711, replyOf(whole).took)
+		require.Equal(t, r.payload, replyOf(whole).payload)
 		r.bare(last)
 		fr := replyFrame(wire.Result, 1, r)
 		fr.Flags |= wire.FlagBatch
