@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -183,7 +184,7 @@ func (b *broker) leave(p *peer, how error) (blamed bool) {
 			blamed = true
 			r := &reply{err: endOfAttempt(how, p, j)}
 			if j.batch > 0 && j.id == p.unfinished { // what it had finished stands
-				r.payload.Data = outcomesOf(p.outcomes, j.batch).list
+				r.payload.Data = batch.OutcomesOf(p.outcomes, j.batch).Body
 				r.vouch, r.died = p.vouchError, true
 			}
 			b.conclude(j, r)
@@ -443,24 +444,24 @@ func (b *broker) result(p *peer, id uint64, r *reply, batch bool) error {
 
 // lies returns why an outcome of the job cannot come from an honest worker, or nil. A worker
 // answers the cancellation of a job that it has not begun with ErrCancelled, without a Start.
-func (j *job) lies(r *reply, batch bool) error {
+func (j *job) lies(r *reply, many bool) error {
 	if j.state != running && !(j.condemned != nil && errors.Is(r.err, ErrCancelled)) {
 		return lie("it ended %v, which it had not begun", j)
 	}
 	if r.err != nil {
 		return nil
 	}
-	if batch != (j.batch > 0) {
+	if many != (j.batch > 0) {
 		return lie("%v is a batch, or it is none, and its result is not", j)
 	}
-	if !batch {
+	if !many {
 		return nil
 	}
-	switch ok, failed, wellFormed := countOutcomes(r.payload.Data); {
+	switch n, wellFormed := batch.Count(r.payload.Data); {
 	case !wellFormed:
 		return lie("the result of %v, which is %d tasks, is garbled or has no outcome", j, j.batch)
-	case ok+failed > j.batch:
-		return lie("the result of %v, which is %d tasks, has %d outcomes", j, j.batch, ok+failed)
+	case n > j.batch:
+		return lie("the result of %v, which is %d tasks, has %d outcomes", j, j.batch, n)
 	}
 	return nil
 }

@@ -30,6 +30,9 @@ func replyFrame(kind wire.Kind, id uint64, r *reply) *wire.Frame {
 	}
 	f.Meta = r.meta
 	setPayload(f, r.payload)
+	if r.took > 0 { // of a batch, whose payload has no definitions
+		f.Defs = uint64(r.took)
+	}
 	return f
 }
 

@@ -174,7 +174,7 @@ func circles(g map[string]map[string]bool) [][]string {
 // than the 10 and 8 that a package may have. A change may bring the figures down, and then writes
 // them here; it never brings them up.
 var knots = map[string]struct{ circle, pairs int }{
-	module:                    {circle: 65, pairs: 116},
+	module:                    {circle: 63, pairs: 115},
 	module + "/internal/proc": {circle: 14, pairs: 12},
 }
 
@@ -241,6 +241,10 @@ var floors = map[string][]string{
 // rules are the packages that decide and do nothing else.
 var rules = []string{"internal/fleet", "internal/mail", "internal/queue"}
 
+// clockless are packages that hold no more machinery than the rules, but read and write bytes, with
+// what each may import for that.
+var clockless = map[string][]string{"internal/batch": {"encoding/binary"}}
+
 // ruleImports are what the rules may import of the standard library: nothing that waits, reads a
 // clock, throws dice, makes an error text or does input and output.
 var ruleImports = []string{
@@ -268,11 +272,11 @@ func TestImports(t *testing.T) {
 		for _, imported := range all[path].Imports {
 			if own, ok := strings.CutPrefix(imported, module+"/"); ok {
 				require.Contains(t, below, own, "%s imports what does not lie below it", path)
-			} else if slices.Contains(rules, room) {
-				require.Contains(t, ruleImports, imported, "%s is rules alone", path)
+			} else if extra := clockless[room]; slices.Contains(rules, room) || extra != nil {
+				require.Contains(t, slices.Concat(ruleImports, extra), imported, "%s is rules alone", path)
 			}
 		}
-		if slices.Contains(rules, room) {
+		if slices.Contains(rules, room) || clockless[room] != nil {
 			loadHouse(t, path).checkRules(t)
 		}
 	}
@@ -373,4 +377,4 @@ func TestShape(t *testing.T) {
 
 // sizes holds what is left of files, lines and structs that are too large. A change may bring the
 // figures down, and then writes them here; it never brings them up.
-var sizes = struct{ files, lines, comments, structs int }{files: 19, lines: 3, comments: 22, structs: 9}
+var sizes = struct{ files, lines, comments, structs int }{files: 17, lines: 3, comments: 22, structs: 8}

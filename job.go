@@ -476,8 +476,8 @@ func (b *broker) finishAs(j *job, r *reply, how settlement) {
 // tallyUp counts the outcome of a job.
 func (b *broker) tallyUp(j *job, r *reply) {
 	t := tally(j.batch, r)
-	b.stats.Succeeded += uint64(t.succeeded)
-	b.stats.Failed += uint64(t.failed)
-	b.stats.Cancelled += uint64(t.cancelled)
-	b.stats.Received -= uint64(t.notReceived)
+	b.stats.Succeeded += uint64(t.Succeeded)
+	b.stats.Failed += uint64(t.Failed)
+	b.stats.Cancelled += uint64(t.Cancelled)
+	b.stats.Received -= uint64(t.NotReceived)
 }

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -195,15 +196,7 @@ func (h *honest) step(how byte) {
 	case h.active != nil:
 		r := &reply{payload: codec.Payload{Encoding: codec.Bytes, Data: []byte("ok")}}
 		if h.active.Flags&wire.FlagBatch != 0 {
-			_, items := itemsOf(h.active.Body)
-			n := 0
-			for rest := items; len(rest) > 0; n++ {
-				_, _, next, err := cutItem(rest, 0)
-				if err != nil {
-					break
-				}
-				rest = next
-			}
+			n, _ := batch.Count(h.active.Body)
 			if h.cut {
 				n = 1
 			}
@@ -243,16 +236,11 @@ func (h *honest) end(r *reply) {
 // fakeOutcomes makes the result of a batch.
 func fakeOutcomes(n int, how byte) (out []byte) {
 	for i := range n {
-		at := max(len(out), batchHead)
-		if out = beginItem(out); (i+int(how))%5 == 4 {
-			out = endItem(
-				append(out, marshalError(&RemoteError{Text: "an item failed"})...),
-				at,
-				itemFailed,
-				codec.Payload{},
-			)
+		if (i+int(how))%5 == 4 {
+			err := marshalError(&RemoteError{Text: "an item failed"})
+			out = batch.Append(out, batch.Failed, codec.Payload{Data: err})
 		} else {
-			out = endItem(append(out, "ok"...), at, itemOK, codec.Payload{Encoding: codec.Bytes})
+			out = batch.Append(out, batch.OK, codec.Payload{Encoding: codec.Bytes, Data: []byte("ok")})
 		}
 	}
 	return out
@@ -441,21 +429,20 @@ func newTrial(t testing.TB) *trial {
 }
 
 // submit submits a task of main, unless the queue is full.
-func (tr *trial) submit(batch int, o *TaskOptions) {
+func (tr *trial) submit(items int, o *TaskOptions) {
 	p := codec.Payload{Encoding: codec.Bytes, Data: []byte("x")}
 	var prepare func(*Submission)
-	if batch > 0 {
+	if items > 0 {
 		p.Data = nil
-		for range batch {
-			at := max(len(p.Data), batchHead)
-			p.Data = endItem(append(beginItem(p.Data), 1), at, itemOK, codec.Payload{Encoding: codec.Bytes})
+		for range items {
+			p.Data = batch.Append(p.Data, batch.OK, codec.Payload{Encoding: codec.Bytes, Data: []byte{1}})
 		}
 		cuts := 0
 		prepare = func(s *Submission) {
-			s.batch = batch
+			s.batch = items
 			s.split = func(count int) {
-				if cuts++; cuts > 1 || count < 1 || count >= batch {
-					tr.Errorf("a batch of %d was split at %d, for the %d. time", batch, count, cuts)
+				if cuts++; cuts > 1 || count < 1 || count >= items {
+					tr.Errorf("a batch of %d was split at %d, for the %d. time", items, count, cuts)
 				}
 			}
 		}

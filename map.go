@@ -95,7 +95,7 @@ func Map[R, T any](ctx context.Context, p Process, typ string, items iter.Seq[T]
 			p, err, ok := batch.next(typ)
 			for ; !ok; p, err, ok = batch.next(typ) {
 				m.reuse(batch)
-				if m.ended || m.hungry() {
+				if m.ended || m.flow.hungry() {
 					m.flush()
 				}
 				if batch = m.take(more); batch == nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -50,12 +51,11 @@ func (u *liarsUplink) submit(_ context.Context, s *Submission, _ *wire.Frame) er
 // someOutcomes returns a result with some outcomes, of which every third is an error.
 func someOutcomes(n int) (out []byte) {
 	for i := range n {
-		at := max(len(out), batchHead)
 		if i%3 == 2 {
 			err := marshalError(errors.New("an item failed"))
-			out = endItem(append(beginItem(out), err...), at, itemFailed, codec.Payload{})
+			out = batch.Append(out, batch.Failed, codec.Payload{Data: err})
 		} else {
-			out = endItem(append(beginItem(out), "done"...), at, itemOK, codec.Payload{Encoding: codec.String})
+			out = batch.Append(out, batch.OK, codec.Payload{Encoding: codec.String, Data: []byte("done")})
 		}
 	}
 	return out
@@ -93,7 +93,7 @@ func FuzzMapOfLiars(f *testing.F) {
 			case 2:
 				out = append(out, byte(chance.Uint32()), byte(chance.Uint32()))
 			}
-			r = &reply{payload: codec.Payload{Encoding: codec.Bytes, Data: out, Defs: chance.Uint64()},
+			r = &reply{payload: codec.Payload{Encoding: codec.Bytes, Data: out}, took: time.Duration(chance.Uint64()),
 				vouch: func(_ string, err error) error { return err }}
 			switch chance.IntN(6) {
 			case 0:
@@ -145,32 +145,32 @@ func TestTally(t *testing.T) {
 		has  int // outcomes in the result, of which every third is an error
 		err  error
 		died bool
-		want tallied // succeeded, failed, cancelled, notReceived
+		want batch.Tally
 	}{
-		{"a task", 0, 0, nil, false, tallied{1, 0, 0, 0}},
-		{"a task that failed", 0, 0, no, false, tallied{0, 1, 0, 0}},
-		{"a task that was cancelled", 0, 0, ErrCancelled, false, tallied{0, 0, 1, 0}},
-		{"a task that was stopped", 0, 0, stopped, false, tallied{0, 0, 1, 0}},
-		{"a task that died", 0, 0, died, false, tallied{0, 1, 0, 0}},
-		{"a batch", 6, 6, nil, false, tallied{4, 2, 0, 0}},
-		{"a batch of one", 1, 1, nil, false, tallied{1, 0, 0, 0}},
-		{"a batch that ended early", 6, 1, nil, false, tallied{1, 0, 0, 5}},
-		{"a batch with nothing", 6, 0, nil, false, tallied{0, 1, 0, 5}},
-		{"a batch with more than it had", 4, 9, nil, false, tallied{3, 1, 0, 0}},
-		{"a batch that failed", 6, 0, no, false, tallied{0, 6, 0, 0}},
-		{"a batch that failed with outcomes", 6, 3, no, false, tallied{2, 4, 0, 0}},
-		{"a batch that was cancelled", 6, 0, ErrCancelled, false, tallied{0, 0, 6, 0}},
-		{"a batch that was stopped", 6, 0, stopped, false, tallied{0, 0, 6, 0}},
-		{"a death before the first item ended", 6, 0, died, true, tallied{0, 1, 0, 5}},
-		{"a death in the middle", 6, 3, died, true, tallied{2, 2, 0, 2}},
-		{"a death in the last item", 6, 5, died, true, tallied{4, 2, 0, 0}},
-		{"a death behind the last item", 6, 6, died, true, tallied{4, 2, 0, 0}},
-		{"a death with more than it had", 6, 9, died, true, tallied{4, 2, 0, 0}},
-		{"a death in a batch of one", 1, 0, died, true, tallied{0, 1, 0, 0}},
-		{"a death behind a batch of one", 1, 1, died, true, tallied{1, 0, 0, 0}},
-		{"a death of which nothing is known", 6, 0, died, false, tallied{0, 6, 0, 0}},
-		{"a death while it was cancelled", 6, 3, ErrCancelled, true, tallied{2, 1, 1, 2}},
-		{"a death while it was stopped", 6, 6, stopped, true, tallied{4, 2, 0, 0}},
+		{"a task", 0, 0, nil, false, batch.Tally{Succeeded: 1}},
+		{"a task that failed", 0, 0, no, false, batch.Tally{Failed: 1}},
+		{"a task that was cancelled", 0, 0, ErrCancelled, false, batch.Tally{Cancelled: 1}},
+		{"a task that was stopped", 0, 0, stopped, false, batch.Tally{Cancelled: 1}},
+		{"a task that died", 0, 0, died, false, batch.Tally{Failed: 1}},
+		{"a batch", 6, 6, nil, false, batch.Tally{Succeeded: 4, Failed: 2}},
+		{"a batch of one", 1, 1, nil, false, batch.Tally{Succeeded: 1}},
+		{"a batch that ended early", 6, 1, nil, false, batch.Tally{Succeeded: 1, NotReceived: 5}},
+		{"a batch with nothing", 6, 0, nil, false, batch.Tally{Failed: 1, NotReceived: 5}},
+		{"a batch with more than it had", 4, 9, nil, false, batch.Tally{Succeeded: 3, Failed: 1}},
+		{"a batch that failed", 6, 0, no, false, batch.Tally{Failed: 6}},
+		{"a batch that failed with outcomes", 6, 3, no, false, batch.Tally{Succeeded: 2, Failed: 4}},
+		{"a batch that was cancelled", 6, 0, ErrCancelled, false, batch.Tally{Cancelled: 6}},
+		{"a batch that was stopped", 6, 0, stopped, false, batch.Tally{Cancelled: 6}},
+		{"a death before the first item ended", 6, 0, died, true, batch.Tally{Failed: 1, NotReceived: 5}},
+		{"a death in the middle", 6, 3, died, true, batch.Tally{Succeeded: 2, Failed: 2, NotReceived: 2}},
+		{"a death in the last item", 6, 5, died, true, batch.Tally{Succeeded: 4, Failed: 2}},
+		{"a death behind the last item", 6, 6, died, true, batch.Tally{Succeeded: 4, Failed: 2}},
+		{"a death with more than it had", 6, 9, died, true, batch.Tally{Succeeded: 4, Failed: 2}},
+		{"a death in a batch of one", 1, 0, died, true, batch.Tally{Failed: 1}},
+		{"a death behind a batch of one", 1, 1, died, true, batch.Tally{Succeeded: 1}},
+		{"a death of which nothing is known", 6, 0, died, false, batch.Tally{Failed: 6}},
+		{"a death while it was cancelled", 6, 3, ErrCancelled, true, batch.Tally{Succeeded: 2, Failed: 1, Cancelled: 1, NotReceived: 2}},
+		{"a death while it was stopped", 6, 6, stopped, true, batch.Tally{Succeeded: 4, Failed: 2}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := tally(c.n, &reply{payload: codec.Payload{Data: someOutcomes(c.has)}, err: c.err, died: c.died})
@@ -183,9 +183,9 @@ func TestTally(t *testing.T) {
 				for _, died := range []bool{false, err != nil} {
 					got := tally(n, &reply{payload: codec.Payload{Data: someOutcomes(has)}, err: err, died: died})
 					what := fmt.Sprintf("%d items, %d outcomes, %v, died %v: %+v", n, has, err, died, got)
-					require.Equal(t, max(1, n), got.succeeded+got.failed+got.cancelled+got.notReceived, what)
-					require.GreaterOrEqual(t, min(got.succeeded, got.failed, got.cancelled, got.notReceived), 0, what)
-					require.Less(t, got.notReceived, max(1, n), what+": it would go round for ever")
+					require.Equal(t, max(1, n), got.Succeeded+got.Failed+got.Cancelled+got.NotReceived, what)
+					require.GreaterOrEqual(t, min(got.Succeeded, got.Failed, got.Cancelled, got.NotReceived), 0, what)
+					require.Less(t, got.NotReceived, max(1, n), what+": it would go round for ever")
 				}
 			}
 		}
@@ -300,7 +300,7 @@ func TestMapBodyIsLent(t *testing.T) {
 	for range 2 {
 		addItem(mapping, codec.CoderOf[[]byte](m.codec), &item)
 	}
-	first := *mapping.items.First()
+	first := *mapping.places.items.First()
 	require.NoError(t, m.broker.started(p, 1))
 	require.NoError(t, m.broker.result(p, 1, &reply{payload: codec.Payload{Data: someOutcomes(first.n)}}, true))
 	want := bytes.Clone(first.body)
@@ -374,33 +374,58 @@ func TestMapPulledInBatches(t *testing.T) {
 	require.Equal(t, TaskStats{Received: items, Succeeded: items - items/50, Failed: items / 50}, m.Tasks().Stats())
 }
 
-// TestCountOutcomes: what no honest worker writes is told from what one does.
-func TestCountOutcomes(t *testing.T) {
-	for n := 1; n < 9; n++ {
-		ok, failed, wellFormed := countOutcomes(someOutcomes(n))
-		require.Equal(t, [3]any{n - n/3, n / 3, true}, [3]any{ok, failed, wellFormed})
+// FuzzOutcomes yields the results of batches that come from a worker that is not to be trusted.
+// Whatever they are, each of the n items of the batch has one outcome or is given out again, and
+// the counters count as many.
+func FuzzOutcomes(f *testing.F) {
+	one := batch.Append(nil, batch.OK, codec.Payload{Encoding: codec.String, Data: []byte("abc")})
+	two := batch.Append(bytes.Clone(one), batch.Failed, codec.Payload{Data: []byte("{}")})
+	gob := batch.Append(nil, batch.OK, codec.Payload{Encoding: codec.GobValue, Defs: 7, Data: []byte{1}})
+	other := codec.Payload{Encoding: codec.GobValue, Defs: 8, Data: []byte{1}}
+	gobs := batch.Append(bytes.Clone(gob), batch.OK, other)
+	odd := func(head byte) []byte { b := bytes.Clone(one); b[batch.HeadSize] = head; return b }
+	for _, b := range [][]byte{nil, one[:batch.HeadSize], one, two, two[:len(two)-1], append(bytes.Clone(two), 0), gob,
+		gobs, gobs[:len(gobs)-1], odd(byte(batch.Failed) | codec.String<<1), odd(7 << 1), odd(byte(batch.Later)),
+		odd(1<<7 | codec.String<<1)} {
+		for end := range byte(3) {
+			f.Add(b, 2, end)
+		}
 	}
-	good := someOutcomes(1)
-	odd := func(head byte) []byte {
-		return append(append([]byte(nil), good[:batchHead]...), append([]byte{head}, good[batchHead+1:]...)...)
-	}
-	for name, b := range map[string][]byte{
-		"nothing": nil, "no outcome": good[:batchHead], "half a head": good[:5], "half an outcome": good[:len(good)-1],
-		"a rest":                          append(someOutcomes(3), 0),
-		"an encoding that does not exist": odd(7 << 1),
-		"a bit that means nothing":        odd(1 << 5),
-		"an error with an encoding":       odd(itemFailed | codec.String<<1),
-		"a result that is to come later":  odd(itemLater | codec.String<<1),
-		"text with definitions":           odd(itemOther | codec.String<<1),
-		"definitions that are missing":    odd(itemOther | codec.GobValue<<1),
-	} {
-		_, _, wellFormed := countOutcomes(b)
-		require.False(t, wellFormed, name)
-	}
+	f.Fuzz(func(t *testing.T, b []byte, n int, end byte) {
+		n = 1 + n&1023
+		r := &reply{payload: codec.Payload{Data: b}, vouch: func(_ string, err error) error { return err }}
+		switch end % 4 {
+		case 1:
+			r.err = errors.New("the worker says so")
+		case 2:
+			r.err, r.died = &WorkerDiedError{}, true
+		case 3:
+			r.err = ErrCancelled
+		}
+		s := r.shares(n)
+		sum := tally(n, r)
+		require.Equal(t, n, sum.Succeeded+sum.Failed+sum.Cancelled+sum.NotReceived)
+		part := &mapBatch{vouch: r.vouch, results: batch.Read(s.Body)}
+		for range s.Blamed {
+			part.outcomes = append(part.outcomes, reply{err: r.blame()})
+		}
+		errs := 0
+		for i := range n - s.Again {
+			_, err, there := part.next("x")
+			require.True(t, there, "outcome %d", i)
+			if err != nil {
+				_, _ = err.Error(), errors.Is(err, ErrCancelled)
+				errs++
+			}
+		}
+		require.Equal(t, s.Failed+s.Later+s.Blamed, errs)
+		_, _, there := part.next("x")
+		require.False(t, there)
+	})
 }
 
-// FuzzBareResult: a result that is too large for a frame with those before it comes out as it went
-// in, and one that a liar made does no harm.
+// FuzzBareResult: a result comes out as it went in, and how long it took, be it whole or too large
+// for a frame with those before it, and one that a liar made does no harm.
 func FuzzBareResult(f *testing.F) {
 	f.Add(uint8(0), uint8(codec.Bytes), uint64(0), []byte("large"), "")
 	f.Add(uint8(5), uint8(codec.GobValue), uint64(7), []byte("large"), "12345678")
@@ -412,8 +437,12 @@ func FuzzBareResult(f *testing.F) {
 		if p.Encoding == codec.GobValue {
 			p.Defs = defs
 		}
-		out = endItem(append(beginItem(out), body...), max(last, batchHead), itemOK, p)
-		r := &reply{payload: codec.Payload{Encoding: codec.Bytes, Defs: 4711, Data: out}}
+		out = batch.Append(out, batch.OK, p)
+		r := &reply{payload: codec.Payload{Encoding: codec.Bytes, Data: out}, took: 4711}
+		whole := replyFrame(wire.Result, 1, r)
+		whole.Flags |= wire.FlagBatch
+		require.EqualValues(t, 4711, replyOf(whole).took)
+		require.Equal(t, r.payload, replyOf(whole).payload)
 		r.bare(last)
 		fr := replyFrame(wire.Result, 1, r)
 		fr.Flags |= wire.FlagBatch
@@ -421,10 +450,13 @@ func FuzzBareResult(f *testing.F) {
 		require.NoError(t, fr.Check(math.MaxInt32))
 		got := replyOf(fr)
 		require.NoError(t, got.err)
-		require.Equal(t, codec.Payload{Encoding: codec.Bytes, Defs: 4711, Data: out}, got.payload)
+		require.Equal(t, codec.Payload{Encoding: codec.Bytes, Data: out}, got.payload)
+		require.EqualValues(t, 4711, got.took)
 
 		lie := &wire.Frame{Kind: wire.Result, Flags: wire.FlagBatch, Encoding: encoding, Defs: defs, Meta: meta,
 			Body: body}
-		countOutcomes(replyOf(lie).payload.Data)
+		hear := replyOf(lie)
+		batch.Count(hear.payload.Data)
+		batch.Share(hear.payload.Data, 3, batch.Returned)
 	})
 }

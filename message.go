@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
 )
@@ -83,6 +84,7 @@ type reply struct {
 	err     error
 
 	meta  string                            // of a batch: the Meta of its frame, see bare
+	took  time.Duration                     // of a batch: how long the worker was busy with it, as it says
 	vouch func(typ string, err error) error // of a batch: checks the errors of its outcomes; nil if it has none
 	died  bool                              // of a batch: err is the end of the item behind the last outcome
 	late  bool                              // of a task: its timeout had passed when it ended, says the worker

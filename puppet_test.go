@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -260,8 +261,7 @@ func resultFrame(id uint64, items int, err error) *wire.Frame {
 // batchOf is a batch of items, or of outcomes.
 func batchOf(items int) (b []byte) {
 	for range items {
-		at := max(len(b), batchHead)
-		b = endItem(append(beginItem(b), 'x'), at, itemOK, codec.Payload{Encoding: codec.Bytes})
+		b = batch.Append(b, batch.OK, codec.Payload{Encoding: codec.Bytes, Data: []byte("x")})
 	}
 	return b
 }

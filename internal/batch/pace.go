@@ -1,0 +1,107 @@
+package batch
+
+import (
+	"cmp"
+	"time"
+)
+
+const (
+	// workTime is how long a worker should be busy with one batch.
+	workTime = 10 * time.Millisecond
+	// maxItems is the greatest number of items in a batch.
+	maxItems = 4096
+	// MaxSize is the greatest length in bytes that the body of a batch has before its last item.
+	MaxSize = 64 << 10
+	// firstItems is the greatest number of items in the first batches of a Map, if it is known from
+	// an earlier one how long an item takes.
+	firstItems = 64
+	// defaultWindow is the window of a Map whose items are not short.
+	defaultWindow = 64
+	// maxWindow is the greatest window that a Map gives itself where its items are short.
+	maxWindow = 16384
+	// leastPart is how long a worker should be busy with a part of a batch that was cut.
+	leastPart = time.Millisecond
+	// MaxTook is the longest time that an item is taken to need. Long before it no two items travel
+	// together, and what a liar claimed is forgotten soon.
+	MaxTook = time.Second
+	// PartTime is how long an item may wait for more of its batch while the sequence is slow and a
+	// worker may have nothing to do.
+	PartTime = time.Millisecond
+)
+
+// Pace decides how many items of a Map travel together, from how long they take. It exists in the
+// process that ranges over the Map, and only the goroutine that ranges touches it.
+type Pace struct {
+	workers int           // how many workers there are for batches, or 0 if items travel one by one
+	given   int           // the window that the user wants, or 0
+	room    int           // the length in bytes of the outcomes for which a worker has room
+	window  int           // how many items may be taken from the sequence and not yielded
+	size    int           // how many items the next batches have
+	fits    int           // how many outcomes as large as the last ones fit into the room; at most maxItems
+	took    time.Duration // a running mean of how long an item takes on a worker, or 0 before the first
+}
+
+// NewPace returns the pace of a Map of which nothing is known yet: batches of one item. The window
+// that of the user, or 0; a worker has room for outcomes of so many bytes.
+func NewPace(workers, window, room int) Pace {
+	return Pace{
+		workers: workers, given: window, room: room,
+		window: cmp.Or(window, defaultWindow), size: 1, fits: maxItems,
+	}
+}
+
+// Window returns how many items may be taken from the sequence and not yielded.
+func (p *Pace) Window() int { return p.window }
+
+// Took returns how long an item takes, or 0 if none has been measured.
+func (p *Pace) Took() time.Duration { return p.took }
+
+// Full reports whether a batch of some items and bytes is sent as it is.
+func (p *Pace) Full(items, bytes int) bool { return items >= p.size || bytes >= MaxSize }
+
+// Hungry reports whether some of the workers may have nothing to do while so many batches are sent
+// and have no outcome. While they have, a part of a batch waits until the batch is full.
+func Hungry(sent, workers int) bool { return sent < 2*workers }
+
+// Expect takes in how long an item took in an earlier Map of the same tasks. It may be another time
+// now: the first batches are small, and what holds others up is cut.
+func (p *Pace) Expect(took time.Duration) {
+	if p.workers > 0 && took > 0 {
+		p.resize(took, firstItems)
+	}
+}
+
+// Measure takes in how long a worker was busy with some items, as it says, and how many bytes the
+// body of their outcomes has. The next batches are at most four times as large as the last.
+func (p *Pace) Measure(took time.Duration, items, bytes int) {
+	if p.workers == 0 || items <= 0 || bytes <= 0 || took <= 0 {
+		return
+	}
+	each := min(max(1, took/time.Duration(items)), MaxTook)
+	if p.took == 0 {
+		p.took = each
+	} else {
+		p.took += (each - p.took) / 4
+	}
+	p.fits = min(max(1, p.room*items/bytes), maxItems)
+	p.resize(p.took, 4*p.size)
+}
+
+// resize decides how large the next batches are if an item takes so long: at most so many items.
+func (p *Pace) resize(took time.Duration, most int) {
+	// for each worker one batch that it works on, the next one, and one that is taken in or yielded
+	share := cmp.Or(p.given, maxWindow) / (3 * p.workers)
+	p.size = min(max(1, int(workTime/took)), max(1, share), most, p.fits)
+	if p.given == 0 && p.size > 1 {
+		p.window = max(defaultWindow, min(maxWindow, p.size*(3*p.workers+1)))
+	}
+}
+
+// Parts returns into how many parts some items of a batch that was cut are divided: one for each
+// worker, unless they are then too short.
+func (p *Pace) Parts(items int) int {
+	if p.took == 0 {
+		return p.workers
+	}
+	return min(p.workers, max(1, int(time.Duration(items)*p.took/leastPart)))
+}

@@ -1,0 +1,189 @@
+package multiprolab
+
+import (
+	"slices"
+	"time"
+
+	"github.com/multiprolab/multiprolab/internal/batch"
+)
+
+// This file is what comes back to a Map of the batches that it has sent: outcomes, which are
+// yielded, and items that have none, which are sent again. All of it runs on the goroutine that
+// ranges.
+
+// take waits for the batch whose outcomes are to be yielded next, and returns nil when ctx ends
+// before or, if more is set, when a further item may be taken in.
+func (m *mapping) take(more bool) *mapBatch {
+	defer stall(m.ctx)()
+	var heard *Submission // whose reports are kept, for they are called next
+	hear := func(s *Submission) {
+		if heard == s {
+			return
+		}
+		if heard != nil {
+			heard.listen(-1)
+		}
+		if heard = s; s != nil {
+			s.listen(1)
+		}
+	}
+	defer hear(nil)
+	for m.ctx.Err() == nil {
+		m.resend()
+		b, done, news := m.next()
+		if news != nil {
+			hear(m.front().task)
+		}
+		if b != nil {
+			m.settle(b)
+			return b
+		}
+		var room <-chan struct{}
+		if more && m.count < m.pace.Window() {
+			if room = m.flow.inLine(); room == nil {
+				return nil
+			}
+		}
+		select {
+		case <-room:
+		case <-done:
+		case <-news:
+			m.front().task.report(m.ctx)
+		case <-m.news.wake:
+		case <-m.ctx.Done():
+		}
+	}
+	return nil
+}
+
+// next takes the batch that is to be yielded next out of its place, if it has its outcome. Else it
+// returns what says that it may have.
+func (m *mapping) next() (b *mapBatch, done, news <-chan struct{}) {
+	m.places.mu.Lock()
+	defer m.places.mu.Unlock()
+	if m.places.unordered() {
+		if b = m.news.nextFinished(); b != nil {
+			delete(m.places.open, b)
+		}
+		return b, nil, nil
+	}
+	b = *m.places.items.First()
+	if !b.ready && b.outcomes == nil && !closed(b.task.done) {
+		return nil, b.task.done, b.task.news
+	}
+	m.places.items.Pop()
+	return b, nil, nil
+}
+
+func (m *mapping) front() *mapBatch {
+	m.places.mu.Lock()
+	defer m.places.mu.Unlock()
+	return *m.places.items.First()
+}
+
+// settle finds the outcomes of the items of a batch that is done, and sends the items again that
+// have none.
+func (m *mapping) settle(b *mapBatch) {
+	if b.ready || b.outcomes != nil {
+		return
+	}
+	b.ready = true
+	b.task.report(m.ctx)
+	r := b.task.outcome
+	if b.task.batch == 0 {
+		b.outcomes = []reply{*r}
+		return
+	}
+	kept, end := m.news.rest(b)
+	s := r.shares(kept)
+	b.results = batch.Read(s.Body)
+	b.vouch, b.whole = r.vouch, r.err == nil && s.Count() == b.n
+	if r.err == nil {
+		m.pace.Measure(r.took, s.Count(), len(s.Body))
+	}
+	m.places.mu.Lock()
+	defer m.places.mu.Unlock()
+	if from := kept - s.Again; from < end {
+		rest := b.from(from, end)
+		m.places.insert(nil, rest)
+		m.sendBatch(rest)
+	}
+	last := b
+	if s.Later > 0 {
+		last = m.postpone(b)
+	}
+	for range s.Blamed {
+		last.outcomes = append(last.outcomes, reply{err: r.blame()})
+	}
+}
+
+// resend sends what was taken out of batches, in parts: there was a worker that had nothing to do,
+// and now there is another one.
+func (m *mapping) resend() {
+	cuts := m.news.takeCuts()
+	if len(cuts) == 0 {
+		return
+	}
+	m.places.mu.Lock()
+	defer m.places.mu.Unlock()
+	for _, c := range cuts {
+		last, from := c.batch, c.from
+		for parts := m.pace.Parts(c.to - from); from < c.to; parts-- {
+			to := from + (c.to-from+parts-1)/parts
+			rest := c.batch.from(from, to)
+			m.places.insert(last, rest)
+			m.sendBatch(rest)
+			last, from = rest, to
+		}
+	}
+}
+
+// postpone sends the items of a batch again whose handlers have asked for this with RetryAfter,
+// each as a task of its own that begins after its time. What is behind such an item becomes a batch
+// of its own. It returns the last of these. The caller holds places.mu.
+func (m *mapping) postpone(b *mapBatch) (last *mapBatch) {
+	var order []*mapBatch // behind b
+	last = b
+	rest := b.results
+	for i := 0; !rest.Done(); i++ {
+		here := rest
+		status, p, ok := rest.Next()
+		if !ok {
+			break // cannot be: they were checked
+		}
+		if status != batch.Later {
+			continue
+		}
+		remote, ok := unmarshalError(p.Data).(*RemoteError)
+		if !ok || remote.after <= 0 {
+			continue // it is a lie: the item has failed
+		}
+		last.results = last.results.Before(here)
+		last = &mapBatch{first: b.first + i + 1, ready: true, results: rest, vouch: b.vouch}
+		order = append(order, m.delayed(b, i, remote.after), last)
+	}
+	b.whole = false
+	for _, next := range slices.Backward(order) {
+		switch {
+		case !m.places.unordered():
+			m.places.insert(nil, next)
+		case next.ready:
+			m.places.insert(nil, next)
+			m.news.finished(next)
+		}
+	}
+	return last
+}
+
+// delayed sends one item of a batch as a task of its own that begins after a time. The caller holds
+// places.mu.
+func (m *mapping) delayed(b *mapBatch, i int, after time.Duration) *mapBatch {
+	items := batch.Read(batch.From(b.body, i, i+1)) // memory of its own: it may wait for long
+	_, p, _ := items.Next()
+	item := &mapBatch{first: b.first + i, n: 1}
+	if m.places.unordered() {
+		m.places.insert(nil, item)
+	}
+	m.sendLater(item, p, after)
+	return item
+}
