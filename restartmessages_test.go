@@ -314,8 +314,7 @@ func TestResizeAccountsForWhatWaits(t *testing.T) {
 		_, err := multiprolab.Call[whoami](ctx, l, "reborn/1", "alive", nil)
 		outcomes <- err
 	}()
-	// a call that waits to be sent counts twice
-	eventually(t, "all to wait", func() bool { return l.Pending("reborn/1") == 1+count+1+2 })
+	eventually(t, "all to wait", func() bool { return l.Pending("reborn/1") == 1+count+1+1 })
 	require.NoError(t, l.Resize("reborn", 1))
 	require.NoError(t, killProcess(v.pid))
 	failed := waitEvent(t, l, func(e *multiprolab.WorkerFailed) bool { return e.Worker == "reborn/1" })
