@@ -3,6 +3,8 @@ package mail
 import (
 	"slices"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 // TestAccount plays the lives of a worker that send main what main keeps for a while. A life never
@@ -10,15 +12,19 @@ import (
 // conserved, a worker that may be waiting is told, and when nothing is kept the life that is there
 // has its whole window. Who sends more than there is room for is found out.
 func TestAccount(t *testing.T) {
+	most := int64(0)
 	simulate(t, 0.15, func(t *table) game {
-		b := &bank{table: t, account: NewAccount(gameWindow), greed: 1 + t.dice(9)}
+		b := &bank{table: t, account: NewAccount(bankWindow), greed: 1 + t.dice(9), danger: 1 + t.dice(8), most: &most}
 		b.begin()
 		return b
 	})
+	if *replay == 0 {
+		require.Greater(t, most, int64(KeptWindows*bankWindow), "it has come to the bound")
+	}
 }
 
-// largest is the largest message of a worker in a game.
-const largest = 3 * gameWindow
+// bankWindow is the window of a worker in these games, largest its largest message.
+const bankWindow, largest = 256, 3 * bankWindow
 
 // deposit is what main keeps of a life, or what is on the wire from it.
 type deposit struct {
@@ -29,7 +35,9 @@ type deposit struct {
 // bank is the game. Its fields beside account, present and box are the model.
 type bank struct {
 	*table
-	greed   int // how much more is sent than main lets go, of 10
+	greed   int    // how much more is sent than main lets go, of 10
+	danger  int    // how often a life ends, of 100
+	most    *int64 // the most that was kept in any game
 	account *Account
 	present *Credit
 	before  *Credit // of the life before, or nil
@@ -43,9 +51,11 @@ type bank struct {
 
 func (b *bank) step() {
 	switch n := b.dice(100); {
-	case n == 0:
+	case n < b.danger:
 		b.begin()
-	case n < 3:
+	case n < 10:
+		b.spend()
+	case n < 13:
 		b.lie()
 	case n < 40:
 		b.send()
@@ -64,10 +74,10 @@ func (b *bank) step() {
 func (b *bank) begin() {
 	b.before, b.present = b.present, &Credit{}
 	room := b.account.Open(b.present)
-	must(room <= gameWindow, "nobody has more than a window")
+	must(room <= bankWindow, "nobody has more than a window")
 	b.say("a life begins, with room for %d bytes", room)
 	b.box = Outbox[int64, struct{}, struct{}]{}
-	b.box.Window.Resize(gameWindow)
+	b.box.Window.Resize(bankWindow)
 	b.box.Open(room)
 	b.waiting, b.down = nil, nil
 }
@@ -85,6 +95,18 @@ func (b *bank) send() {
 	}
 	b.waiting = append(b.waiting, cost)
 	b.box.Wait(&Place[int64]{Message: cost, Cost: cost})
+}
+
+// spend is a life that sends all that it may, and ends.
+func (b *bank) spend() {
+	for len(b.waiting) == 0 {
+		b.send()
+	}
+	for len(b.up) > 0 {
+		b.mainReads()
+	}
+	b.check()
+	b.begin()
 }
 
 // mainReads lets main read what a worker has sent.
@@ -107,7 +129,7 @@ func (b *bank) mainReads() {
 // lie lets the worker send more than it has room for.
 func (b *bank) lie() {
 	cost := int64(20 + b.dice(largest))
-	if room := gameWindow - b.present.Spent(); room < min(cost, gameWindow/2) {
+	if room := bankWindow - b.present.Spent(); room < min(cost, bankWindow/2) {
 		must(b.account.Charge(b.present, cost) == Excess, "who sends too much is found out")
 	}
 	if b.before != nil {
@@ -162,13 +184,14 @@ func (b *bank) check() {
 	cost := func(d deposit) int64 { return d.cost }
 	kept := sum(b.kept, cost)
 	must(b.account.debt+b.present.Kept() == kept, "what is kept is known")
-	must(kept <= KeptWindows*gameWindow+largest, "main does not keep more than 16 windows and a message")
+	*b.most = max(*b.most, kept)
+	must(kept <= KeptWindows*bankWindow+largest, "main does not keep more than 16 windows and a message")
 	must(b.present.lack >= 0 && b.present.owed >= 0, "nothing is less than nothing")
-	must(b.late || b.present.owed == 0 || b.present.spent <= gameWindow/2, "who may be waiting is told soon")
-	must(b.present.owed < gameWindow/4, "a quarter of the window is told at once")
+	must(b.late || b.present.owed == 0 || b.present.spent <= bankWindow/2, "who may be waiting is told soon")
+	must(b.present.owed < bankWindow/4, "a quarter of the window is told at once")
 	mine := slices.DeleteFunc(slices.Clone(b.up), func(d deposit) bool { return d.of != b.present })
 	way := sum(mine, cost) + sum(b.down, func(n int64) int64 { return n })
-	must(b.box.Window.free+way == gameWindow-b.present.spent, "credit is neither lost nor made")
+	must(b.box.Window.free+way == bankWindow-b.present.spent, "credit is neither lost nor made")
 }
 
 func (b *bank) finish() {

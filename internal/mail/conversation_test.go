@@ -59,6 +59,9 @@ type conversation struct {
 	closing bool           // the last message of this life waits, or was written
 	upTo    uint64         // that main has been told
 
+	// lastCall is the number of the last call that was written to any life.
+	lastCall uint64
+
 	// the wire
 	down, up []gameFrame
 
@@ -176,6 +179,8 @@ func (c *conversation) write(m *gameMessage) {
 	case m.call:
 		kind = "call"
 		m.number = c.box.Ledger.Ask(m)
+		must(m.number > c.lastCall, "no two calls have one number, in whatever lives")
+		c.lastCall = m.number
 		c.asked = append(c.asked, m)
 	default:
 		c.box.Ledger.Write(m)
