@@ -33,6 +33,12 @@ fuzz:
 		done; \
 	done
 
+# EVENTS of the rules, each followed by a comparison with a slow model. A game that fails says how it is played again.
+EVENTS ?= 100000000
+.PHONY: simulate
+simulate:
+	$(GO) test ./internal/mail -run 'TestConversation|TestAccount|TestWaits' -events $(EVENTS) -count 1 -timeout 4h -v
+
 # The library beside others, in one run of about five minutes.
 .PHONY: compare
 compare:

@@ -1,7 +1,6 @@
 package multiprolab
 
 import (
-	"math/rand/v2"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,78 +10,38 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// TestAccount: whatever the lives of a worker send, and in whatever order what they have sent is
-// not kept any more, a life has never more than a window, main never keeps more than 16 and one
-// message, and when nothing is kept the life that is there has its window.
-func TestAccount(t *testing.T) {
-	for seed := range uint64(20) {
-		synctest.Test(t, func(t *testing.T) { playAccount(t, seed) }) // the timer runs when this says so
-	}
-}
-
-func playAccount(t *testing.T, seed uint64) {
-	const window, largest = 10_000, 30_000
-	r := rand.New(rand.NewPCG(seed, 0))
-	s := &slot{account: &account{window: window}}
-	type sent struct {
-		by   *client
-		cost int64
-	}
-	var kept []sent
-	var total int64
-	give := func(i int) {
-		kept[i].by.grant(kept[i].cost)
-		total -= kept[i].cost
-		kept[i] = kept[len(kept)-1]
-		kept = kept[:len(kept)-1]
-	}
-	var now *client
-	begin := func() {
-		now = newClient(s, nil)
-		require.LessOrEqual(t, s.account.open(now), int64(window))
-		_, err := newClient(s, nil).charge(&wire.Frame{})
-		require.ErrorIs(t, err, errLinkClosed, "of a life that is not the present one")
-	}
-	begin()
-	most := int64(0)
-	for range 10_000 {
-		switch n := r.IntN(100); {
-		case n == 0:
-			begin()
-		case n < 60 || len(kept) == 0:
-			f := &wire.Frame{Body: make([]byte, r.IntN(1000))}
-			if n == 1 {
-				f.Body = make([]byte, r.IntN(largest))
-			}
-			if window-now.spent < min(cost(f), window/2) { // an honest worker waits
-				_, err := now.charge(f)
-				require.ErrorContains(t, err, "with a window of 10000")
-				break
-			}
-			n, err := now.charge(f)
-			require.NoError(t, err)
-			kept = append(kept, sent{now, n})
-			total += n
-		case seed%2 == 0 || n > 95: // with an odd seed, little is taken
-			give(r.IntN(len(kept)))
+// TestCreditIsToldSoon: what is due to a worker that may be waiting for it is told after a moment,
+// however little it is, and to one that does not wait, when it is a quarter of the window.
+func TestCreditIsToldSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		th := newTheatre(t, &Config{Window: 64 << 10}, map[string]WorkerConfig{"p": {}})
+		w := th.enter("p/0", "t")
+		c := w.peer.client
+		kept := func() int64 {
+			c.slot.account.mu.Lock()
+			defer c.slot.account.mu.Unlock()
+			return c.credit.Spent()
 		}
-		require.GreaterOrEqual(t, now.lack, int64(0))
-		require.True(t, s.account.late || now.owed == 0 || now.spent <= window/2, "who may be waiting is told soon")
-		require.Equal(t, total, s.account.debt+now.spent-now.owed-now.lack)
-		require.LessOrEqual(t, total, int64(keptWindows*window+largest+frameCost))
-		most = max(most, total)
-	}
-	if seed%2 == 1 {
-		require.Greater(t, most, int64((keptWindows-1)*window), "it has come near the bound")
-	}
-	for len(kept) > 0 {
-		give(0)
-	}
-	require.Zero(t, now.lack)
-	time.Sleep(grantTime)
-	synctest.Wait()
-	now.pay() // what was less than a quarter, with more than half a window left
-	require.Zero(t, now.spent)
+		charge := func(size int64) {
+			_, err := c.charge(&wire.Frame{Body: make([]byte, size-frameCost)})
+			require.NoError(t, err)
+		}
+		charge(10_000)
+		c.grant(1_000)
+		synctest.Wait()
+		time.Sleep(grantTime)
+		synctest.Wait()
+		require.EqualValues(t, 10_000, kept(), "it has most of its window left")
+		charge(30_000) // it was due before, and is in a hurry now
+		time.Sleep(grantTime - 1)
+		synctest.Wait()
+		require.EqualValues(t, 40_000, kept())
+		time.Sleep(1)
+		synctest.Wait()
+		require.EqualValues(t, 39_000, kept())
+		c.grant(16 << 10)
+		require.EqualValues(t, 39_000-16<<10, kept(), "a quarter of the window")
+	})
 }
 
 // TestLiesLeaveNoDebt: what a life was ended for is not kept, and costs the next ones no room.
@@ -92,7 +51,7 @@ func TestLiesLeaveNoDebt(t *testing.T) {
 	for range 40 {
 		w := th.enter("p/0", "t")
 		w.slot.account.mu.Lock()
-		room = w.slot.account.window - w.peer.client.lack
+		room = w.slot.account.window - w.peer.client.credit.Lack()
 		w.slot.account.mu.Unlock()
 		f := &wire.Frame{
 			Kind:  wire.Call,

@@ -145,7 +145,7 @@ func (b *broker) cancel(submitter *client, id uint64, soft bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	j := b.submitted[submissionKey{submitter, id}]
-	b.waits.end(submitter.name(), id)
+	b.waits.End(submitter.name(), id)
 	switch {
 	case j == nil: // it has its outcome
 	case j.holder == nil:

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/batch"
+	"github.com/multiprolab/multiprolab/internal/mail"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -65,7 +66,7 @@ type broker struct {
 	paused    map[string]bool // queues; "" is all of them
 	stats     TaskStats
 	dead      []*DeadTask
-	waits     waiting[string]              // of loops, by the names of their processes
+	waits     mail.Waits[string]           // of loops, by the names of their processes
 	under     map[string]map[uint64]string // the chains of calls among these waits, as far as others are in them
 	stopped   error                        // why no new task is taken
 	halted    bool                         // no queued task is handed out either
@@ -472,7 +473,7 @@ func (j *job) lies(r *reply, many bool) error {
 // They hold n bytes of the credit of the worker as long as they wait for who waits for the outcome.
 func (b *broker) progress(p *peer, f *wire.Frame, n int64) error {
 	news := &Message{Sender: p.slot.name, Receiver: MainName, Type: f.Type, payload: payloadOf(f), size: n,
-		taken: p.client.taken, scope: scope{node: b.node}}
+		left: p.client.leave, scope: scope{node: b.node}}
 	by, err := b.submitterOf(p, f.ID)
 	switch {
 	case err != nil:

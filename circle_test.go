@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/multiprolab/multiprolab/internal/mail"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -29,7 +30,7 @@ func (th *theatre) wait(chain string) {
 		if name == MainName {
 			continue
 		}
-		if err := th.broker.beginWait(name, 1<<40, forProcess(MainName), "it"); err != nil {
+		if err := th.broker.beginWait(name, 1<<40, mail.For(MainName), "it"); err != nil {
 			th.t.Fatal(err)
 		}
 	}
@@ -111,7 +112,7 @@ func TestWaitedForTask(t *testing.T) {
 		},
 		"is in a circle of others when the last worker that is free has gone for good": func(t *testing.T, th *theatre, w0, w1 *puppet) {
 			other := th.enter("q/0", "nothing")
-			if err := th.broker.beginWait("p/0", 1<<40, forProcess("q/0"), "it"); err != nil {
+			if err := th.broker.beginWait("p/0", 1<<40, mail.For("q/0"), "it"); err != nil {
 				t.Fatal(err)
 			}
 			for len(w1.active) == 0 { // it is busy, but goes on some time

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"github.com/multiprolab/multiprolab/internal/mail"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -14,7 +16,8 @@ import (
 type client struct {
 	slot *slot
 	link atomic.Pointer[link] // nil when the life has ended, and nobody waits any more
-	credit
+	// credit is what the life may send; the account of the slot guards it.
+	credit mail.Credit
 
 	mu    sync.Mutex
 	calls map[uint64]*callEntry // to other workers, that have no reply yet; by the id of the worker's side
@@ -130,4 +133,104 @@ func (c *client) gone() {
 		e.cancel(false)
 	}
 	c.slot.main.receiver.cancelAll(c)
+}
+
+// account is the credit of the worker in a slot, for all its lives. Its rules are mail.Account. It
+// exists in main. Any goroutine may use it, and no method waits.
+type account struct {
+	window int64 // of one life, in bytes; set before the first
+
+	mu      sync.Mutex
+	rules   *mail.Account // guarded by mu, as are the credits of its lives
+	present *client       // the life that is told; nil before the first; guarded by mu
+	late    bool          // flush is about to run; guarded by mu
+}
+
+func newAccount(window int64) *account {
+	return &account{window: window, rules: mail.NewAccount(window)}
+}
+
+// grantTime is how long credit that is due to a worker may gather while the worker may be waiting
+// for it.
+const grantTime = 5 * time.Millisecond
+
+// open begins a life, and returns the room that it has, in bytes; see mail.Account.Open.
+func (a *account) open(c *client) int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.present = c
+	return a.rules.Open(&c.credit)
+}
+
+// charge books a frame that the worker has sent, checks that there was room for it, and returns
+// what it costs.
+func (c *client) charge(f *wire.Frame) (n int64, err error) {
+	n = cost(f)
+	a := c.slot.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch a.rules.Charge(&c.credit, n) {
+	case mail.Gone:
+		return n, errLinkClosed // it was written by a life before
+	case mail.Excess:
+		spent := c.credit.Spent() + n
+		return n, &wireViolation{fmt.Sprintf("it sent %d bytes of messages with a window of %d", spent, a.window)}
+	}
+	a.hurry()
+	return n, nil
+}
+
+// grant gives back what is not kept any more of what the worker has sent. The worker is told when a
+// quarter of the window has gathered, or after a moment if it has less than half a window left:
+// else no sender waits.
+func (c *client) grant(bytes int64) {
+	a := c.slot.account
+	a.mu.Lock()
+	if a.rules.Grant(&c.credit, bytes) {
+		a.payAndUnlock()
+		return
+	}
+	a.hurry()
+	a.mu.Unlock()
+}
+
+// hurry sees to it that the worker is told soon of what is due to it, if it may be waiting for
+// that. The caller holds mu.
+func (a *account) hurry() {
+	if !a.late && a.rules.Hurries() {
+		a.late = true
+		time.AfterFunc(grantTime, a.flush)
+	}
+}
+
+// flush tells the worker what is due to it. It runs on a timer's goroutine.
+func (a *account) flush() {
+	a.mu.Lock()
+	a.late = false
+	a.payAndUnlock()
+}
+
+// payAndUnlock tells the worker what is due to it, after it has given back mu, which the caller
+// holds.
+func (a *account) payAndUnlock() {
+	bytes, present := a.rules.Pay(), a.present
+	a.mu.Unlock()
+	if bytes > 0 {
+		present.tell(&wire.Frame{Kind: wire.Credit, ID: uint64(bytes)})
+	}
+}
+
+// kept is what main keeps of what this life has sent, in bytes.
+func (c *client) kept() int64 {
+	a := c.slot.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return c.credit.Kept()
+}
+
+// leave is grant as the inbox of main calls it.
+func (c *client) leave(_ *Message, bytes int64, _ bool) {
+	if bytes > 0 {
+		c.grant(bytes)
+	}
 }

@@ -456,7 +456,7 @@ func (b *broker) finishAs(j *job, r *reply, how settlement) {
 	delete(b.jobs, j.id)
 	delete(b.submitted, submissionKey{j.submitter, j.submitterID})
 	if j.submitter == nil || j.submitter.link.Load() != nil {
-		b.waits.end(j.submitter.name(), j.submitterID)
+		b.waits.End(j.submitter.name(), j.submitterID)
 	}
 	switch {
 	case j.submitterID == 0: // it was found in the Backend, or is a dead letter that was retried: nobody waits

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/multiprolab/multiprolab/internal/mail"
 )
 
 // This file is where jobs wait in main, and how a worker finds the job that it gets next without a
@@ -332,7 +334,7 @@ func (b *broker) waitersOf(by, queue string, meta *taskMeta) (key string, waited
 	if !meta.Waits {
 		return "", nil
 	}
-	stuck := b.waits.stuckWith(by, want[string](strings.SplitSeq(meta.Chain, ",")))
+	stuck := b.waits.StuckWith(by, mail.Want[string](strings.SplitSeq(meta.Chain, ",")))
 	for name := range strings.SplitSeq(meta.Chain, ",") {
 		pool, i, ok := splitInstance(name)
 		if !ok || !stuck[name] {

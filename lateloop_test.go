@@ -30,11 +30,12 @@ func TestLateFramesSayThatTheLoopGoesOn(t *testing.T) {
 			t.Run(name+", "+when, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var pipe bytes.Buffer
-					o := &outbox{window: 1 << 20, starve: func(*scope) (<-chan error, func()) { return nil, func() {} }}
-					o.link = newLink(&codec.Codec{}, &bytes.Buffer{}, &pipe, 1<<20, nil)
+					o := newOutbox(1<<20, false)
+					o.starve = func(*scope) (<-chan error, func()) { return nil, func() {} }
+					l := newLink(&codec.Codec{}, &bytes.Buffer{}, &pipe, 1<<20, nil)
 					s := &scope{parent: t.Context(), node: &node{receiver: &MessageReceiver{}}}
 					if when == "before it is sent" {
-						o.credit = o.window
+						o.attachWhole(l)
 						s.over.Store(c.returned)
 					}
 					sent := make(chan error, 1)
@@ -42,10 +43,10 @@ func TestLateFramesSayThatTheLoopGoesOn(t *testing.T) {
 					synctest.Wait()
 					if when != "before it is sent" {
 						s.over.Store(c.returned)
-						require.True(t, o.granted(uint64(o.window), 0))
+						o.attachWhole(l)
 					}
 					require.NoError(t, <-sent)
-					require.NoError(t, o.link.flush())
+					require.NoError(t, l.flush())
 					var got wire.Frame
 					require.NoError(t, wire.NewReader(&pipe, 1<<20).Next(&got))
 					require.Equal(t, c.want, got.Meta)

@@ -50,7 +50,7 @@ func beginFake(t testing.TB, m *Main, s *slot) *fakePeer {
 	f.link.handle = f.receive
 	s.beginLife(f.peer)
 	s.account.open(f.client)
-	s.out.attach(f.link, s.out.window)
+	s.out.attachWhole(f.link)
 	f.greeted.Store(true)
 	f.say(packedFrame(wire.Hello, &hello{Identity: m.identity}))
 	f.say(packedFrame(wire.Ready, &readiness{Tasks: []string{"t", "u"}, Pulls: []string{"p"}}))
@@ -108,13 +108,13 @@ func (f *fakePeer) die(m *Main) error {
 	close(f.wrote)
 	how := f.end(m)
 	s := f.slot
-	lost := s.out.detach()
+	lost, calls := s.out.detach()
 	m.broker.leave(f.peer, how)
 	s.finishLife()
 	if how == nil {
 		how = ErrStopped
 	}
-	s.failCalls(how, false)
+	s.failCalls(calls, how, true)
 	s.deadLetters(lost, how)
 	return how
 }
@@ -125,7 +125,8 @@ type honest struct {
 	waiting []*wire.Frame // tasks
 	active  *wire.Frame   // the task that runs; nil if none does
 	cut     bool          // main knows that the batch that runs is cut
-	credit  [2]uint64     // to be given back
+	credit  [2]uint64     // to be given back, and how many messages it has handled
+	told    uint64        // of these, main has been told
 }
 
 func (h *honest) must() {
@@ -182,9 +183,9 @@ func (h *honest) react() {
 		h.must()
 		h.hear()
 	}
-	if h.credit != [2]uint64{} {
+	if h.credit[0] > 0 || h.credit[1] != h.told {
 		h.say(&wire.Frame{Kind: wire.Credit, ID: h.credit[0], Defs: h.credit[1]})
-		h.credit = [2]uint64{}
+		h.credit[0], h.told = 0, h.credit[1]
 	}
 	h.must()
 }

@@ -5,20 +5,16 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/multiprolab/multiprolab/internal/mail"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// This file is what the waits of loops are for, in main: circles.go has the rule. A process is
+// This file is what the waits of loops are for, in main: mail.Waits has the rule. A process is
 // named by its instance, or MainName. The broker's mutex guards the waits: what a task waits for is
 // what may become of it.
 
-// forProcess is the wait for a handler of a process.
-func forProcess(name string) want[string] {
-	return func(yield func(string) bool) { yield(name) }
-}
-
 // forJob is the wait for the outcome of a task. One that nobody takes any more is about to get it.
-func (b *broker) forJob(j *job) want[string] {
+func (b *broker) forJob(j *job) mail.Want[string] {
 	return func(yield func(string) bool) {
 		none := true
 		b.workersFor(j, func(name string) bool {
@@ -74,7 +70,7 @@ func (b *broker) workersFor(j *job, yield func(string) bool) {
 func (b *broker) pulledBy(j *job) string {
 	holder := j.holder.peer.slot.name
 	for id, chain := range b.under[holder] {
-		if b.waits.waits[holder][id] != nil && slices.Contains(strings.Split(chain, ","), j.submitter.name()) {
+		if b.waits.Find(holder, id) != nil && slices.Contains(strings.Split(chain, ","), j.submitter.name()) {
 			return holder
 		}
 	}
@@ -85,7 +81,7 @@ func (b *broker) pulledBy(j *job) string {
 func (b *broker) noteChain(by string, id uint64, chain string) {
 	chains := b.under[by]
 	for id := range chains {
-		if b.waits.waits[by][id] == nil { // it is over
+		if b.waits.Find(by, id) == nil { // it is over
 			delete(chains, id)
 		}
 	}
@@ -93,7 +89,7 @@ func (b *broker) noteChain(by string, id uint64, chain string) {
 		chains = map[uint64]string{}
 		b.under[by] = chains
 	}
-	if len(chains) < maxWaits {
+	if len(chains) < mail.MaxWaits {
 		chains[id] = chain
 	}
 }
@@ -102,7 +98,7 @@ func (b *broker) noteChain(by string, id uint64, chain string) {
 const anybody = "*"
 
 // forRoom is the wait for room in the queue: any worker may make it.
-func (b *broker) forRoom() want[string] {
+func (b *broker) forRoom() mail.Want[string] {
 	return func(yield func(string) bool) {
 		for _, p := range b.pools {
 			for _, s := range p.list() {
@@ -118,32 +114,32 @@ func (b *broker) forRoom() want[string] {
 func (b *broker) beginCall(by, to string, f *wire.Frame) error {
 	b.mu.Mutex.Lock()
 	defer b.mu.Mutex.Unlock()
-	if f.Meta != by && len(b.waits.waits[by]) < maxWaits {
+	if f.Meta != by && b.waits.Count(by) < mail.MaxWaits {
 		b.noteChain(by, f.ID, f.Meta)
-		b.waits.note(by, f.ID, forProcess(to)) // already, so that the chain counts
+		b.waits.Note(by, f.ID, mail.For(to)) // already, so that the chain counts
 	}
-	return b.beginWaitLocked(by, f.ID, forProcess(to), fmt.Sprintf("call %q to %s", f.Type, to))
+	return b.beginWaitLocked(by, f.ID, mail.For(to), fmt.Sprintf("call %q to %s", f.Type, to))
 }
 
 // beginWait notes that the loop of a process waits, or returns a *sentinelError that wraps
 // ErrCallCycle and says in which circle the wait would be. what is what waits, such as `call "x"`.
-func (b *broker) beginWait(by string, id uint64, w want[string], what string) error {
+func (b *broker) beginWait(by string, id uint64, w mail.Want[string], what string) error {
 	b.mu.Mutex.Lock()
 	defer b.mu.Mutex.Unlock()
 	return b.beginWaitLocked(by, id, w, what)
 }
 
-func (b *broker) beginWaitLocked(by string, id uint64, w want[string], what string) error {
-	if b.waits.begin(by, id, w) {
+func (b *broker) beginWaitLocked(by string, id uint64, w mail.Want[string], what string) error {
+	if b.waits.Begin(by, id, w) {
 		return nil
 	}
 	return b.circleError(by, w, what)
 }
 
-func (b *broker) circleError(by string, w want[string], what string) error {
+func (b *broker) circleError(by string, w mail.Want[string], what string) error {
 	return &sentinelError{
 		fmt.Sprintf("multiprolab: %s would wait for itself (%s): let one of them use Send or Submit, "+
-			"or wait in a goroutine", what, strings.Join(b.waits.path(by, w), " -> ")),
+			"or wait in a goroutine", what, strings.Join(b.waits.Path(by, w), " -> ")),
 		ErrCallCycle,
 	}
 }
@@ -152,7 +148,7 @@ func (b *broker) circleError(by string, w want[string], what string) error {
 // good, or turned out to take other types.
 func (b *broker) breakCircles() {
 	for {
-		stuck := b.waits.stuck()
+		stuck := b.waits.Stuck()
 		if len(stuck) == 0 {
 			return
 		}
@@ -172,9 +168,9 @@ func (b *broker) breakCircles() {
 // isStuck reports whether a stuck process waits for a job that no worker has begun with, and nobody
 // else will bring it further.
 func (b *broker) isStuck(j *job, stuck map[string]bool) bool {
-	w := b.waits.waits[j.submitter.name()][j.submitterID]
+	w := b.waits.Find(j.submitter.name(), j.submitterID)
 	lives := j.submitter == nil || j.submitter.link.Load() != nil
-	return lives && w != nil && j.state != running && j.condemned == nil && !w.ends(stuck)
+	return lives && w != nil && j.state != running && j.condemned == nil && !w.Ends(stuck)
 }
 
 // refuse ends the wait for a job: the job as well if it was submitted to be waited for.
@@ -185,7 +181,7 @@ func (b *broker) refuse(j *job) {
 		b.finish(j, &reply{err: err})
 		return
 	}
-	b.waits.end(by, j.submitterID)
+	b.waits.End(by, j.submitterID)
 	if j.meta.Waits {
 		b.condemn(j, err, 0, b.clock.now())
 		return
@@ -206,14 +202,14 @@ func refusalFrame(id, spell uint64, err error) *wire.Frame {
 func (b *broker) endWait(by string, id uint64) {
 	b.mu.Mutex.Lock()
 	defer b.mu.Mutex.Unlock()
-	b.waits.end(by, id)
+	b.waits.End(by, id)
 }
 
 // endWaits notes that the loop of a process waits for nothing of what it has begun to wait for.
 func (b *broker) endWaits(by string) {
 	b.mu.Mutex.Lock()
 	defer b.mu.Mutex.Unlock()
-	b.waits.endAll(by)
+	b.waits.EndAll(by)
 }
 
 // awaitRoom is the Type of an Await frame for room instead of a task; roomWait is the number of
@@ -225,7 +221,7 @@ const (
 
 // forCredit is the wait of a worker for room for what it sends. It is a wait for the queue if all
 // that the worker has sent and that takes room is tasks that wait for the queue themselves.
-func (b *broker) forCredit(c *client) want[string] {
+func (b *broker) forCredit(c *client) mail.Want[string] {
 	return func(yield func(string) bool) {
 		kept := c.kept()
 		for j := b.blocked.first; j != nil; j = j.next {
@@ -267,12 +263,12 @@ func (b *broker) beginJoin() (over func(), err error) {
 	b.mu.Mutex.Lock()
 	defer b.mu.Mutex.Unlock()
 	var ids []uint64
-	begin := func(w want[string]) {
+	begin := func(w mail.Want[string]) {
 		if err == nil {
 			id := b.node.nextID()
 			ids = append(ids, id)
 			if err = b.beginWaitLocked(MainName, id, w, "Join"); err == nil {
-				b.waits.note(MainName, id, w) // however many workers there are
+				b.waits.Note(MainName, id, w) // however many workers there are
 			}
 		}
 	}
@@ -283,20 +279,20 @@ func (b *broker) beginJoin() (over func(), err error) {
 		}
 	}
 	over = func() {
-		for _, id := range ids {
+		for _, id := range slices.Backward(ids) { // the last began last: see mail.Waits.End
 			b.endWait(MainName, id)
 		}
 	}
 	if err != nil {
 		for _, id := range ids {
-			b.waits.end(MainName, id)
+			b.waits.End(MainName, id)
 		}
 	}
 	return over, err
 }
 
 // forTasksOf is the wait for the tasks that a worker has.
-func (b *broker) forTasksOf(s *slot) want[string] {
+func (b *broker) forTasksOf(s *slot) mail.Want[string] {
 	return func(yield func(string) bool) {
 		var ahead *job
 		if w := s.worker; w != nil {
@@ -318,7 +314,7 @@ func (b *broker) forTasksOf(s *slot) want[string] {
 
 // forQueuesOf is the wait for the tasks that no worker has yet, in the queues of a pool: for one of
 // them, which stands for the others.
-func (b *broker) forQueuesOf(p *pool) want[string] {
+func (b *broker) forQueuesOf(p *pool) mail.Want[string] {
 	return func(yield func(string) bool) {
 		for _, l := range b.lanes {
 			if l.open() && slices.Contains(p.cfg.Queues, l.queue) {

@@ -19,19 +19,21 @@ type Message struct {
 	Missed   int // of a report of progress: so many before it were dropped, while nobody waited for the outcome
 
 	payload codec.Payload
-	chain   string                      // processes whose loops wait for this call, separated by commas
-	reply   func(*reply)                // nil unless it is a call; called once
-	taken   func(bytes, messages int64) // gives credit back; nil for a message of the process to itself
-	id      uint64                      // of the call
-	from    *client                     // in main: the life of a worker that sent it; nil for main
+	chain   string       // processes whose loops wait for this call, separated by commas
+	reply   func(*reply) // nil unless it is a call; called once
+	// left gives so much credit back or, if the message has left the inbox, the rest of it; nil for
+	// a message of the process to itself.
+	left func(m *Message, bytes int64, gone bool)
+	id   uint64  // of the call
+	from *client // in main: the life of a worker that sent it; nil for main
 	// of a one-way message that main has sent to this life of a worker: the first is 1. Else 0
 	serial uint64
 	scope  scope // of its handler; its node is the receiver's from the beginning
-	// not a message: the place in the inbox of so many that were refused, see
-	// MessageReceiver.deliver
-	refused int32
-	size    int64       // what it costs its sender, see cost
-	granted bool        // its bytes were given back before it was taken
+	// size is what it costs its sender and has not been given back, see cost; who holds the message
+	// uses it.
+	size int64
+	// told says that main was told what became of it; who holds the message uses it.
+	told    bool
 	decoded atomic.Bool // a []byte may have got the memory of the payload
 }
 
@@ -58,23 +60,17 @@ func (m *Message) Size() int { return len(m.payload.Data) }
 
 // giveBack gives the sender's credit back before the message is taken.
 func (m *Message) giveBack() {
-	if m.taken != nil && !m.granted {
-		m.granted = true
-		m.taken(m.size, 0)
+	if m.left != nil && m.size > 0 {
+		m.left(m, m.size, false)
+		m.size = 0
 	}
 }
 
-// leaveInbox tells the sender's credit that the message takes no room any more.
+// leaveInbox tells the sender that the message takes no room any more, and has been seen to.
 func (m *Message) leaveInbox() {
-	var bytes, messages int64
-	if !m.granted {
-		bytes = m.size
-	}
-	if m.reply == nil { // what becomes of a call its caller is told
-		messages = max(1, int64(m.refused))
-	}
-	if m.taken != nil {
-		m.taken(bytes, messages)
+	if m.left != nil {
+		m.left(m, m.size, true)
+		m.size = 0
 	}
 }
 

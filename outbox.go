@@ -1,149 +1,117 @@
 package multiprolab
 
 import (
-	"container/list"
 	"context"
 	"sync"
 	"sync/atomic"
 
+	"github.com/multiprolab/multiprolab/internal/mail"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// frameCost is what a frame costs beside its texts and its body, in bytes: about what it takes in
-// memory while it waits, as a Message in an inbox (240 bytes) or as a parcel with its frame in an
-// outbox (250).
-const frameCost = 256
-
-// cost is what a frame counts, in bytes, against the window of its receiver and of its sender: what
-// it takes in memory. From is not in it: it is one of main's own names.
-func cost(f *wire.Frame) int64 {
-	return int64(frameCost + len(f.To) + len(f.Type) + len(f.Meta) + len(f.Body))
-}
-
-// parcel is a message that waits for credit. It exists in the process of the outbox, which guards
-// it.
-type parcel struct {
-	frame   *wire.Frame
-	from    *client // of the worker that sent it, whose credit it holds; nil for a message of this process
-	cost    int64   // of from, in bytes
-	all     *broadcast
-	call    *callEntry
-	limit   *timeLimit // of the frame, when it began to wait; or nil
-	loop    *scope     // of who waits in send in a worker, and has said in the frame that its loop waits; or nil
-	waiting chan error // of a sender that waits in send, else nil
-}
-
-// gone gives the credit of its sender back: the parcel has been written, or given up.
-func (p *parcel) gone() {
-	switch {
-	case p.all != nil:
-		p.all.done()
-	case p.from != nil:
-		p.from.grant(p.cost)
-	}
-}
-
-// lost tells who must know that the parcel cannot be sent: the caller of a call, main of a message.
-func (p *parcel) lost(err error) {
-	if p.from == nil {
-		return // an exit message, which always fits
-	}
-	r := p.from.slot.main.router
-	if p.call != nil {
-		if p.call.callee.forget(p.call.calleeID) != nil {
-			r.replied(p.call, &reply{err: err}, nil).push()
-		}
-		return
-	}
-	r.bounce(p.frame, err)
-}
-
-// outbox sends the messages of one direction, first in first out, each as soon as its receiver has
-// room for it: the receiver gives credit in bytes. It exists in a worker once, for main, and in
-// main once for each instance of a worker, whose lives it outlasts: between two lives everything
-// waits. Any goroutine may use it. No method but send ever waits.
+// outbox sends the messages of one direction, each as soon as its receiver has room for it. Its
+// rules are mail.Outbox: it holds the lock, posts what they let go, and waits. It exists in a
+// worker once, for main, and in main once for each instance of a worker, whose lives it outlasts.
+// Any goroutine may use it. No method but send ever waits.
+//
+// Frames are posted under its mutex, so that they are in order. What else is to be done for a
+// parcel that has left it, unlock does when the mutex is free.
 type outbox struct {
-	window int64
-	starve func(loop *scope) (refused <-chan error, over func()) // called when a loop begins to wait for room; nil in main
-	track  bool                                                  // keep letters: only main reports what became of them
-	loaded atomic.Int64                                          // see load; written with the mutex held
+	// starve is called when a loop begins to wait for room; nil in main. It is set at first.
+	starve func(loop *scope) (refused <-chan error, over func())
+	// track says that what is written is kept in the ledger: only main reports what became of it,
+	// and has numbers of its own for calls. It is set at first.
+	track bool
+	// loaded is the load of the rules, which load reads; written with the mutex held.
+	loaded atomic.Int64
 
-	mu      sync.Mutex
-	link    *link // nil between two lives
-	credit  int64
-	waiting list.List // of *parcel
-	letters letters   // written, not yet taken
-	sealed  error     // why nothing more is taken; what waits still goes out
-	closed  bool
+	mu    sync.Mutex
+	rules mail.Outbox[*parcel, letter, *callEntry] // guarded by mu
+	link  *link                                    // of the present life; nil between two lives; guarded by mu
+	// sealed is why nothing more is taken, while what waits still goes out; guarded by mu.
+	sealed error
+	closed bool      // close has been called; guarded by mu
+	left   []*parcel // that have left the line, for unlock; guarded by mu
+}
+
+func newOutbox(window int64, track bool) *outbox {
+	o := &outbox{track: track}
+	o.rules.Window.Resize(window)
+	return o
+}
+
+// resize sets the window of the receiver, before there is one.
+func (o *outbox) resize(window int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.rules.Window.Resize(window)
 }
 
 // postParcel queues a message. It is written at once if there is room. It returns an error if the
 // outbox is closed. With lazy set, the caller pushes the link soon.
 func (o *outbox) postParcel(p *parcel, lazy bool) (*link, error) {
 	o.mu.Lock()
-	defer o.unlock()
 	link := o.link
-	return link, o.putLocked(p, lazy)
+	done, err := o.offer(p.frame, p.call, lazy)
+	if err == nil && !done {
+		o.enqueue(p)
+	}
+	o.unlock()
+	if done && err == nil {
+		p.gone()
+	}
+	return link, err
 }
 
-func (o *outbox) putLocked(p *parcel, lazy bool) error {
+// offer writes a message if nothing waits before it and the receiver has room, and reports whether
+// it did. An error says that the message cannot be sent at all.
+func (o *outbox) offer(f *wire.Frame, call *callEntry, lazy bool) (done bool, err error) {
 	if o.sealed != nil {
-		return o.sealed
+		return false, o.sealed
 	}
-	if o.waiting.Len() == 0 {
-		if sent, err := o.tryWrite(p.frame, p.call, lazy); sent {
-			if err == nil {
-				p.gone()
-			}
-			return err
-		}
-	}
-	o.enqueue(p)
-	return nil
-}
-
-// enqueue lets a parcel wait for room.
-func (o *outbox) enqueue(p *parcel) {
-	p.limit = limitIn(p.frame)
-	e := o.waiting.PushBack(p)
-	if p.call != nil {
-		p.call.place = e
-	}
-}
-
-// tryWrite writes the message if the receiver has room, and reports whether the message is done
-// with. A message larger than half of the window needs half of it free, so that every message can
-// be sent at some time. An error says that the message cannot be sent at all.
-func (o *outbox) tryWrite(f *wire.Frame, call *callEntry, lazy bool) (done bool, err error) {
 	n := cost(f)
-	if o.link == nil || o.credit < min(n, o.window/2) {
+	if !o.rules.Offer(n) {
 		return false, nil
 	}
 	h := soon
 	if lazy {
 		h = quietly
 	}
-	if call != nil {
-		call.written.Store(true) // before: the reply may come at once
+	return true, o.post(f, n, call, h)
+}
+
+// enqueue lets a parcel wait for room.
+func (o *outbox) enqueue(p *parcel) {
+	p.limit = limitIn(p.frame)
+	p.place.Message, p.place.Cost = p, cost(p.frame)
+	if p.call != nil {
+		p.call.parcel = p
 	}
-	err = o.link.postAs(h, f)
+	o.rules.Wait(&p.place)
+}
+
+// post writes a message for which the rules have given room. An error says that the message cannot
+// be sent at all.
+func (o *outbox) post(f *wire.Frame, n int64, call *callEntry, h haste) error {
+	if o.track && call != nil {
+		call.number = o.rules.Ledger.Ask(call)
+		f.ID = call.number
+	}
+	err := o.link.postAs(h, f)
 	if o.track && err == errLinkClosed { // the life has ended: detach tells what was lost
 		err = nil
 	}
 	if err != nil {
-		if call != nil {
-			call.written.Store(false)
+		o.rules.Window.Return(n)
+		if o.track && call != nil {
+			o.rules.Ledger.Answered(call.number)
 		}
-		return true, err
+		return err
 	}
-	o.credit -= n
 	if o.track && f.Kind == wire.Message {
-		o.letters.add(f)
+		o.rules.Ledger.Write(letterOf(f))
 	}
-	if f.Kind == wire.Exit {
-		o.link = nil // what comes later waits for the next life
-	}
-	return true, nil
+	return nil
 }
 
 // send queues a message and waits until it has been written. If ctx ends before, the message is
@@ -155,21 +123,20 @@ func (o *outbox) send(ctx context.Context, f *wire.Frame, call *callEntry, lazy 
 	}
 	o.mu.Lock()
 	loop.correct(f)
-	if o.sealed == nil && o.waiting.Len() == 0 {
-		if done, err := o.tryWrite(f, call, lazy); done {
-			o.unlock()
-			return err
-		}
-	}
-	p := &parcel{frame: f, call: call, loop: loop}
-	if err := o.putLocked(p, lazy); err != nil || o.waiting.Len() == 0 || o.waiting.Back().Value != p {
+	done, err := o.offer(f, call, lazy)
+	if done || err != nil {
 		o.unlock()
 		return err
 	}
-	e := o.waiting.Back()
-	p.waiting = make(chan error, 1)
+	p := &parcel{frame: f, call: call, loop: loop, waiting: make(chan error, 1)}
+	o.enqueue(p)
 	o.unlock()
+	return o.wait(ctx, p)
+}
 
+// wait waits until a parcel has been written. If ctx ends before, or the loop must not wait, the
+// parcel is taken back.
+func (o *outbox) wait(ctx context.Context, p *parcel) error {
 	defer stall(ctx)()
 	var refused <-chan error
 	if o.starve != nil {
@@ -188,43 +155,54 @@ func (o *outbox) send(ctx context.Context, f *wire.Frame, call *callEntry, lazy 
 	case why = <-refused:
 	}
 	o.mu.Lock()
-	defer o.unlock()
-	select {
-	case err := <-p.waiting: // it went out, or was refused, in the same moment
-		return err
-	default:
-		o.waiting.Remove(e)
-		if call != nil {
-			call.place = nil
+	withdrawn := o.takeBack(p)
+	o.unlock()
+	if !withdrawn { // it went out, or was refused, in the same moment
+		return <-p.waiting
+	}
+	return why
+}
+
+// unlock writes what may be written now, notes the load, gives the mutex back, and then tells who
+// waits for what has left the line.
+func (o *outbox) unlock() {
+	if o.rules.Waiting() > 0 {
+		o.pump()
+	}
+	left := o.left
+	o.left = nil
+	o.loaded.Store(int64(o.rules.Load()))
+	o.mu.Unlock()
+	for _, p := range left {
+		switch {
+		case p.waiting != nil:
+			p.waiting <- p.err
+		case p.err != nil:
+			p.lost(p.err)
 		}
-		o.pump() // a smaller one behind it may fit
-		return why
+		p.gone()
 	}
 }
 
-// pump writes what waits as far as the credit reaches.
+// pump writes what waits as far as there is room.
 func (o *outbox) pump() {
-	for e := o.waiting.Front(); e != nil; e = o.waiting.Front() {
-		p := e.Value.(*parcel)
+	for place := o.rules.Next(); place != nil; place = o.rules.Next() {
+		p := place.Message
 		if p.limit != nil {
 			p.frame.Left = leftUntil(p.limit.due)
 		}
-		p.loop.correct(p.frame)
-		done, err := o.tryWrite(p.frame, p.call, false)
-		if !done {
-			return
-		}
-		o.waiting.Remove(e)
-		if p.call != nil {
-			p.call.place = nil
-		}
+		n := place.Cost
 		switch {
-		case p.waiting != nil:
-			p.waiting <- err
-		case err != nil:
-			p.lost(err)
+		case place.Last:
+			n = 0
+		case p.loop != nil:
+			p.loop.correct(p.frame)
+			n = cost(p.frame)
+			o.rules.Window.Return(place.Cost - n)
 		}
-		p.gone()
+		p.err = o.post(p.frame, n, p.call, soon)
+		p.leaves()
+		o.left = append(o.left, p)
 	}
 }
 
@@ -236,117 +214,140 @@ func (o *outbox) inOrder(post func()) {
 	post()
 }
 
+// takeBack takes a parcel out of the line, and reports whether it was there.
+func (o *outbox) takeBack(p *parcel) bool {
+	if !o.rules.Withdraw(&p.place) {
+		return false
+	}
+	p.leaves()
+	return true
+}
+
 // withdraw takes a call back that waits for room, and reports whether it did: one that has been
 // written is the receiver's.
 func (o *outbox) withdraw(call *callEntry) bool {
 	o.mu.Lock()
-	defer o.unlock()
-	if call.place == nil {
-		return false
+	p := call.parcel
+	withdrawn := p != nil && o.takeBack(p)
+	o.unlock()
+	if withdrawn {
+		p.gone()
 	}
-	p := o.waiting.Remove(call.place).(*parcel)
-	call.place = nil
-	p.gone()
-	o.pump() // a smaller one behind it may fit
-	return true
+	return withdrawn
 }
 
-// granted takes credit in: bytes of room, and the number of messages that a handler has taken since
-// the last time. It reports whether both can be true.
-func (o *outbox) granted(bytes, taken uint64) bool {
+// numberOf returns the number that the receiver knows a call by, or false if it has no such call
+// any more, or not yet.
+func (o *outbox) numberOf(call *callEntry) (number uint64, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	asked, _ := o.rules.Ledger.Asked(call.number)
+	return call.number, asked == call
+}
+
+// answered takes out a call that the receiver replies to, or returns nil if it was not sent one of
+// that number.
+func (o *outbox) answered(number uint64) *callEntry {
 	o.mu.Lock()
 	defer o.unlock()
-	if bytes > uint64(o.window-min(o.credit, o.window)) || o.track && taken > uint64(o.letters.len()) {
-		return false
-	}
-	o.credit += int64(bytes)
-	if o.track {
-		o.letters.take(taken)
-	}
-	o.pump()
-	return true
+	call, _ := o.rules.Ledger.Answered(number)
+	return call
+}
+
+// granted takes credit in: bytes of room, and the serial up to which messages have left the inbox
+// of the receiver. It reports whether both can be true.
+func (o *outbox) granted(bytes, upTo uint64) bool {
+	o.mu.Lock()
+	defer o.unlock()
+	return o.rules.Granted(bytes, upTo)
 }
 
 // attach gives the outbox the wire of a new life, and the room that its receiver has, in bytes.
 func (o *outbox) attach(l *link, room int64) {
 	o.mu.Lock()
 	defer o.unlock()
-	o.link, o.credit = l, room
-	o.pump()
+	o.link = l
+	o.rules.Open(room)
 }
 
-// detach takes the wire of a life that has ended away and returns what was written to it and not
-// taken there, nor reported.
-func (o *outbox) detach() []letter {
+// attachWhole is attach to a life that has room for a whole window.
+func (o *outbox) attachWhole(l *link) {
 	o.mu.Lock()
 	defer o.unlock()
-	o.link, o.credit = nil, 0
-	return o.letters.lost()
+	o.link = l
+	o.rules.Open(o.rules.Window.Size())
 }
 
-// handled notes how many messages of this life the worker had handled when it died, as far as it
-// has not said so itself. A number that cannot be is none.
-func (o *outbox) handled(messages uint64) {
+// detach takes the wire of a life that has ended away and returns what was written to it: the
+// messages that nobody has been told of, and the calls that have no reply.
+func (o *outbox) detach() ([]letter, []*callEntry) {
 	o.mu.Lock()
 	defer o.unlock()
-	if n := messages - o.letters.taken; messages > o.letters.taken && n <= uint64(o.letters.len()) {
-		o.letters.take(n)
-	}
+	o.link = nil
+	return o.rules.Detach()
 }
 
-// reported notes that the worker has told what became of a message, by its number in this life, and
-// returns the message, or false if there is none to be told of.
-func (o *outbox) reported(serial uint64) (letter, bool) {
+// handled notes up to which serial messages had left the inbox of a worker when it died, as far as
+// it has not said so itself. A number that cannot be is none.
+func (o *outbox) handled(upTo uint64) {
 	o.mu.Lock()
 	defer o.unlock()
-	return o.letters.reported(serial)
+	o.rules.Ledger.Handled(upTo)
 }
 
-// close refuses further messages with err and returns those that were waiting and have nobody who
-// waits with them.
-func (o *outbox) close(err error) []letter {
+// settled notes what became of one message out of its turn, by its serial, and returns the message,
+// or false if there is none to be told of.
+func (o *outbox) settled(serial uint64) (letter, bool) {
+	o.mu.Lock()
+	defer o.unlock()
+	return o.rules.Ledger.Settle(serial)
+}
+
+// close refuses further messages with err, tells the senders that wait, and returns what was
+// waiting for room and has nobody who waits with it.
+func (o *outbox) close(err error) (lost []letter, calls []*callEntry) {
 	o.mu.Lock()
 	defer o.unlock()
 	if o.closed {
-		return nil
+		return nil, nil
 	}
 	o.closed, o.sealed = true, err
-	var lost []letter
-	for e := o.waiting.Front(); e != nil; e = e.Next() {
-		p := e.Value.(*parcel)
-		if p.call != nil {
-			p.call.place = nil
-		}
+	for _, place := range o.rules.Clear() {
+		p := place.Message
+		o.left = append(o.left, p)
+		p.leaves()
 		switch {
 		case p.waiting != nil:
-			p.waiting <- err
-		case p.call == nil && p.frame.Kind != wire.Exit:
-			lost = append(lost, letter{address{p.frame.From, p.frame.Type}, len(p.frame.Body)})
+			p.err = err
+		case p.call != nil:
+			calls = append(calls, p.call)
+		case !place.Last:
+			lost = append(lost, letterOf(p.frame))
 		}
-		p.gone()
 	}
-	o.waiting.Init()
-	return lost
+	return lost, calls
 }
 
 // push writes what was posted lazily, as far as there is room, and returns the wire.
 func (o *outbox) push() *link {
 	o.mu.Lock()
 	link := o.link
-	o.unlock()
+	o.mu.Unlock()
 	if link != nil {
 		link.push()
 	}
 	return link
 }
 
-// load is the number of messages on their way to the receiver or in its inbox. It takes no lock.
+// load is the number of messages and calls that wait here, are on their way to the receiver, or
+// have no answer there. It takes no lock.
 func (o *outbox) load() int { return int(o.loaded.Load()) }
 
-// unlock gives the mutex back, and notes the load.
-func (o *outbox) unlock() {
-	o.loaded.Store(int64(o.waiting.Len() + o.letters.len()))
-	o.mu.Unlock()
+// asks reports whether a call waits for the receiver's reply, or something for its room.
+func (o *outbox) asks() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.rules.Ledger.Calls() > 0 || o.rules.Waiting() > 0
 }
 
 // finish sends a last frame behind everything that waits. What comes later waits for the next life
@@ -355,8 +356,9 @@ func (o *outbox) finish(f *wire.Frame, why error) {
 	o.mu.Lock()
 	defer o.unlock()
 	if o.sealed == nil {
-		o.waiting.PushBack(&parcel{frame: f})
-		o.pump() // an exit message always fits
+		p := &parcel{frame: f}
+		p.place.Message, p.place.Last = p, true
+		o.rules.Wait(&p.place)
 	}
 	if why != nil {
 		o.sealed = why

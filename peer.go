@@ -299,9 +299,7 @@ func (p *peer) take(f *wire.Frame) error {
 		p.bye = &bye
 		p.mu.Unlock()
 	case wire.Credit:
-		if f.ID|f.Defs == 0 || !p.slot.out.granted(f.ID, f.Defs) {
-			return &wireViolation{"it gave credit for more than it was sent, or for nothing"}
-		}
+		return p.credited(f)
 	case wire.Message, wire.Call:
 		return p.forward(f)
 	case wire.Reply:
@@ -348,7 +346,7 @@ func (p *peer) takeFree(f *wire.Frame) error {
 	}
 	switch f.Kind {
 	case wire.Undelivered:
-		l, ok := p.slot.out.reported(f.Defs)
+		l, ok := p.slot.out.settled(f.Defs)
 		if ok {
 			m.emit(
 				&DeadLetter{
@@ -362,7 +360,7 @@ func (p *peer) takeFree(f *wire.Frame) error {
 		}
 		return unless(ok)
 	case wire.Failed:
-		l, ok := p.slot.out.reported(f.Defs)
+		l, ok := p.slot.out.settled(f.Defs)
 		if ok {
 			m.emit(
 				&HandlerFailed{
@@ -445,6 +443,20 @@ func (p *peer) takeFree(f *wire.Frame) error {
 	return nil
 }
 
+// credited takes in what the worker gives back, and which messages have left its inbox.
+func (p *peer) credited(f *wire.Frame) error {
+	ok := false
+	if f.Flags&wire.FlagSoft != 0 {
+		_, ok = p.slot.out.settled(f.Defs)
+	} else {
+		ok = p.slot.out.granted(f.ID, f.Defs)
+	}
+	if !ok {
+		return &wireViolation{"it gave credit for more than it was sent, or for nothing"}
+	}
+	return nil
+}
+
 // whatRuns is what a worker says that it runs.
 func whatRuns(f *wire.Frame) string { return strings.Clone(f.Meta[:min(len(f.Meta), 2*maxNameLen)]) }
 
@@ -470,7 +482,7 @@ func (p *peer) forward(f *wire.Frame) error {
 
 // replied routes the reply of the worker to the caller.
 func (p *peer) replied(f *wire.Frame) error {
-	e := p.slot.answered(f.ID)
+	e := p.slot.out.answered(f.ID)
 	if e == nil { // the library replies once
 		return &wireViolation{
 			fmt.Sprintf("it replied to call %d, which it was not asked, or has replied to already", f.ID),

@@ -129,14 +129,11 @@ type slot struct {
 	turn     chan struct{} // closed when the next may start; by hadTurn
 	turnOnce sync.Once
 
-	asked  atomic.Int32         // the number of calls; written with mu held
 	live   atomic.Pointer[peer] // current, to be read without mu
 	buried atomic.Bool          // gone is set
 
 	mu       sync.Mutex
-	lastCall uint64
-	calls    map[uint64]*callEntry // by the id that the worker is given
-	gone     error                 // why there will be no further life
+	gone     error // why there will be no further life
 	current  *peer
 	endLife  context.CancelCauseFunc // of the current life
 	up       bool                    // the current life is ready, and not being ended
@@ -154,9 +151,8 @@ func newSlot(m *Main, p *pool, i int) *slot {
 		ended:   make(chan struct{}),
 		turn:    make(chan struct{}),
 		name:    instanceName(p.name, i),
-		calls:   map[uint64]*callEntry{},
-		out:     &outbox{window: int64(m.cfg.Window), track: true},
-		account: &account{window: int64(m.cfg.Window)},
+		out:     newOutbox(int64(m.cfg.Window), true),
+		account: newAccount(int64(m.cfg.Window)),
 	}
 	s.stopping, s.stop = context.WithCancelCause(m.stopping)
 	return s
@@ -212,84 +208,42 @@ func (s *slot) load() int {
 }
 
 // pending is the number of messages and calls that the instance has to handle. It takes no lock.
-func (s *slot) pending() int { return s.out.load() + int(s.asked.Load()) }
+func (s *slot) pending() int { return s.out.load() }
 
 // owes reports whether somebody waits for the instance to answer a call or to finish a task.
 func (s *slot) owes() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.calls) > 0 || s.current != nil && s.current.holds.Load() > 0
-}
-
-// expect notes a call that will be sent to the instance, and gives it the id that the worker sees.
-func (s *slot) expect(origin *client, f *wire.Frame) *callEntry {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.lastCall++
-	e := &callEntry{origin: origin, id: f.ID, callee: s, calleeID: s.lastCall, typ: f.Type, loops: f.Meta != ""}
-	f.ID = s.lastCall
-	s.calls[f.ID] = e
-	s.asked.Store(int32(len(s.calls)))
-	return e
-}
-
-// answered takes out a call that the worker replies to, or returns nil if the worker was not sent
-// it.
-func (s *slot) answered(id uint64) *callEntry {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := s.calls[id]
-	if e == nil || !e.written.Load() {
-		return nil
+	if s.out.asks() {
+		return true
 	}
-	delete(s.calls, id)
-	s.asked.Store(int32(len(s.calls)))
-	return e
-}
-
-// forget drops a call that was not sent after all, or has been answered, and returns it.
-func (s *slot) forget(id uint64) *callEntry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.calls[id]
-	delete(s.calls, id)
-	s.asked.Store(int32(len(s.calls)))
-	return e
+	return s.current != nil && s.current.holds.Load() > 0
+}
+
+// newCall returns the entry of a call to the instance, nil for one of main.
+func (s *slot) newCall(origin *client, f *wire.Frame) *callEntry {
+	return &callEntry{origin: origin, id: f.ID, callee: s, typ: f.Type, loops: f.Meta != ""}
 }
 
 // cancelCall passes the cancellation of a call on to the worker, unless the call has its reply.
 func (s *slot) cancelCall(e *callEntry, soft bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.calls[e.calleeID] != e || s.current == nil {
+	number, ok := s.out.numberOf(e)
+	if !ok {
 		return
 	}
 	from := MainName
 	if e.origin != nil {
 		from = e.origin.slot.name
 	}
-	s.current.link.tell(
-		soon,
-		&wire.Frame{Kind: wire.Cancel, Flags: softly(soft), Type: "call", ID: e.calleeID, From: from},
-	)
+	s.tell(&wire.Frame{Kind: wire.Cancel, Flags: softly(soft), Type: "call", ID: number, From: from})
 }
 
-// failCalls answers the calls of a life that has ended: those that were sent to it or, if all is
-// set, all.
-func (s *slot) failCalls(err error, all bool) {
-	s.mu.Lock()
-	var failed []*callEntry
-	for id, e := range s.calls {
-		if all || e.written.Load() {
-			failed = append(failed, e)
-			delete(s.calls, id)
-		}
-	}
-	s.asked.Store(int32(len(s.calls)))
-	s.mu.Unlock()
-	for _, e := range failed {
+// failCalls answers calls to the instance that will have no reply. If a life has ended that they
+// were written to, begun is set.
+func (s *slot) failCalls(calls []*callEntry, err error, begun bool) {
+	for _, e := range calls {
 		cause := err
-		if e.written.Load() {
+		if begun {
 			cause = during(err, `call "`+e.typ+`"`)
 		}
 		s.main.router.replied(e, &reply{err: cause}, nil).push()
@@ -321,8 +275,8 @@ func (s *slot) bury(err error) {
 	s.gone = err
 	s.mu.Unlock()
 	s.buried.Store(true)
-	lost := s.out.close(err)
-	s.failCalls(err, true)
+	lost, calls := s.out.close(err)
+	s.failCalls(calls, err, false)
 	s.deadLetters(lost, err)
 	s.main.broker.reconsider()
 	s.main.changes.announce()

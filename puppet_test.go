@@ -104,7 +104,7 @@ func (th *theatre) enter(name string, types ...string) *puppet {
 	w.connect(w.body, bytes.NewReader(nil), &w.out)
 	s.beginLife(w.peer)
 	s.account.open(w.client)
-	s.out.attach(w.link, s.out.window)
+	s.out.attachWhole(w.link)
 	var r readiness
 	for _, typ := range types {
 		if strings.HasPrefix(typ, "pull") {
@@ -294,10 +294,10 @@ func (w *puppet) die(how error) {
 	w.hear()
 	th, s := w.th, w.slot
 	w.link.close(errLinkClosed)
-	lost := s.out.detach()
+	lost, calls := s.out.detach()
 	th.broker.leave(w.peer, how)
 	s.finishLife()
-	s.failCalls(cmp.Or(how, ErrStopped), false)
+	s.failCalls(calls, cmp.Or(how, ErrStopped), true)
 	s.deadLetters(lost, cmp.Or(how, ErrStopped))
 	th.puppets = slices.DeleteFunc(th.puppets, func(o *puppet) bool { return o == w })
 }

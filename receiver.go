@@ -6,12 +6,8 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/multiprolab/multiprolab/internal/ring"
+	"github.com/multiprolab/multiprolab/internal/mail"
 )
-
-// backlogWindows is how many windows of messages an inbox holds at most while its loop waits for
-// another process.
-const backlogWindows = 16
 
 // MessageHandler handles one message. An error is reported to main as an event, and to nobody else:
 // the sender of a one-way message has gone on.
@@ -25,23 +21,21 @@ type CallHandler func(ctx context.Context, m *Message) (reply any, err error)
 // messages: in main before Run or Start, in a worker in its setup function. They run one at a time,
 // on the loop of the process.
 type MessageReceiver struct {
-	node   *node
-	window int64
+	node *node
+	wake chan struct{} // tells the loop that there is something to do
+	// interrupt makes a loop that waits on the wire look at wake; nil in main. It is set at first.
+	interrupt func()
+	// mute says that a message that comes when the receiver is sealed is not taken at all: main,
+	// which sees that in the end, reports it. It is set at first.
+	mute bool
+	room []byte // for the reply to a call; the loop's
 
-	mu        sync.Mutex
-	handlers  map[string]*handler
-	inbox     ring.Ring[*Message]
-	bytes     int64
-	stalls    int           // greater than zero while the loop waits for another process
-	running   *Message      // the call whose handler runs, to be cancelled
-	interrupt func()        // makes a loop that waits on the wire look at wake; nil in main
-	wake      chan struct{} // tells the loop that there is something to do
-	sealed    error         // why no more messages are taken
-	// a message that comes then is not taken at all: main, which sees that in the end, reports it
-	mute        bool
-	room        []byte            // for the reply to a call; the loop's
-	urgent      ring.Ring[urgent] // events, to be called on the loop before anything else
-	urgentBytes int               // what these hold in memory
+	mu       sync.Mutex
+	handlers map[string]*handler  // by the types of messages; guarded by mu
+	inbox    mail.Inbox[*Message] // guarded by mu
+	urgent   mail.Notices[func()] // to be called on the loop before anything else; guarded by mu
+	running  *Message             // the call whose handler runs, to be cancelled; guarded by mu
+	sealed   error                // why no more messages are taken; guarded by mu
 }
 
 type handler struct {
@@ -51,7 +45,16 @@ type handler struct {
 }
 
 func newReceiver(n *node, window int64) *MessageReceiver {
-	return &MessageReceiver{node: n, window: window, handlers: map[string]*handler{}, wake: make(chan struct{}, 1)}
+	r := &MessageReceiver{node: n, handlers: map[string]*handler{}, wake: make(chan struct{}, 1)}
+	r.inbox.Resize(window)
+	return r
+}
+
+// resize sets how much one sender may have in the inbox, before anything has come.
+func (r *MessageReceiver) resize(window int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.inbox.Resize(window)
 }
 
 // Handle registers the handler of a message type. It panics if the type has one already, with both
@@ -106,48 +109,24 @@ func (r *MessageReceiver) types(calls bool) []string {
 // deliver puts a message into the inbox. It never waits and runs no handler, so that the goroutine
 // that reads the wire may call it. A message that is refused gets its answer here.
 func (r *MessageReceiver) deliver(m *Message) {
+	size := m.size
 	r.mu.Lock()
-	var refusal error
+	verdict, reason := r.inbox.Put(m, size), r.sealed
+	r.mu.Unlock() // from now on the loop may have the message
 	switch {
-	case r.sealed != nil && r.mute:
-		refusal = r.sealed
-		r.mu.Unlock()
+	case verdict == mail.Backlog:
+		r.refuse(m, ErrBacklog)
+		return
+	case verdict == mail.Sealed && !r.mute:
+		r.refuse(m, reason)
+		return
+	case verdict == mail.Sealed:
 		if m.reply != nil {
-			m.reply(&reply{err: refusal})
+			m.reply(&reply{err: reason})
 		}
 		return
-	case r.sealed != nil:
-		refusal = r.sealed
-	case r.stalls > 0 && r.bytes > backlogWindows*r.window:
-		refusal = ErrBacklog
-	}
-	if refusal == ErrBacklog && r.mute && m.reply == nil {
-		// Main is told before the message can leave the inbox: it takes what has left there for
-		// seen to.
-		r.node.up.undelivered(m, refusal)
-		// Main counts what has left the inbox, in order: a place is kept until it is this one's
-		// turn.
-		if place := r.inbox.Last(); place != nil && (*place).refused > 0 {
-			(*place).refused++
-		} else {
-			r.inbox.Push(&Message{taken: m.taken, granted: true, refused: 1})
-		}
-		r.mu.Unlock()
-		m.taken(m.size, 0)
-		return
-	}
-	if refusal != nil {
-		r.mu.Unlock()
-		r.refuse(m, refusal)
-		return
-	}
-	r.inbox.Push(m)
-	r.bytes += m.size
-	grant := r.stalls > 0 && m.taken != nil
-	m.granted = grant
-	r.mu.Unlock()
-	if grant {
-		m.taken(m.size, 0)
+	case verdict == mail.Credited && m.left != nil:
+		m.left(m, size, false)
 	}
 	r.wakeLoop()
 }
@@ -163,24 +142,24 @@ func (r *MessageReceiver) refuse(m *Message, reason error) {
 	m.leaveInbox() // last: what has left the inbox, main takes for seen to
 }
 
+// refuseAll refuses what has been taken out of the inbox.
+func (r *MessageReceiver) refuseAll(all []mail.Left[*Message], reason error) {
+	for _, l := range all {
+		l.Message.size = l.Due
+		r.refuse(l.Message, reason)
+	}
+}
+
 // stalled counts the waits of the loop for other processes. When the first begins, everything in
 // the inbox is credited: see stall.
 func (r *MessageReceiver) stalled(by int) {
-	var credit []*Message
 	r.mu.Lock()
-	r.stalls += by
-	if by > 0 && r.stalls == 1 {
-		r.inbox.Remove(func(m *Message) bool {
-			if m.taken != nil && !m.granted {
-				m.granted = true
-				credit = append(credit, m)
-			}
-			return false
-		})
-	}
+	credited := r.inbox.Stall(by)
 	r.mu.Unlock()
-	for _, m := range credit {
-		m.taken(m.size, 0)
+	for _, l := range credited {
+		if l.Message.left != nil {
+			l.Message.left(l.Message, l.Due, false)
+		}
 	}
 }
 
@@ -188,14 +167,12 @@ func (r *MessageReceiver) stalled(by int) {
 func (r *MessageReceiver) next() (*Message, *handler) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for m, ok := r.inbox.Pop(); ok; m, ok = r.inbox.Pop() {
-		if m.refused == 0 {
-			r.bytes -= m.size
-			return m, r.handlers[m.Type]
-		}
-		m.leaveInbox()
+	m, due, ok := r.inbox.Next()
+	if !ok {
+		return nil, nil
 	}
-	return nil, nil
+	m.size = due
+	return m, r.handlers[m.Type]
 }
 
 // wakeLoop makes the loop look for what there is to do.
@@ -225,7 +202,7 @@ func (r *MessageReceiver) pending() bool {
 func (r *MessageReceiver) full() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.bytes > backlogWindows*r.window
+	return r.inbox.Full()
 }
 
 // handle runs the handler of one message, if there is one for its type, on the calling goroutine,
@@ -280,46 +257,24 @@ func (r *MessageReceiver) cancelAll(from *client) {
 
 // giveUp ends the contexts of some calls.
 func (r *MessageReceiver) giveUp(soft bool, which func(*Message) bool) {
-	var dropped []*Message
 	r.mu.Lock()
 	if m := r.running; m != nil && which(m) {
 		m.scope.giveUp(soft, context.Canceled)
 	}
-	r.inbox.Remove(func(m *Message) bool {
-		if m.reply == nil || !which(m) {
-			return false
-		}
-		r.bytes -= m.size
-		dropped = append(dropped, m)
-		return true
-	})
+	dropped := r.inbox.Drop(func(m *Message) bool { return m.reply != nil && which(m) })
 	r.mu.Unlock()
-	for _, m := range dropped {
-		r.refuse(m, context.Canceled)
-	}
+	r.refuseAll(dropped, context.Canceled)
 }
 
-// seal refuses every further message with err and returns what was in the inbox.
+// seal refuses every further message with err, and so what was in the inbox.
 func (r *MessageReceiver) seal(err error) {
 	r.mu.Lock()
 	if r.sealed == nil {
 		r.sealed = err
 	}
-	var rest []*Message
-	for m, ok := r.inbox.Pop(); ok; m, ok = r.inbox.Pop() {
-		if m.refused == 0 {
-			r.bytes -= m.size
-		}
-		rest = append(rest, m)
-	}
+	rest := r.inbox.Seal()
 	r.mu.Unlock()
-	for _, m := range rest {
-		if m.refused > 0 {
-			m.leaveInbox()
-			continue
-		}
-		r.refuse(m, err)
-	}
+	r.refuseAll(rest, err)
 }
 
 // Receive waits for one message and handles it on the calling goroutine. It is for an action that
@@ -358,26 +313,11 @@ func (r *MessageReceiver) TryReceive(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// Of the events that wait for a loop that is busy, the newest are kept: so many, and so many bytes
-// of them.
-const maxUrgent, maxUrgentBytes = 4096, 16 << 20
-
-// urgent is a function that is to be called on the loop, and what it holds in memory, in bytes.
-type urgent struct {
-	fn   func()
-	size int
-}
-
 // soon calls fn, which holds so many bytes, on the loop, before messages. The oldest of too many
 // that wait are dropped.
 func (r *MessageReceiver) soon(fn func(), size int) {
 	r.mu.Lock()
-	r.urgent.Push(urgent{fn, size})
-	r.urgentBytes += size
-	for r.urgent.Len() > maxUrgent || r.urgentBytes > maxUrgentBytes && r.urgent.Len() > 1 {
-		old, _ := r.urgent.Pop()
-		r.urgentBytes -= old.size
-	}
+	r.urgent.Add(fn, size)
 	r.mu.Unlock()
 	r.wakeLoop()
 }
@@ -385,7 +325,5 @@ func (r *MessageReceiver) soon(fn func(), size int) {
 func (r *MessageReceiver) nextUrgent() (func(), bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	u, ok := r.urgent.Pop()
-	r.urgentBytes -= u.size
-	return u.fn, ok
+	return r.urgent.Next()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/mail"
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
@@ -89,7 +90,7 @@ func (m *Main) restart(ctx context.Context, s *slot) error {
 	if scopeOf(ctx) != nil { // main's loop waits
 		defer stall(ctx)()
 		id := m.node.nextID()
-		if err := m.broker.beginWait(MainName, id, forProcess(s.name), "Restart of "+s.name); err != nil {
+		if err := m.broker.beginWait(MainName, id, mail.For(s.name), "Restart of "+s.name); err != nil {
 			return err
 		}
 		defer m.broker.endWait(MainName, id)

@@ -38,15 +38,7 @@ func itemBody(n int) []byte {
 
 // The reborn worker keeps a book of the items that it handles.
 var _ = worker("reborn", func(ctx context.Context, w *multiprolab.Worker) error {
-	multiprolab.Handle(w, "item", func(_ context.Context, b []byte) error {
-		f, err := os.OpenFile(os.Getenv(rebornVar), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		_, err = fmt.Fprintf(f, "%d %d\n", w.Life(), binary.LittleEndian.Uint64(b))
-		return err
-	})
+	keepBook(w)
 	multiprolab.HandleCall(w, "alive", func(context.Context, struct{}) (whoami, error) {
 		return whoami{PID: os.Getpid(), Life: w.Life()}, nil
 	})
@@ -68,6 +60,74 @@ var _ = worker("reborn", func(ctx context.Context, w *multiprolab.Worker) error 
 	})
 	return nil
 })
+
+// keepBook lets a worker write down which items it handles.
+func keepBook(w *multiprolab.Worker) {
+	multiprolab.Handle(w, "item", func(_ context.Context, b []byte) error {
+		f, err := os.OpenFile(os.Getenv(rebornVar), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = fmt.Fprintf(f, "%d %d\n", w.Life(), binary.LittleEndian.Uint64(b))
+		return err
+	})
+}
+
+// The reborn worker that nests keeps a book as well, and handles items inside the handler of another
+// message.
+var _ = worker("reborn-nests", func(_ context.Context, w *multiprolab.Worker) error {
+	keepBook(w)
+	var action context.Context
+	multiprolab.Handle(w, "nest", func(_ context.Context, v visit) error {
+		for range 3 {
+			if err := w.Receiver().Receive(action); err != nil {
+				return err
+			}
+		}
+		_, err := v.wait()
+		return err
+	})
+	w.After(0, func(ctx context.Context) error {
+		action = ctx
+		return w.Receiver().Receive(ctx)
+	})
+	return nil
+})
+
+// TestHandledInsideAnotherIsNotLost: what a worker has handled while the handler of an earlier
+// message runs is not reported as lost when it dies, and the earlier one is.
+func TestHandledInsideAnotherIsNotLost(t *testing.T) {
+	if !proc.HasBox {
+		t.Skip("here a worker leaves nothing behind that tells what it had handled")
+	}
+	path := filepath.Join(t.TempDir(), "book")
+	l := newLab(t, nil, pool{"reborn-nests", &multiprolab.WorkerConfig{Env: []string{rebornVar + "=" + path}}})
+	g := newGate(t)
+	require.NoError(t, l.Start(t.Context()))
+	defer l.Close()
+	require.NoError(t, multiprolab.Send(bounded(t), l, "reborn-nests/0", "nest", g.visit("inside")))
+	for n := range 5 {
+		require.NoError(t, multiprolab.Send(bounded(t), l, "reborn-nests/0", "item", itemBody(n)))
+	}
+	require.NoError(t, killProcess(g.expect(t, "inside").pid))
+	waitEvent[*multiprolab.WorkerFailed](t, l, nil)
+	require.NoError(t, l.Close())
+	book, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "1 0\n1 1\n1 2\n", string(book))
+	letters := itemLetters(t, l)
+	require.Len(t, letters, 2, "those that it had not handled")
+	require.Len(t, letters[3], 1)
+	require.Len(t, letters[4], 1)
+	nests := 0
+	for _, d := range eventsOf[*multiprolab.DeadLetter](l) {
+		if d.Type == "nest" {
+			nests++
+		}
+	}
+	require.Equal(t, 1, nests, "its handler had not ended")
+}
 
 // rebornLab starts reborn workers and a guest.
 func rebornLab(t *testing.T, count int) (l *lab, book func() map[int][]int) {
@@ -314,8 +374,7 @@ func TestResizeAccountsForWhatWaits(t *testing.T) {
 		_, err := multiprolab.Call[whoami](ctx, l, "reborn/1", "alive", nil)
 		outcomes <- err
 	}()
-	// a call that waits to be sent counts twice
-	eventually(t, "all to wait", func() bool { return l.Pending("reborn/1") == 1+count+1+2 })
+	eventually(t, "all to wait", func() bool { return l.Pending("reborn/1") == 1+count+1+1 })
 	require.NoError(t, l.Resize("reborn", 1))
 	require.NoError(t, killProcess(v.pid))
 	failed := waitEvent(t, l, func(e *multiprolab.WorkerFailed) bool { return e.Worker == "reborn/1" })

@@ -1,7 +1,6 @@
 package multiprolab
 
 import (
-	"container/list"
 	"context"
 	"fmt"
 	"slices"
@@ -55,14 +54,16 @@ func (r *MessageRouter) Receivers() []string {
 
 // callEntry is a call that is on its way to a worker or handled there. It exists in main.
 type callEntry struct {
-	origin   *client // nil for main
-	id       uint64  // of the origin's side
-	callee   *slot
-	calleeID uint64
-	typ      string
-	loops    bool          // the loop of the origin waits for it
-	written  atomic.Bool   // it has been sent to a life of the callee
-	place    *list.Element // while it waits in that outbox, which guards it; else nil
+	origin *client // nil for main
+	id     uint64  // of the origin's side
+	callee *slot
+	typ    string
+	loops  bool // the loop of the origin waits for it
+	// number is what the callee knows it by, from when it is written; guarded by the callee's
+	// outbox.
+	number uint64
+	// parcel is the call while it waits in the callee's outbox, which guards it; else nil.
+	parcel *parcel
 }
 
 // resolve finds the instance that a name means: itself, or of a pool the one with the least to do.
@@ -183,9 +184,8 @@ func (r *MessageRouter) call(ctx context.Context, f *wire.Frame) (*replyWay, err
 	if s, err = r.waitFor(MainName, s, f); err != nil {
 		return nil, err
 	}
-	e := s.expect(nil, f)
+	e := s.newCall(nil, f)
 	if err := s.out.send(ctx, f, e, true); err != nil {
-		s.forget(f.ID)
 		r.main.broker.endWait(MainName, id)
 		return nil, fmt.Errorf("multiprolab: call %q to %s: %w", f.Type, s.name, err)
 	}
@@ -223,7 +223,7 @@ func (r *MessageRouter) forward(from *peer, f *wire.Frame, n int64) {
 	case f.To == MainName:
 		m := r.message(f)
 		c := from.client
-		m.size, m.taken, m.from = n, c.taken, c
+		m.size, m.left, m.from = n, c.leave, c
 		if f.Kind == wire.Call {
 			m.reply = func(reply *reply) {
 				if m.chain != "" {
@@ -271,7 +271,7 @@ func (r *MessageRouter) forwardCall(from *peer, s *slot, f *wire.Frame, n int64,
 	}
 	id := f.ID
 	if err == nil {
-		e := s.expect(from.client, f)
+		e := s.newCall(from.client, f)
 		from.client.calling(e)
 		var l *link
 		l, err = s.out.postParcel(&parcel{frame: f, from: from.client, cost: n, call: e}, true)
@@ -279,7 +279,6 @@ func (r *MessageRouter) forwardCall(from *peer, s *slot, f *wire.Frame, n int64,
 		if err == nil {
 			return
 		}
-		s.forget(f.ID)
 		from.client.called(e)
 	}
 	from.client.grant(n)
@@ -368,9 +367,7 @@ func (e *callEntry) cancel(soft bool) {
 		e.callee.cancelCall(e, soft)
 		return
 	}
-	if e.callee.forget(e.calleeID) != nil {
-		e.callee.main.router.replied(e, &reply{err: context.Canceled}, nil).push()
-	}
+	e.callee.main.router.replied(e, &reply{err: context.Canceled}, nil).push()
 }
 
 func (r *MessageRouter) submit(ctx context.Context, s *Submission, f *wire.Frame) error {

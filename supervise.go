@@ -154,7 +154,7 @@ func (m *Main) live(s *slot) (end lifeEnd) {
 	m.emit(&WorkerStarted{Worker: s.name, PID: p.pid(), Life: s.lives})
 	s.hadTurn() // now: the starts are told in their order, too
 	if err = p.handshake(life); err == nil {
-		s.out.attach(p.link, s.out.window)
+		s.out.attachWhole(p.link)
 		p.greeted.Store(true)
 		err = p.becomeReady(life)
 	}
@@ -180,7 +180,7 @@ func (m *Main) live(s *slot) (end lifeEnd) {
 	if end.raced = p.raced; end.raced {
 		m.noteRace(p.raceError(how))
 	}
-	lost := s.out.detach()
+	lost, calls := s.out.detach()
 	if err == nil || s.ending() {
 		err = how
 	}
@@ -202,7 +202,7 @@ func (m *Main) live(s *slot) (end lifeEnd) {
 		p.link.release()
 	}
 	s.finishLife()
-	s.failCalls(cause, false)
+	s.failCalls(calls, cause, true)
 	s.deadLetters(lost, cause)
 	return end
 }

@@ -99,11 +99,13 @@ func (u *workerUplink) awaitsNoMore(id uint64) {
 func (u *workerUplink) waitsForNothing() { u.out.inOrder(func() { u.awaitsNoMore(0) }) }
 
 func (u *workerUplink) undelivered(m *Message, reason error) {
+	m.told = true
 	text := reason.Error()
 	u.link.tell(soon, &wire.Frame{Kind: wire.Undelivered, Meta: text[:min(len(text), maxReason)], Defs: m.serial})
 }
 
 func (u *workerUplink) failed(m *Message, err error) {
+	m.told = true
 	u.link.tell(soon, &wire.Frame{Kind: wire.Failed, Defs: m.serial, Body: marshalError(err)})
 }
 

@@ -13,6 +13,7 @@ import (
 	"weak"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/mail"
 	"github.com/multiprolab/multiprolab/internal/pack"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -40,14 +41,15 @@ type Worker struct {
 	known    []string       // receivers, for errors
 	pools    map[string]int // their sizes
 	teardown time.Duration
-	taken    func(bytes, messages int64) // ack
-	window   int64
-	handled  uint64     // one-way messages that have left the inbox; guarded by ackMu
-	ackMu    sync.Mutex // guards the four below, and known and pools
-	// waits of the loop for room, by their numbers: where main's refusal goes; guarded by ackMu
+	left     func(m *Message, bytes int64, gone bool) // ack
+	window   int64                                    // of main's messages, in bytes; guarded by ackMu
+	ackMu    sync.Mutex                               // guards receipts, window, starving, known and pools
+	// receipts is what main is to be told of the messages that have left the inbox; guarded by
+	// ackMu.
+	receipts mail.Receipts
+	// starving is the waits of the loop for room, by their numbers: where main's refusal goes;
+	// guarded by ackMu.
 	starving map[uint64]chan error
-	ackBytes int64
-	ackCount int64
 
 	foreign func(context.Context) error
 	onExit  []func(context.Context) error
@@ -326,11 +328,12 @@ func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 	w.up, w.receiver.mute = (*workerUplink)(w), true
 	w.stopped = w.stopCause
 	w.overdue, w.mostCalls = w.reportOverdue, maxCalls
-	w.taken = w.ack
+	w.left = w.ack
 	w.queue = &TaskQueue{node: w.node}
 	w.inbox.worker = w
 	w.loop.task = w.inbox.work
-	w.out = &outbox{window: int64(cfg.Window), starve: w.starve}
+	w.out = newOutbox(int64(cfg.Window), false)
+	w.out.starve = w.starve
 	w.whole, w.kill = context.WithCancelCause(context.Background())
 	w.ctx, w.cancel = context.WithCancelCause(w.whole)
 	return w
@@ -470,7 +473,7 @@ func (w *Worker) take(f *wire.Frame) error {
 			size:     cost(f),
 			scope:    scope{node: w.node},
 			chain:    f.Meta,
-			taken:    w.taken,
+			left:     w.left,
 		}
 		if f.Kind == wire.Call {
 			m.id, m.scope.limit = f.ID, limitIn(f)
@@ -600,8 +603,8 @@ func (w *Worker) adopt(wl *welcome) {
 	if wl.Shares {
 		w.link.startSharing()
 	}
-	w.out.window = int64(wl.Window)
-	w.receiver.window = int64(wl.Window)
+	w.out.resize(int64(wl.Window))
+	w.receiver.resize(int64(wl.Window))
 	w.ackMu.Lock()
 	defer w.ackMu.Unlock()
 	w.window = int64(wl.Window)
@@ -614,17 +617,24 @@ func (w *Worker) know(pools map[string]int) {
 	w.known, w.pools = append(poolNames(pools), MainName), pools
 }
 
-// ack gathers credit for main; idle, or a quarter of the window, sends it.
-func (w *Worker) ack(bytes, messages int64) {
+// ack gathers what main is to be told of messages; idle, or a quarter of the window, tells it. The
+// credit is some of what the message cost or, if the message is gone from the inbox, the rest.
+func (w *Worker) ack(m *Message, bytes int64, gone bool) {
 	w.ackMu.Lock()
-	w.ackBytes += bytes
-	w.ackCount += messages
-	if w.handled += uint64(messages); messages > 0 && w.link.box != nil {
-		w.link.box.handled(w.handled)
+	due := w.receipts.Credit(bytes, w.window)
+	alone := false
+	if gone && m.serial > 0 { // what becomes of a call its caller is told
+		before := w.receipts.UpTo()
+		alone = !w.receipts.Done(m.serial) && !m.told
+		if now := w.receipts.UpTo(); now != before && w.link.box != nil {
+			w.link.box.handled(now)
+		}
 	}
-	flush := w.ackBytes >= w.window/4
 	w.ackMu.Unlock()
-	if flush {
+	if alone {
+		w.link.tell(lazily, &wire.Frame{Kind: wire.Credit, Flags: wire.FlagSoft, Defs: m.serial})
+	}
+	if due {
 		w.flushAcks()
 	}
 }
@@ -632,8 +642,7 @@ func (w *Worker) ack(bytes, messages int64) {
 func (w *Worker) flushAcks() {
 	w.ackMu.Lock()
 	defer w.ackMu.Unlock()
-	if w.ackBytes > 0 || w.ackCount > 0 {
-		w.link.tell(lazily, &wire.Frame{Kind: wire.Credit, ID: uint64(w.ackBytes), Defs: uint64(w.ackCount)})
-		w.ackBytes, w.ackCount = 0, 0
+	if bytes, upTo, ok := w.receipts.Take(); ok {
+		w.link.tell(lazily, &wire.Frame{Kind: wire.Credit, ID: bytes, Defs: upTo})
 	}
 }

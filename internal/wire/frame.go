@@ -65,7 +65,9 @@ const (
 	Exit                        // M: end now
 	ExitRequest                 // W: end the whole program
 	Defs                        // both: gob type definitions under the id in Defs
-	// both: ID is the bytes that left the inbox; of a worker, Defs is the number of messages
+	// both: ID is the bytes that left the inbox; of a worker, Defs is the serial up to which
+	// messages have left it or, with FlagSoft, the one of a message that has left it before an
+	// earlier one
 	Credit
 	Message // both: a one-way message
 	Call    // both: a message that wants a Reply with the same id

@@ -1,0 +1,100 @@
+package mail
+
+// KeptWindows is how many windows of what the lives of one worker have sent main keeps at most: in
+// its own inbox, in the outboxes of other workers, in line for the queue. Each life has a window of
+// its own, until those before it have left less than that: so a worker that dies again and again
+// while nobody takes what it sends fills main's memory no further.
+const KeptWindows = 16
+
+// Account is what the lives of one worker may send main. Each life has a Credit in it.
+type Account struct {
+	// window is what one life may send before main gives anything back, in bytes.
+	window int64
+	// present is the credit of the life that is there, or that was there last; nil before the
+	// first.
+	present *Credit
+	// debt is what main keeps of earlier lives, in bytes.
+	debt int64
+}
+
+// NewAccount returns the account of a worker whose lives have windows of that size.
+func NewAccount(window int64) *Account { return &Account{window: window} }
+
+// Credit is what one life of a worker may send. Its account guards it.
+type Credit struct {
+	spent int64 // what the life has sent and has no credit back for, and lack; bytes
+	owed  int64 // the part of spent that main does not keep any more, and has to give back; bytes
+	lack  int64 // what the life has less than a window, for earlier lives have left no more; bytes
+}
+
+// Charge is whether a life may send what it has sent.
+type Charge uint8
+
+// The charges.
+const (
+	Charged Charge = iota // the life had room for it
+	Gone                  // it was written by a life before the present one
+	Excess                // there was no room for it: an honest worker waits
+)
+
+// Open begins a life, and returns the room that it has, in bytes: a window, or what is left, which
+// may be nothing, or less.
+func (a *Account) Open(c *Credit) (room int64) {
+	if a.present != nil {
+		a.debt += a.present.Kept()
+	}
+	a.present = c
+	room = min(a.window, KeptWindows*a.window-a.debt)
+	c.lack = a.window - room
+	c.spent = c.lack
+	return room
+}
+
+// Charge books n bytes that a life has sent, if it had room for them.
+func (a *Account) Charge(c *Credit, n int64) Charge {
+	switch {
+	case a.present != c:
+		return Gone
+	case c.spent > a.window-min(n, a.window/2):
+		return Excess
+	}
+	c.spent += n
+	return Charged
+}
+
+// Grant gives back what main does not keep any more of what a life has sent. What is of an earlier
+// life goes to the present one, as far as that lacks it. It reports whether the present life is to
+// be told now: a quarter of the window has gathered.
+func (a *Account) Grant(c *Credit, bytes int64) (due bool) {
+	if now := a.present; now != c {
+		a.debt -= bytes
+		bytes = min(bytes, now.lack)
+		now.lack -= bytes
+	}
+	a.present.owed += bytes
+	return a.present.owed >= a.window/4
+}
+
+// Hurries reports whether something is due to the present life, and it has less than half a window
+// left, so that it may be waiting for that.
+func (a *Account) Hurries() bool {
+	return a.present != nil && a.present.owed > 0 && a.present.spent > a.window/2
+}
+
+// Pay returns what the present life is to be told, in bytes, which it then has.
+func (a *Account) Pay() (bytes int64) {
+	c := a.present
+	bytes = c.owed
+	c.spent -= bytes
+	c.owed = 0
+	return bytes
+}
+
+// Spent is what the life has sent and has no credit back for, and what it lacks, in bytes.
+func (c *Credit) Spent() int64 { return c.spent }
+
+// Kept is what main keeps of what the life has sent, in bytes.
+func (c *Credit) Kept() int64 { return c.spent - c.owed - c.lack }
+
+// Lack is what the life has less than a window, in bytes.
+func (c *Credit) Lack() int64 { return c.lack }

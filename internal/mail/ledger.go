@@ -1,0 +1,118 @@
+package mail
+
+import (
+	"maps"
+	"slices"
+)
+
+// Ledger is what was written to the present life of a receiver and has had no answer there: one-way
+// messages, which the receiver confirms by their serials, and calls, which it replies to by their
+// numbers. L is what is kept of a message for who is told of its loss, C what is kept of a call.
+// The zero value is empty.
+type Ledger[L, C any] struct {
+	// row is the messages in the order of their serials. Those before head have been confirmed.
+	row []entry[L]
+	// head is where in row the oldest message is that has not been confirmed.
+	head int
+	// confirmed is the serial up to which all messages of this life have left the inbox.
+	confirmed uint64
+	// calls is the calls of this life that have no reply, by their numbers.
+	calls map[uint64]C
+	// lastCall is the number of the last call. It goes on from life to life: no reply is ever taken
+	// for that of another call.
+	lastCall uint64
+}
+
+// entry is a message in a ledger.
+type entry[L any] struct {
+	letter  L
+	settled bool // it has been reported, or confirmed alone: nobody need be told of it again
+}
+
+// Write notes a message that was written. Its serial is the next one.
+func (l *Ledger[L, C]) Write(letter L) { l.row = append(l.row, entry[L]{letter: letter}) }
+
+// Len is the number of messages that have not been confirmed.
+func (l *Ledger[L, C]) Len() int { return len(l.row) - l.head }
+
+// knows reports whether the message with a serial is one that may still be confirmed.
+func (l *Ledger[L, C]) knows(serial uint64) bool {
+	return serial > l.confirmed && serial-l.confirmed <= uint64(l.Len())
+}
+
+// Handled takes in that all messages up to a serial have left the inbox, handled or reported. It
+// reports false, and does nothing, if there is none of that serial, or it has been confirmed
+// before.
+func (l *Ledger[L, C]) Handled(upTo uint64) bool {
+	if !l.knows(upTo) {
+		return false
+	}
+	n := int(upTo - l.confirmed)
+	clear(l.row[l.head : l.head+n])
+	l.head += n
+	l.confirmed = upTo
+	if l.head > 64 && l.head*2 > len(l.row) {
+		rest := copy(l.row, l.row[l.head:])
+		clear(l.row[rest:])
+		l.row, l.head = l.row[:rest], 0
+	}
+	return true
+}
+
+// Settle takes in what became of one message out of its turn: it is reported, or confirmed alone.
+// It returns the message, or false if there is none of that serial, or it was settled before.
+func (l *Ledger[L, C]) Settle(serial uint64) (letter L, ok bool) {
+	if !l.knows(serial) {
+		return letter, false
+	}
+	e := &l.row[l.head+int(serial-l.confirmed)-1]
+	if e.settled {
+		return letter, false
+	}
+	e.settled = true
+	return e.letter, true
+}
+
+// Ask notes a call that is about to be written, and returns the number that it has there.
+func (l *Ledger[L, C]) Ask(call C) (number uint64) {
+	if l.calls == nil {
+		l.calls = map[uint64]C{}
+	}
+	l.lastCall++
+	l.calls[l.lastCall] = call
+	return l.lastCall
+}
+
+// Answered takes out the call with a number, which has its reply, or could not be written after
+// all. It reports false if there is none.
+func (l *Ledger[L, C]) Answered(number uint64) (call C, ok bool) {
+	if call, ok = l.calls[number]; ok {
+		delete(l.calls, number)
+	}
+	return call, ok
+}
+
+// Asked returns the call with a number that has no reply, or false.
+func (l *Ledger[L, C]) Asked(number uint64) (call C, ok bool) {
+	call, ok = l.calls[number]
+	return call, ok
+}
+
+// Calls is the number of calls that have no reply.
+func (l *Ledger[L, C]) Calls() int { return len(l.calls) }
+
+// Detach ends the life. It returns, in the order in which they were written, the messages that
+// nobody has been told of and the calls that will have no reply. What is written next is the first
+// of another life.
+func (l *Ledger[L, C]) Detach() (lost []L, calls []C) {
+	for _, e := range l.row[l.head:] {
+		if !e.settled {
+			lost = append(lost, e.letter)
+		}
+	}
+	for _, number := range slices.Sorted(maps.Keys(l.calls)) {
+		calls = append(calls, l.calls[number])
+	}
+	*l = Ledger[L, C]{lastCall: l.lastCall}
+	return lost, calls
+}

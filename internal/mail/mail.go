@@ -1,0 +1,29 @@
+// Package mail is the rules of messages: who may send how much, in what order, what has been
+// confirmed, what is lost with a death, and who must not wait for whom. It decides, and does
+// nothing else: it has no goroutine, no lock, no clock and no frame. Who uses it guards it, carries
+// out what it answers, and makes the texts for people.
+//
+// A conversation is what one process sends another. Its sending end is an Outbox, which outlasts
+// the lives of its receiver:
+//
+//	Window   how many bytes the receiver has room for
+//	Ledger   what was written to the present life and has not been confirmed
+//	         what waits for room, or for a life, first in, first out
+//
+// Its receiving end is
+//
+//	Inbox     what has come and waits for its turn
+//	Receipts  what is to be confirmed, and the credit that is to be given back
+//
+// Main has an Outbox for each worker, and confirms nothing to its workers: what they have sent is
+// main's to see to, whatever becomes of them. What all the lives of a worker may send main together
+// is the worker's Account.
+//
+// A one-way message has a serial: the first that is written to a life has 1. What becomes of each
+// of them is told exactly once. Either the receiver confirms it, by its serial, when a handler has
+// ended with it; or the receiver reports it, because no handler took it or the handler failed; or
+// it is lost with the life. Messages leave an inbox in order, nearly always: so one number confirms
+// all up to it, and the few that leave out of their turn are confirmed alone.
+//
+// A call is told its caller: by the reply, or by the end of the life that it was written to.
+package mail

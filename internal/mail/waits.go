@@ -1,0 +1,239 @@
+package mail
+
+import (
+	"cmp"
+	"iter"
+	"slices"
+)
+
+// Waits is who waits for whom. Only waits of loops count: while a handler, a task, an action or a
+// setup function waits, nothing else happens in its process. Who waits on a goroutine that no
+// handler waits for keeps nobody from going on. P is a process. The zero value is empty.
+type Waits[P cmp.Ordered] struct {
+	// waiters is the processes that wait, in no order that means anything.
+	waiters []*waiter[P]
+	// named is the same by process.
+	named map[P]*waiter[P]
+}
+
+// Want is what one wait is for: the processes of which one suffices to end it, each as far as it
+// goes on itself. It changes with what happens meanwhile.
+type Want[P cmp.Ordered] iter.Seq[P]
+
+// For is the want for what one process alone can do.
+func For[P cmp.Ordered](p P) Want[P] { return func(yield func(P) bool) { yield(p) } }
+
+// MaxWaits is how many waits of one process are noted at a time. A loop has one, or those of a Map;
+// what looks for a circle looks at all of them.
+const MaxWaits = 64
+
+// waiter is a process that waits.
+type waiter[P cmp.Ordered] struct {
+	process P
+	waits   []wait[P] // in the order in which they began
+	at      int       // where the waiter is in Waits.waiters
+}
+
+// wait is one wait of a process, and the number of the call or the task that it is for.
+type wait[P cmp.Ordered] struct {
+	id   uint64
+	want Want[P]
+}
+
+// find returns where the wait with a number is, or -1. It looks for new ones first.
+func (p *waiter[P]) find(id uint64) int {
+	if p != nil {
+		for i, w := range slices.Backward(p.waits) {
+			if w.id == id {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// Begin notes a wait, or notes it again, unless it would never end: every process that could end it
+// waits, in the end, for by. It reports whether the wait may go on.
+//
+// A process with several waits is taken to need them all.
+func (g *Waits[P]) Begin(by P, id uint64, w Want[P]) bool {
+	if !g.mayEnd(by, w) {
+		g.End(by, id)
+		return false
+	}
+	if g.Count(by) < MaxWaits { // else it waits for good if one of those does
+		g.Note(by, id, w)
+	}
+	return true
+}
+
+// Note is the part of Begin that notes the wait.
+func (g *Waits[P]) Note(by P, id uint64, w Want[P]) {
+	p := g.named[by]
+	if p == nil {
+		if g.named == nil {
+			g.named = map[P]*waiter[P]{}
+		}
+		p = &waiter[P]{process: by, at: len(g.waiters)}
+		g.named[by] = p
+		g.waiters = append(g.waiters, p)
+	}
+	if i := p.find(id); i >= 0 {
+		p.waits[i].want = w
+		return
+	}
+	p.waits = append(p.waits, wait[P]{id, w})
+}
+
+// End forgets a wait that is over, if it is there. The last that began ends soonest.
+func (g *Waits[P]) End(by P, id uint64) {
+	p := g.named[by]
+	i := p.find(id)
+	if i < 0 {
+		return
+	}
+	if p.waits = slices.Delete(p.waits, i, i+1); len(p.waits) == 0 {
+		g.EndAll(by)
+	}
+}
+
+// EndAll forgets the waits of a process whose life, or handler, has ended.
+func (g *Waits[P]) EndAll(by P) {
+	p := g.named[by]
+	if p == nil {
+		return
+	}
+	delete(g.named, by)
+	end := len(g.waiters) - 1
+	g.waiters[p.at] = g.waiters[end]
+	g.waiters[p.at].at = p.at
+	g.waiters[end] = nil
+	g.waiters = g.waiters[:end]
+}
+
+// Count is the number of waits of a process that are noted.
+func (g *Waits[P]) Count(by P) int {
+	if p := g.named[by]; p != nil {
+		return len(p.waits)
+	}
+	return 0
+}
+
+// Find returns what one wait of a process is for, or nil if it is not noted.
+func (g *Waits[P]) Find(by P, id uint64) Want[P] {
+	p := g.named[by]
+	if i := p.find(id); i >= 0 {
+		return p.waits[i].want
+	}
+	return nil
+}
+
+// IsWaiting reports whether a process waits.
+func (g *Waits[P]) IsWaiting(p P) bool { return g.named[p] != nil }
+
+// mayEnd reports whether a wait that by is about to begin can end.
+func (g *Waits[P]) mayEnd(by P, w Want[P]) bool {
+	for p := range w { // mostly somebody does not wait at all
+		if p != by && !g.IsWaiting(p) {
+			return true
+		}
+	}
+	return w.Ends(g.StuckWith(by, w))
+}
+
+// Ends reports whether one of the processes that suffice goes on.
+func (w Want[P]) Ends(stuck map[P]bool) bool {
+	for p := range w {
+		if !stuck[p] {
+			return true
+		}
+	}
+	return false
+}
+
+// StuckWith returns, of the processes that w needs in the end, those that would not go on before by
+// does, and by.
+func (g *Waits[P]) StuckWith(by P, w Want[P]) map[P]bool {
+	stuck := map[P]bool{by: true}
+	var found []*waiter[P]
+	look := func(w Want[P]) {
+		for p := range w {
+			if waiter := g.named[p]; waiter != nil && !stuck[p] {
+				stuck[p] = true
+				found = append(found, waiter)
+			}
+		}
+	}
+	look(w)
+	for i := 0; i < len(found); i++ {
+		for _, w := range found[i].waits {
+			look(w.want)
+		}
+	}
+	free(found, stuck)
+	return stuck
+}
+
+// free takes those out of stuck, of some processes, that go on.
+func free[P cmp.Ordered](found []*waiter[P], stuck map[P]bool) {
+	for again := true; again; {
+		again = false
+		for _, p := range found {
+			if stuck[p.process] && p.goesOn(stuck) {
+				delete(stuck, p.process)
+				again = true
+			}
+		}
+	}
+}
+
+// Stuck returns the processes that will never go on: of a wait that could end when it began, those
+// that could end it have become fewer.
+func (g *Waits[P]) Stuck() map[P]bool {
+	stuck := make(map[P]bool, len(g.waiters))
+	for _, p := range g.waiters {
+		stuck[p.process] = true
+	}
+	free(g.waiters, stuck)
+	return stuck
+}
+
+// goesOn reports whether all waits of a process end.
+func (p *waiter[P]) goesOn(stuck map[P]bool) bool {
+	for _, w := range p.waits {
+		if !w.want.Ends(stuck) {
+			return false
+		}
+	}
+	return true
+}
+
+// Path returns the circle that a wait would close, or a way into one, for who reads an error.
+func (g *Waits[P]) Path(by P, w Want[P]) []P {
+	stuck := g.StuckWith(by, w)
+	for path := []P{by}; ; {
+		next, ok := first(w)
+		if !ok {
+			return path
+		}
+		known := slices.Contains(path, next)
+		path = append(path, next)
+		p := g.named[next]
+		if known || p == nil {
+			return path
+		}
+		for _, of := range p.waits {
+			if w = of.want; !w.Ends(stuck) {
+				break
+			}
+		}
+	}
+}
+
+// first returns the first of the processes that a wait is for, if there is one.
+func first[P cmp.Ordered](w Want[P]) (p P, ok bool) {
+	for p = range w {
+		return p, true
+	}
+	return p, false
+}
