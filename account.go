@@ -1,10 +1,10 @@
 package multiprolab
 
 import (
-	"fmt"
 	"sync"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -60,9 +60,9 @@ func (c *client) charge(f *wire.Frame) (n int64, err error) {
 	defer a.mu.Unlock()
 	switch {
 	case a.present != c:
-		return n, errLinkClosed // it was written by a life before
+		return n, link.ErrClosed // it was written by a life before
 	case c.spent > a.window-min(n, a.window/2):
-		return n, &wireViolation{fmt.Sprintf("it sent %d bytes of messages with a window of %d", c.spent+n, a.window)}
+		return n, lie("it sent %d bytes of messages with a window of %d", c.spent+n, a.window)
 	}
 	c.spent += n
 	a.hurry(c)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -41,7 +42,7 @@ func playAccount(t *testing.T, seed uint64) {
 		now = newClient(s, nil)
 		require.LessOrEqual(t, s.account.open(now), int64(window))
 		_, err := newClient(s, nil).charge(&wire.Frame{})
-		require.ErrorIs(t, err, errLinkClosed, "of a life that is not the present one")
+		require.ErrorIs(t, err, link.ErrClosed, "of a life that is not the present one")
 	}
 	begin()
 	most := int64(0)

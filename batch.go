@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -54,11 +55,11 @@ var errBatch = errors.New("multiprolab: a batch of tasks is garbled")
 const batchFull = wire.MaxMeta - bareHead
 
 // An error with all that may be before it fits into a frame; else this does not compile.
-const _ = uint(leastLimit - batchHead - batchFull - itemHead - maxErrorSize)
+const _ = uint(link.LeastLimit - batchHead - batchFull - itemHead - maxErrorSize)
 
 // mostBody is the greatest length of a frame's body on the wires of this process, in bytes; see
-// link.limit.
-func (n *node) mostBody() int { return max(n.maxBody, leastLimit) }
+// link.Link.Limit.
+func (n *node) mostBody() int { return max(n.maxBody, link.LeastLimit) }
 
 // beginItem makes room for the head of an item, whose data are to be appended, and for that of the
 // batch if it is the first.
@@ -252,18 +253,18 @@ type itemHandler func(ctx context.Context, t *Task, out []byte) []byte
 // workBatch runs the items of a batch, on the loop of the worker. It ends early, between two items,
 // when the time is over, the room for outcomes is, or the batch is cancelled or to be given back.
 func (b *taskInbox) workBatch(t *Task, work itemHandler) {
-	box := b.worker.link.box
+	memory := b.worker.link.NoteMemory()
 	var out []byte
 	full := 0 // where there is no room for outcomes each item ends its batch, so that main is told of it
 	switch {
-	case box != nil:
-		out, full = box.batch[:0], batchFull
+	case memory != nil:
+		out, full = memory[:0], batchFull
 	case !b.worker.role.process: // it does not die alone
-		out, full = make([]byte, 0, batchRoom), batchFull
+		out, full = make([]byte, 0, link.NoteRoom), batchFull
 	}
 	common, items := itemsOf(t.payload.Data)
-	last := 0          // where the last outcome begins
-	lent := box != nil // the memory of the outcomes is that of the next batch's, too
+	last := 0             // where the last outcome begins
+	lent := memory != nil // the memory of the outcomes is that of the next batch's, too
 	var garbled error
 	begun := time.Now()
 	seen, look, step := begun, uint64(1), uint64(1)
@@ -287,7 +288,7 @@ func (b *taskInbox) workBatch(t *Task, work itemHandler) {
 		}
 		last = len(out)
 		out = work(t.ctx, t, out)
-		if box != nil && !box.finished(out) {
+		if memory != nil && !b.worker.link.Note(out) {
 			lent = false
 			break // it is not on record any more: main is told at once
 		}
@@ -369,7 +370,7 @@ const batchCut = 1 << 63
 // on the goroutine that reads the wire.
 func (b *taskInbox) cutBatch(t *Task) {
 	if begun := t.begun.Or(batchCut); begun&batchCut == 0 {
-		b.worker.link.tell(soon, &wire.Frame{Kind: wire.Split, ID: t.ID, Defs: max(1, begun)})
+		b.worker.link.Tell(link.Soon, &wire.Frame{Kind: wire.Split, ID: t.ID, Defs: max(1, begun)})
 	}
 }
 
@@ -437,7 +438,7 @@ func (n *node) addOutcome(out []byte, start int, typ string, r *reply) []byte {
 func (t *Task) takeFirst() (err error) {
 	common, items := itemsOf(t.payload.Data)
 	if _, t.payload, _, err = cutItem(items, common); err != nil {
-		return &wireViolation{err.Error()}
+		return lie("%v", err)
 	}
 	t.lone = true
 	t.begun.Store(1)

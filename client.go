@@ -1,10 +1,10 @@
 package multiprolab
 
 import (
-	"fmt"
 	"sync"
 	"sync/atomic"
 
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -13,14 +13,14 @@ import (
 // can be long after the life: a peer, with what was read and written of its wire, may not.
 type client struct {
 	slot *slot
-	link atomic.Pointer[link] // nil when the life has ended, and nobody waits any more
+	link atomic.Pointer[link.Link] // nil when the life has ended, and nobody waits any more
 	credit
 
 	mu    sync.Mutex
 	calls map[uint64]*callEntry // to other workers, that have no reply yet; by the id of the worker's side
 }
 
-func newClient(s *slot, l *link) *client {
+func newClient(s *slot, l *link.Link) *client {
 	c := &client{slot: s}
 	c.link.Store(l)
 	return c
@@ -73,27 +73,27 @@ func (c *client) call(id uint64) *callEntry {
 // mayCall refuses a call that an honest worker does not make.
 func (c *client) mayCall(f *wire.Frame) error {
 	if err := checkChain(f.Meta); err != nil {
-		return &wireViolation{err.Error()}
+		return lie("%v", err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case f.Flags&wire.FlagBroadcast != 0:
-		return &wireViolation{"it made a call to several"}
+		return lie("it made a call to several")
 	case c.calls[f.ID] != nil:
-		return &wireViolation{fmt.Sprintf("it made call %d again, which has no reply yet", f.ID)}
+		return lie("it made call %d again, which has no reply yet", f.ID)
 	case len(c.calls) >= 2*maxCalls:
-		return &wireViolation{fmt.Sprintf("it waits for the replies to %d calls", len(c.calls))}
+		return lie("it waits for the replies to %d calls", len(c.calls))
 	}
 	return nil
 }
 
 // answer gives the worker the outcome of a call or a task, and returns the link that it was posted
 // to: nil if the worker is gone, and nobody waits.
-func (c *client) answer(h haste, f *wire.Frame) *link {
+func (c *client) answer(how link.Haste, f *wire.Frame) *link.Link {
 	l := c.link.Load()
 	if l != nil {
-		l.answer(h, f)
+		l.Answer(how, f)
 	}
 	return l
 }
@@ -101,17 +101,17 @@ func (c *client) answer(h haste, f *wire.Frame) *link {
 // tell posts a frame that always fits to the worker, if it is there.
 func (c *client) tell(f *wire.Frame) {
 	if l := c.link.Load(); l != nil {
-		l.tell(soon, f)
+		l.Tell(link.Soon, f)
 	}
 }
 
 // pass posts news for the worker, if it is there. It returns why they cannot be sent at all.
 func (c *client) pass(f *wire.Frame) error {
 	l := c.link.Load()
-	if l == nil || l.behind() {
+	if l == nil || l.Behind() {
 		return nil
 	}
-	if err := l.post(f); err != errLinkClosed {
+	if err := l.Post(link.Soon, f); err != link.ErrClosed {
 		return err
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"time"
 	"weak"
 
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -61,7 +62,7 @@ func (b *pulse) stop() {
 }
 
 func (b *pulse) ask() {
-	b.peer.link.tell(soon, &wire.Frame{Kind: wire.Beat, ID: b.peer.asked.Add(1)})
+	b.peer.link.Tell(link.Soon, &wire.Frame{Kind: wire.Beat, ID: b.peer.asked.Add(1)})
 }
 
 // beat looks for an answer, and asks the next question. Whatever else the worker sends is no sign
@@ -94,7 +95,7 @@ func (b *pulse) beat() *hang {
 func (p *peer) overdue(f *wire.Frame) error {
 	limit := p.slot.pool.cfg.HandlerTimeout
 	if limit == 0 {
-		return &wireViolation{"it reports a handler that runs too long, and there is no WorkerConfig.HandlerTimeout"}
+		return lie("it reports a handler that runs too long, and there is no WorkerConfig.HandlerTimeout")
 	}
 	select {
 	case p.hangs <- &hang{beat: beat{running: whatRuns(f), since: time.Duration(f.ID)}, limit: limit}:
@@ -142,7 +143,7 @@ func (p *peer) killHung(h *hang) {
 // askStacks asks a worker for the stacks of its goroutines.
 func (p *peer) askStacks() {
 	p.wanted.Add(1)
-	p.link.tell(soon, &wire.Frame{Kind: wire.Dump})
+	p.link.Tell(link.Soon, &wire.Frame{Kind: wire.Dump})
 }
 
 // blame notes why the worker is about to be killed, unless that is known already, and what had
@@ -173,13 +174,13 @@ func (w *Worker) answerBeat(number uint64) {
 		}
 		f.Meta, f.ID = s.what(), uint64(time.Since(w.seenAt))
 	}
-	w.link.tell(quietly, f)
-	w.link.push() // it never waits, and mostly nobody has to be woken for it
+	w.link.Tell(link.Quietly, f)
+	w.link.Push() // it never waits, and mostly nobody has to be woken for it
 }
 
 // reportOverdue tells main that a handler or an action has run too long.
 func (w *Worker) reportOverdue(s *scope, d time.Duration) {
-	w.link.tell(soon, &wire.Frame{Kind: wire.Overdue, Meta: s.what(), ID: uint64(d)})
+	w.link.Tell(link.Soon, &wire.Frame{Kind: wire.Overdue, Meta: s.what(), ID: uint64(d)})
 }
 
 // begin notes that the function of the scope runs on the loop from now on, and limits its time if

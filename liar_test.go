@@ -46,7 +46,6 @@ func beginFake(t testing.TB, m *Main, s *slot) *fakePeer {
 	f.connect(f.fake, &f.in, &f.out)
 	f.said = wire.NewReader(&f.out, 0)
 	f.said.Shared = func(_ uint64, n int) ([]byte, error) { return make([]byte, n), nil }
-	f.link.handle = f.receive
 	s.beginLife(f.peer)
 	s.account.open(f.client)
 	s.out.attach(f.link, s.out.window)
@@ -59,10 +58,10 @@ func beginFake(t testing.TB, m *Main, s *slot) *fakePeer {
 // share gives the peer shared memory.
 func (f *fakePeer) share() {
 	for _, at := range []int{0, proc.SharedSize / 2} {
-		clear(sharedMemory[at : at+regionHeader])
+		clear(sharedMemory[at : at+8]) // how far the reader of the half has come
 	}
-	f.link.share(newShared(sharedMemory, true))
-	f.link.startSharing()
+	f.link.Share(sharedMemory, true, nil)
+	f.link.StartSharing()
 }
 
 // say has main read a frame of the worker.
@@ -71,20 +70,17 @@ func (f *fakePeer) say(fr *wire.Frame) { f.write(wire.Append(nil, fr)) }
 // write has main read bytes of the worker.
 func (f *fakePeer) write(b []byte) {
 	f.in.Write(b)
-	for f.dead == nil {
-		f.link.token.Lock()
-		_, err := f.link.readOne()
-		f.link.token.Unlock()
-		if err == io.EOF {
-			return
-		}
+	if f.dead != nil {
+		return
+	}
+	if err := f.link.ReadUntil(f.receive, func() bool { return false }); err != io.EOF {
 		f.dead = err
 	}
 }
 
 // hear reads what main has written.
 func (f *fakePeer) hear() {
-	if err := f.link.flush(); err != nil {
+	if err := f.link.Flush(); err != nil {
 		f.t.Fatal(err)
 	}
 	for {
@@ -592,7 +588,7 @@ func (tr *trial) act(b *fuzzBytes) {
 		box.outcomes = fakeOutcomes(int(b.next()%12), op)
 		binary.LittleEndian.PutUint64(box.header[24:], uint64(len(box.outcomes))+b.number()%3)
 		if op%2 == 0 {
-			binary.LittleEndian.PutUint64(box.header[0:], uint64(tr.liar.link.r.Position()))
+			binary.LittleEndian.PutUint64(box.header[0:], uint64(tr.liar.link.Position()))
 			tr.liar.fake.left = box
 		}
 		tr.rebirth()

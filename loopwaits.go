@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -191,7 +192,7 @@ func (b *broker) refuse(j *job) {
 		return
 	}
 	if j.submitter != nil {
-		j.submitter.answer(soon, refusalFrame(j.submitterID, j.spell, err))
+		j.submitter.answer(link.Soon, refusalFrame(j.submitterID, j.spell, err))
 	} else if s := b.node.submission(j.submitterID, false); s != nil {
 		s.refuse(j.spell, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -50,7 +51,7 @@ func (p *parcel) lost(err error) {
 	r := p.from.slot.main.router
 	if p.call != nil {
 		if p.call.callee.forget(p.call.calleeID) != nil {
-			r.replied(p.call, &reply{err: err}, nil).push()
+			r.replied(p.call, &reply{err: err}, nil).Push()
 		}
 		return
 	}
@@ -68,7 +69,7 @@ type outbox struct {
 	loaded atomic.Int64                               // see load; written with the mutex held
 
 	mu      sync.Mutex
-	link    *link // nil between two lives
+	link    *link.Link // nil between two lives
 	credit  int64
 	waiting list.List // of *parcel
 	letters letters   // written, not yet taken
@@ -78,11 +79,11 @@ type outbox struct {
 
 // postParcel queues a message. It is written at once if there is room. It returns an error if the
 // outbox is closed. With lazy set, the caller pushes the link soon.
-func (o *outbox) postParcel(p *parcel, lazy bool) (*link, error) {
+func (o *outbox) postParcel(p *parcel, lazy bool) (*link.Link, error) {
 	o.mu.Lock()
 	defer o.unlock()
-	link := o.link
-	return link, o.putLocked(p, lazy)
+	l := o.link
+	return l, o.putLocked(p, lazy)
 }
 
 func (o *outbox) putLocked(p *parcel, lazy bool) error {
@@ -118,15 +119,15 @@ func (o *outbox) tryWrite(f *wire.Frame, call *callEntry, lazy bool) (done bool,
 	if o.link == nil || o.credit < min(n, o.window/2) {
 		return false, nil
 	}
-	h := soon
+	how := link.Soon
 	if lazy {
-		h = quietly
+		how = link.Quietly
 	}
 	if call != nil {
 		call.written.Store(true) // before: the reply may come at once
 	}
-	err = o.link.postAs(h, f)
-	if o.track && err == errLinkClosed { // the life has ended: detach tells what was lost
+	err = o.link.Post(how, f)
+	if o.track && err == link.ErrClosed { // the life has ended: detach tells what was lost
 		err = nil
 	}
 	if err != nil {
@@ -251,7 +252,7 @@ func (o *outbox) granted(bytes, taken uint64) bool {
 }
 
 // attach gives the outbox the wire of a new life, and the room that its receiver has, in bytes.
-func (o *outbox) attach(l *link, room int64) {
+func (o *outbox) attach(l *link.Link, room int64) {
 	o.mu.Lock()
 	defer o.unlock()
 	o.link, o.credit = l, room
@@ -313,14 +314,12 @@ func (o *outbox) close(err error) []letter {
 }
 
 // push writes what was posted lazily, as far as there is room, and returns the wire.
-func (o *outbox) push() *link {
+func (o *outbox) push() *link.Link {
 	o.mu.Lock()
-	link := o.link
+	l := o.link
 	o.unlock()
-	if link != nil {
-		link.push()
-	}
-	return link
+	l.Push()
+	return l
 }
 
 // load is the number of messages on their way to the receiver or in its inbox. It takes no lock.

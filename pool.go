@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -179,7 +180,7 @@ func (s *slot) tell(f *wire.Frame) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.current != nil {
-		s.current.link.tell(soon, f)
+		s.current.link.Tell(link.Soon, f)
 	}
 }
 
@@ -268,8 +269,8 @@ func (s *slot) cancelCall(e *callEntry, soft bool) {
 	if e.origin != nil {
 		from = e.origin.slot.name
 	}
-	s.current.link.tell(
-		soon,
+	s.current.link.Tell(
+		link.Soon,
 		&wire.Frame{Kind: wire.Cancel, Flags: softly(soft), Type: "call", ID: e.calleeID, From: from},
 	)
 }
@@ -292,7 +293,7 @@ func (s *slot) failCalls(err error, all bool) {
 		if e.written.Load() {
 			cause = during(err, `call "`+e.typ+`"`)
 		}
-		s.main.router.replied(e, &reply{err: cause}, nil).push()
+		s.main.router.replied(e, &reply{err: cause}, nil).Push()
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"weak"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/pack"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -27,7 +28,7 @@ type Worker struct {
 	index int
 	life  int
 	role  workerRole
-	link  *link // nil in a process that only passes through this setup function: see passThrough
+	link  *link.Link // nil in a process that only passes through this setup function: see passThrough
 	out   *outbox
 	queue *TaskQueue
 	inbox taskInbox
@@ -176,7 +177,7 @@ func (w *Worker) SetExitValue(v any) error {
 // Exit asks main to end the whole program, as Main.Exit does.
 func (w *Worker) Exit() {
 	if w.link != nil {
-		w.exitReq.Do(func() { w.link.tell(soon, &wire.Frame{Kind: wire.ExitRequest}) })
+		w.exitReq.Do(func() { w.link.Tell(link.Soon, &wire.Frame{Kind: wire.ExitRequest}) })
 	}
 }
 
@@ -200,10 +201,10 @@ func (w *Worker) PullTasks(types ...string) {
 // tellFirst makes sure that main will know what was posted, whatever happens to this process from
 // now on.
 func (w *Worker) tellFirst() error {
-	if w.link.recorded() {
+	if w.link.Recorded() {
 		return nil
 	}
-	return w.link.flush()
+	return w.link.Flush()
 }
 
 // replaced is why a worker is not wanted that runs another binary than main.
@@ -340,10 +341,10 @@ func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 // owner. what is for live.
 func (w *Worker) serve(setup func(context.Context, *Worker) error, identity string, what *string) error {
 	say := func(kind wire.Kind, v pack.Packed) error {
-		defer w.link.push() // here, so that nobody has to be woken for it
-		return w.link.postQuiet(packedFrame(kind, v))
+		defer w.link.Push() // here, so that nobody has to be woken for it
+		return w.link.Post(link.Quietly, packedFrame(kind, v))
 	}
-	if err := say(wire.Hello, &hello{Identity: identity, Shares: w.link.shared != nil}); err != nil {
+	if err := say(wire.Hello, &hello{Identity: identity, Shares: w.link.Shares()}); err != nil {
 		return err
 	}
 	wl := w.welcome
@@ -395,13 +396,13 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 	w.flushAcks()
 	w.ended.Store(true)
 	if value := w.exitValue.Load(); value != nil {
-		err = errors.Join(err, w.link.postQuiet(value))
+		err = errors.Join(err, w.link.Post(link.Quietly, value))
 	}
 	f := farewell{}
 	if err != nil && !errors.Is(err, ErrExit) {
 		f.Error = w.remote("", err)
 	}
-	return errors.Join(err, w.link.postLast(packedFrame(wire.Bye, &f)))
+	return errors.Join(err, w.link.PostLast(packedFrame(wire.Bye, &f)))
 }
 
 // host runs somebody else's event loop on this goroutine, and the worker's own loop beside it.
@@ -473,7 +474,7 @@ func (w *Worker) take(f *wire.Frame) error {
 		}
 		if f.Kind == wire.Call {
 			m.id, m.scope.limit = f.ID, limitIn(f)
-			m.reply = func(r *reply) { w.link.answer(lazily, replyFrame(wire.Reply, m.id, r)) }
+			m.reply = func(r *reply) { w.link.Answer(link.Lazily, replyFrame(wire.Reply, m.id, r)) }
 		} else {
 			w.came++
 			m.serial = w.came
@@ -518,7 +519,7 @@ func (w *Worker) take(f *wire.Frame) error {
 	case wire.Await:
 		w.refused(f.ID, f.Defs, w.recognise(unmarshalError(f.Body)))
 	default:
-		return &wireViolation{fmt.Sprintf("main sent a %v frame", f.Kind)}
+		return lie("main sent a %v frame", f.Kind)
 	}
 	return nil
 }
@@ -537,7 +538,7 @@ func (w *Worker) starve() (refused <-chan error, over func()) {
 	}
 	w.starving[id] = ch
 	w.ackMu.Unlock()
-	ask := func() { w.link.tell(soon, &wire.Frame{Kind: wire.Await, Type: awaitRoom, ID: id}) }
+	ask := func() { w.link.Tell(link.Soon, &wire.Frame{Kind: wire.Await, Type: awaitRoom, ID: id}) }
 	ask()
 	ended := make(chan struct{})
 	go func() { // ends with the wait
@@ -557,7 +558,7 @@ func (w *Worker) starve() (refused <-chan error, over func()) {
 		w.ackMu.Lock()
 		delete(w.starving, id)
 		w.ackMu.Unlock()
-		w.link.tell(soon, &wire.Frame{Kind: wire.Await, Type: awaitRoom, Flags: wire.FlagSoft, ID: id})
+		w.link.Tell(link.Soon, &wire.Frame{Kind: wire.Await, Type: awaitRoom, Flags: wire.FlagSoft, ID: id})
 	}
 }
 
@@ -580,17 +581,19 @@ func (w *Worker) refused(id, spell uint64, err error) {
 func (w *Worker) dump() {
 	buf := make([]byte, tailSize)
 	buf = buf[:runtime.Stack(buf, true)]
-	w.link.tell(soon, &wire.Frame{Kind: wire.Stacks, Body: buf})
-	w.link.push()
+	w.link.Tell(link.Soon, &wire.Frame{Kind: wire.Stacks, Body: buf})
+	w.link.Push()
 }
 
 // adopt takes over the limits of main, which may have been configured from what only main knew.
 func (w *Worker) adopt(wl *welcome) {
 	w.maxBody, w.maxRSS, w.teardown, w.handlerTimeout = wl.MaxBody, wl.MaxRSS, wl.Teardown, wl.HandlerTimeout
-	w.link.limit(wl.MaxBody)
-	w.link.frugal = wl.MemoryLimit > 0 || wl.MaxRSS > 0
+	w.link.Limit(wl.MaxBody)
+	if wl.MemoryLimit > 0 || wl.MaxRSS > 0 {
+		w.link.Frugal()
+	}
 	if wl.Shares {
-		w.link.startSharing()
+		w.link.StartSharing()
 	}
 	w.out.window = int64(wl.Window)
 	w.receiver.window = int64(wl.Window)
@@ -611,8 +614,8 @@ func (w *Worker) ack(bytes, messages int64) {
 	w.ackMu.Lock()
 	w.ackBytes += bytes
 	w.ackCount += messages
-	if w.handled += uint64(messages); messages > 0 && w.link.box != nil {
-		w.link.box.handled(w.handled)
+	if w.handled += uint64(messages); messages > 0 {
+		w.link.Count(w.handled) // which main reads if this process dies before it has sent the credit
 	}
 	flush := w.ackBytes >= w.window/4
 	w.ackMu.Unlock()
@@ -625,7 +628,7 @@ func (w *Worker) flushAcks() {
 	w.ackMu.Lock()
 	defer w.ackMu.Unlock()
 	if w.ackBytes > 0 || w.ackCount > 0 {
-		w.link.tell(lazily, &wire.Frame{Kind: wire.Credit, ID: uint64(w.ackBytes), Defs: uint64(w.ackCount)})
+		w.link.Tell(link.Lazily, &wire.Frame{Kind: wire.Credit, ID: uint64(w.ackBytes), Defs: uint64(w.ackCount)})
 		w.ackBytes, w.ackCount = 0, 0
 	}
 }

@@ -1,12 +1,10 @@
-package multiprolab
+package link
 
 import (
 	"os"
 	"sync"
 	"sync/atomic"
 	"unsafe"
-
-	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
 // sharedLeast is the size in bytes from which a body goes through shared memory. A smaller one is
@@ -22,19 +20,21 @@ const regionHeader = 4 << 10
 // the pipe. Nobody trusts what the other end writes: the reader copies a body out before it looks
 // at it, and the size of the memory is sealed.
 type shared struct {
-	mu      sync.RWMutex // held for writing by close alone
-	memory  []byte       // nil after close
+	mu      sync.RWMutex        // held for writing by close alone
+	memory  []byte              // nil after close
+	closer  func(memory []byte) // or nil
 	out, in region
 }
 
-// newShared returns the memory as main or the worker sees it, or nil if there is none.
-func newShared(memory []byte, inMain bool) *shared {
-	if len(memory) < proc.SharedSize {
+// newShared returns the memory as one of the two ends sees it, or nil if there is none. First is
+// true at one of the two ends.
+func newShared(memory []byte, first bool, closer func([]byte)) *shared {
+	half := len(memory) / 2
+	if half <= regionHeader {
 		return nil
 	}
-	const half = proc.SharedSize / 2
-	s := &shared{memory: memory, out: newRegion(memory[:half]), in: newRegion(memory[half:])}
-	if !inMain {
+	s := &shared{memory: memory, closer: closer, out: newRegion(memory[:half]), in: newRegion(memory[half:])}
+	if !first {
 		s.out, s.in = s.in, s.out
 	}
 	return s
@@ -66,8 +66,8 @@ func (s *shared) take(at uint64, length int) ([]byte, error) {
 func (s *shared) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.memory != nil {
-		proc.Unmap(s.memory)
+	if s.memory != nil && s.closer != nil {
+		s.closer(s.memory)
 	}
 	s.memory, s.out, s.in = nil, region{}, region{}
 }
@@ -109,7 +109,7 @@ func (r *region) put(body []byte) (at uint64, ok bool) {
 func (r *region) take(at uint64, length int) ([]byte, error) {
 	size := uint64(len(r.ring))
 	if at%size+uint64(length) > size {
-		return nil, &wireViolation{"a body is outside of the shared memory"}
+		return nil, &Violation{Reason: "a body is outside of the shared memory"}
 	}
 	body := append([]byte(nil), r.ring[at%size:at%size+uint64(length)]...) // which takes memory that need not be zero
 	atomic.StoreUint64(r.done, at+uint64(length))

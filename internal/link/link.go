@@ -1,10 +1,11 @@
-package multiprolab
+package link
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"sync"
 	"sync/atomic"
 
@@ -12,30 +13,30 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// ownChunk is the size in bytes from which a body is written from where it is instead of being
+// OwnChunk is the size in bytes from which a body is written from where it is instead of being
 // copied behind its header.
-const ownChunk = 32 << 10
+const OwnChunk = 32 << 10
 
 // maxSpares is how many written chunks a link keeps.
 const maxSpares = 4
 
-// leastLimit is the least limit of a wire in bytes, whatever Config.MaxMessageSize says: it limits
+// LeastLimit is the least limit of a wire in bytes, whatever Config.MaxMessageSize says: it limits
 // users' bodies, and type definitions and errors must pass as well.
-const leastLimit = 1 << 20
+const LeastLimit = 1 << 20
 
 // maxLinkDefs bounds the type definitions that the other end may introduce.
 const maxLinkDefs = 4096
 
-// errLinkClosed is the error of a post to a link that is closed: the process at its other end is
+// ErrClosed is the error of a post to a link that is closed: the process at its other end is
 // gone, or about to be, and what becomes of its jobs, calls and messages is seen to by whoever ends
 // its life. Every other error of a post says that the frame cannot be sent, and concludes what it
 // was for.
-var errLinkClosed = errors.New("multiprolab: the wire is closed")
+var ErrClosed = errors.New("multiprolab: the wire is closed")
 
-// link is one end of the wire between main and one worker process: one in main for each life of a
-// worker, one in the worker. Any goroutine may post; one goroutine runs writeLoop and one runs
-// readLoop. link_read.go says who reads.
-type link struct {
+// Link is one end of the wire between main and one worker process: one in main for each life of a
+// worker, one in the worker. Any goroutine may post; one goroutine runs WriteLoop and one runs
+// ReadLoop. read.go says who reads.
+type Link struct {
 	codec   *codec.Codec
 	w       io.Writer
 	atOnce  func(b []byte) (int, error) // writes without waiting, as much as there is room for; nil if w cannot
@@ -59,13 +60,13 @@ type link struct {
 	sent    map[uint64]bool // definitions that the other end has
 	closed  error           // why nothing is posted any more
 	broken  error           // the error of the pipe: nothing is written any more
-	wake    chan struct{}   // tells writeLoop that there are chunks, or that the link is closed
+	wake    chan struct{}   // tells WriteLoop that there are chunks, or that the link is closed
 	queued  atomic.Int64    // bytes that were posted and have not been written
 	// while more than so many bytes are queued, no frame is read: who does not read is not read. 0:
 	// no limit
 	choke int64
 	most  int64 // no outcome is posted behind so many bytes: the other end does not read. 0: no limit
-	// capacity 1: tells a readLoop that is choked that bytes have been written, or that the link is
+	// capacity 1: tells a ReadLoop that is choked that bytes have been written, or that the link is
 	// closed
 	drained chan struct{}
 	// called by who reads, before it waits because the link is choked; set before use, with choke
@@ -75,12 +76,29 @@ type link struct {
 	// called from any goroutine
 	fail func(err error)
 
+	options Options
 	lending
 }
 
-func newLink(c *codec.Codec, r io.Reader, w io.Writer, maxBody int, fail func(error)) *link {
-	maxBody = max(maxBody, leastLimit)
-	l := &link{
+// Options are what a link is told of the process that it is in.
+type Options struct {
+	MaxBody     int    // bytes, in both directions
+	OneFrame    bool   // every frame is read into the same memory: the handler copies what it keeps
+	Choke       int64  // bytes; see Link.choke
+	BeforeChoke func() // see Link.waits
+	MostUnread  int64  // bytes; see Link.most
+	// Fail ends the life that this is a wire of. It never waits
+	Fail func(err error)
+	// DefinitionsIn yields the ids of the type definitions that the items of a batch need
+	DefinitionsIn func(batch []byte) iter.Seq[uint64]
+	// Excuse makes the frame that says why an outcome could not be sent
+	Excuse func(outcome *wire.Frame, err error) *wire.Frame
+}
+
+// New returns the link that reads from r and writes to w.
+func New(c *codec.Codec, r io.Reader, w io.Writer, o Options) *Link {
+	maxBody := max(o.MaxBody, LeastLimit)
+	l := &Link{
 		codec:   c,
 		w:       w,
 		r:       wire.NewReader(r, maxBody),
@@ -89,7 +107,14 @@ func newLink(c *codec.Codec, r io.Reader, w io.Writer, maxBody int, fail func(er
 		wake:    make(chan struct{}, 1),
 		atOnce:  writerAtOnce(w),
 		drained: make(chan struct{}, 1),
-		fail:    fail,
+		fail:    o.Fail,
+		choke:   o.Choke,
+		most:    o.MostUnread,
+		waits:   o.BeforeChoke,
+		options: o,
+	}
+	if o.OneFrame {
+		l.frame = new(wire.Frame)
 	}
 	l.lending.init(l, r)
 	return l
@@ -97,7 +122,7 @@ func newLink(c *codec.Codec, r io.Reader, w io.Writer, maxBody int, fail func(er
 
 // post queues a frame for the writer and never waits. A body that is lent is the caller's again
 // when it returns. The definitions that its body needs go ahead of it, once.
-func (l *link) post(f *wire.Frame) error {
+func (l *Link) post(f *wire.Frame) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	err := l.postLocked(f)
@@ -110,7 +135,7 @@ func (l *link) post(f *wire.Frame) error {
 
 // postLazy is post for a goroutine that will call push when it has nothing better to do: it leaves
 // the writer asleep. Should it take long, the frame goes out after lendTime.
-func (l *link) postLazy(f *wire.Frame) error {
+func (l *Link) postLazy(f *wire.Frame) error {
 	if l.atOnce == nil || !l.lends {
 		return l.post(f)
 	}
@@ -124,67 +149,65 @@ func (l *link) postLazy(f *wire.Frame) error {
 
 // postQuiet is post for a goroutine that calls push at once, or as soon as it has read what has
 // come.
-func (l *link) postQuiet(f *wire.Frame) error {
+func (l *Link) postQuiet(f *wire.Frame) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.postLocked(f)
 }
 
-// postLast is post, and closes the link in the same moment: nothing can come behind the frame.
-func (l *link) postLast(f *wire.Frame) error {
+// PostLast is post, and closes the link in the same moment: nothing can come behind the frame.
+func (l *Link) PostLast(f *wire.Frame) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.postLocked(f); err != nil {
 		return err
 	}
-	l.closed = errLinkClosed
+	l.closed = ErrClosed
 	wakeUp(l.wake)
 	return nil
 }
 
-// haste says when a frame that is posted has to be written.
-type haste uint8
+// Haste says when a frame that is posted has to be written.
+type Haste uint8
 
 const (
-	soon    haste = iota // by the writer, which is woken: see post
-	lazily               // when the goroutine that posts has nothing better to do: see postLazy
-	quietly              // by the goroutine that posts, at once: see postQuiet
+	Soon    Haste = iota // by the writer, which is woken: see post
+	Lazily               // when the goroutine that posts has nothing better to do: see postLazy
+	Quietly              // by the goroutine that posts, at once: see postQuiet
 )
 
-func (l *link) postAs(h haste, f *wire.Frame) error {
+// Post queues a frame for the writer and never waits.
+func (l *Link) Post(h Haste, f *wire.Frame) error {
 	switch h {
-	case lazily:
+	case Lazily:
 		return l.postLazy(f)
-	case quietly:
+	case Quietly:
 		return l.postQuiet(f)
 	}
 	return l.post(f)
 }
 
-// tell posts a frame that fits by its making: it has no body, and no texts but bounded ones of this
+// Tell posts a frame that fits by its making: it has no body, and no texts but bounded ones of this
 // library.
-func (l *link) tell(h haste, f *wire.Frame) {
-	if err := l.postAs(h, f); err != nil && err != errLinkClosed {
+func (l *Link) Tell(h Haste, f *wire.Frame) {
+	if err := l.Post(h, f); err != nil && err != ErrClosed {
 		l.fail(fmt.Errorf("multiprolab: a %v frame could not be sent: %w", f.Kind, err))
 	}
 }
 
-// answer posts the outcome of a call or a task. One that cannot be sent reaches who waits for it as
+// Answer posts the outcome of a call or a task. One that cannot be sent reaches who waits for it as
 // the error that says why.
-func (l *link) answer(h haste, f *wire.Frame) {
-	if l.behind() {
+func (l *Link) Answer(h Haste, f *wire.Frame) {
+	if l.Behind() {
 		return
 	}
-	if err := l.postAs(h, f); err != nil && err != errLinkClosed {
-		l.tell(
-			h,
-			replyFrame(f.Kind, f.ID, &reply{err: fmt.Errorf("multiprolab: the outcome could not be sent: %w", err)}),
-		)
+	if err := l.Post(h, f); err != nil && err != ErrClosed {
+		l.Tell(h, l.options.Excuse(f, err))
 	}
 }
 
-// behind reports whether the other end has left more unread than it may, which ends it.
-func (l *link) behind() bool {
+// Behind reports whether the other end has left more unread than it may, which ends it.
+func (l *Link) Behind() bool {
 	if l.most <= 0 || l.queued.Load() <= l.most {
 		return false
 	}
@@ -197,17 +220,17 @@ func (l *link) behind() bool {
 	return true
 }
 
-func (l *link) postLocked(f *wire.Frame) error {
+func (l *Link) postLocked(f *wire.Frame) error {
 	if err := f.Check(l.maxBody); err != nil {
 		return err
 	}
 	if l.closed != nil {
-		return errLinkClosed
+		return ErrClosed
 	}
 	if f.Defs != 0 && f.Encoding == codec.GobValue {
 		l.define(f.Defs)
 	} else if f.Flags&wire.FlagBatch != 0 {
-		for id := range definitionsOf(f.Body) {
+		for id := range l.options.DefinitionsIn(f.Body) {
 			l.define(id)
 		}
 	}
@@ -216,7 +239,7 @@ func (l *link) postLocked(f *wire.Frame) error {
 }
 
 // define posts type definitions if the other end has not got them. The caller holds mu.
-func (l *link) define(id uint64) {
+func (l *Link) define(id uint64) {
 	if l.sent[id] {
 		return
 	}
@@ -226,7 +249,7 @@ func (l *link) define(id uint64) {
 	} // else a worker has invented the id
 }
 
-func (l *link) append(f *wire.Frame) {
+func (l *Link) append(f *wire.Frame) {
 	if l.sharing && len(f.Body) >= sharedLeast {
 		if at, ok := l.shared.put(f.Body); ok {
 			f = f.Shared(at, &l.place)
@@ -245,11 +268,11 @@ func (l *link) append(f *wire.Frame) {
 			return
 		}
 	}
-	if last < 0 || cap(l.chunks[last])-len(l.chunks[last]) < wire.HeaderSize || len(l.chunks[last]) >= ownChunk {
+	if last < 0 || cap(l.chunks[last])-len(l.chunks[last]) < wire.HeaderSize || len(l.chunks[last]) >= OwnChunk {
 		l.chunks = append(l.chunks, l.chunk())
 		last++
 	}
-	if len(f.Body) < ownChunk {
+	if len(f.Body) < OwnChunk {
 		l.chunks[last] = wire.Append(l.chunks[last], f)
 		return
 	}
@@ -262,24 +285,24 @@ func (l *link) append(f *wire.Frame) {
 }
 
 // chunk returns an empty chunk: a small one for what is alone, and larger ones for what gathers
-// behind it.
-func (l *link) chunk() []byte {
+// Behind it.
+func (l *Link) chunk() []byte {
 	if n := len(l.spares); n > 0 {
 		c := l.spares[n-1]
 		l.spares = l.spares[:n-1]
 		return c
 	}
 	if len(l.chunks) == 0 {
-		return make([]byte, 0, ownChunk/8)
+		return make([]byte, 0, OwnChunk/8)
 	}
-	return make([]byte, 0, ownChunk)
+	return make([]byte, 0, OwnChunk)
 }
 
-// writeLoop writes what is posted, all that has gathered at a time, until close. It returns the
+// WriteLoop writes what is posted, all that has gathered at a time, until close. It returns the
 // first error of the pipe.
-func (l *link) writeLoop() error {
+func (l *Link) WriteLoop() error {
 	for range l.wake {
-		if err := l.flush(); err != nil {
+		if err := l.Flush(); err != nil {
 			return err
 		}
 		if l.finished() {
@@ -289,9 +312,9 @@ func (l *link) writeLoop() error {
 	return nil
 }
 
-// flush writes everything that was posted before, on the calling goroutine, so that it is in the
+// Flush writes everything that was posted before, on the calling goroutine, so that it is in the
 // pipe when flush returns.
-func (l *link) flush() error {
+func (l *Link) Flush() error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	if l.atOnce != nil {
@@ -302,9 +325,9 @@ func (l *link) flush() error {
 	return l.write(l.w.Write)
 }
 
-// push writes what was posted, on the calling goroutine, as far as the pipe takes it at once, and
-// leaves what remains to writeLoop. It never waits. Of no link, there is nothing to write.
-func (l *link) push() {
+// Push writes what was posted, on the calling goroutine, as far as the pipe takes it at once, and
+// leaves what remains to WriteLoop. It never waits. Of no link, there is nothing to write.
+func (l *Link) Push() {
 	if l == nil {
 		return
 	}
@@ -322,7 +345,7 @@ func (l *link) push() {
 var errWouldWait = errors.New("the pipe is full")
 
 // write writes until nothing is left. The caller holds l.writing.
-func (l *link) write(to func([]byte) (int, error)) error {
+func (l *Link) write(to func([]byte) (int, error)) error {
 	for {
 		if len(l.rest) == 0 {
 			l.mu.Lock()
@@ -348,14 +371,14 @@ func (l *link) write(to func([]byte) (int, error)) error {
 			case err == errWouldWait:
 				return err
 			case err != nil:
-				l.close(err)
+				l.Close()
 				l.mu.Lock()
 				l.broken = err
 				l.mu.Unlock()
 				return err
 			case l.begun == len(c):
 				l.rest, l.begun = l.rest[1:], 0
-				if cap(c) >= ownChunk/8 && cap(c) <= 2*ownChunk && (l.box == nil || !l.box.holds(c)) &&
+				if cap(c) >= OwnChunk/8 && cap(c) <= 2*OwnChunk && (l.box == nil || !l.box.holds(c)) &&
 					cap(c) > len(c) {
 					l.mu.Lock()
 					if len(l.spares) < maxSpares {
@@ -368,34 +391,34 @@ func (l *link) write(to func([]byte) (int, error)) error {
 	}
 }
 
-// recorded reports whether all that was posted and is not yet in the pipe is in the black box,
+// Recorded reports whether all that was posted and is not yet in the pipe is in the black box,
 // where it outlives this process.
-func (l *link) recorded() bool {
+func (l *Link) Recorded() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.box != nil && !l.box.spilled
 }
 
-func (l *link) finished() bool {
+func (l *Link) finished() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.closed != nil && len(l.chunks) == 0
 }
 
-// close refuses further frames with err. writeLoop ends once it has written what was posted before.
-func (l *link) close(err error) {
+// Close refuses further frames. WriteLoop ends once it has written what was posted before.
+func (l *Link) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed == nil {
-		l.closed = err
+		l.closed = ErrClosed
 	}
 	wakeUp(l.wake)
 	wakeUp(l.drained)
 }
 
-// release gives up what the link holds of the wire, which has been read to its end and is closed:
+// Release gives up what the link holds of the wire, which has been read to its end and is closed:
 // who keeps the link, keeps little.
-func (l *link) release() {
+func (l *Link) Release() {
 	l.token.Lock()
 	l.r.Release()
 	l.token.Unlock()
@@ -409,11 +432,11 @@ func (l *link) release() {
 }
 
 // choked reports whether the other end has to read before more is read of it.
-func (l *link) choked() bool { return l.choke > 0 && l.queued.Load() > l.choke }
+func (l *Link) choked() bool { return l.choke > 0 && l.queued.Load() > l.choke }
 
 // unchoke waits until the other end has read half of what chokes the link, or the link is closed:
 // what came before that is still read.
-func (l *link) unchoke() {
+func (l *Link) unchoke() {
 	l.waits()
 	for l.queued.Load() > l.choke/2 {
 		l.mu.Lock()
@@ -426,35 +449,76 @@ func (l *link) unchoke() {
 	}
 }
 
-// share gives the link memory that it shares with the other end, which uses it once both have said
+// Share gives the link memory that it shares with the other end, which uses it once both have said
 // that they have it. It is called before anything is read or posted.
-func (l *link) share(s *shared) {
-	if s != nil {
+func (l *Link) Share(memory []byte, first bool, closer func(memory []byte)) {
+	if s := newShared(memory, first, closer); s != nil {
 		l.shared, l.r.Shared = s, s.take
 	}
 }
 
-// startSharing says that the other end has the memory, too.
-func (l *link) startSharing() {
+// Shares reports whether the link has memory that it shares with the other end.
+func (l *Link) Shares() bool { return l.shared != nil }
+
+// Unshare gives the shared memory back.
+func (l *Link) Unshare() {
+	if l.shared != nil {
+		l.shared.close()
+	}
+}
+
+// Frugal says that this process has a limit on its memory. Only who reads may call it.
+func (l *Link) Frugal() { l.frugal = true }
+
+// SetBox gives the link memory that outlives this process. It is called before anything is posted.
+func (l *Link) SetBox(memory []byte) { l.box = newBlackBox(memory) }
+
+// Mark writes a word into the black box, if there is one, and empties the note in it.
+func (l *Link) Mark(word uint64) {
+	if l.box != nil {
+		l.box.setMark(word)
+	}
+}
+
+// Count writes another word into the black box, if there is one: a number that grows.
+func (l *Link) Count(n uint64) {
+	if l.box != nil {
+		l.box.setCount(n)
+	}
+}
+
+// NoteMemory returns the memory of the note in the black box, or nil if there is no box.
+func (l *Link) NoteMemory() []byte {
+	if l.box == nil {
+		return nil
+	}
+	return l.box.note
+}
+
+// Note makes text, which lies in NoteMemory, the note, and reports whether it lies there still.
+func (l *Link) Note(text []byte) bool { return l.box != nil && l.box.setNote(text) }
+
+// StartSharing says that the other end has the memory, too.
+func (l *Link) StartSharing() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sharing = l.shared != nil
 }
 
-// limit sets the greatest length of a body in bytes, in both directions. Only who reads may call
+// Limit sets the greatest length of a body in bytes, in both directions. Only who reads may call
 // it.
-func (l *link) limit(maxBody int) {
-	maxBody = max(maxBody, leastLimit)
+func (l *Link) Limit(maxBody int) {
+	maxBody = max(maxBody, LeastLimit)
 	l.r.Limit(maxBody)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.maxBody = maxBody
 }
 
-// wireViolation reports frames that are well formed and make no sense.
-type wireViolation struct{ reason string }
+// Violation reports frames that are well formed and make no sense.
+type Violation struct{ Reason string }
 
-func (e *wireViolation) Error() string { return e.reason }
+func (e *Violation) Error() string { return e.Reason }
 
 // wakeUp wakes the one goroutine that waits on a channel of capacity 1.
 func wakeUp(wake chan struct{}) {
@@ -462,14 +526,4 @@ func wakeUp(wake chan struct{}) {
 	case wake <- struct{}{}:
 	default:
 	}
-}
-
-// payloadOf returns the body of a frame for the codec.
-func payloadOf(f *wire.Frame) codec.Payload {
-	return codec.Payload{Encoding: f.Encoding, Defs: f.Defs, Data: f.Body, Lent: f.Lent}
-}
-
-// setPayload makes p the body of a frame.
-func setPayload(f *wire.Frame, p codec.Payload) {
-	f.Encoding, f.Defs, f.Body, f.Lent = p.Encoding, p.Defs, p.Data, p.Lent
 }
