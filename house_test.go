@@ -174,7 +174,7 @@ func circles(g map[string]map[string]bool) [][]string {
 // than the 10 and 8 that a package may have. A change may bring the figures down, and then writes
 // them here; it never brings them up.
 var knots = map[string]struct{ circle, pairs int }{
-	module:                    {circle: 65, pairs: 116},
+	module:                    {circle: 61, pairs: 113},
 	module + "/internal/proc": {circle: 14, pairs: 12},
 }
 
@@ -373,4 +373,4 @@ func TestShape(t *testing.T) {
 
 // sizes holds what is left of files, lines and structs that are too large. A change may bring the
 // figures down, and then writes them here; it never brings them up.
-var sizes = struct{ files, lines, comments, structs int }{files: 19, lines: 66, comments: 40, structs: 9}
+var sizes = struct{ files, lines, comments, structs int }{files: 18, lines: 65, comments: 40, structs: 8}

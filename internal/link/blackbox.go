@@ -8,28 +8,44 @@ import (
 	"unsafe"
 )
 
-// blackBox is memory that a worker shares with main and that outlives it: what the worker has
-// posted, and not yet written to its pipe, is in it. A worker may therefore begin with a task
-// before main has been told, and go on to the next one before its result is in the pipe: if it
-// dies, main reads the rest of what it said from the box. It exists in the worker, where the link's
-// mutex guards it; main reads the same memory through its file, once, when the worker is gone.
-//
-// Its memory holds BoxHeader bytes, then a part of the stream of the wire: at 0 the place of its
-// first byte in the stream, at 8 its length, at 16 the mark, at 24 the length of the note, at 32
-// the count, all little-endian. The last NoteRoom bytes are the note.
-type blackBox struct {
-	start, length, mark, noted, count *uint64
-	data                              []byte // of the stream: all of it
-	note                              []byte // all of it
-	used                              int
-	spilled                           bool // more was posted than fits; until all is written nothing more is recorded
-}
-
 const (
+	// BoxHeader is the length in bytes of the header of a black box.
 	BoxHeader = 64
-	// NoteRoom is the part of it that is for the note.
+	// NoteRoom is the length in bytes of the memory of the note, at the end of a black box.
 	NoteRoom = 96 << 10
 )
+
+// blackBox is memory that this process shares with the one at the other end of the wire, and that
+// outlives it: what the link has posted, and not yet written to its pipe, is in it. A worker may
+// therefore begin with a task before main has been told, and go on to the next one before its
+// result is in the pipe: if it dies, main reads the rest of what it said from the box. The type
+// exists in the worker; main reads the same memory through a file, once, when the worker is gone.
+//
+// The memory is a header of BoxHeader bytes, then a part of the stream of the wire, then the note
+// of NoteRoom bytes. The header is five words, all little-endian:
+//
+//	offset
+//	0       the place in the stream of the first byte that is in the box
+//	8       the length of the part of the stream that is in the box
+//	16      the mark
+//	24      the length of the note, which is empty with each new mark
+//	32      the count
+//
+// What the mark, the note and the count mean is known to who writes and reads them.
+type blackBox struct {
+	// start, length, mark, noted and count are the words of the header, in this order. The process
+	// at the other end may read them at any moment, so they are written as a whole.
+	start, length, mark, noted, count *uint64
+	// stream is the memory for the stream; chunks.mu guards it.
+	stream []byte
+	// note is the memory for the note. The one goroutine that calls Note may touch it.
+	note []byte
+	// used is how many bytes of stream are in use; chunks.mu guards it.
+	used int
+	// spilled says that more was posted than fits. Nothing more is recorded then, until all is
+	// written. chunks.mu guards it.
+	spilled bool
+}
 
 // newBlackBox returns the box in a memory, or nil if the memory has no room for one.
 func newBlackBox(memory []byte) *blackBox {
@@ -37,30 +53,36 @@ func newBlackBox(memory []byte) *blackBox {
 	if noteAt <= BoxHeader {
 		return nil
 	}
-	return &blackBox{start: (*uint64)(unsafe.Pointer(&memory[0])), length: (*uint64)(unsafe.Pointer(&memory[8])),
-		mark: (*uint64)(unsafe.Pointer(&memory[16])), noted: (*uint64)(unsafe.Pointer(&memory[24])),
-		count: (*uint64)(unsafe.Pointer(&memory[32])),
-		data:  memory[BoxHeader:noteAt:noteAt], note: memory[noteAt:len(memory):len(memory)]}
+	word := func(at int) *uint64 { return (*uint64)(unsafe.Pointer(&memory[at])) }
+	return &blackBox{
+		start:  word(0),
+		length: word(8),
+		mark:   word(16),
+		noted:  word(24),
+		count:  word(32),
+		stream: memory[BoxHeader:noteAt:noteAt],
+		note:   memory[noteAt:len(memory):len(memory)],
+	}
 }
 
 // room returns the place of the next n bytes, or nil if there is not enough.
 func (b *blackBox) room(n int) []byte {
-	if b.spilled || n > len(b.data)-b.used {
+	if b.spilled || n > len(b.stream)-b.used {
 		b.spilled = true
 		return nil
 	}
-	return b.data[b.used:b.used:len(b.data)]
+	return b.stream[b.used:b.used:len(b.stream)]
 }
 
-// isLast reports whether what is appended to c comes into the box right behind what is in it.
-func (b *blackBox) isLast(c []byte) bool {
-	return b.holds(c) && len(c) > 0 && &c[len(c)-1] == &b.data[b.used-1]
+// isLast reports whether what is appended to chunk comes into the box right behind what is in it.
+func (b *blackBox) isLast(chunk []byte) bool {
+	return b.holds(chunk) && len(chunk) > 0 && &chunk[len(chunk)-1] == &b.stream[b.used-1]
 }
 
-// holds reports whether c lies in the box.
-func (b *blackBox) holds(c []byte) bool {
-	return cap(c) > 0 &&
-		uintptr(unsafe.Pointer(unsafe.SliceData(c)))-uintptr(unsafe.Pointer(&b.data[0])) < uintptr(len(b.data))
+// holds reports whether chunk lies in the box.
+func (b *blackBox) holds(chunk []byte) bool {
+	return cap(chunk) > 0 &&
+		uintptr(unsafe.Pointer(unsafe.SliceData(chunk)))-uintptr(unsafe.Pointer(&b.stream[0])) < uintptr(len(b.stream))
 }
 
 // publish makes the next n bytes, which have been filled in, a part of the record.
@@ -79,7 +101,7 @@ func (b *blackBox) reset(written int64) {
 	atomic.StoreUint64(b.start, little(uint64(written)))
 }
 
-// setMark writes the mark, and empties the note.
+// setMark writes the mark, and empties the note, which belongs to the mark before.
 func (b *blackBox) setMark(word uint64) {
 	atomic.StoreUint64(b.noted, 0)
 	atomic.StoreUint64(b.mark, little(word))
@@ -87,16 +109,6 @@ func (b *blackBox) setMark(word uint64) {
 
 // setCount writes the count.
 func (b *blackBox) setCount(n uint64) { atomic.StoreUint64(b.count, little(n)) }
-
-// wordIn returns a word of the header of the box of a worker that is gone. It trusts nothing: the
-// number may be any.
-func wordIn(box io.ReaderAt, at int64) uint64 {
-	var b [8]byte
-	if _, err := box.ReadAt(b[:], at); err != nil {
-		return 0
-	}
-	return binary.LittleEndian.Uint64(b[:])
-}
 
 // setNote makes text the note, if it still lies where the note does, and reports whether it does.
 func (b *blackBox) setNote(text []byte) bool {
@@ -122,7 +134,7 @@ type Remains struct {
 	Note  []byte // what was noted since the last mark, at most NoteRoom bytes
 }
 
-// ReadRemains reads the black box of a process that is gone.
+// ReadRemains reads the black box of a process that is gone. What cannot be read is zero.
 func ReadRemains(box *io.SectionReader) (left Remains) {
 	left.Mark, left.Count = wordIn(box, 16), wordIn(box, 32)
 	if n := wordIn(box, 24); n > 0 && n <= NoteRoom {
@@ -134,8 +146,8 @@ func ReadRemains(box *io.SectionReader) (left Remains) {
 	return left
 }
 
-// unwritten returns what a worker that is gone has left in its box, from a place in the stream on:
-// what did not come through the pipe. It trusts nothing in it.
+// unwritten returns what a process that is gone has left of the stream in its box, from a place in
+// the stream on: what did not come through the pipe. It trusts nothing in the box.
 func unwritten(box *io.SectionReader, from int64) *bytes.Reader {
 	start, length := wordIn(box, 0), wordIn(box, 8)
 	most := box.Size() - NoteRoom - BoxHeader
@@ -147,4 +159,13 @@ func unwritten(box *io.SectionReader, from int64) *bytes.Reader {
 		return bytes.NewReader(nil)
 	}
 	return bytes.NewReader(rest)
+}
+
+// wordIn returns a word of the header of a box, or 0 if it cannot be read.
+func wordIn(box *io.SectionReader, at int64) uint64 {
+	var b [8]byte
+	if _, err := box.ReadAt(b[:], at); err != nil {
+		return 0
+	}
+	return binary.LittleEndian.Uint64(b[:])
 }
