@@ -119,7 +119,7 @@ func (c *client) pay() {
 	c.owed = 0
 	a.mu.Unlock()
 	if back > 0 {
-		c.tell(&wire.Frame{Kind: wire.Credit, ID: uint64(back)})
+		c.tell(wire.NewCredit(uint64(back), 0))
 	}
 }
 

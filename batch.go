@@ -370,7 +370,7 @@ const batchCut = 1 << 63
 // on the goroutine that reads the wire.
 func (b *taskInbox) cutBatch(t *Task) {
 	if begun := t.begun.Or(batchCut); begun&batchCut == 0 {
-		b.worker.link.Tell(link.Soon, &wire.Frame{Kind: wire.Split, ID: t.ID, Defs: max(1, begun)})
+		b.worker.link.Tell(link.Soon, wire.NewSplit(t.ID, max(1, begun)))
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/link"
@@ -240,7 +239,7 @@ func (b *broker) assign(j *job, w *taskWorker, fetch int) bool {
 	w.peer.holds.Add(1)
 	f := &wire.Frame{Kind: wire.Task, ID: j.id, From: MainName, Type: j.lane.typ}
 	if fetch >= 0 {
-		f.To = strconv.FormatUint(w.fetches[fetch].id, 10)
+		f.ForFetch(w.fetches[fetch].id)
 	}
 	if j.submitter != nil {
 		f.From = j.submitter.slot.name
@@ -256,7 +255,7 @@ func (b *broker) assign(j *job, w *taskWorker, fetch int) bool {
 		f.Flags |= wire.FlagBatch
 	}
 	if j.meta.Timeout > 0 {
-		f.Flags |= wire.FlagWait
+		f.Flags |= wire.FlagTimed
 	}
 	l, how := w.peer.link, link.Quietly
 	if j.batch == 0 && !first { // more may follow, to be written together

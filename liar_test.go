@@ -149,7 +149,7 @@ func (h *honest) react() {
 				h.say(&wire.Frame{Kind: wire.Returned, ID: f.ID})
 			case h.active != nil && h.active.ID == f.ID && h.active.Flags&wire.FlagBatch != 0 && !h.cut:
 				h.cut = true
-				h.say(&wire.Frame{Kind: wire.Split, ID: f.ID, Defs: 1})
+				h.say(wire.NewSplit(f.ID, 1))
 			}
 		case wire.Cancel:
 			i := slices.IndexFunc(h.waiting, func(t *wire.Frame) bool { return t.ID == f.ID })
@@ -170,7 +170,8 @@ func (h *honest) react() {
 		case wire.Dump:
 			h.say(&wire.Frame{Kind: wire.Stacks, Body: []byte("stacks")})
 		case wire.Beat:
-			h.say(&wire.Frame{Kind: wire.Beat, Defs: f.ID})
+			number, _ := f.Beat()
+			h.say(wire.NewBeat(number, "", 0))
 		case wire.Result, wire.Reply:
 			_ = replyOf(f)
 		}
@@ -178,7 +179,7 @@ func (h *honest) react() {
 		h.hear()
 	}
 	if h.credit != [2]uint64{} {
-		h.say(&wire.Frame{Kind: wire.Credit, ID: h.credit[0], Defs: h.credit[1]})
+		h.say(wire.NewCredit(h.credit[0], h.credit[1]))
 		h.credit = [2]uint64{}
 	}
 	h.must()
@@ -374,6 +375,7 @@ func (b *fuzzBytes) frame() *wire.Frame {
 		Encoding: b.next() % 6,
 	}
 	f.ID, f.Defs = b.number(), b.number()
+	f.Number, f.More = f.ID, f.Defs // of which each kind has its own two
 	f.To = fuzzNames[int(b.next())%len(fuzzNames)]
 	f.From = fuzzNames[int(b.next())%len(fuzzNames)]
 	f.Type = fuzzNames[int(b.next())%len(fuzzNames)]

@@ -200,7 +200,7 @@ func (b *broker) refuse(j *job) {
 
 // refusalFrame tells a worker that its loop must not wait for a task.
 func refusalFrame(id, spell uint64, err error) *wire.Frame {
-	return &wire.Frame{Kind: wire.Await, ID: id, Defs: spell, Flags: wire.FlagError, Body: marshalError(err)}
+	return wire.NewRefusal(id, spell, marshalError(err))
 }
 
 // endWait notes that a wait is over.

@@ -306,7 +306,7 @@ func (p *peer) take(f *wire.Frame) error {
 		p.bye = &bye
 		p.mu.Unlock()
 	case wire.Credit:
-		if f.ID|f.Defs == 0 || !p.slot.out.granted(f.ID, f.Defs) {
+		if bytes, taken := f.Credit(); bytes|taken == 0 || !p.slot.out.granted(bytes, taken) {
 			return lie("it gave credit for more than it was sent, or for nothing")
 		}
 	case wire.Message, wire.Call:
@@ -318,7 +318,7 @@ func (p *peer) take(f *wire.Frame) error {
 	case wire.Start:
 		return b.started(p, f.ID)
 	case wire.Split:
-		return b.split(p, f.ID, f.Defs)
+		return b.split(p, f.ID, f.SplitFrom())
 	case wire.Returned:
 		return b.returned(p, f.ID)
 	case wire.Progress:
@@ -355,7 +355,7 @@ func (p *peer) takeFree(f *wire.Frame) error {
 	}
 	switch f.Kind {
 	case wire.Undelivered:
-		l, ok := p.slot.out.reported(f.Defs)
+		l, ok := p.slot.out.reported(f.Serial())
 		if ok {
 			m.emit(
 				&DeadLetter{
@@ -369,7 +369,7 @@ func (p *peer) takeFree(f *wire.Frame) error {
 		}
 		return unless(ok)
 	case wire.Failed:
-		l, ok := p.slot.out.reported(f.Defs)
+		l, ok := p.slot.out.reported(f.Serial())
 		if ok {
 			m.emit(
 				&HandlerFailed{
@@ -394,8 +394,8 @@ func (p *peer) takeFree(f *wire.Frame) error {
 	case wire.Await: // it says again and again what main keeps once at most
 		switch {
 		case f.Flags&wire.FlagSoft == 0:
-			if err := b.await(p.client, f.ID, f.Defs, f.Type == awaitRoom); err != nil {
-				p.link.Answer(link.Soon, refusalFrame(f.ID, f.Defs, err))
+			if err := b.await(p.client, f.ID, f.Spell(), f.Type == awaitRoom); err != nil {
+				p.link.Answer(link.Soon, refusalFrame(f.ID, f.Spell(), err))
 			}
 		case f.Type == awaitRoom:
 			b.endWait(p.slot.name, roomWait)
@@ -411,11 +411,12 @@ func (p *peer) takeFree(f *wire.Frame) error {
 		may.fetchCancels--
 		b.cancelFetch(p, f.ID)
 	case wire.Beat:
-		if f.Defs <= may.beats || f.Defs > p.asked.Load() {
+		number, since := f.Beat()
+		if number <= may.beats || number > p.asked.Load() {
 			return unless(false)
 		}
-		may.beats = f.Defs
-		p.beat.Store(&beat{running: whatRuns(f), since: time.Duration(f.ID), number: f.Defs})
+		may.beats = number
+		p.beat.Store(&beat{running: whatRuns(f), since: since, number: number})
 	case wire.Stacks:
 		if p.wanted.Add(-1) < 0 {
 			return unless(false)

@@ -203,7 +203,7 @@ func (w *puppet) obey() {
 	for _, f := range w.active {
 		if f.Flags&wire.FlagBatch != 0 && w.recalled[f.ID] { // after its first item
 			delete(w.recalled, f.ID)
-			w.say(&wire.Frame{Kind: wire.Split, ID: f.ID, Defs: 1})
+			w.say(wire.NewSplit(f.ID, 1))
 		}
 	}
 }

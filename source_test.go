@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"go/types"
 	"os"
 	"reflect"
 	"slices"
@@ -43,6 +44,27 @@ func TestNoErrorOfAPostIsDropped(t *testing.T) {
 	for _, method := range []string{"Post", "PostLast"} { // of a name that nothing has, nothing is found
 		_, found := reflect.TypeFor[*link.Link]().MethodByName(method)
 		require.True(t, found, method)
+	}
+}
+
+// TestNumbersOfFramesHaveNames: what a frame carries beside an id, texts and a body is written and
+// read under its name, with the functions and methods of internal/wire.
+func TestNumbersOfFramesHaveNames(t *testing.T) {
+	for _, path := range ownPackages(t) {
+		h, found := loadHouse(t, path), 0
+		for id, o := range h.info.Uses {
+			field, ok := o.(*types.Var)
+			if !ok || !field.IsField() || field.Pkg().Path() != module+"/internal/wire" ||
+				field.Name() != "Number" && field.Name() != "More" {
+				continue
+			}
+			if found++; path != module+"/internal/wire" {
+				t.Errorf("%s: a number of a frame is used without its name", h.fset.Position(id.Pos()))
+			}
+		}
+		if path == module+"/internal/wire" {
+			require.NotZero(t, found, "the check itself finds nothing")
+		}
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -93,12 +92,12 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 		return lie("the options of a task cannot be read: %v", err)
 	}
 	t := &Task{ID: f.ID, Type: f.Type, Submitter: f.From, Attempt: max(1, meta.Attempt), chain: meta.Chain,
-		timeout: meta.Timeout, limit: limitIn(f), payload: payloadOf(f), worker: b.worker, batch: f.Flags&wire.FlagBatch != 0, timed: f.Flags&wire.FlagWait != 0}
-	if f.To != "" {
-		id, err := strconv.ParseUint(f.To, 10, 64)
-		if err != nil {
-			return lie("a task answers fetch %s", f.To)
-		}
+		timeout: meta.Timeout, limit: limitIn(f), payload: payloadOf(f), worker: b.worker, batch: f.Flags&wire.FlagBatch != 0, timed: f.Flags&wire.FlagTimed != 0}
+	id, asked, err := f.FetchID()
+	if err != nil {
+		return lie("%v", err)
+	}
+	if asked {
 		if t.batch { // main did not know that tasks of the type are asked for: the others go out again
 			if err := t.takeFirst(); err != nil {
 				return err

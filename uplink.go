@@ -89,7 +89,7 @@ func (u *workerUplink) cancelTask(id uint64, soft bool) {
 }
 
 func (u *workerUplink) awaits(s *Submission, spell uint64) error {
-	u.link.Tell(link.Soon, &wire.Frame{Kind: wire.Await, ID: s.id, Defs: spell})
+	u.link.Tell(link.Soon, wire.NewAwait(s.id, spell))
 	return nil // main answers if it must not
 }
 
@@ -101,11 +101,11 @@ func (u *workerUplink) waitsForNothing() { u.awaitsNoMore(0) }
 
 func (u *workerUplink) undelivered(m *Message, reason error) {
 	text := reason.Error()
-	u.link.Tell(link.Soon, &wire.Frame{Kind: wire.Undelivered, Meta: text[:min(len(text), maxReason)], Defs: m.serial})
+	u.link.Tell(link.Soon, wire.NewUndelivered(m.serial, text[:min(len(text), maxReason)]))
 }
 
 func (u *workerUplink) failed(m *Message, err error) {
-	u.link.Tell(link.Soon, &wire.Frame{Kind: wire.Failed, Defs: m.serial, Body: marshalError(err)})
+	u.link.Tell(link.Soon, wire.NewFailed(m.serial, marshalError(err)))
 }
 
 func (u *workerUplink) idle() {

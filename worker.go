@@ -452,7 +452,7 @@ func (w *Worker) take(f *wire.Frame) error {
 		}
 		w.know(pools)
 	case wire.Exit:
-		mode := ShutdownMode(f.ID)
+		mode := ShutdownMode(f.ExitMode())
 		w.toldExit(f)
 		w.loop.exit(mode) // first: an action that gets ErrStopped from GetTask must find that its context has ended
 		if mode == FinishRunning {
@@ -460,7 +460,7 @@ func (w *Worker) take(f *wire.Frame) error {
 		}
 		w.cancel(ErrExit) // who sees this sees no further task begin
 	case wire.Credit:
-		w.out.granted(f.ID, f.Defs)
+		w.out.granted(f.Credit())
 	case wire.Message, wire.Call:
 		m := &Message{
 			Sender:   f.From,
@@ -491,7 +491,8 @@ func (w *Worker) take(f *wire.Frame) error {
 	case wire.Dump:
 		w.dump()
 	case wire.Beat:
-		w.answerBeat(f.ID)
+		number, _ := f.Beat()
+		w.answerBeat(number)
 	case wire.Recall:
 		w.inbox.giveBack(f.ID)
 	case wire.Task:
@@ -517,7 +518,7 @@ func (w *Worker) take(f *wire.Frame) error {
 	case wire.Result:
 		w.resolve(f.ID, replyOf(f))
 	case wire.Await:
-		w.refused(f.ID, f.Defs, w.recognise(unmarshalError(f.Body)))
+		w.refused(f.ID, f.Spell(), w.recognise(unmarshalError(f.Body)))
 	default:
 		return lie("main sent a %v frame", f.Kind)
 	}
@@ -628,7 +629,7 @@ func (w *Worker) flushAcks() {
 	w.ackMu.Lock()
 	defer w.ackMu.Unlock()
 	if w.ackBytes > 0 || w.ackCount > 0 {
-		w.link.Tell(link.Lazily, &wire.Frame{Kind: wire.Credit, ID: uint64(w.ackBytes), Defs: uint64(w.ackCount)})
+		w.link.Tell(link.Lazily, wire.NewCredit(uint64(w.ackBytes), uint64(w.ackCount)))
 		w.ackBytes, w.ackCount = 0, 0
 	}
 }
