@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"iter"
-	"time"
 
 	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -25,11 +25,11 @@ var errBatch = errors.New("multiprolab: a batch of tasks is garbled")
 const batchFull = wire.MaxMeta - batch.BareSize
 
 // An error with all that may be before it fits into a frame; else this does not compile.
-const _ = uint(leastLimit - batch.HeadSize - batchFull - batch.EntryHeadSize - maxErrorSize)
+const _ = uint(link.LeastLimit - batch.HeadSize - batchFull - batch.EntryHeadSize - maxErrorSize)
 
 // mostBody is the greatest length of a frame's body on the wires of this process, in bytes; see
-// link.limit.
-func (n *node) mostBody() int { return max(n.maxBody, leastLimit) }
+// link.Link.Limit.
+func (n *node) mostBody() int { return max(n.maxBody, link.LeastLimit) }
 
 // definitionsOf yields the ids of the type definitions that the items, or outcomes, in the body of
 // a batch need.
@@ -83,7 +83,7 @@ func batchReply(f *wire.Frame) *reply {
 	if f.Meta == "" {
 		p := payloadOf(f)
 		p.Defs = 0 // the place of the time in a frame whose payload has no definitions of its own
-		return &reply{payload: p, took: time.Duration(f.Defs)}
+		return &reply{payload: p, took: f.Took()}
 	}
 	r, _ := batch.OfBare(f.Meta, payloadOf(f))
 	return &reply{payload: codec.Payload{Encoding: codec.Bytes, Data: r.Outcomes}, took: r.Took}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -22,11 +23,11 @@ type itemHandler func(ctx context.Context, t *Task, out []byte) []byte
 // workBatch runs the items of a batch, on the loop of the worker. It ends early, between two items,
 // when the time is over, the room for outcomes is, or the batch is cancelled or to be given back.
 func (b *taskInbox) workBatch(t *Task, work itemHandler) {
-	out, full := b.roomForOutcomes()
-	box := b.worker.link.box
+	memory := b.worker.link.NoteMemory()
+	out, full := b.roomForOutcomes(memory)
 	items := batch.Read(t.payload.Data)
-	last := 0          // where the last outcome begins
-	lent := box != nil // the memory of the outcomes is that of the next batch's, too
+	last := 0             // where the last outcome begins
+	lent := memory != nil // the memory of the outcomes is that of the next batch's, too
 	var garbled error
 	begun := time.Now()
 	turn := batch.NewTurn()
@@ -48,7 +49,7 @@ func (b *taskInbox) workBatch(t *Task, work itemHandler) {
 		}
 		last = len(out)
 		out = work(t.ctx, t, out)
-		if box != nil && !box.finished(out) {
+		if memory != nil && !b.worker.link.Note(out) {
 			lent = false
 			break // it is not on record any more: main is told at once
 		}
@@ -66,12 +67,13 @@ func (b *taskInbox) workBatch(t *Task, work itemHandler) {
 }
 
 // roomForOutcomes returns memory for the outcomes of a batch, and how many bytes of them end it.
-func (b *taskInbox) roomForOutcomes() (out []byte, full int) {
-	if box := b.worker.link.box; box != nil {
-		return box.batch[:0], batchFull
+// note is the memory in which they outlive the worker, or nil.
+func (b *taskInbox) roomForOutcomes(note []byte) (out []byte, full int) {
+	if note != nil {
+		return note[:0], batchFull
 	}
 	if !b.worker.role.process { // it does not die alone
-		return make([]byte, 0, batchRoom), batchFull
+		return make([]byte, 0, link.NoteRoom), batchFull
 	}
 	return nil, 0 // each outcome ends its batch, so that main is told of it
 }
@@ -106,7 +108,7 @@ const batchCut = 1 << 63
 // on the goroutine that reads the wire.
 func (b *taskInbox) cutBatch(t *Task) {
 	if begun := t.begun.Or(batchCut); begun&batchCut == 0 {
-		b.worker.link.tell(soon, &wire.Frame{Kind: wire.Split, ID: t.ID, Defs: max(1, begun)})
+		b.worker.link.Tell(link.Soon, wire.NewSplit(t.ID, max(1, begun)))
 	}
 }
 
@@ -170,7 +172,7 @@ func (t *Task) takeFirst() error {
 	items := batch.Read(t.payload.Data)
 	var ok bool
 	if _, t.payload, ok = items.Next(); !ok {
-		return &wireViolation{errBatch.Error()}
+		return lie("%v", errBatch)
 	}
 	t.lone = true
 	t.begun.Store(1)

@@ -63,7 +63,7 @@ func benchLanes(b *testing.B, what string, n int) {
 		}
 		end()
 		if i%1000 == 0 { // nobody reads
-			if err := w.link.flush(); err != nil {
+			if err := w.link.Flush(); err != nil {
 				b.Fatal(err)
 			}
 			w.out.Reset()

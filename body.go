@@ -43,7 +43,7 @@ func (m *Main) spawn(s *slot, life int) (*peer, error) {
 		return nil, start
 	}
 	p.connect(b, b.proc.Out, b.proc.In)
-	p.link.share(b.shared)
+	p.link.Share(b.proc.MapShared(), true, proc.Unmap)
 	p.converse(b.cookie, func(stray []byte) { _, _ = out.Write(stray) })
 	return p, nil
 }
@@ -58,7 +58,6 @@ func newCookie() string {
 type processBody struct {
 	proc   *proc.Process
 	cookie string
-	shared *shared // or nil
 	errors *tail
 	env    []string // of the worker; nil: that of main
 	lack   *memoryWatch
@@ -112,7 +111,6 @@ func startProcess(m *Main, s *slot, life int, out io.Writer) (*processBody, erro
 		}
 		return nil, err
 	}
-	b.shared = newShared(b.proc.MapShared(), true)
 	b.lack = m.kernelKills.watch(b.proc.Pid)
 	var copies sync.WaitGroup
 	pipe := func(from *os.File, to io.Writer) {
@@ -178,18 +176,13 @@ func (b *processBody) stderr() string {
 	return interesting(b.errors.last())
 }
 
-func (b *processBody) close() {
-	if b.shared != nil {
-		b.shared.close()
-	}
-	b.proc.Close()
-}
+func (b *processBody) close() { b.proc.Close() }
 
-func (b *processBody) box() io.ReaderAt {
+func (b *processBody) box() *io.SectionReader {
 	if b.proc.Box == nil {
 		return nil
 	}
-	return b.proc.Box
+	return io.NewSectionReader(b.proc.Box, 0, proc.BoxSize)
 }
 
 // goroutineBody is a worker in goroutines of this process, for Config.InProcess.
@@ -223,8 +216,8 @@ func newGoroutineBody(m *Main, s *slot, life int) *goroutineBody {
 		b.mu.Lock()
 		b.report = report
 		b.mu.Unlock()
-		_ = b.worker.link.flush() // what it has said stands; an error is that of a wire that main has closed
-		b.worker.link.close(errLinkClosed)
+		_ = b.worker.link.Flush() // what it has said stands; an error is that of a wire that main has closed
+		b.worker.link.Close()
 		hangUp()
 		b.worker.kill(errGoexit)
 		close(b.worker.died)
@@ -253,12 +246,12 @@ func newGoroutineBody(m *Main, s *slot, life int) *goroutineBody {
 	return b
 }
 
-func (b *goroutineBody) pid() int              { return os.Getpid() }
-func (b *goroutineBody) done() <-chan struct{} { return b.ended }
-func (b *goroutineBody) terminate()            { b.worker.kill(context.Canceled) }
-func (b *goroutineBody) quit()                 {}
-func (b *goroutineBody) box() io.ReaderAt      { return nil }
-func (b *goroutineBody) stopped() string       { return "" }
+func (b *goroutineBody) pid() int               { return os.Getpid() }
+func (b *goroutineBody) done() <-chan struct{}  { return b.ended }
+func (b *goroutineBody) terminate()             { b.worker.kill(context.Canceled) }
+func (b *goroutineBody) quit()                  {}
+func (b *goroutineBody) box() *io.SectionReader { return nil }
+func (b *goroutineBody) stopped() string        { return "" }
 
 func (b *goroutineBody) kill() {
 	b.mu.Lock()

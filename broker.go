@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/batch"
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/mail"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -79,7 +80,7 @@ type broker struct {
 type brokerMutex struct {
 	sync.Mutex
 	broker *broker
-	posted []*link // with tasks that are to be written
+	posted []*link.Link // with tasks that are to be written
 }
 
 // Unlock implements sync.Locker. It never waits for a pipe.
@@ -90,7 +91,7 @@ func (m *brokerMutex) Unlock() {
 	m.posted = nil
 	m.Mutex.Unlock()
 	for _, l := range posted {
-		l.push()
+		l.Push()
 	}
 }
 
@@ -132,10 +133,6 @@ func (b *broker) open(pools []*pool) {
 		b.store.open()
 	}
 }
-
-// lie says that a worker, or what runs in its place, has said what no honest one says at this time.
-// It costs the worker its life.
-func lie(format string, args ...any) error { return &wireViolation{fmt.Sprintf(format, args...)} }
 
 // enter makes a worker known that has become ready.
 func (b *broker) enter(p *peer, r *readiness) error {

@@ -121,11 +121,11 @@ var causeCut = errorCut{text: 1 << 10, stderr: 1 << 10, earlier: 1, parts: 4}
 
 // exitFrame tells a worker to end, and if it is for good, why.
 func exitFrame(mode ShutdownMode, why error) *wire.Frame {
-	f := &wire.Frame{Kind: wire.Exit, ID: uint64(mode)}
+	var packed []byte
 	if why != nil && why != ErrStopped {
-		f.Body = pack.Marshal(&errorPacking{err: why, cut: causeCut})
+		packed = pack.Marshal(&errorPacking{err: why, cut: causeCut})
 	}
-	return f
+	return wire.NewExit(uint64(mode), packed)
 }
 
 // toldExit notes what main says of the end of this worker. Who reads the wire calls it.

@@ -1,11 +1,11 @@
 package multiprolab
 
 import (
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/mail"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -15,7 +15,7 @@ import (
 // can be long after the life: a peer, with what was read and written of its wire, may not.
 type client struct {
 	slot *slot
-	link atomic.Pointer[link] // nil when the life has ended, and nobody waits any more
+	link atomic.Pointer[link.Link] // nil when the life has ended, and nobody waits any more
 	// credit is what the life may send; the account of the slot guards it.
 	credit mail.Credit
 
@@ -23,7 +23,7 @@ type client struct {
 	calls map[uint64]*callEntry // to other workers, that have no reply yet; by the id of the worker's side
 }
 
-func newClient(s *slot, l *link) *client {
+func newClient(s *slot, l *link.Link) *client {
 	c := &client{slot: s}
 	c.link.Store(l)
 	return c
@@ -76,27 +76,27 @@ func (c *client) call(id uint64) *callEntry {
 // mayCall refuses a call that an honest worker does not make.
 func (c *client) mayCall(f *wire.Frame) error {
 	if err := checkChain(f.Meta); err != nil {
-		return &wireViolation{err.Error()}
+		return lie("%v", err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case f.Flags&wire.FlagBroadcast != 0:
-		return &wireViolation{"it made a call to several"}
+		return lie("it made a call to several")
 	case c.calls[f.ID] != nil:
-		return &wireViolation{fmt.Sprintf("it made call %d again, which has no reply yet", f.ID)}
+		return lie("it made call %d again, which has no reply yet", f.ID)
 	case len(c.calls) >= 2*maxCalls:
-		return &wireViolation{fmt.Sprintf("it waits for the replies to %d calls", len(c.calls))}
+		return lie("it waits for the replies to %d calls", len(c.calls))
 	}
 	return nil
 }
 
 // answer gives the worker the outcome of a call or a task, and returns the link that it was posted
 // to: nil if the worker is gone, and nobody waits.
-func (c *client) answer(h haste, f *wire.Frame) *link {
+func (c *client) answer(how link.Haste, f *wire.Frame) *link.Link {
 	l := c.link.Load()
 	if l != nil {
-		l.answer(h, f)
+		l.Answer(how, f)
 	}
 	return l
 }
@@ -104,17 +104,17 @@ func (c *client) answer(h haste, f *wire.Frame) *link {
 // tell posts a frame that always fits to the worker, if it is there.
 func (c *client) tell(f *wire.Frame) {
 	if l := c.link.Load(); l != nil {
-		l.tell(soon, f)
+		l.Tell(link.Soon, f)
 	}
 }
 
 // pass posts news for the worker, if it is there. It returns why they cannot be sent at all.
 func (c *client) pass(f *wire.Frame) error {
 	l := c.link.Load()
-	if l == nil || l.behind() {
+	if l == nil || l.Behind() {
 		return nil
 	}
-	if err := l.post(f); err != errLinkClosed {
+	if err := l.Post(link.Soon, f); err != link.ErrClosed {
 		return err
 	}
 	return nil
@@ -171,10 +171,10 @@ func (c *client) charge(f *wire.Frame) (n int64, err error) {
 	defer a.mu.Unlock()
 	switch a.rules.Charge(&c.credit, n) {
 	case mail.Gone:
-		return n, errLinkClosed // it was written by a life before
+		return n, link.ErrClosed // it was written by a life before
 	case mail.Excess:
 		spent := c.credit.Spent() + n
-		return n, &wireViolation{fmt.Sprintf("it sent %d bytes of messages with a window of %d", spent, a.window)}
+		return n, lie("it sent %d bytes of messages with a window of %d", spent, a.window)
 	}
 	a.hurry()
 	return n, nil
@@ -216,7 +216,7 @@ func (a *account) payAndUnlock() {
 	bytes, present := a.rules.Pay(), a.present
 	a.mu.Unlock()
 	if bytes > 0 {
-		present.tell(&wire.Frame{Kind: wire.Credit, ID: uint64(bytes)})
+		present.tell(wire.NewCredit(uint64(bytes), 0))
 	}
 }
 

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -239,7 +239,7 @@ func (b *broker) assign(j *job, w *taskWorker, fetch int) bool {
 	w.peer.holds.Add(1)
 	f := &wire.Frame{Kind: wire.Task, ID: j.id, From: MainName, Type: j.lane.typ}
 	if fetch >= 0 {
-		f.To = strconv.FormatUint(w.fetches[fetch].id, 10)
+		f.ForFetch(w.fetches[fetch].id)
 	}
 	if j.submitter != nil {
 		f.From = j.submitter.slot.name
@@ -255,14 +255,14 @@ func (b *broker) assign(j *job, w *taskWorker, fetch int) bool {
 		f.Flags |= wire.FlagBatch
 	}
 	if j.meta.Timeout > 0 {
-		f.Flags |= wire.FlagWait
+		f.Flags |= wire.FlagTimed
 	}
-	l, how := w.peer.link, quietly
+	l, how := w.peer.link, link.Quietly
 	if j.batch == 0 && !first { // more may follow, to be written together
-		how = soon
+		how = link.Soon
 	}
-	err := l.postAs(how, f)
-	if err != nil && err != errLinkClosed { // no worker can be sent it, and this one has done nothing wrong
+	err := l.Post(how, f)
+	if err != nil && err != link.ErrClosed { // no worker can be sent it, and this one has done nothing wrong
 		err = fmt.Errorf("multiprolab: %v could not be sent to worker %s: %w", j, w.peer.slot.name, err)
 		b.finish(j, &reply{err: err})
 		return false
@@ -271,7 +271,7 @@ func (b *broker) assign(j *job, w *taskWorker, fetch int) bool {
 		w.fetches = slices.Delete(w.fetches, fetch, fetch+1)
 	}
 	// If the link is closed the worker is gone: leave gives the job to another.
-	if err == nil && how == quietly && !slices.Contains(b.mu.posted, l) {
+	if err == nil && how == link.Quietly && !slices.Contains(b.mu.posted, l) {
 		b.mu.posted = append(b.mu.posted, l)
 	}
 	return true
@@ -400,7 +400,7 @@ func (b *broker) look() {
 // begun with it is to split.
 func (b *broker) recall(j *job) {
 	j.recalled = true
-	j.holder.peer.link.tell(soon, &wire.Frame{Kind: wire.Recall, ID: j.id})
+	j.holder.peer.link.Tell(link.Soon, &wire.Frame{Kind: wire.Recall, ID: j.id})
 }
 
 // giveBack puts a job that its holder has not started to the front of its lane.
@@ -483,7 +483,7 @@ func (b *broker) retire(p *peer) bool {
 // holds nothing.
 func (b *broker) leadOutIfIdle(w *taskWorker) {
 	for _, f := range w.fetches {
-		w.peer.link.tell(soon, &wire.Frame{Kind: wire.NoTask, ID: f.id})
+		w.peer.link.Tell(link.Soon, &wire.Frame{Kind: wire.NoTask, ID: f.id})
 	}
 	w.fetches = nil
 	for _, j := range slices.SortedFunc(maps.Values(w.held), byAge) {

@@ -31,7 +31,9 @@
 //	}
 //
 //	func squarer(ctx context.Context, w *multiprolab.Worker) error {
-//		multiprolab.HandleTask(w, "square", func(ctx context.Context, n int) (int, error) { return n * n, nil })
+//		multiprolab.HandleTask(w, "square", func(ctx context.Context, n int) (int, error) {
+//			return n * n, nil
+//		})
 //		return nil
 //	}
 //

@@ -63,8 +63,8 @@ type WorkerDiedError struct {
 	Signal   string // such as "SIGKILL"; empty if it exited
 	CoreDump bool   // it left a core dump
 	Reason   string // why main killed it, or what is known beyond the exit status; may be empty
-	// Stopped is the signal, such as "SIGTTOU", that had stopped its process when main killed it, or
-	// what else had; it is empty if it ran, and where the system does not tell.
+	// Stopped is the signal, such as "SIGTTOU", that had stopped its process when main killed it,
+	// or what else had; it is empty if it ran, and where the system does not tell.
 	Stopped string
 	During  string        // what it was doing, as far as main knows, such as `task "thumbnail"`; may be empty
 	Uptime  time.Duration // from its start to its end

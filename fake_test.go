@@ -3,6 +3,7 @@ package multiprolab
 import (
 	"io"
 
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
@@ -23,28 +24,28 @@ func (b *fakeBody) stopped() string        { return "" }
 func (b *fakeBody) raced(proc.Status) bool { return false }
 func (b *fakeBody) stderr() string         { return "" }
 func (b *fakeBody) close()                 {}
-func (b *fakeBody) box() io.ReaderAt {
+func (b *fakeBody) box() *io.SectionReader {
 	if b.left == nil {
 		return nil
 	}
-	return b.left
+	return io.NewSectionReader(b.left, 0, proc.BoxSize)
 }
 
 // fakeBox is a black box: a header, a part of the stream and the outcomes of a batch.
 type fakeBox struct {
-	header           [boxHeader]byte
+	header           [link.BoxHeader]byte
 	stream, outcomes []byte
 }
 
 func (b *fakeBox) ReadAt(p []byte, at int64) (int, error) {
 	for i := range p {
 		switch n := int(at) + i; {
-		case n < boxHeader:
+		case n < link.BoxHeader:
 			p[i] = b.header[n]
-		case n < boxHeader+len(b.stream):
-			p[i] = b.stream[n-boxHeader]
-		case n >= boxSize-batchRoom && n < boxSize-batchRoom+len(b.outcomes):
-			p[i] = b.outcomes[n-boxSize+batchRoom]
+		case n < link.BoxHeader+len(b.stream):
+			p[i] = b.stream[n-link.BoxHeader]
+		case n >= proc.BoxSize-link.NoteRoom && n < proc.BoxSize-link.NoteRoom+len(b.outcomes):
+			p[i] = b.outcomes[n-proc.BoxSize+link.NoteRoom]
 		default:
 			p[i] = 0
 		}

@@ -62,14 +62,14 @@ func floods() []flood {
 		}
 		all = append(
 			all,
-			flood{name: fmt.Sprint(kind), frame: wire.Frame{Kind: kind, ID: 1, To: "main", Type: "x"}},
+			flood{name: fmt.Sprint(kind), frame: wire.Frame{Kind: kind, ID: 1, Number: 1, To: "main", Type: "x"}},
 			flood{
 				name:  fmt.Sprint(kind, "s with a long text"),
-				frame: wire.Frame{Kind: kind, ID: 1, To: "main", Type: "x", Meta: strings.Repeat("x", 65000)},
+				frame: wire.Frame{Kind: kind, ID: 1, Number: 1, To: "main", Type: "x", Meta: strings.Repeat("x", 65000)},
 			},
 			flood{
 				name:  fmt.Sprint(kind, "s with a long body"),
-				frame: wire.Frame{Kind: kind, ID: 1, To: "main", Type: "x", Encoding: 1, Body: make([]byte, 60000)},
+				frame: wire.Frame{Kind: kind, ID: 1, Number: 1, To: "main", Type: "x", Encoding: 1, Body: make([]byte, 60000)},
 			},
 		)
 	}
@@ -136,7 +136,8 @@ func becomeLiar() {
 					os.Exit(0)
 				}
 				if got.Kind == wire.Credit {
-					credit.Add(int64(got.ID))
+					bytes, _ := got.Credit()
+					credit.Add(int64(bytes))
 				}
 			}
 		}()

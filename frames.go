@@ -2,7 +2,10 @@ package multiprolab
 
 import (
 	"fmt"
+	"io"
 
+	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/pack"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -16,7 +19,7 @@ func packedFrame(kind wire.Kind, v pack.Packed) *wire.Frame {
 // unmarshalBody reads what packedFrame wrote.
 func unmarshalBody(f *wire.Frame, v pack.Packed) error {
 	if err := pack.Unmarshal(f.Body, v); err != nil {
-		return &wireViolation{fmt.Sprintf("the body of a %v frame cannot be read: %v", f.Kind, err)}
+		return lie("the body of a %v frame cannot be read: %v", f.Kind, err)
 	}
 	return nil
 }
@@ -31,7 +34,7 @@ func replyFrame(kind wire.Kind, id uint64, r *reply) *wire.Frame {
 	f.Meta = r.meta
 	setPayload(f, r.payload)
 	if r.took > 0 { // of a batch, whose payload has no definitions
-		f.Defs = uint64(r.took)
+		f.SetTook(r.took)
 	}
 	return f
 }
@@ -46,4 +49,31 @@ func replyOf(f *wire.Frame) *reply {
 		return batchReply(f)
 	}
 	return &reply{payload: payloadOf(f), late: late}
+}
+
+// lie says that the process at the other end of a wire, or what runs in its place, has sent what no
+// honest one sends at this time. It costs a worker its life.
+func lie(format string, args ...any) error {
+	return &link.Violation{Reason: fmt.Sprintf(format, args...)}
+}
+
+// newLink returns this process's end of a wire. The options are those of its side.
+func newLink(c *codec.Codec, r io.Reader, w io.Writer, o link.Options) *link.Link {
+	o.DefinitionsIn, o.Excuse = definitionsOf, excuse
+	return link.New(c, r, w, o)
+}
+
+// excuse makes the frame that says why an outcome could not be sent.
+func excuse(f *wire.Frame, err error) *wire.Frame {
+	return replyFrame(f.Kind, f.ID, &reply{err: fmt.Errorf("multiprolab: the outcome could not be sent: %w", err)})
+}
+
+// payloadOf returns the body of a frame for the codec.
+func payloadOf(f *wire.Frame) codec.Payload {
+	return codec.Payload{Encoding: f.Encoding, Defs: f.Defs, Data: f.Body, Lent: f.Lent}
+}
+
+// setPayload makes p the body of a frame.
+func setPayload(f *wire.Frame, p codec.Payload) {
+	f.Encoding, f.Defs, f.Body, f.Lent = p.Encoding, p.Defs, p.Data, p.Lent
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -14,8 +15,8 @@ import (
 // welcome tells the worker what it needs to know.
 func (p *peer) welcome() {
 	m, cfg := p.slot.main, &p.slot.pool.cfg
-	p.link.tell(
-		quietly,
+	p.link.Tell(
+		link.Quietly,
 		packedFrame(
 			wire.Welcome,
 			&welcome{
@@ -29,11 +30,11 @@ func (p *peer) welcome() {
 				Teardown:       m.cfg.TeardownTimeout,
 				Limits:         cfg.limits(m.procs),
 				HandlerTimeout: cfg.HandlerTimeout,
-				Shares:         p.link.shared != nil,
+				Shares:         p.link.Shares(),
 			},
 		),
 	)
-	p.link.push()
+	p.link.Push()
 }
 
 // handshake waits until the worker has said hello.
@@ -75,7 +76,7 @@ func (p *peer) identify(h *hello) error {
 		}
 	}
 	if h.Shares {
-		p.link.startSharing()
+		p.link.StartSharing()
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 	"weak"
 
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -61,7 +62,7 @@ func (b *pulse) stop() {
 }
 
 func (b *pulse) ask() {
-	b.peer.link.tell(soon, &wire.Frame{Kind: wire.Beat, ID: b.peer.asked.Add(1)})
+	b.peer.link.Tell(link.Soon, wire.NewBeat(b.peer.asked.Add(1), "", 0))
 }
 
 // beat looks for an answer, and asks the next question. Whatever else the worker sends is no sign
@@ -94,10 +95,10 @@ func (b *pulse) beat() *hang {
 func (p *peer) overdue(f *wire.Frame) error {
 	limit := p.slot.pool.cfg.HandlerTimeout
 	if limit == 0 {
-		return &wireViolation{"it reports a handler that runs too long, and there is no WorkerConfig.HandlerTimeout"}
+		return lie("it reports a handler that runs too long, and there is no WorkerConfig.HandlerTimeout")
 	}
 	select {
-	case p.hangs <- &hang{beat: beat{running: whatRuns(f), since: time.Duration(f.ID)}, limit: limit}:
+	case p.hangs <- &hang{beat: beat{running: whatRuns(f), since: f.Overdue()}, limit: limit}:
 	default:
 	}
 	return nil
@@ -142,7 +143,7 @@ func (p *peer) killHung(h *hang) {
 // askStacks asks a worker for the stacks of its goroutines.
 func (p *peer) askStacks() {
 	p.wanted.Add(1)
-	p.link.tell(soon, &wire.Frame{Kind: wire.Dump})
+	p.link.Tell(link.Soon, &wire.Frame{Kind: wire.Dump})
 }
 
 // blame notes why the worker is about to be killed, unless that is known already, and what had
@@ -164,22 +165,23 @@ func (p *peer) blame(why string) string {
 // answerBeat is the worker's answer to a question for a sign of life, by its number. It runs on the
 // goroutine that reads the wire.
 func (w *Worker) answerBeat(number uint64) {
-	f := &wire.Frame{Kind: wire.Beat, Defs: number}
+	var what string
+	var since time.Duration
 	if s := w.current.Load(); s == nil {
 		w.seen = weak.Pointer[scope]{}
 	} else {
 		if seen := weak.Make(s); seen != w.seen {
 			w.seen, w.seenAt = seen, time.Now()
 		}
-		f.Meta, f.ID = s.what(), uint64(time.Since(w.seenAt))
+		what, since = s.what(), time.Since(w.seenAt)
 	}
-	w.link.tell(quietly, f)
-	w.link.push() // it never waits, and mostly nobody has to be woken for it
+	w.link.Tell(link.Quietly, wire.NewBeat(number, what, since))
+	w.link.Push() // it never waits, and mostly nobody has to be woken for it
 }
 
 // reportOverdue tells main that a handler or an action has run too long.
 func (w *Worker) reportOverdue(s *scope, d time.Duration) {
-	w.link.tell(soon, &wire.Frame{Kind: wire.Overdue, Meta: s.what(), ID: uint64(d)})
+	w.link.Tell(link.Soon, wire.NewOverdue(s.what(), d))
 }
 
 // begin notes that the function of the scope runs on the loop from now on, and limits its time if

@@ -118,17 +118,17 @@ var attacks = []attack{
 	}, "twice"},
 	{
 		"credit that it never had",
-		just(frame(wire.Frame{Kind: wire.Credit, ID: 1 << 40})),
+		just(frame(wire.Frame{Kind: wire.Credit, Number: 1 << 40})),
 		"credit for more than it was sent",
 	},
 	{
 		"credit that overflows",
-		just(frame(wire.Frame{Kind: wire.Credit, ID: 1<<64 - 1})),
+		just(frame(wire.Frame{Kind: wire.Credit, Number: 1<<64 - 1})),
 		"credit for more than it was sent",
 	},
 	{
 		"messages taken that it never got",
-		just(frame(wire.Frame{Kind: wire.Credit, Defs: 1 << 40})),
+		just(frame(wire.Frame{Kind: wire.Credit, More: 1 << 40})),
 		"credit for more than it was sent",
 	},
 	{"more than its window", func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
@@ -160,7 +160,7 @@ var attacks = []attack{
 	{"a start of a task of others", onTask(-1, wire.Frame{Kind: wire.Start}), "started a task"},
 	{"a task of others given back", onTask(-1, wire.Frame{Kind: wire.Returned}), "gave back a task"},
 	{"its own task given back", onTask(0, wire.Frame{Kind: wire.Returned}), "which it was not asked for"},
-	{"a split of what is no batch", onTask(0, wire.Frame{Kind: wire.Split, Defs: 1}), "which it was not asked to"},
+	{"a split of what is no batch", onTask(0, wire.Frame{Kind: wire.Split, More: 1}), "which it was not asked to"},
 	{"a fetch of types that it has not declared", just(frame(wire.Frame{Kind: wire.Fetch, ID: 9, Meta: ",\xff,"})),
 		"has declared 0 in PullTasks"},
 	{"a task without a number", just(frame(wire.Frame{Kind: wire.Submit, Type: "double", Flags: wire.FlagWait})),
@@ -198,17 +198,17 @@ var attacks = []attack{
 	},
 	{
 		"a report of a message that it was not sent",
-		just(frame(wire.Frame{Kind: wire.Undelivered, Defs: 1, Meta: "x"})),
+		just(frame(wire.Frame{Kind: wire.Undelivered, More: 1, Meta: "x"})),
 		"nothing had allowed: Undelivered",
 	},
 	{
 		"a failure of a message that it was not sent",
-		just(frame(wire.Frame{Kind: wire.Failed, Defs: 1})),
+		just(frame(wire.Frame{Kind: wire.Failed, More: 1})),
 		"nothing had allowed: Failed",
 	},
 	{
 		"a sign of life that nobody has asked for",
-		just(frame(wire.Frame{Kind: wire.Beat, Defs: 1 << 40})),
+		just(frame(wire.Frame{Kind: wire.Beat, More: 1 << 40})),
 		"nothing had allowed: Beat",
 	},
 	{"a sign of life without a number", just(frame(wire.Frame{Kind: wire.Beat})), "nothing had allowed: Beat"},

@@ -18,7 +18,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 )
@@ -174,7 +173,7 @@ func circles(g map[string]map[string]bool) [][]string {
 // than the 10 and 8 that a package may have. A change may bring the figures down, and then writes
 // them here; it never brings them up.
 var knots = map[string]struct{ circle, pairs int }{
-	module:                    {circle: 63, pairs: 115},
+	module:                    {circle: 59, pairs: 111},
 	module + "/internal/proc": {circle: 14, pairs: 12},
 }
 
@@ -335,7 +334,7 @@ func TestShape(t *testing.T) {
 				t.Logf("%s/%s has %d lines", strings.TrimPrefix(path, module), filepath.Base(name), len(lines)-1)
 			}
 			for _, line := range lines {
-				n := utf8.RuneCountInString(strings.ReplaceAll(line, "\t", "    "))
+				n := width(line)
 				if n > 120 {
 					wide++
 				}
@@ -375,6 +374,16 @@ func TestShape(t *testing.T) {
 	}
 }
 
+// width is how many columns a line takes, with a stop for tabs at every fourth.
+func width(line string) (n int) {
+	for _, r := range line {
+		if n++; r == '\t' {
+			n += (4 - n%4) % 4
+		}
+	}
+	return n
+}
+
 // sizes holds what is left of files, lines and structs that are too large. A change may bring the
 // figures down, and then writes them here; it never brings them up.
-var sizes = struct{ files, lines, comments, structs int }{files: 17, lines: 3, comments: 22, structs: 8}
+var sizes = struct{ files, lines, comments, structs int }{files: 16, lines: 0, comments: 0, structs: 7}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -56,8 +57,8 @@ const dumpTimeout = 80 * time.Millisecond
 //	Result     running: ends. After an error with attempts left: delayed, or queued if there is no
 //	           pause; after the last of several it is a dead letter as well. With RetryAfter:
 //	           delayed, and the attempt does not count. What has condemned a job is how its
-//	           attempt ends, whatever comes. Behind its timeout by the holder's clock: that is how it
-//	           ends. assigned: ErrCancelled ends it if it is condemned.
+//	           attempt ends, whatever comes. Behind its timeout by the holder's clock: that is
+//	           how it ends. assigned: ErrCancelled ends it if it is condemned.
 //	           All else is a lie (and the job has begun, whatever the holder says); so are more
 //	           outcomes than a batch has items, and none at all. One that comes when the holder is
 //	           being killed for the job is dropped: the death is how the attempt ends.
@@ -278,7 +279,7 @@ func (b *broker) condemn(j *job, end error, flags wire.Flags, now moment) {
 	}
 	j.condemned = end
 	j.holder.suspect++
-	j.holder.peer.link.tell(soon, &wire.Frame{Kind: wire.Cancel, Type: "task", ID: j.id, Flags: flags})
+	j.holder.peer.link.Tell(link.Soon, &wire.Frame{Kind: wire.Cancel, Type: "task", ID: j.id, Flags: flags})
 	b.agenda.drop(&j.alarm)
 	if j.state == running { // else the worker drops it, whatever else it does
 		b.allowGrace(j, now)
@@ -463,7 +464,7 @@ func (b *broker) finishAs(j *job, r *reply, how settlement) {
 	case j.submitter == nil:
 		b.node.resolve(j.submitterID, r)
 	default:
-		j.submitter.answer(soon, replyFrame(wire.Result, j.submitterID, r))
+		j.submitter.answer(link.Soon, replyFrame(wire.Result, j.submitterID, r))
 	}
 	if len(b.jobs) == 0 {
 		for _, done := range b.joiners {

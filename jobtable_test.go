@@ -245,7 +245,7 @@ func (s *scene) result(items int, err error) error {
 func (s *scene) splits(from uint64) error {
 	s.w.hear()
 	delete(s.w.recalled, s.j.id)
-	return s.w.try(&wire.Frame{Kind: wire.Split, ID: s.j.id, Defs: from})
+	return s.w.try(wire.NewSplit(s.j.id, from))
 }
 
 // happenings are the events. What they return is why a worker is accused.

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -32,7 +33,7 @@ func TestLateFramesSayThatTheLoopGoesOn(t *testing.T) {
 					var pipe bytes.Buffer
 					o := newOutbox(1<<20, false)
 					o.starve = func(*scope) (<-chan error, func()) { return nil, func() {} }
-					l := newLink(&codec.Codec{}, &bytes.Buffer{}, &pipe, 1<<20, nil)
+					l := newLink(&codec.Codec{}, &bytes.Buffer{}, &pipe, link.Options{MaxBody: 1 << 20})
 					s := &scope{parent: t.Context(), node: &node{receiver: &MessageReceiver{}}}
 					if when == "before it is sent" {
 						o.attachWhole(l)
@@ -46,7 +47,7 @@ func TestLateFramesSayThatTheLoopGoesOn(t *testing.T) {
 						o.attachWhole(l)
 					}
 					require.NoError(t, <-sent)
-					require.NoError(t, l.flush())
+					require.NoError(t, l.Flush())
 					var got wire.Frame
 					require.NoError(t, wire.NewReader(&pipe, 1<<20).Next(&got))
 					require.Equal(t, c.want, got.Meta)

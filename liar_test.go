@@ -47,7 +47,6 @@ func beginFake(t testing.TB, m *Main, s *slot) *fakePeer {
 	f.connect(f.fake, &f.in, &f.out)
 	f.said = wire.NewReader(&f.out, 0)
 	f.said.Shared = func(_ uint64, n int) ([]byte, error) { return make([]byte, n), nil }
-	f.link.handle = f.receive
 	s.beginLife(f.peer)
 	s.account.open(f.client)
 	s.out.attachWhole(f.link)
@@ -60,10 +59,10 @@ func beginFake(t testing.TB, m *Main, s *slot) *fakePeer {
 // share gives the peer shared memory.
 func (f *fakePeer) share() {
 	for _, at := range []int{0, proc.SharedSize / 2} {
-		clear(sharedMemory[at : at+regionHeader])
+		clear(sharedMemory[at : at+8]) // how far the reader of the half has come
 	}
-	f.link.share(newShared(sharedMemory, true))
-	f.link.startSharing()
+	f.link.Share(sharedMemory, true, nil)
+	f.link.StartSharing()
 }
 
 // say has main read a frame of the worker.
@@ -72,20 +71,17 @@ func (f *fakePeer) say(fr *wire.Frame) { f.write(wire.Append(nil, fr)) }
 // write has main read bytes of the worker.
 func (f *fakePeer) write(b []byte) {
 	f.in.Write(b)
-	for f.dead == nil {
-		f.link.token.Lock()
-		_, err := f.link.readOne()
-		f.link.token.Unlock()
-		if err == io.EOF {
-			return
-		}
+	if f.dead != nil {
+		return
+	}
+	if err := f.link.ReadUntil(f.receive, func() bool { return false }); err != io.EOF {
 		f.dead = err
 	}
 }
 
 // hear reads what main has written.
 func (f *fakePeer) hear() {
-	if err := f.link.flush(); err != nil {
+	if err := f.link.Flush(); err != nil {
 		f.t.Fatal(err)
 	}
 	for {
@@ -155,7 +151,7 @@ func (h *honest) react() {
 				h.say(&wire.Frame{Kind: wire.Returned, ID: f.ID})
 			case h.active != nil && h.active.ID == f.ID && h.active.Flags&wire.FlagBatch != 0 && !h.cut:
 				h.cut = true
-				h.say(&wire.Frame{Kind: wire.Split, ID: f.ID, Defs: 1})
+				h.say(wire.NewSplit(f.ID, 1))
 			}
 		case wire.Cancel:
 			i := slices.IndexFunc(h.waiting, func(t *wire.Frame) bool { return t.ID == f.ID })
@@ -176,7 +172,8 @@ func (h *honest) react() {
 		case wire.Dump:
 			h.say(&wire.Frame{Kind: wire.Stacks, Body: []byte("stacks")})
 		case wire.Beat:
-			h.say(&wire.Frame{Kind: wire.Beat, Defs: f.ID})
+			number, _ := f.Beat()
+			h.say(wire.NewBeat(number, "", 0))
 		case wire.Result, wire.Reply:
 			_ = replyOf(f)
 		}
@@ -184,7 +181,7 @@ func (h *honest) react() {
 		h.hear()
 	}
 	if h.credit[0] > 0 || h.credit[1] != h.told {
-		h.say(&wire.Frame{Kind: wire.Credit, ID: h.credit[0], Defs: h.credit[1]})
+		h.say(wire.NewCredit(h.credit[0], h.credit[1]))
 		h.credit[0], h.told = 0, h.credit[1]
 	}
 	h.must()
@@ -367,6 +364,7 @@ func (b *fuzzBytes) frame() *wire.Frame {
 		Encoding: b.next() % 6,
 	}
 	f.ID, f.Defs = b.number(), b.number()
+	f.Number, f.More = f.ID, f.Defs // of which each kind has its own two
 	f.To = fuzzNames[int(b.next())%len(fuzzNames)]
 	f.From = fuzzNames[int(b.next())%len(fuzzNames)]
 	f.Type = fuzzNames[int(b.next())%len(fuzzNames)]
@@ -580,7 +578,7 @@ func (tr *trial) act(b *fuzzBytes) {
 		box.outcomes = fakeOutcomes(int(b.next()%12), op)
 		binary.LittleEndian.PutUint64(box.header[24:], uint64(len(box.outcomes))+b.number()%3)
 		if op%2 == 0 {
-			binary.LittleEndian.PutUint64(box.header[0:], uint64(tr.liar.link.r.Position()))
+			binary.LittleEndian.PutUint64(box.header[0:], uint64(tr.liar.link.Position()))
 			tr.liar.fake.left = box
 		}
 		tr.rebirth()

@@ -164,6 +164,14 @@ func (l *loop) run(ctx context.Context) error {
 	}
 }
 
+// wakeUp wakes the one goroutine that waits on a channel of capacity 1.
+func wakeUp(wake chan struct{}) {
+	select {
+	case wake <- struct{}{}:
+	default:
+	}
+}
+
 // waitFor waits for wake, the end of ctx, or the time d unless that is negative.
 func waitFor(ctx context.Context, wake <-chan struct{}, d time.Duration) {
 	var due <-chan time.Time

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/mail"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -187,7 +188,7 @@ func (b *broker) refuse(j *job) {
 		return
 	}
 	if j.submitter != nil {
-		j.submitter.answer(soon, refusalFrame(j.submitterID, j.spell, err))
+		j.submitter.answer(link.Soon, refusalFrame(j.submitterID, j.spell, err))
 	} else if s := b.node.submission(j.submitterID, false); s != nil {
 		s.refuse(j.spell, err)
 	}
@@ -195,7 +196,7 @@ func (b *broker) refuse(j *job) {
 
 // refusalFrame tells a worker that its loop must not wait for a task.
 func refusalFrame(id, spell uint64, err error) *wire.Frame {
-	return &wire.Frame{Kind: wire.Await, ID: id, Defs: spell, Flags: wire.FlagError, Body: marshalError(err)}
+	return wire.NewRefusal(id, spell, marshalError(err))
 }
 
 // endWait notes that a wait is over.

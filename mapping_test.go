@@ -18,6 +18,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -296,7 +297,7 @@ func TestMapBodyIsLent(t *testing.T) {
 	m.broker.enter(p, &readiness{Tasks: []string{"t"}})
 	mapping := newMapping(t.Context(), m.node, "t", &MapConfig{}, true)
 	defer mapping.cancel()
-	item := bytes.Repeat([]byte("item"), ownChunk/4)
+	item := bytes.Repeat([]byte("item"), link.OwnChunk/4)
 	for range 2 {
 		addItem(mapping, codec.CoderOf[[]byte](m.codec), &item)
 	}
@@ -310,7 +311,7 @@ func TestMapBodyIsLent(t *testing.T) {
 	if first.reusable() {
 		clear(first.body)
 	}
-	require.NoError(t, p.link.flush())
+	require.NoError(t, p.link.Flush())
 	var f wire.Frame
 	require.NoError(t, wire.NewReader(&pipe, 0).Next(&f))
 	require.Equal(t, wire.Task, f.Kind)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -74,7 +75,7 @@ type uplink interface {
 
 // replyWay is where the reply to a call comes from.
 type replyWay struct {
-	link   *link       // or nil
+	link   *link.Link  // or nil
 	entry  *callEntry  // in main, of a call to a worker; else nil
 	others func() bool // reports whether others wait for something from there
 }
@@ -247,7 +248,7 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 		return err
 	}
 	n.goesOn(loop, id)
-	r, ok := await(ctx, way.link, answer, way.others)
+	r, ok := link.Await(ctx, way.link, answer, way.others)
 	if !ok {
 		n.up.cancelCall(id, way, expired(ctx))
 	} else if err = n.take(typ, r, out, n.codec.Take); !overtaken(ctx, err) {

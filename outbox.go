@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/mail"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -27,7 +28,7 @@ type outbox struct {
 
 	mu    sync.Mutex
 	rules mail.Outbox[*parcel, letter, *callEntry] // guarded by mu
-	link  *link                                    // of the present life; nil between two lives; guarded by mu
+	link  *link.Link                               // of the present life; nil between two lives; guarded by mu
 	// sealed is why nothing more is taken, while what waits still goes out; guarded by mu.
 	sealed error
 	closed bool      // close has been called; guarded by mu
@@ -49,9 +50,9 @@ func (o *outbox) resize(window int64) {
 
 // postParcel queues a message. It is written at once if there is room. It returns an error if the
 // outbox is closed. With lazy set, the caller pushes the link soon.
-func (o *outbox) postParcel(p *parcel, lazy bool) (*link, error) {
+func (o *outbox) postParcel(p *parcel, lazy bool) (*link.Link, error) {
 	o.mu.Lock()
-	link := o.link
+	l := o.link
 	done, err := o.offer(p.frame, p.call, lazy)
 	if err == nil && !done {
 		o.enqueue(p)
@@ -60,7 +61,7 @@ func (o *outbox) postParcel(p *parcel, lazy bool) (*link, error) {
 	if done && err == nil {
 		p.gone()
 	}
-	return link, err
+	return l, err
 }
 
 // offer writes a message if nothing waits before it and the receiver has room, and reports whether
@@ -73,11 +74,11 @@ func (o *outbox) offer(f *wire.Frame, call *callEntry, lazy bool) (done bool, er
 	if !o.rules.Offer(n) {
 		return false, nil
 	}
-	h := soon
+	how := link.Soon
 	if lazy {
-		h = quietly
+		how = link.Quietly
 	}
-	return true, o.post(f, n, call, h)
+	return true, o.post(f, n, call, how)
 }
 
 // enqueue lets a parcel wait for room.
@@ -92,13 +93,13 @@ func (o *outbox) enqueue(p *parcel) {
 
 // post writes a message for which the rules have given room. An error says that the message cannot
 // be sent at all.
-func (o *outbox) post(f *wire.Frame, n int64, call *callEntry, h haste) error {
+func (o *outbox) post(f *wire.Frame, n int64, call *callEntry, how link.Haste) error {
 	if o.track && call != nil {
 		call.number = o.rules.Ledger.Ask(call)
 		f.ID = call.number
 	}
-	err := o.link.postAs(h, f)
-	if o.track && err == errLinkClosed { // the life has ended: detach tells what was lost
+	err := o.link.Post(how, f)
+	if o.track && err == link.ErrClosed { // the life has ended: detach tells what was lost
 		err = nil
 	}
 	if err != nil {
@@ -200,7 +201,7 @@ func (o *outbox) pump() {
 			n = cost(p.frame)
 			o.rules.Window.Return(place.Cost - n)
 		}
-		p.err = o.post(p.frame, n, p.call, soon)
+		p.err = o.post(p.frame, n, p.call, link.Soon)
 		p.leaves()
 		o.left = append(o.left, p)
 	}
@@ -263,7 +264,7 @@ func (o *outbox) granted(bytes, upTo uint64) bool {
 }
 
 // attach gives the outbox the wire of a new life, and the room that its receiver has, in bytes.
-func (o *outbox) attach(l *link, room int64) {
+func (o *outbox) attach(l *link.Link, room int64) {
 	o.mu.Lock()
 	defer o.unlock()
 	o.link = l
@@ -271,7 +272,7 @@ func (o *outbox) attach(l *link, room int64) {
 }
 
 // attachWhole is attach to a life that has room for a whole window.
-func (o *outbox) attachWhole(l *link) {
+func (o *outbox) attachWhole(l *link.Link) {
 	o.mu.Lock()
 	defer o.unlock()
 	o.link = l
@@ -329,14 +330,12 @@ func (o *outbox) close(err error) (lost []letter, calls []*callEntry) {
 }
 
 // push writes what was posted lazily, as far as there is room, and returns the wire.
-func (o *outbox) push() *link {
+func (o *outbox) push() *link.Link {
 	o.mu.Lock()
-	link := o.link
+	l := o.link
 	o.mu.Unlock()
-	if link != nil {
-		link.push()
-	}
-	return link
+	l.Push()
+	return l
 }
 
 // load is the number of messages and calls that wait here, are on their way to the receiver, or

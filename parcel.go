@@ -59,7 +59,7 @@ func (p *parcel) lost(err error) {
 	}
 	r := p.from.slot.main.router
 	if p.call != nil {
-		r.replied(p.call, &reply{err: err}, nil).push()
+		r.replied(p.call, &reply{err: err}, nil).Push()
 		return
 	}
 	r.bounce(p.frame, err)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -27,6 +28,9 @@ const (
 	lingerTimeout = 2 * time.Second
 	// quitTimeout is the moment between SIGQUIT and SIGKILL.
 	quitTimeout = 30 * time.Millisecond
+	// callPause is the longest pause between two calls in main for which who reads a wire steps
+	// aside: a single call should not hold up what the worker sends next.
+	callPause = 200 * time.Microsecond
 	// maxReason is how much of a worker's reason for a dead letter is kept, in bytes.
 	maxReason = 4 << 10
 )
@@ -44,7 +48,7 @@ type body interface {
 	stopped() string        // the signal that has stopped it, such as "SIGSTOP"; or "", as far as the system tells
 	stderr() string         // the end of what it wrote there, or the report of its death; after done
 	close()                 // gives up its pipes
-	box() io.ReaderAt       // what it has not written is there, see blackBox; or nil
+	box() *io.SectionReader // what it has not written is there, see link.Link.SetBox; or nil
 }
 
 // peer is one life of a worker as main sees it: from the start of its process until nothing of it
@@ -54,7 +58,7 @@ type peer struct {
 	slot  *slot
 	life  int
 	body  body
-	link  *link
+	link  *link.Link
 	begun time.Time
 
 	client *client // what is kept of it when it is gone
@@ -82,7 +86,7 @@ type peer struct {
 	hang       *hang     // why it was killed, if it hung
 	state      peerState // of the protocol; used by who reads only, as are the next three
 	allowed    allowance
-	pushes     []*link      // to be pushed
+	pushes     []*link.Link // to be pushed
 	lastServed time.Time    // when a caller in main got its last reply
 	served     bool         // a caller in main has got its reply
 	holds      atomic.Int32 // tasks that it has and has not finished
@@ -106,12 +110,15 @@ func newPeer(s *slot, life int) *peer {
 // connect gives the life its process, and the two ends of its wire that are main's.
 func (p *peer) connect(b body, from io.Reader, to io.Writer) {
 	m := p.slot.main
-	p.body, p.link = b, newLink(m.codec, from, to, m.cfg.MaxMessageSize, p.broken)
-	p.client = newClient(p.slot, p.link)
 	cfg := &m.cfg
-	p.link.choke = chokeWindows * int64(cfg.Window)
-	p.link.most = max(mostWindows*int64(cfg.Window), mostLarge*int64(cfg.MaxMessageSize))
-	p.link.waits = p.pushAll
+	p.body, p.link = b, newLink(m.codec, from, to, link.Options{
+		MaxBody:     cfg.MaxMessageSize,
+		Choke:       chokeWindows * int64(cfg.Window),
+		BeforeChoke: p.pushAll,
+		MostUnread:  max(mostWindows*int64(cfg.Window), mostLarge*int64(cfg.MaxMessageSize)),
+		Fail:        p.broken,
+	})
+	p.client = newClient(p.slot, p.link)
 }
 
 type peerState int
@@ -199,19 +206,19 @@ const (
 func (p *peer) converse(cookie string, before func([]byte)) {
 	go func() {
 		defer close(p.wrote)
-		_ = p.link.writeLoop() // an error of the pipe is not the verdict: the exit status is
+		_ = p.link.WriteLoop() // an error of the pipe is not the verdict: the exit status is
 	}()
 	go func() {
 		defer close(p.read)
 		mark, _ := hex.DecodeString(cookie)
-		err := p.link.r.SkipPast(mark, before)
+		err := p.link.SkipPast(mark, before)
 		if err == nil {
-			err = p.link.readLoop(p.receive)
+			err = p.link.ReadLoop(p.receive)
 		}
 		p.mu.Lock()
 		p.readErr = err
 		p.mu.Unlock()
-		var violation *wireViolation
+		var violation *link.Violation
 		var corrupt *wire.CorruptError
 		var size *wire.SizeError
 		if errors.As(err, &violation) || errors.As(err, &corrupt) || errors.As(err, &size) {
@@ -230,14 +237,14 @@ func (p *peer) tellExit(mode ShutdownMode, why error) {
 	if mode == DrainQueue {
 		p.slot.out.finish(exit, why)
 	} else {
-		p.link.tell(soon, exit)
+		p.link.Tell(link.Soon, exit)
 	}
 }
 
 // receive handles a frame from the worker, which is not trusted: an error ends it. It never waits.
 func (p *peer) receive(f *wire.Frame) (served bool, err error) {
 	err = p.take(f)
-	if !p.link.r.Ready() {
+	if !p.link.Ready() {
 		p.pushAll()
 	}
 	served, p.served = p.served, false
@@ -247,14 +254,14 @@ func (p *peer) receive(f *wire.Frame) (served bool, err error) {
 // pushAll pushes the links that pushSoon has noted.
 func (p *peer) pushAll() {
 	for _, l := range p.pushes {
-		l.push()
+		l.Push()
 	}
 	p.pushes = p.pushes[:0]
 }
 
 // pushSoon makes receive push a link to which a frame of this worker was posted, when it has read
 // all that it has.
-func (p *peer) pushSoon(l *link) {
+func (p *peer) pushSoon(l *link.Link) {
 	if l != nil && !slices.Contains(p.pushes, l) {
 		p.pushes = append(p.pushes, l)
 	}
@@ -265,7 +272,7 @@ func (p *peer) take(f *wire.Frame) error {
 	switch {
 	case p.state == stateNew && f.Kind != wire.Hello, p.state != stateNew && f.Kind == wire.Hello,
 		p.state == stateBye, p.state == stateForeign, f.Kind == wire.Ready && p.state != stateHello:
-		return &wireViolation{fmt.Sprintf("a %v frame came out of turn", f.Kind)}
+		return lie("a %v frame came out of turn", f.Kind)
 	}
 	switch f.Kind {
 	case wire.Hello:
@@ -309,7 +316,7 @@ func (p *peer) take(f *wire.Frame) error {
 	case wire.Start:
 		return b.started(p, f.ID)
 	case wire.Split:
-		return b.split(p, f.ID, f.Defs)
+		return b.split(p, f.ID, f.SplitFrom())
 	case wire.Returned:
 		return b.returned(p, f.ID)
 	case wire.Progress:
@@ -342,11 +349,11 @@ func (p *peer) takeFree(f *wire.Frame) error {
 		if ok {
 			return nil
 		}
-		return &wireViolation{fmt.Sprintf("a frame came that nothing had allowed: %v", f.Kind)}
+		return lie("a frame came that nothing had allowed: %v", f.Kind)
 	}
 	switch f.Kind {
 	case wire.Undelivered:
-		l, ok := p.slot.out.settled(f.Defs)
+		l, ok := p.slot.out.settled(f.Serial())
 		if ok {
 			m.emit(
 				&DeadLetter{
@@ -360,7 +367,7 @@ func (p *peer) takeFree(f *wire.Frame) error {
 		}
 		return unless(ok)
 	case wire.Failed:
-		l, ok := p.slot.out.settled(f.Defs)
+		l, ok := p.slot.out.settled(f.Serial())
 		if ok {
 			m.emit(
 				&HandlerFailed{
@@ -385,8 +392,8 @@ func (p *peer) takeFree(f *wire.Frame) error {
 	case wire.Await: // it says again and again what main keeps once at most
 		switch {
 		case f.Flags&wire.FlagSoft == 0:
-			if err := b.await(p.client, f.ID, f.Defs, f.Type == awaitRoom); err != nil {
-				p.link.answer(soon, refusalFrame(f.ID, f.Defs, err))
+			if err := b.await(p.client, f.ID, f.Spell(), f.Type == awaitRoom); err != nil {
+				p.link.Answer(link.Soon, refusalFrame(f.ID, f.Spell(), err))
 			}
 		case f.Type == awaitRoom:
 			b.endWait(p.slot.name, roomWait)
@@ -402,11 +409,12 @@ func (p *peer) takeFree(f *wire.Frame) error {
 		may.fetchCancels--
 		b.cancelFetch(p, f.ID)
 	case wire.Beat:
-		if f.Defs <= may.beats || f.Defs > p.asked.Load() {
+		number, since := f.Beat()
+		if number <= may.beats || number > p.asked.Load() {
 			return unless(false)
 		}
-		may.beats = f.Defs
-		p.beat.Store(&beat{running: whatRuns(f), since: time.Duration(f.ID), number: f.Defs})
+		may.beats = number
+		p.beat.Store(&beat{running: whatRuns(f), since: since, number: number})
 	case wire.Stacks:
 		if p.wanted.Add(-1) < 0 {
 			return unless(false)
@@ -438,7 +446,7 @@ func (p *peer) takeFree(f *wire.Frame) error {
 		may.exited = true
 		m.Exit()
 	default:
-		return &wireViolation{fmt.Sprintf("a worker does not send %v frames", f.Kind)}
+		return lie("a worker does not send %v frames", f.Kind)
 	}
 	return nil
 }
@@ -447,12 +455,12 @@ func (p *peer) takeFree(f *wire.Frame) error {
 func (p *peer) credited(f *wire.Frame) error {
 	ok := false
 	if f.Flags&wire.FlagSoft != 0 {
-		_, ok = p.slot.out.settled(f.Defs)
+		_, ok = p.slot.out.settled(f.Serial())
 	} else {
-		ok = p.slot.out.granted(f.ID, f.Defs)
+		ok = p.slot.out.granted(f.Credit())
 	}
 	if !ok {
-		return &wireViolation{"it gave credit for more than it was sent, or for nothing"}
+		return lie("it gave credit for more than it was sent, or for nothing")
 	}
 	return nil
 }
@@ -484,9 +492,7 @@ func (p *peer) forward(f *wire.Frame) error {
 func (p *peer) replied(f *wire.Frame) error {
 	e := p.slot.out.answered(f.ID)
 	if e == nil { // the library replies once
-		return &wireViolation{
-			fmt.Sprintf("it replied to call %d, which it was not asked, or has replied to already", f.ID),
-		}
+		return lie("it replied to call %d, which it was not asked, or has replied to already", f.ID)
 	}
 	r := p.vouch(f)
 	if r.err != nil {
@@ -561,22 +567,22 @@ func (p *peer) submit(f *wire.Frame) error {
 	meta, err := unmarshalTaskMeta(f.Meta)
 	if err != nil {
 		p.client.grant(n)
-		return &wireViolation{"the options of a task cannot be read: " + err.Error()}
+		return lie("the options of a task cannot be read: %v", err)
 	}
 	if err := meta.check(); err != nil {
 		p.client.grant(n)
-		return &wireViolation{"the options of a task make no sense: " + err.Error()}
+		return lie("the options of a task make no sense: %v", err)
 	}
 	j := &job{payload: payloadOf(f), meta: meta, limit: limitIn(f), submitter: p.client, submitterID: f.ID, cost: n}
 	err = p.slot.main.broker.submit(j, f.Type, f.Flags&wire.FlagWait != 0)
 	if err != nil {
 		p.client.grant(n)
 	}
-	if _, lies := err.(*wireViolation); lies {
+	if _, lies := err.(*link.Violation); lies {
 		return err
 	}
 	if err != nil {
-		p.link.answer(soon, replyFrame(wire.Result, f.ID, &reply{err: err}))
+		p.link.Answer(link.Soon, replyFrame(wire.Result, f.ID, &reply{err: err}))
 	}
 	return nil
 }
@@ -605,15 +611,17 @@ func (p *peer) end(m *Main) error {
 	}
 	if box := p.body.box(); box != nil && closed(p.read) && !p.recovered {
 		p.recovered = true
-		p.link.readRest(box)
-		p.slot.out.handled(handledIn(box))
-		if id, outcomes := runningIn(box); id != 0 {
+		p.link.ReadRest(box)
+		left := link.ReadRemains(box) // as Worker.ack and taskInbox.run write it
+		p.slot.out.handled(left.Count)
+		if id := left.Mark; id != 0 {
 			m.broker.recovered(p, id) // in case that its word on it was lost in what it wrote beside the wire's frames
-			p.unfinished, p.outcomes = id, outcomes
+			p.unfinished, p.outcomes = id, left.Note
 		}
 	}
-	p.link.close(errLinkClosed)
+	p.link.Close()
 	p.body.close()
+	p.link.Unshare()
 	within(p.wrote, drainTimeout)
 	p.mu.Lock()
 	defer p.mu.Unlock()

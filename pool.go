@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -175,7 +176,7 @@ func (s *slot) tell(f *wire.Frame) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.current != nil {
-		s.current.link.tell(soon, f)
+		s.current.link.Tell(link.Soon, f)
 	}
 }
 
@@ -246,7 +247,7 @@ func (s *slot) failCalls(calls []*callEntry, err error, begun bool) {
 		if begun {
 			cause = during(err, `call "`+e.typ+`"`)
 		}
-		s.main.router.replied(e, &reply{err: cause}, nil).push()
+		s.main.router.replied(e, &reply{err: cause}, nil).Push()
 	}
 }
 

@@ -3,6 +3,7 @@ package multiprolab
 import (
 	"slices"
 
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -85,6 +86,6 @@ func (b *broker) cancelFetch(p *peer, id uint64) {
 func (b *broker) cancelFetchOf(w *taskWorker, id uint64) {
 	if i := slices.IndexFunc(w.fetches, func(f fetch) bool { return f.id == id }); i >= 0 {
 		w.fetches = slices.Delete(w.fetches, i, i+1)
-		w.peer.link.tell(soon, &wire.Frame{Kind: wire.NoTask, ID: id})
+		w.peer.link.Tell(link.Soon, &wire.Frame{Kind: wire.NoTask, ID: id})
 	}
 }

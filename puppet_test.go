@@ -17,6 +17,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -40,7 +41,7 @@ func (b *puppetBody) stopped() string        { return "" }
 func (b *puppetBody) raced(proc.Status) bool { return false }
 func (b *puppetBody) stderr() string         { return "" }
 func (b *puppetBody) close()                 {}
-func (b *puppetBody) box() io.ReaderAt       { return nil }
+func (b *puppetBody) box() *io.SectionReader { return nil }
 
 // theatre is a Main with puppets.
 type theatre struct {
@@ -122,9 +123,9 @@ func (th *theatre) enter(name string, types ...string) *puppet {
 // try says something that may be a lie, and returns what main thinks of it.
 func (w *puppet) try(f *wire.Frame) error {
 	_, err := w.receive(f)
-	var lie *wireViolation
+	var lie *link.Violation
 	if err != nil && !errors.As(err, &lie) {
-		w.th.t.Fatalf("%v of %s: %v is no *wireViolation", f.Kind, w.slot.name, err)
+		w.th.t.Fatalf("%v of %s: %v is no *link.Violation", f.Kind, w.slot.name, err)
 	}
 	return err
 }
@@ -140,7 +141,7 @@ func (w *puppet) say(f *wire.Frame) {
 // hear takes in what main has written.
 func (w *puppet) hear() {
 	w.th.t.Helper()
-	if err := w.link.flush(); err != nil {
+	if err := w.link.Flush(); err != nil {
 		w.th.t.Fatal(err)
 	}
 	r := wire.NewReader(bytes.NewReader(bytes.Clone(w.out.Bytes())), 0)
@@ -203,7 +204,7 @@ func (w *puppet) obey() {
 	for _, f := range w.active {
 		if f.Flags&wire.FlagBatch != 0 && w.recalled[f.ID] { // after its first item
 			delete(w.recalled, f.ID)
-			w.say(&wire.Frame{Kind: wire.Split, ID: f.ID, Defs: 1})
+			w.say(wire.NewSplit(f.ID, 1))
 		}
 	}
 }
@@ -293,7 +294,7 @@ func (w *puppet) ask(wait bool, types ...string) {
 func (w *puppet) die(how error) {
 	w.hear()
 	th, s := w.th, w.slot
-	w.link.close(errLinkClosed)
+	w.link.Close()
 	lost, calls := s.out.detach()
 	th.broker.leave(w.peer, how)
 	s.finishLife()

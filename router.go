@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -229,12 +230,12 @@ func (r *MessageRouter) forward(from *peer, f *wire.Frame, n int64) {
 				if m.chain != "" {
 					c.waitOver(m.id)
 				}
-				c.answer(soon, replyFrame(wire.Reply, m.id, reply))
+				c.answer(link.Soon, replyFrame(wire.Reply, m.id, reply))
 			}
 			if m.chain != "" {
 				if err := r.main.broker.beginCall(c.slot.name, MainName, f); err != nil {
 					c.grant(n)
-					c.answer(soon, replyFrame(wire.Reply, m.id, &reply{err: err}))
+					c.answer(link.Soon, replyFrame(wire.Reply, m.id, &reply{err: err}))
 					return
 				}
 			}
@@ -247,7 +248,7 @@ func (r *MessageRouter) forward(from *peer, f *wire.Frame, n int64) {
 			return
 		}
 		if err == nil {
-			var l *link
+			var l *link.Link
 			l, err = s.out.postParcel(&parcel{frame: f, from: from.client, cost: n}, true)
 			from.pushSoon(l)
 		}
@@ -273,7 +274,7 @@ func (r *MessageRouter) forwardCall(from *peer, s *slot, f *wire.Frame, n int64,
 	if err == nil {
 		e := s.newCall(from.client, f)
 		from.client.calling(e)
-		var l *link
+		var l *link.Link
 		l, err = s.out.postParcel(&parcel{frame: f, from: from.client, cost: n, call: e}, true)
 		from.pushSoon(l)
 		if err == nil {
@@ -282,7 +283,7 @@ func (r *MessageRouter) forwardCall(from *peer, s *slot, f *wire.Frame, n int64,
 		from.client.called(e)
 	}
 	from.client.grant(n)
-	from.link.answer(soon, replyFrame(wire.Reply, id, &reply{err: err}))
+	from.link.Answer(link.Soon, replyFrame(wire.Reply, id, &reply{err: err}))
 }
 
 func (r *MessageRouter) forwardAll(from *peer, f *wire.Frame, n int64) {
@@ -321,7 +322,7 @@ func (b *broadcast) done() {
 // replied routes the outcome of a call back to its caller, and returns the link to be pushed, or
 // nil. Nobody can answer a call that was not put to it: entries are kept with the instance that was
 // asked.
-func (r *MessageRouter) replied(e *callEntry, outcome *reply, f *wire.Frame) (to *link) {
+func (r *MessageRouter) replied(e *callEntry, outcome *reply, f *wire.Frame) (to *link.Link) {
 	if e.origin == nil {
 		if e.loops {
 			r.main.broker.endWait(MainName, e.id)
@@ -335,7 +336,7 @@ func (r *MessageRouter) replied(e *callEntry, outcome *reply, f *wire.Frame) (to
 	f.ID, f.Flags = e.id, f.Flags&wire.FlagError
 	f.To, f.From, f.Type, f.Meta, f.Left = "", "", "", "", 0 // a reply has none, whatever the worker wrote there
 	e.origin.called(e)
-	return e.origin.answer(quietly, f)
+	return e.origin.answer(link.Quietly, f)
 }
 
 // The rest of the uplink of main.
@@ -367,7 +368,7 @@ func (e *callEntry) cancel(soft bool) {
 		e.callee.cancelCall(e, soft)
 		return
 	}
-	e.callee.main.router.replied(e, &reply{err: context.Canceled}, nil).push()
+	e.callee.main.router.replied(e, &reply{err: context.Canceled}, nil).Push()
 }
 
 func (r *MessageRouter) submit(ctx context.Context, s *Submission, f *wire.Frame) error {

@@ -4,39 +4,68 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"go/types"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/multiprolab/multiprolab/internal/link"
 )
 
 // posts are the methods whose error says that a frame was not sent.
 var posts = []string{
-	"post",
-	"postAs",
-	"postLazy",
-	"postQuiet",
-	"postLast",
+	"Post",
+	"PostLast",
 	"postLocked",
 	"postParcel",
 	"putLocked",
 	"tryWrite",
 }
 
-// TestNoErrorOfAPostIsDropped: who posts a frame looks at what becomes of it. (link.tell and
-// link.answer do so for frames that fit by their making, and for outcomes.)
+// TestNoErrorOfAPostIsDropped: who posts a frame looks at what becomes of it. (Link.Tell and
+// Link.Answer do so for frames that fit by their making, and for outcomes.)
 func TestNoErrorOfAPostIsDropped(t *testing.T) {
-	for _, place := range dropped(t, ".", posts) {
-		t.Errorf("%s: the error of a post is dropped", place)
+	for _, dir := range []string{".", "internal/link"} {
+		for _, place := range dropped(t, dir, posts) {
+			t.Errorf("%s/%s: the error of a post is dropped", dir, place)
+		}
 	}
 	got := droppedIn(
 		t,
-		"package p\nfunc f() {\n_ = l.post(g)\nl.postQuiet(g)\n_, _ = o.postParcel(p)\ngo l.post(g)\ndefer l.post(g)\nl, _ := o.postParcel(p)\nif err := l.post(g); err != nil {}\nreturn l.post(g)\n}",
+		"package p\nfunc f() {\n_ = l.Post(h, g)\nl.Post(h, g)\n_, _ = o.postParcel(p)\ngo l.Post(h, g)\n"+
+			"defer l.PostLast(g)\nl, _ := o.postParcel(p)\nif err := l.Post(h, g); err != nil {}\nreturn l.Post(h, g)\n}",
 		posts,
 	)
 	require.Len(t, got, 6, "the check itself finds less than it should")
+	for _, method := range []string{"Post", "PostLast"} { // of a name that nothing has, nothing is found
+		_, found := reflect.TypeFor[*link.Link]().MethodByName(method)
+		require.True(t, found, method)
+	}
+}
+
+// TestNumbersOfFramesHaveNames: what a frame carries beside an id, texts and a body is written and
+// read under its name, with the functions and methods of internal/wire.
+func TestNumbersOfFramesHaveNames(t *testing.T) {
+	for _, path := range ownPackages(t) {
+		h, found := loadHouse(t, path), 0
+		for id, o := range h.info.Uses {
+			field, ok := o.(*types.Var)
+			if !ok || !field.IsField() || field.Pkg().Path() != module+"/internal/wire" ||
+				field.Name() != "Number" && field.Name() != "More" {
+				continue
+			}
+			if found++; path != module+"/internal/wire" {
+				t.Errorf("%s: a number of a frame is used without its name", h.fset.Position(id.Pos()))
+			}
+		}
+		if path == module+"/internal/wire" {
+			require.NotZero(t, found, "the check itself finds nothing")
+		}
+	}
 }
 
 // dropped returns the places in the files of a folder, tests apart, at which the error of one of

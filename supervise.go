@@ -199,7 +199,7 @@ func (m *Main) live(s *slot) (end lifeEnd) {
 	end.blamed = m.broker.leave(p, how)
 	p.client.gone()
 	if closed(p.read) {
-		p.link.release()
+		p.link.Release()
 	}
 	s.finishLife()
 	s.failCalls(calls, cause, true)

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/ring"
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -89,15 +89,16 @@ func (b *taskInbox) types() (tasks, pulls []string) {
 func (b *taskInbox) deliver(f *wire.Frame) error {
 	meta, err := unmarshalTaskMeta(f.Meta)
 	if err != nil {
-		return &wireViolation{"the options of a task cannot be read: " + err.Error()}
+		return lie("the options of a task cannot be read: %v", err)
 	}
 	t := &Task{ID: f.ID, Type: f.Type, Submitter: f.From, Attempt: max(1, meta.Attempt), chain: meta.Chain,
-		timeout: meta.Timeout, limit: limitIn(f), payload: payloadOf(f), worker: b.worker, batch: f.Flags&wire.FlagBatch != 0, timed: f.Flags&wire.FlagWait != 0}
-	if f.To != "" {
-		id, err := strconv.ParseUint(f.To, 10, 64)
-		if err != nil {
-			return &wireViolation{"a task answers fetch " + f.To}
-		}
+		timeout: meta.Timeout, limit: limitIn(f), payload: payloadOf(f), worker: b.worker,
+		batch: f.Flags&wire.FlagBatch != 0, timed: f.Flags&wire.FlagTimed != 0}
+	id, asked, err := f.FetchID()
+	if err != nil {
+		return lie("%v", err)
+	}
+	if asked {
 		if t.batch { // main did not know that tasks of the type are asked for: the others go out again
 			if err := t.takeFirst(); err != nil {
 				return err
@@ -105,7 +106,7 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 		}
 		b.mu.Lock()
 		b.start(t, b.worker.whole)
-		b.worker.link.tell(lazily, &wire.Frame{Kind: wire.Start, ID: t.ID})
+		b.worker.link.Tell(link.Lazily, &wire.Frame{Kind: wire.Start, ID: t.ID})
 		b.mu.Unlock()
 		b.answer(id, t)
 		return nil
@@ -167,10 +168,10 @@ func (b *taskInbox) next(ctx context.Context, behind bool) (*Task, *taskHandler)
 	b.mu.Unlock()
 	started := &wire.Frame{Kind: wire.Start, ID: t.ID}
 	if t.batch && b.pushDue() { // main hears of it together with what the last one has ended with
-		b.worker.link.tell(quietly, started)
+		b.worker.link.Tell(link.Quietly, started)
 		b.push(false)
 	} else {
-		b.worker.link.tell(lazily, started)
+		b.worker.link.Tell(link.Lazily, started)
 	}
 	return t, h
 }
@@ -181,16 +182,14 @@ func (b *taskInbox) run(t *Task, h *taskHandler) {
 	// cannot be told, the task is another worker's by now.
 	tell := b.worker.tellFirst
 	if t.timed { // the process may be stopped, or block in the kernel, from its first step on
-		tell = b.worker.link.flush
+		tell = b.worker.link.Flush
 	}
 	if err := tell(); err != nil {
 		_ = t.end(&reply{err: err})
 		return
 	}
-	if box := b.worker.link.box; box != nil {
-		box.running(t.ID)
-		defer box.running(0)
-	}
+	b.worker.link.Mark(t.ID) // which main reads if this process dies, with the outcomes that are noted after it
+	defer b.worker.link.Mark(0)
 	if h == nil || h.fn == nil {
 		_ = t.end(&reply{err: &UnknownTypeError{Receiver: b.worker.name, Verb: "task", Type: t.Type}})
 		return
@@ -208,7 +207,7 @@ func (b *taskInbox) run(t *Task, h *taskHandler) {
 // short. Now says that nothing else will write it.
 func (b *taskInbox) push(now bool) {
 	if now || b.pushDue() {
-		b.worker.link.push()
+		b.worker.link.Push()
 		b.pushed = time.Now()
 	}
 }
@@ -253,11 +252,11 @@ func (t *Task) end(r *reply) error {
 		f.Flags |= wire.FlagBatch
 	}
 	f.Flags |= softly(t.late())
-	h := lazily
+	how := link.Lazily
 	if t.batch && !t.lone {
-		h = quietly // work pushes it
+		how = link.Quietly // work pushes it
 	}
-	t.worker.link.answer(h, f)
+	t.worker.link.Answer(how, f)
 	return nil
 }
 
@@ -312,7 +311,7 @@ func (b *taskInbox) cancel(id uint64, soft bool) {
 	}
 	b.waiting.Remove(func(t *Task) bool {
 		if t.ID == id {
-			b.worker.link.answer(soon, replyFrame(wire.Result, id, &reply{err: ErrCancelled}))
+			b.worker.link.Answer(link.Soon, replyFrame(wire.Result, id, &reply{err: ErrCancelled}))
 		}
 		return t.ID == id
 	})
@@ -327,7 +326,7 @@ func (b *taskInbox) giveBack(id uint64) {
 	}
 	b.waiting.Remove(func(t *Task) bool {
 		if t.ID == id {
-			b.worker.link.tell(soon, &wire.Frame{Kind: wire.Returned, ID: id})
+			b.worker.link.Tell(link.Soon, &wire.Frame{Kind: wire.Returned, ID: id})
 		}
 		return t.ID == id
 	})
@@ -340,7 +339,7 @@ func (w *Worker) weigh() {
 	}
 	if rss, err := proc.RSS(); err == nil && rss > w.maxRSS {
 		w.heavy = true
-		w.link.tell(soon, &wire.Frame{Kind: wire.Retire})
+		w.link.Tell(link.Soon, &wire.Frame{Kind: wire.Retire})
 	}
 }
 
@@ -438,7 +437,7 @@ func (b *taskInbox) tryFetch(ctx context.Context, wait bool, types []string) (*T
 	if wait {
 		f.Flags |= wire.FlagWait
 	}
-	if err := b.worker.link.post(f); err != nil {
+	if err := b.worker.link.Post(link.Soon, f); err != nil {
 		b.answer(id, nil) // nobody else will
 		return nil, fmt.Errorf("multiprolab: a task could not be asked for: %w", err)
 	}
@@ -464,7 +463,7 @@ func (b *taskInbox) tryFetch(ctx context.Context, wait bool, types []string) (*T
 			}
 		case <-done:
 			cancelled, done = causeOf(ctx), nil
-			b.worker.link.tell(soon, &wire.Frame{Kind: wire.FetchCancel, ID: id}) // main answers in any case
+			b.worker.link.Tell(link.Soon, &wire.Frame{Kind: wire.FetchCancel, ID: id}) // main answers in any case
 		case <-b.worker.whole.Done():
 			return nil, b.worker.stopCause()
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -31,7 +32,7 @@ func (u *workerUplink) call(ctx context.Context, f *wire.Frame) (*replyWay, erro
 	if err := u.out.send(ctx, f, nil, true); err != nil {
 		return nil, fmt.Errorf("multiprolab: call %q to %s: %w", f.Type, f.To, err)
 	}
-	u.link.push()
+	u.link.Push()
 	return &replyWay{link: u.link, others: u.waits}, nil
 }
 
@@ -52,7 +53,7 @@ func (u *workerUplink) reachable(name string, broadcast bool) error {
 }
 
 func (u *workerUplink) cancelCall(id uint64, _ *replyWay, soft bool) {
-	u.link.tell(soon, &wire.Frame{Kind: wire.Cancel, Flags: softly(soft), Type: "call", ID: id})
+	u.link.Tell(link.Soon, &wire.Frame{Kind: wire.Cancel, Flags: softly(soft), Type: "call", ID: id})
 }
 
 func (u *workerUplink) submit(ctx context.Context, s *Submission, f *wire.Frame) error {
@@ -83,17 +84,17 @@ func (u *workerUplink) batches(string, *TaskOptions) int { return 0 } // what be
 
 func (u *workerUplink) cancelTask(id uint64, soft bool) {
 	if s := u.submission(id, false); s != nil && !s.cancelled.Swap(true) { // main allows it once
-		u.link.tell(soon, &wire.Frame{Kind: wire.Cancel, Flags: softly(soft), Type: "task", ID: id})
+		u.link.Tell(link.Soon, &wire.Frame{Kind: wire.Cancel, Flags: softly(soft), Type: "task", ID: id})
 	}
 }
 
 func (u *workerUplink) awaits(s *Submission, spell uint64) error {
-	u.link.tell(soon, &wire.Frame{Kind: wire.Await, ID: s.id, Defs: spell})
+	u.link.Tell(link.Soon, wire.NewAwait(s.id, spell))
 	return nil // main answers if it must not
 }
 
 func (u *workerUplink) awaitsNoMore(id uint64) {
-	u.link.tell(soon, &wire.Frame{Kind: wire.Await, Flags: wire.FlagSoft, ID: id})
+	u.link.Tell(link.Soon, &wire.Frame{Kind: wire.Await, Flags: wire.FlagSoft, ID: id})
 }
 
 func (u *workerUplink) waitsForNothing() { u.out.inOrder(func() { u.awaitsNoMore(0) }) }
@@ -101,40 +102,26 @@ func (u *workerUplink) waitsForNothing() { u.out.inOrder(func() { u.awaitsNoMore
 func (u *workerUplink) undelivered(m *Message, reason error) {
 	m.told = true
 	text := reason.Error()
-	u.link.tell(soon, &wire.Frame{Kind: wire.Undelivered, Meta: text[:min(len(text), maxReason)], Defs: m.serial})
+	u.link.Tell(link.Soon, wire.NewUndelivered(m.serial, text[:min(len(text), maxReason)]))
 }
 
 func (u *workerUplink) failed(m *Message, err error) {
 	m.told = true
-	u.link.tell(soon, &wire.Frame{Kind: wire.Failed, Defs: m.serial, Body: marshalError(err)})
+	u.link.Tell(link.Soon, wire.NewFailed(m.serial, marshalError(err)))
 }
 
 func (u *workerUplink) idle() {
 	(*Worker)(u).flushAcks()
-	u.link.push()
+	u.link.Push()
 }
 
 // wait reads the wire itself if nobody else does, so that what comes need not be handed over.
 func (u *workerUplink) wait(ctx context.Context, d time.Duration) {
 	wake := u.receiver.wake
-	if !u.link.borrow() {
+	if !u.link.Serve(ctx, d, func() bool { return len(wake) > 0 }) {
 		u.waiting.Store(true)
 		waitFor(ctx, wake, d)
 		u.waiting.Store(false)
-		return
-	}
-	var due time.Time
-	if d >= 0 {
-		due = time.Now().Add(d)
-		_ = u.link.deadline.SetReadDeadline(due)
-	}
-	alive := u.link.read(func() bool { return len(wake) > 0 || ctx.Err() != nil || d >= 0 && !time.Now().Before(due) })
-	if d >= 0 {
-		_ = u.link.deadline.SetReadDeadline(time.Time{})
-	}
-	u.link.giveBack(!alive)
-	if !alive {
-		waitFor(ctx, wake, d)
 		return
 	}
 	select {

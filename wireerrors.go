@@ -18,7 +18,7 @@ import (
 
 const (
 	// maxErrorSize is the greatest length of an error on the wire, in bytes. It is far below
-	// leastLimit.
+	// link.LeastLimit.
 	maxErrorSize = 64 << 10
 	// maxErrorText is how much of the text of one error crosses the wire, in bytes.
 	maxErrorText = 48 << 10

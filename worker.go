@@ -13,6 +13,7 @@ import (
 	"weak"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/mail"
 	"github.com/multiprolab/multiprolab/internal/pack"
 	"github.com/multiprolab/multiprolab/internal/proc"
@@ -28,7 +29,7 @@ type Worker struct {
 	index int
 	life  int
 	role  workerRole
-	link  *link // nil in a process that only passes through this setup function: see passThrough
+	link  *link.Link // nil in a process that only passes through this setup function: see passThrough
 	out   *outbox
 	queue *TaskQueue
 	inbox taskInbox
@@ -133,18 +134,18 @@ func (w *Worker) Loop(fn func(ctx context.Context) error) {
 // error is reported to main. No handler, task or action runs any more, but the worker still is
 // connected:
 //
-//	in the function                the worker alone ends, or is replaced    the program ends
-//	SetExitValue                   works                                    works
-//	Send, Broadcast, Call to main  works                                    works
-//	... to a worker that it Needs  works                                    works
-//	... to another worker          works                                    until that one ends: then a
-//	                                                                        DeadLetter, or ErrStopped
-//	Send to itself                 its replacement gets the message         a DeadLetter
-//	Call to itself                 waits until the context ends             ErrStopped
-//	Submit, Do, Map                works, if another worker takes the task  ErrStopped is the outcome
-//	GetTask, TryGetTask            ErrStopped                               ErrStopped
-//	Exit                           works                                    has no effect
-//	Action, Every, After           has no effect                            has no effect
+//	in the function                the worker alone ends, or is replaced  the program ends
+//	SetExitValue                   works                                  works
+//	Send, Broadcast, Call to main  works                                  works
+//	... to a worker that it Needs  works                                  works
+//	... to another worker          works                                  works until its end: then a
+//	                                                                      DeadLetter, or ErrStopped
+//	Send to itself                 its replacement gets the message       a DeadLetter
+//	Call to itself                 waits until the context ends           ErrStopped
+//	Submit, Do, Map                works, if another worker takes it      the outcome is ErrStopped
+//	GetTask, TryGetTask            ErrStopped                             ErrStopped
+//	Exit                           works                                  has no effect
+//	Action, Every, After           has no effect                          has no effect
 func (w *Worker) OnExit(fn func(ctx context.Context) error) {
 	if fn == nil {
 		registrationPanic("OnExit: the function is nil (%s)", callSite())
@@ -179,7 +180,7 @@ func (w *Worker) SetExitValue(v any) error {
 // Exit asks main to end the whole program, as Main.Exit does.
 func (w *Worker) Exit() {
 	if w.link != nil {
-		w.exitReq.Do(func() { w.link.tell(soon, &wire.Frame{Kind: wire.ExitRequest}) })
+		w.exitReq.Do(func() { w.link.Tell(link.Soon, &wire.Frame{Kind: wire.ExitRequest}) })
 	}
 }
 
@@ -203,10 +204,10 @@ func (w *Worker) PullTasks(types ...string) {
 // tellFirst makes sure that main will know what was posted, whatever happens to this process from
 // now on.
 func (w *Worker) tellFirst() error {
-	if w.link.recorded() {
+	if w.link.Recorded() {
 		return nil
 	}
-	return w.link.flush()
+	return w.link.Flush()
 }
 
 // replaced is why a worker is not wanted that runs another binary than main.
@@ -344,10 +345,10 @@ func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 // owner. what is for live.
 func (w *Worker) serve(setup func(context.Context, *Worker) error, identity string, what *string) error {
 	say := func(kind wire.Kind, v pack.Packed) error {
-		defer w.link.push() // here, so that nobody has to be woken for it
-		return w.link.postQuiet(packedFrame(kind, v))
+		defer w.link.Push() // here, so that nobody has to be woken for it
+		return w.link.Post(link.Quietly, packedFrame(kind, v))
 	}
-	if err := say(wire.Hello, &hello{Identity: identity, Shares: w.link.shared != nil}); err != nil {
+	if err := say(wire.Hello, &hello{Identity: identity, Shares: w.link.Shares()}); err != nil {
 		return err
 	}
 	wl := w.welcome
@@ -399,13 +400,13 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 	w.flushAcks()
 	w.ended.Store(true)
 	if value := w.exitValue.Load(); value != nil {
-		err = errors.Join(err, w.link.postQuiet(value))
+		err = errors.Join(err, w.link.Post(link.Quietly, value))
 	}
 	f := farewell{}
 	if err != nil && !errors.Is(err, ErrExit) {
 		f.Error = w.remote("", err)
 	}
-	return errors.Join(err, w.link.postLast(packedFrame(wire.Bye, &f)))
+	return errors.Join(err, w.link.PostLast(packedFrame(wire.Bye, &f)))
 }
 
 // host runs somebody else's event loop on this goroutine, and the worker's own loop beside it.
@@ -455,7 +456,7 @@ func (w *Worker) take(f *wire.Frame) error {
 		}
 		w.know(pools)
 	case wire.Exit:
-		mode := ShutdownMode(f.ID)
+		mode := ShutdownMode(f.ExitMode())
 		w.toldExit(f)
 		w.loop.exit(mode) // first: an action that gets ErrStopped from GetTask must find that its context has ended
 		if mode == FinishRunning {
@@ -463,7 +464,7 @@ func (w *Worker) take(f *wire.Frame) error {
 		}
 		w.cancel(ErrExit) // who sees this sees no further task begin
 	case wire.Credit:
-		w.out.granted(f.ID, f.Defs)
+		w.out.granted(f.Credit())
 	case wire.Message, wire.Call:
 		m := &Message{
 			Sender:   f.From,
@@ -477,7 +478,7 @@ func (w *Worker) take(f *wire.Frame) error {
 		}
 		if f.Kind == wire.Call {
 			m.id, m.scope.limit = f.ID, limitIn(f)
-			m.reply = func(r *reply) { w.link.answer(lazily, replyFrame(wire.Reply, m.id, r)) }
+			m.reply = func(r *reply) { w.link.Answer(link.Lazily, replyFrame(wire.Reply, m.id, r)) }
 		} else {
 			w.came++
 			m.serial = w.came
@@ -494,7 +495,8 @@ func (w *Worker) take(f *wire.Frame) error {
 	case wire.Dump:
 		w.dump()
 	case wire.Beat:
-		w.answerBeat(f.ID)
+		number, _ := f.Beat()
+		w.answerBeat(number)
 	case wire.Recall:
 		w.inbox.giveBack(f.ID)
 	case wire.Task:
@@ -520,9 +522,9 @@ func (w *Worker) take(f *wire.Frame) error {
 	case wire.Result:
 		w.resolve(f.ID, replyOf(f))
 	case wire.Await:
-		w.refused(f.ID, f.Defs, w.recognise(unmarshalError(f.Body)))
+		w.refused(f.ID, f.Spell(), w.recognise(unmarshalError(f.Body)))
 	default:
-		return &wireViolation{fmt.Sprintf("main sent a %v frame", f.Kind)}
+		return lie("main sent a %v frame", f.Kind)
 	}
 	return nil
 }
@@ -545,7 +547,7 @@ func (w *Worker) starve(loop *scope) (refused <-chan error, over func()) {
 	ask := func() {
 		w.out.inOrder(func() {
 			if !loop.over.Load() {
-				w.link.tell(soon, &wire.Frame{Kind: wire.Await, Type: awaitRoom, ID: id})
+				w.link.Tell(link.Soon, &wire.Frame{Kind: wire.Await, Type: awaitRoom, ID: id})
 			}
 		})
 	}
@@ -568,7 +570,7 @@ func (w *Worker) starve(loop *scope) (refused <-chan error, over func()) {
 		w.ackMu.Lock()
 		delete(w.starving, id)
 		w.ackMu.Unlock()
-		w.link.tell(soon, &wire.Frame{Kind: wire.Await, Type: awaitRoom, Flags: wire.FlagSoft, ID: id})
+		w.link.Tell(link.Soon, &wire.Frame{Kind: wire.Await, Type: awaitRoom, Flags: wire.FlagSoft, ID: id})
 	}
 }
 
@@ -591,17 +593,19 @@ func (w *Worker) refused(id, spell uint64, err error) {
 func (w *Worker) dump() {
 	buf := make([]byte, tailSize)
 	buf = buf[:runtime.Stack(buf, true)]
-	w.link.tell(soon, &wire.Frame{Kind: wire.Stacks, Body: buf})
-	w.link.push()
+	w.link.Tell(link.Soon, &wire.Frame{Kind: wire.Stacks, Body: buf})
+	w.link.Push()
 }
 
 // adopt takes over the limits of main, which may have been configured from what only main knew.
 func (w *Worker) adopt(wl *welcome) {
 	w.maxBody, w.maxRSS, w.teardown, w.handlerTimeout = wl.MaxBody, wl.MaxRSS, wl.Teardown, wl.HandlerTimeout
-	w.link.limit(wl.MaxBody)
-	w.link.frugal = wl.MemoryLimit > 0 || wl.MaxRSS > 0
+	w.link.Limit(wl.MaxBody)
+	if wl.MemoryLimit > 0 || wl.MaxRSS > 0 {
+		w.link.Frugal()
+	}
 	if wl.Shares {
-		w.link.startSharing()
+		w.link.StartSharing()
 	}
 	w.out.resize(int64(wl.Window))
 	w.receiver.resize(int64(wl.Window))
@@ -626,13 +630,13 @@ func (w *Worker) ack(m *Message, bytes int64, gone bool) {
 	if gone && m.serial > 0 { // what becomes of a call its caller is told
 		before := w.receipts.UpTo()
 		alone = !w.receipts.Done(m.serial) && !m.told
-		if now := w.receipts.UpTo(); now != before && w.link.box != nil {
-			w.link.box.handled(now)
+		if now := w.receipts.UpTo(); now != before {
+			w.link.Count(now) // which main reads if this process dies before it has sent the credit
 		}
 	}
 	w.ackMu.Unlock()
 	if alone {
-		w.link.tell(lazily, &wire.Frame{Kind: wire.Credit, Flags: wire.FlagSoft, Defs: m.serial})
+		w.link.Tell(link.Lazily, wire.NewCreditAlone(m.serial))
 	}
 	if due {
 		w.flushAcks()
@@ -643,6 +647,6 @@ func (w *Worker) flushAcks() {
 	w.ackMu.Lock()
 	defer w.ackMu.Unlock()
 	if bytes, upTo, ok := w.receipts.Take(); ok {
-		w.link.tell(lazily, &wire.Frame{Kind: wire.Credit, ID: bytes, Defs: upTo})
+		w.link.Tell(link.Lazily, wire.NewCredit(bytes, upTo))
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"sync/atomic"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/proc"
-	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
 // descent says how far this process is on its way to the worker that it is to become: how many
@@ -145,25 +145,24 @@ func (w *Worker) run(
 	if wrapWire != nil {
 		r, out = wrapWire(w, r, out)
 	}
-	w.link = newLink(w.codec, r, out, w.maxBody, w.kill)
-	w.receiver.interrupt = w.link.interrupt
-	w.link.frame = new(wire.Frame)         // receive copies what it keeps
+	w.link = newLink(w.codec, r, out, link.Options{MaxBody: w.maxBody, OneFrame: true, Fail: w.kill})
+	w.receiver.interrupt = w.link.Interrupt
 	if w.role.process && wrapWire == nil { // a test that wraps the wire knows only what goes through it
-		w.link.box = newBlackBox(proc.Box())
-		w.link.share(newShared(proc.Shared(), false))
+		w.link.SetBox(proc.Box())
+		w.link.Share(proc.Shared(), false, nil) // for as long as the process lives
 	}
-	if err := w.link.readUntil(w.receive, func() bool { return w.welcome != nil }); err != nil {
+	if err := w.link.ReadUntil(w.receive, func() bool { return w.welcome != nil }); err != nil {
 		lost(err)
 		return err
 	}
 	wrote := make(chan struct{})
 	go func() { // ends when the link is closed, below, or the pipe is
 		defer close(wrote)
-		_ = w.link.writeLoop()
+		_ = w.link.WriteLoop()
 	}()
 	var ending atomic.Bool
 	go func() { // ends with the pipe; in a process of its own, with the process
-		err := w.link.readLoop(w.receive)
+		err := w.link.ReadLoop(w.receive)
 		if !ending.Load() {
 			lost(err)
 		}
@@ -172,7 +171,7 @@ func (w *Worker) run(
 	var what string
 	err = w.live(func() error { return w.serve(setup, identity, &what) }, &what)
 	ending.Store(true)
-	w.link.close(errLinkClosed)
+	w.link.Close()
 	<-wrote
 	w.kill(w.stopCause())
 	return err

@@ -14,7 +14,8 @@
 //	func TestThumbnail(t *testing.T) {
 //		app := newApp()
 //		multiprolabtest.Start(t, app)
-//		thumb, err := multiprolab.Do[Thumb](t.Context(), app, "thumbnail", Picture{Path: "testdata/a.png"})
+//		picture := Picture{Path: "testdata/a.png"}
+//		thumb, err := multiprolab.Do[Thumb](t.Context(), app, "thumbnail", picture)
 //		...
 //	}
 //

@@ -162,7 +162,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// send does what root/link.go does with a payload: the definitions go ahead of it, once, under
+// send does what internal/link does with a payload: the definitions go ahead of it, once, under
 // their id.
 func send(t testing.TB, from, to *codec.Codec, p codec.Payload) {
 	t.Helper()

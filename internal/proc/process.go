@@ -32,8 +32,8 @@ type Process struct {
 type Status struct {
 	ExitCode int    // -1 if the process was ended by a signal, or if Unknown is set
 	Unknown  string // why nobody knows how the process ended, and who took its status; empty if it is known
-	// Signal is the signal that ended the process, for example "SIGKILL". It is empty if none did, and
-	// on Windows.
+	// Signal is the signal that ended the process, for example "SIGKILL". It is empty if none did,
+	// and on Windows.
 	Signal   string
 	CoreDump bool          // whether there is a core dump
 	User     time.Duration // processor time in user mode, of the process and of the children that it reaped

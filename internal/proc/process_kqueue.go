@@ -50,7 +50,8 @@ func (t *tree) waitExit(p *Process) bool {
 		n, err := unix.Kevent(t.kq, change, event, nil)
 		switch {
 		case err == unix.EINTR:
-		// it has already exited (kqueue(2)), and only when somebody else waits for all children was it reaped
+		// it has already exited (kqueue(2)), and only when somebody else waits for all children was
+		// it reaped
 		case err == unix.ESRCH:
 			return true
 		case err != nil:

@@ -13,8 +13,8 @@
 //	4      1    flags
 //	5      1    encoding of the body
 //	6      2    length of Meta
-//	8      8    id
-//	16     8    id of the gob type definitions that the body needs, or 0
+//	8      8    id, or a number of the kind, see numbers.go
+//	16     8    id of the gob type definitions that the body needs, or 0; or a number of the kind
 //	24     4    length of the body
 //	28     1    length of To
 //	29     1    length of From
@@ -65,17 +65,14 @@ const (
 	Exit                        // M: end now
 	ExitRequest                 // W: end the whole program
 	Defs                        // both: gob type definitions under the id in Defs
-	// both: ID is the bytes that left the inbox; of a worker, Defs is the serial up to which
-	// messages have left it or, with FlagSoft, the one of a message that has left it before an
-	// earlier one
+	// both: what has left the inbox; see NewCredit and NewCreditAlone
 	Credit
 	Message // both: a one-way message
 	Call    // both: a message that wants a Reply with the same id
 	Reply   // both
-	// W: a one-way message that could not be handed to its handler; Meta is the reason, Defs its
-	// number among those of this life
+	// W: a one-way message that could not be handed to its handler; see NewUndelivered
 	Undelivered
-	Failed      // W: the handler of a one-way message returned an error; the body is the error, packed
+	Failed      // W: the handler of a one-way message returned an error; see NewFailed
 	Submit      // W: a task for the queue
 	Accepted    // M: the queue has taken the task
 	Task        // M: a task to work on
@@ -93,14 +90,13 @@ const (
 	Dump        // M: asks for the stacks of all goroutines
 	Stacks      // W: the answer to a Dump; the body is text
 	Pools       // M: the sizes of the pools have changed; the body is packed
-	// both: main asks for a sign of life; the worker answers in Meta what it runs, in ID for how
-	// long at least, in nanoseconds
+	// both: main asks for a sign of life, and the worker answers; see NewBeat
 	Beat
-	Overdue // W: what Meta says has run for ID nanoseconds, longer than it may
-	// W: the answer to a Recall of a batch that runs: its items from number Defs on are given back
+	Overdue // W: something has run longer than it may; see NewOverdue
+	// W: the answer to a Recall of a batch that runs, of which items are given back; see NewSplit
 	Split
-	// both: the loop of the worker waits for a task, or for room, or with FlagSoft not any more;
-	// main answers that it must not
+	// both: the loop of the worker waits for a task, or for room, or with FlagSoft not any more,
+	// see NewAwait; main answers that it must not, see NewRefusal
 	Await
 	kindEnd
 )
@@ -129,8 +125,7 @@ type Flags uint8
 const (
 	FlagError     Flags = 1 << iota // Reply, Result: the body is an error, packed
 	FlagBroadcast                   // Message: to every instance of To, or to every worker if To is empty
-	// Submit, Fetch: wait for a slot or a task instead of answering that there is none. Task: its
-	// time runs from its Start, which must be written first
+	// Submit, Fetch: wait for a slot or a task instead of answering that there is none
 	FlagWait
 	FlagBatch // Submit, Task: the body is a batch of items, and so will be that of the Result
 	// Cancel: the deadline has passed; nobody has cancelled by himself. Result: the time of the
@@ -139,18 +134,27 @@ const (
 	FlagShared // any: the body lies in shared memory, see Frame.Shared
 )
 
+// FlagTimed is of a Task: its time runs from its Start, which must be written first.
+const FlagTimed = FlagWait
+
 // Frame is one message on the wire. Body is owned by whoever holds the frame, unless it is lent.
 type Frame struct {
 	Kind     Kind
 	Flags    Flags
 	Encoding uint8
 	Lent     bool // Body is the sender's, who waits until the frame has been posted, and no longer
-	ID       uint64
-	Defs     uint64
-	To       string
-	From     string
-	Type     string
-	Meta     string
+	// ID is that of the call, the task or the fetch that the frame is about, or 0.
+	ID uint64
+	// Defs is the id of the gob type definitions that Body needs, or 0.
+	Defs uint64
+	// Number and More are numbers of some kinds alone. Only this package uses them: numbers.go has
+	// for each of these kinds a function and a method that say what the numbers are.
+	Number, More uint64
+
+	To   string
+	From string
+	Type string
+	Meta string
 	// Call, Submit, Task: for so long, from the moment it is written, who waits for the outcome
 	// will wait; 0: it does not say
 	Left time.Duration
@@ -233,8 +237,9 @@ func AppendHead(dst []byte, f *Frame) []byte {
 	h[0], h[1], h[2] = magic0, magic1, Version
 	h[3], h[4], h[5] = byte(f.Kind), byte(f.Flags), f.Encoding
 	binary.LittleEndian.PutUint16(h[6:], uint16(len(f.Meta)))
-	binary.LittleEndian.PutUint64(h[8:], f.ID)
-	binary.LittleEndian.PutUint64(h[16:], f.Defs)
+	first, second := f.words()
+	binary.LittleEndian.PutUint64(h[8:], first)
+	binary.LittleEndian.PutUint64(h[16:], second)
 	binary.LittleEndian.PutUint32(h[24:], uint32(len(f.Body)))
 	h[28], h[29], h[30] = byte(len(f.To)), byte(len(f.From)), byte(len(f.Type))
 	if f.Left > 0 {

@@ -92,8 +92,6 @@ func FuzzRoundTrip(f *testing.F) {
 				Kind:     wire.Kind(kind)%lastKind + 1,
 				Flags:    wire.Flags(flags) &^ wire.FlagShared,
 				Encoding: encoding,
-				ID:       id,
-				Defs:     defs,
 				To:       to,
 				From:     from,
 				Type:     typ,
@@ -101,6 +99,7 @@ func FuzzRoundTrip(f *testing.F) {
 				Left:     time.Duration(max(0, left)),
 				Body:     body,
 			}
+			carried(want, id, defs)
 			if err := want.Check(wire.MaxBody); err != nil {
 				var size *wire.SizeError
 				require.ErrorAs(t, err, &size)

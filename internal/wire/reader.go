@@ -200,8 +200,7 @@ func (r *Reader) Next(f *Frame) error {
 		return r.corrupt("the time that is left takes %d bytes", h[31])
 	}
 	f.Kind, f.Flags, f.Encoding = Kind(h[3]), Flags(h[4]), h[5]
-	f.ID = binary.LittleEndian.Uint64(h[8:])
-	f.Defs = binary.LittleEndian.Uint64(h[16:])
+	f.setWords(binary.LittleEndian.Uint64(h[8:]), binary.LittleEndian.Uint64(h[16:]))
 	metaLen := int(binary.LittleEndian.Uint16(h[6:]))
 	bodyLen := int64(binary.LittleEndian.Uint32(h[24:]))
 	toLen, fromLen, typeLen, toStart := int(h[28]), int(h[29]), int(h[30]), HeaderSize+int(h[31])

@@ -72,11 +72,27 @@ func requireSame(t *testing.T, want, got *wire.Frame) {
 	require.Equal(t, w, g)
 }
 
+// carried sets the numbers that a frame of its kind carries: to one value the first, to another the
+// second.
+func carried(f *wire.Frame, first, second uint64) *wire.Frame {
+	f.ID, f.Defs = first, second
+	switch f.Kind {
+	case wire.Exit, wire.Credit, wire.Beat, wire.Overdue:
+		f.ID, f.Number = 0, first
+	}
+	switch f.Kind {
+	case wire.Credit, wire.Undelivered, wire.Failed, wire.Split, wire.Await, wire.Beat:
+		f.Defs, f.More = 0, second
+	}
+	return f
+}
+
 func frames() map[string]*wire.Frame {
 	all := map[string]*wire.Frame{
-		"nothing":      {Kind: wire.Exit},
-		"all flags":    {Kind: wire.Result, Flags: ^wire.FlagShared, Encoding: 0xff},
-		"greatest ids": {Kind: wire.Credit, ID: 1<<64 - 1, Defs: 1<<64 - 1},
+		"nothing":          {Kind: wire.Exit},
+		"all flags":        {Kind: wire.Result, Flags: ^wire.FlagShared, Encoding: 0xff},
+		"greatest ids":     {Kind: wire.Message, ID: 1<<64 - 1, Defs: 1<<64 - 1},
+		"greatest numbers": {Kind: wire.Credit, Number: 1<<64 - 1, More: 1<<64 - 1},
 		"texts": {
 			Kind: wire.Call,
 			To:   "main",
@@ -101,7 +117,7 @@ func frames() map[string]*wire.Frame {
 		"text of any byte": {Kind: wire.Message, To: "\x00\xffmp\x01", Type: "mp"},
 	}
 	for k := wire.Hello; k <= lastKind; k++ {
-		all[k.String()] = &wire.Frame{Kind: k, Flags: wire.FlagSoft, ID: uint64(k), To: "a", Body: []byte{byte(k)}}
+		all[k.String()] = carried(&wire.Frame{Kind: k, Flags: wire.FlagSoft, To: "a", Body: []byte{byte(k)}}, uint64(k), 7)
 	}
 	for _, n := range []int{1, 35, 64<<10 - 1, 64 << 10, 64<<10 + 1, 1<<20 - 1, 1 << 20, 1<<20 + 1, 4 << 20, 9<<20 + 13} {
 		all[fmt.Sprintf("body of %d bytes", n)] = &wire.Frame{Kind: wire.Message, To: "a", Body: pattern(n)}
@@ -131,6 +147,8 @@ func TestRoundTrip(t *testing.T) {
 				Encoding: 99,
 				ID:       99,
 				Defs:     99,
+				Number:   99,
+				More:     99,
 				To:       "x",
 				From:     "x",
 				Type:     "x",

@@ -1,4 +1,4 @@
-package multiprolab
+package link
 
 import (
 	"math"

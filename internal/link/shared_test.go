@@ -1,20 +1,22 @@
-package multiprolab
+package link
 
 import (
 	"math/rand/v2"
+	"os"
 	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/multiprolab/multiprolab/internal/proc"
 )
+
+// sharedSize is the size in bytes of the shared memory of these tests: regions of 4 MiB.
+const sharedSize = 2 * (4<<20 + regionHeader)
 
 // Bodies of all sizes come out as they went in, however many are under way, and an empty region
 // takes every body that fits in it.
 func TestShared_Ring(t *testing.T) {
-	memory := make([]byte, proc.SharedSize)
-	ours, theirs := newShared(memory, true), newShared(memory, false)
+	memory := make([]byte, sharedSize)
+	ours, theirs := newShared(memory, true, nil), newShared(memory, false, nil)
 	type parcel struct {
 		at   uint64
 		body []byte
@@ -53,8 +55,8 @@ func TestShared_Ring(t *testing.T) {
 // Whatever the other end writes into the memory, and whatever places it sends, put and take stay
 // inside.
 func TestShared_Hostile(t *testing.T) {
-	memory := make([]byte, proc.SharedSize)
-	s := newShared(memory, true)
+	memory := make([]byte, sharedSize)
+	s := newShared(memory, true, nil)
 	random := rand.New(rand.NewPCG(3, 4))
 	for range 2000 {
 		done := random.Uint64()
@@ -72,4 +74,25 @@ func TestShared_Hostile(t *testing.T) {
 			require.Error(t, err)
 		}
 	}
+}
+
+// Memory that is given back goes to who gave it, once. What is posted then goes through the pipe,
+// and what lies in the memory cannot be read any more.
+func TestShared_Close(t *testing.T) {
+	memory := make([]byte, sharedSize)
+	var back [][]byte
+	ours, theirs := newShared(memory, true, func(m []byte) { back = append(back, m) }), newShared(memory, false, nil)
+	at, ok := theirs.put([]byte("body"))
+	require.True(t, ok)
+	ours.close()
+	ours.close()
+	require.Len(t, back, 1)
+	require.Same(t, &memory[0], &back[0][0])
+	_, ok = ours.put([]byte("body"))
+	require.False(t, ok)
+	_, err := ours.take(at, 4)
+	require.ErrorIs(t, err, os.ErrClosed)
+	theirs.close()
+	require.Len(t, back, 1)
+	require.Nil(t, newShared(nil, true, nil))
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package multiprolab
+package link
 
 import (
 	"io"
@@ -25,24 +25,34 @@ func writerAtOnce(w io.Writer) func(b []byte) (int, error) {
 }
 
 // pipeWriter is the writing end of a pipe that does not block. It exists at both ends of a wire.
-// One goroutine at a time may write. What a write needs is kept here, so that none takes memory.
+// Only the goroutine that holds writer.writing touches it. What a write needs is kept here, so that
+// no write takes memory.
 type pipeWriter struct {
+	// file is the pipe.
 	file *os.File
+	// conn is the pipe for system calls of this file's own.
 	conn syscall.RawConn
-	try  func(fd uintptr) bool // tryWrite: writes from b
-	b    []byte
-	n    int
-	err  error
+	// try is the method tryWrite as conn calls it.
+	try func(fd uintptr) bool
+	// b is what the present call of write is to write.
+	b []byte
+	// n is how many bytes the last system call has written.
+	n int
+	// err is the error of the last system call.
+	err error
 }
 
+// tryWrite makes one system call that writes from b. It reports true in any case: the caller does
+// not wait until there is room.
 func (p *pipeWriter) tryWrite(fd uintptr) bool {
 	for {
 		if p.n, p.err = syscall.Write(int(fd), p.b); p.err != syscall.EINTR {
-			return true // also if there was no room: the caller does not wait
+			return true
 		}
 	}
 }
 
+// write is what writerAtOnce returns.
 func (p *pipeWriter) write(b []byte) (int, error) {
 	p.b, p.n, p.err = b, 0, nil
 	err := p.conn.Write(p.try)

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package multiprolab
+package link
 
 import "io"
 

@@ -1,0 +1,171 @@
+package link
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"sync/atomic"
+	"unsafe"
+)
+
+const (
+	// BoxHeader is the length in bytes of the header of a black box.
+	BoxHeader = 64
+	// NoteRoom is the length in bytes of the memory of the note, at the end of a black box.
+	NoteRoom = 96 << 10
+)
+
+// blackBox is memory that this process shares with the one at the other end of the wire, and that
+// outlives it: what the link has posted, and not yet written to its pipe, is in it. A worker may
+// therefore begin with a task before main has been told, and go on to the next one before its
+// result is in the pipe: if it dies, main reads the rest of what it said from the box. The type
+// exists in the worker; main reads the same memory through a file, once, when the worker is gone.
+//
+// The memory is a header of BoxHeader bytes, then a part of the stream of the wire, then the note
+// of NoteRoom bytes. The header is five words, all little-endian:
+//
+//	offset
+//	0       the place in the stream of the first byte that is in the box
+//	8       the length of the part of the stream that is in the box
+//	16      the mark
+//	24      the length of the note, which is empty with each new mark
+//	32      the count
+//
+// What the mark, the note and the count mean is known to who writes and reads them.
+type blackBox struct {
+	// start, length, mark, noted and count are the words of the header, in this order. The process
+	// at the other end may read them at any moment, so they are written as a whole.
+	start, length, mark, noted, count *uint64
+	// stream is the memory for the stream; chunks.mu guards it.
+	stream []byte
+	// note is the memory for the note. The one goroutine that calls Note may touch it.
+	note []byte
+	// used is how many bytes of stream are in use; chunks.mu guards it.
+	used int
+	// spilled says that more was posted than fits. Nothing more is recorded then, until all is
+	// written. chunks.mu guards it.
+	spilled bool
+}
+
+// newBlackBox returns the box in a memory, or nil if the memory has no room for one.
+func newBlackBox(memory []byte) *blackBox {
+	noteAt := len(memory) - NoteRoom
+	if noteAt <= BoxHeader {
+		return nil
+	}
+	word := func(at int) *uint64 { return (*uint64)(unsafe.Pointer(&memory[at])) }
+	return &blackBox{
+		start:  word(0),
+		length: word(8),
+		mark:   word(16),
+		noted:  word(24),
+		count:  word(32),
+		stream: memory[BoxHeader:noteAt:noteAt],
+		note:   memory[noteAt:len(memory):len(memory)],
+	}
+}
+
+// room returns the place of the next n bytes, or nil if there is not enough.
+func (b *blackBox) room(n int) []byte {
+	if b.spilled || n > len(b.stream)-b.used {
+		b.spilled = true
+		return nil
+	}
+	return b.stream[b.used:b.used:len(b.stream)]
+}
+
+// isLast reports whether what is appended to chunk comes into the box right behind what is in it.
+func (b *blackBox) isLast(chunk []byte) bool {
+	return b.holds(chunk) && len(chunk) > 0 && &chunk[len(chunk)-1] == &b.stream[b.used-1]
+}
+
+// holds reports whether chunk lies in the box.
+func (b *blackBox) holds(chunk []byte) bool {
+	return cap(chunk) > 0 &&
+		uintptr(unsafe.Pointer(unsafe.SliceData(chunk)))-uintptr(unsafe.Pointer(&b.stream[0])) < uintptr(len(b.stream))
+}
+
+// publish makes the next n bytes, which have been filled in, a part of the record.
+func (b *blackBox) publish(n int) {
+	b.used += n
+	atomic.StoreUint64(b.length, little(uint64(b.used)))
+}
+
+// reset empties the box when everything before the place in the stream has been written.
+func (b *blackBox) reset(written int64) {
+	if b.used == 0 && !b.spilled {
+		return
+	}
+	b.used, b.spilled = 0, false
+	atomic.StoreUint64(b.length, 0) // first: a death between the two loses nothing
+	atomic.StoreUint64(b.start, little(uint64(written)))
+}
+
+// setMark writes the mark, and empties the note, which belongs to the mark before.
+func (b *blackBox) setMark(word uint64) {
+	atomic.StoreUint64(b.noted, 0)
+	atomic.StoreUint64(b.mark, little(word))
+}
+
+// setCount writes the count.
+func (b *blackBox) setCount(n uint64) { atomic.StoreUint64(b.count, little(n)) }
+
+// setNote makes text the note, if it still lies where the note does, and reports whether it does.
+func (b *blackBox) setNote(text []byte) bool {
+	if len(text) > len(b.note) || &text[0] != &b.note[0] {
+		return false
+	}
+	atomic.StoreUint64(b.noted, little(uint64(len(text))))
+	return true
+}
+
+// little returns the number whose bytes in memory are those of v in little-endian order.
+func little(v uint64) uint64 {
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], v)
+	return binary.NativeEndian.Uint64(b[:])
+}
+
+// Remains is what a process that is gone has left in its black box beside frames. Nothing of it may
+// be trusted.
+type Remains struct {
+	Mark  uint64 // the last, or 0
+	Count uint64 // the last, or 0
+	Note  []byte // what was noted since the last mark, at most NoteRoom bytes
+}
+
+// ReadRemains reads the black box of a process that is gone. What cannot be read is zero.
+func ReadRemains(box *io.SectionReader) (left Remains) {
+	left.Mark, left.Count = wordIn(box, 16), wordIn(box, 32)
+	if n := wordIn(box, 24); n > 0 && n <= NoteRoom {
+		note := make([]byte, n)
+		if _, err := box.ReadAt(note, box.Size()-NoteRoom); err == nil {
+			left.Note = note
+		}
+	}
+	return left
+}
+
+// unwritten returns what a process that is gone has left of the stream in its box, from a place in
+// the stream on: what did not come through the pipe. It trusts nothing in the box.
+func unwritten(box *io.SectionReader, from int64) *bytes.Reader {
+	start, length := wordIn(box, 0), wordIn(box, 8)
+	most := box.Size() - NoteRoom - BoxHeader
+	if most < 0 || length > uint64(most) || uint64(from) < start || uint64(from)-start >= length {
+		return bytes.NewReader(nil)
+	}
+	rest := make([]byte, length-(uint64(from)-start))
+	if _, err := box.ReadAt(rest, int64(BoxHeader+uint64(from)-start)); err != nil {
+		return bytes.NewReader(nil)
+	}
+	return bytes.NewReader(rest)
+}
+
+// wordIn returns a word of the header of a box, or 0 if it cannot be read.
+func wordIn(box *io.SectionReader, at int64) uint64 {
+	var b [8]byte
+	if _, err := box.ReadAt(b[:], at); err != nil {
+		return 0
+	}
+	return binary.LittleEndian.Uint64(b[:])
+}

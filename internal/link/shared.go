@@ -1,0 +1,135 @@
+package link
+
+import (
+	"os"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+)
+
+// sharedLeast is the size in bytes from which a body goes through shared memory. A smaller one is
+// as fast in the pipe.
+const sharedLeast = 512
+
+// regionHeader is the length in bytes of what comes before the bodies of one direction.
+const regionHeader = 4 << 10
+
+// shared is memory that the processes at both ends of a wire share, for all but small bodies: the
+// pipe copies each page twice, and wakes the other end for every few of them. A frame then says
+// where its body is. There is one region for each direction; where it has no room, the body goes
+// through the pipe. Nobody trusts what the other end writes: the reader copies a body out before it
+// looks at it, and the size of the memory must be sealed.
+type shared struct {
+	// mu guards the other fields against close, which alone holds it for writing.
+	mu sync.RWMutex
+	// memory is all of it; nil after close.
+	memory []byte
+	// closer is handed the memory by close; nil if nobody wants it back.
+	closer func(memory []byte)
+	// out is the region that this end fills. Who posts touches it, with chunks.mu held.
+	out region
+	// in is the region that the other end fills. Who reads touches it, with turn.token held.
+	in region
+}
+
+// newShared returns the memory as one of the two ends sees it, or nil if it has no room for bodies.
+// First is true at one of the two ends.
+func newShared(memory []byte, first bool, closer func([]byte)) *shared {
+	half := len(memory) / 2
+	if half <= regionHeader {
+		return nil
+	}
+	s := &shared{memory: memory, closer: closer, out: newRegion(memory[:half]), in: newRegion(memory[half:])}
+	if !first {
+		s.out, s.in = s.in, s.out
+	}
+	return s
+}
+
+// put copies a body into the memory and returns its place, or false if there is no room. Its calls
+// come one at a time.
+func (s *shared) put(body []byte) (at uint64, ok bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.memory == nil {
+		return 0, false
+	}
+	return s.out.put(body)
+}
+
+// take copies a body out of the memory and lets its place be used again. Its calls come one at a
+// time, in the order of those of put.
+func (s *shared) take(at uint64, length int) ([]byte, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.memory == nil {
+		return nil, os.ErrClosed
+	}
+	return s.in.take(at, length)
+}
+
+// close gives the memory back.
+func (s *shared) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.memory != nil && s.closer != nil {
+		s.closer(s.memory)
+	}
+	s.memory, s.out, s.in = nil, region{}, region{}
+}
+
+// region is the memory of one direction: a ring, in which a body is in one piece. Places count from
+// the first body that ever was in the ring; the remainder by the ring's size is where a place is.
+type region struct {
+	// done is a word in the memory itself: the reader needs nothing before the place in it. The
+	// other end may write anything there.
+	done *uint64
+	// ring is the memory of the bodies.
+	ring []byte
+	// head is the place behind the last body. Only put uses it.
+	head uint64
+	// start is a place before which nothing is in use, whatever the word done says. Only put uses
+	// it.
+	start uint64
+}
+
+func newRegion(memory []byte) region {
+	return region{done: (*uint64)(unsafe.Pointer(&memory[0])), ring: memory[regionHeader:]}
+}
+
+// put copies a body into the ring and returns its place, or false if there is no room.
+func (r *region) put(body []byte) (at uint64, ok bool) {
+	n, size := uint64(len(body)), uint64(len(r.ring))
+	if n > size {
+		return 0, false
+	}
+	done := max(atomic.LoadUint64(r.done), r.start)
+	at = r.head
+	if at%size+n > size || done == at {
+		// The body does not fit before the end of the ring, or the ring is empty. It goes to the
+		// beginning of the ring, which in the second case is memory that is in use already, and in
+		// the processor's cache.
+		at = (at + size - 1) / size * size
+	}
+	if done == r.head { // the ring is empty: what was left out before the body is free, too
+		r.start, done = at, at
+	}
+	if at+n-done > size {
+		return 0, false
+	}
+	copy(r.ring[at%size:], body)
+	r.head = at + n
+	return at, true
+}
+
+// take copies a body out of the ring, and tells the other end that nothing up to its end is needed.
+// The place and the length come from the other end.
+func (r *region) take(at uint64, length int) ([]byte, error) {
+	size := uint64(len(r.ring))
+	if at%size+uint64(length) > size {
+		return nil, &Violation{Reason: "a body is outside of the shared memory"}
+	}
+	body := append([]byte(nil), r.ring[at%size:at%size+uint64(length)]...) // which takes memory that need not be zero
+	atomic.StoreUint64(r.done, at+uint64(length))
+	return body, nil
+}

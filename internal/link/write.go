@@ -1,0 +1,140 @@
+package link
+
+import (
+	"errors"
+	"io"
+	"sync"
+)
+
+// errWouldWait says that the pipe is full.
+var errWouldWait = errors.New("the pipe is full")
+
+// writer is what is being written to the pipe. It exists at both ends of a wire. Only the goroutine
+// that holds writing touches it.
+type writer struct {
+	// writing guards rest, begun and written, and that one goroutine at a time uses w and atOnce.
+	// It is taken before chunks.mu.
+	writing sync.Mutex
+	// w is the pipe. It does not change after New.
+	w io.Writer
+	// atOnce writes to the pipe without waiting, as much as there is room for; it is nil if w
+	// cannot do so. It does not change after New.
+	atOnce func(b []byte) (int, error)
+	// rest are the chunks that were taken to be written, and have not been.
+	rest [][]byte
+	// begun is how many bytes of the first chunk in rest have been written.
+	begun int
+	// written is how many bytes have been written in all.
+	written int64
+}
+
+// WriteLoop writes what is posted, all that has gathered at a time, until Close. It returns the
+// first error of the pipe.
+func (l *Link) WriteLoop() error {
+	for range l.wake {
+		if err := l.Flush(); err != nil {
+			return err
+		}
+		if l.finished() {
+			return nil
+		}
+	}
+	return nil
+}
+
+// finished reports whether the link is closed and everything has been taken to be written.
+func (l *Link) finished() bool {
+	l.chunks.mu.Lock()
+	defer l.chunks.mu.Unlock()
+	return l.chunks.closed && len(l.chunks.list) == 0
+}
+
+// Flush writes everything that was posted before, on the calling goroutine, so that it is in the
+// pipe when Flush returns.
+func (l *Link) Flush() error {
+	l.writer.writing.Lock()
+	defer l.writer.writing.Unlock()
+	if l.writer.atOnce != nil {
+		if err := l.write(l.writer.atOnce); err != errWouldWait {
+			return err
+		}
+	}
+	return l.write(l.writer.w.Write)
+}
+
+// Push writes what was posted, on the calling goroutine, as far as the pipe takes it at once, and
+// leaves what remains to WriteLoop. It never waits. Of no link, there is nothing to write.
+func (l *Link) Push() {
+	if l == nil {
+		return
+	}
+	if l.writer.atOnce == nil || !l.writer.writing.TryLock() {
+		wakeUp(l.wake) // who writes now may have looked for the last time
+		return
+	}
+	defer l.writer.writing.Unlock()
+	if err := l.write(l.writer.atOnce); err == errWouldWait {
+		wakeUp(l.wake)
+	}
+}
+
+// write writes until nothing is left. The caller holds writing.
+func (l *Link) write(to func([]byte) (int, error)) error {
+	w := &l.writer
+	for {
+		if len(w.rest) == 0 {
+			if err := l.take(); err != nil || len(w.rest) == 0 {
+				return err
+			}
+		}
+		for len(w.rest) > 0 {
+			chunk := w.rest[0]
+			n, err := to(chunk[w.begun:])
+			w.written += int64(n)
+			w.begun += n
+			if l.queued.Add(-int64(n)); l.options.Choke > 0 {
+				wakeUp(l.drained)
+			}
+			switch {
+			case err == errWouldWait:
+				return err
+			case err != nil:
+				l.breakOff(err)
+				return err
+			case w.begun == len(chunk):
+				w.rest, w.begun = w.rest[1:], 0
+				if l.usable(chunk) {
+					l.chunks.keep(chunk)
+				}
+			}
+		}
+	}
+}
+
+// take takes what has been posted. It returns the error of the pipe if that is broken. The caller
+// holds writing, and there is no rest.
+func (l *Link) take() error {
+	c := &l.chunks
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l.writer.rest, c.list, c.lazy, c.woken = c.list, nil, false, false
+	if len(l.writer.rest) == 0 && l.box != nil {
+		l.box.reset(l.writer.written)
+	}
+	return c.broken
+}
+
+// breakOff closes the link because of an error of the pipe.
+func (l *Link) breakOff(err error) {
+	l.Close()
+	l.chunks.mu.Lock()
+	defer l.chunks.mu.Unlock()
+	l.chunks.broken = err
+}
+
+// usable reports whether a chunk that has been written may be filled again: it is one that empty
+// has made, and no body of a frame, which is full, and does not lie in the black box.
+func (l *Link) usable(chunk []byte) bool {
+	return cap(chunk) >= smallChunk && cap(chunk) <= 2*OwnChunk && cap(chunk) > len(chunk) &&
+		(l.box == nil || !l.box.holds(chunk))
+}
