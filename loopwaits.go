@@ -213,6 +213,25 @@ func (b *broker) endWaits(by string) {
 	b.waits.EndAll(by)
 }
 
+// startWait is the number of the wait of an instance that is not started yet, because it needs
+// others.
+const startWait = 1<<63 + 1
+
+// waitToStart notes that an instance cannot start before another one is ready, or that it waits for
+// none any more if that is "". Who waits for the instance meanwhile waits for the other, too.
+func (b *broker) waitToStart(name, other string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waits.End(name, startWait)
+	if other == "" {
+		return
+	}
+	b.waits.Note(name, startWait, mail.For(other))
+	if len(b.jobs) > 0 {
+		b.breakCircles()
+	}
+}
+
 // awaitRoom is the Type of an Await frame for room instead of a task; roomWait is the number of
 // that wait, which no call and no task has: a worker that says many has one.
 const (

@@ -418,3 +418,81 @@ func TestStartOrder(t *testing.T) {
 		}
 	})
 }
+
+// Start does not wait for a worker that will never be ready, however it has come to its end: with
+// its group, for which it was not to be blamed, or because it was taken away.
+func TestStartWithoutThoseThatEnd(t *testing.T) {
+	forGood := &multiprolab.WorkerConfig{Restart: multiprolab.RestartNever, OnRestartLimit: multiprolab.StopWorker}
+	for name, c := range map[string]struct {
+		group bool
+		act   func(l *lab) error
+	}{
+		"with its group": {group: true, act: func(*lab) error { return nil }},
+		"taken away":     {act: func(l *lab) error { return l.Resize("slow", 1) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLab(t, &multiprolab.Config{InProcess: true})
+				l.RegisterWorker("first", func(context.Context, *multiprolab.Worker) error {
+					if time.Sleep(time.Second); c.group {
+						return errors.New("it fails for good")
+					}
+					return nil
+				}, forGood)
+				l.RegisterWorker("slow", func(ctx context.Context, w *multiprolab.Worker) error {
+					if w.Index() == 1 || c.group {
+						<-ctx.Done()
+					}
+					return nil
+				}, &multiprolab.WorkerConfig{Count: 2, OnRestartLimit: multiprolab.StopWorker})
+				if c.group {
+					l.RegisterGroup(multiprolab.AllForOne, "first", "slow")
+				}
+				started := make(chan error, 1)
+				go func() { started <- l.Start(t.Context()) }() // ends with the start, or its patience
+				time.Sleep(2 * time.Second)
+				require.NoError(t, c.act(l))
+				time.Sleep(5 * time.Second)
+				synctest.Wait()
+				require.Len(t, started, 1, "Start waits for who never comes")
+				require.NoError(t, <-started)
+				require.NoError(t, l.Close())
+			})
+		})
+	}
+}
+
+// A setup function that waits for main, which waits for a worker that cannot start before that
+// setup function has returned: the wait of main is refused, and the program starts.
+func TestCircleThroughNeeds(t *testing.T) {
+	for _, order := range [][]string{{"db", "web"}, {"web", "db"}} {
+		t.Run(order[0]+" first", func(t *testing.T) {
+			l := newLab(t, &multiprolab.Config{InProcess: true})
+			refused := make(chan error, 1)
+			multiprolab.HandleCall(l, "ask", func(ctx context.Context, _ string) (string, error) {
+				_, err := multiprolab.Do[string](ctx, l, "page", "x")
+				refused <- err
+				return "config", nil
+			})
+			setups := map[string]func(context.Context, *multiprolab.Worker) error{
+				"db": func(ctx context.Context, w *multiprolab.Worker) error {
+					_, err := multiprolab.Call[string](ctx, w, "main", "ask", "")
+					return err
+				},
+				"web": func(_ context.Context, w *multiprolab.Worker) error {
+					multiprolab.HandleTask(w, "page", func(context.Context, string) (string, error) { return "", nil })
+					return nil
+				},
+			}
+			needs := map[string][]string{"web": {"db"}}
+			for _, name := range order {
+				l.RegisterWorker(name, setups[name], &multiprolab.WorkerConfig{Needs: needs[name]})
+			}
+			require.NoError(t, l.Start(bounded(t)))
+			require.ErrorIs(t, await(t, refused, "the handler of main"), multiprolab.ErrCallCycle)
+			_, err := multiprolab.Do[string](bounded(t), l, "page", "x")
+			require.NoError(t, err, "web is there now")
+			require.NoError(t, l.Close())
+		})
+	}
+}

@@ -66,9 +66,20 @@ func (s *slot) awaitTurn() error {
 	if len(needs) == 0 && s.pool.group == nil {
 		return nil
 	}
+	b := s.main.broker
+	defer b.endWait(s.name, startWait)
+	missing := "" // the instance that it waits for, as the broker knows it
+	look := func() error {
+		err := s.mayStart(needs)
+		if first := s.main.firstMissing(needs); err == errWait && first != missing {
+			missing = first
+			b.waitToStart(s.name, first)
+		}
+		return err
+	}
 	for {
 		shakes := s.shaken()
-		if err := s.main.changes.wait(s.stopping, func() error { return s.mayStart(needs) }); err != nil {
+		if err := s.main.changes.wait(s.stopping, look); err != nil {
 			return err
 		}
 		if s.settleDown(shakes) {
@@ -111,6 +122,19 @@ func (p *pool) upOrGone() error {
 		}
 	}
 	return p.gone() // last: one that ends for good meanwhile is no longer alive
+}
+
+// firstMissing returns the name of the first instance of the pools that is not ready and may become
+// so, or "".
+func (m *Main) firstMissing(pools []string) string {
+	for _, name := range pools {
+		for _, s := range m.pool(name).list() {
+			if !s.isUp() && s.alive() {
+				return s.name
+			}
+		}
+	}
+	return ""
 }
 
 // hadTurn lets the instance that was registered next start.

@@ -18,6 +18,11 @@ func (m *Main) supervise(s *slot) {
 		<-s.before.ended
 		s.lives = s.before.lives
 	}
+	defer func() { // also of one that is taken away, or ends with its group, before it was ready
+		if !closed(m.exitAsked) {
+			m.settle(s)
+		}
+	}()
 	r := &restarts{cfg: &s.pool.cfg}
 	// what is added later does not end the program if it does not start
 	required := s.initial && r.cfg.OnRestartLimit == EndProgram
@@ -116,9 +121,6 @@ func (m *Main) afterLife(s *slot, end *lifeEnd, r *restarts, required bool) *seq
 	}
 	s.endOthers(why) // before they find that they need it in vain
 	s.bury(why)
-	if !closed(m.exitAsked) {
-		m.settle(s) // the start of the program does not wait for it any more
-	}
 	return nil
 }
 
