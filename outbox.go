@@ -194,7 +194,7 @@ func (o *outbox) pump() {
 		}
 		n := place.Cost
 		switch {
-		case place.Last:
+		case place.IsLast():
 			n = 0
 		case p.loop != nil:
 			p.loop.correct(p.frame)
@@ -322,7 +322,7 @@ func (o *outbox) close(err error) (lost []letter, calls []*callEntry) {
 			p.err = err
 		case p.call != nil:
 			calls = append(calls, p.call)
-		case !place.Last:
+		case !place.IsLast():
 			lost = append(lost, letterOf(p.frame))
 		}
 	}
@@ -349,15 +349,16 @@ func (o *outbox) asks() bool {
 	return o.rules.Ledger.Calls() > 0 || o.rules.Waiting() > 0
 }
 
-// finish sends a last frame behind everything that waits. What comes later waits for the next life
-// or, if there is to be none, is refused with the error that says why.
+// finish sends the present life, if there is one, a last frame behind everything that waits. What
+// comes later waits for the next life or, if there is to be none, is refused with the error that
+// says why.
 func (o *outbox) finish(f *wire.Frame, why error) {
 	o.mu.Lock()
 	defer o.unlock()
 	if o.sealed == nil {
 		p := &parcel{frame: f}
-		p.place.Message, p.place.Last = p, true
-		o.rules.Wait(&p.place)
+		p.place.Message = p
+		o.rules.Finish(&p.place)
 	}
 	if why != nil {
 		o.sealed = why

@@ -167,14 +167,14 @@ func (c *conversation) send() {
 
 // closed reports whether the last message of this life was written.
 func (c *conversation) closed() bool {
-	return c.closing && !slices.ContainsFunc(c.waiting, func(m *gameMessage) bool { return m.place.Last })
+	return c.closing && !slices.ContainsFunc(c.waiting, func(m *gameMessage) bool { return m.place.last })
 }
 
 // write writes a message for which the rules have given room.
 func (c *conversation) write(m *gameMessage) {
 	kind := "message"
 	switch {
-	case m.place.Last:
+	case m.place.last:
 		kind = "exit"
 	case m.call:
 		kind = "call"
@@ -195,7 +195,7 @@ func (c *conversation) pump() {
 		must(len(c.waiting) > 0 && p.Message == c.waiting[0], "what waits goes out in order")
 		m := pop(&c.waiting)
 		c.say("main writes %d", m.name)
-		if c.oneIn(50) && !m.place.Last { // it cannot be encoded, say
+		if c.oneIn(50) && !m.place.last { // it cannot be encoded, say
 			if m.call {
 				number := c.box.Ledger.Ask(m)
 				_, ok := c.box.Ledger.Answered(number)
@@ -218,7 +218,7 @@ func (c *conversation) withdraw() {
 		return
 	}
 	i := c.dice(len(c.waiting))
-	if m := c.waiting[i]; !m.place.Last {
+	if m := c.waiting[i]; !m.place.last {
 		c.say("main takes %d back", m.name)
 		must(c.box.Withdraw(&m.place), "what waits can be taken back")
 		c.waiting = slices.Delete(c.waiting, i, i+1)
@@ -238,12 +238,14 @@ func (c *conversation) cancel() {
 
 // last ends the life as soon as all that waits has been written.
 func (c *conversation) last() {
-	if c.alive && !c.closing {
-		m := &gameMessage{name: c.names}
+	m := &gameMessage{name: c.names}
+	m.place.Message = m
+	if !c.alive {
+		must(!c.box.Finish(&m.place), "who has no life is not told to end")
+	} else if !c.closing {
 		c.names++
 		c.closing = true
-		m.place.Message, m.place.Last = m, true
-		c.box.Wait(&m.place)
+		must(c.box.Finish(&m.place), "a life can be told to end")
 		c.waiting = append(c.waiting, m)
 		c.pump()
 	}
@@ -563,7 +565,7 @@ func (c *conversation) die() {
 	must(slices.Equal(lost, want), "exactly the messages that nobody has been told of are lost, in order")
 	must(slices.Equal(calls, c.asked), "the calls that have no reply end, in order")
 	c.down, c.up, c.written, c.asked, c.held, c.running = nil, nil, nil, nil, nil, nil
-	c.waiting = slices.DeleteFunc(c.waiting, func(m *gameMessage) bool { return m.place.Last })
+	c.waiting = slices.DeleteFunc(c.waiting, func(m *gameMessage) bool { return m.place.last })
 	c.alive, c.sealed, c.leaving, c.closing = false, false, false, false
 	c.stalls, c.came, c.upTo, c.boxedTo, c.sunk = 0, 0, 0, 0, 0
 }
@@ -593,7 +595,7 @@ func (c *conversation) check() {
 	must(c.inbox.Len() == len(c.held) || !c.alive, "the inbox holds what has come")
 	if c.alive && len(c.waiting) > 0 && !c.closed() {
 		first := c.waiting[0]
-		must(!first.place.Last && c.room() < min(first.cost, gameWindow/2), "nothing waits that could go")
+		must(!first.place.last && c.room() < min(first.cost, gameWindow/2), "nothing waits that could go")
 	}
 }
 

@@ -10,7 +10,8 @@ import (
 // numbers. L is what is kept of a message for who is told of its loss, C what is kept of a call.
 // The zero value is empty.
 type Ledger[L, C any] struct {
-	// row is the messages in the order of their serials. Those before head have been confirmed.
+	// row is the messages in the order of their serials. Those before head have been confirmed,
+	// and stay in the memory until it is used again: L is small, and holds nothing large.
 	row []entry[L]
 	// head is where in row the oldest message is that has not been confirmed.
 	head int
@@ -22,6 +23,9 @@ type Ledger[L, C any] struct {
 	// for that of another call.
 	lastCall uint64
 }
+
+// keptRow is how many messages an empty ledger keeps the memory of.
+const keptRow = 1 << 13
 
 // entry is a message in a ledger.
 type entry[L any] struct {
@@ -47,14 +51,13 @@ func (l *Ledger[L, C]) Handled(upTo uint64) bool {
 	if !l.knows(upTo) {
 		return false
 	}
-	n := int(upTo - l.confirmed)
-	clear(l.row[l.head : l.head+n])
-	l.head += n
+	l.head += int(upTo - l.confirmed)
 	l.confirmed = upTo
-	if l.head > 64 && l.head*2 > len(l.row) {
-		rest := copy(l.row, l.row[l.head:])
-		clear(l.row[rest:])
-		l.row, l.head = l.row[:rest], 0
+	switch {
+	case l.head == len(l.row) && cap(l.row) > keptRow:
+		l.row, l.head = nil, 0
+	case l.head > 64 && l.head*2 > len(l.row): // what is behind is moved once for twice as much
+		l.row, l.head = append(l.row[:0], l.row[l.head:]...), 0
 	}
 	return true
 }

@@ -5,9 +5,10 @@ package mail
 type Place[M any] struct {
 	Message M
 	Cost    int64 // of the room of the receiver, in bytes
-	// Last says that nothing more is written to this life behind the message, which costs nothing.
-	Last bool
 
+	// last says that nothing more is written to this life behind the message, which costs nothing;
+	// the outbox's.
+	last       bool
 	in         *line[M] // the line that the place stands in, or nil; the line's
 	prev, next *Place[M]
 }
@@ -50,3 +51,6 @@ func (l *line[M]) remove(p *Place[M]) bool {
 	l.count--
 	return true
 }
+
+// IsLast reports whether the message is the last of a life, which costs nothing; see Outbox.Finish.
+func (p *Place[M]) IsLast() bool { return p.last }

@@ -33,6 +33,17 @@ func (o *Outbox[M, L, C]) Offer(cost int64) bool {
 // Wait puts a message behind all that wait.
 func (o *Outbox[M, L, C]) Wait(p *Place[M]) { o.waiting.add(p) }
 
+// Finish puts the last message of the present life behind all that wait. It reports false, and does
+// nothing, if there is no life that could read it.
+func (o *Outbox[M, L, C]) Finish(p *Place[M]) bool {
+	if !o.open {
+		return false
+	}
+	p.last = true
+	o.waiting.add(p)
+	return true
+}
+
 // Next takes the first message out of the line if it may be written now, and room for it. It
 // returns nil if none may.
 func (o *Outbox[M, L, C]) Next() *Place[M] {
@@ -40,7 +51,7 @@ func (o *Outbox[M, L, C]) Next() *Place[M] {
 	switch {
 	case p == nil || !o.open:
 		return nil
-	case p.Last:
+	case p.last:
 		o.open = false // what comes later waits for the next life
 	case !o.Window.Take(p.Cost):
 		return nil
@@ -80,7 +91,7 @@ func (o *Outbox[M, L, C]) Detach() (lost []L, calls []C) {
 	o.Window.Open(0)
 	for p := o.waiting.first; p != nil; {
 		next := p.next
-		if p.Last {
+		if p.last {
 			o.waiting.remove(p)
 		}
 		p = next

@@ -60,7 +60,7 @@ func (s *story) tell(t *testing.T, d *datadriven.TestData) string {
 	case "back":
 		s.say("main takes %s back: %v", name, s.box.Withdraw(s.places[name]))
 	case "end":
-		s.box.Wait(&Place[string]{Message: "the end", Last: true})
+		s.box.Finish(&Place[string]{Message: "the end"})
 	case "read":
 		s.read()
 	case "handle":
