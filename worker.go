@@ -138,7 +138,7 @@ func (w *Worker) Loop(fn func(ctx context.Context) error) {
 //	SetExitValue                   works                                  works
 //	Send, Broadcast, Call to main  works                                  works
 //	... to a worker that it Needs  works                                  works
-//	... to another worker          works                                  works until its end: then a
+//	... to another worker          works                                  until its end, then a
 //	                                                                      DeadLetter, or ErrStopped
 //	Send to itself                 its replacement gets the message       a DeadLetter
 //	Call to itself                 waits until the context ends           ErrStopped
