@@ -22,7 +22,7 @@ soak:
 # The rules against their models, for EVENTS events each. SEED=n begins with another program; one that fails is told with its seed.
 EVENTS ?= 100000000
 simulate:
-	$(GO) test -run TestSimulation -events $(EVENTS) -seed $(or $(SEED),1) -count 1 -timeout 12h -v ./internal/fleet
+	$(GO) test ./internal/fleet -run TestSimulation -events $(EVENTS) -seed $(or $(SEED),1) -count 1 -timeout 12h -v
 
 # Each kind of frame for FLOOD from a worker that lies, beside an honest one: main must not grow, the honest one must be served.
 FLOOD ?= 10s

@@ -12,8 +12,8 @@ import (
 var (
 	modeNames = []string{"FinishRunning", "DrainQueue", "KillAll"}
 	kindNames = []string{
-		"", "place", "spawn", "retire", "lead out", "down", "bury", "replaced", "all up", "release main", "end the program",
-		"all gone", "wake",
+		"", "place", "spawn", "retire", "lead out", "down", "bury", "replaced", "all up", "release main",
+		"end the program", "all gone", "wake",
 	}
 )
 

@@ -25,11 +25,8 @@ type Fleet struct {
 	// line are the slots of the start that have not had their turn yet. It is the turn of the
 	// first.
 	line []*slot
-	// waiting are the slots that begin a life as soon as they may, the one that waits longest
-	// first. A slot in it that does not wait any more is left out at the next look.
-	waiting []*slot
-	// stirred says that a slot in waiting may be able to begin, or never will be.
-	stirred bool
+	// waiting are the slots that begin a life as soon as they may.
+	waiting waiters
 	// timers are the pauses between lives, and the ages at which workers are replaced.
 	timers timers
 	// unsettled counts the slots of the start that have been neither ready nor buried.
@@ -55,6 +52,17 @@ const (
 	// stageGone: every slot is buried, and nothing more follows.
 	stageGone
 )
+
+// waiters are slots that begin a life as soon as they may.
+type waiters struct {
+	// slots are in the order in which they began to wait. One that does not wait any more is left
+	// out at the next look.
+	slots []*slot
+	// looked counts the first of them that were looked at, and could not begin.
+	looked int
+	// stirred says that one of those may be able to begin by now, or never will be.
+	stirred bool
+}
 
 // New returns rules without pools.
 func New(c Config) *Fleet {
@@ -90,7 +98,7 @@ func (f *Fleet) change(s *slot, to State, shaken bool) {
 	s.state, s.shaken = to, shaken
 	p.weigh(s, 1)
 	if p.unready == 0 && unready > 0 || p.alive == 0 && alive > 0 || p.leaving() == 0 && leaving > 0 {
-		f.stirred = true
+		f.waiting.stirred = true
 	}
 }
 
@@ -111,7 +119,7 @@ func (f *Fleet) State(id Slot) State {
 // Residue counts what the rules still hold: slots that are not buried, waits, timers and requests.
 // It is 0 after AllGone.
 func (f *Fleet) Residue() int {
-	n := f.unburied + len(f.line) + len(f.waiting) + len(f.timers.heap) + len(f.effects)
+	n := f.unburied + len(f.line) + len(f.waiting.slots) + len(f.timers.heap) + len(f.effects)
 	for _, p := range f.pools {
 		n += len(p.away) + p.unready + p.alive + p.dependents
 		for _, s := range p.slots {

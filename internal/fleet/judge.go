@@ -49,8 +49,11 @@ func (f *Fleet) fail(s *slot, why Reason) {
 // restartOthers leads those out that restart with a slot that has failed. If the slot was shaken
 // itself, the group restarts already: of two that fail at once the second changes nothing.
 func (f *Fleet) restartOthers(s *slot, why Reason) {
+	if s.shaken {
+		return
+	}
 	others := s.others()
-	if len(others) == 0 || s.shaken {
+	if len(others) == 0 {
 		return
 	}
 	f.shake(s)

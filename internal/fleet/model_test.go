@@ -180,7 +180,12 @@ func (m *model) settle() {
 			case gone != nil:
 				why := gone.slots[len(gone.slots)-1].why
 				m.turn(s)
-				m.judge(s, modelFailure{at: m.now, why: fleet.Reason{Kind: fleet.NeedGone, Need: gone.id, Behind: &why}}, false, true)
+				m.judge(
+					s,
+					modelFailure{at: m.now, why: fleet.Reason{Kind: fleet.NeedGone, Need: gone.id, Behind: &why}},
+					false,
+					true,
+				)
 				changed = true
 			default:
 				kept = append(kept, s)
@@ -199,7 +204,8 @@ func (m *model) settle() {
 		m.woken = next
 		m.expect(fleet.Effect{Kind: fleet.Wake, At: next})
 	}
-	if m.ending && !m.gone && !slices.ContainsFunc(m.slots, func(s *modelSlot) bool { return s.state != fleet.Buried }) {
+	if m.ending && !m.gone &&
+		!slices.ContainsFunc(m.slots, func(s *modelSlot) bool { return s.state != fleet.Buried }) {
 		m.gone = true
 		m.expect(fleet.Effect{Kind: fleet.AllGone})
 	}

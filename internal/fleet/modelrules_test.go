@@ -165,9 +165,10 @@ func (m *model) bury(s *modelSlot, why fleet.Reason) {
 	m.turn(s)
 	m.line = slices.DeleteFunc(m.line, func(o *modelSlot) bool { return o == s })
 	for _, next := range s.pool.slots {
-		if next.state == fleet.Queued && next.index == s.index && !slices.ContainsFunc(m.slots, func(o *modelSlot) bool {
-			return o != next && o.pool == next.pool && o.index == next.index && o.state != fleet.Buried
-		}) {
+		if next.state == fleet.Queued && next.index == s.index &&
+			!slices.ContainsFunc(m.slots, func(o *modelSlot) bool {
+				return o != next && o.pool == next.pool && o.index == next.index && o.state != fleet.Buried
+			}) {
 			next.life = s.life
 			m.wait(next)
 		}

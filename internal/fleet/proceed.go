@@ -20,13 +20,17 @@ func (f *Fleet) finish() {
 }
 
 // proceed lets all begin that may, and fails those that never will, until nothing changes any more.
-// Who has waited longest comes first.
+// Who has waited longest comes first. Those that were looked at before are looked at again only if
+// something has stirred them.
 func (f *Fleet) proceed() {
-	for f.stirred {
-		f.stirred = false
-		kept, n := 0, len(f.waiting) // those that begin to wait meanwhile come at the next look
-		for i := range n {
-			s := f.waiting[i]
+	w := &f.waiting
+	for w.stirred || w.looked < len(w.slots) {
+		if w.stirred {
+			w.stirred, w.looked = false, 0
+		}
+		kept, n := w.looked, len(w.slots) // those that begin to wait meanwhile come at the next look
+		for i := kept; i < n; i++ {
+			s := w.slots[i]
 			if s.state != Waiting { // it was buried
 				continue
 			}
@@ -37,12 +41,13 @@ func (f *Fleet) proceed() {
 				why := need.gone()
 				f.fail(s, Reason{Kind: NeedGone, Need: need.id, Behind: &why})
 			default:
-				f.waiting[kept] = s
+				w.slots[kept] = s
 				kept++
 				f.passTurn(s) // those behind it need not wait with it
 			}
 		}
-		f.waiting = slices.Delete(f.waiting, kept, n)
+		w.slots = slices.Delete(w.slots, kept, n)
+		w.looked = kept
 	}
 }
 

@@ -26,7 +26,7 @@ func (f *Fleet) Resize(id Pool, n int) bool {
 			f.leave(s)
 		}
 	}
-	f.stirred = true
+	f.waiting.stirred = true // those who need the pool may not need the ones that are gone
 	f.finish()
 	return true
 }

@@ -41,8 +41,11 @@ func TestModel(t *testing.T) {
 //
 // shows what happened in it.
 func TestSimulation(t *testing.T) {
-	events := 0
-	for seed := *seedFlag; events < *eventsFlag; seed++ {
+	events, most := 0, *eventsFlag
+	if raceEnabled {
+		most /= 10 // nothing here runs beside anything else
+	}
+	for seed := *seedFlag; events < most; seed++ {
 		n, text := simulate(seed, false)
 		events += n
 		if text != "" {

@@ -20,7 +20,11 @@ func TestStories(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, paths)
 	for _, path := range paths {
-		s := &story{t: t, f: fleet.New(fleet.Config{Rand: func() float64 { return 0.5 }}), slots: map[string]fleet.Slot{}}
+		s := &story{
+			t:     t,
+			f:     fleet.New(fleet.Config{Rand: func() float64 { return 0.5 }}),
+			slots: map[string]fleet.Slot{},
+		}
 		datadriven.RunTest(t, path, s.tell)
 	}
 }
@@ -79,7 +83,12 @@ func (s *story) tell(t *testing.T, d *datadriven.TestData) string {
 	case "ended":
 		s.each(d, func(id fleet.Slot) { s.f.Ended(id, fleet.How{Forced: has(d, "killed")}, s.now) })
 	case "failed":
-		how := fleet.How{Failed: true, Forced: has(d, "killed"), Blamed: has(d, "in-a-task"), Permanent: has(d, "for-good")}
+		how := fleet.How{
+			Failed:    true,
+			Forced:    has(d, "killed"),
+			Blamed:    has(d, "in-a-task"),
+			Permanent: has(d, "for-good"),
+		}
 		how.Cause = strings.TrimSpace(d.Input)
 		s.each(d, func(id fleet.Slot) { s.f.Ended(id, how, s.now) })
 	case "tick":

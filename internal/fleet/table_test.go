@@ -160,7 +160,14 @@ func TestTable(t *testing.T) {
 			if !ok {
 				want = outcome{before, ""}
 			}
-			require.Equal(t, want, outcome{s.f.State(s.self).String(), strings.Join(kinds, ", ")}, "%s: %s", state, occasion)
+			require.Equal(
+				t,
+				want,
+				outcome{s.f.State(s.self).String(), strings.Join(kinds, ", ")},
+				"%s: %s",
+				state,
+				occasion,
+			)
 		}
 	}
 }

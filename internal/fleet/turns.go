@@ -5,8 +5,7 @@ import "slices"
 // wait lets a slot begin its next life as soon as it may.
 func (f *Fleet) wait(s *slot) {
 	f.move(s, Waiting)
-	f.waiting = append(f.waiting, s)
-	f.stirred = true
+	f.waiting.slots = append(f.waiting.slots, s)
 }
 
 // passTurn gives the turn of the start to the next slot in line, if a slot has it.

@@ -35,6 +35,7 @@ type world struct {
 	first    int                            // how many slots there were at the start
 	turn     fleet.Slot                     // the last of these that has begun and needs nobody
 	led      *modelSlot                     // the last that was led out in this event
+	last     fleet.Effect                   // the last effect
 	counts   fleet.Slot                     // whose end, in this event, counts as a failure
 	restarts map[fleet.Slot][]time.Duration // that were granted after such ends
 }
@@ -139,7 +140,10 @@ func (w *world) populate() {
 		p := int(circle[0])
 		groups[p] = 0
 		for i := range descs {
-			descs[i].Needs = slices.DeleteFunc(slices.Clone(descs[i].Needs), func(q fleet.Pool) bool { return q == circle[0] })
+			descs[i].Needs = slices.DeleteFunc(
+				slices.Clone(descs[i].Needs),
+				func(q fleet.Pool) bool { return q == circle[0] },
+			)
 		}
 	}
 	w.checkNoCircle()
@@ -229,7 +233,8 @@ func (w *world) compare() {
 
 func sameEffect(a, b *fleet.Effect) bool {
 	return a.Kind == b.Kind && a.Slot == b.Slot && a.Pool == b.Pool && a.Index == b.Index && a.Life == b.Life &&
-		a.Ask == b.Ask && a.Mode == b.Mode && a.ForGood == b.ForGood && a.Failed == b.Failed && a.Restart == b.Restart &&
+		a.Ask == b.Ask && a.Mode == b.Mode && a.ForGood == b.ForGood &&
+		a.Failed == b.Failed && a.Restart == b.Restart &&
 		a.After == b.After && a.At == b.At && sameReason(&a.Reason, &b.Reason)
 }
 

@@ -54,6 +54,9 @@ func (w *world) carryOut(e *fleet.Effect) {
 			w.fail("AllUp comes too often, or too late")
 		}
 	case fleet.EndProgram:
+		if w.last.Kind != fleet.Down || w.last.Restart {
+			w.fail("the program ends after %s", describe(&w.last))
+		}
 		w.asked = true
 	case fleet.AllGone:
 		w.gone++
@@ -65,6 +68,7 @@ func (w *world) carryOut(e *fleet.Effect) {
 	case fleet.Wake:
 		w.wake = e.At
 	}
+	w.last = *e
 }
 
 func (w *world) checkSpawn(e *fleet.Effect) {
@@ -143,7 +147,8 @@ func (w *world) checkLeadOut(e *fleet.Effect) {
 		}
 	}
 	if (!needed || w.m.mode == fleet.KillAll) && s.listed() {
-		if before := w.led; before != nil && (before.pool.id < s.pool.id || before.pool == s.pool && before.index < s.index) {
+		if before := w.led; before != nil &&
+			(before.pool.id < s.pool.id || before.pool == s.pool && before.index < s.index) {
 			w.fail("slot %d is led out after slot %d", s.id, before.id)
 		}
 		w.led = s
