@@ -1,0 +1,88 @@
+package fleet
+
+import "time"
+
+// How is how a life has ended, as far as the shell knows. What the rules know themselves is not in
+// it: whether the life had begun, had said hello or was ready, and whether it was led out.
+type How struct {
+	// Failed says that it ended with an error: it died, or reported one, or its process could not
+	// be started.
+	Failed bool
+	// Forced says that main has ended it by force, when it was to end.
+	Forced bool
+	// Raced says that the race detector has found something in it, which is an error whatever has
+	// ended it.
+	Raced bool
+	// Blamed says that it was working on a task when it died: the failure is that of the task.
+	Blamed bool
+	// Permanent says that another start would fail alike.
+	Permanent bool
+	// Cause is the error, for Reason.Cause. The rules do not look into it.
+	Cause any
+}
+
+// Ended tells that nothing is left of a life, or that it could not begin.
+//
+// What follows, by who has ended the life and what it has left; the first row that fits counts:
+//
+//	no life follows anyway           failed, if by itself, else stopped; the slot is buried
+//	led out, killed before its hello stopped, whatever it left; the next life, at once
+//	led out to be replaced, no error stopped; the next life, at once
+//	led out, with a data race        failed; the next life, at once
+//	the start needs it to be ready   failed; the program ends, the slot is buried with its group
+//	no error, not replaced then      stopped; the slot is buried alone
+//	an error, never replaced         failed; the slot is buried with its group
+//	another start would fail alike   failed; the limit is reached
+//	in the middle of a task          failed, but not counted; the group restarts, at once
+//	the limit is reached             the program ends, or the slot is buried with its group
+//	anything else                    it is counted; the group restarts, the slot after a pause
+func (f *Fleet) Ended(id Slot, how How, now time.Duration) {
+	s := f.known(id)
+	if s == nil {
+		return
+	}
+	f.timers.remove(s)
+	f.advance(now)
+	process, hello, was := s.state > Spawning, s.state >= Greeted, s.life
+	s.life = life{}
+	f.passTurn(s)
+	failed := how.Failed || how.Raced
+	switch {
+	case s.leaves():
+		if process {
+			f.emit(Effect{Kind: Down, Slot: s.id, Life: s.lives, Failed: failed && !how.Forced})
+		}
+		f.bury(s, s.why)
+	case was.led && (!failed || process && !hello && how.Forced):
+		f.emit(Effect{Kind: Down, Slot: s.id, Life: s.lives, Restart: true})
+		f.wait(s)
+	case was.led && how.Raced && hello:
+		f.emit(Effect{Kind: Down, Slot: s.id, Life: s.lives, Failed: true, Restart: true})
+		f.wait(s)
+	default:
+		e := ending{at: f.now, ready: was.ready, blamed: how.Blamed, permanent: how.Permanent}
+		if was.ready {
+			e.lasted = f.now - was.since
+		}
+		if e.why = (Reason{Kind: Quit}); failed || !was.ready { // to end before it is ready is an error
+			e.why = Reason{Kind: Failed, Cause: how.Cause}
+		}
+		f.judge(s, &e)
+	}
+	f.finish()
+}
+
+// Idle tells that a worker that was to be given nothing new holds nothing any more: one that was
+// retired by these rules, or by its queue after so many tasks, or that asked for it. It is led out.
+func (f *Fleet) Idle(id Slot) {
+	s := f.known(id)
+	if s == nil || s.state != Ready || s.why.Kind != None { // the end of the program has an order
+		return
+	}
+	why := Reason{Kind: Replace}
+	if !s.listed() {
+		why.Kind = Left
+	}
+	f.leadOut(s, DrainQueue, false, why)
+	f.finish()
+}

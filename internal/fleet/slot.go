@@ -1,0 +1,100 @@
+package fleet
+
+import "time"
+
+// State is where a slot is on its way from one life to the next.
+type State uint8
+
+const (
+	// Queued: another slot, which has left the pool, still has the place.
+	Queued State = iota
+	// Lined: at the start of the program, and others have their turn first.
+	Lined
+	// Waiting: the next life begins as soon as those that it needs are up, and all of its group
+	// that restart with it have ended.
+	Waiting
+	// Pausing: it has failed, and the next life begins after a pause.
+	Pausing
+	// Spawning: the shell starts a process.
+	Spawning
+	// Starting: there is a process, which has not said hello.
+	Starting
+	// Greeted: the worker has said hello, and sets itself up.
+	Greeted
+	// Ready: the worker works.
+	Ready
+	// Buried: no life follows.
+	Buried
+)
+
+// String returns the name of the state as the table has it.
+func (s State) String() string {
+	return [...]string{
+		"queued", "lined", "waiting", "pausing", "spawning", "starting", "greeted", "ready", "buried",
+	}[s]
+}
+
+// slot is the place of one worker.
+type slot struct {
+	// id is the number by which the shell knows the slot. It never changes.
+	id Slot
+	// pool is that of the slot, also when the slot has left it. It never changes.
+	pool *pool
+	// index is the number of the slot in its pool. It never changes.
+	index int
+	// state is changed by Fleet.change alone, for the counts of pool and group depend on it.
+	state State
+	// lives is the number of the present life, or of the last one; that of a slot that had the
+	// place before counts.
+	lives int
+	// life is what is known of the present life; it is empty between two.
+	life life
+	// shaken says that the slot is one of those of its group that restart together, and has not
+	// begun its next life since. It is changed by Fleet.change alone.
+	shaken bool
+	// initial says that the start of the program still waits for the slot.
+	initial bool
+	// required says that the program ends if the next life does not become ready.
+	required bool
+	// why is set once it is certain that no further life follows: it is the reason of the burial.
+	why Reason
+	// record is the failures so far, as far as they count.
+	record record
+	// timer is that of a pause, or of the age of a worker that is ready.
+	timer timer
+	// asks are the requests for a replacement that have no answer yet, the oldest first.
+	asks []Ask
+}
+
+// life is what the rules know of the present life of a slot.
+type life struct {
+	// ready says that the worker has become ready in this life.
+	ready bool
+	// since is when it became ready.
+	since time.Duration
+	// led says that the shell has been told to lead the life out, which happens once.
+	led bool
+}
+
+// timer is when something is due for a slot.
+type timer struct {
+	// due is the time, if the slot is in the heap.
+	due time.Duration
+	// at is the place in the heap and 1; 0 if the slot is not in it.
+	at int
+}
+
+// busy reports whether there is a life, or the shell begins one.
+func (s *slot) busy() bool { return s.state >= Spawning && s.state <= Ready }
+
+// up reports whether those who need the worker find it: it is ready, and is not being ended with
+// its group. One that is being replaced on request, or at the end, is up until it has ended.
+func (s *slot) up() bool { return s.state == Ready && !s.shaken }
+
+// listed reports whether the slot is still in its pool.
+func (s *slot) listed() bool {
+	return s.index < len(s.pool.slots) && s.pool.slots[s.index] == s
+}
+
+// leaves reports whether no life follows the present one.
+func (s *slot) leaves() bool { return s.why.Kind != None || !s.listed() }

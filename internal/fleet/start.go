@@ -1,0 +1,153 @@
+package fleet
+
+import (
+	"slices"
+	"time"
+)
+
+// Add adds a pool. All are added before Group, Check and Begin.
+func (f *Fleet) Add(d PoolDesc) Pool {
+	p := &pool{id: Pool(len(f.pools)), desc: d}
+	f.pools = append(f.pools, p)
+	return p.id
+}
+
+// Group makes pools share a fate. Each of them is in no other group.
+func (f *Fleet) Group(strategy Strategy, members ...Pool) {
+	g := &group{strategy: strategy}
+	for _, id := range members {
+		p := f.pools[id]
+		p.group = g
+		g.members = append(g.members, p)
+	}
+}
+
+// link finds the pools that each pool needs, once all are added.
+func (f *Fleet) link() {
+	for _, p := range f.pools {
+		p.needs = p.needs[:0]
+		for _, id := range p.desc.Needs {
+			if q := f.pools[id]; !slices.Contains(p.needs, q) {
+				p.needs = append(p.needs, q)
+			}
+		}
+		if q := p.group.before(p); q != nil && !slices.Contains(p.needs, q) {
+			p.needs = append(p.needs, q)
+		}
+	}
+}
+
+// Check returns the first pool that needs itself in the end, with the way from it back to itself:
+// its workers could never start, and Begin must not be called then. It returns nil if there is
+// none.
+func (f *Fleet) Check() (circle []Pool) {
+	f.link()
+	for _, p := range f.pools {
+		if way := p.wayTo(p, make([]bool, len(f.pools))); way != nil {
+			return append([]Pool{p.id}, way...)
+		}
+	}
+	return nil
+}
+
+// Begin begins the start of the program: the slots of all pools are made, and their first lives
+// begin in the order of registration. If the end was asked for before, all are buried instead.
+func (f *Fleet) Begin(now time.Duration) {
+	f.now = now
+	f.link()
+	for _, p := range f.pools {
+		for range p.desc.Count {
+			s := f.place(p)
+			s.initial = true
+			s.required = !p.desc.StopWorker
+		}
+	}
+	if f.stage == stageAsked {
+		for _, p := range f.pools {
+			for _, s := range p.slots {
+				s.initial = false
+				f.doom(s, Reason{Kind: Ended})
+			}
+		}
+		f.finish()
+		return
+	}
+	f.stage = stageRunning
+	f.unsettled = f.unburied
+	for _, p := range f.pools {
+		f.line = append(f.line, p.slots...)
+	}
+	if len(f.line) > 0 {
+		f.wait(f.line[0])
+	} else {
+		f.allSettled()
+	}
+	f.finish()
+}
+
+// place makes the next slot of a pool and tells the shell of it. The slot is in line, or queued if
+// another slot, which has left the pool, still has its place.
+func (f *Fleet) place(p *pool) *slot {
+	f.lastSlot++
+	s := &slot{id: f.lastSlot, pool: p, index: len(p.slots), state: Lined}
+	f.slots[s.id] = s
+	if s.index == len(p.places) {
+		p.places = append(p.places, place{})
+	}
+	if at := &p.places[s.index]; at.owner == nil {
+		at.owner, s.lives = s, at.lives
+	} else {
+		s.state = Queued
+	}
+	p.slots = append(p.slots, s)
+	p.weigh(s, 1)
+	f.unburied++
+	for _, q := range p.needs {
+		q.dependents++
+	}
+	f.emit(Effect{Kind: Place, Slot: s.id, Pool: p.id, Index: s.index})
+	return s
+}
+
+// Started tells that the process of a life is there, and that those who watch have been told: the
+// next in line may start.
+func (f *Fleet) Started(id Slot) {
+	s := f.known(id)
+	if s == nil || s.state != Spawning {
+		return
+	}
+	f.move(s, Starting)
+	f.passTurn(s)
+	f.finish()
+}
+
+// Greeted tells that a worker has said hello. From now on it is told to end, and not killed at
+// once.
+func (f *Fleet) Greeted(id Slot) {
+	s := f.known(id)
+	if s == nil || s.state != Starting {
+		return
+	}
+	f.move(s, Greeted)
+	f.finish()
+}
+
+// Up tells that a worker is ready.
+func (f *Fleet) Up(id Slot, now time.Duration) {
+	s := f.known(id)
+	if s == nil || s.state != Greeted {
+		return
+	}
+	f.advance(now)
+	s.life.ready, s.life.since = true, f.now
+	s.required = false
+	f.move(s, Ready)
+	if age := s.pool.desc.MaxAge; age > 0 && !s.life.led {
+		f.timers.push(s, f.now+age)
+	}
+	if s.up() {
+		f.answer(s, Reason{})
+	}
+	f.settle(s)
+	f.finish()
+}

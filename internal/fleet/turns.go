@@ -1,0 +1,106 @@
+package fleet
+
+import "slices"
+
+// wait lets a slot begin its next life as soon as it may.
+func (f *Fleet) wait(s *slot) {
+	f.move(s, Waiting)
+	f.waiting.slots = append(f.waiting.slots, s)
+}
+
+// passTurn gives the turn of the start to the next slot in line, if a slot has it.
+func (f *Fleet) passTurn(s *slot) {
+	if len(f.line) == 0 || f.line[0] != s {
+		return
+	}
+	f.line = f.line[1:]
+	if len(f.line) > 0 {
+		f.wait(f.line[0])
+	} else {
+		f.line = nil
+	}
+}
+
+// leaveLine takes a slot that is buried out of the line of the start.
+func (f *Fleet) leaveLine(s *slot) {
+	f.passTurn(s)
+	for i, o := range f.line {
+		if o == s {
+			f.line = append(f.line[:i:i], f.line[i+1:]...)
+			return
+		}
+	}
+}
+
+// mayBegin reports whether the next life of a slot may begin. If it never may, it returns the pool
+// that it needs and that has ended for good.
+func (s *slot) mayBegin() (may bool, gone *pool) {
+	if g := s.pool.group; g != nil && s.shaken && g.leaving > 0 {
+		return false, nil
+	}
+	for _, q := range s.pool.needs {
+		switch {
+		case q.unready > 0:
+			return false, nil
+		case q.alive == 0:
+			return false, q
+		}
+	}
+	return true, nil
+}
+
+// settle counts the slots of the start that have become ready for the first time, or will never be.
+func (f *Fleet) settle(s *slot) {
+	if !s.initial {
+		return
+	}
+	s.initial = false
+	if f.unsettled--; f.unsettled == 0 {
+		f.allSettled()
+	}
+}
+
+// allSettled tells that the start is over, unless the end was asked for before: then main begins
+// all the same if workers may need it while the queue is drained.
+func (f *Fleet) allSettled() {
+	if f.stage == stageRunning {
+		f.emit(Effect{Kind: AllUp})
+	}
+	if f.stage == stageRunning || f.stage == stageAsked && f.mode == DrainQueue {
+		f.emit(Effect{Kind: Release})
+	}
+}
+
+// WaitsFor returns the slots that have to do something before the next life of a slot may begin:
+// come up, or end. A slot that may begin, has a life, pauses or is buried waits for none. With it
+// the shell sees a circle that goes over lives: main's loop waits for a worker, which waits for the
+// setup of another one that it needs, which calls main.
+func (f *Fleet) WaitsFor(id Slot) (others []Slot) {
+	s := f.slots[id]
+	switch {
+	case s == nil:
+	case s.state == Queued:
+		others = append(others, s.pool.places[s.index].owner.id)
+	case s.state == Lined:
+		others = append(others, f.line[0].id)
+	case s.state == Waiting:
+		if g := s.pool.group; g != nil && s.shaken {
+			for _, p := range g.members {
+				for _, o := range p.slots {
+					if o.shaken && o.busy() {
+						others = append(others, o.id)
+					}
+				}
+			}
+		}
+		for _, q := range s.pool.needs {
+			for _, o := range q.slots {
+				if !o.up() && o.state != Buried {
+					others = append(others, o.id)
+				}
+			}
+		}
+	}
+	slices.Sort(others)
+	return slices.Compact(others)
+}
