@@ -1,0 +1,159 @@
+package queue
+
+// This file is the steps that take back what workers have been given and have not begun.
+
+// recall asks the holder of a task to give it back, unless it has begun with it; a batch that it
+// has begun with it is to split.
+func (q *Queue) recall(t *Task) {
+	t.recalled = true
+	q.emit(Effect{Kind: Recall, Worker: t.holder.id, Task: t})
+}
+
+// recallAhead has a worker give back all that it has not begun.
+func (q *Queue) recallAhead(w *worker) {
+	for _, t := range heldBy(w) {
+		if t.state == assigned && !t.recalled {
+			q.recall(t)
+		}
+	}
+}
+
+// recallFor asks the worker with the most tasks that it has not begun for half of them, if w takes
+// them. One that has been given a single task is about to begin with it; if it has not after a
+// time, the task is taken back as well.
+func (q *Queue) recallFor(w *worker) {
+	var victim *worker
+	most := 0
+	candidates := q.ready
+	if q.assigned == 0 {
+		candidates = nil
+	}
+	for _, v := range candidates {
+		if v == w || v.held.n == 0 || v.held.n == 1 && most > 0 {
+			continue
+		}
+		n, last := v.spare(w)
+		switch {
+		case n == 1 && v.held.n == 1 && (!v.away || w.away):
+			q.watch(last)
+		case n > most:
+			victim, most = v, n
+		}
+	}
+	if victim == nil {
+		q.splitFor(w)
+		return
+	}
+	skip := most / 2 // the last half, in their order, so that they come back in it
+	for _, t := range heldBy(victim) {
+		if !t.isSpare(w) {
+			continue
+		}
+		if skip--; skip < 0 {
+			q.recall(t)
+		}
+	}
+}
+
+// spare counts the tasks of the worker that it could give to another one, and returns the last.
+func (v *worker) spare(w *worker) (n int, last *Task) {
+	for t := v.held.first; t != nil; t = t.next {
+		if t.isSpare(w) {
+			n, last = n+1, t
+		}
+	}
+	return n, last
+}
+
+// isSpare reports whether a task could be taken from its holder for another worker.
+func (t *Task) isSpare(w *worker) bool {
+	return t.state == assigned && !t.recalled && w.mayHave(t.lane)
+}
+
+// watch has it looked whether a worker begins with the task that it has been given.
+func (q *Queue) watch(t *Task) {
+	if t.state == assigned && t.condemned == spared && t.what == unset {
+		q.timers.sit(t)
+	}
+}
+
+// takeBack has a task that a worker has not begun for some time recalled, if another one has
+// nothing to do.
+func (q *Queue) takeBack(t *Task) {
+	if t.recalled {
+		return
+	}
+	for _, w := range q.ready {
+		if w != t.holder && w.idle() && w.mayHave(t.lane) {
+			t.holder.away = true
+			t.sat = min(t.sat+1, 10)
+			q.recall(t)
+			return
+		}
+	}
+}
+
+// splitFor asks a worker that has been at a batch for some time to give back the rest of it, if w
+// takes it. One that has just begun is looked at again later, for whoever has nothing to do by
+// then.
+func (q *Queue) splitFor(w *worker) {
+	for _, t := range q.batches {
+		if t.recalled || !w.mayHave(t.lane) {
+			continue
+		}
+		if old := after(t.began, splitTime); old > q.timers.now {
+			q.lookAt(old)
+			continue
+		}
+		q.recall(t)
+		return
+	}
+}
+
+// watchBatch has a batch that has just begun looked at later if a worker has nothing to do: it had
+// not, before this was known to run.
+func (q *Queue) watchBatch(t *Task) {
+	if t.Items < 2 || q.halted || t.recalled {
+		return
+	}
+	for _, w := range q.ready {
+		if w.idle() && w.mayHave(t.lane) {
+			q.lookAt(after(t.began, splitTime))
+			return
+		}
+	}
+}
+
+// lookAt has it looked at a moment, if not before, whether workers with nothing to do can have
+// something that others hold.
+func (q *Queue) lookAt(at Time) { q.timers.lookout = min(q.timers.lookout, at) }
+
+// look finds the workers that have nothing to do something that others hold.
+func (q *Queue) look() {
+	for _, w := range q.ready {
+		if w.idle() {
+			q.wake(w)
+		}
+	}
+}
+
+// leadOut takes back what a retiring worker has not begun, and tells once it holds nothing.
+func (q *Queue) leadOut(w *worker) {
+	for _, f := range w.fetches {
+		q.emit(Effect{Kind: NoTask, Worker: w.id, N: uint64(f.id)})
+	}
+	w.fetches = nil
+	q.recallAhead(w)
+	if w.held.n == 0 {
+		q.emit(Effect{Kind: Retired, Worker: w.id})
+	}
+}
+
+// retire gives a worker nothing new.
+func (q *Queue) retire(w *worker) {
+	w.retiring = true
+	q.wake(w)
+	if w.slot.count(); !w.slot.coming { // it will not be replaced
+		q.failUnservable()
+	}
+}
