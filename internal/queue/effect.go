@@ -93,6 +93,6 @@ type Effect struct {
 	N          uint64
 	At         Time
 	After      time.Duration
-	Lane       Lane
+	Lane       *Lane
 	Verdict    Verdict
 }

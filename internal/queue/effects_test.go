@@ -205,9 +205,9 @@ func (d *day) apply(e *Effect, fates []ending) {
 	case Settle:
 		d.store.settle(m, e)
 	case Draw:
-		*d.store.credit(e.Lane) += int(e.N)
+		*d.store.credit(*e.Lane) += int(e.N)
 	case DrawNoMore:
-		*d.store.credit(e.Lane) = 0
+		*d.store.credit(*e.Lane) = 0
 	case Wake:
 		if e.At == 0 {
 			d.atOnce = true

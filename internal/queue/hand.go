@@ -193,7 +193,7 @@ func (q *Queue) draw() {
 		}
 		if n := room(l) - l.n() - l.drawn; n > 0 {
 			l.drawn += n
-			q.emit(Effect{Kind: Draw, Lane: l.Lane, N: uint64(n)})
+			q.emit(Effect{Kind: Draw, Lane: &l.Lane, N: uint64(n)})
 		}
 	}
 }

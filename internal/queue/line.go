@@ -7,6 +7,9 @@ import "slices"
 // laneOf returns the lane of tasks that some workers wait for, or none. It makes the lane if need
 // be.
 func (q *Queue) laneOf(to Lane, waiters []*worker) *lane {
+	if l := q.recent; l != nil && l.Lane == to && len(waiters) == 0 {
+		return l
+	}
 	key := laneKey{Lane: to, waited: namesOf(waiters)}
 	l := q.byLane[key]
 	if l == nil {
@@ -16,6 +19,9 @@ func (q *Queue) laneOf(to Lane, waiters []*worker) *lane {
 		for _, k := range q.kinds {
 			k.offer(l)
 		}
+	}
+	if len(waiters) == 0 {
+		q.recent = l
 	}
 	return l
 }
@@ -39,13 +45,16 @@ func (q *Queue) dropLane(l *lane) {
 		return
 	}
 	if l.draws {
-		q.emit(Effect{Kind: DrawNoMore, Lane: l.Lane})
+		q.emit(Effect{Kind: DrawNoMore, Lane: &l.Lane})
 	}
 	for _, o := range l.offers {
 		o.kind.withdraw(o)
 	}
 	l.offers, l.draws = nil, false
 	delete(q.byLane, l.laneKey)
+	if q.recent == l {
+		q.recent = nil
+	}
 	last := len(q.lanes) - 1
 	q.lanes[l.place] = q.lanes[last]
 	q.lanes[l.place].place = l.place

@@ -42,6 +42,7 @@ type Queue struct {
 
 	byLane    map[laneKey]*lane
 	lanes     []*lane // those in byLane
+	recent    *lane   // that laneOf has returned last, of those that nobody waits for; or nil
 	keys      map[string]*keyState
 	paused    map[string]bool // queues that are, each by itself
 	allPaused bool            // every queue is

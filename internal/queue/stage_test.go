@@ -119,9 +119,9 @@ func (s *stage) apply(e *Effect) bool {
 		s.q.Stored(e.Task, true, nil)
 		return true
 	case Draw:
-		s.credit[e.Lane] += int(e.N)
+		s.credit[*e.Lane] += int(e.N)
 	case DrawNoMore:
-		delete(s.credit, e.Lane)
+		delete(s.credit, *e.Lane)
 	case Settle:
 		s.settle(e)
 	}
