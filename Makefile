@@ -2,7 +2,7 @@
 
 GO ?= go
 
-.PHONY: test race ledger soak flood fuzz bench
+.PHONY: test race ledger soak flood fuzz bench simulate
 
 test:
 	$(GO) test ./...
@@ -18,6 +18,11 @@ ledger:
 SOAK ?= 3m
 soak:
 	$(GO) test -run 'Soak|KillMain' -soak $(SOAK) -killmain 100 -seed $(or $(SEED),0) -count 1 -timeout 60m -v .
+
+# The rules against their models, for EVENTS events each. SEED=n begins with another day; one that fails is told with its seed.
+EVENTS ?= 100000000
+simulate:
+	$(GO) test ./internal/queue -run TestSimulation -events $(EVENTS) -seed $(or $(SEED),1) -count 1 -timeout 12h -v
 
 # Each kind of frame for FLOOD from a worker that lies, beside an honest one: main must not grow, the honest one must be served.
 FLOOD ?= 10s

@@ -170,15 +170,6 @@ func (s *scene) run() { s.honest(s.q.Began(s.w, s.t.id, s.now)) }
 
 func (s *scene) another() { s.enter("p/1", []string{"t"}, nil) }
 
-// honest checks that a word of a worker is taken for the truth.
-func (s *scene) honest(lie Lie) {
-	s.Helper()
-	if lie.Told() {
-		s.Fatalf("the worker is accused of %d", lie.Kind)
-	}
-	s.carryOut()
-}
-
 // cutShort has the batch of the scene be asked to split.
 func (s *scene) cutShort() {
 	s.another()
