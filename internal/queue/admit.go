@@ -2,7 +2,10 @@ package queue
 
 import "time"
 
-// This file is the steps in which a task gets room in the queue.
+// This file is the steps in which a task gets room in the queue. Tasks that are due count for the
+// limit of tasks until a worker has them; those and delayed ones count for the limit of bytes. What
+// a worker holds counts for neither: it may submit further tasks, for which room must come. A task
+// that comes back, or becomes due, needs no room, and may bring the queue above its limits.
 
 // full returns why a task has to wait for room, or none. It does not overtake those that wait,
 // unless it needs nothing that the first of them waits for.

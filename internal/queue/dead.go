@@ -2,6 +2,9 @@ package queue
 
 import "slices"
 
+// This file is the dead letters: tasks that have used up their attempts, and wait for somebody to
+// look at them. They are no tasks of the queue any more, and count for nothing.
+
 // Dead returns the dead letters, the oldest first.
 func (q *Queue) Dead() []*Task { return slices.Collect(q.dead.All()) }
 

@@ -84,15 +84,15 @@ const (
 // that name them.
 type Effect struct {
 	Kind       EffectKind
-	First      bool
-	Soft       bool
-	Letter     Letter
-	Settlement Settlement
-	Worker     Worker
-	Task       *Task
-	N          uint64
-	At         Time
-	After      time.Duration
-	Lane       *Lane
-	Verdict    Verdict
+	First      bool          // of Assign: the worker has nothing else
+	Soft       bool          // of Cancel: a time is over
+	Letter     Letter        // of Outcome
+	Settlement Settlement    // of Settle
+	Worker     Worker        // whom it is for, or who had the task
+	Task       *Task         // that it is about
+	N          uint64        // a number, by Kind
+	At         Time          // of Wake
+	After      time.Duration // from now on
+	Lane       *Lane         // of Draw and DrawNoMore; not to be changed
+	Verdict    Verdict       // of Again, Outcome and Settle
 }

@@ -322,6 +322,12 @@ func (d *day) lookAtWorker(w *fakeWorker) {
 	if len(w.held) != d.q.Held(w.id) {
 		d.wrong("worker %d has %d tasks, and %d in the books", w.id, len(w.held), d.q.Held(w.id))
 	}
+	hit := slices.ContainsFunc(w.held, func(m *fakeTask) bool { return m.begun && m.doom != Done })
+	for _, m := range w.held {
+		if (hit || w.retiring) && !m.begun && !m.recalled {
+			d.wrong("%v stays with worker %d, which is to end, or may be killed", m, w.id)
+		}
+	}
 	if !w.sound() {
 		return
 	}

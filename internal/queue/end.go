@@ -2,7 +2,9 @@ package queue
 
 import "slices"
 
-// This file is the steps in which a task comes back from a worker, and in which it ends.
+// This file is the steps in which a task comes back from a worker, and in which it ends. All ends
+// of a task go through endAs, which takes it out of whatever it is in: that is why a task has one
+// outcome, and leaves nothing behind.
 
 // release takes a task from its holder, if it has one, and lets others with its key go on.
 func (q *Queue) release(t *Task) {

@@ -19,8 +19,8 @@ func cpuTime() time.Duration {
 }
 
 // What happens to many tasks at once takes a time that grows no faster than their number, but for a
-// logarithm: ten times as many take less than forty times the processor time of this thread, where a
-// square would be a hundred.
+// logarithm: ten times as many take less than forty times the processor time of this thread, where
+// a square would be a hundred.
 func TestNothingIsQuadratic(t *testing.T) {
 	keys := make([]*Options, 1000)
 	for i := range keys {
@@ -39,6 +39,7 @@ func TestNothingIsQuadratic(t *testing.T) {
 		q.Effects(nil)
 		return q
 	}
+	later := &Options{Delay: 1}
 	plain := func(int) *Options { return nil }
 	one := func(int) Lane { return laneT }
 	for name, c := range map[string]struct {
@@ -51,7 +52,7 @@ func TestNothingIsQuadratic(t *testing.T) {
 		"keys":            {func(i int) *Options { return keys[i%1000] }, one, func(q *Queue) { q.Stop(false) }},
 		"one key":         {func(int) *Options { return keys[0] }, one, func(q *Queue) { q.Stop(false) }},
 		"many types":      {plain, func(i int) Lane { return lanes[i%1000] }, func(q *Queue) { q.Gone(99, nil) }},
-		"being due":       {func(int) *Options { return &Options{Delay: 1} }, one, func(q *Queue) { q.Tick(time.Hour) }},
+		"being due":       {func(int) *Options { return later }, one, func(q *Queue) { q.Tick(time.Hour) }},
 		"coming back":     {plain, one, func(q *Queue) { q.Leave(1, Death{}, 0) }},
 		"the end of all":  {plain, one, func(q *Queue) { q.End() }},
 		"workers' deaths": {plain, one, func(q *Queue) { q.Leave(1, Death{}, 0); q.Gone(1, nil); q.Gone(99, nil) }},

@@ -2,6 +2,19 @@ package queue
 
 import "slices"
 
+// This file is who gets what. There are two ways in which a task and a worker find each other, and
+// every event goes both:
+//
+//   - A lane has a new first task. Then it is stirred, and place looks for a worker: the one with
+//     the least to do. That is so when the workers wait for tasks.
+//   - A worker may have room. Then it is woken, and feed looks for a task: of all lanes that the
+//     worker takes from, the one that goes first. That is so when the tasks wait for workers.
+//
+// A lane that has tasks in it beside workers that have no room is neither stirred nor looked at, so
+// that a submission costs the same however many tasks wait. What neither way has given away then is
+// what nobody may have now: TestSimulation looks for a task beside a worker that could have it
+// after each event.
+
 // handOut hands out what can be handed out: the last step of every event. What has come to the
 // front of its lane goes to the worker with the least to do, and then the workers that have got
 // room are looked after.
@@ -41,7 +54,7 @@ func (q *Queue) wind() {
 }
 
 // take takes the first task of a lane, if it may run now; one whose key is taken is parked, and nil
-// returned.
+// returned. Whoever calls looks again then: with another first task, another lane may go first.
 func (q *Queue) take(l *lane) *Task {
 	t := l.first()
 	q.leaveLine(t)

@@ -2,6 +2,13 @@ package queue
 
 import "slices"
 
+// This file is the tasks with keys, of which one task of a key is with a worker at a time. A task
+// with a key stands in its lane like any other until it comes to the front. If its key is taken
+// then, it is parked in the line of its lane, out of the way of what is behind it. When the key is
+// let go, the first of each line goes back to the front of its lane: the lanes may be for different
+// workers, and nobody knows which of them has room first. Those that come too late are parked
+// again, as the first of their lines.
+
 // takeKey gives a task that is about to go out its key, if no other task has it, and else parks the
 // task.
 func (q *Queue) takeKey(t *Task) bool {

@@ -92,7 +92,7 @@ func (l *lane) appendUnheld(tasks []*Task) []*Task {
 // keyLine is the tasks of one lane and key that are parked: that have come to the front of the lane
 // while another task had their key.
 type keyLine struct {
-	lane   *lane
+	lane   *lane // of all of them
 	parked list  // in the order in which they are to go out
 	next   *Task // that was the first of parked and is in the front of the lane again; or nil
 	place  int   // the place in lane.lines, from 0
@@ -100,11 +100,11 @@ type keyLine struct {
 
 // offer is a lane as one kind of workers sees it.
 type offer struct {
-	lane  *lane
-	kind  *kind
-	pull  int  // the place of the type in kind.pulls, or given
-	alone bool // somebody waits for its tasks: it is in kind.circled, and in no pile
-	place int  // the place in the pile of the kind, from 1, while the lane has a task to hand out; else 0
+	lane  *lane // that is offered
+	kind  *kind // to which it is
+	pull  int   // the place of the type in kind.pulls, or given
+	alone bool  // somebody waits for its tasks: it is in kind.circled, and in no pile
+	place int   // the place in the pile of the kind, from 1, while the lane has a task to hand out; else 0
 }
 
 // given is a place in kind.pulls for a type that is not pulled.

@@ -12,15 +12,15 @@ type PoolOptions struct {
 // pool is slots whose workers are set up alike.
 type pool struct {
 	PoolOptions
-	id     Pool
+	id     Pool    // the caller's number of it
 	slots  []*slot // that are in it, in the order in which they were added
 	coming int     // slots that are going to have another life, which may take any type
 }
 
 // slot is the place that one life of a worker after the other fills.
 type slot struct {
-	id      Slot
-	pool    *pool
+	id      Slot    // the caller's number of it
+	pool    *pool   // that it is in, or was
 	worker  *worker // the present life once it is ready; nil: there is none
 	kind    *kind   // of the tasks that the last life took that was ready; or nil
 	gone    bool    // there will be no further life

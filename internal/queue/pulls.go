@@ -5,6 +5,9 @@ import (
 	"slices"
 )
 
+// This file is the requests of workers that ask for their tasks. Each request has one answer: a
+// task with Assign, or NoTask. A worker that is gone needs none.
+
 // MaxFetches is how many requests of one worker for tasks may wait at a time. The worker keeps to
 // it, too.
 const MaxFetches = 1024

@@ -16,39 +16,41 @@ type Config struct {
 	Busy       func(w Worker) int // the messages and calls that a worker has to handle; asked at ties alone
 }
 
-// Queue is the books of the tasks. Whoever calls its methods guards it with a lock.
+// Queue is the books of the tasks. Whoever calls its methods guards it with a lock, and does so in
+// one way each time: the event, then its effects in their order, then what they have asked for at
+// once (Tick, Unsent, Stored), and then the lock is let go, and what was posted is written.
 //
 // An event changes the state of tasks and workers, and notes which lanes have a new first task and
 // which workers may have room. Its last step hands out what can be: no event leaves a task in its
 // lane beside a worker that could have it.
 type Queue struct {
-	cfg     Config
-	effects []Effect // that were not taken yet, in their order
-	stats   Stats
-	timers  timers
-	stopped bool // no new task is taken
-	halted  bool // no queued task is handed out either
+	cfg     Config   // as New was told
+	effects []Effect // that were not taken yet, in their order; emit adds to them
+	stats   Stats    // move and tally keep them, and Split
+	timers  timers   // what waits for a time
+	stopped bool     // no new task is taken
+	halted  bool     // no queued task is handed out either
 
 	lastID    ID                   // that was given to a task
-	live      int                  // tasks that have not ended
-	out       map[ID]*Task         // tasks that a worker has
+	live      int                  // tasks that have not ended, wherever they are
+	out       map[ID]*Task         // tasks that a worker has: these alone are spoken of by their ids
 	submitted map[submission]*Task // tasks of workers that have not ended
-	blocked   list                 // tasks that wait for room
+	blocked   list                 // tasks that wait for room, in the order in which they get it
 	waiting   int                  // tasks that count for Config.Limit
 	bytes     int                  // of the tasks that count for Config.LimitBytes
-	assigned  int                  // tasks in that state
-	batches   []*Task              // that run, of several items
-	dead      ring.Ring[*Task]     // dead letters, the oldest first
+	assigned  int                  // tasks that workers have and have not begun
+	batches   []*Task              // tasks that run, of several items, in the order in which they began
+	dead      ring.Ring[*Task]     // dead letters, the oldest first; they have ended
 
-	byLane    map[laneKey]*lane
-	lanes     []*lane // those in byLane
-	recent    *lane   // that laneOf has returned last, of those that nobody waits for; or nil
-	keys      map[string]*keyState
-	paused    map[string]bool // queues that are, each by itself
-	allPaused bool            // every queue is
+	byLane    map[laneKey]*lane    // laneOf makes the lanes, dropLane forgets them
+	lanes     []*lane              // those in byLane
+	recent    *lane                // that laneOf has returned last, of those that nobody waits for; or nil
+	keys      map[string]*keyState // the keys that a worker has, or a task waits for; takeKey and freeKey keep them
+	paused    map[string]bool      // queues that are, each by itself
+	allPaused bool                 // every queue is
 
-	pools   []*pool
-	slots   map[Slot]*slot
+	pools   []*pool             // in the order in which they were added
+	slots   map[Slot]*slot      // those of the pools, and those that were removed and have a life still
 	workers map[Worker]*worker  // that are ready
 	ready   []*worker           // those in workers, in the order in which they became ready
 	kinds   []*kind             // of these workers

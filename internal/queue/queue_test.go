@@ -193,7 +193,8 @@ func TestPauses(t *testing.T) {
 		n    int32
 		want time.Duration
 	}{
-		{Options{}, 1, 100 * time.Millisecond}, {Options{}, 2, 200 * time.Millisecond}, {Options{}, 99, 30 * time.Second},
+		{Options{}, 1, 100 * time.Millisecond}, {Options{}, 2, 200 * time.Millisecond},
+		{Options{}, 99, 30 * time.Second},
 		{Options{Factor: 1}, 1 << 30, 100 * time.Millisecond}, {Options{First: time.Minute}, 1, 30 * time.Second},
 		{Options{First: time.Second, Factor: 3}, 3, 9 * time.Second},
 		{Options{Factor: math.Inf(1), Max: time.Hour}, 2, time.Hour},
@@ -270,8 +271,8 @@ func TestTiesGoByMessages(t *testing.T) {
 	}
 }
 
-// A task that a worker does not begin with, since a message keeps it, goes to one that has nothing to
-// do; it does not go to and fro without end.
+// A task that a worker does not begin with, since a message keeps it, goes to one that has nothing
+// to do; it does not go to and fro without end.
 func TestTaskLeavesABusyWorker(t *testing.T) {
 	s := players(t, Config{})
 	s.enter("a/0", []string{"t"}, nil)

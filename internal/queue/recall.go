@@ -1,6 +1,8 @@
 package queue
 
-// This file is the steps that take back what workers have been given and have not begun.
+// This file is the steps that take back what workers have been given and have not begun. A task is
+// only asked for: it stays its holder's until that says Returned, or has begun with it, or is gone.
+// So whatever crosses on the way, no task is with two workers.
 
 // recall asks the holder of a task to give it back, unless it has begun with it; a batch that it
 // has begun with it is to split.
@@ -110,6 +112,9 @@ func (q *Queue) splitFor(w *worker) {
 	}
 }
 
+// A batch is looked at twice: when a worker runs out of work, in splitFor, and when the batch is
+// known to run, in watchBatch. One of the two comes last.
+//
 // watchBatch has a batch that has just begun looked at later if a worker has nothing to do: it had
 // not, before this was known to run.
 func (q *Queue) watchBatch(t *Task) {

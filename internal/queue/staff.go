@@ -2,6 +2,11 @@ package queue
 
 import "slices"
 
+// This file is who is there to work. Pools have slots, and a slot has one life after the other.
+// What counts for a task is whether a worker is ready that takes it and, if none is, whether one
+// may come: a slot without a life will have one, of which nobody knows what it takes, until Gone
+// says that it will not.
+
 // maxTypes is how many types of tasks one worker may take.
 const maxTypes = 1 << 16
 

@@ -133,7 +133,8 @@ func (s *stage) settle(e *Effect) {
 	i := slices.IndexFunc(s.store, func(it *storedTask) bool { return it.Task == e.Task })
 	it := s.store[i]
 	if it.leased {
-		it.told = append(it.told, [...]string{Remove: "ack", Keep: "retry", GiveUp: "dead", Later: "retry"}[e.Settlement])
+		ends := [...]string{Remove: "ack", Keep: "retry", GiveUp: "dead", Later: "retry"}
+		it.told = append(it.told, ends[e.Settlement])
 	}
 	if it.leased = false; e.Settlement == Later {
 		it.due = s.now + e.After

@@ -2,6 +2,11 @@ package queue
 
 // This file is what a Backend of the user's says, by way of the caller, who knows which task has
 // which id and lease there.
+//
+// Without a Backend a task that gets room is lined up. With one it goes there instead (Store), and
+// comes back when a worker has room for one of its lane (Draw, Arrived). From then on it is leased,
+// and waits in its lane as any other. The lease ends with the attempt: Settle says how. So Draw is
+// credit: what was asked for and has not come yet counts as room that is taken.
 
 // Stored notes that the Backend has a task, or why not.
 func (q *Queue) Stored(t *Task, ok bool, cause any) {

@@ -155,8 +155,8 @@ func (s *story) asks(t *testing.T, d *datadriven.TestData) Lie {
 	var key, timeout, grace, priority string
 	var items int
 	for name, to := range map[string]any{
-		"queue": &to.Queue, "type": &to.Type, "attempts": &o.Attempts, "key": &key, "timeout": &timeout, "grace": &grace,
-		"priority": &priority, "items": &items,
+		"queue": &to.Queue, "type": &to.Type, "attempts": &o.Attempts, "key": &key, "timeout": &timeout,
+		"grace": &grace, "priority": &priority, "items": &items,
 	} {
 		if d.HasArg(name) {
 			d.ScanArgs(t, name, to)
@@ -237,7 +237,7 @@ func (s *story) write(b *strings.Builder, e *Effect) {
 	case Again:
 		say("%s is tried again in %v: %s", name, e.After, kindNames[e.Verdict.Kind])
 	case Outcome:
-		letter := [...]string{NoLetter: "", NewLetter: ", and is a dead letter", OldLetter: ", and is a dead letter again"}
+		letter := [...]string{NewLetter: ", and is a dead letter", OldLetter: ", and is a dead letter again"}
 		say("%s has ended: %s%s", name, kindNames[e.Verdict.Kind], letter[e.Letter])
 	case Idle:
 		say("nothing is left")

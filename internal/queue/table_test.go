@@ -10,8 +10,8 @@ import (
 
 // The table of states and events in task.go, cell by cell: what each event makes of a task in each
 // state. A cell is the next state, or the outcome; "." is that nothing changes, "lie" that the
-// worker is accused, and what becomes of the task then follows. Marks of a state are r for recalled,
-// c for condemned, x for cut and k for a holder that is being killed.
+// worker is accused, and what becomes of the task then follows. Marks of a state are r for
+// recalled, c for condemned, x for cut and k for a holder that is being killed.
 var tables = []string{`
                blocked    delayed    queued     parked     ended
 cancel         cancelled  cancelled  cancelled  cancelled  .
@@ -368,8 +368,8 @@ func (s *scene) state() string {
 		}[v[0].Kind]
 	}
 	name := [...]string{
-		blocked: "blocked", delayed: "delayed", stored: "stored", queued: "queued", parked: "parked", assigned: "assign",
-		running: "run", ended: "?",
+		blocked: "blocked", delayed: "delayed", stored: "stored", queued: "queued", parked: "parked",
+		assigned: "assign", running: "run", ended: "?",
 	}[t.state]
 	marks := ""
 	if t.recalled {

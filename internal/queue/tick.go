@@ -1,6 +1,6 @@
 package queue
 
-// Tick does what is to be done by now.
+// Tick does what is to be done by now. To call it too early, or again, does no harm.
 func (q *Queue) Tick(now Time) {
 	c := &q.timers
 	c.tell(now)

@@ -27,7 +27,12 @@ const (
 	splitTime = 2 * time.Millisecond
 )
 
-// timers is all that waits for a time.
+// timers is all that waits for a time. It has no clock: the time comes with events, and Wake asks
+// for a Tick at the first moment at which there is something to do.
+//
+// Most events have no time, since to read a clock costs more than all the rest of them. One of them
+// may still begin a wait: a task is given to a worker beside another one that has nothing to do,
+// and may not stay there for long. Such a task is unstamped, and the time is asked for at once.
 type timers struct {
 	alarms    pile[*Task, byTime] // tasks whose alarms are set
 	unstamped []*Task             // tasks that sit, from a moment on that the next Tick tells

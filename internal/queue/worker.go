@@ -8,8 +8,8 @@ import "time"
 // not wait for main between two of them. What it has not begun is taken back when another worker
 // has nothing to do.
 type worker struct {
-	id       Worker
-	slot     *slot
+	id       Worker        // the caller's number of it
+	slot     *slot         // whose life it is
 	kind     *kind         // of the tasks that it takes
 	held     list          // tasks that it has, in the order in which it got them
 	fetches  []fetch       // its requests for tasks that wait
@@ -27,10 +27,10 @@ type worker struct {
 
 // fetch is a request of a worker for a task.
 type fetch struct {
-	id    FetchID
-	types typeSet
-	wait  bool // else it is answered at once
-	task  ID   // that it was answered with, or 0
+	id    FetchID // the worker's number of it
+	types typeSet // of which it wants one task
+	wait  bool    // else it is answered at once
+	task  ID      // that it was answered with, or 0
 }
 
 // aheadTime is how much work a worker is given ahead of time, measured by how long its tasks took.
