@@ -56,6 +56,8 @@ func (q *Queue) begin(t *Task, now Time) {
 	t.attempts++
 	if t.Items > 1 {
 		q.batches = append(q.batches, t)
+	} else if t.recalled { // that came too late: whom it was for needs another one
+		q.look()
 	}
 	if t.condemned != spared {
 		q.allowGrace(t) // its cancellation came too late to keep it from beginning

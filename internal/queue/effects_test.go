@@ -331,6 +331,9 @@ func (d *day) lookAtWorker(w *fakeWorker) {
 	if !w.sound() {
 		return
 	}
+	if len(w.held) == 0 && !d.halted {
+		d.lookAtIdle(w)
+	}
 	room := w.room()
 	for _, m := range d.tasks {
 		if m.where != inLine || !d.mayGo(m) || !m.mayHave(w) {
@@ -342,6 +345,31 @@ func (d *day) lookAtWorker(w *fakeWorker) {
 		for _, f := range w.fetching {
 			if slices.Contains(f.types, m.lane.Type) && w.takes(m.lane.Lane, true) {
 				d.wrong("%v waits beside worker %d, which asks for it", m, w.id)
+			}
+		}
+	}
+}
+
+// lookAtIdle checks that a worker with nothing to do gets what others could give it, as soon as
+// that is allowed.
+func (d *day) lookAtIdle(w *fakeWorker) {
+	asked := false // somebody is, to give something back
+	for _, v := range d.workers {
+		asked = asked || slices.ContainsFunc(v.held, func(m *fakeTask) bool { return m.recalled })
+	}
+	for _, v := range d.workers {
+		if v == w || v.lied { // it is about to end
+			continue
+		}
+		for _, m := range v.held {
+			if m.recalled || m.doom != Done || !m.mayHave(w) || !w.takes(m.lane.Lane, false) {
+				continue
+			}
+			switch {
+			case m.begun && m.Items > 1 && m.beganAt+splitTime <= d.told && !asked:
+				d.wrong("%v runs since %v and is not split, and worker %d has nothing to do", m, m.beganAt, w.id)
+			case !m.begun && len(v.held) == 1 && m.what != sits && !asked:
+				d.wrong("%v may stay with worker %d for ever, and %d has nothing to do", m, v.id, w.id)
 			}
 		}
 	}

@@ -22,6 +22,9 @@ func (q *Queue) release(t *Task) {
 	if t.condemned != spared {
 		w.suspect--
 	}
+	if t.recalled { // whom it was for may not get it
+		q.look()
+	}
 	t.holder, t.recalled, t.cut = nil, false, false
 	q.wake(w)
 	q.freeKey(t)

@@ -103,7 +103,7 @@ func (q *Queue) choose(l *lane) (best *worker, at int, spare bool) {
 				}
 			case !w.hasRoom():
 			case best == nil, w.before(best):
-				spare = best != nil && best.idle()
+				spare = spare || best != nil && best.idle()
 				best, load = w, -1
 			case best.before(w):
 				spare = spare || w.idle()

@@ -43,7 +43,7 @@ func (d *day) play(liars bool) {
 	case n < 93:
 		d.retire(w)
 	case n < 97:
-		d.ask(w, liars)
+		d.ask(w, false)
 	case liars:
 		d.lie(w)
 	}
@@ -402,8 +402,8 @@ func (d *day) leave(w *fakeWorker) {
 	}
 }
 
-// ask asks for a task.
-func (d *day) ask(w *fakeWorker, liars bool) {
+// ask asks for a task: of all types that the worker asks for at all, or of some.
+func (d *day) ask(w *fakeWorker, all bool) {
 	if len(w.fetches) > 0 && d.dice(3) == 0 {
 		for _, id := range sortedKeys(w.fetches) {
 			d.did("cancelFetch", w.id, id)
@@ -416,7 +416,10 @@ func (d *day) ask(w *fakeWorker, liars bool) {
 		return
 	}
 	w.lastFetch++
-	types := w.pulls[d.dice(len(w.pulls)):]
+	types := w.pulls
+	if !all {
+		types = w.pulls[d.dice(len(w.pulls)):]
+	}
 	f := &fakeFetch{id: w.lastFetch, types: types}
 	w.fetches[f.id] = f
 	w.fetching = append(w.fetching, f)

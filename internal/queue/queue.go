@@ -174,5 +174,14 @@ func (q *Queue) wake(w *worker) {
 	}
 }
 
+// look finds the workers that have nothing to do something that others hold.
+func (q *Queue) look() {
+	for _, w := range q.ready {
+		if w.idle() {
+			q.wake(w)
+		}
+	}
+}
+
 // isPaused reports whether the tasks of a queue are not handed out.
 func (q *Queue) isPaused(queue string) bool { return q.allPaused || q.paused[queue] }

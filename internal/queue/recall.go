@@ -36,8 +36,11 @@ func (q *Queue) recallFor(w *worker) {
 		}
 		n, last := v.spare(w)
 		switch {
+		case n == 0:
 		case n == 1 && v.held.n == 1 && (!v.away || w.away):
 			q.watch(last)
+		case w.away && !v.away && v.sound() && v.held.n <= v.window():
+			q.watch(last) // v would get at once what it gives back, for a message may keep w
 		case n > most:
 			victim, most = v, n
 		}
@@ -132,15 +135,6 @@ func (q *Queue) watchBatch(t *Task) {
 // lookAt has it looked at a moment, if not before, whether workers with nothing to do can have
 // something that others hold.
 func (q *Queue) lookAt(at Time) { q.timers.lookout = min(q.timers.lookout, at) }
-
-// look finds the workers that have nothing to do something that others hold.
-func (q *Queue) look() {
-	for _, w := range q.ready {
-		if w.idle() {
-			q.wake(w)
-		}
-	}
-}
 
 // leadOut takes back what a retiring worker has not begun, and tells once it holds nothing.
 func (q *Queue) leadOut(w *worker) {

@@ -98,7 +98,7 @@ func (d *day) workOff() {
 				continue
 			}
 			if len(w.fetches) < 8 {
-				d.ask(w, false)
+				d.ask(w, true)
 			}
 			for d.hear(w) {
 			}
