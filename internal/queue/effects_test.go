@@ -355,7 +355,9 @@ func (d *day) lookAtWorker(w *fakeWorker) {
 func (d *day) lookAtIdle(w *fakeWorker) {
 	asked := false // somebody is, to give something back
 	for _, v := range d.workers {
-		asked = asked || slices.ContainsFunc(v.held, func(m *fakeTask) bool { return m.recalled })
+		asked = asked || slices.ContainsFunc(v.held, func(m *fakeTask) bool {
+			return m.recalled && (!m.begun || m.Items > 1 && !m.cutBy)
+		})
 	}
 	for _, v := range d.workers {
 		if v == w || v.lied { // it is about to end

@@ -80,7 +80,7 @@ func (q *Queue) place(l *lane) {
 		}
 		if t := q.take(best); t != nil {
 			q.assign(t, w, at)
-			if spare {
+			if spare || best != l && at < 0 && q.idleFor(t) {
 				q.watch(t)
 			}
 		}

@@ -183,5 +183,15 @@ func (q *Queue) look() {
 	}
 }
 
+// idleFor reports whether a worker has nothing to do that could have a task which another one has.
+func (q *Queue) idleFor(t *Task) bool {
+	for _, w := range q.ready {
+		if w != t.holder && w.idle() && w.mayHave(t.lane) {
+			return true
+		}
+	}
+	return false
+}
+
 // isPaused reports whether the tasks of a queue are not handed out.
 func (q *Queue) isPaused(queue string) bool { return q.allPaused || q.paused[queue] }

@@ -85,16 +85,10 @@ func (q *Queue) watch(t *Task) {
 // takeBack has a task that a worker has not begun for some time recalled, if another one has
 // nothing to do.
 func (q *Queue) takeBack(t *Task) {
-	if t.recalled {
-		return
-	}
-	for _, w := range q.ready {
-		if w != t.holder && w.idle() && w.mayHave(t.lane) {
-			t.holder.away = true
-			t.sat = min(t.sat+1, 10)
-			q.recall(t)
-			return
-		}
+	if !t.recalled && q.idleFor(t) {
+		t.holder.away = true
+		t.sat = min(t.sat+1, 10)
+		q.recall(t)
 	}
 }
 
@@ -121,14 +115,8 @@ func (q *Queue) splitFor(w *worker) {
 // watchBatch has a batch that has just begun looked at later if a worker has nothing to do: it had
 // not, before this was known to run.
 func (q *Queue) watchBatch(t *Task) {
-	if t.Items < 2 || q.halted || t.recalled {
-		return
-	}
-	for _, w := range q.ready {
-		if w.idle() && w.mayHave(t.lane) {
-			q.lookAt(after(t.began, splitTime))
-			return
-		}
+	if t.Items > 1 && !q.halted && !t.recalled && q.idleFor(t) {
+		q.lookAt(after(t.began, splitTime))
 	}
 }
 
