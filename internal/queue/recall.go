@@ -34,13 +34,13 @@ func (q *Queue) recallFor(w *worker) {
 		if v == w || v.held.n == 0 || v.held.n == 1 && most > 0 {
 			continue
 		}
-		n, last := v.spare(w)
+		n := v.spare(w)
 		switch {
 		case n == 0:
 		case n == 1 && v.held.n == 1 && (!v.away || w.away):
-			q.watch(last)
+			q.watchAll(v, w)
 		case w.away && !v.away && v.sound() && v.held.n <= v.window():
-			q.watch(last) // v would get at once what it gives back, for a message may keep w
+			q.watchAll(v, w) // it would get at once what it gives back, for a message may keep w
 		case n > most:
 			victim, most = v, n
 		}
@@ -60,14 +60,23 @@ func (q *Queue) recallFor(w *worker) {
 	}
 }
 
-// spare counts the tasks of the worker that it could give to another one, and returns the last.
-func (v *worker) spare(w *worker) (n int, last *Task) {
+// spare counts the tasks of the worker that it could give to another one.
+func (v *worker) spare(w *worker) (n int) {
 	for t := v.held.first; t != nil; t = t.next {
 		if t.isSpare(w) {
-			n, last = n+1, t
+			n++
 		}
 	}
-	return n, last
+	return n
+}
+
+// watchAll watches the tasks of a worker that it could give to another one.
+func (q *Queue) watchAll(v, w *worker) {
+	for t := v.held.first; t != nil; t = t.next {
+		if t.isSpare(w) {
+			q.watch(t)
+		}
+	}
 }
 
 // isSpare reports whether a task could be taken from its holder for another worker.
