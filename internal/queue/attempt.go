@@ -241,7 +241,11 @@ func (q *Queue) Split(w Worker, id ID, from uint64) Lie {
 		return Lie{Kind: SplitBeyond, Task: t, N: from}
 	}
 	t.cut = true
-	if rest := int(t.Items) - int(from); rest > 0 && t.condemned == spared {
+	rest := int(t.Items) - int(from)
+	switch {
+	case rest == 0: // whom it was for needs something else
+		q.look()
+	case t.condemned == spared:
 		q.stats.Received -= rest
 		q.stats.Running -= rest
 		t.Items = int32(from)

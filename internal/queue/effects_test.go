@@ -356,7 +356,7 @@ func (d *day) lookAtIdle(w *fakeWorker) {
 	asked := false // somebody is, to give something back
 	for _, v := range d.workers {
 		asked = asked || slices.ContainsFunc(v.held, func(m *fakeTask) bool {
-			return m.recalled && (!m.begun || m.Items > 1 && !m.cutBy)
+			return m.recalled && (!m.begun || m.Items > 0 && !(m.cutBy && m.gaveNone))
 		})
 	}
 	for _, v := range d.workers {

@@ -126,6 +126,7 @@ type fakeTask struct {
 	beganAt  Time
 	recalled bool
 	cutBy    bool
+	gaveNone bool // there was nothing to cut off
 	doom     Kind // of this attempt, or Done
 	doomAt   Time
 	dumped   bool

@@ -222,7 +222,7 @@ func (d *day) split(w *fakeWorker, m *fakeTask, from uint64) {
 	case from == 0 || from > uint64(held.Items):
 		want = SplitBeyond
 	default:
-		held.cutBy = true
+		held.cutBy, held.gaveNone = true, from == uint64(held.Items)
 		if held.doom == Done {
 			d.want.Received -= int(held.Items) - int(from)
 		}
