@@ -19,10 +19,14 @@ SOAK ?= 3m
 soak:
 	$(GO) test -run 'Soak|KillMain' -soak $(SOAK) -killmain 100 -seed $(or $(SEED),0) -count 1 -timeout 60m -v .
 
-# The rules against their models, for EVENTS events each. SEED=n begins with another program; one that fails is told with its seed.
+# The rules against their models, for EVENTS events in each room. SEED=n begins with another game; one
+# that fails says how it is played again.
 EVENTS ?= 100000000
+SIMULATE = -events $(EVENTS) -count 1 -timeout 12h -v
 simulate:
-	$(GO) test ./internal/fleet -run TestSimulation -events $(EVENTS) -seed $(or $(SEED),1) -count 1 -timeout 12h -v
+	$(GO) test ./internal/fleet -run TestSimulation $(SIMULATE) -seed $(or $(SEED),1)
+	$(GO) test ./internal/queue -run TestSimulation $(SIMULATE) -seed $(or $(SEED),1)
+	$(GO) test ./internal/mail -run 'TestConversation|TestAccount|TestWaits' $(SIMULATE)
 
 # Each kind of frame for FLOOD from a worker that lies, beside an honest one: main must not grow, the honest one must be served.
 FLOOD ?= 10s
@@ -37,12 +41,6 @@ fuzz:
 			$(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; \
 		done; \
 	done
-
-# EVENTS of the rules, each followed by a comparison with a slow model. A game that fails says how it is played again.
-EVENTS ?= 100000000
-.PHONY: simulate
-simulate:
-	$(GO) test ./internal/mail -run 'TestConversation|TestAccount|TestWaits' -events $(EVENTS) -count 1 -timeout 4h -v
 
 # The library beside others, in one run of about five minutes.
 .PHONY: compare

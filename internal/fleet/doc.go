@@ -1,7 +1,8 @@
 // Package fleet is the rules of lives: which worker starts when, what its death means for it and
 // for others, and in which order all end. It exists in the main process. It decides and does
 // nothing else: it knows neither processes nor names, and has no clock, dice, lock or goroutine of
-// its own.
+// its own. Main does not use it yet: supervise.go and order.go still decide for themselves, and are
+// to carry out what it says.
 //
 // A program has pools of workers. Each worker has a slot, which lives fill one after the other. The
 // shell tells what happens by calling methods (Begin, Started, Greeted, Up, Idle, Ended, Tick,

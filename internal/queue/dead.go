@@ -1,0 +1,68 @@
+package queue
+
+import "slices"
+
+// This file is the dead letters: tasks that have used up their attempts, and wait for somebody to
+// look at them. They are no tasks of the queue any more, and count for nothing.
+
+// Dead returns the dead letters, the oldest first.
+func (q *Queue) Dead() []*Task { return slices.Collect(q.dead.All()) }
+
+// RetryDead puts the dead letters with the ids back into their queues, all their attempts before
+// them; without ids all. They keep their ids, and nobody waits for their outcomes. It returns the
+// number of those that were put back; of those that could not be, which stay dead letters, refused
+// is told why.
+func (q *Queue) RetryDead(ids []ID, refused func(t *Task, why Refusal)) (n int) {
+	named := amongst(ids)
+	for range q.dead.Len() { // those that stay keep their order
+		t, _ := q.dead.Pop()
+		if !named(t) {
+			q.dead.Push(t)
+			continue
+		}
+		if why := q.revive(t); why.Refused() {
+			q.dead.Push(t)
+			refused(t, why)
+			continue
+		}
+		n++
+	}
+	q.handOut()
+	return n
+}
+
+// revive puts a dead letter back into its queue.
+func (q *Queue) revive(t *Task) Refusal {
+	if q.stopped {
+		return Refusal{Kind: RefusedStop}
+	}
+	was := *t
+	t.Number, t.From, t.revived = 0, 0, true
+	t.state, t.condemned, t.front, t.kept, t.foreign = fresh, spared, false, false, false
+	t.attempts, t.sat = 0, 0
+	why := q.enlist(t, was.lane.Lane, nil, true, q.timers.now)
+	if why.Refused() {
+		*t = was
+	}
+	return why
+}
+
+// DropDead removes the dead letters with the ids; without ids all. It returns their number.
+func (q *Queue) DropDead(ids []ID) int {
+	named, before := amongst(ids), q.dead.Len()
+	q.dead.Remove(named)
+	return before - q.dead.Len()
+}
+
+// amongst returns what reports whether a task is one of those with the ids, which are all if there
+// are none.
+func amongst(ids []ID) func(t *Task) bool {
+	if len(ids) == 0 {
+		return func(*Task) bool { return true }
+	}
+	sorted := slices.Sorted(slices.Values(ids))
+	return func(t *Task) bool {
+		_, ok := slices.BinarySearch(sorted, t.id)
+		return ok
+	}
+}

@@ -1,0 +1,98 @@
+package queue
+
+import "time"
+
+// EffectKind says what is to be done.
+type EffectKind uint8
+
+// The effects. The fields of Effect that each uses are named; Task is set in all that are about
+// one.
+const (
+	// Admitted: the queue has the Task. Its submitter is told, and has back what the task took of
+	// its credit while it waited for room.
+	Admitted EffectKind = iota + 1
+	// Assign: the Task is sent to Worker, as the answer to its request N if that is not 0. First
+	// says that the worker has nothing else: it is written at once. If it cannot be sent at all,
+	// Unsent is the answer; if the worker is gone, nothing, for Leave follows.
+	Assign
+	// Recall: Worker is asked to give the Task back unless it has begun with it, or the items of a
+	// batch that it has not begun with.
+	Recall
+	// Cancel: Worker is told that the Task is cancelled; Soft says that its time is over.
+	Cancel
+	// Dump: Worker is asked where its goroutines are. It is about to be killed.
+	Dump
+	// Kill: Worker is killed, for the Task did not end in its grace. It may take its time, after
+	// the lock.
+	Kill
+	// NoTask: the request N of Worker gets no task.
+	NoTask
+	// Retired: Worker holds nothing any more, and gets nothing new. It may be told again.
+	Retired
+	// Shrunk: only the first N items of the Task, a batch, are still in it.
+	Shrunk
+	// Again: the attempt of the Task on Worker has ended with Verdict, and another one comes, After
+	// a pause.
+	Again
+	// Outcome: the Task has ended with Verdict, its one outcome. Worker is who had it, or 0. Letter
+	// says whether it is a dead letter now. Whoever waits for room or for the outcome is told.
+	Outcome
+	// Store: the Task is stored in the Backend, due After a time, and Stored is the answer. Its
+	// submitter has its credit back.
+	Store
+	// Settle: the Backend is told how the lease of the Task ends: Settlement, and After for Later.
+	// If there is no lease now, it is told when there is one, unless it is to keep the task.
+	Settle
+	// Draw: up to N more tasks of the Lane are fetched from the Backend. Each is one Arrived, Found
+	// or Missed.
+	Draw
+	// DrawNoMore: nothing more of the Lane is fetched; what is fetched all the same is given back.
+	DrawNoMore
+	// Wake: Tick is to be called at the moment At, in place of the one of the last Wake; if that
+	// has passed, now, before the lock is let go. At 0 it is to be called now as well, and the
+	// moment of the last Wake stays.
+	Wake
+	// Takers: it is other workers that take tasks now, so that waits which could end may not any
+	// more.
+	Takers
+	// Idle: no task is left.
+	Idle
+)
+
+// Letter says what the outcome of a task means for the list of dead letters.
+type Letter uint8
+
+// The letters.
+const (
+	NoLetter  Letter = iota // the task is not in the list
+	NewLetter               // it has used up its attempts, and is in the list
+	OldLetter               // it is back in the list as it was there before
+)
+
+// Settlement is what a Backend is told about a lease that ends.
+type Settlement uint8
+
+// The settlements.
+const (
+	Remove Settlement = iota + 1 // the task has its outcome, and is removed
+	Keep                         // the next run of the program is to have it
+	GiveUp                       // it has used up its attempts
+	Later                        // it is due again, after a time
+)
+
+// Effect is something that is to be done about an event. The fields beside Kind are for the kinds
+// that name them.
+type Effect struct {
+	Kind       EffectKind
+	First      bool          // of Assign: the worker has nothing else
+	Soft       bool          // of Cancel: a time is over
+	Letter     Letter        // of Outcome
+	Settlement Settlement    // of Settle
+	Worker     Worker        // whom it is for, or who had the task
+	Task       *Task         // that it is about
+	N          uint64        // a number, by Kind
+	At         Time          // of Wake
+	After      time.Duration // from now on
+	Lane       *Lane         // of Draw and DrawNoMore; not to be changed
+	Verdict    Verdict       // of Again, Outcome and Settle
+}

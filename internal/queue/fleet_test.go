@@ -1,0 +1,378 @@
+package queue
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// This file is a fleet that a test plays: workers that do what comes to their minds, submitters
+// and, perhaps, a Backend, over a Queue. It carries out the effects, and keeps of each task and
+// worker what it must be by what has been said: that is the model, in model_test.go.
+
+// judge is who hears of what is wrong: a *testing.T or a *rapid.T.
+type judge interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+// dice returns a number from 0 on, below n.
+type dice func(n int) int
+
+// day is one Queue and all that happens to it.
+type day struct {
+	judge
+	dice
+	q       *Queue
+	cfg     Config
+	spare   []Effect
+	now     Time // of the world
+	told    Time // that the queue knows
+	wake    Time // of the nearest Wake, or never
+	atOnce  bool // there was one for now
+	drain   bool
+	halted  bool
+	retired int // ids of lives and slots, so far
+	serial  int // of what lines up
+
+	pools   []*fakePool
+	slots   []*fakeSlot
+	workers []*fakeWorker // that live
+	tasks   []*fakeTask   // that have not ended
+	options []*Options
+	dead    []*fakeTask
+	paused  map[string]bool
+	store   *fakeBackend // or nil
+	unsent  []*fakeTask  // that were assigned and could not be sent
+
+	want   Stats // as the model counts
+	events int
+	log    [24]string // the last events
+}
+
+type fakePool struct {
+	id Pool
+	PoolOptions
+}
+
+type fakeSlot struct {
+	id   Slot
+	pool *fakePool
+	life *fakeWorker
+	kind []string // types that the last life took; nil: none was ready
+	gone bool
+	last bool // the present life is the last
+	out  bool // of its pool
+}
+
+// frame is something that a worker has been sent and has not read.
+type frame struct {
+	kind EffectKind
+	task *fakeTask
+	id   FetchID
+}
+
+// fakeWorker is a life: what it has been told, what it does, and what main must think of it.
+type fakeWorker struct {
+	id        Worker
+	slot      *fakeSlot
+	handles   []string
+	pulls     []string
+	inbox     []frame
+	waiting   []*fakeTask // that it has read and not begun
+	active    []*fakeTask
+	fetches   map[FetchID]*fakeFetch
+	lastFetch FetchID
+	lastTask  uint64 // number of its submissions
+	lied      bool
+	killed    bool
+	retired   bool // told so
+	// as the model has it:
+	held     []*fakeTask
+	took     time.Duration
+	done     int
+	retiring bool
+	batches  bool
+	fetching []*fakeFetch // that main must answer
+}
+
+type fakeFetch struct {
+	id    FetchID
+	types []string
+}
+
+// place is where a task is.
+type place uint8
+
+const (
+	forRoom place = iota + 1
+	forTime       // or with a Backend there
+	there         // in the Backend, and due
+	inLine        // queued or parked
+	out           // with a worker
+	over
+)
+
+// fakeTask is a task as the model has it.
+type fakeTask struct {
+	*Task
+	where    place
+	waits    []*fakeWorker // lives that must not get it
+	serial   int           // of when it lined up last
+	been     bool          // it has been out
+	due      Time
+	worker   *fakeWorker
+	begun    bool // on it
+	beganAt  Time
+	recalled bool
+	cutBy    bool
+	gaveNone bool // there was nothing to cut off
+	doom     Kind // of this attempt, or Done
+	doomAt   Time
+	dumped   bool
+	killAt   Time
+	pulled   bool
+	counted  int // attempts
+	outcomes int
+	verdict  Verdict
+	again    bool
+	settled  bool
+	revived  bool
+	foreign  bool
+	item     *fakeItem
+}
+
+func (m *fakeTask) String() string {
+	return fmt.Sprintf("task %d (%v, state %d)", m.id, m.lane.Lane, m.state)
+}
+
+var dayTypes = []string{"a", "b", "c", "p", "r"} // of which p and r are pulled
+
+func newDay(j judge, roll dice) *day {
+	d := &day{judge: j, dice: roll, wake: never, paused: map[string]bool{}, now: time.Second}
+	d.cfg = Config{
+		Limit: 1 + d.dice(12), LimitBytes: taskCost * (4 + d.dice(20)), DeadLimit: d.dice(4),
+		Stored: d.dice(4) == 0,
+		Rand:   func() float64 { return float64(d.dice(8)) / 8 },
+		Busy:   func(Worker) int { return d.dice(3) },
+	}
+	if d.cfg.Stored {
+		d.store = &fakeBackend{d: d}
+	}
+	d.q = New(d.cfg)
+	all := []PoolOptions{
+		{Queues: []string{"x"}, Prefetch: 64},
+		{Queues: []string{"x", "y"}, Prefetch: 2, MaxTasks: 6},
+		{Queues: []string{"y"}, Prefetch: 0},
+	}
+	for i, o := range all[:1+d.dice(3)] {
+		p := &fakePool{id: Pool(i + 1), PoolOptions: o}
+		d.pools = append(d.pools, p)
+		d.q.AddPool(p.id, o)
+		for range 1 + d.dice(3) {
+			d.addSlot(p)
+		}
+	}
+	for range 8 {
+		d.options = append(d.options, d.someOptions())
+	}
+	return d
+}
+
+func (d *day) someOptions() *Options {
+	if d.dice(3) == 0 {
+		return nil
+	}
+	o := &Options{Attempts: d.dice(4), On: Fault(d.dice(8))}
+	if d.dice(3) == 0 {
+		o.Key = []string{"k", "l"}[d.dice(2)]
+	}
+	if d.dice(4) == 0 {
+		o.Delay = time.Duration(1+d.dice(1000)) * time.Millisecond
+	}
+	if d.dice(3) == 0 {
+		o.Timeout = time.Duration(1+d.dice(300)) * time.Millisecond
+	}
+	if d.dice(3) == 0 {
+		o.Grace = time.Duration(1+d.dice(300)) * time.Millisecond
+	}
+	if d.dice(2) == 0 {
+		o.First = 1 // at once
+	}
+	return o
+}
+
+func (d *day) wrong(format string, args ...any) {
+	d.Helper()
+	text := ""
+	for i := range d.log {
+		if s := d.log[(d.events+i)%len(d.log)]; s != "" {
+			text += "\n  " + s
+		}
+	}
+	d.Fatalf("event %d: %s\nlast events:%s", d.events, fmt.Sprintf(format, args...), text)
+}
+
+// did notes an event that is about to happen.
+func (d *day) did(what string, of ...any) {
+	d.log[d.events%len(d.log)] = ""
+	d.events++
+	if logs {
+		what += " " + fmt.Sprint(of...)
+	}
+	d.log[(d.events-1)%len(d.log)] = what
+}
+
+// logs is set when a day is played again, so that events say what they are about.
+var logs bool
+
+func (d *day) addSlot(p *fakePool) {
+	d.retired++
+	s := &fakeSlot{id: Slot(d.retired), pool: p}
+	d.slots = append(d.slots, s)
+	d.q.AddSlot(s.id, p.id)
+}
+
+// tell is the time for an event that has it.
+func (d *day) tell() Time {
+	d.told = d.now
+	return d.now
+}
+
+// fakeItem is a task in the Backend.
+type fakeItem struct {
+	task     *fakeTask // nil: of an earlier run
+	of       *fakeTask // that it was stored for
+	lane     Lane
+	due      Time
+	attempts int
+	leased   bool
+	dropped  bool // its task has ended, and it is removed when it comes
+}
+
+// fakeBackend is a Backend that is slow.
+type fakeBackend struct {
+	d     *day
+	puts  []*fakeItem // that are to be stored
+	items []*fakeItem
+	lanes []Lane // with credit
+	n     []int
+}
+
+func (b *fakeBackend) credit(l Lane) *int {
+	i := slices.Index(b.lanes, l)
+	if i < 0 {
+		i = len(b.lanes)
+		b.lanes, b.n = append(b.lanes, l), append(b.n, 0)
+	}
+	return &b.n[i]
+}
+
+func (b *fakeBackend) drop(it *fakeItem) {
+	b.items = slices.DeleteFunc(b.items, func(o *fakeItem) bool { return o == it })
+}
+
+// step does one thing, and reports whether there was something to do.
+func (b *fakeBackend) step(fails bool) bool {
+	d := b.d
+	if len(b.puts) > 0 && d.dice(2) == 0 {
+		it := b.puts[0]
+		m := it.of
+		b.puts = b.puts[1:]
+		ok := !fails || d.dice(20) > 0
+		d.did("stored", m.id, ok)
+		if ok {
+			b.items = append(b.items, it)
+		} else {
+			m.item = nil
+		}
+		before := m.outcomes
+		d.q.Stored(m.Task, ok, "disk")
+		d.carryOut()
+		if m.where == over && before == 0 && (ok || m.verdict.Kind != Failed) {
+			d.wrong("%v ends with %v when it is stored", m, m.verdict)
+		}
+		return true
+	}
+	for i, l := range b.lanes {
+		if b.n[i] == 0 {
+			continue
+		}
+		for _, it := range b.items {
+			if it.lane == l && !it.leased && it.due <= d.now {
+				b.deliver(it, &b.n[i])
+				return true
+			}
+		}
+	}
+	if len(b.puts) > 0 {
+		return b.step(fails)
+	}
+	return false
+}
+
+func (b *fakeBackend) deliver(it *fakeItem, credit *int) {
+	d := b.d
+	*credit--
+	switch m := it.task; {
+	case it.dropped:
+		d.did("missed")
+		b.drop(it)
+		d.q.Missed(it.lane)
+	case m != nil:
+		d.did("arrived", m.id)
+		it.leased = true
+		if m.where == forTime || m.where == there {
+			d.lineUp(m, false)
+		}
+		if d.q.Arrived(m.Task) {
+			d.wrong("%v was not leased, and arrives again", m)
+		}
+	default:
+		d.did("found")
+		m := &fakeTask{Task: &Task{Size: 10}, item: it, foreign: true, counted: it.attempts}
+		m.lane = &lane{laneKey: laneKey{Lane: it.lane}}
+		want := d.refusal(it.lane, nil, true)
+		if d.halted {
+			want = RefusedStop
+		}
+		m.Data = m
+		r := d.q.Found(m.Task, it.lane, it.attempts)
+		if r.Kind != want {
+			d.wrong("a task was found and the answer is %v, should be %v", r.Kind, want)
+		}
+		if r.Refused() {
+			it.due = d.now + time.Minute
+			break
+		}
+		it.task, it.leased = m, true
+		d.tasks = append(d.tasks, m)
+		d.want.Received++
+		d.lineUp(m, false)
+	}
+	d.carryOut()
+}
+
+// settle takes in what is told of a lease.
+func (b *fakeBackend) settle(m *fakeTask, e *Effect) {
+	it := m.item
+	if m.settled && e.Settlement != Later {
+		b.d.wrong("%v is settled twice", m)
+	}
+	if it == nil {
+		return
+	}
+	m.settled = e.Settlement != Later
+	switch e.Settlement {
+	case Keep:
+		it.leased, it.task, it.due = false, nil, never // it is the next run's
+		m.item = nil
+	case Later:
+		it.leased, it.due = false, b.d.now+e.After
+	default:
+		if it.leased {
+			b.drop(it)
+		}
+		it.dropped = true
+	}
+}

@@ -1,0 +1,197 @@
+package queue
+
+import (
+	"slices"
+
+	"github.com/multiprolab/multiprolab/internal/ring"
+)
+
+// Config is what a Queue is told at its beginning.
+type Config struct {
+	Limit      int                // of tasks that wait and are due; beyond it submitters wait
+	LimitBytes int                // of the bytes of tasks that wait
+	DeadLimit  int                // of dead letters; beyond it the oldest are dropped
+	Stored     bool               // tasks wait in a Backend of the user's
+	Rand       func() float64     // from 0 on, below 1: for pauses
+	Busy       func(w Worker) int // the messages and calls that a worker has to handle; asked at ties alone
+}
+
+// Queue is the books of the tasks. Whoever calls its methods guards it with a lock, and does so in
+// one way each time: the event, then its effects in their order, then what they have asked for at
+// once (Tick, Unsent, Stored), and then the lock is let go, and what was posted is written.
+//
+// An event changes the state of tasks and workers, and notes which lanes have a new first task and
+// which workers may have room. Its last step hands out what can be: no event leaves a task in its
+// lane beside a worker that could have it.
+type Queue struct {
+	cfg     Config   // as New was told
+	effects []Effect // that were not taken yet, in their order; emit adds to them
+	stats   Stats    // move and tally keep them, and Split
+	timers  timers   // what waits for a time
+	stopped bool     // no new task is taken
+	halted  bool     // no queued task is handed out either
+
+	lastID    ID                   // that was given to a task
+	live      int                  // tasks that have not ended, wherever they are
+	out       map[ID]*Task         // tasks that a worker has: these alone are spoken of by their ids
+	submitted map[submission]*Task // tasks of workers that have not ended
+	blocked   list                 // tasks that wait for room, in the order in which they get it
+	waiting   int                  // tasks that count for Config.Limit
+	bytes     int                  // of the tasks that count for Config.LimitBytes
+	assigned  int                  // tasks that workers have and have not begun
+	batches   []*Task              // tasks that run, of several items, in the order in which they began
+	dead      ring.Ring[*Task]     // dead letters, the oldest first; they have ended
+
+	byLane    map[laneKey]*lane    // laneOf makes the lanes, dropLane forgets them
+	lanes     []*lane              // those in byLane
+	recent    *lane                // that laneOf has returned last, of those that nobody waits for; or nil
+	keys      map[string]*keyState // the keys that a worker has, or a task waits for; takeKey and freeKey keep them
+	paused    map[string]bool      // queues that are, each by itself
+	allPaused bool                 // every queue is
+
+	pools   []*pool             // in the order in which they were added
+	slots   map[Slot]*slot      // those of the pools, and those that were removed and have a life still
+	workers map[Worker]*worker  // that are ready
+	ready   []*worker           // those in workers, in the order in which they became ready
+	kinds   []*kind             // of these workers
+	stirred pile[*lane, byStir] // lanes that have a new first task
+	woken   ring.Ring[*worker]  // workers that may have room, or nothing to do
+	demands bool                // there may be room with the workers for tasks of the Backend
+}
+
+// submission is a submitter's own number of a task.
+type submission struct {
+	from   Submitter
+	number uint64
+}
+
+// New returns an empty Queue.
+func New(c Config) *Queue {
+	return &Queue{
+		cfg:       c,
+		timers:    timers{lookout: never, wakes: never},
+		out:       map[ID]*Task{},
+		submitted: map[submission]*Task{},
+		byLane:    map[laneKey]*lane{},
+		keys:      map[string]*keyState{},
+		paused:    map[string]bool{},
+		slots:     map[Slot]*slot{},
+		workers:   map[Worker]*worker{},
+	}
+}
+
+// Effects returns what is to be done about the events since the last call, in order. The Queue
+// keeps spare, which the caller does not use any more: two slices that change places are memory
+// enough.
+func (q *Queue) Effects(spare []Effect) []Effect {
+	clear(spare)
+	effects := q.effects
+	q.effects = spare[:0]
+	return effects
+}
+
+// emit adds an effect.
+func (q *Queue) emit(e Effect) { q.effects = append(q.effects, e) }
+
+// move brings a task into another state. It is the only place that does, and keeps the counts.
+func (q *Queue) move(t *Task, to state) {
+	q.weigh(t, t.state, -1)
+	q.weigh(t, to, 1)
+	t.state = to
+}
+
+// weigh counts a task in a state, or with -1 does so no more.
+func (q *Queue) weigh(t *Task, s state, by int) {
+	switch s {
+	case fresh, ended:
+		return
+	case running:
+		q.stats.Running += by * t.count()
+		return
+	case blocked:
+		t.lane.blocked += by
+	case assigned:
+		q.assigned += by
+	}
+	q.stats.Queued += by * t.count()
+	if s.waits() {
+		q.waiting += by
+	}
+	if s.weighs() {
+		q.bytes += by * t.bytes()
+	}
+}
+
+// unheld returns the tasks that no worker has, of those lanes that ok is true for, in the order of
+// their submission.
+func (q *Queue) unheld(ok func(l *lane) bool) []*Task {
+	var found []*Task
+	blocked := false
+	for _, l := range q.lanes {
+		if ok(l) {
+			found = l.appendUnheld(found)
+			blocked = blocked || l.blocked > 0
+		}
+	}
+	for t := q.blocked.first; blocked && t != nil; t = t.next {
+		if ok(t.lane) {
+			found = append(found, t)
+		}
+	}
+	sortByAge(found)
+	return found
+}
+
+// sortByAge puts tasks into the order of their submission.
+func sortByAge(tasks []*Task) {
+	slices.SortFunc(tasks, func(a, b *Task) int {
+		if a.id < b.id {
+			return -1
+		}
+		return 1
+	})
+}
+
+// heldBy returns the tasks that a worker has, in the order of their submission.
+func heldBy(w *worker) []*Task {
+	held := w.held.appendTo(nil)
+	sortByAge(held)
+	return held
+}
+
+// stir notes that a lane has a new first task.
+func (q *Queue) stir(l *lane) {
+	if l.stirred == 0 && l.open() {
+		q.stirred.push(l)
+	}
+}
+
+// wake notes that a worker may have room, or nothing left to do.
+func (q *Queue) wake(w *worker) {
+	if !w.woken {
+		w.woken = true
+		q.woken.Push(w)
+	}
+}
+
+// look finds the workers that have nothing to do something that others hold.
+func (q *Queue) look() {
+	for _, w := range q.ready {
+		if w.idle() {
+			q.wake(w)
+		}
+	}
+}
+
+// idleFor reports whether a worker has nothing to do that could have a task which another one has.
+func (q *Queue) idleFor(t *Task) bool {
+	for _, w := range q.ready {
+		if w != t.holder && w.idle() && w.mayHave(t.lane) {
+			return true
+		}
+	}
+	return false
+}
+
+// isPaused reports whether the tasks of a queue are not handed out.
+func (q *Queue) isPaused(queue string) bool { return q.allPaused || q.paused[queue] }

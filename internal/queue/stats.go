@@ -1,0 +1,94 @@
+package queue
+
+// Stats counts tasks, items of batches each. At any moment
+//
+//	Received = Succeeded + Failed + Cancelled + Queued + Running
+type Stats struct {
+	Received  int // taken, or waiting for room
+	Succeeded int
+	Failed    int
+	Cancelled int // by their submitters, or since the program ends
+	Queued    int // that no worker has begun
+	Running   int
+}
+
+// Stats returns the counts.
+func (q *Queue) Stats() Stats { return q.stats }
+
+// Live is the number of tasks that have not ended.
+func (q *Queue) Live() int { return q.live }
+
+// Shares says what becomes of n items of a batch that has ended with a verdict: the first have
+// outcomes of their own, the next are blamed and end with the verdict, and the others have not run
+// and are to be submitted again. Each is one of these, whatever a worker has said.
+func (v Verdict) Shares(n int) (blamed, again int) {
+	again = max(0, n-v.Items.count())
+	switch {
+	case v.Kept, v.Kind == Done && v.Items.count() == 0:
+		blamed = min(again, 1)
+	case v.Kind != Done:
+		blamed = again
+	}
+	return blamed, again - blamed
+}
+
+// tally counts the outcome of a task.
+func (q *Queue) tally(t *Task, v Verdict) {
+	blamed := 1
+	if t.Items > 0 {
+		var again int
+		blamed, again = v.Shares(int(t.Items))
+		q.stats.Succeeded += int(v.Items.OK)
+		q.stats.Failed += int(v.Items.Failed)
+		q.stats.Received -= again + int(v.Items.Later)
+	}
+	switch {
+	case v.Kind == Cancelled || v.Kind == Stopped:
+		q.stats.Cancelled += blamed
+	case v.Kind != Done || t.Items > 0:
+		q.stats.Failed += blamed
+	default:
+		q.stats.Succeeded++
+	}
+}
+
+// Residue is what the books hold. When no task is left and no worker, it is that of a new Queue,
+// whatever has happened: the zero value.
+type Residue struct {
+	Tasks     int // that have not ended
+	Out       int // that workers have
+	Submitted int // of workers, by their numbers
+	Blocked   int
+	Waiting   int
+	Bytes     int
+	Assigned  int
+	Batches   int
+	Lanes     int
+	Keys      int
+	Alarms    int
+	Workers   int
+	Kinds     int
+	Stirred   int
+	Woken     int
+}
+
+// Residue returns what the books hold.
+func (q *Queue) Residue() Residue {
+	return Residue{
+		Tasks:     q.live,
+		Out:       len(q.out),
+		Submitted: len(q.submitted),
+		Blocked:   q.blocked.n,
+		Waiting:   q.waiting,
+		Bytes:     q.bytes,
+		Assigned:  q.assigned,
+		Batches:   len(q.batches),
+		Lanes:     len(q.lanes),
+		Keys:      len(q.keys),
+		Alarms:    len(q.timers.alarms.items) + len(q.timers.unstamped),
+		Workers:   len(q.workers) + len(q.ready),
+		Kinds:     len(q.kinds),
+		Stirred:   len(q.stirred.items),
+		Woken:     q.woken.Len(),
+	}
+}

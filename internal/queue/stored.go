@@ -1,0 +1,85 @@
+package queue
+
+// This file is what a Backend of the user's says, by way of the caller, who knows which task has
+// which id and lease there.
+//
+// Without a Backend a task that gets room is lined up. With one it goes there instead (Store), and
+// comes back when a worker has room for one of its lane (Draw, Arrived). From then on it is leased,
+// and waits in its lane as any other. The lease ends with the attempt: Settle says how. So Draw is
+// credit: what was asked for and has not come yet counts as room that is taken.
+
+// Stored notes that the Backend has a task, or why not.
+func (q *Queue) Stored(t *Task, ok bool, cause any) {
+	switch {
+	case t.state == ended:
+	case ok:
+		q.emit(Effect{Kind: Admitted, Task: t})
+	default:
+		q.end(t, Verdict{Kind: Failed, Final: true, Cause: cause}, 0)
+	}
+	q.handOut()
+}
+
+// Arrived notes that a task of this run was fetched: it is leased from now on. It reports whether
+// this lease takes the place of an earlier one, which was lost.
+func (q *Queue) Arrived(t *Task) (again bool) {
+	q.arrive(t.lane.Lane)
+	switch t.state {
+	case ended: // while it was on its way
+		how := Remove
+		if t.kept {
+			how = Keep
+		}
+		q.emit(Effect{Kind: Settle, Task: t, Settlement: how, Verdict: Verdict{Kind: Stopped}})
+	case delayed, stored:
+		q.leaveLine(t)
+		q.lineUp(t, false)
+	default:
+		again = true
+	}
+	q.handOut()
+	return again
+}
+
+// Found takes a task of an earlier run, or of another main, that was fetched: nobody waits for it.
+// attempts have begun before. If it is refused, its lease is to be given back.
+func (q *Queue) Found(t *Task, to Lane, attempts int) Refusal {
+	q.arrive(to)
+	defer q.handOut()
+	if q.halted {
+		return Refusal{Kind: RefusedStop}
+	}
+	l := q.laneOf(to, nil) // it may have been dropped, and be there again
+	if r := q.servable(l); r.Refused() {
+		q.dropLane(l)
+		return r
+	}
+	t.foreign, t.attempts = true, int32(attempts)
+	q.enter(t, l)
+	q.lineUp(t, false)
+	return Refusal{}
+}
+
+// Missed notes that one of the tasks that Draw has asked for will not come, or does not concern the
+// rules: it has ended and was forgotten, or cannot be read.
+func (q *Queue) Missed(of Lane) {
+	q.arrive(of)
+	q.handOut()
+}
+
+// arrive counts a task that was drawn. One that was not counts as none.
+func (q *Queue) arrive(of Lane) {
+	if l := q.byLane[laneKey{Lane: of}]; l != nil && l.drawn > 0 {
+		l.drawn--
+		q.demands = true
+	}
+}
+
+// Unstored ends a task that was to wait in the Backend for its next attempt, for that could not be
+// told. One that was fetched all the same goes on.
+func (q *Queue) Unstored(t *Task, cause any) {
+	if t.state == stored || t.state == delayed {
+		q.end(t, Verdict{Kind: Failed, Final: true, Cause: cause}, 0)
+		q.handOut()
+	}
+}
