@@ -41,8 +41,8 @@ type Fleet struct {
 type stage uint8
 
 const (
-	// stageNew: pools are added, and nothing has begun.
-	stageNew stage = iota
+	// In the first stage pools are added, and nothing has begun.
+	_ stage = iota
 	// stageRunning: lives begin and end.
 	stageRunning
 	// stageAsked: the end was asked for, and the workers go on until End: the queue may be drained.

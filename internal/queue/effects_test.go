@@ -415,7 +415,7 @@ func (d *day) lookAtTask(m *fakeTask) {
 				waits = append(waits, w)
 			}
 		}
-		if why := d.refusal(m.lane.Lane, m.waits, true); why != Taken {
+		if why := d.refusal(m.lane.Lane, waits, true); why != Taken {
 			d.wrong("%v waits for nobody: %v", m, why)
 		}
 	}

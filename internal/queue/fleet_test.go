@@ -135,7 +135,6 @@ type fakeTask struct {
 	counted  int // attempts
 	outcomes int
 	verdict  Verdict
-	again    bool
 	settled  bool
 	revived  bool
 	foreign  bool
