@@ -1,23 +1,16 @@
 package multiprolab
 
 import (
-	"context"
 	"fmt"
 	"time"
-	"weak"
 
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-const (
-	// handlerGrace is the time between the end of a handler's context, by
-	// WorkerConfig.HandlerTimeout, and the kill.
-	handlerGrace = time.Second
-	// beatsPerTimeout is how often a worker is asked for a sign of life within
-	// WorkerConfig.HeartbeatTimeout.
-	beatsPerTimeout = 3
-)
+// beatsPerTimeout is how often a worker is asked for a sign of life within
+// WorkerConfig.HeartbeatTimeout.
+const beatsPerTimeout = 3
 
 // beat is a sign of life of a worker, as main sees it: what it was running and for how long at
 // least.
@@ -160,91 +153,4 @@ func (p *peer) blame(why string) string {
 		p.why, p.stoppedBy = why, by
 	}
 	return why
-}
-
-// answerBeat is the worker's answer to a question for a sign of life, by its number. It runs on the
-// goroutine that reads the wire.
-func (w *Worker) answerBeat(number uint64) {
-	var what string
-	var since time.Duration
-	if s := w.current.Load(); s == nil {
-		w.seen = weak.Pointer[scope]{}
-	} else {
-		if seen := weak.Make(s); seen != w.seen {
-			w.seen, w.seenAt = seen, time.Now()
-		}
-		what, since = s.what(), time.Since(w.seenAt)
-	}
-	w.link.Tell(link.Quietly, wire.NewBeat(number, what, since))
-	w.link.Push() // it never waits, and mostly nobody has to be woken for it
-}
-
-// reportOverdue tells main that a handler or an action has run too long.
-func (w *Worker) reportOverdue(s *scope, d time.Duration) {
-	w.link.Tell(link.Soon, wire.NewOverdue(s.what(), d))
-}
-
-// begin notes that the function of the scope runs on the loop from now on, and limits its time if
-// it is not a task.
-func (s *scope) begin() {
-	n := s.node
-	s.running = true
-	s.outer = n.current.Swap(s)
-	if limit := n.handlerTimeout; limit > 0 && s.task == nil {
-		s.limit = s.limit.sooner(time.Now().Add(limit), s.tooLong(limit))
-		s.overdue = time.AfterFunc(limit+handlerGrace, func() {
-			if !s.over.Load() {
-				n.overdue(s, limit+handlerGrace)
-			}
-		})
-	}
-}
-
-// tooLongError is the cause of a context that ends by WorkerConfig.HandlerTimeout. It exists in the
-// process of the function.
-type tooLongError struct {
-	verb, typ string // see what
-	limit     time.Duration
-}
-
-func (s *scope) tooLong(limit time.Duration) error {
-	e := &tooLongError{limit: limit}
-	if s.msg != nil {
-		e.verb, e.typ = s.msg.verb(), s.msg.Type
-	}
-	return e
-}
-
-func (e *tooLongError) Error() string {
-	what := "an action"
-	if e.verb != "" {
-		what = fmt.Sprintf("%s %q", e.verb, e.typ)
-	}
-	return fmt.Sprintf(
-		"multiprolab: %s ran past WorkerConfig.HandlerTimeout of %v: %v",
-		what,
-		e.limit,
-		context.DeadlineExceeded,
-	)
-}
-
-func (e *tooLongError) Unwrap() error { return context.DeadlineExceeded }
-
-// verb says whether it is a call or a message.
-func (m *Message) verb() string {
-	if m.reply != nil {
-		return "call"
-	}
-	return "message"
-}
-
-// what says what the scope is of.
-func (s *scope) what() string {
-	switch {
-	case s.task != nil:
-		return fmt.Sprintf("task %q", s.task.Type)
-	case s.msg != nil:
-		return fmt.Sprintf("%s %q", s.msg.verb(), s.msg.Type)
-	}
-	return "an action"
 }

@@ -232,12 +232,9 @@ func (b *broker) waitToStart(name, other string) {
 	}
 }
 
-// awaitRoom is the Type of an Await frame for room instead of a task; roomWait is the number of
-// that wait, which no call and no task has: a worker that says many has one.
-const (
-	awaitRoom = "room"
-	roomWait  = 1 << 63
-)
+// roomWait is the number of the wait of a worker for room, which no call and no task has: a worker
+// that says many has one.
+const roomWait = 1 << 63
 
 // forCredit is the wait of a worker for room for what it sends. It is a wait for the queue if all
 // that the worker has sent and that takes room is tasks that wait for the queue themselves.

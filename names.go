@@ -3,6 +3,7 @@ package multiprolab
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -110,4 +111,14 @@ func (s *site) String() string {
 // registrationPanic ends the program on a mistake in a registration, as http.ServeMux does.
 func registrationPanic(format string, args ...any) {
 	panic("multiprolab: " + fmt.Sprintf(format, args...))
+}
+
+// poolNames returns the names in a welcome in order.
+func poolNames(pools map[string]int) []string {
+	names := make([]string, 0, len(pools))
+	for name := range pools {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
 }

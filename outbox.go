@@ -10,6 +10,40 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
+// parcel is a message that waits for room. It exists in the process of the outbox, which guards it.
+type parcel struct {
+	place mail.Place[*parcel] // in the line of the outbox
+	frame *wire.Frame
+	from  *client // of the worker that sent it, whose credit it holds; nil for a message of this process
+	cost  int64   // of from, in bytes
+	all   *broadcast
+	call  *callEntry
+	limit *timeLimit // of the frame, when it began to wait; or nil
+	// loop is the scope of who waits in send in a worker, and has said in the frame that its loop
+	// waits; or nil.
+	loop    *scope
+	waiting chan error // of a sender that waits in send, else nil
+	// err is why the parcel cannot be written at all; see outbox.unlock.
+	err error
+}
+
+// gone gives the credit of its sender back: the parcel has been written, or given up.
+func (p *parcel) gone() {
+	switch {
+	case p.all != nil:
+		p.all.done()
+	case p.from != nil:
+		p.from.grant(p.cost)
+	}
+}
+
+// leaves notes that the parcel does not wait any more.
+func (p *parcel) leaves() {
+	if p.call != nil {
+		p.call.parcel = nil
+	}
+}
+
 // outbox sends the messages of one direction, each as soon as its receiver has room for it. Its
 // rules are mail.Outbox: it holds the lock, posts what they let go, and waits. It exists in a
 // worker once, for main, and in main once for each instance of a worker, whose lives it outlasts.

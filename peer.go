@@ -31,8 +31,6 @@ const (
 	// callPause is the longest pause between two calls in main for which who reads a wire steps
 	// aside: a single call should not hold up what the worker sends next.
 	callPause = 200 * time.Microsecond
-	// maxReason is how much of a worker's reason for a dead letter is kept, in bytes.
-	maxReason = 4 << 10
 )
 
 // body is what a life of a worker runs in: a process, or goroutines of this process. All methods
@@ -141,10 +139,6 @@ type allowance struct {
 	exited       bool   // it has asked for the end of the program
 	valued       bool   // it has left its exit value
 }
-
-// maxCalls is how many calls of a worker may wait for their replies. A worker process sees to it;
-// main, which may hear later of the end of a call, allows twice as many.
-const maxCalls = 1 << 16
 
 func (p *peer) pid() int { return p.body.pid() }
 
@@ -420,7 +414,7 @@ func (p *peer) takeFree(f *wire.Frame) error {
 			return unless(false)
 		}
 		p.mu.Lock()
-		p.stacks = string(f.Body[:min(len(f.Body), tailSize)])
+		p.stacks = string(f.Body[:min(len(f.Body), maxStacks)])
 		p.mu.Unlock()
 		wakeUp(p.dumps)
 	case wire.Overdue:

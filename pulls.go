@@ -10,10 +10,6 @@ import (
 // This file is the part of the broker, in main, that answers workers which ask for tasks with
 // GetTask.
 
-// maxFetches is how many calls of GetTask of one worker may wait at a time. The worker keeps to it,
-// too.
-const maxFetches = 1024
-
 // fetch is a GetTask that waits. It exists in main.
 type fetch struct {
 	id    uint64

@@ -3,7 +3,6 @@ package multiprolab
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -259,6 +258,19 @@ func (r *MessageRouter) forward(from *peer, f *wire.Frame, n int64) {
 	}
 }
 
+// lost tells who must know that the parcel cannot be sent: the caller of a call, main of a message.
+func (p *parcel) lost(err error) {
+	if p.from == nil {
+		return // an exit message, which always fits
+	}
+	r := p.from.slot.main.router
+	if p.call != nil {
+		r.replied(p.call, &reply{err: err}, nil).Push()
+		return
+	}
+	r.bounce(p.frame, err)
+}
+
 // bounce reports a one-way message that cannot be delivered.
 func (r *MessageRouter) bounce(f *wire.Frame, err error) {
 	r.main.emit(&DeadLetter{Sender: f.From, Receiver: f.To, Type: f.Type, Size: len(f.Body), Reason: err.Error()})
@@ -419,14 +431,4 @@ func (r *MessageRouter) idle() {}
 
 func (r *MessageRouter) wait(ctx context.Context, d time.Duration) {
 	waitFor(ctx, r.main.receiver.wake, d)
-}
-
-// poolNames returns the names in a welcome in order.
-func poolNames(pools map[string]int) []string {
-	names := make([]string, 0, len(pools))
-	for name := range pools {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }

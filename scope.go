@@ -2,6 +2,7 @@ package multiprolab
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -185,4 +186,73 @@ func (s *scope) correct(f *wire.Frame) {
 			f.Meta = m.marshal()
 		}
 	}
+}
+
+// handlerGrace is the time between the end of a handler's context, by WorkerConfig.HandlerTimeout,
+// and the kill.
+const handlerGrace = time.Second
+
+// begin notes that the function of the scope runs on the loop from now on, and limits its time if
+// it is not a task.
+func (s *scope) begin() {
+	n := s.node
+	s.running = true
+	s.outer = n.current.Swap(s)
+	if limit := n.handlerTimeout; limit > 0 && s.task == nil {
+		s.limit = s.limit.sooner(time.Now().Add(limit), s.tooLong(limit))
+		s.overdue = time.AfterFunc(limit+handlerGrace, func() {
+			if !s.over.Load() {
+				n.overdue(s, limit+handlerGrace)
+			}
+		})
+	}
+}
+
+// tooLongError is the cause of a context that ends by WorkerConfig.HandlerTimeout. It exists in the
+// process of the function.
+type tooLongError struct {
+	verb, typ string // see what
+	limit     time.Duration
+}
+
+func (s *scope) tooLong(limit time.Duration) error {
+	e := &tooLongError{limit: limit}
+	if s.msg != nil {
+		e.verb, e.typ = s.msg.verb(), s.msg.Type
+	}
+	return e
+}
+
+func (e *tooLongError) Error() string {
+	what := "an action"
+	if e.verb != "" {
+		what = fmt.Sprintf("%s %q", e.verb, e.typ)
+	}
+	return fmt.Sprintf(
+		"multiprolab: %s ran past WorkerConfig.HandlerTimeout of %v: %v",
+		what,
+		e.limit,
+		context.DeadlineExceeded,
+	)
+}
+
+func (e *tooLongError) Unwrap() error { return context.DeadlineExceeded }
+
+// verb says whether it is a call or a message.
+func (m *Message) verb() string {
+	if m.reply != nil {
+		return "call"
+	}
+	return "message"
+}
+
+// what says what the scope is of.
+func (s *scope) what() string {
+	switch {
+	case s.task != nil:
+		return fmt.Sprintf("task %q", s.task.Type)
+	case s.msg != nil:
+		return fmt.Sprintf("%s %q", s.msg.verb(), s.msg.Type)
+	}
+	return "an action"
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"runtime"
 	"slices"
 	"sync"
@@ -210,66 +209,6 @@ func (w *Worker) tellFirst() error {
 	return w.link.Flush()
 }
 
-// replaced is why a worker is not wanted that runs another binary than main.
-const replaced = "the program's file was replaced while main runs"
-
-// welcome is what main tells a worker before anything else. It is in the pipe before the worker
-// says hello, so that the worker need not wait for it.
-type welcome struct {
-	Identity string // of main's binary
-	Pools    poolSizes
-	MaxBody  int // bytes
-	Window   int // bytes
-	// of the window, what the lives before have left; bytes, less than zero if they have taken more
-	// than all
-	Credit int64
-	Shares bool // main has the memory that it shares with the worker
-
-	MemoryLimit int64         // bytes; 0: none
-	MaxRSS      int64         // bytes; 0: none
-	Teardown    time.Duration // for the OnExit functions
-
-	Limits         proc.Limits
-	HandlerTimeout time.Duration // 0: none
-}
-
-// Pack describes the layout.
-func (wl *welcome) Pack(p *pack.Packing) {
-	pack.Text(p, &wl.Identity)
-	wl.Pools.Pack(p)
-	pack.Number(p, &wl.MaxBody)
-	pack.Number(p, &wl.Window)
-	pack.Number(p, &wl.Credit)
-	pack.Flag(p, &wl.Shares)
-	pack.Number(p, &wl.MemoryLimit)
-	pack.Number(p, &wl.MaxRSS)
-	pack.Number(p, &wl.Teardown)
-	pack.Number(p, &wl.Limits.OpenFiles)
-	pack.Number(p, &wl.Limits.CPUTime)
-	pack.Number(p, &wl.Limits.Nice)
-	pack.Number(p, &wl.Limits.OOMScoreAdj)
-	pack.List(p, &wl.Limits.CPUs, pack.Number)
-	pack.Number(p, &wl.Limits.GOMAXPROCS)
-	pack.Number(p, &wl.HandlerTimeout)
-}
-
-// poolSizes are the names of the pools and their numbers of workers.
-type poolSizes map[string]int
-
-// Pack describes the layout.
-func (s *poolSizes) Pack(p *pack.Packing) {
-	names := slices.Collect(maps.Keys(*s))
-	pack.List(p, &names, pack.Text)
-	if *s == nil {
-		*s = poolSizes{}
-	}
-	for _, name := range names {
-		n := (*s)[name]
-		pack.Number(p, &n)
-		(*s)[name] = n
-	}
-}
-
 // apply limits this process as its config says, before user code of the worker runs.
 func (wl *welcome) apply() error {
 	if wl.MemoryLimit > 0 {
@@ -286,40 +225,6 @@ func (wl *welcome) apply() error {
 	}
 	return nil
 }
-
-// hello is the first frame of a worker.
-type hello struct {
-	Identity string // of the binary
-	Shares   bool   // it has the memory that it shares with main
-}
-
-// Pack describes the layout.
-func (h *hello) Pack(p *pack.Packing) {
-	pack.Text(p, &h.Identity)
-	pack.Flag(p, &h.Shares)
-}
-
-// readiness is what a worker says when its setup function has returned.
-type readiness struct {
-	Error error    // of the setup function; or nil
-	Tasks []string // types that its handlers take
-	Pulls []string // types that it takes with GetTask
-}
-
-// Pack describes the layout.
-func (r *readiness) Pack(p *pack.Packing) {
-	packOptional(p, &r.Error)
-	pack.List(p, &r.Tasks, pack.Text)
-	pack.List(p, &r.Pulls, pack.Text)
-}
-
-// farewell is the last frame of a worker that ends by itself.
-type farewell struct {
-	Error error // of an action, of the event loop, of OnExit; or nil
-}
-
-// Pack describes the layout.
-func (f *farewell) Pack(p *pack.Packing) { packOptional(p, &f.Error) }
 
 // newWorker makes the worker of a role. Its wire is connected by run.
 func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
@@ -587,11 +492,33 @@ func (w *Worker) refused(id, spell uint64, err error) {
 	}
 }
 
+// answerBeat is the worker's answer to a question for a sign of life, by its number. It runs on the
+// goroutine that reads the wire.
+func (w *Worker) answerBeat(number uint64) {
+	var what string
+	var since time.Duration
+	if s := w.current.Load(); s == nil {
+		w.seen = weak.Pointer[scope]{}
+	} else {
+		if seen := weak.Make(s); seen != w.seen {
+			w.seen, w.seenAt = seen, time.Now()
+		}
+		what, since = s.what(), time.Since(w.seenAt)
+	}
+	w.link.Tell(link.Quietly, wire.NewBeat(number, what, since))
+	w.link.Push() // it never waits, and mostly nobody has to be woken for it
+}
+
+// reportOverdue tells main that a handler or an action has run too long.
+func (w *Worker) reportOverdue(s *scope, d time.Duration) {
+	w.link.Tell(link.Soon, wire.NewOverdue(s.what(), d))
+}
+
 // dump sends main the stacks of all goroutines. It runs on the goroutine that reads the wire,
 // beside a handler that spins, and writes at once, for the process may be killed in a moment. It
 // does not wait for the pipe: main may read on only when this goroutine does.
 func (w *Worker) dump() {
-	buf := make([]byte, tailSize)
+	buf := make([]byte, maxStacks)
 	buf = buf[:runtime.Stack(buf, true)]
 	w.link.Tell(link.Soon, &wire.Frame{Kind: wire.Stacks, Body: buf})
 	w.link.Push()
