@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"math"
 	"runtime"
 	"testing"
 	"time"
@@ -16,7 +17,7 @@ func TestSizeOfTask(t *testing.T) {
 
 // worked is a Queue with workers that are ready.
 func worked(workers int, o PoolOptions) *Queue {
-	q := New(Config{Limit: 1 << 30, LimitBytes: 1 << 50, Rand: func() float64 { return 0 }})
+	q := New(Config{Limit: 1 << 30, LimitBytes: math.MaxInt, Rand: func() float64 { return 0 }})
 	if o.Queues == nil {
 		o.Queues = []string{"q"}
 	}
