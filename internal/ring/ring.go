@@ -60,14 +60,6 @@ func (r *Ring[T]) First() *T {
 	return &r.items[r.head]
 }
 
-// Last returns a pointer to the newest item, or nil.
-func (r *Ring[T]) Last() *T {
-	if r.count == 0 {
-		return nil
-	}
-	return &r.items[(r.head+r.count-1)%len(r.items)]
-}
-
 // All yields the items from the oldest on, without taking them.
 func (r *Ring[T]) All() iter.Seq[T] {
 	return func(yield func(T) bool) {
