@@ -53,9 +53,10 @@
 // to it, also under "stty tostop", and a read of /dev/tty fails at once.
 //
 // A worker may run a Main of its own if it starts it in its setup function, to the depth of
-// [Config.MaxDepth]. A program may have several Mains, at once or one after the other, if each has
-// a [Config.Name] of its own: a worker's process passes by those that are not its own, whose Run
-// and Start return nil there.
+// [Config.MaxDepth]. On a goroutine of its own, that Main is made in the setup function, or gets
+// its context. A program may have several Mains, at once or one after the other, if each has a
+// [Config.Name] of its own: a worker's process passes by those that are not its own, whose Run and
+// Start return nil there.
 //
 // # Messages
 //

@@ -1,11 +1,15 @@
 package multiprolab
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
+
+	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
 // This file is what becomes of a user's function that ends its goroutine with runtime.Goexit, as
@@ -15,26 +19,40 @@ import (
 // goexiting reports, in a deferred function, whether it runs because of runtime.Goexit, and not
 // because of a panic. It looks at who has called it, for a recover would take the panic's stack
 // away.
-func goexiting() bool {
+func goexiting() bool { return firstCaller("runtime.Goexit", "runtime.gopanic") == "runtime.Goexit" }
+
+// firstCaller returns the function among those named that was called last on the calling goroutine
+// and has not returned, or "".
+func firstCaller(names ...string) string {
 	var callers [64]uintptr
 	for skip := 2; ; skip += len(callers) {
 		n := runtime.Callers(skip, callers[:])
 		frames := runtime.CallersFrames(callers[:n])
 		for more := n > 0; more; {
 			var f runtime.Frame
-			f, more = frames.Next()
-			switch f.Function {
-			case "runtime.Goexit":
-				return true
-			case "runtime.gopanic":
-				return false
+			if f, more = frames.Next(); slices.Contains(names, f.Function) {
+				return f.Function
 			}
 		}
 		if n < len(callers) {
-			return false
+			return ""
 		}
 	}
 }
+
+// insideWorker reports whether the caller runs in a function that the library has called in a
+// worker's process, or holds the context of one: whether a Main that is made or started there is
+// the worker's own. Others come from the program's main function, which goes on beside the worker
+// if it has several goroutines.
+func insideWorker(ctx context.Context) bool {
+	return proc.Current() != nil && (ctx.Value(workerKey{}) != nil || firstCaller(workerLive) == workerLive)
+}
+
+// workerKey is the key of the worker in all contexts that functions in it are given.
+type workerKey struct{}
+
+// workerLive is the name of the function that every function of a user runs under in a worker.
+const workerLive = "github.com/multiprolab/multiprolab.(*Worker).live"
 
 // finally calls part and then last, also if part ends the goroutine with runtime.Goexit, but not if
 // it panics: nothing may go on then as if it had ended, for the process dies.

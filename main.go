@@ -82,6 +82,7 @@ type Main struct {
 
 	warned    atomic.Bool     // that Restart does not run new code
 	made      *site           // where New was called
+	nested    bool            // it was made or started inside a worker, and belongs to that
 	elsewhere *elsewhereError // in state mainElsewhere
 }
 
@@ -107,6 +108,7 @@ func New(cfg *Config) *Main {
 		workersGone: make(chan struct{}),
 		readyTold:   make(chan struct{}),
 		made:        callSite(),
+		nested:      insideWorker(context.Background()),
 	}
 	m.cfg, m.err = cfg.filled()
 	m.node = newNode(MainName, &codec.Codec{}, m.cfg.MaxMessageSize, m.cfg.Window)
@@ -269,6 +271,7 @@ func (m *Main) begin(ctx context.Context) error {
 	}
 	m.state = mainRunning
 	m.serving.Store(true)
+	m.nested = m.nested || insideWorker(ctx)
 	m.whole, m.cancel = context.WithCancelCause(context.WithoutCancel(ctx)) // handlers see the values of ctx
 	if closed(m.killAsked) {
 		m.cancel(m.stopCauseLocked())

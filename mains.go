@@ -101,11 +101,17 @@ func (m *Main) stayOut(e *elsewhereError) {
 	}
 }
 
-// passesBy returns an elsewhereError if this process, which has not become a worker yet, is on its
-// way to a worker of another Main than m. level is how many Mains it has passed through.
+// passesBy returns an elsewhereError if this process has become, or is on its way to, a worker of
+// another Main than m. level is how many Mains it has passed through.
 func (m *Main) passesBy(role *proc.Role, level int) error {
 	names := append(slices.Clone(role.Outer), role.Main)
-	if !m.cfg.InProcess && (level >= len(names) || m.cfg.Name == names[level]) {
+	own := descent.become.Load()
+	switch {
+	case own && m.nested:
+		return nil
+	case m.cfg.InProcess, own, level > 0 && !m.nested:
+		// Once this process has come to its own Main, others of the same function are too late.
+	case level >= len(names), m.cfg.Name == names[level]:
 		return nil
 	}
 	return &elsewhereError{

@@ -8,9 +8,9 @@ import (
 )
 
 // mainsOf runs a program with several Mains, and returns what it prints on stdout.
-func mainsOf(t *testing.T, how string) []string {
+func mainsOf(t *testing.T, how ...string) []string {
 	t.Helper()
-	out, err := runTestProgram(t, "mains", how)
+	out, err := runTestProgram(t, append([]string{"mains"}, how...)...)
 	require.NoError(t, err, "%s", out)
 	require.NotContains(t, out, "level=ERROR")
 	var lines []string
@@ -40,6 +40,15 @@ func TestSeveralMains(t *testing.T) {
 	t.Run("run both at once", func(t *testing.T) {
 		require.ElementsMatch(t, []string{"in Run: a", "in Run: b"}, mainsOf(t, "run both at once"))
 	})
+	t.Run("run the second in the worker of the first", func(t *testing.T) {
+		lines := mainsOf(t, "run the second in the worker of the first")
+		require.ElementsMatch(t, []string{"in Run: a", "in Run: b"}, lines)
+	})
+	for _, how := range []string{"by context", "by its place"} {
+		t.Run("nested on a goroutine "+how, func(t *testing.T) {
+			require.Equal(t, []string{"inner"}, mainsOf(t, "nested on a goroutine", how))
+		})
+	}
 }
 
 // Two Mains of one name could not be told apart by a worker: the second is refused, before it

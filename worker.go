@@ -240,7 +240,7 @@ func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 	w.loop.task = w.inbox.work
 	w.out = newOutbox(int64(cfg.Window), false)
 	w.out.starve = w.starve
-	w.whole, w.kill = context.WithCancelCause(context.Background())
+	w.whole, w.kill = context.WithCancelCause(context.WithValue(context.Background(), workerKey{}, w))
 	w.ctx, w.cancel = context.WithCancelCause(w.whole)
 	return w
 }

@@ -25,11 +25,16 @@ var descent struct {
 }
 
 // takeRole makes this process the worker that its role says, and does not return then. In a main
-// process, and for a Main that runs inside a worker, it returns nil.
+// process, and for a Main that runs inside a worker, it returns nil. For the Main of another worker
+// it returns an elsewhereError.
 func (m *Main) takeRole() error {
 	role := proc.Current()
 	if role == nil {
 		return nil
+	}
+	level := int(descent.level.Load())
+	if err := m.passesBy(role, level); err != nil {
+		return err
 	}
 	if descent.become.Load() {
 		m.path, m.outer, m.depth = role.Path, append(slices.Clone(role.Outer), role.Main), role.Depth
@@ -42,10 +47,6 @@ func (m *Main) takeRole() error {
 			)
 		}
 		return nil
-	}
-	level := int(descent.level.Load())
-	if err := m.passesBy(role, level); err != nil {
-		return err
 	}
 	last := level == len(role.Path)-1
 	name := role.Path[min(level, len(role.Path)-1)]

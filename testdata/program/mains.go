@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"os"
 	"sync"
 	"time"
 
@@ -89,6 +90,10 @@ func mains(args []string) {
 			both.Go(func() { check(ask(maker(name, name))) })
 		}
 		both.Wait()
+	case "run the second in the worker of the first":
+		late()
+	case "nested on a goroutine":
+		nestedLate(args[1])
 	case "one in this process first":
 		a := multiprolab.New(&multiprolab.Config{InProcess: true})
 		a.RegisterWorker("w", func(_ context.Context, w *multiprolab.Worker) error {
@@ -133,6 +138,66 @@ func mains(args []string) {
 		defer b.Close()
 		fmt.Println(who(b))
 	}
+}
+
+// late runs two Mains on goroutines of their own. In the worker of the first, the second comes when
+// the process has become that worker.
+func late() {
+	setUp, passed, second := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	a := multiprolab.New(config("a"))
+	a.RegisterWorker("w", func(_ context.Context, w *multiprolab.Worker) error {
+		multiprolab.HandleTask(w, "who", func(context.Context, int) (string, error) {
+			<-second // of this process
+			return "a", nil
+		})
+		close(setUp)
+		return nil
+	}, nil)
+	const variable = "TEST_MAINS_LATE"
+	inWorker := os.Getenv(variable) != ""
+	check(os.Setenv(variable, "1"))
+	var both sync.WaitGroup
+	both.Go(func() {
+		check(ask(a))
+		close(passed)
+	})
+	both.Go(func() {
+		if inWorker {
+			select {
+			case <-setUp:
+			case <-passed:
+			}
+		}
+		check(ask(maker("b", "b")))
+		close(second)
+	})
+	both.Wait()
+}
+
+// nestedLate has a worker that runs a Main of its own on a goroutine: one that is made in the setup
+// function, or one that gets its context.
+func nestedLate(how string) {
+	var inner *multiprolab.Main
+	if how != "by its place" {
+		inner = maker("inner", "inner")
+	}
+	app := multiprolab.New(config("outer"))
+	app.RegisterWorker("outer", func(ctx context.Context, w *multiprolab.Worker) error {
+		if inner == nil {
+			inner, ctx = maker("inner", "inner"), context.Background()
+		}
+		started := make(chan error, 1)
+		go func() { started <- inner.Start(ctx) }()
+		if err := <-started; err != nil {
+			return err
+		}
+		w.OnExit(func(context.Context) error { return inner.Close() })
+		multiprolab.HandleTask(w, "who", func(context.Context, int) (string, error) { return who(inner), nil })
+		return nil
+	}, nil)
+	start(app)
+	fmt.Println(who(app))
+	check(app.Close())
 }
 
 // expired is a context that has ended.
