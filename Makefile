@@ -47,5 +47,10 @@ fuzz:
 compare:
 	cd benchmarks && $(GO) run .
 
+# What the library is without each of the mechanisms that exist for speed. RENT chooses some of them, ROUNDS is how often.
+.PHONY: rent
+rent:
+	cd benchmarks && $(GO) run -tags ablate . -rent '$(or $(RENT),.)' -rounds $(or $(ROUNDS),10)
+
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem -count $(or $(COUNT),6) ./...

@@ -3,10 +3,8 @@ package multiprolab
 import (
 	"cmp"
 	"errors"
-	"iter"
 
 	"github.com/multiprolab/multiprolab/internal/batch"
-	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -26,14 +24,6 @@ const batchFull = wire.MaxMeta - batch.BareSize
 
 // An error with all that may be before it fits into a frame; else this does not compile.
 const _ = uint(link.LeastLimit - batch.HeadSize - batchFull - batch.EntryHeadSize - maxErrorSize)
-
-// mostBody is the greatest length of a frame's body on the wires of this process, in bytes; see
-// link.Link.Limit.
-func (n *node) mostBody() int { return max(n.maxBody, link.LeastLimit) }
-
-// definitionsOf yields the ids of the type definitions that the items, or outcomes, in the body of
-// a batch need.
-func definitionsOf(b []byte) iter.Seq[uint64] { return batch.Definitions(b) }
 
 // ending says how the attempt at a batch ended that the reply is for.
 func (r *reply) ending() batch.Ending {
@@ -75,16 +65,4 @@ func (r *reply) bare(last int) {
 	text, p := whole.Bare(last)
 	r.meta, r.took = string(text), 0
 	r.payload = p // whose memory is not that of a next batch: it is too large for that
-}
-
-// batchReply reads the result of a batch, from a process that is not to be trusted. What is
-// malformed is no outcome.
-func batchReply(f *wire.Frame) *reply {
-	if f.Meta == "" {
-		p := payloadOf(f)
-		p.Defs = 0 // the place of the time in a frame whose payload has no definitions of its own
-		return &reply{payload: p, took: f.Took()}
-	}
-	r, _ := batch.OfBare(f.Meta, payloadOf(f))
-	return &reply{payload: codec.Payload{Encoding: codec.Bytes, Data: r.Outcomes}, took: r.Took}
 }

@@ -78,17 +78,6 @@ func (b *taskInbox) roomForOutcomes(note []byte) (out []byte, full int) {
 	return nil, 0 // each outcome ends its batch, so that main is told of it
 }
 
-// endBatch sends the outcomes of a batch to main.
-func (t *Task) endBatch(r *reply) {
-	_ = t.end(r) // nobody else ends a batch: its handler ends the item that runs
-}
-
-// beginItem notes that item n begins, unless the batch was cut before it. The first is the worker's
-// in any case, if it is not cancelled: see cutBatch.
-func (t *Task) beginItem(n uint64) bool {
-	return t.begun.CompareAndSwap(n, n+1) || n == 0 && t.ctx.Err() == nil
-}
-
 // hasOtherWork reports whether the loop has something to do beside tasks.
 func (w *Worker) hasOtherWork() bool {
 	if w.receiver.pending() {
@@ -100,9 +89,6 @@ func (w *Worker) hasOtherWork() bool {
 	due, _ := w.loop.untilDue()
 	return turns || due == 0
 }
-
-// batchCut in Task.begun says that no further item of a batch may begin.
-const batchCut = 1 << 63
 
 // cutBatch ends a batch after the item that runs, and tells main that the others are free. It runs
 // on the goroutine that reads the wire.
@@ -118,7 +104,7 @@ func (w *Worker) items(fn TaskHandler) itemHandler {
 		start := len(out)
 		value, err := fn(ctx, t)
 		if t.early.Load() != nil {
-			return w.earlyOutcome(out, start, t)
+			return w.addOutcome(out, start, t.Type, t.early.Swap(nil))
 		}
 		if err != nil {
 			return w.endOutcome(batch.Begin(out), start, t.Type, codec.Payload{}, w.failure(t.Type, err))
@@ -147,7 +133,7 @@ func typedItems[T, R any](w *Worker, fn func(ctx context.Context, body T) (R, er
 		body = noBody // nothing of it is kept
 		if t.early.Load() != nil {
 			value = noValue
-			return w.earlyOutcome(out, start, t)
+			return w.addOutcome(out, start, t.Type, t.early.Swap(nil))
 		}
 		if err != nil {
 			return w.endOutcome(batch.Begin(out), start, t.Type, codec.Payload{}, w.failure(t.Type, err))
@@ -159,63 +145,4 @@ func typedItems[T, R any](w *Worker, fn func(ctx context.Context, body T) (R, er
 		value = noValue
 		return w.endOutcome(out, start, t.Type, p, err)
 	}
-}
-
-// earlyOutcome appends the outcome that the handler of an item gave it with Done or Fail. What it
-// has returned after that does not count, as with any task.
-func (n *node) earlyOutcome(out []byte, start int, t *Task) []byte {
-	return n.addOutcome(out, start, t.Type, t.early.Swap(nil))
-}
-
-// takeFirst makes a batch that answers a GetTask its first item, before it starts.
-func (t *Task) takeFirst() error {
-	items := batch.Read(t.payload.Data)
-	var ok bool
-	if _, t.payload, ok = items.Next(); !ok {
-		return lie("%v", errBatch)
-	}
-	t.lone = true
-	t.begun.Store(1)
-	return nil
-}
-
-// endFirst ends a batch with the outcome of its first item. It says that it took long, so that the
-// next items travel one at a time.
-func (t *Task) endFirst(r *reply) error {
-	w := t.worker
-	all := &reply{payload: codec.Payload{Encoding: codec.Bytes}, took: batch.MaxTook}
-	all.payload.Data = w.addOutcome(nil, 0, t.Type, r)
-	if len(all.payload.Data) > w.mostBody() {
-		all.bare(0)
-	}
-	return t.end(all)
-}
-
-// addOutcome appends an outcome that was encoded elsewhere.
-func (n *node) addOutcome(out []byte, start int, typ string, r *reply) []byte {
-	return n.endOutcome(append(batch.Begin(out), r.payload.Data...), start, typ, r.payload, r.err)
-}
-
-// failure is the error of a handler as it goes to the submitter.
-func (n *node) failure(typ string, err error) error {
-	if _, ok := err.(*DecodeError); ok {
-		return err
-	}
-	return n.remote(typ, err)
-}
-
-// endOutcome ends the outcome that was begun when out had the length start. Its value was encoded
-// since, unless err is its outcome.
-func (n *node) endOutcome(out []byte, start int, typ string, p codec.Payload, err error) []byte {
-	if err == nil && len(p.Data) > n.maxBody {
-		err = &SizeError{Type: typ, Size: int64(len(p.Data)), Limit: int64(n.maxBody)}
-	}
-	if err == nil {
-		return batch.End(out, start, batch.OK, p)
-	}
-	status := batch.Failed
-	if remote, ok := err.(*RemoteError); ok && remote.after > 0 {
-		status = batch.Later
-	}
-	return batch.EndWith(out, start, status, codec.Payload{Data: marshalError(err)})
 }

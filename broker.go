@@ -7,11 +7,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/lockorder"
 	"github.com/multiprolab/multiprolab/internal/mail"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -78,7 +78,7 @@ type broker struct {
 // Tasks that were assigned under it are in the links of their workers; who lets it go writes them,
 // so that nobody has to be woken for it.
 type brokerMutex struct {
-	sync.Mutex
+	lockorder.Mutex[lockorder.Tasks]
 	broker *broker
 	posted []*link.Link // with tasks that are to be written
 }

@@ -1,11 +1,11 @@
 package multiprolab
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/lockorder"
 	"github.com/multiprolab/multiprolab/internal/mail"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -19,7 +19,7 @@ type client struct {
 	// credit is what the life may send; the account of the slot guards it.
 	credit mail.Credit
 
-	mu    sync.Mutex
+	mu    lockorder.Mutex[lockorder.Leaf]
 	calls map[uint64]*callEntry // to other workers, that have no reply yet; by the id of the worker's side
 }
 
@@ -140,8 +140,8 @@ func (c *client) gone() {
 type account struct {
 	window int64 // of one life, in bytes; set before the first
 
-	mu      sync.Mutex
-	rules   *mail.Account // guarded by mu, as are the credits of its lives
+	mu      lockorder.Mutex[lockorder.Account]
+	rules   *mail.Account // the credit of all lives; it and the credit field of each life's client are guarded by mu
 	present *client       // the life that is told; nil before the first; guarded by mu
 	late    bool          // flush is about to run; guarded by mu
 }

@@ -45,28 +45,6 @@ func (l *timeLimit) sooner(due time.Time, cause error) *timeLimit {
 	return l
 }
 
-// nearTime is by how much the deadline of a function may come later in its own process than where
-// it was set. That one's clock does not tell.
-const nearTime = 100 * time.Millisecond
-
-// expire ends the context because its deadline has passed where it was set. Here it comes by
-// itself, in the next moment: then the context says of itself that its deadline has passed.
-func (s *scope) expire() {
-	if s.limit == nil || time.Until(s.limit.due) > nearTime {
-		s.cancel(context.DeadlineExceeded)
-	}
-}
-
-// giveUp ends the context because nobody waits for the function any more: since the deadline has
-// passed, if soft is set.
-func (s *scope) giveUp(soft bool, cause error) {
-	if soft {
-		s.expire()
-	} else {
-		s.cancel(cause)
-	}
-}
-
 // expired reports whether the context has ended by its deadline.
 func expired(ctx context.Context) bool { return errors.Is(ctx.Err(), context.DeadlineExceeded) }
 

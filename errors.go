@@ -1,7 +1,6 @@
 package multiprolab
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -285,146 +284,20 @@ func (e *RemoteError) Error() string {
 // Main.RegisterError has registered.
 func (e *RemoteError) Unwrap() []error { return slices.Concat(e.is, e.parts, e.registered.found()) }
 
-// UnknownReceiverError reports a message to a name that nobody registered.
-type UnknownReceiverError struct {
-	Receiver string
-	Known    []string
+// sentinelError is one of the sentinels with the text that another process, or a more telling
+// place, gave it.
+type sentinelError struct {
+	text string
+	is   error
 }
 
-func (e *UnknownReceiverError) Error() string {
-	return fmt.Sprintf("multiprolab: no receiver is named %q: register a worker with this name, or send to one of %s",
-		e.Receiver, strings.Join(e.Known, ", "))
-}
+func (e *sentinelError) Error() string { return e.text }
 
-// UnknownTypeError reports a message, call or task of a type for which its receiver has no handler.
-type UnknownTypeError struct {
-	Receiver string // empty for a task
-	Verb     string // "message", "call" or "task"
-	Type     string
-	Queue    string // of a task
-	Known    []string
-}
+func (e *sentinelError) Unwrap() error { return e.is }
 
-func (e *UnknownTypeError) Error() string {
-	known := "none is registered"
-	if len(e.Known) > 0 {
-		known = "registered are " + strings.Join(e.Known, ", ")
+// expect makes room for what the traits will be found to say.
+func (e *RemoteError) expect() {
+	if len(e.traits.Is)+len(e.traits.Types) > 0 {
+		e.registered = &recognition{}
 	}
-	register := map[string]string{"message": "Handle", "call": "HandleCall", "task": "HandleTask"}[e.Verb]
-	if e.Receiver == "" {
-		queue := ""
-		if e.Queue != "" && e.Queue != DefaultQueue {
-			queue = fmt.Sprintf(" in queue %q", e.Queue)
-		}
-		return fmt.Sprintf(
-			"multiprolab: no worker handles the task type %q%s: register it with %s in a worker's setup function (%s)",
-			e.Type,
-			queue,
-			register,
-			known,
-		)
-	}
-	return fmt.Sprintf("multiprolab: %s has no handler for the %s type %q: register it with %s (%s)",
-		e.Receiver, e.Verb, e.Type, register, known)
 }
-
-// EncodeError reports a body that cannot be sent. Nothing was sent.
-type EncodeError struct {
-	Receiver string // empty for a task or a result
-	Type     string // message or task type
-	GoType   string // of the body
-	Err      error
-}
-
-func (e *EncodeError) Error() string {
-	to := ""
-	if e.Receiver != "" {
-		to = " to " + e.Receiver
-	}
-	return fmt.Sprintf("multiprolab: the body of %q%s, a %s, cannot be encoded: %v", e.Type, to, e.GoType, e.Err)
-}
-
-// Unwrap returns the error of the encoder.
-func (e *EncodeError) Unwrap() error { return e.Err }
-
-// DecodeError reports a body that its receiver cannot decode into the type that its handler takes.
-type DecodeError struct {
-	Receiver string // the process that could not decode
-	Type     string // message or task type
-	Err      error
-}
-
-func (e *DecodeError) Error() string {
-	return fmt.Sprintf("multiprolab: %s cannot decode the body of %q: %v", e.Receiver, e.Type, e.Err)
-}
-
-// Unwrap returns the error of the decoder.
-func (e *DecodeError) Unwrap() error { return e.Err }
-
-// SizeError reports a body over Config.MaxMessageSize. Nothing was sent.
-type SizeError struct {
-	Type  string // message or task type
-	Size  int64  // bytes, encoded
-	Limit int64  // bytes
-}
-
-func (e *SizeError) Error() string {
-	return fmt.Sprintf(
-		"multiprolab: the body of %q takes %d bytes, more than the limit of %d: raise Config.MaxMessageSize "+
-			"(at most %d), or send it in parts or by a file",
-		e.Type,
-		e.Size,
-		e.Limit,
-		MaxMessageSize,
-	)
-}
-
-// TimeoutError reports a task that ran past its deadline. It matches context.DeadlineExceeded.
-type TimeoutError struct {
-	Worker  string
-	PID     int
-	Type    string
-	Timeout time.Duration
-	Killed  bool   // the handler did not return within the grace, so its worker was killed and replaced
-	Stopped string // the signal that had stopped the worker's process by then: see WorkerDiedError
-	// where the killed worker was: the stacks of its goroutines, or if it could not give them, the
-	// end of its stderr
-	Stderr string
-}
-
-func (e *TimeoutError) Error() string {
-	s := fmt.Sprintf(
-		"multiprolab: task %q ran past its timeout of %v on worker %s (pid %d)",
-		e.Type,
-		e.Timeout,
-		e.Worker,
-		e.PID,
-	)
-	switch {
-	case e.Stopped != "":
-		s += fmt.Sprintf(", whose process was stopped by %s, and which was killed", e.Stopped)
-	case e.Killed:
-		s += ", which was killed"
-	}
-	return s
-}
-
-// Unwrap returns context.DeadlineExceeded.
-func (e *TimeoutError) Unwrap() error { return context.DeadlineExceeded }
-
-// NoWorkerError reports a task of a type whose workers have all ended for good.
-type NoWorkerError struct {
-	Type string
-	Err  error // how the last worker ended; may be nil
-}
-
-func (e *NoWorkerError) Error() string {
-	s := fmt.Sprintf("multiprolab: no worker is left for tasks of type %q", e.Type)
-	if e.Err != nil {
-		s += "; the last end was: " + strings.TrimPrefix(e.Err.Error(), "multiprolab: ")
-	}
-	return s
-}
-
-// Unwrap returns how the last worker ended.
-func (e *NoWorkerError) Unwrap() error { return e.Err }

@@ -1,9 +1,7 @@
 package multiprolab
 
 import (
-	"errors"
 	"reflect"
-	"slices"
 	"sync"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
@@ -26,50 +24,6 @@ type typedTrait struct {
 	Known   int           // the number of the registered error that has the type
 	Payload codec.Payload // the error, without what is in its fields of type error
 	Causes  []error       // what is in these, in the order of errorFields; nil where nothing is
-}
-
-// RegisterError lets errors keep what they are when a handler returns them in another process. A
-// sentinel, such as sql.ErrNoRows, is matched by errors.Is again; a type, given by any value of it,
-// is found by errors.As with its exported fields; the errors in these cross as others do. Call it
-// before Run, so that main and workers do the same. Most of the standard library's need no
-// registration: see RemoteError. All others arrive as the text of a RemoteError.
-func (m *Main) RegisterError(errs ...error) {
-	m.lifeMu.Lock()
-	defer m.lifeMu.Unlock()
-	if m.state != mainNew {
-		registrationPanic("RegisterError is called after Run or Start: call it before (%s)", callSite())
-	}
-	for _, err := range errs {
-		if err == nil {
-			registrationPanic("RegisterError: an error is nil (%s)", callSite())
-		}
-		m.errors.list = append(m.errors.list, err)
-	}
-}
-
-// traits finds out what is registered of an error.
-func (n *node) traits(err error) (t traits) {
-	for i, known := range n.errors.list {
-		if errors.Is(err, known) {
-			t.Is = append(t.Is, i)
-		}
-		typ := reflect.TypeOf(known)
-		if slices.ContainsFunc(
-			t.Types,
-			func(o typedTrait) bool { return reflect.TypeOf(n.errors.list[o.Known]) == typ },
-		) {
-			continue // several sentinels are of one type
-		}
-		found := reflect.New(typ)
-		if !errors.As(err, found.Interface()) || stdStructOf(known) >= 0 { // which need no registration
-			continue
-		}
-		bare, causes := withoutCauses(found.Elem())
-		if p, encodeErr := n.codec.Encode(bare); encodeErr == nil && len(p.Data) <= maxErrorText/2 {
-			t.Types = append(t.Types, typedTrait{i, p, causes})
-		}
-	}
-	return t
 }
 
 // errorFields returns where a struct type has exported fields of type error, in it and in its
@@ -130,26 +84,6 @@ func withCauses(v reflect.Value, causes []error) {
 	}
 }
 
-// warnOfErrors logs which registered types cannot cross. Main calls it once, at the start.
-func (m *Main) warnOfErrors() {
-	for _, known := range m.errors.list {
-		t := reflect.TypeOf(known)
-		if t.Kind() == reflect.Pointer {
-			t = t.Elem()
-		}
-		empty := t.Kind() == reflect.Struct && t.NumField() == 0
-		if t.PkgPath() == "errors" || t.PkgPath() == "fmt" || empty || stdStructOf(known) >= 0 {
-			continue // nothing but the identity has to cross, or it needs no registration
-		}
-		bare, _ := withoutCauses(reflect.New(t).Elem())
-		if _, err := m.codec.Encode(bare); err != nil {
-			m.cfg.Logger.Warn("multiprolab: RegisterError: errors.As will not find errors of this type, "+
-				"for they cannot be sent; errors.Is finds the value itself",
-				"type", reflect.TypeOf(known).String(), "error", brief(err))
-		}
-	}
-}
-
 // isNil reports whether an error that was decoded is none: a worker that lies can make it a pointer
 // to nothing, whose methods would panic.
 func isNil(v reflect.Value) bool {
@@ -176,65 +110,4 @@ func (r *recognition) found() []error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.is
-}
-
-// recognise gives every RemoteError in an error back what was registered of it.
-func (n *node) recognise(err error) error {
-	switch e := err.(type) {
-	case *RemoteError:
-		if e != nil && e.registered != nil {
-			n.fillIn(e)
-		}
-	case *AttemptsError: // which unwraps the last of them alone
-		if e != nil {
-			for _, attempt := range e.Attempts {
-				n.recognise(attempt)
-			}
-		}
-	case interface{ Unwrap() error }:
-		if inner := e.Unwrap(); inner != nil {
-			n.recognise(inner)
-		}
-	case interface{ Unwrap() []error }:
-		for _, inner := range e.Unwrap() {
-			n.recognise(inner)
-		}
-	}
-	return err
-}
-
-func (n *node) fillIn(e *RemoteError) {
-	r, t := e.registered, e.traits
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.done {
-		return
-	}
-	r.done = true
-	for _, i := range t.Is[:min(len(t.Is), len(n.errors.list))] {
-		if i >= 0 && i < len(n.errors.list) {
-			r.is = append(r.is, n.errors.list[i])
-		}
-	}
-	for _, typed := range t.Types {
-		if typed.Known < 0 || typed.Known >= len(n.errors.list) {
-			continue
-		}
-		v := reflect.New(reflect.TypeOf(n.errors.list[typed.Known]))
-		if n.codec.Decode(typed.Payload, v.Interface()) != nil || isNil(v.Elem()) {
-			continue
-		}
-		withCauses(v.Elem(), typed.Causes)
-		if known, ok := v.Elem().Interface().(error); ok && stands(known) {
-			r.is = append(r.is, known)
-		}
-	}
-}
-
-// stands reports whether the Error method of an error that was decoded does not panic: a worker
-// that lies can have sent one that no honest worker has.
-func stands(err error) (ok bool) {
-	defer guardError(err, func(string) { ok = false })
-	_ = err.Error()
-	return true
 }

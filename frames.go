@@ -3,10 +3,12 @@ package multiprolab
 import (
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"slices"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/pack"
@@ -212,3 +214,31 @@ type letter struct {
 }
 
 func letterOf(f *wire.Frame) letter { return letter{f.From, f.Type, len(f.Body)} }
+
+// reply is the outcome of a call or a task: a value or an error.
+type reply struct {
+	payload codec.Payload
+	err     error
+
+	meta  string                            // of a batch: the Meta of its frame, see bare
+	took  time.Duration                     // of a batch: how long the worker was busy with it, as it says
+	vouch func(typ string, err error) error // of a batch: checks the errors of its outcomes; nil if it has none
+	died  bool                              // of a batch: err is the end of the item behind the last outcome
+	late  bool                              // of a task: its timeout had passed when it ended, says the worker
+}
+
+// definitionsOf yields the ids of the type definitions that the items, or outcomes, in the body of
+// a batch need.
+func definitionsOf(b []byte) iter.Seq[uint64] { return batch.Definitions(b) }
+
+// batchReply reads the result of a batch, from a process that is not to be trusted. What is
+// malformed is no outcome.
+func batchReply(f *wire.Frame) *reply {
+	if f.Meta == "" {
+		p := payloadOf(f)
+		p.Defs = 0 // the place of the time in a frame whose payload has no definitions of its own
+		return &reply{payload: p, took: f.Took()}
+	}
+	r, _ := batch.OfBare(f.Meta, payloadOf(f))
+	return &reply{payload: codec.Payload{Encoding: codec.Bytes, Data: r.Outcomes}, took: r.Took}
+}

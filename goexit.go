@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"slices"
 
 	"github.com/multiprolab/multiprolab/internal/proc"
@@ -78,22 +77,6 @@ func goexitText(what string) string {
 		"(t.FailNow, t.SkipNow and mocks that fail call it)"
 }
 
-// live runs a part of the worker's life, and ends the worker if a user's function ends the
-// goroutine with runtime.Goexit. what says what runs, if it is no handler, task or action.
-func (w *Worker) live(part func() error, what *string) (err error) {
-	finally(func() { err = part() }, func(goexit bool) {
-		if !goexit {
-			return
-		}
-		running := *what
-		if s := w.current.Load(); running == "" && s != nil {
-			running = s.what()
-		}
-		w.die(goexitText(running) + "\n\n" + string(debug.Stack()))
-	})
-	return err
-}
-
 // goexitStatus is the exit status of a worker that ended so: that of a panic.
 const goexitStatus = 2
 
@@ -101,30 +84,4 @@ const goexitStatus = 2
 func dieOfGoexit(report string) {
 	fmt.Fprintln(os.Stderr, report)
 	os.Exit(goexitStatus)
-}
-
-// guard runs a part of main's work in which user's functions are called, and then last. It ends the
-// program with an error if one of them ends the goroutine with runtime.Goexit.
-func (m *Main) guard(part, last func()) {
-	defer m.own.enter(MainName)()
-	finally(part, func(goexit bool) {
-		if goexit {
-			m.endByGoexit()
-		}
-		last()
-	})
-}
-
-// endByGoexit ends the program because the goroutine that handles what comes to main ends.
-func (m *Main) endByGoexit() {
-	text := goexitText(m.doing() + " of main")
-	m.cfg.Logger.Error(text, "stack", string(debug.Stack()))
-	err := errors.New(text)
-	m.fail(err)
-	for s := m.current.Load(); s != nil; s = s.outer {
-		if s.msg != nil && !s.over.Load() {
-			m.receiver.refuse(s.msg, err)
-		}
-	}
-	m.receiver.seal(err) // nobody handles it any more
 }

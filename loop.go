@@ -164,29 +164,6 @@ func (l *loop) run(ctx context.Context) error {
 	}
 }
 
-// wakeUp wakes the one goroutine that waits on a channel of capacity 1.
-func wakeUp(wake chan struct{}) {
-	select {
-	case wake <- struct{}{}:
-	default:
-	}
-}
-
-// waitFor waits for wake, the end of ctx, or the time d unless that is negative.
-func waitFor(ctx context.Context, wake <-chan struct{}, d time.Duration) {
-	var due <-chan time.Time
-	if d >= 0 {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
-		due = timer.C
-	}
-	select {
-	case <-wake:
-	case <-due:
-	case <-ctx.Done():
-	}
-}
-
 // act runs the actions that are due and those of every turn.
 func (l *loop) act() (acted, spinning bool, err error) {
 	l.mu.Lock()

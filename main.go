@@ -534,15 +534,6 @@ func (m *Main) exit(mode ShutdownMode, cause error) {
 	}
 }
 
-func closed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
-
 func (m *Main) shutdownMode() ShutdownMode {
 	m.lifeMu.Lock()
 	defer m.lifeMu.Unlock()

@@ -1,12 +1,12 @@
 package multiprolab
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/lockorder"
 	"github.com/multiprolab/multiprolab/internal/ring"
 )
 
@@ -65,7 +65,7 @@ func (b *mapBatch) from(k, n int) *mapBatch {
 type mapPlaces struct {
 	// mu guards all below. It is held while a batch is sent, so that batches are sent in their
 	// order, and so it is never taken where an outcome comes in. Nothing waits under it.
-	mu    sync.Mutex
+	mu    lockorder.Mutex[lockorder.Places]
 	items ring.Ring[*mapBatch] // in the order of their items, unless the results come unordered
 	open  map[*mapBatch]bool   // the same batches, if the results come unordered; else nil
 	part  *mapBatch            // the batch that is being filled, which is not among the others; or nil
@@ -99,9 +99,9 @@ type mapCut struct {
 type mapNews struct {
 	wake chan struct{} // has room for one: something below is new
 
-	mu   sync.Mutex           // guards all below, and the kept of each mapBatch; nothing else is locked under it
-	done ring.Ring[*mapBatch] // batches that have their outcomes, if the results come unordered
-	cuts []mapCut             // what was taken out of batches and has not been sent again
+	mu   lockorder.Mutex[lockorder.Leaf] // guards all below, and the kept of each mapBatch; nothing else is locked under it
+	done ring.Ring[*mapBatch]            // batches that have their outcomes, if the results come unordered
+	cuts []mapCut                        // what was taken out of batches and has not been sent again
 }
 
 // finished notes a batch that has its outcome.

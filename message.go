@@ -2,10 +2,7 @@ package multiprolab
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
 )
@@ -24,8 +21,8 @@ type Message struct {
 	// left gives so much credit back or, if the message has left the inbox, the rest of it; nil for
 	// a message of the process to itself.
 	left func(m *Message, bytes int64, gone bool)
-	id   uint64  // of the call
-	from *client // in main: the life of a worker that sent it; nil for main
+	id   uint64 // of the call
+	from any    // in main: the life of a worker that sent it, a *client; nil for main and in a worker
 	// of a one-way message that main has sent to this life of a worker: the first is 1. Else 0
 	serial uint64
 	scope  scope // of its handler; its node is the receiver's from the beginning
@@ -74,18 +71,6 @@ func (m *Message) leaveInbox() {
 	}
 }
 
-// reply is the outcome of a call or a task: a value or an error.
-type reply struct {
-	payload codec.Payload
-	err     error
-
-	meta  string                            // of a batch: the Meta of its frame, see bare
-	took  time.Duration                     // of a batch: how long the worker was busy with it, as it says
-	vouch func(typ string, err error) error // of a batch: checks the errors of its outcomes; nil if it has none
-	died  bool                              // of a batch: err is the end of the item behind the last outcome
-	late  bool                              // of a task: its timeout had passed when it ended, says the worker
-}
-
 // stall notes that the loop that ctx belongs to waits for another process, until the function that
 // it returns is called. Meanwhile the inbox of the loop takes more than its window, up to a limit,
 // so that two handlers that send to each other do not wait for each other.
@@ -111,32 +96,6 @@ func chainOf(ctx context.Context) string {
 		return s.node.name
 	}
 	return chain + "," + s.node.name
-}
-
-const (
-	// maxChain is the greatest length of a chain in bytes, maxChainNames the greatest number of
-	// names in it.
-	maxChain, maxChainNames = 16 << 10, 256
-)
-
-// checkChain returns an error for a chain that is too long, or in which something is not the name
-// of a process.
-func checkChain(chain string) error {
-	if len(chain) > maxChain || strings.Count(chain, ",") >= maxChainNames {
-		return fmt.Errorf(
-			"the processes that wait for each other are more than %d, or their names longer than %d bytes",
-			maxChainNames,
-			maxChain,
-		)
-	}
-	for i := range len(chain) {
-		c := chain[i]
-		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-		if !letter && !('0' <= c && c <= '9') && c != '-' && c != '_' && c != '/' && c != ',' {
-			return fmt.Errorf("there is %q in the names of the processes that wait for each other", c)
-		}
-	}
-	return nil
 }
 
 // MessageFrom returns the message or call whose handler runs under ctx, or nil.

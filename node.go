@@ -9,6 +9,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/lockorder"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -31,7 +32,7 @@ type node struct {
 
 	mostCalls int // that may wait for their replies; 0: no limit
 
-	mu          sync.Mutex
+	mu          lockorder.Mutex[lockorder.Leaf]
 	lastID      uint64
 	calls       map[uint64]chan *reply
 	submissions map[uint64]*Submission
@@ -76,7 +77,7 @@ type uplink interface {
 // replyWay is where the reply to a call comes from.
 type replyWay struct {
 	link   *link.Link  // or nil
-	entry  *callEntry  // in main, of a call to a worker; else nil
+	entry  any         // in main, the *callEntry of a call to a worker; else nil
 	others func() bool // reports whether others wait for something from there
 }
 
@@ -91,27 +92,6 @@ func newNode(name string, c *codec.Codec, maxBody, window int) *node {
 	n.receiver = newReceiver(n, int64(window))
 	n.loop = &loop{node: n}
 	return n
-}
-
-// lend encodes a body that does not change before the frame with it has been posted: a []byte or a
-// string need not be copied. Others are encoded into room, which may be nil, and which it returns,
-// perhaps grown.
-func (n *node) lend(room []byte, receiver, typ string, body any) (codec.Payload, []byte, error) {
-	p, ok := codec.Lend(body)
-	if !ok {
-		var err error
-		if room, p, err = n.codec.AppendEncode(room[:0], body); err != nil {
-			return p, room, &EncodeError{Receiver: receiver, Type: typ, GoType: fmt.Sprintf("%T", body), Err: err}
-		}
-		// what is lent as a string is taken for one, which nobody changes
-		if p.Lent = p.Encoding != codec.String; !p.Lent {
-			room = nil
-		}
-	}
-	if len(p.Data) > n.maxBody {
-		return codec.Payload{}, room, &SizeError{Type: typ, Size: int64(len(p.Data)), Limit: int64(n.maxBody)}
-	}
-	return p, room, nil
 }
 
 // encode encodes a body into memory of its own, and checks its size.
@@ -145,47 +125,6 @@ func (n *node) outcome(room *[]byte, typ string, value any, err error) *reply {
 	var p codec.Payload
 	p, *room, err = n.lend(*room, "", typ, value)
 	return &reply{payload: p, err: err}
-}
-
-// envelope is the frame of a message or a call, and room for its body, while it is sent: nobody
-// keeps them longer than that. It exists in the process that sends, main or a worker.
-type envelope struct {
-	frame wire.Frame
-	room  []byte
-}
-
-var envelopes = sync.Pool{New: func() any { return new(envelope) }}
-
-// maxRoom is the size in bytes of the room that is kept for another body.
-const maxRoom = 64 << 10
-
-// free gives the envelope back.
-func (e *envelope) free() {
-	if cap(e.room) > maxRoom {
-		e.room = nil
-	}
-	e.frame = wire.Frame{}
-	envelopes.Put(e)
-}
-
-// seal makes the frame of a message or call, whose body is lent. The caller frees the envelope.
-func (n *node) seal(ctx context.Context, kind wire.Kind, receiver, typ string, body any) (*envelope, error) {
-	if ctx.Err() != nil {
-		return nil, fmt.Errorf("multiprolab: %q was not sent: %w", typ, causeOf(ctx))
-	}
-	if err := checkName("type", typ); err != nil {
-		return nil, fmt.Errorf("multiprolab: %w", err)
-	}
-	e := envelopes.Get().(*envelope)
-	p, room, err := n.lend(e.room, receiver, typ, body)
-	e.room = room
-	if err != nil {
-		e.free()
-		return nil, err
-	}
-	e.frame = wire.Frame{Kind: kind, To: receiver, From: n.name, Type: typ}
-	setPayload(&e.frame, p)
-	return e, nil
 }
 
 func (n *node) send(ctx context.Context, flags wire.Flags, receiver, typ string, body any) error {
@@ -437,3 +376,7 @@ func (n *node) addAction(what string, d time.Duration, fn func(context.Context) 
 		n.loop.add(fn, d, 0, false)
 	}
 }
+
+// mostBody is the greatest length of a frame's body on the wires of this process, in bytes; see
+// link.Link.Limit.
+func (n *node) mostBody() int { return max(n.maxBody, link.LeastLimit) }

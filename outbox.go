@@ -2,47 +2,13 @@ package multiprolab
 
 import (
 	"context"
-	"sync"
 	"sync/atomic"
 
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/lockorder"
 	"github.com/multiprolab/multiprolab/internal/mail"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
-
-// parcel is a message that waits for room. It exists in the process of the outbox, which guards it.
-type parcel struct {
-	place mail.Place[*parcel] // in the line of the outbox
-	frame *wire.Frame
-	from  *client // of the worker that sent it, whose credit it holds; nil for a message of this process
-	cost  int64   // of from, in bytes
-	all   *broadcast
-	call  *callEntry
-	limit *timeLimit // of the frame, when it began to wait; or nil
-	// loop is the scope of who waits in send in a worker, and has said in the frame that its loop
-	// waits; or nil.
-	loop    *scope
-	waiting chan error // of a sender that waits in send, else nil
-	// err is why the parcel cannot be written at all; see outbox.unlock.
-	err error
-}
-
-// gone gives the credit of its sender back: the parcel has been written, or given up.
-func (p *parcel) gone() {
-	switch {
-	case p.all != nil:
-		p.all.done()
-	case p.from != nil:
-		p.from.grant(p.cost)
-	}
-}
-
-// leaves notes that the parcel does not wait any more.
-func (p *parcel) leaves() {
-	if p.call != nil {
-		p.call.parcel = nil
-	}
-}
 
 // outbox sends the messages of one direction, each as soon as its receiver has room for it. Its
 // rules are mail.Outbox: it holds the lock, posts what they let go, and waits. It exists in a
@@ -60,9 +26,9 @@ type outbox struct {
 	// loaded is the load of the rules, which load reads; written with the mutex held.
 	loaded atomic.Int64
 
-	mu    sync.Mutex
-	rules mail.Outbox[*parcel, letter, *callEntry] // guarded by mu
-	link  *link.Link                               // of the present life; nil between two lives; guarded by mu
+	mu    lockorder.Mutex[lockorder.Outbox]
+	rules mail.Outbox[*parcel, letter, carriedCall] // guarded by mu
+	link  *link.Link                                // of the present life; nil between two lives; guarded by mu
 	// sealed is why nothing more is taken, while what waits still goes out; guarded by mu.
 	sealed error
 	closed bool      // close has been called; guarded by mu
@@ -100,7 +66,7 @@ func (o *outbox) postParcel(p *parcel, lazy bool) (*link.Link, error) {
 
 // offer writes a message if nothing waits before it and the receiver has room, and reports whether
 // it did. An error says that the message cannot be sent at all.
-func (o *outbox) offer(f *wire.Frame, call *callEntry, lazy bool) (done bool, err error) {
+func (o *outbox) offer(f *wire.Frame, call carriedCall, lazy bool) (done bool, err error) {
 	if o.sealed != nil {
 		return false, o.sealed
 	}
@@ -120,17 +86,17 @@ func (o *outbox) enqueue(p *parcel) {
 	p.limit = limitIn(p.frame)
 	p.place.Message, p.place.Cost = p, cost(p.frame)
 	if p.call != nil {
-		p.call.parcel = p
+		p.call.carried().parcel = p
 	}
 	o.rules.Wait(&p.place)
 }
 
 // post writes a message for which the rules have given room. An error says that the message cannot
 // be sent at all.
-func (o *outbox) post(f *wire.Frame, n int64, call *callEntry, how link.Haste) error {
+func (o *outbox) post(f *wire.Frame, n int64, call carriedCall, how link.Haste) error {
 	if o.track && call != nil {
-		call.number = o.rules.Ledger.Ask(call)
-		f.ID = call.number
+		f.ID = o.rules.Ledger.Ask(call)
+		call.carried().number = f.ID
 	}
 	err := o.link.Post(how, f)
 	if o.track && err == link.ErrClosed { // the life has ended: detach tells what was lost
@@ -139,7 +105,7 @@ func (o *outbox) post(f *wire.Frame, n int64, call *callEntry, how link.Haste) e
 	if err != nil {
 		o.rules.Window.Return(n)
 		if o.track && call != nil {
-			o.rules.Ledger.Answered(call.number)
+			o.rules.Ledger.Answered(f.ID)
 		}
 		return err
 	}
@@ -151,7 +117,7 @@ func (o *outbox) post(f *wire.Frame, n int64, call *callEntry, how link.Haste) e
 
 // send queues a message and waits until it has been written. If ctx ends before, the message is
 // taken back. With lazy set, the caller pushes the link soon.
-func (o *outbox) send(ctx context.Context, f *wire.Frame, call *callEntry, lazy bool) error {
+func (o *outbox) send(ctx context.Context, f *wire.Frame, call carriedCall, lazy bool) error {
 	var loop *scope
 	if o.starve != nil && f.Kind != wire.Message {
 		loop = anyScopeOf(ctx)
@@ -212,8 +178,8 @@ func (o *outbox) unlock() {
 		switch {
 		case p.waiting != nil:
 			p.waiting <- p.err
-		case p.err != nil:
-			p.lost(p.err)
+		case p.err != nil && p.from != nil: // else an exit message, which always fits
+			p.from.lost(p, p.err)
 		}
 		p.gone()
 	}
@@ -260,9 +226,9 @@ func (o *outbox) takeBack(p *parcel) bool {
 
 // withdraw takes a call back that waits for room, and reports whether it did: one that has been
 // written is the receiver's.
-func (o *outbox) withdraw(call *callEntry) bool {
+func (o *outbox) withdraw(call carriedCall) bool {
 	o.mu.Lock()
-	p := call.parcel
+	p := call.carried().parcel
 	withdrawn := p != nil && o.takeBack(p)
 	o.unlock()
 	if withdrawn {
@@ -273,16 +239,17 @@ func (o *outbox) withdraw(call *callEntry) bool {
 
 // numberOf returns the number that the receiver knows a call by, or false if it has no such call
 // any more, or not yet.
-func (o *outbox) numberOf(call *callEntry) (number uint64, ok bool) {
+func (o *outbox) numberOf(call carriedCall) (number uint64, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	asked, _ := o.rules.Ledger.Asked(call.number)
-	return call.number, asked == call
+	number = call.carried().number
+	found, _ := o.rules.Ledger.Asked(number)
+	return number, found == call
 }
 
 // answered takes out a call that the receiver replies to, or returns nil if it was not sent one of
 // that number.
-func (o *outbox) answered(number uint64) *callEntry {
+func (o *outbox) answered(number uint64) carriedCall {
 	o.mu.Lock()
 	defer o.unlock()
 	call, _ := o.rules.Ledger.Answered(number)
@@ -315,7 +282,7 @@ func (o *outbox) attachWhole(l *link.Link) {
 
 // detach takes the wire of a life that has ended away and returns what was written to it: the
 // messages that nobody has been told of, and the calls that have no reply.
-func (o *outbox) detach() ([]letter, []*callEntry) {
+func (o *outbox) detach() ([]letter, []carriedCall) {
 	o.mu.Lock()
 	defer o.unlock()
 	o.link = nil
@@ -340,7 +307,7 @@ func (o *outbox) settled(serial uint64) (letter, bool) {
 
 // close refuses further messages with err, tells the senders that wait, and returns what was
 // waiting for room and has nobody who waits with it.
-func (o *outbox) close(err error) (lost []letter, calls []*callEntry) {
+func (o *outbox) close(err error) (lost []letter, calls []carriedCall) {
 	o.mu.Lock()
 	defer o.unlock()
 	if o.closed {

@@ -2,7 +2,6 @@ package multiprolab
 
 import (
 	"bytes"
-	"fmt"
 	"runtime"
 	"strconv"
 	"sync"
@@ -47,36 +46,4 @@ func goroutineID() uint64 {
 	fields := bytes.Fields(buf[:runtime.Stack(buf[:], false)]) // goroutine 18 [running]:
 	id, _ := strconv.ParseUint(string(fields[1]), 10, 64)      // it is a number
 	return id
-}
-
-// waitsForItself returns an error if the calling goroutine is one that the end of m waits for. call
-// names the method that would wait there for that end.
-func (m *Main) waitsForItself(call string) error {
-	name := m.own.name()
-	switch {
-	case name == "":
-		return nil
-	case name != MainName:
-		return fmt.Errorf(
-			"multiprolab: %s waits until all workers have ended, and was called in %s, which would wait for itself: "+
-				"use Worker.Exit or Main.Exit here, which do not wait",
-			call,
-			name,
-		)
-	}
-	return fmt.Errorf(
-		"multiprolab: %s waits until the loop of main has ended, and was called on that loop, in %s, which would "+
-			"wait for itself: "+
-			"use Exit here, which does not wait",
-		call,
-		m.doing(),
-	)
-}
-
-// doing says what main runs on its loop at the moment.
-func (m *Main) doing() string {
-	if s := m.current.Load(); s != nil {
-		return s.what()
-	}
-	return "Config.OnEvent"
 }

@@ -484,8 +484,8 @@ func (p *peer) forward(f *wire.Frame) error {
 
 // replied routes the reply of the worker to the caller.
 func (p *peer) replied(f *wire.Frame) error {
-	e := p.slot.out.answered(f.ID)
-	if e == nil { // the library replies once
+	e, ok := p.slot.out.answered(f.ID).(*callEntry)
+	if !ok { // the library replies once
 		return lie("it replied to call %d, which it was not asked, or has replied to already", f.ID)
 	}
 	r := p.vouch(f)
@@ -707,21 +707,4 @@ func inRuntime(stderr string) bool {
 	_, stack, _ := strings.Cut(stderr, "\ngoroutine 0 ")
 	_, frame, _ := strings.Cut(stack, "\n")
 	return strings.HasPrefix(frame, "runtime.") && !strings.Contains(stderr, "signal arrived during cgo execution")
-}
-
-// within waits for c, at most for the time d, and reports whether c was closed.
-func within(c <-chan struct{}, d time.Duration) bool {
-	select {
-	case <-c:
-		return true
-	default:
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-c:
-		return true
-	case <-timer.C:
-		return false
-	}
 }

@@ -241,9 +241,9 @@ func (s *slot) cancelCall(e *callEntry, soft bool) {
 
 // failCalls answers calls to the instance that will have no reply. If a life has ended that they
 // were written to, begun is set.
-func (s *slot) failCalls(calls []*callEntry, err error, begun bool) {
-	for _, e := range calls {
-		cause := err
+func (s *slot) failCalls(calls []carriedCall, err error, begun bool) {
+	for _, call := range calls {
+		e, cause := call.(*callEntry), err // of a worker's instance
 		if begun {
 			cause = during(err, `call "`+e.typ+`"`)
 		}

@@ -246,12 +246,12 @@ func (r *MessageReceiver) setRunning(m *Message) {
 
 // cancel ends the context of a call whose caller does not wait any more: since its deadline has
 // passed, if soft is set. In main, from is the life of a worker that made the call, nil for main.
-func (r *MessageReceiver) cancel(id uint64, sender string, from *client, soft bool) {
+func (r *MessageReceiver) cancel(id uint64, sender string, from any, soft bool) {
 	r.giveUp(soft, func(m *Message) bool { return m.id == id && m.Sender == sender && m.from == from })
 }
 
 // cancelAll does the same in main for all the calls of a life of a worker, which has ended.
-func (r *MessageReceiver) cancelAll(from *client) {
+func (r *MessageReceiver) cancelAll(from any) {
 	r.giveUp(false, func(m *Message) bool { return m.from == from })
 }
 

@@ -59,11 +59,7 @@ type callEntry struct {
 	callee *slot
 	typ    string
 	loops  bool // the loop of the origin waits for it
-	// number is what the callee knows it by, from when it is written; guarded by the callee's
-	// outbox.
-	number uint64
-	// parcel is the call while it waits in the callee's outbox, which guards it; else nil.
-	parcel *parcel
+	carriage
 }
 
 // resolve finds the instance that a name means: itself, or of a pool the one with the least to do.
@@ -258,14 +254,11 @@ func (r *MessageRouter) forward(from *peer, f *wire.Frame, n int64) {
 	}
 }
 
-// lost tells who must know that the parcel cannot be sent: the caller of a call, main of a message.
-func (p *parcel) lost(err error) {
-	if p.from == nil {
-		return // an exit message, which always fits
-	}
-	r := p.from.slot.main.router
-	if p.call != nil {
-		r.replied(p.call, &reply{err: err}, nil).Push()
+// lost tells the caller of a call, and main of a message.
+func (c *client) lost(p *parcel, err error) {
+	r := c.slot.main.router
+	if e, ok := p.call.(*callEntry); ok {
+		r.replied(e, &reply{err: err}, nil).Push()
 		return
 	}
 	r.bounce(p.frame, err)
@@ -309,7 +302,7 @@ func (r *MessageRouter) forwardAll(from *peer, f *wire.Frame, n int64) {
 		all.left.Add(1)
 		c := *f
 		c.To, c.Flags = s.name, 0
-		if _, err := s.out.postParcel(&parcel{frame: &c, from: from.client, all: all}, false); err != nil {
+		if _, err := s.out.postParcel(&parcel{frame: &c, from: from.client, all: all.done}, false); err != nil {
 			all.done()
 			r.bounce(&c, err)
 		}
@@ -355,11 +348,11 @@ func (r *MessageRouter) replied(e *callEntry, outcome *reply, f *wire.Frame) (to
 
 func (r *MessageRouter) cancelCall(id uint64, way *replyWay, soft bool) {
 	r.main.broker.endWait(MainName, id)
-	if way.entry == nil {
+	if e, ok := way.entry.(*callEntry); ok {
+		e.cancel(soft)
+	} else {
 		r.main.receiver.cancel(id, MainName, nil, soft)
-		return
 	}
-	way.entry.cancel(soft)
 }
 
 // cancelCallOf tells the process that handles a call of a worker that the caller does not wait any

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/ablate"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -51,17 +52,6 @@ func (c *setupContext) Value(key any) any {
 		return c.scope
 	}
 	return c.Context.Value(key)
-}
-
-// setUp runs a setup function.
-func (w *Worker) setUp(setup func(context.Context, *Worker) error) error {
-	s := &scope{parent: w.ctx, node: w.node, setup: true}
-	defer func() {
-		if s.over.Store(true); s.waits.Load() > 0 { // of goroutines that go on
-			w.up.waitsForNothing()
-		}
-	}()
-	return setup(&setupContext{w.ctx, s}, w)
 }
 
 // ending returns how the context ends, which it makes if need be.
@@ -119,7 +109,8 @@ func (s *scope) Value(key any) any {
 	if key == (scopeKey{}) {
 		return s
 	}
-	return s.ending().ctx.Value(key) // its own, for context.Cause asks in this way
+	// context.Cause asks for the cause with a key of its own, which the context of ending answers.
+	return s.ending().ctx.Value(key)
 }
 
 // chain returns the processes that wait for what the scope is of, separated by commas.
@@ -198,6 +189,9 @@ func (s *scope) begin() {
 	n := s.node
 	s.running = true
 	s.outer = n.current.Swap(s)
+	if ablate.Without(ablate.Contexts) {
+		s.ending()
+	}
 	if limit := n.handlerTimeout; limit > 0 && s.task == nil {
 		s.limit = s.limit.sooner(time.Now().Add(limit), s.tooLong(limit))
 		s.overdue = time.AfterFunc(limit+handlerGrace, func() {
@@ -255,4 +249,26 @@ func (s *scope) what() string {
 		return fmt.Sprintf("%s %q", s.msg.verb(), s.msg.Type)
 	}
 	return "an action"
+}
+
+// nearTime is by how much the deadline of a function may come later in its own process than where
+// it was set. That one's clock does not tell.
+const nearTime = 100 * time.Millisecond
+
+// expire ends the context because its deadline has passed where it was set. Here it comes by
+// itself, in the next moment: then the context says of itself that its deadline has passed.
+func (s *scope) expire() {
+	if s.limit == nil || time.Until(s.limit.due) > nearTime {
+		s.cancel(context.DeadlineExceeded)
+	}
+}
+
+// giveUp ends the context because nobody waits for the function any more: since the deadline has
+// passed, if soft is set.
+func (s *scope) giveUp(soft bool, cause error) {
+	if soft {
+		s.expire()
+	} else {
+		s.cancel(cause)
+	}
 }

@@ -15,10 +15,12 @@ import (
 // worker's process alone. All others are of both.
 var (
 	mainSide = strings.Fields(`admission.go agenda.go body.go broker.go client.go crashes.go datarace.go deadletters.go
-		dispatch.go group.go handshake.go hang.go job.go kernelkills.go keys.go lane.go loopwaits.go main.go memqueue.go
-		order.go output.go peer.go pulls.go reload.go report.go restarts.go router.go service.go signals.go
-		signals_unix.go signals_windows.go store.go supervise.go watch.go`)
-	workerSide = strings.Fields("batchwork.go taskinbox.go uplink.go worker.go workerprocess.go")
+		dispatch.go emit.go group.go guard.go handshake.go hang.go job.go kernelkills.go keys.go lane.go
+		loopwaits.go main.go memqueue.go order.go output.go peer.go pool.go pulls.go registererror.go
+		reload.go report.go restarts.go router.go service.go signals.go signals_unix.go
+		signals_windows.go store.go supervise.go watch.go`)
+	workerSide = strings.Fields(`batchwork.go gettask.go taskinbox.go uplink.go worker.go workerlife.go workerprocess.go
+		workersetup.go workerwire.go`)
 )
 
 // sideDoors are the private names of one side that the other uses all the same: how a process

@@ -73,7 +73,7 @@ func (m *Main) afterLife(s *slot, end *lifeEnd, r *restarts, required bool) *seq
 					Restart: restart,
 					After:   after,
 					value:   end.peer.exitValue(),
-					node:    m.node,
+					codec:   m.codec,
 				},
 			)
 		}

@@ -7,10 +7,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/lockorder"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/ring"
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -21,7 +21,7 @@ import (
 type taskInbox struct {
 	worker *Worker
 
-	mu       sync.Mutex
+	mu       lockorder.Mutex[lockorder.Inbox]
 	handlers map[string]*taskHandler
 	waiting  ring.Ring[*Task]
 	active   map[uint64]*Task      // started and not ended
@@ -92,7 +92,7 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 		return lie("the options of a task cannot be read: %v", err)
 	}
 	t := &Task{ID: f.ID, Type: f.Type, Submitter: f.From, Attempt: max(1, meta.Attempt), chain: meta.Chain,
-		timeout: meta.Timeout, limit: limitIn(f), payload: payloadOf(f), worker: b.worker,
+		timeout: meta.Timeout, limit: limitIn(f), payload: payloadOf(f), node: b.worker.node, home: b,
 		batch: f.Flags&wire.FlagBatch != 0, timed: f.Flags&wire.FlagTimed != 0}
 	id, asked, err := f.FetchID()
 	if err != nil {
@@ -215,90 +215,6 @@ func (b *taskInbox) push(now bool) {
 // pushDue reports whether it is some time since the last push.
 func (b *taskInbox) pushDue() bool { return time.Since(b.pushed) > pushTime }
 
-// finish gives the task its outcome, or the item of a batch that runs, once.
-func (t *Task) finish(r *reply) error {
-	if !t.batch {
-		return t.end(r)
-	}
-	if t.lone {
-		return t.endFirst(r)
-	}
-	r.payload = r.payload.Own() // it is sent once the handler has returned
-	if !t.early.CompareAndSwap(nil, r) {
-		return t.hasEnded()
-	}
-	return nil
-}
-
-func (t *Task) hasEnded() error {
-	return fmt.Errorf("multiprolab: task %q (id %d) has ended already: call Done or Fail once", t.Type, t.ID)
-}
-
-// end sends the outcome of a task, or the outcomes of a batch, to main, once.
-func (t *Task) end(r *reply) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.done {
-		return t.hasEnded()
-	}
-	t.done = true
-	b := &t.worker.inbox
-	b.mu.Lock()
-	delete(b.active, t.ID)
-	b.mu.Unlock()
-	t.ctx.leave()
-	f := replyFrame(wire.Result, t.ID, r)
-	if t.batch && r.err == nil {
-		f.Flags |= wire.FlagBatch
-	}
-	f.Flags |= softly(t.late())
-	how := link.Lazily
-	if t.batch && !t.lone {
-		how = link.Quietly // work pushes it
-	}
-	t.worker.link.Answer(how, f)
-	return nil
-}
-
-// startClock notes that the task runs from now on: when its time will be over.
-func (t *Task) startClock() {
-	if t.timeout > 0 {
-		t.expires = time.Now().Add(t.timeout)
-		t.limit = t.limit.sooner(t.expires, context.DeadlineExceeded)
-	}
-}
-
-// late reports whether the timeout of a task that runs has passed.
-func (t *Task) late() bool { return t.timeout > 0 && !time.Now().Before(t.expires) }
-
-// over returns an error if the task has ended.
-func (t *Task) over() error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.done || t.early.Load() != nil {
-		return fmt.Errorf("multiprolab: task %q (id %d) has ended: report progress before", t.Type, t.ID)
-	}
-	return nil
-}
-
-// Progress reports news of the task to its submitter; see the function Progress. Once the task has
-// ended it returns an error.
-func (t *Task) Progress(ctx context.Context, body any) error {
-	if err := t.over(); err != nil {
-		return err
-	}
-	p, err := t.worker.encode(t.Submitter, t.Type, body)
-	if err != nil {
-		return err
-	}
-	f := &wire.Frame{Kind: wire.Progress, ID: t.ID, Type: t.Type}
-	setPayload(f, p)
-	if err := t.worker.out.send(ctx, f, nil, false); err != nil {
-		return err
-	}
-	return t.over() // what has come behind the end is nobody's
-}
-
 // cancel ends the context of a task, or drops it if it has not been started. soft says that its
 // deadline has passed.
 func (b *taskInbox) cancel(id uint64, soft bool) {
@@ -369,15 +285,6 @@ func (b *taskInbox) answer(id uint64, t *Task) {
 		answer <- t
 		delete(b.fetches, id)
 	}
-}
-
-// fetch asks main for a task of one of the types, or of every pulled type.
-func (b *taskInbox) fetch(ctx context.Context, wait bool, types []string) (*Task, error) {
-	t, err := b.tryFetch(ctx, wait, types)
-	if err != nil && err != ErrNoTask {
-		err = alsoEnded(ctx, err) // exit, mostly, and the context of an action, which ends then
-	}
-	return t, err
 }
 
 func (b *taskInbox) tryFetch(ctx context.Context, wait bool, types []string) (*Task, error) {
@@ -470,16 +377,15 @@ func (b *taskInbox) tryFetch(ctx context.Context, wait bool, types []string) (*T
 	}
 }
 
-// GetTask waits for a task of one of the types, or of every type that PullTasks declared. The
-// caller ends it with Task.Done or Task.Fail. It returns an error when ctx ends, or ErrStopped when
-// exit is requested. In an action, pass the action's context. Tasks come after the setup function
-// has returned: a goroutine that it starts may call GetTask, the setup function itself may not.
-func (w *Worker) GetTask(ctx context.Context, types ...string) (*Task, error) {
-	return w.inbox.fetch(ctx, true, types)
+// ended is part of taskHome.
+func (b *taskInbox) ended(t *Task, how link.Haste, outcome *wire.Frame) {
+	b.mu.Lock()
+	delete(b.active, t.ID)
+	b.mu.Unlock()
+	b.worker.link.Answer(how, outcome)
 }
 
-// TryGetTask is GetTask without waiting: it returns ErrNoTask if no task is in the queue. It costs
-// one round trip to main.
-func (w *Worker) TryGetTask(ctx context.Context, types ...string) (*Task, error) {
-	return w.inbox.fetch(ctx, false, types)
+// report is part of taskHome.
+func (b *taskInbox) report(ctx context.Context, f *wire.Frame) error {
+	return b.worker.out.send(ctx, f, nil, false)
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+
+	"github.com/multiprolab/multiprolab/internal/ablate"
 )
 
 // solos are the solo programs that have been built in this run; see solo.go.
@@ -46,10 +48,14 @@ func buildSolo(tag string) (string, error) {
 	if runtime.GOOS == "windows" {
 		path += ".exe"
 	}
-	cmd := exec.Command(command, "build", "-tags", "solo,"+tag, "-o", path, ".")
+	tags := "solo," + tag
+	if ablate.Built {
+		tags += ",ablate"
+	}
+	cmd := exec.Command(command, "build", "-tags", tags, "-o", path, ".")
 	cmd.Dir = filepath.Dir(source)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build -tags solo,%s: %w\n%s", tag, err, out)
+		return "", fmt.Errorf("go build -tags %s: %w\n%s", tags, err, out)
 	}
 	solos.built[tag] = path
 	return path, nil

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/multiprolab/multiprolab"
 )
 
@@ -74,6 +76,7 @@ func setUpLab(_ context.Context, w *multiprolab.Worker) error {
 type labPeer struct {
 	title   string
 	ordered bool // Map yields in the order of the items
+	single  bool // each item of Map is a task of its own
 	calls   bool // ask with a Call to each worker instead of a Broadcast
 	app     *multiprolab.Main
 	workers int
@@ -143,6 +146,9 @@ func (p *labPeer) farm(j job) (uint64, error) {
 	}
 	var sum uint64
 	cfg := &multiprolab.MapConfig{Unordered: !p.ordered}
+	if p.single {
+		cfg.Task.Attempts = 2 // which the items of a batch cannot have
+	}
 	for r, err := range multiprolab.Map[uint64](context.Background(), p.app, "spin", items, cfg) {
 		if err != nil {
 			return 0, err
@@ -174,26 +180,17 @@ func (p *labPeer) ask(q uint64) (uint64, error) {
 }
 
 func (p *labPeer) askByCalls(ctx context.Context, q uint64) (uint64, error) {
-	type outcome struct {
-		sum uint64
-		err error
-	}
-	done := make(chan outcome, p.workers)
+	all, ctx := errgroup.WithContext(ctx)
+	var sum atomic.Uint64
 	for n := range p.workers {
-		go func() {
-			sum, err := multiprolab.Call[uint64](ctx, p.app, fmt.Sprintf("bench/%d", n), "question", labAsk{q})
-			done <- outcome{sum, err}
-		}()
+		all.Go(func() error {
+			answer, err := multiprolab.Call[uint64](ctx, p.app, fmt.Sprintf("bench/%d", n), "question", labAsk{q})
+			sum.Add(answer)
+			return err
+		})
 	}
-	var sum uint64
-	for range p.workers {
-		o := <-done
-		if o.err != nil {
-			return 0, o.err
-		}
-		sum += o.sum
-	}
-	return sum, nil
+	err := all.Wait()
+	return sum.Load(), err
 }
 
 var _ = role("multiprolab", labWorker)

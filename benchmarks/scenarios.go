@@ -132,6 +132,7 @@ func farmScenario(id, title string, length time.Duration) scenario {
 		&barePeer{title: "bare pipe, 64 a frame", batched: true},
 		&labPeer{title: "multiprolab Map, unordered"},
 		&labPeer{title: "multiprolab Map, ordered", ordered: true},
+		&labPeer{title: "multiprolab tasks, one by one", single: true},
 		new(rpcPeer), new(rpcPluginPeer), new(grpcPluginPeer), new(natsPeer),
 	} {
 		s.contenders = append(s.contenders, &farm{farmer: f, length: length})

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // times measures calls for the time of a budget, ten at least. What call does is measured, what
@@ -55,32 +57,27 @@ const (
 )
 
 // farmInPairs does the tasks of a job on goroutines that each wait for one result at a time,
-// inFlight for each worker.
+// inFlight for each worker. The first error ends it.
 func farmInPairs(workers, inFlight int, j job, do func(worker int, t Task) (uint64, error)) (uint64, error) {
-	var (
-		next, sum atomic.Int64
-		failed    atomic.Pointer[error]
-		all       sync.WaitGroup
-	)
+	var next, sum atomic.Int64
+	all, ctx := errgroup.WithContext(context.Background())
 	for g := range workers * inFlight {
-		all.Go(func() {
+		all.Go(func() error {
 			for {
 				i := int(next.Add(1)) - 1
-				if i >= j.tasks || failed.Load() != nil {
-					return
+				if i >= j.tasks || ctx.Err() != nil {
+					return nil
 				}
 				r, err := do(g%workers, j.task(i))
 				if err != nil {
-					failed.Store(&err)
-					return
+					return err
 				}
 				sum.Add(int64(r))
 			}
 		})
 	}
-	all.Wait()
-	if err := failed.Load(); err != nil {
-		return 0, *err
+	if err := all.Wait(); err != nil {
+		return 0, err
 	}
 	return uint64(sum.Load()), nil
 }

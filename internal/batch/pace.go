@@ -3,6 +3,8 @@ package batch
 import (
 	"cmp"
 	"time"
+
+	"github.com/multiprolab/multiprolab/internal/ablate"
 )
 
 const (
@@ -66,7 +68,7 @@ func Hungry(sent, workers int) bool { return sent < 2*workers }
 // Expect takes in how long an item took in an earlier Map of the same tasks. It may be another time
 // now: the first batches are small, and what holds others up is cut.
 func (p *Pace) Expect(took time.Duration) {
-	if p.workers > 0 && took > 0 {
+	if p.workers > 0 && took > 0 && !ablate.Without(ablate.Memory) {
 		p.resize(took, firstItems)
 	}
 }
@@ -89,6 +91,10 @@ func (p *Pace) Measure(took time.Duration, items, bytes int) {
 
 // resize decides how large the next batches are if an item takes so long: at most so many items.
 func (p *Pace) resize(took time.Duration, most int) {
+	if ablate.Without(ablate.Pace) {
+		p.size, p.window = 64, max(p.window, 64*(3*p.workers+1))
+		return
+	}
 	// for each worker one batch that it works on, the next one, and one that is taken in or yielded
 	share := cmp.Or(p.given, maxWindow) / (3 * p.workers)
 	p.size = min(max(1, int(workTime/took)), max(1, share), most, p.fits)

@@ -29,8 +29,6 @@ package codec
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/binary"
 	"encoding/gob"
 	"errors"
 	"fmt"
@@ -41,6 +39,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"unsafe"
+
+	"github.com/multiprolab/multiprolab/internal/ablate"
 )
 
 // The encodings of a payload.
@@ -151,7 +151,7 @@ func (c *Codec) lookUp(t reflect.Type) *typeInfo {
 			i.blob = appendDefinitions(i.blob, d.defs)
 			i.messages = i.blob[n:]
 			i.defs = idOf(i.blob)
-			if !c.gobOnly {
+			if !c.gobOnly && !ablate.Without(ablate.Engine) {
 				i.engine = compile(t, i.shape)
 			}
 			if i.engine != nil {
@@ -394,39 +394,4 @@ func (c *Codec) Definitions(id uint64) []byte {
 	return c.defs[id]
 }
 
-// idOf returns the id of definitions: never 0.
-func idOf(blob []byte) uint64 {
-	sum := sha256.Sum256(blob)
-	return max(binary.LittleEndian.Uint64(sum[:]), 1)
-}
-
-// appendNames appends the names of a type, each with its length before it: the one with the paths
-// of packages, and the one by which gob.Register may know the type.
-func appendNames(dst []byte, name, short string) []byte {
-	for _, s := range [...]string{name, short} {
-		s = s[:min(len(s), 1<<16-1)]
-		dst = append(binary.LittleEndian.AppendUint16(dst, uint16(len(s))), s...)
-	}
-	return dst
-}
-
 var errShort = errors.New("it is cut short")
-
-// cutNames takes the names of a type from the start of b.
-func cutNames(b []byte) (name, short string, rest []byte, err error) {
-	if name, rest, err = cutName(b); err == nil {
-		short, rest, err = cutName(rest)
-	}
-	return name, short, rest, err
-}
-
-func cutName(b []byte) (name string, rest []byte, err error) {
-	if len(b) < 2 {
-		return "", nil, errShort
-	}
-	n := int(binary.LittleEndian.Uint16(b))
-	if len(b) < 2+n {
-		return "", nil, errShort
-	}
-	return string(b[2 : 2+n]), b[2+n:], nil
-}

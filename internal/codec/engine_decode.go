@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"time"
 	"unsafe"
+
+	"github.com/multiprolab/multiprolab/internal/ablate"
 )
 
 var errRange = errors.New("a value is out of range")
@@ -104,7 +106,7 @@ func (r *reader) bytes() []byte {
 // sharedTexts bytes alive.
 func (r *reader) text() string {
 	b := r.bytes()
-	if len(b) == 0 || len(r.data) > sharedTexts {
+	if len(b) == 0 || len(r.data) > sharedTexts || ablate.Without(ablate.Texts) {
 		return string(b)
 	}
 	if r.texts == "" {

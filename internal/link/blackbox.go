@@ -6,6 +6,8 @@ import (
 	"io"
 	"sync/atomic"
 	"unsafe"
+
+	"github.com/multiprolab/multiprolab/internal/ablate"
 )
 
 const (
@@ -50,7 +52,7 @@ type blackBox struct {
 // newBlackBox returns the box in a memory, or nil if the memory has no room for one.
 func newBlackBox(memory []byte) *blackBox {
 	noteAt := len(memory) - NoteRoom
-	if noteAt <= BoxHeader {
+	if noteAt <= BoxHeader || ablate.Without(ablate.Box) {
 		return nil
 	}
 	word := func(at int) *uint64 { return (*uint64)(unsafe.Pointer(&memory[at])) }

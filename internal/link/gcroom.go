@@ -4,6 +4,8 @@ import (
 	"math"
 	"runtime/debug"
 	"sync"
+
+	"github.com/multiprolab/multiprolab/internal/ablate"
 )
 
 const (
@@ -26,7 +28,7 @@ var gcRoom struct {
 // makeGCRoom makes the room, once in a process. Where memory is limited there is none.
 func makeGCRoom() {
 	gcRoom.once.Do(func() {
-		if debug.SetMemoryLimit(-1) == math.MaxInt64 {
+		if debug.SetMemoryLimit(-1) == math.MaxInt64 && !ablate.Without(ablate.Room) {
 			gcRoom.memory = make([]byte, gcRoomSize)
 		}
 	})

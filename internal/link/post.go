@@ -3,9 +3,10 @@ package link
 import (
 	"bytes"
 	"fmt"
-	"sync"
 
+	"github.com/multiprolab/multiprolab/internal/ablate"
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/lockorder"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -23,7 +24,7 @@ const (
 // ends of a wire. Any goroutine may touch them that holds mu, which nobody holds while it waits.
 type chunks struct {
 	// mu guards every other field.
-	mu sync.Mutex
+	mu lockorder.Mutex[lockorder.Chunks]
 	// list holds the frames, laid out as they are on the wire and in their order.
 	list [][]byte
 	// spares are chunks that have been written, to be filled again.
@@ -64,8 +65,11 @@ const (
 // Post returns. The definitions that the body needs go ahead of it, once. An error is ErrClosed, or
 // says why the frame cannot be sent at all.
 func (l *Link) Post(how Haste, f *wire.Frame) error {
-	if how == Lazily && (l.writer.atOnce == nil || !l.lending.lends) {
+	if how == Lazily && (l.writer.atOnce == nil || !l.lending.lends || ablate.Without(ablate.Lazy)) {
 		how = Soon // there is no Push that writes, or no timer that looks after it
+	}
+	if ablate.Without(ablate.Quiet) {
+		how = Soon
 	}
 	c := &l.chunks
 	c.mu.Lock()
@@ -162,7 +166,7 @@ func (l *Link) define(id uint64) {
 // shared memory if there is room. The caller holds mu.
 func (l *Link) append(f *wire.Frame) {
 	c := &l.chunks
-	if c.sharing && len(f.Body) >= sharedLeast {
+	if c.sharing && len(f.Body) >= leastShared() {
 		if at, ok := l.shared.put(f.Body); ok {
 			f = f.Shared(at, &c.place)
 		}
@@ -214,7 +218,7 @@ func (c *chunks) empty() []byte {
 func (c *chunks) keep(written []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.spares) < maxSpares {
+	if len(c.spares) < maxSpares && !ablate.Without(ablate.Spares) {
 		c.spares = append(c.spares, written[:0])
 	}
 }

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"io"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/ablate"
+	"github.com/multiprolab/multiprolab/internal/lockorder"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -36,7 +37,7 @@ type Handler func(f *wire.Frame) (served bool, err error)
 // goroutine that holds token touches it.
 type turn struct {
 	// token guards every other field. Handlers run while it is held.
-	token sync.Mutex
+	token lockorder.Mutex[lockorder.Turn]
 	// reader takes the frames from the pipe. Release takes its memory away.
 	reader *wire.Reader
 	// handle handles the frames. It is nil until ReadLoop or ReadUntil is called.
@@ -81,7 +82,7 @@ type lending struct {
 func (d *lending) init(r io.Reader, tick func()) {
 	d.resume = make(chan struct{}, 1)
 	if r, ok := r.(interface{ SetReadDeadline(time.Time) error }); ok && r.SetReadDeadline(time.Time{}) == nil {
-		d.lends, d.deadline = true, r
+		d.lends, d.deadline = !ablate.Without(ablate.Turns), r
 	}
 	d.timer = time.AfterFunc(time.Hour, tick)
 	d.timer.Stop()
@@ -334,7 +335,7 @@ func (l *Link) Serve(ctx context.Context, d time.Duration, ready func() bool) bo
 	}
 	alive := l.read(func() bool { return ready() || ctx.Err() != nil || d >= 0 && !time.Now().Before(due) })
 	if d >= 0 {
-		_ = l.lending.deadline.SetReadDeadline(time.Time{}) // as above
+		_ = l.lending.deadline.SetReadDeadline(time.Time{}) // it could be set in New; a closed pipe ends the read
 	}
 	l.giveBack(!alive)
 	return alive

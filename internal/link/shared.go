@@ -5,11 +5,21 @@ import (
 	"sync"
 	"sync/atomic"
 	"unsafe"
+
+	"github.com/multiprolab/multiprolab/internal/ablate"
 )
 
 // sharedLeast is the size in bytes from which a body goes through shared memory. A smaller one is
 // as fast in the pipe.
 const sharedLeast = 512
+
+// leastShared returns sharedLeast, or what takes its place where that is measured.
+func leastShared() int {
+	if ablate.Without(ablate.Shared512) {
+		return 16 << 10
+	}
+	return sharedLeast
+}
 
 // regionHeader is the length in bytes of what comes before the bodies of one direction.
 const regionHeader = 4 << 10
@@ -36,7 +46,7 @@ type shared struct {
 // First is true at one of the two ends.
 func newShared(memory []byte, first bool, closer func([]byte)) *shared {
 	half := len(memory) / 2
-	if half <= regionHeader {
+	if half <= regionHeader || ablate.Without(ablate.Shared) {
 		return nil
 	}
 	s := &shared{memory: memory, closer: closer, out: newRegion(memory[:half]), in: newRegion(memory[half:])}

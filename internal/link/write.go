@@ -3,7 +3,8 @@ package link
 import (
 	"errors"
 	"io"
-	"sync"
+
+	"github.com/multiprolab/multiprolab/internal/lockorder"
 )
 
 // errWouldWait says that the pipe is full.
@@ -14,7 +15,7 @@ var errWouldWait = errors.New("the pipe is full")
 type writer struct {
 	// writing guards rest, begun and written, and that one goroutine at a time uses w and atOnce.
 	// It is taken before chunks.mu.
-	writing sync.Mutex
+	writing lockorder.Mutex[lockorder.Writing]
 	// w is the pipe. It does not change after New.
 	w io.Writer
 	// atOnce writes to the pipe without waiting, as much as there is room for; it is nil if w

@@ -23,14 +23,3 @@ func (c *Credential) String() string {
 	}
 	return fmt.Sprintf("user %d (group %d, supplementary groups %v)", c.UID, c.GID, c.Groups)
 }
-
-// unsupported returns an error for the first field that this platform does not have.
-func (spec *Spec) unsupported() error {
-	if reason := Lacks("Credential"); reason != "" && spec.Credential != nil {
-		return &LackError{Field: "Credential", Reason: reason}
-	}
-	if reason := Lacks("PIDNamespace"); reason != "" && spec.PIDNamespace {
-		return &LackError{Field: "PIDNamespace", Reason: reason}
-	}
-	return nil
-}

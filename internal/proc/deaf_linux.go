@@ -10,6 +10,8 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/multiprolab/multiprolab/internal/ablate"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -21,7 +23,7 @@ import (
 // guardQuietly does for the worker what guardLoudly does, without package os/signal. It returns
 // false if the kernel lacks the means; parent is then still to be watched.
 func guardQuietly(m *marker, parent int) bool {
-	if m.PIDNamespace { // it catches SIGCHLD anyway
+	if m.PIDNamespace || ablate.Without(ablate.Deaf) { // in a namespace it catches SIGCHLD anyway
 		return false
 	}
 	life, err := openProcess(parent)

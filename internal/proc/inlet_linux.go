@@ -7,11 +7,14 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/ablate"
+
 	"golang.org/x/sys/unix"
 )
 
-// inletBlocks says that the worker's end of what main writes is a pipe in blocking mode, see Inlet.
-const inletBlocks = true
+// inletBlocks reports whether the worker's end of what main writes is a pipe in blocking mode, see
+// Inlet.
+func inletBlocks() bool { return !ablate.Without(ablate.Poll) }
 
 const (
 	// shortWait is the greatest length of a wait that counts as short.
@@ -50,6 +53,9 @@ type inlet struct {
 // Inlet returns a reader of a pipe in blocking mode, with deadlines. Where the kernel has no room
 // for what that takes, it returns the pipe, which has none.
 func Inlet(pipe *os.File) io.Reader {
+	if !inletBlocks() {
+		return pipe
+	}
 	epfd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return pipe

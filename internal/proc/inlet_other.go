@@ -7,8 +7,9 @@ import (
 	"os"
 )
 
-// inletBlocks says that the worker's end of what main writes is a pipe in blocking mode, see Inlet.
-const inletBlocks = false
+// inletBlocks reports whether the worker's end of what main writes is a pipe in blocking mode, see
+// Inlet.
+func inletBlocks() bool { return false }
 
 // Inlet returns the pipe, which has deadlines where the system has: only on Linux there is another
 // way to wait.

@@ -13,12 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	stdoutFD = 3  // where the parent put the file that becomes the worker's standard output
-	boxFD    = 4  // where the parent put the shared memory, if there is some
-	wireFD   = 10 // the wire's descriptors are the lowest free ones from here on
-)
-
 // guardWorker makes the worker deaf to the terminal's interrupt, and makes sure that it does not
 // outlive its parent.
 //
@@ -119,7 +113,7 @@ func KillSelfTree() {
 // takeOverPipes moves the pipes on descriptors 0 and 1 out of reach of user code, and gives user
 // code the null device to read from and main's output to write to.
 func takeOverPipes(*marker) (r, w *os.File, err error) {
-	if r, err = keep(0, "wire in", !inletBlocks); err != nil {
+	if r, err = keep(0, "wire in", !inletBlocks()); err != nil {
 		return nil, nil, err
 	}
 	if w, err = keep(1, "wire out", true); err != nil {

@@ -1,6 +1,10 @@
 package queue
 
-import "time"
+import (
+	"time"
+
+	"github.com/multiprolab/multiprolab/internal/ablate"
+)
 
 // worker is one life of a worker that is ready.
 //
@@ -44,6 +48,9 @@ func (w *worker) window() int {
 		ahead := int(aheadTime / max(w.took, time.Microsecond))
 		if w.batches { // a batch that takes long is split when another worker has nothing to do
 			ahead = max(1, ahead)
+		}
+		if ablate.Without(ablate.Ahead) {
+			ahead = 1
 		}
 		n += min(pool.Prefetch, ahead)
 	}

@@ -1,0 +1,58 @@
+package multiprolab
+
+import (
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/multiprolab/multiprolab/internal/pack"
+)
+
+// SignalError is the cause of the end of a program that a signal has ended while Run ran; see
+// Main.Cause. It matches ErrExit: a signal is a way to ask for the end.
+type SignalError struct {
+	Signal os.Signal
+}
+
+func (e *SignalError) Error() string {
+	return "multiprolab: the program was ended by " + signalName(e.Signal)
+}
+
+// Unwrap returns ErrExit.
+func (e *SignalError) Unwrap() error { return ErrExit }
+
+// ExitCode returns the status with which a command-line program ends after the signal, by the
+// custom of shells: 128 and the number of the signal, so 130 after Ctrl-C and 143 after SIGTERM. A
+// service, which is told to end by SIGTERM, ends with 0.
+func (e *SignalError) ExitCode() int {
+	if s, ok := e.Signal.(syscall.Signal); ok {
+		return 128 + int(s)
+	}
+	return 1
+}
+
+// packSignal describes the layout of a SignalError between main and a worker.
+func packSignal(p *pack.Packing, e *SignalError) {
+	s, _ := e.Signal.(syscall.Signal)
+	n := int(s)
+	pack.Number(p, &n)
+	e.Signal = syscall.Signal(n)
+}
+
+// contextError is the cause of the end of a program whose context, that of Run or Start, has ended.
+type contextError struct{ cause error }
+
+func (e *contextError) Error() string {
+	return "multiprolab: the context of the program has ended: " + strings.TrimPrefix(e.cause.Error(), "multiprolab: ")
+}
+
+func (e *contextError) Unwrap() []error { return []error{ErrExit, e.cause} }
+
+// stoppedError is ErrStopped with the cause of the program's end.
+type stoppedError struct{ cause error }
+
+func (e *stoppedError) Error() string {
+	return ErrStopped.Error() + ": " + strings.TrimPrefix(e.cause.Error(), "multiprolab: ")
+}
+
+func (e *stoppedError) Unwrap() []error { return []error{ErrStopped, e.cause} }

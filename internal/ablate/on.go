@@ -1,0 +1,34 @@
+//go:build ablate
+
+package ablate
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+)
+
+// Built says whether the program was built with the tag ablate.
+const Built = true
+
+var without = list(os.Getenv(Variable))
+
+// list reads the variable. A name that nobody knows ends the program: what it measures would not be
+// what was asked for.
+func list(names string) map[Mechanism]bool {
+	found := map[Mechanism]bool{}
+	for name := range strings.SplitSeq(names, ",") {
+		if name == "" {
+			continue
+		}
+		if !slices.Contains(All, Mechanism(name)) {
+			panic(fmt.Sprintf("%s names %q, and there are %v", Variable, name, All))
+		}
+		found[Mechanism(name)] = true
+	}
+	return found
+}
+
+// Without reports whether the program does without the mechanism.
+func Without(m Mechanism) bool { return without[m] }

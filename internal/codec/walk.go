@@ -1,0 +1,105 @@
+package codec
+
+import (
+	"fmt"
+	"reflect"
+)
+
+// parts are what inspect looks at in the values of a type: all in which anything but basic values
+// can be.
+type parts struct {
+	key, elem bool  // of a map, slice or array
+	nilKey    bool  // a key may be a pointer that gob panics at if it is nil
+	nilElem   bool  // so may an element
+	fields    []int // of a struct
+}
+
+// partsOf returns the parts of a type that is no pointer and no interface.
+func (c *Codec) partsOf(t reflect.Type) *parts {
+	if p, ok := c.parts.Load(t); ok {
+		return p.(*parts)
+	}
+	p := &parts{}
+	if !encodesItself(reflect.PointerTo(t)) {
+		deep := func(t reflect.Type) bool {
+			t, _ = base(t)
+			return t.Kind() > reflect.Complex128 && t.Kind() != reflect.String
+		}
+		switch t.Kind() {
+		case reflect.Map:
+			p.nilKey, p.nilElem = encodesByValue(t.Key()), encodesByValue(t.Elem())
+			p.key, p.elem = deep(t.Key()) || p.nilKey, deep(t.Elem()) || p.nilElem
+		case reflect.Slice, reflect.Array:
+			p.nilElem = encodesByValue(t.Elem())
+			p.elem = deep(t.Elem()) || p.nilElem
+		case reflect.Struct:
+			for f := range t.Fields() {
+				if f.IsExported() && deep(f.Type) {
+					p.fields = append(p.fields, f.Index[0])
+				}
+			}
+		}
+	}
+	c.parts.Store(t, p)
+	return p
+}
+
+// inspect walks over a value before gob does, and refuses one at which gob would end the process or
+// panic: one that is nested over left levels deep, as one that holds itself is, since gob would
+// follow it until the stack is full; and one with a nil pointer as an element of which gob would
+// call a method.
+func (c *Codec) inspect(v reflect.Value, left int) error { return c.walk(v, left, false) }
+
+// walk is inspect; if strict, it refuses every nil pointer as an element, as if no method stood
+// one.
+func (c *Codec) walk(v reflect.Value, left int, strict bool) error {
+	for range maxPointers {
+		if v.Kind() != reflect.Pointer {
+			break
+		}
+		v = v.Elem()
+	}
+	if left < 0 {
+		return fmt.Errorf("%w: a value that holds itself cannot be sent", errDeep)
+	}
+	switch v.Kind() {
+	case reflect.Interface:
+		if !v.IsNil() {
+			if t := c.typeOf(v.Elem().Type()); t.err != nil {
+				return t.err // gob would leave something out
+			}
+			return c.walk(v.Elem(), left-1, strict)
+		}
+	case reflect.Array, reflect.Slice:
+		p := c.partsOf(v.Type())
+		for i := 0; (p.elem || strict) && i < v.Len(); i++ {
+			if err := c.walkElem(v.Index(i), p.nilElem, left-1, strict); err != nil {
+				return err
+			}
+		}
+	case reflect.Map:
+		p := c.partsOf(v.Type())
+		for it := v.MapRange(); (p.key || p.elem || strict) && it.Next(); {
+			if err := c.walkElem(it.Key(), p.nilKey, left-1, strict); err != nil {
+				return err
+			}
+			if err := c.walkElem(it.Value(), p.nilElem, left-1, strict); err != nil {
+				return err
+			}
+		}
+	case reflect.Struct:
+		for _, i := range c.partsOf(v.Type()).fields {
+			if err := c.walk(v.Field(i), left-1, strict); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Codec) walkElem(v reflect.Value, notNil bool, left int, strict bool) error {
+	if (notNil || strict && v.Kind() == reflect.Pointer) && v.IsNil() {
+		return errNilElem
+	}
+	return c.walk(v, left, strict)
+}

@@ -1,0 +1,188 @@
+package multiprolab
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/multiprolab/multiprolab/internal/proc"
+)
+
+// noNUL is what is wrong with a text for the system that has a NUL byte in it.
+const noNUL = "it holds a NUL byte, at which the system would end it: leave that out"
+
+func hasNUL(s string) bool { return strings.IndexByte(s, 0) >= 0 }
+
+// checkArgs checks what every worker is given as its arguments: a program may have changed them.
+func checkArgs() error {
+	for i, arg := range os.Args {
+		if hasNUL(arg) {
+			return &ConfigError{fmt.Sprintf("os.Args[%d]", i), strconv.Quote(arg), noNUL}
+		}
+	}
+	return nil
+}
+
+// mostOneString is the greatest size in bytes of one argument or variable that Linux takes, with
+// the NUL byte at its end (MAX_ARG_STRLEN in execve(2)).
+const mostOneString = 128 << 10
+
+// tooBig says which field makes the environment and the arguments of a worker larger than the
+// system takes. env is all of the environment.
+func (c *WorkerConfig) tooBig(env []string) string {
+	for i, e := range c.Env {
+		if len(e) >= mostOneString {
+			name, _, _ := strings.Cut(e, "=")
+			return fmt.Sprintf(
+				"WorkerConfig.Env[%d] (%s) has %d bytes, and one variable may have %d",
+				i,
+				name,
+				len(e),
+				mostOneString-1,
+			)
+		}
+	}
+	for _, e := range env {
+		if len(e) >= mostOneString {
+			name, _, _ := strings.Cut(e, "=")
+			return fmt.Sprintf(
+				"the variable %s, which it inherits, has %d bytes, and one may have %d: name it in "+
+					"WorkerConfig.DropEnv",
+				name,
+				len(e),
+				mostOneString-1,
+			)
+		}
+	}
+	for i, arg := range os.Args {
+		if len(arg) >= mostOneString {
+			return fmt.Sprintf("os.Args[%d] has %d bytes, and one argument may have %d", i, len(arg), mostOneString-1)
+		}
+	}
+	size := func(list []string) (n int) {
+		for _, s := range list {
+			n += len(s) + 1
+		}
+		return n
+	}
+	return fmt.Sprintf(
+		"its environment has %d bytes, of which WorkerConfig.Env has %d, and os.Args %d: that is more than the "+
+			"system takes together "+
+			"(on Linux a quarter of the limit of the stack, ulimit -s, and at most 6 MiB): give less in "+
+			"WorkerConfig.Env, or name what it inherits in "+
+			"WorkerConfig.DropEnv",
+		size(env),
+		size(c.Env),
+		size(os.Args),
+	)
+}
+
+// checkProcess checks what a process of this platform can be given.
+func (c *WorkerConfig) checkProcess() error {
+	for _, set := range []struct {
+		field string
+		value any
+		given bool
+	}{
+		{"Credential", c.Credential, c.Credential != nil},
+		{"PIDNamespace", c.PIDNamespace, c.PIDNamespace},
+		{"Nice", c.Nice, c.Nice != 0},
+		{"CPUs", c.CPUs, c.CPUs != nil},
+		{"OOMScoreAdj", c.OOMScoreAdj, c.OOMScoreAdj != 0},
+		{"OpenFiles", c.OpenFiles, c.OpenFiles != 0},
+		{"CPUTime", c.CPUTime, c.CPUTime != 0},
+	} {
+		if lack := proc.Lacks(set.field); set.given && lack != "" {
+			return &ConfigError{"WorkerConfig." + set.field, set.value, lack + ": leave it out on this platform"}
+		}
+	}
+	switch {
+	case c.Nice < -20 || c.Nice > 19:
+		return &ConfigError{"WorkerConfig.Nice", c.Nice, "it goes from -20 to 19"}
+	case c.OOMScoreAdj < -1000 || c.OOMScoreAdj > 1000:
+		return &ConfigError{"WorkerConfig.OOMScoreAdj", c.OOMScoreAdj, "it goes from -1000 to 1000"}
+	case c.CPUs != nil && len(c.CPUs) == 0:
+		return &ConfigError{
+			"WorkerConfig.CPUs",
+			c.CPUs,
+			"a worker needs one processor at least: leave it nil for those of main",
+		}
+	case c.OpenFiles != 0 && c.OpenFiles < leastOpenFiles:
+		return &ConfigError{
+			"WorkerConfig.OpenFiles",
+			c.OpenFiles,
+			fmt.Sprintf("a worker needs at least %d", leastOpenFiles),
+		}
+	}
+	for _, cpu := range c.CPUs {
+		if cpu < 0 {
+			return &ConfigError{"WorkerConfig.CPUs", c.CPUs, "processors are numbered from 0"}
+		}
+	}
+	return nil
+}
+
+// leastOpenFiles is the least WorkerConfig.OpenFiles: the standard files, the wire, and what the Go
+// runtime opens.
+const leastOpenFiles = 16
+
+// environ returns the environment of the worker's process, or nil if it is that of main.
+func (c *WorkerConfig) environ(inherited []string) []string {
+	memory := c.GoMemoryLimit
+	if memory == 0 {
+		memory = c.MemoryLimit / 10 * 9
+	}
+	if len(c.Env) == 0 && len(c.DropEnv) == 0 && memory == 0 {
+		return nil
+	}
+	env := slices.DeleteFunc(slices.Clone(inherited), func(e string) bool {
+		name, _, _ := strings.Cut(e, "=")
+		return slices.ContainsFunc(c.DropEnv, func(pattern string) bool {
+			ok, _ := path.Match(noSlash(pattern), noSlash(name)) // the pattern was checked
+			return ok
+		})
+	})
+	if memory > 0 {
+		env = append(env, fmt.Sprintf("GOMEMLIMIT=%d", memory))
+	}
+	return append(env, c.Env...)
+}
+
+// wholeEnviron returns the environment of the worker's process, also if it is that of main.
+func (c *WorkerConfig) wholeEnviron() []string {
+	inherited := os.Environ()
+	if env := c.environ(inherited); env != nil {
+		return env
+	}
+	return inherited
+}
+
+// noSlash hides the slashes of a variable's name, which "*" would not match.
+func noSlash(name string) string { return strings.ReplaceAll(name, "/", "\x00") }
+
+// limits returns what the worker sets for its process. procs is what main has for GOMAXPROCS, or 0
+// if the environment says it.
+func (c *WorkerConfig) limits(procs int) proc.Limits {
+	l := proc.Limits{OpenFiles: c.OpenFiles, CPUTime: c.CPUTime, Nice: c.Nice, CPUs: c.CPUs, GOMAXPROCS: c.GOMAXPROCS,
+		OOMScoreAdj: c.OOMScoreAdj}
+	given := slices.ContainsFunc(c.Env, func(e string) bool { return strings.HasPrefix(e, "GOMAXPROCS=") })
+	if l.GOMAXPROCS == 0 && procs > 2 && !given {
+		l.GOMAXPROCS = max(2, (procs+c.Count-1)/c.Count)
+	}
+	return l
+}
+
+// oomScoreAdj returns that of the worker, which main's is added to.
+func (c *WorkerConfig) oomScoreAdj(mains int) int {
+	if c.OOMScoreAdj != 0 {
+		return c.OOMScoreAdj
+	}
+	return min(mains+sparesMain, 1000)
+}
+
+// sparesMain is by how much more likely the kernel takes a worker than main, in thousandths of the
+// memory.
+const sparesMain = 500

@@ -1,0 +1,112 @@
+package multiprolab
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+)
+
+// traits finds out what is registered of an error.
+func (n *node) traits(err error) (t traits) {
+	for i, known := range n.errors.list {
+		if errors.Is(err, known) {
+			t.Is = append(t.Is, i)
+		}
+		typ := reflect.TypeOf(known)
+		if slices.ContainsFunc(
+			t.Types,
+			func(o typedTrait) bool { return reflect.TypeOf(n.errors.list[o.Known]) == typ },
+		) {
+			continue // several sentinels are of one type
+		}
+		found := reflect.New(typ)
+		if !errors.As(err, found.Interface()) || stdStructOf(known) >= 0 { // which need no registration
+			continue
+		}
+		bare, causes := withoutCauses(found.Elem())
+		if p, encodeErr := n.codec.Encode(bare); encodeErr == nil && len(p.Data) <= maxErrorText/2 {
+			t.Types = append(t.Types, typedTrait{i, p, causes})
+		}
+	}
+	return t
+}
+
+// recognise gives every RemoteError in an error back what was registered of it.
+func (n *node) recognise(err error) error {
+	switch e := err.(type) {
+	case *RemoteError:
+		if e != nil && e.registered != nil {
+			n.fillIn(e)
+		}
+	case *AttemptsError: // which unwraps the last of them alone
+		if e != nil {
+			for _, attempt := range e.Attempts {
+				n.recognise(attempt)
+			}
+		}
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil {
+			n.recognise(inner)
+		}
+	case interface{ Unwrap() []error }:
+		for _, inner := range e.Unwrap() {
+			n.recognise(inner)
+		}
+	}
+	return err
+}
+
+func (n *node) fillIn(e *RemoteError) {
+	r, t := e.registered, e.traits
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.done {
+		return
+	}
+	r.done = true
+	for _, i := range t.Is[:min(len(t.Is), len(n.errors.list))] {
+		if i >= 0 && i < len(n.errors.list) {
+			r.is = append(r.is, n.errors.list[i])
+		}
+	}
+	for _, typed := range t.Types {
+		if typed.Known < 0 || typed.Known >= len(n.errors.list) {
+			continue
+		}
+		v := reflect.New(reflect.TypeOf(n.errors.list[typed.Known]))
+		if n.codec.Decode(typed.Payload, v.Interface()) != nil || isNil(v.Elem()) {
+			continue
+		}
+		withCauses(v.Elem(), typed.Causes)
+		if known, ok := v.Elem().Interface().(error); ok && stands(known) {
+			r.is = append(r.is, known)
+		}
+	}
+}
+
+// stands reports whether the Error method of an error that was decoded does not panic: a worker
+// that lies can have sent one that no honest worker has.
+func stands(err error) (ok bool) {
+	defer guardError(err, func(string) { ok = false })
+	_ = err.Error()
+	return true
+}
+
+// remote wraps an error that user code returned.
+func (n *node) remote(typ string, err error) (remote error) {
+	r := &RemoteError{Worker: n.name, Type: typ, Text: textOfError(err), GoType: fmt.Sprintf("%T", err)}
+	defer guardError(err, func(string) { remote = r }) // with what has been found until then
+	var s *steer
+	if errors.As(err, &s) {
+		r.final, r.after = s.final, s.after
+		if s == err {
+			err = s.err
+		}
+	}
+	r.GoType = fmt.Sprintf("%T", err)
+	r.is, r.parts = stdSentinelsOf(err), stdParts(err)
+	r.traits = n.traits(err)
+	r.expect()
+	return r
+}

@@ -1,0 +1,139 @@
+package multiprolab
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/multiprolab/multiprolab/internal/pack"
+)
+
+const (
+	// maxChain is the greatest length of a chain in bytes, maxChainNames the greatest number of
+	// names in it.
+	maxChain, maxChainNames = 16 << 10, 256
+)
+
+// checkChain returns an error for a chain that is too long, or in which something is not the name
+// of a process.
+func checkChain(chain string) error {
+	if len(chain) > maxChain || strings.Count(chain, ",") >= maxChainNames {
+		return fmt.Errorf(
+			"the processes that wait for each other are more than %d, or their names longer than %d bytes",
+			maxChainNames,
+			maxChain,
+		)
+	}
+	for i := range len(chain) {
+		c := chain[i]
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !letter && !('0' <= c && c <= '9') && c != '-' && c != '_' && c != '/' && c != ',' {
+			return fmt.Errorf("there is %q in the names of the processes that wait for each other", c)
+		}
+	}
+	return nil
+}
+
+// taskMeta is what travels with a task beside its body.
+type taskMeta struct {
+	Timeout  time.Duration
+	Grace    time.Duration
+	Attempts int // allowed
+	Retry    RetryPolicy
+	Queue    string
+	Priority Priority
+	Delay    time.Duration
+	Key      string
+	Attempt  int    // this one, from 1; 0 means 1
+	Chain    string // loops that wait for it, or may
+	Waits    bool   // they do: nothing else happens there until the outcome is there
+}
+
+// check names the first option that makes no sense. A worker's are checked again in main.
+func (m taskMeta) check() error {
+	err := cmp.Or(
+		notNegative("TaskOptions.Timeout", m.Timeout),
+		notNegative("TaskOptions.Grace", m.Grace),
+		notNegative("TaskOptions.Attempts", m.Attempts),
+		notNegative("TaskOptions.Delay", m.Delay),
+		m.Retry.check(),
+	)
+	switch {
+	case err != nil:
+		return err
+	case m.Priority < PriorityLow || m.Priority > PriorityHigh:
+		return &ConfigError{"TaskOptions.Priority", m.Priority, "use PriorityLow, PriorityNormal or PriorityHigh"}
+	case len(m.Key) > maxNameLen:
+		return &ConfigError{
+			"TaskOptions.Key",
+			m.Key[:20] + "...",
+			fmt.Sprintf("it has %d bytes: use at most %d", len(m.Key), maxNameLen),
+		}
+	case m.Queue != "" && checkQueueName(m.Queue) != nil:
+		return &ConfigError{"TaskOptions.Queue", m.Queue, checkQueueName(m.Queue).Error()}
+	case m.Attempt < 0:
+		return &ConfigError{"the attempt", m.Attempt, "it cannot be negative"}
+	case checkChain(m.Chain) != nil:
+		return checkChain(m.Chain)
+	}
+	return nil
+}
+
+// metaVersion is the first byte of options in their packed form. Others are from another build of
+// the program, by way of a Backend.
+const metaVersion = 1
+
+// marshal lays out the options: as nothing if all of them are the defaults.
+func (m taskMeta) marshal() string {
+	if m == (taskMeta{}) {
+		return ""
+	}
+	return string(append([]byte{metaVersion}, pack.Marshal(&m)...))
+}
+
+// Pack describes the layout.
+func (m *taskMeta) Pack(p *pack.Packing) {
+	on, priority, factor := int(m.Retry.On), int(m.Priority), int64(math.Float64bits(m.Retry.Factor))
+	pack.Number(p, &m.Timeout)
+	pack.Number(p, &m.Grace)
+	pack.Number(p, &m.Attempts)
+	pack.Number(p, &on)
+	pack.Number(p, &m.Retry.First)
+	pack.Number(p, &factor)
+	pack.Number(p, &m.Retry.Max)
+	pack.Text(p, &m.Queue)
+	pack.Number(p, &priority)
+	pack.Number(p, &m.Delay)
+	pack.Text(p, &m.Key)
+	pack.Number(p, &m.Attempt)
+	pack.Text(p, &m.Chain)
+	pack.Flag(p, &m.Waits)
+	if on < 0 || on > math.MaxUint8 || priority < math.MinInt8 || priority > math.MaxInt8 {
+		p.Fail()
+	}
+	m.Retry.On, m.Priority, m.Retry.Factor = RetryOn(on), Priority(priority), math.Float64frombits(uint64(factor))
+}
+
+// unmarshalTaskMeta reads what marshal wrote. It trusts nothing.
+func unmarshalTaskMeta(s string) (m taskMeta, err error) {
+	switch {
+	case s == "":
+	case s[0] != metaVersion:
+		err = fmt.Errorf("they have version %d, this program knows version %d", s[0], metaVersion)
+	default:
+		err = pack.Unmarshal([]byte(s[1:]), &m)
+	}
+	return m, err
+}
+
+// Priority orders tasks that wait for the same workers.
+type Priority int8
+
+// The priorities.
+const (
+	PriorityLow    Priority = -1
+	PriorityNormal Priority = 0
+	PriorityHigh   Priority = 1
+)

@@ -1,0 +1,72 @@
+package multiprolab
+
+import (
+	"context"
+	"time"
+)
+
+// TaskOptions are the options of one task. Nil, and the zero value, are good defaults.
+type TaskOptions struct {
+	// Timeout limits each attempt, from its start on a worker. At its end the context of the
+	// handler is cancelled; a handler that does not return within Grace is killed with its worker.
+	// Defaults to no limit.
+	Timeout time.Duration
+	// Grace is the time between the cancellation of a handler's context, by Timeout or by the
+	// submitter, and the kill. Defaults to 1 second.
+	Grace time.Duration
+	// Queue names the queue; workers take tasks from those in their WorkerConfig.Queues. Defaults
+	// to DefaultQueue.
+	Queue string
+	// Priority puts the task before those with a lower one. Defaults to PriorityNormal.
+	Priority Priority
+	// Delay is the time before which the task is not started. Defaults to none.
+	Delay time.Duration
+	// Key, if not empty, makes the task wait while another one with the same key, of whatever type
+	// or queue, runs.
+	Key string
+	// Attempts is how often the task may be started. An attempt that fails, be it by the death of
+	// its worker, by Timeout, or by an error of the handler, uses up one; Retry says which failures
+	// are worth another, and when it comes. Once all are used up, the outcome is an *AttemptsError,
+	// and the task goes to the list of dead letters, see TaskQueue.Dead. Defaults to 1, so that a
+	// task runs at most once.
+	Attempts int
+	// Retry says which failures are worth another attempt, and after what pause.
+	Retry RetryPolicy
+	// OnProgress gets what the handler reports with Progress, in order and before the outcome. It
+	// is called by the goroutine that waits for the outcome, and gets all that is reported
+	// meanwhile: in main, a handler that reports faster than OnProgress takes it has to wait; a
+	// worker that submits keeps in its memory what OnProgress has not taken. Of what is reported
+	// while nobody waits, the newest 1024 are kept, and Message.Missed of the first of them says
+	// how many there were before. Defaults to none.
+	OnProgress func(ctx context.Context, m *Message)
+}
+
+func (o *TaskOptions) check() error {
+	if o == nil {
+		return nil
+	}
+	return o.meta("").check()
+}
+
+func (o *TaskOptions) meta(chain string) taskMeta {
+	if o == nil {
+		return taskMeta{Chain: chain}
+	}
+	return taskMeta{
+		Timeout:  o.Timeout,
+		Grace:    o.Grace,
+		Attempts: o.Attempts,
+		Retry:    o.Retry,
+		Queue:    o.Queue,
+		Priority: o.Priority,
+		Delay:    o.Delay,
+		Key:      o.Key,
+		Chain:    chain,
+	}
+}
+
+func (o *TaskOptions) marshal(chain string, waits bool) string {
+	m := o.meta(chain)
+	m.Waits = waits && chain != ""
+	return m.marshal()
+}

@@ -1,0 +1,153 @@
+package multiprolab
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"slices"
+
+	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/pack"
+	"github.com/multiprolab/multiprolab/internal/proc"
+	"github.com/multiprolab/multiprolab/internal/wire"
+)
+
+// newWorker makes the worker of a role. Its wire is connected by run.
+func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
+	w := &Worker{role: role, pool: role.pool, index: role.index, life: role.life}
+	w.window, w.said = int64(cfg.Window), make(chan struct{})
+	w.node = newNode(instanceName(role.pool, role.index), c, cfg.MaxMessageSize, cfg.Window)
+	w.up, w.receiver.mute = (*workerUplink)(w), true
+	w.stopped = w.stopCause
+	w.overdue, w.mostCalls = w.reportOverdue, maxCalls
+	w.left = w.ack
+	w.queue = &TaskQueue{node: w.node}
+	w.inbox.worker = w
+	w.loop.task = w.inbox.work
+	w.out = newOutbox(int64(cfg.Window), false)
+	w.out.starve = w.starve
+	w.whole, w.kill = context.WithCancelCause(context.WithValue(context.Background(), workerKey{}, w))
+	w.ctx, w.cancel = context.WithCancelCause(w.whole)
+	return w
+}
+
+// serve is the life of a worker from hello to goodbye, on the calling goroutine, which in a worker
+// process is the main one. It returns when everything has been said; the wire is flushed by its
+// owner. what is for live.
+func (w *Worker) serve(setup func(context.Context, *Worker) error, identity string, what *string) error {
+	say := func(kind wire.Kind, v pack.Packed) error {
+		defer w.link.Push() // here, so that nobody has to be woken for it
+		return w.link.Post(link.Quietly, packedFrame(kind, v))
+	}
+	if err := say(wire.Hello, &hello{Identity: identity, Shares: w.link.Shares()}); err != nil {
+		return err
+	}
+	wl := w.welcome
+	if wl.Identity != identity {
+		return errors.New(replaced)
+	}
+	w.know(wl.Pools)
+	w.out.attach(w.link, wl.Credit)
+	if w.role.process {
+		if err := wl.apply(); err != nil {
+			return errors.Join(err, say(wire.Ready, &readiness{Error: w.remote("", err)}))
+		}
+	}
+
+	*what = "its setup function"
+	err := w.setUp(setup)
+	*what = ""
+	w.ready = true
+	if w.role.process {
+		<-proc.Guarded()
+	}
+	r := readiness{}
+	r.Tasks, r.Pulls = w.inbox.types()
+	if err != nil {
+		r.Error = w.remote("", err)
+	}
+	if sayErr := say(wire.Ready, &r); sayErr != nil || err != nil {
+		return errors.Join(err, sayErr)
+	}
+	close(w.said)
+
+	if w.foreign == nil {
+		w.role.releaseThread()
+		err = w.loop.run(w.whole)
+	} else {
+		*what = "the function of Worker.Loop"
+		err = w.host()
+	}
+	w.cancel(ErrExit)
+	w.receiver.seal(w.stopCause())
+	w.inbox.seal()
+	teardown, cancel := context.WithTimeout(w.whole, w.teardown)
+	defer cancel()
+	*what = "a function of Worker.OnExit"
+	for _, fn := range slices.Backward(w.onExit) {
+		err = errors.Join(err, fn(teardown))
+	}
+	w.out.close(w.stopCause()) // goroutines that still send are told
+	w.flushAcks()
+	w.ended.Store(true)
+	if value := w.exitValue.Load(); value != nil {
+		err = errors.Join(err, w.link.Post(link.Quietly, value))
+	}
+	f := farewell{}
+	if err != nil && !errors.Is(err, ErrExit) {
+		f.Error = w.remote("", err)
+	}
+	return errors.Join(err, w.link.PostLast(packedFrame(wire.Bye, &f)))
+}
+
+// host runs somebody else's event loop on this goroutine, and the worker's own loop beside it.
+func (w *Worker) host() error {
+	own := make(chan error, 1)
+	go func() { // ends with the loop: by exit, by an error of an action, or below
+		if w.aboard != nil {
+			defer w.aboard()()
+		}
+		err := w.live(func() error { return w.loop.run(w.whole) }, new(string))
+		w.cancel(ErrExit)
+		own <- err
+	}()
+	err := w.foreign(w.ctx)
+	if endedBy(w.ctx, err) {
+		err = nil
+	}
+	w.loop.exit(FinishRunning)
+	select {
+	case ownErr := <-own:
+		return errors.Join(err, ownErr)
+	case <-w.died:
+		return errGoexit
+	}
+}
+
+// live runs a part of the worker's life, and ends the worker if a user's function ends the
+// goroutine with runtime.Goexit. what says what runs, if it is no handler, task or action.
+func (w *Worker) live(part func() error, what *string) (err error) {
+	finally(func() { err = part() }, func(goexit bool) {
+		if !goexit {
+			return
+		}
+		running := *what
+		if s := w.current.Load(); running == "" && s != nil {
+			running = s.what()
+		}
+		w.die(goexitText(running) + "\n\n" + string(debug.Stack()))
+	})
+	return err
+}
+
+// setUp runs a setup function.
+func (w *Worker) setUp(setup func(context.Context, *Worker) error) error {
+	s := &scope{parent: w.ctx, node: w.node, setup: true}
+	defer func() {
+		if s.over.Store(true); s.waits.Load() > 0 { // of goroutines that go on
+			w.up.waitsForNothing()
+		}
+	}()
+	return setup(&setupContext{w.ctx, s}, w)
+}
