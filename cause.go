@@ -1,7 +1,6 @@
 package multiprolab
 
 import (
-	"context"
 	"errors"
 	"os"
 	"strings"
@@ -107,14 +106,6 @@ func (e *stoppedError) Error() string {
 }
 
 func (e *stoppedError) Unwrap() []error { return []error{ErrStopped, e.cause} }
-
-// endOf says why nothing reaches an instance any more whose last life has ended, or is being ended.
-func (s *slot) endOf() error {
-	if why := context.Cause(s.stopping); why != nil {
-		return why
-	}
-	return s.left() // the pool has shrunk
-}
 
 // causeCut is how much of the cause of an end each worker is told: enough for its errors.
 var causeCut = errorCut{text: 1 << 10, stderr: 1 << 10, earlier: 1, parts: 4}

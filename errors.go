@@ -428,3 +428,22 @@ func (e *NoWorkerError) Error() string {
 
 // Unwrap returns how the last worker ended.
 func (e *NoWorkerError) Unwrap() error { return e.Err }
+
+// during returns a copy of how a worker died that says what it was doing; any other error as it is.
+func during(how error, what string) error {
+	switch how := how.(type) {
+	case *WorkerDiedError:
+		d := *how
+		d.During = what
+		return &d
+	case *MemoryLimitError:
+		m := *how
+		m.Died = during(m.Died, what).(*WorkerDiedError)
+		return &m
+	case *HangError:
+		h := *how
+		h.Died = during(h.Died, what).(*WorkerDiedError)
+		return &h
+	}
+	return how
+}
