@@ -1,8 +1,6 @@
 package multiprolab
 
 import (
-	"context"
-
 	"github.com/multiprolab/multiprolab/internal/pack"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -53,14 +51,6 @@ func (m *Main) stopCauseLocked() error {
 		return ErrStopped
 	}
 	return &stoppedError{m.cause}
-}
-
-// endOf says why nothing reaches an instance any more whose last life has ended, or is being ended.
-func (s *slot) endOf() error {
-	if why := context.Cause(s.stopping); why != nil {
-		return why
-	}
-	return s.left() // the pool has shrunk
 }
 
 // causeCut is how much of the cause of an end each worker is told: enough for its errors.

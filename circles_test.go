@@ -31,9 +31,8 @@ func TestWaitForNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := th.slot("q/0")
-	s.mu.Lock()
-	s.gone = errors.New("not replaced")
-	s.mu.Unlock()
+	gone := errors.New("not replaced")
+	s.gone.Store(&gone)
 	endsSoon(t, "main is in an endless loop, with the broker's mutex", func() {
 		w.say(&wire.Frame{Kind: wire.Await, ID: a.id})
 	})

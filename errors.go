@@ -301,3 +301,22 @@ func (e *RemoteError) expect() {
 		e.registered = &recognition{}
 	}
 }
+
+// during returns a copy of how a worker died that says what it was doing; any other error as it is.
+func during(how error, what string) error {
+	switch how := how.(type) {
+	case *WorkerDiedError:
+		d := *how
+		d.During = what
+		return &d
+	case *MemoryLimitError:
+		m := *how
+		m.Died = during(m.Died, what).(*WorkerDiedError)
+		return &m
+	case *HangError:
+		h := *how
+		h.Died = during(h.Died, what).(*WorkerDiedError)
+		return &h
+	}
+	return how
+}

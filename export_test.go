@@ -157,7 +157,7 @@ func AcrossAWire(err error) error { return unmarshalError(marshalError(err)) }
 // LevelOf returns the level of the record of an event, in a program that ends or in one that goes
 // on.
 func LevelOf(e Event, ending bool) slog.Level {
-	m := &Main{exitAsked: make(chan struct{})}
+	m := &Main{milestones: newMilestones()}
 	if ending {
 		close(m.exitAsked)
 	}

@@ -3,8 +3,8 @@ package multiprolab
 import (
 	"fmt"
 	"slices"
-	"strings"
-	"sync"
+
+	"github.com/multiprolab/multiprolab/internal/fleet"
 )
 
 // Strategy says which workers of a group are restarted when one of them has failed; see
@@ -30,17 +30,6 @@ func (s Strategy) String() string {
 	return names[s]
 }
 
-// group is the workers that share a fate. It exists in main, and but for its mutex never changes
-// once the program runs.
-type group struct {
-	strategy Strategy
-	members  []*pool // in the order of their start
-	site     *site
-	// held by a member that has failed while it disturbs the others: of two that fail at once, the
-	// second finds itself disturbed
-	mu sync.Mutex
-}
-
 // RegisterGroup makes workers that were registered before share their fate: when one of them fails
 // and is to be restarted, others are restarted with it, as the strategy says. They finish the task
 // that they are working on and the messages that they have, within Config.ShutdownTimeout, as at
@@ -61,7 +50,7 @@ func (m *Main) RegisterGroup(strategy Strategy, workers ...string) {
 	if strategy < OneForOne || strategy > RestForOne {
 		registrationPanic("%v is none: use OneForOne, AllForOne or RestForOne (%s)", strategy, site)
 	}
-	g := &group{strategy: strategy, site: site}
+	g := &group{strategy: fleet.Strategy(strategy), site: site}
 	for _, name := range workers {
 		p := m.pool(name)
 		if p == nil {
@@ -88,77 +77,5 @@ func (m *Main) RegisterGroup(strategy Strategy, workers ...string) {
 	for _, p := range g.members {
 		p.group = g
 	}
-}
-
-// others returns the instances that are restarted with one that has failed.
-func (g *group) others(failed *slot) []*slot {
-	if g == nil || g.strategy == OneForOne {
-		return nil
-	}
-	members := g.members
-	if g.strategy == RestForOne {
-		members = members[slices.Index(members, failed.pool)+1:]
-	}
-	var others []*slot
-	for _, p := range members {
-		for _, s := range p.list() {
-			if s != failed {
-				others = append(others, s)
-			}
-		}
-	}
-	return others
-}
-
-// needs returns the names of the pools that must be ready before one of this pool starts.
-func (p *pool) needs() []string {
-	needs := p.cfg.Needs
-	if g := p.group; g != nil && g.strategy != OneForOne {
-		if i := slices.Index(g.members, p); i > 0 && !slices.Contains(needs, g.members[i-1].name) {
-			needs = append(needs[:len(needs):len(needs)], g.members[i-1].name)
-		}
-	}
-	return needs
-}
-
-// checkNeeds finds the worker that needs one that does not exist, or in the end itself.
-func (m *Main) checkNeeds() error {
-	for _, p := range m.pools {
-		for _, name := range p.needs() {
-			if m.pool(name) == nil {
-				return &ConfigError{
-					"WorkerConfig.Needs of worker " + p.name,
-					name,
-					"no worker is registered under this name; registered are " + strings.Join(m.poolNames(), ", "),
-				}
-			}
-		}
-		if circle := m.circle(p, nil); circle != nil {
-			return &ConfigError{
-				"WorkerConfig.Needs of worker " + p.name,
-				strings.Join(circle, " -> "),
-				"workers that need each other cannot start: take one of them out (the order of a group counts as well)",
-			}
-		}
-	}
-	return nil
-}
-
-// circle returns a way from a pool over what it needs back to itself.
-func (m *Main) circle(p *pool, way []string) []string {
-	if i := slices.Index(way, p.name); i >= 0 {
-		if i == 0 {
-			return append(way, p.name)
-		}
-		return nil // another pool's circle: it is found from there
-	}
-	way = append(way[:len(way):len(way)], p.name)
-	for _, name := range p.needs() {
-		if q := m.pool(name); q != nil {
-			if c := m.circle(q, way); c != nil {
-				return c
-			}
-		}
-	}
-	return nil
+	m.groups = append(m.groups, g)
 }

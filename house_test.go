@@ -388,4 +388,4 @@ func width(line string) (n int) {
 
 // sizes holds what is left of files, lines and structs that are too large. A change may bring the
 // figures down, and then writes them here; it never brings them up.
-var sizes = struct{ files, lines, comments, structs int }{files: 16, lines: 0, comments: 0, structs: 7}
+var sizes = struct{ files, lines, comments, structs int }{files: 15, lines: 0, comments: 0, structs: 6}

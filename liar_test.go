@@ -42,8 +42,7 @@ var sharedMemory = make([]byte, proc.SharedSize)
 // beginFake begins a life of an instance.
 func beginFake(t testing.TB, m *Main, s *slot) *fakePeer {
 	f := &fakePeer{t: t, fake: &fakeBody{ended: make(chan struct{})}}
-	s.lives++
-	f.peer = newPeer(s, s.lives)
+	f.peer = newPeer(s, nextLife(s))
 	f.connect(f.fake, &f.in, &f.out)
 	f.said = wire.NewReader(&f.out, 0)
 	f.said.Shared = func(_ uint64, n int) ([]byte, error) { return make([]byte, n), nil }
@@ -624,7 +623,6 @@ func (tr *trial) finish() {
 	}
 	m.broker.end(ErrStopped)
 	m.node.close(ErrStopped)
-	m.stop(ErrStopped)
 	m.cancel(ErrStopped)
 }
 

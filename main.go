@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,148 +31,76 @@ var (
 // any goroutine, but those that register something only before Run or Start.
 type Main struct {
 	*node
-	cfg    Config
-	err    error // what is wrong with the configuration
-	pools  []*pool
+	registry
+	origin
+	milestones
+	standing
+	// cfg is the configuration, with the defaults filled in. It never changes.
+	cfg Config
+	// fleet, router, broker and queue are the parts that carry out the rules: of lives, of messages
+	// and, both, of tasks. They never change.
+	fleet  *workerFleet
 	router *MessageRouter
 	broker *broker
 	queue  *TaskQueue
-
-	identity    string   // of the binary
-	path        []string // of the worker that this Main runs in, if it runs in one
-	outer       []string // the names of the Mains around this one then
-	depth       int
-	procs       int // GOMAXPROCS of main, or 0 if the environment says it
-	oomScoreAdj int // of main
-	kernelKills *kernelKills
-	spawner     *proc.Spawner
-	stdout      *sharedWriter
-	stderr      *sharedWriter
-
-	stopping   context.Context // ends when the workers must be ended
-	stop       context.CancelCauseFunc
-	whole      context.Context // of the handlers: ends with the last worker, or when all are killed
-	cancel     context.CancelCauseFunc
-	exitAsked  chan struct{} // closed by the first exit
-	hurryAsked chan struct{} // closed by the first exit with another mode than DrainQueue
-	killAsked  chan struct{} // closed by the first exit with KillAll
-	allReady   chan struct{} // closed when every instance has become ready once before the end was asked for
-	ended      chan struct{} // closed when nothing is left
-	loopEnded  chan struct{}
-
-	supervisors sync.WaitGroup
-	changes     changes
-	watchers    watchers
-	own         ownLoops
-	workersGone chan struct{}      // closed when no process of a worker is left
-	service     *sdnotify.Notifier // or nil
-	readyTold   chan struct{}      // closed when the service manager has been told that all are ready
-
-	lifeMu   sync.Mutex
-	state    mainState
-	serving  atomic.Bool // state is mainRunning
-	mode     ShutdownMode
-	notReady int
-	failure  error // the first, which Run returns
-	cause    error // see Cause
-	failed   bool  // the cause is an error, the failure: nobody has asked for the end
-	killed   []KilledWorker
-	races    []error // that the race detector has found in workers
-
-	warned    atomic.Bool     // that Restart does not run new code
-	made      *site           // where New was called
-	nested    bool            // it was made or started inside a worker, and belongs to that
-	elsewhere *elsewhereError // in state mainElsewhere
+	// stdout and stderr are where the workers' output goes. They guard themselves.
+	stdout *sharedWriter
+	stderr *sharedWriter
+	// watchers are who watches the workers. They guard themselves.
+	watchers watchers
+	// own are the loops that this process runs. They guard themselves.
+	own ownLoops
+	// service is the service manager, or nil. Run sets it at first.
+	service *sdnotify.Notifier
 }
 
-type mainState int
-
-const (
-	mainNew mainState = iota
-	mainRunning
-	mainEnded
-	mainElsewhere // this is the process of a worker, and the Main does not run here
-)
+// origin is what a Main is made from, and what process it is in. But for made and nested
+// it is set by prepare, and never changes after that.
+type origin struct {
+	// made is where New was called.
+	made *site
+	// nested says that the Main was made or started inside a worker, and belongs to that.
+	nested bool
+	// identity is that of the program's file.
+	identity string
+	// path is that of the worker that the Main runs in, if it runs in one.
+	path []string
+	// outer are the names of the Mains around this one then.
+	outer []string
+	// depth is the number of these Mains.
+	depth int
+	// procs is GOMAXPROCS of main, or 0 if the environment says it.
+	procs int
+	// oomScoreAdj is that of main.
+	oomScoreAdj int
+	// kernelKills knows whom the kernel has ended. It guards itself. It is nil for workers in this
+	// process, as spawner is.
+	kernelKills *kernelKills
+	// spawner starts the processes of the workers. It guards itself.
+	spawner *proc.Spawner
+	// warned says that the log has been told that Restart does not run new code. It alone changes
+	// later, by anybody.
+	warned atomic.Bool
+}
 
 // New makes a Main. It starts nothing: what is wrong with the configuration is reported by Run or
 // Start. A nil config means the defaults.
 func New(cfg *Config) *Main {
-	m := &Main{
-		exitAsked:   make(chan struct{}),
-		hurryAsked:  make(chan struct{}),
-		killAsked:   make(chan struct{}),
-		allReady:    make(chan struct{}),
-		ended:       make(chan struct{}),
-		loopEnded:   make(chan struct{}),
-		workersGone: make(chan struct{}),
-		readyTold:   make(chan struct{}),
-		made:        callSite(),
-		nested:      insideWorker(context.Background()),
-	}
+	m := &Main{origin: origin{made: callSite(), nested: insideWorker(context.Background())}, milestones: newMilestones()}
 	m.cfg, m.err = cfg.filled()
 	m.node = newNode(MainName, &codec.Codec{}, m.cfg.MaxMessageSize, m.cfg.Window)
 	m.router = &MessageRouter{main: m}
 	m.up, m.stopped = m.router, m.stopCause
 	m.broker = newBroker(m.node, &m.cfg)
 	m.queue = &TaskQueue{node: m.node, main: m}
+	m.fleet = newWorkerFleet(m)
 	m.loop.held, m.loop.fail = true, m.fail
 	m.stdout, m.stderr = &sharedWriter{w: m.cfg.Stdout}, &sharedWriter{w: os.Stderr}
 	if m.cfg.Stderr != nil {
 		m.stderr.w = m.cfg.Stderr
 	}
-	m.stopping, m.stop = context.WithCancelCause(context.Background())
 	m.cancel = func(error) {}
 	return m
-}
-
-// RegisterWorker registers cfg.Count identical workers under a name. setup runs in each worker's
-// process, and nothing else does: there it registers handlers and actions. Instances are named
-// name/0, name/1 and so on. It panics if the name is empty, reserved, malformed or taken.
-func (m *Main) RegisterWorker(name string, setup func(ctx context.Context, w *Worker) error, cfg *WorkerConfig) {
-	site := callSite()
-	if err := checkWorkerName(name); err != nil {
-		registrationPanic("%v (%s)", err, site)
-	}
-	if setup == nil {
-		registrationPanic("the setup function of worker %q is nil (%s)", name, site)
-	}
-	if old := m.pool(name); old != nil {
-		registrationPanic(
-			"worker %q is registered twice, at %s and at %s: choose another name, or use WorkerConfig.Count for "+
-				"identical workers",
-			name,
-			old.site,
-			site,
-		)
-	}
-	m.lifeMu.Lock()
-	defer m.lifeMu.Unlock()
-	if m.state != mainNew {
-		registrationPanic("worker %q is registered after Run or Start: register it before (%s)", name, site)
-	}
-	p := &pool{name: name, setup: setup, site: site, latest: map[int]*slot{}}
-	var err error
-	if p.cfg, err = cfg.filled(); err != nil && m.err == nil {
-		m.err = fmt.Errorf("worker %q (%s): %w", name, site, err)
-	}
-	m.pools = append(m.pools, p)
-}
-
-func (m *Main) pool(name string) *pool {
-	for _, p := range m.pools {
-		if p.name == name {
-			return p
-		}
-	}
-	return nil
-}
-
-func (m *Main) poolNames() []string {
-	var names []string
-	for _, p := range m.pools {
-		names = append(names, p.name)
-	}
-	return names
 }
 
 // Name returns "main".
@@ -322,81 +249,19 @@ func (m *Main) prepare() error {
 		m.spawner = proc.NewSpawner()
 		m.oomScoreAdj, m.kernelKills = proc.OOMScoreAdj(), newKernelKills()
 	}
-	if err := m.checkNeeds(); err != nil {
+	if err := m.fleet.open(); err != nil {
 		return err
 	}
 	m.warnOfErrors()
 	if _, given := os.LookupEnv("GOMAXPROCS"); !given {
 		m.procs = runtime.GOMAXPROCS(0)
 	}
-	var previous *slot
-	for _, p := range m.pools {
-		p.resize(m, p.cfg.Count)
-		m.notReady += p.cfg.Count
-		for _, s := range p.list() {
-			s.initial, s.previous = true, previous
-			previous = s
-		}
-	}
 	m.broker.open(m.pools)
-	if m.notReady == 0 {
+	if len(m.pools) == 0 { // even if the end was asked for before
 		close(m.allReady)
 		m.loop.release()
 	}
 	return nil
-}
-
-// conduct is the life of the whole beside the loop: it starts the workers' supervisors, waits for
-// the exit, and ends everything in order.
-func (m *Main) conduct(unwatch func() bool) {
-	never := closed(m.exitAsked) // the end was asked for before the start, which says so
-	for _, p := range m.pools {
-		for _, s := range p.list() {
-			m.launch(s)
-		}
-	}
-	<-m.exitAsked
-	if !never {
-		m.emit(m.ending())
-	}
-	unwatch()
-	drain := m.shutdownMode() == DrainQueue
-	m.broker.stop(m.stopCause(), drain)
-	if drain {
-		m.drain()
-		m.broker.stop(m.stopCause(), false)
-	}
-	m.loop.stopActions(ErrExit)
-	m.endWorkers()
-	m.supervisors.Wait()
-	close(m.workersGone)
-	m.broker.end(m.stopCause())
-	m.loop.exit(DrainQueue) // what the workers sent before they ended is still handled
-	<-m.loopEnded
-	m.receiver.seal(m.stopCause()) // what is left there is reported
-	for m.tellRest() {             // no handler runs any more
-	}
-	m.node.close(m.stopCause())
-	if m.spawner != nil {
-		m.spawner.Close()
-	}
-	m.conclude(nil)
-}
-
-// launch starts the supervisor of an instance, unless exit has been requested. conduct waits for
-// it.
-func (m *Main) launch(s *slot) {
-	m.lifeMu.Lock()
-	late := closed(m.exitAsked)
-	if !late {
-		m.supervisors.Go(func() { m.supervise(s) })
-	}
-	m.lifeMu.Unlock()
-	if late { // nobody else will end what waits for the instance
-		s.hadTurn()
-		s.bury(m.stopCause())
-		close(s.ended)
-	}
 }
 
 // Resize changes the number of workers of a pool while the program runs. Those that are added start
@@ -417,12 +282,11 @@ func (m *Main) Resize(pool string, n int) error {
 	if closed(m.exitAsked) {
 		return m.stopCause()
 	}
-	added, removed := p.resize(m, n)
-	for _, s := range added {
-		m.launch(s)
-	}
-	for _, s := range removed {
-		s.leave()
+	if !m.fleet.resize(p, n) {
+		if closed(m.exitAsked) {
+			return m.stopCause()
+		}
+		return errNotStarted // Run or Start is at it
 	}
 	sizes := m.poolSizes()
 	for _, p := range m.pools {
@@ -440,98 +304,6 @@ func (m *Main) poolSizes() poolSizes {
 		sizes[p.name] = len(p.list())
 	}
 	return sizes
-}
-
-// drain waits until no task is left, as long as the config allows and nobody presses for the end.
-func (m *Main) drain() {
-	var timeout <-chan time.Time
-	if m.cfg.DrainTimeout > 0 {
-		timer := time.NewTimer(m.cfg.DrainTimeout)
-		defer timer.Stop()
-		timeout = timer.C
-	}
-	select {
-	case <-m.broker.join():
-	case <-timeout:
-	case <-m.hurryAsked:
-	}
-}
-
-// work runs the loop until conduct ends it, or all are killed.
-func (m *Main) work() {
-	m.guard(func() {
-		_ = m.loop.run(m.whole) // an error of an action goes to fail; what is left is the cause of m.whole
-	}, func() { close(m.loopEnded) })
-}
-
-// tellRest calls Config.OnEvent for the last events, when the loop has ended. It reports whether
-// there were any; there may be more then.
-func (m *Main) tellRest() bool {
-	fn, ok := m.receiver.nextUrgent()
-	if !ok {
-		return false
-	}
-	told := make(chan struct{})
-	// It ends with the events. It is a goroutine of its own, because user code may end it.
-	go m.guard(func() {
-		for ; ok; fn, ok = m.receiver.nextUrgent() {
-			fn()
-		}
-	}, func() { close(told) })
-	<-told
-	return true
-}
-
-// conclude ends the life of the Main.
-func (m *Main) conclude(err error) {
-	m.lifeMu.Lock()
-	m.state = mainEnded
-	m.serving.Store(false)
-	if m.failure == nil {
-		m.failure = err
-	}
-	if err != nil {
-		m.setCause(err)
-	}
-	why := m.stopCauseLocked()
-	m.lifeMu.Unlock()
-	m.stop(why)
-	m.cancel(why)
-	close(m.ended)
-}
-
-// fail ends the program with an error, unless it has another one already.
-func (m *Main) fail(err error) {
-	m.lifeMu.Lock()
-	if m.failure == nil {
-		m.failure = err
-	}
-	m.failed = m.failed || m.cause == nil
-	m.setCause(err)
-	m.lifeMu.Unlock()
-	m.exit(FinishRunning, err)
-}
-
-// exit requests the end in a mode, and says why. A later request counts if it is harsher.
-func (m *Main) exit(mode ShutdownMode, cause error) {
-	// at once: no worker begins another task
-	defer func() { m.broker.stop(m.stopCause(), m.shutdownMode() == DrainQueue) }()
-	m.lifeMu.Lock()
-	defer m.lifeMu.Unlock()
-	m.setCause(cause)
-	if first := !closed(m.exitAsked); first {
-		m.mode = mode
-		close(m.exitAsked)
-	} else if mode == KillAll || m.mode == DrainQueue {
-		m.mode = mode
-	}
-	if mode != DrainQueue && !closed(m.hurryAsked) {
-		close(m.hurryAsked)
-	}
-	if mode == KillAll && !closed(m.killAsked) {
-		close(m.killAsked)
-		m.cancel(m.stopCauseLocked())
-	}
 }
 
 func (m *Main) shutdownMode() ShutdownMode {
@@ -556,84 +328,4 @@ func (m *Main) running() error {
 		return m.elsewhere
 	}
 	return nil
-}
-
-// Exit requests the end of the program, in the mode of Config.Shutdown. It returns at once. It may
-// be called from any goroutine, any number of times, before Run as well, and in a worker, where it
-// is Worker.Exit.
-func (m *Main) Exit() {
-	if e := m.outside(); e != nil {
-		e.exit()
-		return
-	}
-	m.exit(m.cfg.Shutdown, ErrExit)
-}
-
-// Wait waits until nothing of the workers is left, and returns what Run returns. It does not
-// request the end. The end of ctx ends the waiting alone. On the loop of main, in a handler, an
-// action or Config.OnEvent, it would wait for itself: there it returns an error at once.
-func (m *Main) Wait(ctx context.Context) error {
-	if m.running() == errNotStarted {
-		return errNotStarted
-	}
-	if e := m.outside(); e != nil {
-		return e.wait()
-	}
-	if err := m.waitsForItself("Wait"); err != nil {
-		return err
-	}
-	return m.await(ctx)
-}
-
-// await waits for the end, and says how it was.
-func (m *Main) await(ctx context.Context) error {
-	select {
-	case <-m.ended:
-	case <-ctx.Done():
-		return fmt.Errorf("multiprolab: waiting for the workers to end: %w", causeOf(ctx))
-	}
-	m.lifeMu.Lock()
-	defer m.lifeMu.Unlock()
-	var all []error
-	if m.failure != nil {
-		all = append(all, m.failure)
-	}
-	all = append(all, m.races...)
-	if len(m.killed) > 0 {
-		all = append(all, &ShutdownError{Killed: m.killed})
-	}
-	if len(all) == 1 {
-		return all[0]
-	}
-	return errors.Join(all...)
-}
-
-// Close requests the end in the mode of Config.Shutdown, and waits for it. Unlike Wait it may be
-// called before Start, and does nothing then. On the loop of main it requests the end and returns
-// an error at once, for it would wait for itself: use Exit there.
-func (m *Main) Close() error { return m.finish(context.Background(), m.cfg.Shutdown, "Close") }
-
-// Stop requests the end in a mode, and waits for it as Wait does. A second Stop may ask for a
-// harsher one. Before Start it is remembered, as Exit is: nothing is started then. On the loop of
-// main it does not wait, as Close.
-func (m *Main) Stop(ctx context.Context, mode ShutdownMode) error {
-	if m.running() == errNotStarted {
-		m.exit(mode, ErrExit)
-	}
-	return m.finish(ctx, mode, "Stop")
-}
-
-// finish is Stop under the name that the caller knows.
-func (m *Main) finish(ctx context.Context, mode ShutdownMode, call string) error {
-	if m.running() == errNotStarted {
-		return nil
-	}
-	if e := m.outside(); e != nil {
-		return e.wait()
-	}
-	m.exit(mode, ErrExit)
-	if err := m.waitsForItself(call); err != nil {
-		return err
-	}
-	return m.await(ctx)
 }

@@ -95,7 +95,6 @@ func (m *Main) stayOut(e *elsewhereError) {
 	m.lifeMu.Unlock()
 	m.node.close(e)
 	if e.worker == nil {
-		m.stop(ErrStopped)
 		m.cancel(ErrStopped)
 		close(m.ended)
 	}

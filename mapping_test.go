@@ -277,7 +277,6 @@ func TestTally_Counters(t *testing.T) {
 					require.EqualValues(t, done-done/3, s.Succeeded, what)
 				}
 				b.end(ErrStopped)
-				m.stop(ErrStopped)
 			}
 		}
 	}
@@ -291,7 +290,6 @@ func TestMapBodyIsLent(t *testing.T) {
 	m.state = mainRunning
 	m.serving.Store(true)
 	require.NoError(t, m.prepare())
-	defer m.stop(ErrStopped)
 	var pipe bytes.Buffer // into which nothing is written before flush
 	p := stillPeer(m, &pipe)
 	m.broker.enter(p, &readiness{Tasks: []string{"t"}})

@@ -2,12 +2,36 @@ package multiprolab
 
 import (
 	"context"
-	"sync"
+	"fmt"
+	"slices"
+	"strings"
 	"sync/atomic"
 
+	"github.com/multiprolab/multiprolab/internal/fleet"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
+
+// registry is what a Main was told before Run or Start. It exists in main, and in a worker as far
+// as needed to find its setup function. Until Run or Start lifeMu guards it; then it never changes.
+type registry struct {
+	// err is what is wrong with the configuration; Run and Start return it.
+	err error
+	// pools are those of RegisterWorker, in that order.
+	pools []*pool
+	// groups are those of RegisterGroup.
+	groups []*group
+}
+
+// group is the workers that share a fate. It exists in main, and never changes once the program
+// runs.
+type group struct {
+	strategy fleet.Strategy
+	// members are the pools in the order of their start.
+	members []*pool
+	// site is where the group was registered.
+	site *site
+}
 
 // pool is what one RegisterWorker registered: identical workers. It exists in main, and in a worker
 // as far as needed to find its setup function.
@@ -15,13 +39,100 @@ type pool struct {
 	name  string
 	setup func(ctx context.Context, w *Worker) error
 	cfg   WorkerConfig
-	group *group // or nil
 	site  *site
-	turn  atomic.Uint32
-	slots atomic.Pointer[[]*slot] // replaced as a whole, never changed; written under mu
+	// id is the number by which the rules of lives know the pool. It is set before the first life.
+	id fleet.Pool
+	// group is the group of the pool, or nil. It is set before Run or Start.
+	group *group
+	// turn is where leastBusy has begun to look last. Anybody may change it.
+	turn atomic.Uint32
+	// slots are the instances. The list is replaced as a whole, never changed, by who holds the
+	// mutex of workerFleet; anybody may read it.
+	slots atomic.Pointer[[]*slot]
+	// accounts are those of all instances that ever were, by their numbers. The mutex of
+	// workerFleet guards them.
+	accounts []*account
+}
 
-	mu     sync.Mutex
-	latest map[int]*slot // by index: the last that was there
+// RegisterWorker registers cfg.Count identical workers under a name. setup runs in each worker's
+// process, and nothing else does: there it registers handlers and actions. Instances are named
+// name/0, name/1 and so on. It panics if the name is empty, reserved, malformed or taken.
+func (m *Main) RegisterWorker(name string, setup func(ctx context.Context, w *Worker) error, cfg *WorkerConfig) {
+	site := callSite()
+	if err := checkWorkerName(name); err != nil {
+		registrationPanic("%v (%s)", err, site)
+	}
+	if setup == nil {
+		registrationPanic("the setup function of worker %q is nil (%s)", name, site)
+	}
+	if old := m.pool(name); old != nil {
+		registrationPanic(
+			"worker %q is registered twice, at %s and at %s: choose another name, or use WorkerConfig.Count for "+
+				"identical workers",
+			name,
+			old.site,
+			site,
+		)
+	}
+	m.lifeMu.Lock()
+	defer m.lifeMu.Unlock()
+	if m.state != mainNew {
+		registrationPanic("worker %q is registered after Run or Start: register it before (%s)", name, site)
+	}
+	p := &pool{name: name, setup: setup, site: site}
+	var err error
+	if p.cfg, err = cfg.filled(); err != nil && m.err == nil {
+		m.err = fmt.Errorf("worker %q (%s): %w", name, site, err)
+	}
+	m.pools = append(m.pools, p)
+}
+
+func (m *Main) pool(name string) *pool {
+	for _, p := range m.pools {
+		if p.name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+func (m *Main) poolNames() []string {
+	var names []string
+	for _, p := range m.pools {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// describe is what the rules have to know of a pool. It returns an error if the pool needs one that
+// does not exist.
+func (m *Main) describe(p *pool) (fleet.PoolDesc, error) {
+	cfg := &p.cfg
+	d := fleet.PoolDesc{
+		Count:      cfg.Count,
+		Policy:     fleet.Policy(cfg.Restart),
+		StopWorker: cfg.OnRestartLimit == StopWorker,
+		Limit:      cfg.RestartLimit,
+		Window:     cfg.RestartWindow,
+		Delay:      cfg.RestartDelay,
+		Factor:     cfg.RestartFactor,
+		MaxDelay:   cfg.RestartMaxDelay,
+		Jitter:     cfg.RestartJitter,
+		Reset:      cfg.RestartReset,
+		MaxAge:     cfg.MaxAge,
+	}
+	for _, name := range cfg.Needs {
+		i := slices.IndexFunc(m.pools, func(q *pool) bool { return q.name == name })
+		if i < 0 {
+			return d, &ConfigError{
+				"WorkerConfig.Needs of worker " + p.name,
+				name,
+				"no worker is registered under this name; registered are " + strings.Join(m.poolNames(), ", "),
+			}
+		}
+		d.Needs = append(d.Needs, fleet.Pool(i))
+	}
+	return d, nil
 }
 
 // mostLooks is at how many instances leastBusy looks: a message to a thousand workers costs no more
@@ -69,127 +180,86 @@ func (p *pool) has(s *slot) bool {
 	return s.index < len(slots) && slots[s.index] == s
 }
 
-// resize makes the pool have n instances, and returns those that are new and those that are not in
-// it any more. An instance whose number was in use before begins when that one has ended, and
-// counts its lives on.
-func (p *pool) resize(m *Main, n int) (added, removed []*slot) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	slots := p.list()
-	if n < len(slots) {
-		removed = slots[n:]
-		slots = slots[:n:n]
-		p.slots.Store(&slots)
-		return nil, removed
-	}
-	for i := len(slots); i < n; i++ {
-		s := newSlot(m, p, i)
-		if s.before = p.latest[i]; s.before != nil {
-			s.account = s.before.account
-		}
-		p.latest[i] = s
-		added = append(added, s)
-	}
-	slots = append(slots[:len(slots):len(slots)], added...)
-	p.slots.Store(&slots)
-	return added, nil
-}
-
-// gone returns nil if an instance is there or will be, else why the last one is not.
-func (p *pool) gone() error {
-	var err error
-	for _, s := range p.list() {
-		if err = s.whyGone(); err == nil {
-			return nil
-		}
-	}
-	return err
-}
-
 // slot is the place of one instance, such as "thumbnailer/2". It outlasts the processes that fill
-// it one after the other. It exists in main; one goroutine, Main.supervise, starts and ends them.
+// it one after the other. It exists in main. The rules of lives say when its lives begin and end;
+// see workerFleet.
 type slot struct {
-	main    *Main
-	pool    *pool
-	index   int
-	name    string
-	out     *outbox
+	// main is the Main of the instance. It never changes, as nothing does before out.
+	main *Main
+	// pool is that of the instance, also when the instance has left it.
+	pool *pool
+	// index is the number of the instance within its pool.
+	index int
+	// name is that of the instance.
+	name string
+	// id is the number by which the rules of lives know the slot.
+	id fleet.Slot
+	// out is the messages and calls to the instance. It guards itself.
+	out *outbox
+	// account is the credit of the instance for what it sends. It guards itself, and goes on to the
+	// next slot with this name.
 	account *account
 
-	worker *taskWorker // the present life as the broker knows it, once it is ready; guarded by the broker's mutex
-	kind   *kind       // of the tasks that the last life that was ready took, or nil; guarded by the broker's mutex
+	// worker is the present life as the broker knows it, once it is ready; else nil. The broker's
+	// mutex guards it.
+	worker *taskWorker
+	// kind is that of the tasks that the last life took which was ready, or nil. The broker's mutex
+	// guards it.
+	kind *kind
 
-	before   *slot           // that had the number earlier, or nil
-	ended    chan struct{}   // closed when supervise has returned
-	lives    int             // so far; used by supervise only
-	leaving  atomic.Bool     // the pool shrinks: it is not to be replaced
-	stopping context.Context // ends when the worker must be ended: with the program, or when the pool shrinks
-	stop     context.CancelCauseFunc
-	initial  bool          // it was there at the start of the program, which waits for it
-	previous *slot         // that starts before it; nil for the first, and for one that was added later
-	turn     chan struct{} // closed when the next may start; by hadTurn
-	turnOnce sync.Once
+	// live is the process of the present life, or nil between two. The goroutine of the life sets
+	// it; anybody may read it.
+	live atomic.Pointer[peer]
+	// gone is why there will be no further life, once there will be none. Anybody may read it.
+	gone atomic.Pointer[error]
+	// leaving says that the instance leaves while the program goes on, and is not replaced. It is
+	// set once. Anybody may read it.
+	leaving atomic.Bool
 
-	live   atomic.Pointer[peer] // current, to be read without mu
-	buried atomic.Bool          // gone is set
-
-	mu       sync.Mutex
-	gone     error // why there will be no further life
-	current  *peer
-	endLife  context.CancelCauseFunc // of the current life
-	up       bool                    // the current life is ready, and not being ended
-	shakes   int                     // how often it was to be restarted with others of its group
-	settled  int                     // how many of these its last life has come after
-	shakenBy error
-	starting bool // the next life is about to begin
+	// awaits is for whom the next life waits, as the broker was told; 0 for nobody. The mutex of
+	// workerFleet guards it.
+	awaits fleet.Slot
+	// over says that the rules have no further life for the slot. The mutex of workerFleet guards
+	// it.
+	over bool
 }
 
-func newSlot(m *Main, p *pool, i int) *slot {
-	s := &slot{
+func newSlot(m *Main, p *pool, id fleet.Slot, i int) *slot {
+	return &slot{
 		main:    m,
 		pool:    p,
 		index:   i,
-		ended:   make(chan struct{}),
-		turn:    make(chan struct{}),
 		name:    instanceName(p.name, i),
+		id:      id,
 		out:     newOutbox(int64(m.cfg.Window), true),
-		account: newAccount(int64(m.cfg.Window)),
+		account: p.accounts[i],
 	}
-	s.stopping, s.stop = context.WithCancelCause(m.stopping)
-	return s
 }
 
-// leave takes the instance away: between two of its tasks if it is ready, and else at once.
-func (s *slot) leave() {
-	s.leaving.Store(true)
-	s.mu.Lock()
-	p := s.current
-	s.mu.Unlock()
-	if p == nil || !s.main.broker.retire(p) {
-		s.stop(s.left())
-	}
-	s.main.changes.announce()
-}
+// beginLife makes p the present life.
+func (s *slot) beginLife(p *peer) { s.live.Store(p) }
+
+// finishLife notes that nothing is left of the present life.
+func (s *slot) finishLife() { s.live.Store(nil) }
+
+// running returns the process of the present life, or nil between two.
+func (s *slot) running() *peer { return s.live.Load() }
 
 // tell sends a frame that always fits to the worker, if there is one.
 func (s *slot) tell(f *wire.Frame) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.current != nil {
-		s.current.link.Tell(link.Soon, f)
+	if p := s.running(); p != nil {
+		p.link.Tell(link.Soon, f)
 	}
 }
-
-// ending reports whether the worker must be ended, and not replaced.
-func (s *slot) ending() bool { return s.stopping.Err() != nil }
 
 func (s *slot) alive() bool { return s.whyGone() == nil }
 
 // whyGone returns nil if there is a life of the instance or will be, and else why not.
 func (s *slot) whyGone() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.gone
+	if gone := s.gone.Load(); gone != nil {
+		return *gone
+	}
+	return nil
 }
 
 // loadOfEnded is the load of an instance that has ended for good: more than any other.
@@ -198,7 +268,7 @@ const loadOfEnded = 1 << 30
 // load is a measure of what the instance has to do: messages, calls and tasks. It takes no lock,
 // for it is asked of many instances for one message.
 func (s *slot) load() int {
-	if s.buried.Load() {
+	if s.gone.Load() != nil {
 		return loadOfEnded
 	}
 	n := s.pending()
@@ -216,79 +286,6 @@ func (s *slot) owes() bool {
 	if s.out.asks() {
 		return true
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.current != nil && s.current.holds.Load() > 0
-}
-
-// newCall returns the entry of a call to the instance, nil for one of main.
-func (s *slot) newCall(origin *client, f *wire.Frame) *callEntry {
-	return &callEntry{origin: origin, id: f.ID, callee: s, typ: f.Type, loops: f.Meta != ""}
-}
-
-// cancelCall passes the cancellation of a call on to the worker, unless the call has its reply.
-func (s *slot) cancelCall(e *callEntry, soft bool) {
-	number, ok := s.out.numberOf(e)
-	if !ok {
-		return
-	}
-	from := MainName
-	if e.origin != nil {
-		from = e.origin.slot.name
-	}
-	s.tell(&wire.Frame{Kind: wire.Cancel, Flags: softly(soft), Type: "call", ID: number, From: from})
-}
-
-// failCalls answers calls to the instance that will have no reply. If a life has ended that they
-// were written to, begun is set.
-func (s *slot) failCalls(calls []carriedCall, err error, begun bool) {
-	for _, call := range calls {
-		e, cause := call.(*callEntry), err // of a worker's instance
-		if begun {
-			cause = during(err, `call "`+e.typ+`"`)
-		}
-		s.main.router.replied(e, &reply{err: cause}, nil).Push()
-	}
-}
-
-// during returns a copy of how a worker died that says what it was doing; any other error as it is.
-func during(how error, what string) error {
-	switch how := how.(type) {
-	case *WorkerDiedError:
-		d := *how
-		d.During = what
-		return &d
-	case *MemoryLimitError:
-		m := *how
-		m.Died = during(m.Died, what).(*WorkerDiedError)
-		return &m
-	case *HangError:
-		h := *how
-		h.Died = during(h.Died, what).(*WorkerDiedError)
-		return &h
-	}
-	return how
-}
-
-// bury ends the instance for good: everything that waits for it fails with err.
-func (s *slot) bury(err error) {
-	s.mu.Lock()
-	s.gone = err
-	s.mu.Unlock()
-	s.buried.Store(true)
-	lost, calls := s.out.close(err)
-	s.failCalls(calls, err, false)
-	s.deadLetters(lost, err)
-	s.main.broker.reconsider()
-	s.main.changes.announce()
-}
-
-// deadLetters reports the messages that the end of one life, or of the instance, has lost.
-func (s *slot) deadLetters(lost []letter, err error) {
-	reason := err.Error()
-	events := make([]*DeadLetter, len(lost))
-	for i, l := range lost {
-		events[i] = &DeadLetter{Sender: l.from, Receiver: s.name, Type: l.typ, Size: l.size, Reason: reason}
-	}
-	s.main.emitLost(events)
+	p := s.running()
+	return p != nil && p.holds.Load() > 0
 }

@@ -98,10 +98,9 @@ type puppet struct {
 // it asks for.
 func (th *theatre) enter(name string, types ...string) *puppet {
 	s := th.slot(name)
-	s.lives++
 	w := &puppet{th: th, body: &puppetBody{ended: make(chan struct{})}, recalled: map[uint64]bool{},
 		ended: map[uint64]bool{}, fetching: map[uint64]bool{}, results: map[uint64][]wire.Frame{}}
-	w.peer = newPeer(s, s.lives)
+	w.peer = newPeer(s, nextLife(s))
 	w.connect(w.body, bytes.NewReader(nil), &w.out)
 	s.beginLife(w.peer)
 	s.account.open(w.client)
@@ -554,7 +553,6 @@ func (th *theatre) settle(types ...string) {
 		}
 	}
 	b.end(ErrStopped)
-	th.stop(ErrStopped)
 	if left := th.Tasks().Residue(); len(left) > 0 {
 		th.t.Fatalf("this is left: %v", left)
 	}

@@ -49,7 +49,7 @@ func (m *Main) Restart(ctx context.Context, name string) error {
 			errs = append(errs, fmt.Errorf("multiprolab: restarting worker %s: %w", s.name, m.stopCause()))
 			break
 		}
-		over := s.buried.Load()
+		over := !s.alive()
 		if err := m.restart(ctx, s); err != nil {
 			errs = append(errs, fmt.Errorf("multiprolab: restarting worker %s: %w", s.name, err))
 			if !over {
@@ -81,37 +81,28 @@ func (m *Main) warnOfNewCode() {
 // restart replaces one instance, and waits until the replacement is ready. One that is just being
 // replaced needs no other.
 func (m *Main) restart(ctx context.Context, s *slot) error {
-	old := s.running()
-	if old != nil && s.isUp() {
-		m.broker.retire(old)
-	} else {
-		old = nil // the next that is ready will do, be it one that is just being started
-	}
+	answer, forget := m.fleet.restart(s)
 	if scopeOf(ctx) != nil { // main's loop waits
 		defer stall(ctx)()
 		id := m.node.nextID()
 		if err := m.broker.beginWait(MainName, id, mail.For(s.name), "Restart of "+s.name); err != nil {
+			forget()
 			return err
 		}
 		defer m.broker.endWait(MainName, id)
 	}
-	return m.changes.wait(ctx, func() error {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		switch {
-		case s.up && s.current != old:
-			return nil
-		case !s.pool.has(s):
-			return nil // the pool has shrunk
-		case s.gone != nil:
-			return s.gone
-		case s.leaving.Load():
-			return nil // it ends with others of its group, which have an error of their own
-		case s.stopping.Err() != nil:
-			return context.Cause(s.stopping)
-		}
-		return errWait
-	})
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-answer: // both came at once
+		return err
+	default:
+		forget()
+		return causeOf(ctx)
+	}
 }
 
 // reload is what SIGHUP asks for: a rolling restart of all workers. Run calls it, on a goroutine of

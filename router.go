@@ -62,6 +62,24 @@ type callEntry struct {
 	carriage
 }
 
+// newCall returns the entry of a call to the instance, nil for one of main.
+func (s *slot) newCall(origin *client, f *wire.Frame) *callEntry {
+	return &callEntry{origin: origin, id: f.ID, callee: s, typ: f.Type, loops: f.Meta != ""}
+}
+
+// cancelCall passes the cancellation of a call on to the worker, unless the call has its reply.
+func (s *slot) cancelCall(e *callEntry, soft bool) {
+	number, ok := s.out.numberOf(e)
+	if !ok {
+		return
+	}
+	from := MainName
+	if e.origin != nil {
+		from = e.origin.slot.name
+	}
+	s.tell(&wire.Frame{Kind: wire.Cancel, Flags: softly(soft), Type: "call", ID: number, From: from})
+}
+
 // resolve finds the instance that a name means: itself, or of a pool the one with the least to do.
 func (r *MessageRouter) resolve(name string) (*slot, error) {
 	if pool, i, ok := splitInstance(name); ok {

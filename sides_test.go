@@ -15,10 +15,10 @@ import (
 // worker's process alone. All others are of both.
 var (
 	mainSide = strings.Fields(`admission.go agenda.go body.go broker.go client.go crashes.go datarace.go deadletters.go
-		dispatch.go emit.go group.go guard.go handshake.go hang.go job.go kernelkills.go keys.go lane.go
-		loopwaits.go main.go memqueue.go order.go output.go peer.go pool.go pulls.go registererror.go
-		reload.go report.go restarts.go router.go service.go signals.go signals_unix.go
-		signals_windows.go store.go supervise.go watch.go`)
+		dispatch.go emit.go ending.go fleet.go group.go guard.go handshake.go hang.go job.go
+		kernelkills.go keys.go lane.go lives.go loopwaits.go main.go memqueue.go milestones.go output.go
+		peer.go pulls.go registererror.go reload.go report.go router.go service.go signals.go
+		signals_unix.go signals_windows.go store.go watch.go`)
 	workerSide = strings.Fields(`batchwork.go gettask.go taskinbox.go uplink.go worker.go workerlife.go workerprocess.go
 		workersetup.go workerwire.go`)
 )
@@ -26,7 +26,7 @@ var (
 // sideDoors are the private names of one side that the other uses all the same: how a process
 // becomes a worker, and workers that are goroutines of main. A change may take names out of here;
 // it never puts any in.
-var sideDoors = strings.Fields("takeRole cfg depth outer path pool poolNames")
+var sideDoors = strings.Fields("takeRole cfg depth outer path")
 
 // TestSides holds that main's part of the library names nothing private of a worker's part, and the
 // reverse: what both need lies in a file of both, or in a room below.

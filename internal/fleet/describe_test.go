@@ -94,7 +94,7 @@ func (n names) reason(r *fleet.Reason) string {
 	case fleet.Quit:
 		return "it ended by itself"
 	case fleet.NeedGone:
-		return fmt.Sprintf("it needs %s, which is gone (%s)", n.pool(r.Need), behind())
+		return fmt.Sprintf("it needs %s, which is gone (%s)", n.pool(r.Pool), behind())
 	case fleet.Limit:
 		var causes []string
 		for i := range r.Causes {

@@ -1,8 +1,8 @@
 // Package fleet is the rules of lives: which worker starts when, what its death means for it and
 // for others, and in which order all end. It exists in the main process. It decides and does
 // nothing else: it knows neither processes nor names, and has no clock, dice, lock or goroutine of
-// its own. Main does not use it yet: supervise.go and order.go still decide for themselves, and are
-// to carry out what it says.
+// its own. The shell is workerFleet, in fleet.go of the root: it carries out what these rules say,
+// with one goroutine for each life.
 //
 // A program has pools of workers. Each worker has a slot, which lives fill one after the other. The
 // shell tells what happens by calling methods (Begin, Started, Greeted, Up, Idle, Ended, Tick,
@@ -96,7 +96,11 @@
 //
 // The queue of tasks says when a worker that is retired holds nothing any more, which the shell
 // tells as Idle, and whether a death was in the middle of a task, which the shell tells in
-// How.Blamed. The shell asks the queue before it tells fleet, and never the other way round. The
-// ladder from the exit message to SIGKILL, and the times within which a worker has to say hello and
-// be ready, belong to the life: they touch nothing but it.
+// How.Blamed. The shell asks the queue before it tells fleet, and never the other way round.
+//
+// Waiting says for whom lives wait that are to begin. The shell hands that on to who sees circles:
+// whoever waits for such a worker waits for the other one, too.
+//
+// The ladder from the exit message to SIGKILL, and the times within which a worker has to say hello
+// and be ready, belong to the life: they touch nothing but it.
 package fleet

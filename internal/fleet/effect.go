@@ -43,7 +43,8 @@ const (
 	// hello is killed. What the worker has not begun goes to others.
 	LeadOut
 	// Down: the life with the number Life has ended. Failed, Restart and After are what the shell
-	// tells those who watch. It comes without a process too, if a life could not begin.
+	// tells those who watch. It comes without a process too, if a life could not begin: then no
+	// Spawn has named it, and Reason says why.
 	Down
 	// Bury: no life of the Slot follows, for a Reason. What waits for it fails. It is the last
 	// effect that names the slot, except for Replaced.
@@ -57,7 +58,7 @@ const (
 	// worker becomes ready while the queue is drained.
 	Release
 	// EndProgram: the shell ends the program as with Exit(FinishRunning), which has been noted
-	// already, and Reason is its error.
+	// already. Its error is the Reason for which the Slot has failed.
 	EndProgram
 	// AllGone: every slot has been buried after End. It is the last effect of all.
 	AllGone
@@ -109,7 +110,7 @@ const (
 	Failed
 	// Quit: a life has ended by itself, without an error.
 	Quit
-	// NeedGone: the pool in Need has ended for good, of the Behind of its last slot.
+	// NeedGone: the Pool has ended for good, of the Behind of its last slot.
 	NeedGone
 	// Limit: the worker has failed too often, or for good, if Permanent. Causes are its failures.
 	Limit
@@ -127,9 +128,12 @@ const (
 type Reason struct {
 	// Kind says which of the other fields are set.
 	Kind Why
-	// Need is the pool that has ended for good.
-	Need Pool
-	// Fellow is the slot that has failed.
+	// Pool is that of the other slot, whose reason is Behind: the one that has ended for good, or
+	// that of the Fellow.
+	Pool Pool
+	// Index is the number of the other slot within its pool.
+	Index int
+	// Fellow is the slot that has failed. The shell may have forgotten it by now.
 	Fellow Slot
 	// Permanent says that another start would have failed alike.
 	Permanent bool

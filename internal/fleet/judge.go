@@ -13,6 +13,7 @@ func (f *Fleet) judge(s *slot, e *ending) {
 		Failed:  e.why.Kind != Quit,
 		Restart: v.restart,
 		After:   v.pause,
+		Reason:  e.why,
 	})
 	if v.restart {
 		if v.pause > 0 {
@@ -27,10 +28,10 @@ func (f *Fleet) judge(s *slot, e *ending) {
 	why := e.why
 	switch {
 	case s.required:
-		f.endProgram(why)
+		f.endProgram(s, why)
 	case v.limit.Kind != None:
 		if why = v.limit; !s.pool.desc.StopWorker {
-			f.endProgram(why)
+			f.endProgram(s, why)
 		}
 	case why.Kind == Quit: // as it was meant to: nobody ends with it
 		f.bury(s, Reason{Kind: Left})
@@ -59,20 +60,25 @@ func (f *Fleet) restartOthers(s *slot, why Reason) {
 	f.shake(s)
 	for _, o := range others {
 		f.shake(o)
-		f.leadOut(o, DrainQueue, false, Reason{Kind: Fellow, Fellow: s.id, Behind: &why})
+		f.leadOut(o, DrainQueue, false, s.fellow(&why))
 	}
 }
 
 // endOthers ends those for good that would restart with a slot that has no further life.
 func (f *Fleet) endOthers(s *slot, why Reason) {
 	for _, o := range s.others() {
-		f.doom(o, Reason{Kind: Fellow, Fellow: s.id, Behind: &why})
+		f.doom(o, s.fellow(&why))
 	}
 }
 
+// fellow is the reason of those that restart, or end, with a slot that has failed.
+func (s *slot) fellow(why *Reason) Reason {
+	return Reason{Kind: Fellow, Pool: s.pool.id, Index: s.index, Fellow: s.id, Behind: why}
+}
+
 // endProgram asks the shell for the end of the program, and takes it as asked for.
-func (f *Fleet) endProgram(why Reason) {
-	f.emit(Effect{Kind: EndProgram, Reason: why})
+func (f *Fleet) endProgram(s *slot, why Reason) {
+	f.emit(Effect{Kind: EndProgram, Slot: s.id, Reason: why})
 	f.ask(FinishRunning)
 }
 

@@ -178,11 +178,12 @@ func (m *model) settle() {
 				m.expect(fleet.Effect{Kind: fleet.Spawn, Slot: s.id, Life: s.life})
 				changed = true
 			case gone != nil:
-				why := gone.slots[len(gone.slots)-1].why
+				last := gone.slots[len(gone.slots)-1]
+				why := last.why
 				m.turn(s)
 				m.judge(
 					s,
-					modelFailure{at: m.now, why: fleet.Reason{Kind: fleet.NeedGone, Need: gone.id, Behind: &why}},
+					modelFailure{at: m.now, why: fleet.Reason{Kind: fleet.NeedGone, Pool: gone.id, Index: last.index, Behind: &why}},
 					false,
 					true,
 				)

@@ -29,7 +29,9 @@ func (m *model) judge(s *modelSlot, f modelFailure, blamed, permanent bool) {
 	if s.required {
 		restart, pause, limit = false, 0, fleet.Reason{}
 	}
-	m.expect(fleet.Effect{Kind: fleet.Down, Slot: s.id, Life: s.life, Failed: !quit, Restart: restart, After: pause})
+	m.expect(fleet.Effect{
+		Kind: fleet.Down, Slot: s.id, Life: s.life, Failed: !quit, Restart: restart, After: pause, Reason: f.why,
+	})
 	why := f.why
 	switch {
 	case restart:
@@ -45,28 +47,33 @@ func (m *model) judge(s *modelSlot, f modelFailure, blamed, permanent bool) {
 		s.shaken = true
 		for _, o := range others {
 			o.shaken = true
-			m.lead(o, fleet.DrainQueue, false, fleet.Reason{Kind: fleet.Fellow, Fellow: s.id, Behind: &f.why})
+			m.lead(o, fleet.DrainQueue, false, s.fellow(&f.why))
 		}
 		return
 	case s.required:
-		m.end(why)
+		m.end(s, why)
 	case limit.Kind != fleet.None:
 		if why = limit; !d.StopWorker {
-			m.end(why)
+			m.end(s, why)
 		}
 	case quit:
 		m.bury(s, fleet.Reason{Kind: fleet.Left})
 		return
 	}
 	for _, o := range m.others(s) {
-		m.doom(o, fleet.Reason{Kind: fleet.Fellow, Fellow: s.id, Behind: &why})
+		m.doom(o, s.fellow(&why))
 	}
 	m.bury(s, why)
 }
 
+// fellow is the reason of those that restart, or end, with it.
+func (s *modelSlot) fellow(why *fleet.Reason) fleet.Reason {
+	return fleet.Reason{Kind: fleet.Fellow, Pool: s.pool.id, Index: s.index, Fellow: s.id, Behind: why}
+}
+
 // end is what an error that ends the program does.
-func (m *model) end(why fleet.Reason) {
-	m.expect(fleet.Effect{Kind: fleet.EndProgram, Reason: why})
+func (m *model) end(s *modelSlot, why fleet.Reason) {
+	m.expect(fleet.Effect{Kind: fleet.EndProgram, Slot: s.id, Reason: why})
 	m.exit(fleet.FinishRunning)
 }
 

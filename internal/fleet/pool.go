@@ -77,6 +77,10 @@ func (p *pool) leaving() int {
 	return p.group.leaving
 }
 
-// gone returns why no slot of the pool has a further life: the reason of the last one. The pool has
-// none that is alive.
-func (p *pool) gone() Reason { return p.slots[len(p.slots)-1].why }
+// gone is the reason of those that need the pool, which has no slot that is alive. Behind it is
+// that of its last slot.
+func (p *pool) gone() Reason {
+	last := p.slots[len(p.slots)-1]
+	why := last.why
+	return Reason{Kind: NeedGone, Pool: p.id, Index: last.index, Behind: &why}
+}

@@ -38,8 +38,7 @@ func (f *Fleet) proceed() {
 			case may:
 				f.spawn(s)
 			case need != nil:
-				why := need.gone()
-				f.fail(s, Reason{Kind: NeedGone, Need: need.id, Behind: &why})
+				f.fail(s, need.gone())
 			default:
 				w.slots[kept] = s
 				kept++

@@ -71,10 +71,51 @@ func (f *Fleet) allSettled() {
 	}
 }
 
+// Waiting yields each slot that has its turn and no life, because others have to come up or to end
+// first, with one of those: all of them have to. With it the shell sees a circle that goes over
+// lives: main's loop waits for a worker, which waits for the setup of another one that it needs,
+// which calls main. Nothing may happen to the Fleet meanwhile.
+func (f *Fleet) Waiting(yield func(id, other Slot) bool) {
+	var last, blocker *slot // most that wait one after the other are of the same pool
+	for _, s := range f.waiting.slots {
+		if s.state != Waiting {
+			continue
+		}
+		if last == nil || last.pool != s.pool || last.shaken != s.shaken {
+			last, blocker = s, s.blocker()
+		}
+		if blocker != nil && !yield(s.id, blocker.id) {
+			return
+		}
+	}
+}
+
+// blocker returns the first slot for which a slot that is waiting waits, or nil.
+func (s *slot) blocker() *slot {
+	if g := s.pool.group; g != nil && s.shaken && g.leaving > 0 {
+		for _, p := range g.members {
+			for _, o := range p.slots {
+				if o.shaken && o.busy() {
+					return o
+				}
+			}
+		}
+	}
+	for _, q := range s.pool.needs {
+		if q.unready == 0 {
+			continue
+		}
+		for _, o := range q.slots {
+			if !o.up() && o.state != Buried {
+				return o
+			}
+		}
+	}
+	return nil
+}
+
 // WaitsFor returns the slots that have to do something before the next life of a slot may begin:
-// come up, or end. A slot that may begin, has a life, pauses or is buried waits for none. With it
-// the shell sees a circle that goes over lives: main's loop waits for a worker, which waits for the
-// setup of another one that it needs, which calls main.
+// come up, or end. A slot that may begin, has a life, pauses or is buried waits for none.
 func (f *Fleet) WaitsFor(id Slot) (others []Slot) {
 	s := f.slots[id]
 	switch {

@@ -239,7 +239,7 @@ func sameEffect(a, b *fleet.Effect) bool {
 }
 
 func sameReason(a, b *fleet.Reason) bool {
-	return a.Kind == b.Kind && a.Need == b.Need && a.Fellow == b.Fellow && a.Permanent == b.Permanent &&
+	return a.Kind == b.Kind && a.Pool == b.Pool && a.Index == b.Index && a.Fellow == b.Fellow && a.Permanent == b.Permanent &&
 		a.Restarts == b.Restarts && a.Cause == b.Cause && (a.Behind == nil) == (b.Behind == nil) &&
 		(a.Behind == nil || sameReason(a.Behind, b.Behind)) &&
 		slices.EqualFunc(a.Causes, b.Causes, func(a, b fleet.Reason) bool { return sameReason(&a, &b) })
@@ -273,6 +273,21 @@ func (w *world) invariants() {
 				}
 			}
 		}
+	}
+	waiting := 0
+	for id, other := range w.f.Waiting {
+		waiting++
+		if w.f.State(id) != fleet.Waiting || !slices.Contains(w.f.WaitsFor(id), other) {
+			w.fail("slot %d does not wait for slot %d", id, other)
+		}
+	}
+	for _, s := range w.m.slots {
+		if s.state == fleet.Waiting {
+			waiting--
+		}
+	}
+	if waiting != 0 {
+		w.fail("%d slots too many are said to wait", waiting)
 	}
 	if w.gone > 0 && w.f.Residue() != 0 {
 		w.fail("after the end %d things are held", w.f.Residue())

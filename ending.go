@@ -1,0 +1,256 @@
+package multiprolab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// This file is how a program ends, in main: what asks for it, in which order all end, and how one
+// waits for it.
+
+// standing is how far a Main has come, and why it ends. It exists in main.
+type standing struct {
+	// lifeMu guards what follows. No other mutex of the library is taken while it is held.
+	lifeMu sync.Mutex
+	// state is how far the Main has come.
+	state mainState
+	// serving says that the state is mainRunning; it may be read without lifeMu.
+	serving atomic.Bool
+	// whole is the context of the handlers: it ends with the last worker, or when all are killed.
+	// It is set when Run or Start begins.
+	whole context.Context
+	// cancel ends whole.
+	cancel context.CancelCauseFunc
+	// mode is how the program is to end, once exitAsked is closed.
+	mode ShutdownMode
+	// runError is the first error of the program, which Run returns; or nil.
+	runError error
+	// cause is why the program ends; see Main.Cause.
+	cause error
+	// failed says that the cause is runError: nobody has asked for the end.
+	failed bool
+	// killed are the workers that had to be killed at the end.
+	killed []KilledWorker
+	// races are what the race detector has found in workers.
+	races []error
+	// elsewhere is why the Main does not run in this process, in the state mainElsewhere.
+	elsewhere *elsewhereError
+}
+
+type mainState int
+
+const (
+	mainNew mainState = iota
+	mainRunning
+	mainEnded
+	mainElsewhere // this is the process of a worker, and the Main does not run here
+)
+
+// conduct is the life of the whole beside the loop: it begins the lives of the workers, waits for
+// the exit, and ends everything in order.
+func (m *Main) conduct(unwatch func() bool) {
+	never := closed(m.exitAsked) // the end was asked for before the start, which says so
+	m.fleet.run()
+	<-m.exitAsked
+	if !never {
+		m.emit(m.ending())
+	}
+	unwatch()
+	drain := m.shutdownMode() == DrainQueue
+	m.broker.stop(m.stopCause(), drain)
+	if drain {
+		m.drain()
+		m.broker.stop(m.stopCause(), false)
+	}
+	m.loop.stopActions(ErrExit)
+	m.fleet.end()
+	<-m.workersGone
+	m.fleet.lives.Wait()
+	m.broker.end(m.stopCause())
+	m.loop.exit(DrainQueue) // what the workers sent before they ended is still handled
+	<-m.loopEnded
+	m.receiver.seal(m.stopCause()) // what is left there is reported
+	for m.tellRest() {             // no handler runs any more
+	}
+	m.node.close(m.stopCause())
+	if m.spawner != nil {
+		m.spawner.Close()
+	}
+	m.conclude(nil)
+}
+
+// drain waits until no task is left, as long as the config allows and nobody presses for the end.
+func (m *Main) drain() {
+	var timeout <-chan time.Time
+	if m.cfg.DrainTimeout > 0 {
+		timer := time.NewTimer(m.cfg.DrainTimeout)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	select {
+	case <-m.broker.join():
+	case <-timeout:
+	case <-m.hurryAsked:
+	}
+}
+
+// work runs the loop until conduct ends it, or all are killed.
+func (m *Main) work() {
+	m.guard(func() {
+		_ = m.loop.run(m.whole) // an error of an action goes to fail; what is left is the cause of m.whole
+	}, func() { close(m.loopEnded) })
+}
+
+// tellRest calls Config.OnEvent for the last events, when the loop has ended. It reports whether
+// there were any; there may be more then.
+func (m *Main) tellRest() bool {
+	fn, ok := m.receiver.nextUrgent()
+	if !ok {
+		return false
+	}
+	told := make(chan struct{})
+	// It ends with the events. It is a goroutine of its own, because user code may end it.
+	go m.guard(func() {
+		for ; ok; fn, ok = m.receiver.nextUrgent() {
+			fn()
+		}
+	}, func() { close(told) })
+	<-told
+	return true
+}
+
+// conclude ends the life of the Main.
+func (m *Main) conclude(err error) {
+	m.lifeMu.Lock()
+	m.state = mainEnded
+	m.serving.Store(false)
+	if m.runError == nil {
+		m.runError = err
+	}
+	if err != nil {
+		m.setCause(err)
+	}
+	why := m.stopCauseLocked()
+	m.lifeMu.Unlock()
+	m.cancel(why)
+	close(m.ended)
+}
+
+// fail ends the program with an error, unless it has another one already.
+func (m *Main) fail(err error) {
+	m.lifeMu.Lock()
+	if m.runError == nil {
+		m.runError = err
+	}
+	m.failed = m.failed || m.cause == nil
+	m.setCause(err)
+	m.lifeMu.Unlock()
+	m.exit(FinishRunning, err)
+}
+
+// exit requests the end in a mode, and says why. A later request counts if it is harsher.
+func (m *Main) exit(mode ShutdownMode, cause error) {
+	m.fleet.exit(mode) // first: who finds exitAsked closed finds that the rules of lives know
+	// at once: no worker begins another task
+	defer func() { m.broker.stop(m.stopCause(), m.shutdownMode() == DrainQueue) }()
+	m.lifeMu.Lock()
+	defer m.lifeMu.Unlock()
+	m.setCause(cause)
+	if first := !closed(m.exitAsked); first {
+		m.mode = mode
+		close(m.exitAsked)
+	} else if mode == KillAll || m.mode == DrainQueue {
+		m.mode = mode
+	}
+	if mode != DrainQueue && !closed(m.hurryAsked) {
+		close(m.hurryAsked)
+	}
+	if mode == KillAll && !closed(m.killAsked) {
+		close(m.killAsked)
+		m.cancel(m.stopCauseLocked())
+	}
+}
+
+// Exit requests the end of the program, in the mode of Config.Shutdown. It returns at once. It may
+// be called from any goroutine, any number of times, before Run as well, and in a worker, where it
+// is Worker.Exit.
+func (m *Main) Exit() {
+	if e := m.outside(); e != nil {
+		e.exit()
+		return
+	}
+	m.exit(m.cfg.Shutdown, ErrExit)
+}
+
+// Wait waits until nothing of the workers is left, and returns what Run returns. It does not
+// request the end. The end of ctx ends the waiting alone. On the loop of main, in a handler, an
+// action or Config.OnEvent, it would wait for itself: there it returns an error at once.
+func (m *Main) Wait(ctx context.Context) error {
+	if m.running() == errNotStarted {
+		return errNotStarted
+	}
+	if e := m.outside(); e != nil {
+		return e.wait()
+	}
+	if err := m.waitsForItself("Wait"); err != nil {
+		return err
+	}
+	return m.await(ctx)
+}
+
+// await waits for the end, and says how it was.
+func (m *Main) await(ctx context.Context) error {
+	select {
+	case <-m.ended:
+	case <-ctx.Done():
+		return fmt.Errorf("multiprolab: waiting for the workers to end: %w", causeOf(ctx))
+	}
+	m.lifeMu.Lock()
+	defer m.lifeMu.Unlock()
+	var all []error
+	if m.runError != nil {
+		all = append(all, m.runError)
+	}
+	all = append(all, m.races...)
+	if len(m.killed) > 0 {
+		all = append(all, &ShutdownError{Killed: m.killed})
+	}
+	if len(all) == 1 {
+		return all[0]
+	}
+	return errors.Join(all...)
+}
+
+// Close requests the end in the mode of Config.Shutdown, and waits for it. Unlike Wait it may be
+// called before Start, and does nothing then. On the loop of main it requests the end and returns
+// an error at once, for it would wait for itself: use Exit there.
+func (m *Main) Close() error { return m.finish(context.Background(), m.cfg.Shutdown, "Close") }
+
+// Stop requests the end in a mode, and waits for it as Wait does. A second Stop may ask for a
+// harsher one. Before Start it is remembered, as Exit is: nothing is started then. On the loop of
+// main it does not wait, as Close.
+func (m *Main) Stop(ctx context.Context, mode ShutdownMode) error {
+	if m.running() == errNotStarted {
+		m.exit(mode, ErrExit)
+	}
+	return m.finish(ctx, mode, "Stop")
+}
+
+// finish is Stop under the name that the caller knows.
+func (m *Main) finish(ctx context.Context, mode ShutdownMode, call string) error {
+	if m.running() == errNotStarted {
+		return nil
+	}
+	if e := m.outside(); e != nil {
+		return e.wait()
+	}
+	m.exit(mode, ErrExit)
+	if err := m.waitsForItself(call); err != nil {
+		return err
+	}
+	return m.await(ctx)
+}

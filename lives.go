@@ -1,0 +1,350 @@
+package multiprolab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/multiprolab/multiprolab/internal/fleet"
+)
+
+// life is one life of an instance as the goroutine sees it that leads it, from the start of its
+// process until nothing of it is left. It exists in main. What follows from its end is for the
+// rules of lives to say; see workerFleet.
+type life struct {
+	// slot is the instance. It never changes.
+	slot *slot
+	// number is that of the life, from 1. It never changes.
+	number int
+	// told ends when the life must be ended.
+	told context.Context
+	// tell ends told.
+	tell context.CancelCauseFunc
+	// mode is how the life is led out. It is set before told ends, and read after that.
+	mode ShutdownMode
+	// forGood is why no other life follows, or nil if one does. It is set and read as mode is.
+	forGood error
+	// peer is the process; nil if there was none. The life's own goroutine sets it, and others read
+	// it when the rules have been told of the end.
+	peer *peer
+	// err is what the life has ended of; nil if it ended by itself, or as it was told, without an
+	// error. It is set and read as peer is.
+	err error
+}
+
+// begin begins the next life of the instance, on a goroutine of its own: it ends with the life, and
+// conduct waits for it.
+func (s *slot) begin(e *fleet.Effect) *life {
+	l := &life{slot: s, number: e.Life}
+	l.told, l.tell = context.WithCancelCause(context.Background())
+	s.main.fleet.lives.Go(l.run)
+	return l
+}
+
+// run leads the life, and tells the rules how far it comes.
+func (l *life) run() {
+	defer l.tell(nil)
+	s := l.slot
+	m := s.main
+	if l.told.Err() != nil { // it was told to end before there was anything
+		m.fleet.ended(s, fleet.How{})
+		return
+	}
+	p, err := m.spawn(s, l.number)
+	if err != nil {
+		l.err = err
+		m.fleet.ended(s, fleet.How{Failed: true, Permanent: permanent(err), Cause: err})
+		return
+	}
+	l.peer = p
+	s.beginLife(p)
+	p.welcome()
+	m.emit(&WorkerStarted{Worker: s.name, PID: p.pid(), Life: l.number})
+	m.fleet.started(s)
+	if err = p.handshake(l.told); err == nil {
+		s.out.attachWhole(p.link)
+		p.greeted.Store(true)
+		m.fleet.greeted(s)
+		err = p.becomeReady(l.told)
+	}
+	if err == nil {
+		p.watchMemory()
+		up := &WorkerReady{Worker: s.name, PID: p.pid(), Life: l.number, Took: time.Since(p.begun)}
+		m.fleet.up(s, func() { m.emit(up) })
+		l.attend()
+	}
+	led := l.told.Err() != nil
+	switch {
+	case led:
+		l.end()
+	case err != nil && !closed(p.read):
+		p.kill("its start failed")
+	}
+	m.fleet.ended(s, l.bequeath(led, err))
+}
+
+// attend waits until a worker that is ready ends, or must be ended.
+func (l *life) attend() {
+	p := l.peer
+	pulse := newPulse(p)
+	defer pulse.stop()
+	for {
+		select {
+		case <-p.read:
+			return
+		case <-p.body.done():
+			return
+		case <-l.told.Done():
+			return
+		case <-p.retired:
+			p.slot.main.fleet.idle(p.slot)
+		case h := <-p.hangs:
+			p.killHung(h)
+			return
+		case <-pulse.tick:
+			if h := pulse.beat(); h != nil {
+				p.killHung(h)
+				return
+			}
+		}
+	}
+}
+
+// bequeath waits until nothing of the process is left, gives back what it held, and says how the
+// life has ended. led says that it was told to end; else err is why it did not become ready, or
+// nil.
+func (l *life) bequeath(led bool, err error) fleet.How {
+	p, s := l.peer, l.slot
+	m := s.main
+	how := p.end(m)
+	if p.raced {
+		m.noteRace(p.raceError(how))
+	}
+	lost, calls := s.out.detach()
+	if err == nil || led {
+		err = how
+	}
+	cause := err
+	if cause == nil {
+		why := m.stopCause()
+		if led && l.forGood != nil {
+			why = l.forGood
+		}
+		cause = fmt.Errorf("multiprolab: worker %s has ended: %w", s.name, why)
+	}
+	blamed := m.broker.leave(p, how)
+	p.client.gone()
+	if closed(p.read) {
+		p.link.Release()
+	}
+	s.finishLife()
+	s.failCalls(calls, cause, true)
+	s.deadLetters(lost, cause)
+	l.err = err
+	return fleet.How{
+		Failed:    err != nil,
+		Forced:    p.ledOut,
+		Raced:     p.raced,
+		Blamed:    blamed,
+		Permanent: permanent(err),
+		Cause:     err,
+	}
+}
+
+// tellDown tells those who watch of the end of a life or, if that is nil, that none could begin.
+// The rules have said what follows.
+func (s *slot) tellDown(l *life, e *fleet.Effect) {
+	m := s.main
+	if l == nil { // it needs another one, which is gone
+		m.emit(&WorkerFailed{
+			Worker:  s.name,
+			Life:    e.Life,
+			Err:     m.errorOf(s, &e.Reason),
+			Restart: e.Restart,
+			After:   e.After,
+		})
+		return
+	}
+	p := l.peer
+	switch {
+	case e.Failed:
+		failed := &WorkerFailed{
+			Worker:  s.name,
+			Life:    e.Life,
+			Err:     l.err,
+			Restart: e.Restart,
+			After:   e.After,
+		}
+		if p != nil {
+			failed.PID = p.pid()
+		}
+		if p != nil && !p.raced { // a data race is a fault, whatever has ended the process
+			failed.late = p.ledOut
+			failed.Planned = failed.late || p.onPurpose()
+		}
+		m.emit(failed)
+	case p != nil:
+		m.emit(&WorkerStopped{
+			Worker:  s.name,
+			PID:     p.pid(),
+			Life:    e.Life,
+			Restart: e.Restart,
+			After:   e.After,
+			value:   p.exitValue(),
+			codec:   m.codec,
+		})
+	}
+}
+
+// retire has the broker give the present life nothing new.
+func (s *slot) retire() {
+	if p := s.running(); p != nil {
+		s.main.broker.retire(p)
+	}
+}
+
+// leadOut tells the life to end, as the rules say. why is their reason. The exit message is sent at
+// once, so that those that are led out together are told in that order.
+func (l *life) leadOut(e *fleet.Effect, why error) {
+	s := l.slot
+	l.mode = ShutdownMode(e.Mode)
+	if e.ForGood {
+		l.forGood = why
+	}
+	if e.Reason.Kind != fleet.Ended { // at the end of the program nobody is given anything
+		if e.ForGood {
+			s.leaving.Store(true)
+		}
+		s.retire()
+	}
+	if p := s.running(); p != nil {
+		p.tellExit(l.mode, l.forGood)
+	}
+	l.tell(why)
+}
+
+// end ends a life that was told to end: the exit message, SIGTERM, SIGKILL to all its tree, each
+// with its time. A second request to exit may cut it short. It returns when the worker has ended,
+// or was killed.
+func (l *life) end() {
+	p, m := l.peer, l.slot.main
+	if !p.greeted.Load() {
+		p.ledOut = true
+		p.kill("it was ended before it had started")
+		if closed(m.killAsked) { // it may be in its setup function already, and its hello on the way
+			m.noteKilled(p, "the program was told to end at once")
+		}
+		return
+	}
+	p.tellExit(l.mode, l.forGood) // unless it has been told; it may have said hello in the same moment
+	why := fmt.Sprintf(
+		"it did not end within %v after the exit message, nor within %v after SIGTERM",
+		m.cfg.ShutdownTimeout,
+		m.cfg.KillTimeout,
+	)
+	if m.waitEnd(p, m.cfg.ShutdownTimeout) {
+		return
+	}
+	if !closed(m.killAsked) {
+		p.ledOut = true
+		p.body.terminate()
+		if m.waitEnd(p, m.cfg.KillTimeout) {
+			if !closed(m.killAsked) {
+				m.noteKilled(
+					p,
+					fmt.Sprintf(
+						"it did not end within %v after the exit message; SIGTERM ended it",
+						m.cfg.ShutdownTimeout,
+					),
+				)
+			}
+			return
+		}
+	}
+	if closed(m.killAsked) {
+		why = "the program was told to end at once"
+	}
+	p.ledOut = true
+	why = p.blame(why)
+	p.kill(why)
+	m.noteKilled(p, why)
+}
+
+// waitEnd waits until the worker has ended, at most for the time d, and reports whether it has. The
+// request to kill ends the wait.
+func (m *Main) waitEnd(p *peer, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-p.body.done():
+		return true
+	case <-timer.C:
+	case <-m.killAsked:
+	}
+	return closed(p.body.done())
+}
+
+// noteKilled remembers a worker that had to be killed at the end of the program, for Run's error.
+// One that was to be replaced is an event instead.
+func (m *Main) noteKilled(p *peer, why string) {
+	if !closed(m.exitAsked) {
+		return
+	}
+	m.lifeMu.Lock()
+	defer m.lifeMu.Unlock()
+	m.killed = append(m.killed, KilledWorker{Worker: p.slot.name, PID: p.pid(), Reason: why})
+}
+
+// failCalls answers calls to the instance that will have no reply. If a life has ended that they
+// were written to, begun is set.
+func (s *slot) failCalls(calls []carriedCall, err error, begun bool) {
+	for _, call := range calls {
+		e, cause := call.(*callEntry), err // of a worker's instance
+		if begun {
+			cause = during(err, `call "`+e.typ+`"`)
+		}
+		s.main.router.replied(e, &reply{err: cause}, nil).Push()
+	}
+}
+
+// bury ends the instance for good: everything that waits for it fails with err.
+func (s *slot) bury(err error) {
+	s.gone.Store(&err)
+	lost, calls := s.out.close(err)
+	s.failCalls(calls, err, false)
+	s.deadLetters(lost, err)
+	s.main.broker.reconsider()
+}
+
+// deadLetters reports the messages that the end of one life, or of the instance, has lost.
+func (s *slot) deadLetters(lost []letter, err error) {
+	reason := err.Error()
+	events := make([]*DeadLetter, len(lost))
+	for i, l := range lost {
+		events[i] = &DeadLetter{Sender: l.from, Receiver: s.name, Type: l.typ, Size: l.size, Reason: reason}
+	}
+	s.main.emitLost(events)
+}
+
+// permanent reports whether another start would fail alike.
+func permanent(err error) bool {
+	var remote *RemoteError
+	var start *StartError
+	switch {
+	case errors.As(err, &start) && start.permanent: // whatever is behind it
+		return true
+	case errors.As(err, &remote):
+		return remote.final
+	case errors.As(err, &start):
+		return start.PID == 0 &&
+			slices.ContainsFunc(
+				[]error{fs.ErrNotExist, fs.ErrPermission, syscall.ENOEXEC, syscall.EINVAL},
+				func(e error) bool { return errors.Is(err, e) },
+			)
+	}
+	return false
+}
