@@ -335,13 +335,15 @@ func TestShape(t *testing.T) {
 				long++
 				t.Logf("%s/%s has %d lines", strings.TrimPrefix(path, module), filepath.Base(name), len(lines)-1)
 			}
-			for _, line := range lines {
+			for i, line := range lines {
 				n := width(line)
 				if n > 120 {
 					wide++
+					t.Logf("%s:%d is %d columns wide", name, i+1, n)
 				}
 				if n > 100 && strings.HasPrefix(strings.TrimSpace(line), "//") {
 					comments++
+					t.Logf("%s:%d is a comment of %d columns", name, i+1, n)
 				}
 			}
 		}
