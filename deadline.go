@@ -94,3 +94,18 @@ func overtaken(ctx context.Context, err error) bool {
 	}
 	return within(ctx.Done(), overtakenTimeout)
 }
+
+// within waits for c, at most for the time d, and reports whether c was closed.
+func within(c <-chan struct{}, d time.Duration) bool {
+	if closed(c) {
+		return true
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-c:
+		return true
+	case <-timer.C:
+		return false
+	}
+}

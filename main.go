@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/sdnotify"
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -45,7 +46,7 @@ type Main struct {
 	depth       int
 	procs       int // GOMAXPROCS of main, or 0 if the environment says it
 	oomScoreAdj int // of main
-	kernelKills *kernelKills
+	kernelKills *life.KernelKills
 	spawner     *proc.Spawner
 	stdout      *sharedWriter
 	stderr      *sharedWriter
@@ -431,8 +432,8 @@ func (m *Main) Resize(pool string, n int) error {
 }
 
 // poolSizes returns the number of workers of each pool.
-func (m *Main) poolSizes() poolSizes {
-	sizes := poolSizes{}
+func (m *Main) poolSizes() life.Pools {
+	sizes := life.Pools{}
 	for _, p := range m.pools {
 		sizes[p.name] = len(p.list())
 	}

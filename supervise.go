@@ -175,11 +175,11 @@ func (m *Main) live(s *slot) (end lifeEnd) {
 	switch {
 	case s.ending(), end.retired:
 		m.leadOut(p)
-	case err != nil && !closed(p.read):
+	case err != nil && !closed(p.process.Read()):
 		p.kill("its start failed")
 	}
 	how := p.end(m)
-	if end.raced = p.raced; end.raced {
+	if end.raced = p.ended.Raced; end.raced {
 		m.noteRace(p.raceError(how))
 	}
 	lost, calls := s.out.detach()
@@ -200,7 +200,7 @@ func (m *Main) live(s *slot) (end lifeEnd) {
 	end.err = err
 	end.blamed = m.broker.leave(p, how)
 	p.client.gone()
-	if closed(p.read) {
+	if closed(p.process.Read()) {
 		p.link.Release()
 	}
 	s.finishLife()
@@ -218,20 +218,20 @@ func (m *Main) attend(p *peer, life context.Context) (retired bool) {
 		defer timer.Stop()
 	}
 	pulse := newPulse(p)
-	defer pulse.stop()
+	defer pulse.Stop()
 	for {
 		select {
-		case <-p.read:
+		case <-p.process.Read():
 			return false
-		case <-p.body.done():
+		case <-p.process.Done():
 			return false
 		case <-p.retired:
 			return true
-		case h := <-p.hangs:
+		case h := <-p.process.Hangs():
 			p.killHung(h)
 			return false
-		case <-pulse.tick:
-			if h := pulse.beat(); h != nil {
+		case <-pulse.Tick():
+			if h := pulse.Beat(); h != nil {
 				p.killHung(h)
 				return false
 			}
@@ -277,7 +277,7 @@ func (m *Main) leadOut(p *peer) {
 	}
 	if !closed(m.killAsked) {
 		p.ledOut = true
-		p.body.terminate()
+		p.process.Terminate()
 		if m.waitEnd(p, m.cfg.KillTimeout) {
 			if !closed(m.killAsked) {
 				m.noteKilled(
@@ -306,12 +306,12 @@ func (m *Main) waitEnd(p *peer, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
-	case <-p.body.done():
+	case <-p.process.Done():
 		return true
 	case <-timer.C:
 	case <-m.killAsked:
 	}
-	return closed(p.body.done())
+	return closed(p.process.Done())
 }
 
 // noteKilled remembers a worker that had to be killed at the end of the program, for Run's error.

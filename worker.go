@@ -12,6 +12,7 @@ import (
 	"weak"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/mail"
 	"github.com/multiprolab/multiprolab/internal/pack"
@@ -71,7 +72,7 @@ type Worker struct {
 	died      chan struct{}              // closed by die then; nil in a process of its own
 	// notes that the calling goroutine is one of this worker's; nil in a process of its own
 	aboard  func() (leave func())
-	welcome *welcome // set before the setup function runs
+	welcome *life.Welcome // set before the setup function runs
 }
 
 // Name returns the name of this instance, such as "thumbnailer/2".
@@ -209,8 +210,8 @@ func (w *Worker) tellFirst() error {
 	return w.link.Flush()
 }
 
-// apply limits this process as its config says, before user code of the worker runs.
-func (wl *welcome) apply() error {
+// applyLimits limits this process as its config says, before user code of the worker runs.
+func applyLimits(wl *life.Welcome) error {
 	if wl.MemoryLimit > 0 {
 		if err := proc.LimitMemory(wl.MemoryLimit); err != nil {
 			return fmt.Errorf(
@@ -253,7 +254,7 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 		defer w.link.Push() // here, so that nobody has to be woken for it
 		return w.link.Post(link.Quietly, packedFrame(kind, v))
 	}
-	if err := say(wire.Hello, &hello{Identity: identity, Shares: w.link.Shares()}); err != nil {
+	if err := say(wire.Hello, &life.Hello{Identity: identity, Shares: w.link.Shares()}); err != nil {
 		return err
 	}
 	wl := w.welcome
@@ -263,8 +264,8 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 	w.know(wl.Pools)
 	w.out.attach(w.link, wl.Credit)
 	if w.role.process {
-		if err := wl.apply(); err != nil {
-			return errors.Join(err, say(wire.Ready, &readiness{Error: w.remote("", err)}))
+		if err := applyLimits(wl); err != nil {
+			return errors.Join(err, say(wire.Ready, &readiness{Failure: packedError(w.remote("", err))}))
 		}
 	}
 
@@ -278,7 +279,7 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 	r := readiness{}
 	r.Tasks, r.Pulls = w.inbox.types()
 	if err != nil {
-		r.Error = w.remote("", err)
+		r.Failure = packedError(w.remote("", err))
 	}
 	if sayErr := say(wire.Ready, &r); sayErr != nil || err != nil {
 		return errors.Join(err, sayErr)
@@ -307,9 +308,9 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 	if value := w.exitValue.Load(); value != nil {
 		err = errors.Join(err, w.link.Post(link.Quietly, value))
 	}
-	f := farewell{}
+	f := life.Farewell{}
 	if err != nil && !errors.Is(err, ErrExit) {
-		f.Error = w.remote("", err)
+		f.Failure = packedError(w.remote("", err))
 	}
 	return errors.Join(err, w.link.PostLast(packedFrame(wire.Bye, &f)))
 }
@@ -348,14 +349,14 @@ func (w *Worker) receive(f *wire.Frame) (served bool, err error) {
 func (w *Worker) take(f *wire.Frame) error {
 	switch f.Kind {
 	case wire.Welcome:
-		var wl welcome
+		var wl life.Welcome
 		if err := unmarshalBody(f, &wl); err != nil {
 			return err
 		}
 		w.adopt(&wl)
 		w.welcome = &wl
 	case wire.Pools:
-		var pools poolSizes
+		var pools life.Pools
 		if err := unmarshalBody(f, &pools); err != nil {
 			return err
 		}
@@ -518,14 +519,14 @@ func (w *Worker) reportOverdue(s *scope, d time.Duration) {
 // beside a handler that spins, and writes at once, for the process may be killed in a moment. It
 // does not wait for the pipe: main may read on only when this goroutine does.
 func (w *Worker) dump() {
-	buf := make([]byte, maxStacks)
+	buf := make([]byte, life.MaxStacks)
 	buf = buf[:runtime.Stack(buf, true)]
 	w.link.Tell(link.Soon, &wire.Frame{Kind: wire.Stacks, Body: buf})
 	w.link.Push()
 }
 
 // adopt takes over the limits of main, which may have been configured from what only main knew.
-func (w *Worker) adopt(wl *welcome) {
+func (w *Worker) adopt(wl *life.Welcome) {
 	w.maxBody, w.maxRSS, w.teardown, w.handlerTimeout = wl.MaxBody, wl.MaxRSS, wl.Teardown, wl.HandlerTimeout
 	w.link.Limit(wl.MaxBody)
 	if wl.MemoryLimit > 0 || wl.MaxRSS > 0 {

@@ -1,6 +1,0 @@
-//go:build race
-
-package multiprolab
-
-// raceBuilt says that this program, and so each of its workers, has the race detector.
-const raceBuilt = true
