@@ -1,7 +1,6 @@
 package multiprolab
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -124,16 +123,6 @@ func (m *Main) Pending(instance string) int {
 	return s.pending()
 }
 
-// ReportIn returns the report of the Go runtime that main finds in what a worker writes to stderr,
-// piece by piece.
-func ReportIn(pieces ...[]byte) string {
-	t := &tail{next: io.Discard}
-	for _, p := range pieces {
-		_, _ = t.Write(p)
-	}
-	return t.report()
-}
-
 // Headline returns the line of a stderr that an error's text has.
 func Headline(stderr string, exitCode int) string { return headline(stderr, exitCode) }
 
@@ -167,14 +156,3 @@ func LevelOf(e Event, ending bool) slog.Level {
 
 // LeftLate returns the event of a worker that was killed because it did not leave in time.
 func LeftLate(err error) *WorkerFailed { return &WorkerFailed{Err: err, Planned: true, late: true} }
-
-// PassedOn returns what main passes on of the stderr of a worker that has ended, piece by piece.
-func PassedOn(died, full bool, pieces ...[]byte) string {
-	var out bytes.Buffer
-	t := &tail{next: &out, full: full}
-	for _, p := range pieces {
-		_, _ = t.Write(p)
-	}
-	t.end(died)
-	return out.String()
-}

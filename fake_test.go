@@ -29,17 +29,17 @@ type fakeBody struct {
 	left   *fakeBox // or nil
 }
 
-func (b *fakeBody) pid() int               { return 7 }
-func (b *fakeBody) done() <-chan struct{}  { return b.ended }
-func (b *fakeBody) status() proc.Status    { return proc.Status{ExitCode: -1, Signal: "SIGKILL"} }
-func (b *fakeBody) terminate()             {}
-func (b *fakeBody) quit()                  {}
-func (b *fakeBody) kill()                  { b.killed = true }
-func (b *fakeBody) stopped() string        { return "" }
-func (b *fakeBody) raced(proc.Status) bool { return false }
-func (b *fakeBody) stderr() string         { return "" }
-func (b *fakeBody) close()                 {}
-func (b *fakeBody) box() *io.SectionReader {
+func (b *fakeBody) PID() int               { return 7 }
+func (b *fakeBody) Done() <-chan struct{}  { return b.ended }
+func (b *fakeBody) Status() proc.Status    { return proc.Status{ExitCode: -1, Signal: "SIGKILL"} }
+func (b *fakeBody) Terminate()             {}
+func (b *fakeBody) Quit()                  {}
+func (b *fakeBody) Kill()                  { b.killed = true }
+func (b *fakeBody) Stopped() string        { return "" }
+func (b *fakeBody) Raced(proc.Status) bool { return false }
+func (b *fakeBody) Stderr() string         { return "" }
+func (b *fakeBody) Close()                 {}
+func (b *fakeBody) Box() *io.SectionReader {
 	if b.left == nil {
 		return nil
 	}

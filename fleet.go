@@ -39,7 +39,7 @@ type workerFleet struct {
 	slots map[fleet.Slot]*slot
 	// present are the lives that begin, go on, or have ended and were not told of yet. Only who
 	// does what is in todo touches them, without mu.
-	present map[fleet.Slot]*life
+	present map[fleet.Slot]*lifetime
 	// answers are those that Restart waits for; each has room for one.
 	answers map[fleet.Ask]chan error
 	// effects is the memory for what the rules say to one event.
@@ -57,7 +57,7 @@ func newWorkerFleet(m *Main) *workerFleet {
 		main:    m,
 		rules:   fleet.New(fleet.Config{Rand: rand.Float64}),
 		slots:   map[fleet.Slot]*slot{},
-		present: map[fleet.Slot]*life{},
+		present: map[fleet.Slot]*lifetime{},
 		answers: map[fleet.Ask]chan error{},
 	}
 }

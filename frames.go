@@ -4,15 +4,13 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/pack"
-	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -95,105 +93,14 @@ const maxFetches = 1024
 // maxReason is how much of a worker's reason for a dead letter is told, in bytes.
 const maxReason = 4 << 10
 
-// maxStacks is how much of the stacks of its goroutines a worker tells, in bytes.
-const maxStacks = 64 << 10
-
 // awaitRoom is the Type of an Await frame that is about room, and not about a task.
 const awaitRoom = "room"
 
 // replaced is why a worker is not wanted that runs another binary than main.
 const replaced = "the program's file was replaced while main runs"
 
-// welcome is what main tells a worker before anything else. It is in the pipe before the worker
-// says hello, so that the worker need not wait for it.
-type welcome struct {
-	Identity string // of main's binary
-	Pools    poolSizes
-	MaxBody  int // bytes
-	Window   int // bytes
-	// of the window, what the lives before have left; bytes, less than zero if they have taken more
-	// than all
-	Credit int64
-	Shares bool // main has the memory that it shares with the worker
-
-	MemoryLimit int64         // bytes; 0: none
-	MaxRSS      int64         // bytes; 0: none
-	Teardown    time.Duration // for the OnExit functions
-
-	Limits         proc.Limits
-	HandlerTimeout time.Duration // 0: none
-}
-
-// Pack describes the layout.
-func (wl *welcome) Pack(p *pack.Packing) {
-	pack.Text(p, &wl.Identity)
-	wl.Pools.Pack(p)
-	pack.Number(p, &wl.MaxBody)
-	pack.Number(p, &wl.Window)
-	pack.Number(p, &wl.Credit)
-	pack.Flag(p, &wl.Shares)
-	pack.Number(p, &wl.MemoryLimit)
-	pack.Number(p, &wl.MaxRSS)
-	pack.Number(p, &wl.Teardown)
-	pack.Number(p, &wl.Limits.OpenFiles)
-	pack.Number(p, &wl.Limits.CPUTime)
-	pack.Number(p, &wl.Limits.Nice)
-	pack.Number(p, &wl.Limits.OOMScoreAdj)
-	pack.List(p, &wl.Limits.CPUs, pack.Number)
-	pack.Number(p, &wl.Limits.GOMAXPROCS)
-	pack.Number(p, &wl.HandlerTimeout)
-}
-
-// poolSizes are the names of the pools and their numbers of workers.
-type poolSizes map[string]int
-
-// Pack describes the layout.
-func (s *poolSizes) Pack(p *pack.Packing) {
-	names := slices.Collect(maps.Keys(*s))
-	pack.List(p, &names, pack.Text)
-	if *s == nil {
-		*s = poolSizes{}
-	}
-	for _, name := range names {
-		n := (*s)[name]
-		pack.Number(p, &n)
-		(*s)[name] = n
-	}
-}
-
-// hello is the first frame of a worker.
-type hello struct {
-	Identity string // of the binary
-	Shares   bool   // it has the memory that it shares with main
-}
-
-// Pack describes the layout.
-func (h *hello) Pack(p *pack.Packing) {
-	pack.Text(p, &h.Identity)
-	pack.Flag(p, &h.Shares)
-}
-
 // readiness is what a worker says when its setup function has returned.
-type readiness struct {
-	Error error    // of the setup function; or nil
-	Tasks []string // types that its handlers take
-	Pulls []string // types that it takes with GetTask
-}
-
-// Pack describes the layout.
-func (r *readiness) Pack(p *pack.Packing) {
-	packOptional(p, &r.Error)
-	pack.List(p, &r.Tasks, pack.Text)
-	pack.List(p, &r.Pulls, pack.Text)
-}
-
-// farewell is the last frame of a worker that ends by itself.
-type farewell struct {
-	Error error // of an action, of the event loop, of OnExit; or nil
-}
-
-// Pack describes the layout.
-func (f *farewell) Pack(p *pack.Packing) { packOptional(p, &f.Error) }
+type readiness = life.Readiness
 
 // frameCost is what a frame costs beside its texts and its body, in bytes: about what it takes in
 // memory while it waits, as a Message in an inbox (240 bytes) or as a parcel with its frame in an

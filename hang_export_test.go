@@ -9,8 +9,8 @@ func (m *Main) BeatOf(worker string) (running string, sign any) {
 				continue
 			}
 			if p := s.running(); p != nil {
-				if b := p.beat.Load(); b != nil {
-					return b.running, b
+				if b := p.process.LastBeat(); b != nil {
+					return b.Running, b
 				}
 			}
 		}

@@ -13,7 +13,6 @@ import (
 // goroutineBody is a worker in goroutines of this process, for Config.InProcess.
 type goroutineBody struct {
 	worker     *Worker
-	cookie     string
 	fromWorker *io.PipeReader // main's ends
 	toWorker   *io.PipeWriter
 	ended      chan struct{}
@@ -23,13 +22,13 @@ type goroutineBody struct {
 	report     string // of the runtime.Goexit that it died of
 }
 
-func newGoroutineBody(m *Main, s *slot, life int) *goroutineBody {
-	b := &goroutineBody{cookie: newCookie(), ended: make(chan struct{})}
+func newGoroutineBody(m *Main, s *slot, number int, cookie string) *goroutineBody {
+	b := &goroutineBody{ended: make(chan struct{})}
 	var fromMain *io.PipeReader // the worker's ends
 	var toMain *io.PipeWriter
 	b.fromWorker, toMain = io.Pipe()
 	fromMain, b.toWorker = io.Pipe()
-	role := workerRole{pool: s.pool.name, index: s.index, life: life, releaseThread: func() {}}
+	role := workerRole{pool: s.pool.name, index: s.index, life: number, releaseThread: func() {}}
 	b.worker = newWorker(role, &codec.Codec{}, &m.cfg)
 	b.worker.errors = m.errors
 	hangUp := func() {
@@ -57,7 +56,7 @@ func newGoroutineBody(m *Main, s *slot, life int) *goroutineBody {
 				toMain,
 				s.pool.setup,
 				m.identity,
-				b.cookie,
+				cookie,
 				func(error) { b.worker.kill(b.worker.stopCause()) },
 			)
 		}, func(bool) {
@@ -71,27 +70,30 @@ func newGoroutineBody(m *Main, s *slot, life int) *goroutineBody {
 	return b
 }
 
-func (b *goroutineBody) pid() int               { return os.Getpid() }
-func (b *goroutineBody) done() <-chan struct{}  { return b.ended }
-func (b *goroutineBody) terminate()             { b.worker.kill(context.Canceled) }
-func (b *goroutineBody) quit()                  {}
-func (b *goroutineBody) box() *io.SectionReader { return nil }
-func (b *goroutineBody) stopped() string        { return "" }
+func (b *goroutineBody) PID() int               { return os.Getpid() }
+func (b *goroutineBody) Done() <-chan struct{}  { return b.ended }
+func (b *goroutineBody) Terminate()             { b.worker.kill(context.Canceled) }
+func (b *goroutineBody) Quit()                  {}
+func (b *goroutineBody) Box() *io.SectionReader { return nil }
+func (b *goroutineBody) Stopped() string        { return "" }
 
-func (b *goroutineBody) kill() {
+// Raced is that of life.Body. The goroutines are in this very process.
+func (b *goroutineBody) Raced(proc.Status) bool { return false }
+
+func (b *goroutineBody) Kill() {
 	b.mu.Lock()
 	b.killed = true
 	b.mu.Unlock()
 	b.worker.kill(context.Canceled)
-	b.close()
+	b.Close()
 }
 
-func (b *goroutineBody) close() {
+func (b *goroutineBody) Close() {
 	_ = b.fromWorker.Close()
 	_ = b.toWorker.Close()
 }
 
-func (b *goroutineBody) status() proc.Status {
+func (b *goroutineBody) Status() proc.Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
@@ -105,7 +107,7 @@ func (b *goroutineBody) status() proc.Status {
 	return proc.Status{}
 }
 
-func (b *goroutineBody) stderr() string {
+func (b *goroutineBody) Stderr() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.report

@@ -16,6 +16,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -50,7 +51,7 @@ func beginFake(t testing.TB, m *Main, s *slot) *fakePeer {
 	s.account.open(f.client)
 	s.out.attachWhole(f.link)
 	f.greeted.Store(true)
-	f.say(packedFrame(wire.Hello, &hello{Identity: m.identity}))
+	f.say(packedFrame(wire.Hello, &life.Hello{Identity: m.identity}))
 	f.say(packedFrame(wire.Ready, &readiness{Tasks: []string{"t", "u"}, Pulls: []string{"p"}}))
 	return f
 }
@@ -99,8 +100,7 @@ func (f *fakePeer) hear() {
 // die ends the life, as Main.live does.
 func (f *fakePeer) die(m *Main) error {
 	close(f.fake.ended)
-	close(f.read)
-	close(f.wrote)
+	f.process.Conversed(io.EOF)
 	how := f.end(m)
 	s := f.slot
 	lost, calls := s.out.detach()
@@ -129,7 +129,7 @@ func (h *honest) must() {
 		h.t.Fatalf("the honest worker is accused: %v", h.dead)
 	}
 	if h.fake.killed {
-		h.t.Fatalf("the honest worker was killed: %s", h.why)
+		h.t.Fatalf("the honest worker was killed: %s", reasonOf(h.process.Reason()))
 	}
 }
 
@@ -563,7 +563,7 @@ func (tr *trial) act(b *fuzzBytes) {
 	case op < 234:
 		tr.liar.askStacks()
 	case op < 236:
-		(&pulse{peer: tr.liar.peer}).ask()
+		tr.liar.process.AskForBeat()
 	case op < 238:
 		m.broker.retire(tr.liar.peer)
 	default: // it dies, with what the fuzzer left in its box, and comes back

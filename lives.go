@@ -12,10 +12,10 @@ import (
 	"github.com/multiprolab/multiprolab/internal/fleet"
 )
 
-// life is one life of an instance as the goroutine sees it that leads it, from the start of its
+// lifetime is one life of an instance as the goroutine sees it that leads it, from the start of its
 // process until nothing of it is left. It exists in main. What follows from its end is for the
 // rules of lives to say; see workerFleet.
-type life struct {
+type lifetime struct {
 	// slot is the instance. It never changes.
 	slot *slot
 	// number is that of the life, from 1. It never changes.
@@ -38,15 +38,15 @@ type life struct {
 
 // begin begins the next life of the instance, on a goroutine of its own: it ends with the life, and
 // conduct waits for it.
-func (s *slot) begin(e *fleet.Effect) *life {
-	l := &life{slot: s, number: e.Life}
+func (s *slot) begin(e *fleet.Effect) *lifetime {
+	l := &lifetime{slot: s, number: e.Life}
 	l.told, l.tell = context.WithCancelCause(context.Background())
 	s.main.fleet.lives.Go(l.run)
 	return l
 }
 
 // run leads the life, and tells the rules how far it comes.
-func (l *life) run() {
+func (l *lifetime) run() {
 	defer l.tell(nil)
 	s := l.slot
 	m := s.main
@@ -81,32 +81,32 @@ func (l *life) run() {
 	switch {
 	case led:
 		l.end()
-	case err != nil && !closed(p.read):
+	case err != nil && !closed(p.process.Read()):
 		p.kill("its start failed")
 	}
 	m.fleet.ended(s, l.bequeath(led, err))
 }
 
 // attend waits until a worker that is ready ends, or must be ended.
-func (l *life) attend() {
+func (l *lifetime) attend() {
 	p := l.peer
 	pulse := newPulse(p)
-	defer pulse.stop()
+	defer pulse.Stop()
 	for {
 		select {
-		case <-p.read:
+		case <-p.process.Read():
 			return
-		case <-p.body.done():
+		case <-p.process.Done():
 			return
 		case <-l.told.Done():
 			return
 		case <-p.retired:
 			p.slot.main.fleet.idle(p.slot)
-		case h := <-p.hangs:
+		case h := <-p.process.Hangs():
 			p.killHung(h)
 			return
-		case <-pulse.tick:
-			if h := pulse.beat(); h != nil {
+		case <-pulse.Tick():
+			if h := pulse.Beat(); h != nil {
 				p.killHung(h)
 				return
 			}
@@ -117,11 +117,11 @@ func (l *life) attend() {
 // bequeath waits until nothing of the process is left, gives back what it held, and says how the
 // life has ended. led says that it was told to end; else err is why it did not become ready, or
 // nil.
-func (l *life) bequeath(led bool, err error) fleet.How {
+func (l *lifetime) bequeath(led bool, err error) fleet.How {
 	p, s := l.peer, l.slot
 	m := s.main
 	how := p.end(m)
-	if p.raced {
+	if p.ended.Raced {
 		m.noteRace(p.raceError(how))
 	}
 	lost, calls := s.out.detach()
@@ -138,7 +138,7 @@ func (l *life) bequeath(led bool, err error) fleet.How {
 	}
 	blamed := m.broker.leave(p, how)
 	p.client.gone()
-	if closed(p.read) {
+	if closed(p.process.Read()) {
 		p.link.Release()
 	}
 	s.finishLife()
@@ -148,7 +148,7 @@ func (l *life) bequeath(led bool, err error) fleet.How {
 	return fleet.How{
 		Failed:    err != nil,
 		Forced:    p.ledOut,
-		Raced:     p.raced,
+		Raced:     p.ended.Raced,
 		Blamed:    blamed,
 		Permanent: permanent(err),
 		Cause:     err,
@@ -157,7 +157,7 @@ func (l *life) bequeath(led bool, err error) fleet.How {
 
 // tellDown tells those who watch of the end of a life or, if that is nil, that none could begin.
 // The rules have said what follows.
-func (s *slot) tellDown(l *life, e *fleet.Effect) {
+func (s *slot) tellDown(l *lifetime, e *fleet.Effect) {
 	m := s.main
 	if l == nil { // it needs another one, which is gone
 		m.emit(&WorkerFailed{
@@ -182,7 +182,7 @@ func (s *slot) tellDown(l *life, e *fleet.Effect) {
 		if p != nil {
 			failed.PID = p.pid()
 		}
-		if p != nil && !p.raced { // a data race is a fault, whatever has ended the process
+		if p != nil && !p.ended.Raced { // a data race is a fault, whatever has ended the process
 			failed.late = p.ledOut
 			failed.Planned = failed.late || p.onPurpose()
 		}
@@ -209,7 +209,7 @@ func (s *slot) retire() {
 
 // leadOut tells the life to end, as the rules say. why is their reason. The exit message is sent at
 // once, so that those that are led out together are told in that order.
-func (l *life) leadOut(e *fleet.Effect, why error) {
+func (l *lifetime) leadOut(e *fleet.Effect, why error) {
 	s := l.slot
 	l.mode = ShutdownMode(e.Mode)
 	if e.ForGood {
@@ -230,7 +230,7 @@ func (l *life) leadOut(e *fleet.Effect, why error) {
 // end ends a life that was told to end: the exit message, SIGTERM, SIGKILL to all its tree, each
 // with its time. A second request to exit may cut it short. It returns when the worker has ended,
 // or was killed.
-func (l *life) end() {
+func (l *lifetime) end() {
 	p, m := l.peer, l.slot.main
 	if !p.greeted.Load() {
 		p.ledOut = true
@@ -251,7 +251,7 @@ func (l *life) end() {
 	}
 	if !closed(m.killAsked) {
 		p.ledOut = true
-		p.body.terminate()
+		p.process.Terminate()
 		if m.waitEnd(p, m.cfg.KillTimeout) {
 			if !closed(m.killAsked) {
 				m.noteKilled(
@@ -280,12 +280,12 @@ func (m *Main) waitEnd(p *peer, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
-	case <-p.body.done():
+	case <-p.process.Done():
 		return true
 	case <-timer.C:
 	case <-m.killAsked:
 	}
-	return closed(p.body.done())
+	return closed(p.process.Done())
 }
 
 // noteKilled remembers a worker that had to be killed at the end of the program, for Run's error.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/sdnotify"
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -75,7 +76,7 @@ type origin struct {
 	oomScoreAdj int
 	// kernelKills knows whom the kernel has ended. It guards itself. It is nil for workers in this
 	// process, as spawner is.
-	kernelKills *kernelKills
+	kernelKills *life.KernelKills
 	// spawner starts the processes of the workers. It guards itself.
 	spawner *proc.Spawner
 	// warned says that the log has been told that Restart does not run new code. It alone changes
@@ -298,8 +299,8 @@ func (m *Main) Resize(pool string, n int) error {
 }
 
 // poolSizes returns the number of workers of each pool.
-func (m *Main) poolSizes() poolSizes {
-	sizes := poolSizes{}
+func (m *Main) poolSizes() life.Pools {
+	sizes := life.Pools{}
 	for _, p := range m.pools {
 		sizes[p.name] = len(p.list())
 	}

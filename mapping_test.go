@@ -18,6 +18,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -194,10 +195,10 @@ func TestTally(t *testing.T) {
 }
 
 // stillBody is a process that does nothing.
-type stillBody struct{ body }
+type stillBody struct{ life.Body }
 
-func (stillBody) pid() int { return 7 }
-func (stillBody) kill()    {}
+func (stillBody) PID() int { return 7 }
+func (stillBody) Kill()    {}
 
 // stillPeer is the first worker of the first pool, which says nothing by itself. What main says to
 // it is written to out by flush.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -31,17 +32,17 @@ type puppetBody struct {
 	killed atomic.Bool
 }
 
-func (b *puppetBody) pid() int               { return 7 }
-func (b *puppetBody) done() <-chan struct{}  { return b.ended }
-func (b *puppetBody) status() proc.Status    { return proc.Status{ExitCode: -1, Signal: "SIGKILL"} }
-func (b *puppetBody) terminate()             {}
-func (b *puppetBody) quit()                  {}
-func (b *puppetBody) kill()                  { b.killed.Store(true) }
-func (b *puppetBody) stopped() string        { return "" }
-func (b *puppetBody) raced(proc.Status) bool { return false }
-func (b *puppetBody) stderr() string         { return "" }
-func (b *puppetBody) close()                 {}
-func (b *puppetBody) box() *io.SectionReader { return nil }
+func (b *puppetBody) PID() int               { return 7 }
+func (b *puppetBody) Done() <-chan struct{}  { return b.ended }
+func (b *puppetBody) Status() proc.Status    { return proc.Status{ExitCode: -1, Signal: "SIGKILL"} }
+func (b *puppetBody) Terminate()             {}
+func (b *puppetBody) Quit()                  {}
+func (b *puppetBody) Kill()                  { b.killed.Store(true) }
+func (b *puppetBody) Stopped() string        { return "" }
+func (b *puppetBody) Raced(proc.Status) bool { return false }
+func (b *puppetBody) Stderr() string         { return "" }
+func (b *puppetBody) Close()                 {}
+func (b *puppetBody) Box() *io.SectionReader { return nil }
 
 // theatre is a Main with puppets.
 type theatre struct {
@@ -114,7 +115,7 @@ func (th *theatre) enter(name string, types ...string) *puppet {
 		}
 	}
 	th.puppets = append(th.puppets, w)
-	w.say(packedFrame(wire.Hello, &hello{}))
+	w.say(packedFrame(wire.Hello, &life.Hello{}))
 	w.say(packedFrame(wire.Ready, &r))
 	return w
 }

@@ -7,10 +7,8 @@ import (
 	"io"
 	"log"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"testing"
 
@@ -23,73 +21,6 @@ const (
 	bar        = "\r 42% [====>    ]" // a line that is not ended
 	someStacks = "\n\ngoroutine 1 [running]:\nmain.f(0x1)\n\t/src/main.go:52 +0x1b3\n\ngoroutine 7 [select]:\nmain.g()\n\t/src/main.go:7 +0x1\nexit status 2\n"
 )
-
-// The report of the Go runtime is found in what a worker writes, wherever the writes end.
-func TestReportIsFound(t *testing.T) {
-	long := strings.Repeat("long ", 1<<16)
-	for name, c := range map[string]struct{ before, report string }{
-		"alone":                         {"", "panic: the reason" + someStacks},
-		"after lines":                   {"one\ntwo\n\nthree\n", "panic: the reason" + someStacks},
-		"behind an unfinished line":     {"one\n" + bar, "panic: the reason" + someStacks},
-		"behind one, of a signal":       {bar, "SIGSEGV: segmentation violation\nPC=0x1 m=0 sigcode=1" + someStacks},
-		"behind one, with a signal":     {bar, "panic: the reason\n[signal SIGSEGV: segmentation violation code=0x1]" + someStacks},
-		"fatal error":                   {bar, "fatal error: concurrent map writes" + someStacks},
-		"two marks":                     {bar, "runtime: out of memory: cannot allocate\nfatal error: out of memory\n\nruntime stack:\nruntime.throw()\n"},
-		"after a panic that was logged": {"panic: old\nrecovered panic: older\n\n", "panic: the reason" + someStacks},
-		"after one in the paragraph":    {"level=INFO recovered from panic: old\n", "panic: the reason" + someStacks},
-		"after one, behind a line":      {"level=INFO recovered from panic: old\n" + bar, "panic: the reason" + someStacks},
-		"after one with its stacks":     {"panic: old" + someStacks + "it goes on\n", "panic: the reason" + someStacks},
-		"a text with another mark":      {bar, "panic: reading: panic: inner" + someStacks},
-		"a text of several lines":       {bar, "panic: the reason\n\tpanic: in a deferred function\n\tfatal error: as text" + someStacks},
-		"a text that is long":           {bar, "panic: " + long + someStacks},
-		"a text of many lines":          {bar, "panic: " + strings.Repeat("line\n\t", 1<<15) + someStacks},
-		"stacks that are long":          {bar, "panic: the reason" + strings.Repeat(someStacks, 2000)},
-		"behind a long unfinished line": {long + bar, "panic: the reason" + someStacks},
-		"behind much":                   {strings.Repeat(long+"\n", 3) + "\n", "panic: the reason" + someStacks},
-		"after Goexit":                  {bar, "multiprolab: runtime.Goexit was called in task \"t\"" + someStacks},
-		"behind a beginning of a mark":  {"pani", "panic: the reason" + someStacks},
-	} {
-		t.Run(name, func(t *testing.T) {
-			text := []byte(c.before + c.report)
-			check := func(got string) {
-				t.Helper()
-				if len(c.report) <= 64<<10 {
-					require.Equal(t, c.report, got)
-					return
-				}
-				require.Equal(t, c.report[:16<<10], got[:16<<10])
-				require.Equal(t, c.report[len(c.report)-48<<10:], got[len(got)-48<<10:])
-				require.Contains(
-					t,
-					got[16<<10:len(got)-48<<10],
-					fmt.Sprintf(" %d bytes are left out ", len(c.report)-64<<10),
-				)
-			}
-			check(multiprolab.ReportIn(text))
-			if len(text) < 10_000 {
-				check(multiprolab.ReportIn(slices.Collect(slices.Chunk(text, 1))...))
-			}
-			for range 20 {
-				var pieces [][]byte
-				for rest := text; len(rest) > 0; {
-					n := min(len(rest), 1+rand.IntN([]int{8, 80, 1 << 16}[rand.IntN(3)]))
-					pieces, rest = append(pieces, rest[:n]), rest[n:]
-				}
-				check(multiprolab.ReportIn(pieces...))
-			}
-		})
-	}
-}
-
-// What only looks like a report is none.
-func TestReportIsNotFound(t *testing.T) {
-	for _, text := range []string{
-		"", "\n\n", "panic: logged\n", "panic: logged\n\nand something else\n", "panic: logged\n\ngoroutin", "panic: logged\ngoroutine 7 [running]:\n",
-		"the SIGNAL: green\n\ngoroutine 1 [running]:\n", "SIG: x" + someStacks, "panic : x" + someStacks, someStacks,
-	} {
-		require.Empty(t, multiprolab.ReportIn([]byte(text)), "%q", text)
-	}
-}
 
 // The text of an error has the line of stderr that says most.
 func TestHeadline(t *testing.T) {

@@ -69,6 +69,9 @@ func (m *Main) handleSignals() (stop func()) {
 // has not gone then cannot be, such as a process that is blocked in the kernel.
 const killAllTimeout = 10 * time.Second
 
+// logTimeout is how long the logger has for the record that a signal ends the process.
+const logTimeout = 30 * time.Millisecond
+
 // insist ends the process by the signal, the second one, if the program does not end although its
 // workers are killed and the contexts of main's handlers and actions have ended: because one of
 // these does not return, or waits for the program to end. It returns when the program ends by
@@ -104,6 +107,6 @@ func (m *Main) insist(ctx context.Context, sig os.Signal) {
 			what,
 		)
 	}()
-	within(logged, quitTimeout) // the logger may be what it waits for
+	within(logged, logTimeout) // the logger may be what it waits for
 	dieBy(sig)
 }

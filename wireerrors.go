@@ -112,16 +112,13 @@ type errorPacking struct {
 	early bool // it is not the last of the attempts
 }
 
-// packOptional writes or reads an error that may be nil: a failed setup function's, say.
-func packOptional(p *pack.Packing, err *error) {
-	b := ""
-	if *err != nil && !p.Reading() {
-		b = string(marshalError(*err))
+// packedError is marshalError of an error that may be nil: a failed setup function's, say. It is
+// empty then.
+func packedError(err error) string {
+	if err == nil {
+		return ""
 	}
-	pack.Text(p, &b)
-	if p.Reading() && b != "" {
-		*err = unmarshalError([]byte(b))
-	}
+	return string(marshalError(err))
 }
 
 // Pack describes the layout.

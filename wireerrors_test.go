@@ -17,6 +17,7 @@ import (
 	"sync"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/pack"
 )
 
@@ -282,13 +283,13 @@ func FuzzErrorFromWire(f *testing.F) {
 	for _, err := range slices.Concat(full, empty, wireSentinels) {
 		f.Add(marshalError(err))
 		f.Add(marshalError(fmt.Errorf("wrapped: %w", err)))
-		f.Add(pack.Marshal(&readiness{Error: err, Tasks: []string{"t"}}))
+		f.Add(pack.Marshal(&life.Readiness{Failure: packedError(err), Tasks: []string{"t"}}))
 	}
 	f.Add([]byte(taskMeta{Key: "k", Chain: "main", Retry: RetryPolicy{Factor: 2}}.marshal()))
 	n := newNode(MainName, &codec.Codec{}, 1<<20, 1<<20)
 	n.errors.list = []error{io.EOF, &fs.PathError{}, &TimeoutError{}}
 	slot := &slot{name: "liar/0"}
-	p := &peer{slot: slot, body: &fakeBody{}}
+	p := &peer{slot: slot, process: life.New(&fakeBody{}, nil, life.Options{})}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		err := unmarshalError(b)
 		use(err)
@@ -303,13 +304,13 @@ func FuzzErrorFromWire(f *testing.F) {
 		if died := (*WorkerDiedError)(nil); errors.As(vouched, &died) {
 			t.Fatalf("a worker speaks of the death of another: %v", vouched)
 		}
-		var r readiness
-		if pack.Unmarshal(b, &r) == nil && r.Error != nil {
-			use(r.Error)
+		var r life.Readiness
+		if pack.Unmarshal(b, &r) == nil && r.Failure != "" {
+			use(unmarshalError([]byte(r.Failure)))
 		}
-		var bye farewell
-		if pack.Unmarshal(b, &bye) == nil && bye.Error != nil {
-			use(bye.Error)
+		var bye life.Farewell
+		if pack.Unmarshal(b, &bye) == nil && bye.Failure != "" {
+			use(unmarshalError([]byte(bye.Failure)))
 		}
 		if m, err := unmarshalTaskMeta(string(b)); err == nil {
 			_ = m.check()

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/pack"
 	"github.com/multiprolab/multiprolab/internal/proc"
@@ -40,7 +41,7 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 		defer w.link.Push() // here, so that nobody has to be woken for it
 		return w.link.Post(link.Quietly, packedFrame(kind, v))
 	}
-	if err := say(wire.Hello, &hello{Identity: identity, Shares: w.link.Shares()}); err != nil {
+	if err := say(wire.Hello, &life.Hello{Identity: identity, Shares: w.link.Shares()}); err != nil {
 		return err
 	}
 	wl := w.welcome
@@ -50,8 +51,8 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 	w.know(wl.Pools)
 	w.out.attach(w.link, wl.Credit)
 	if w.role.process {
-		if err := wl.apply(); err != nil {
-			return errors.Join(err, say(wire.Ready, &readiness{Error: w.remote("", err)}))
+		if err := applyLimits(wl); err != nil {
+			return errors.Join(err, say(wire.Ready, &readiness{Failure: packedError(w.remote("", err))}))
 		}
 	}
 
@@ -65,7 +66,7 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 	r := readiness{}
 	r.Tasks, r.Pulls = w.inbox.types()
 	if err != nil {
-		r.Error = w.remote("", err)
+		r.Failure = packedError(w.remote("", err))
 	}
 	if sayErr := say(wire.Ready, &r); sayErr != nil || err != nil {
 		return errors.Join(err, sayErr)
@@ -94,9 +95,9 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 	if value := w.exitValue.Load(); value != nil {
 		err = errors.Join(err, w.link.Post(link.Quietly, value))
 	}
-	f := farewell{}
+	f := life.Farewell{}
 	if err != nil && !errors.Is(err, ErrExit) {
-		f.Error = w.remote("", err)
+		f.Failure = packedError(w.remote("", err))
 	}
 	return errors.Join(err, w.link.PostLast(packedFrame(wire.Bye, &f)))
 }

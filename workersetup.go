@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
@@ -12,7 +13,7 @@ import (
 // for. It exists in the worker process. Only the goroutine of the setup function writes it, which
 // then becomes that of the loop.
 type workerSetup struct {
-	welcome  *welcome                      // what main has said first
+	welcome  *life.Welcome                 // what main has said first
 	teardown time.Duration                 // how long the functions of onExit may take
 	maxRSS   int64                         // WorkerConfig.MaxRSS in bytes; 0: none
 	foreign  func(context.Context) error   // the function of Loop, or nil
@@ -27,8 +28,8 @@ type workerSetup struct {
 	left func(m *Message, bytes int64, gone bool)
 }
 
-// apply limits this process as its config says, before user code of the worker runs.
-func (wl *welcome) apply() error {
+// applyLimits limits this process as its config says, before user code of the worker runs.
+func applyLimits(wl *life.Welcome) error {
 	if wl.MemoryLimit > 0 {
 		if err := proc.LimitMemory(wl.MemoryLimit); err != nil {
 			return fmt.Errorf(

@@ -6,6 +6,7 @@ import (
 	"time"
 	"weak"
 
+	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -20,14 +21,14 @@ func (w *Worker) receive(f *wire.Frame) (served bool, err error) {
 func (w *Worker) take(f *wire.Frame) error {
 	switch f.Kind {
 	case wire.Welcome:
-		var wl welcome
+		var wl life.Welcome
 		if err := unmarshalBody(f, &wl); err != nil {
 			return err
 		}
 		w.adopt(&wl)
 		w.welcome = &wl
 	case wire.Pools:
-		var pools poolSizes
+		var pools life.Pools
 		if err := unmarshalBody(f, &pools); err != nil {
 			return err
 		}
@@ -190,14 +191,14 @@ func (w *Worker) reportOverdue(s *scope, d time.Duration) {
 // beside a handler that spins, and writes at once, for the process may be killed in a moment. It
 // does not wait for the pipe: main may read on only when this goroutine does.
 func (w *Worker) dump() {
-	buf := make([]byte, maxStacks)
+	buf := make([]byte, life.MaxStacks)
 	buf = buf[:runtime.Stack(buf, true)]
 	w.link.Tell(link.Soon, &wire.Frame{Kind: wire.Stacks, Body: buf})
 	w.link.Push()
 }
 
 // adopt takes over the limits of main, which may have been configured from what only main knew.
-func (w *Worker) adopt(wl *welcome) {
+func (w *Worker) adopt(wl *life.Welcome) {
 	w.maxBody, w.maxRSS, w.teardown, w.handlerTimeout = wl.MaxBody, wl.MaxRSS, wl.Teardown, wl.HandlerTimeout
 	w.link.Limit(wl.MaxBody)
 	if wl.MemoryLimit > 0 || wl.MaxRSS > 0 {

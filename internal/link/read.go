@@ -201,6 +201,9 @@ func (l *Link) ReadRest(box *io.SectionReader) {
 	t := &l.turn
 	t.token.Lock()
 	defer t.token.Unlock()
+	if t.handle == nil {
+		return // the other end has not begun its stream, whatever it has put into its box
+	}
 	shared := t.reader.Shared
 	t.reader = wire.NewReader(unwritten(box, t.good), l.maxBody())
 	t.reader.Shared = shared

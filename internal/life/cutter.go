@@ -1,27 +1,26 @@
-package multiprolab
+package life
 
 import (
 	"bytes"
-	"fmt"
 	"regexp"
 	"strings"
 	"time"
 )
 
 // This file shortens what a death prints: of the report with which the Go runtime ends a process
-// the reason and the first stack of a goroutine are passed on, the other stacks are in the error.
-// What the worker has printed itself is passed on as it comes. It all happens in main.
+// the reason and the first stack of a goroutine are passed on; the other stacks are kept by the
+// tail. What the worker has printed itself is passed on as it comes. It all happens in main.
 
 const (
-	// mostStackLines is how many lines of the first stack are passed on.
-	mostStackLines = 100
+	// MostStackLines is how many lines of the first stack are passed on.
+	MostStackLines = 100
 	// mostHeld is how many bytes of stacks are held back until the process has ended; of what is
 	// longer all is passed on.
 	mostHeld = 4 << 20
 	// lineHead is how many bytes of a line tell what it is.
 	lineHead = 64
-	// heldTime is how long they are held back: a process that lives on after that has printed them
-	// itself.
+	// heldTime is how long stacks are held back: a process that lives on after that has printed
+	// them itself.
 	heldTime = 2 * time.Second
 )
 
@@ -36,23 +35,38 @@ var traceLine = regexp.MustCompile(
 // crashCutter lets the reason and the first stack of a report pass, and holds back the rest of the
 // stacks. It exists in main, in the tail of a worker's stderr, which guards it.
 type crashCutter struct {
-	phase  crashPhase
-	line   []byte // of the line that has not ended
-	lines  int    // of the first stack
-	system bool   // the stack that passes is none of a goroutine of the program
-	held   []byte // stacks, whole lines
-	count  int    // of these
-	call   bool   // the last of these is a function, whose place must follow
-	until  time.Time
+	// phase is how far a report has come.
+	phase crashPhase
+	// line is what has come of the line that has not ended; its beginning, while there is no
+	// report.
+	line []byte
+	// lines counts the lines of the first stack.
+	lines int
+	// system says that the stack that passes is none of a goroutine of the program.
+	system bool
+	// held are the stacks that are held back, in whole lines.
+	held []byte
+	// count is how many lines are held back.
+	count int
+	// call says that the last line that is held back is a function, whose place must follow.
+	call bool
+	// until is when a process that lives on has printed the report itself.
+	until time.Time
 }
 
+// crashPhase is how far a report of the Go runtime has come.
 type crashPhase uint8
 
 const (
 	crashNone  crashPhase = iota // no report has come
-	crashFirst                   // in its first stack
-	crashRest                    // behind that
+	crashFirst                   // its first stack is coming
+	crashRest                    // what follows the first stack is coming
 )
+
+// holds reports whether something is held back.
+func (c *crashCutter) holds() bool {
+	return len(c.held) > 0 || c.phase == crashRest && len(c.line) > 0
+}
 
 // piece takes the next piece of the stream, which ends with its line at the latest, and appends to
 // out what is passed on of it. begins says that the stacks of a report begin in this line.
@@ -74,30 +88,32 @@ func (c *crashCutter) piece(out, b []byte, begins bool, now time.Time) []byte {
 		}
 		return append(out, b...)
 	case crashFirst:
-		if c.line = append(c.line, b...); !whole {
-			return append(out, b...)
-		}
-		text := string(bytes.TrimRight(c.line, "\r\n"))
-		c.line = c.line[:0]
-		if c.lines++; strings.HasPrefix(text, "runtime stack:") || strings.HasPrefix(text, "goroutine 0 ") {
-			c.system = true
-		} else if strings.HasPrefix(text, "goroutine ") {
-			c.system = false
-		}
-		if text == "" && !c.system || c.lines >= mostStackLines {
-			c.phase = crashRest
+		if c.line = append(c.line, b...); whole {
+			c.endFirst()
 		}
 		return append(out, b...)
 	}
 	if now.After(c.until) { // the process lives
-		out = c.release(out)
-		c.phase = crashNone
-		return c.piece(out, b, false, now)
+		return c.piece(c.giveUp(out), b, false, now)
 	}
 	if c.line = append(c.line, b...); !whole && (len(c.line) < 4<<10) {
 		return out
 	}
 	return c.endLine(out)
+}
+
+// endFirst looks at the line of the first stack that has ended, and has been passed on.
+func (c *crashCutter) endFirst() {
+	text := string(bytes.TrimRight(c.line, "\r\n"))
+	c.line = c.line[:0]
+	if c.lines++; strings.HasPrefix(text, "runtime stack:") || strings.HasPrefix(text, "goroutine 0 ") {
+		c.system = true
+	} else if strings.HasPrefix(text, "goroutine ") {
+		c.system = false
+	}
+	if text == "" && !c.system || c.lines >= MostStackLines {
+		c.phase = crashRest
+	}
 }
 
 // endLine holds back the line that has ended, or passes it on with all that came before it, if it
@@ -123,44 +139,29 @@ func (c *crashCutter) release(out []byte) []byte {
 	return out
 }
 
-// end appends to out what is to be passed on when the process has ended. died says that the Go
-// runtime may have ended it.
-func (c *crashCutter) end(out []byte, died bool) []byte {
+// giveUp appends to out what is held back of a process that lives on.
+func (c *crashCutter) giveUp(out []byte) []byte {
+	if c.phase != crashRest {
+		return out
+	}
+	c.phase = crashNone
+	return c.release(out)
+}
+
+// end appends to out what is to be passed on when the process has ended, and returns how many lines
+// are left out. died says that the Go runtime may have ended it.
+func (c *crashCutter) end(out []byte, died bool) (pass []byte, lines int) {
 	if c.phase != crashRest {
 		c.line = nil // it has been passed on
-		return out
+		return out, 0
 	}
 	if len(c.line) > 0 {
 		out = c.endLine(out)
 	}
-	lines := c.count
+	lines = c.count
 	if !died || lines == 0 || c.call {
-		return c.release(out)
+		return c.release(out), 0
 	}
 	c.held, c.count = nil, 0
-	if lines > 1 {
-		out = fmt.Appendf(
-			out,
-			"multiprolab: %d more lines of stacks are in the error (WorkerDiedError.Stderr); Config.FullCrashes has "+
-				"them printed\n",
-			lines,
-		)
-	}
-	return out
-}
-
-// firstStack returns the first stack of a goroutine of the program in what a dead worker has left
-// as its stderr, or "".
-func firstStack(stderr string) string {
-	for part := range strings.SplitSeq(strings.ReplaceAll(stderr, "\r\n", "\n"), "\n\n") {
-		head, rest, _ := strings.Cut(strings.TrimLeft(part, "\n"), "\n")
-		if !strings.HasPrefix(head, "goroutine ") || strings.HasPrefix(head, "goroutine 0 ") ||
-			!strings.HasSuffix(head, "]:") ||
-			strings.Contains(rest, ".(*Worker).dump(") { // that is who has asked
-			continue
-		}
-		lines := strings.SplitN(rest, "\n", mostStackLines+1)
-		return head + "\n" + strings.TrimRight(strings.Join(lines[:min(len(lines), mostStackLines)], "\n"), "\n")
-	}
-	return ""
+	return out, lines
 }

@@ -1,6 +1,6 @@
 //go:build !race
 
-package multiprolab
+package life
 
 // raceBuilt says that this program, and so each of its workers, has the race detector.
 const raceBuilt = false

@@ -1,0 +1,113 @@
+package multiprolab
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"syscall"
+
+	"github.com/multiprolab/multiprolab/internal/life"
+	"github.com/multiprolab/multiprolab/internal/proc"
+)
+
+// spawn starts a life of an instance and its wire. It is called by the instance's supervisor.
+func (m *Main) spawn(s *slot, number int) (*peer, error) {
+	p := newPeer(s, number)
+	cookie := newCookie()
+	if m.cfg.InProcess {
+		b := newGoroutineBody(m, s, number, cookie)
+		p.connect(b, b.fromWorker, b.toWorker)
+		p.converse(cookie, func([]byte) {})
+		return p, nil
+	}
+	out := m.output(s.name)
+	b, err := m.startProcess(s, number, cookie, out)
+	if err != nil {
+		start := &StartError{Worker: s.name, Reason: "its process could not be started", Err: err}
+		if errors.Is(err, syscall.E2BIG) {
+			start.permanent = true
+			start.Reason += ": " + s.pool.cfg.tooBig(s.pool.cfg.wholeEnviron())
+		}
+		return nil, start
+	}
+	from, to := b.Wire()
+	p.connect(b, from, to)
+	p.link.Share(b.MapShared(), true, proc.Unmap)
+	p.converse(cookie, func(stray []byte) { _, _ = out.Write(stray) })
+	return p, nil
+}
+
+// startProcess re-executes the program as a worker.
+func (m *Main) startProcess(s *slot, number int, cookie string, out io.Writer) (*life.Process, error) {
+	spec := &proc.Spec{
+		Role: proc.Role{
+			Main:   m.cfg.Name,
+			Outer:  m.outer,
+			Path:   append(append([]string(nil), m.path...), s.pool.name),
+			Index:  s.index,
+			Life:   number,
+			Depth:  m.depth + 1,
+			Cookie: cookie,
+		},
+		Dir:          s.pool.cfg.Dir,
+		Env:          s.pool.cfg.environ(os.Environ()),
+		PIDNamespace: s.pool.cfg.PIDNamespace,
+		OOMScoreAdj:  s.pool.cfg.oomScoreAdj(m.oomScoreAdj),
+	}
+	if c := s.pool.cfg.Credential; c != nil {
+		spec.Credential = &proc.Credential{UID: c.UID, GID: c.GID, Groups: c.Groups}
+	}
+	prints := life.Output{Stderr: m.stderr, FullCrashes: m.cfg.FullCrashes, LeftOut: leftOut, Mark: goexitMark}
+	if m.cfg.Stdout != nil {
+		prints.Stdout = out
+	}
+	return life.Start(m.spawner, spec, prints, m.kernelKills)
+}
+
+// newCookie returns a text that nobody else uses.
+func newCookie() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return hex.EncodeToString(b[:])
+}
+
+// output returns where the stdout of a worker goes as far as main passes it on: with a writer in
+// the config everything, line by line and with the worker's name; else only what came before the
+// worker took its stdout over.
+func (m *Main) output(worker string) io.Writer {
+	if m.cfg.Stdout == nil {
+		return os.Stdout
+	}
+	return life.NewLines(worker+": ", m.stdout)
+}
+
+// leftOut is the line that stands for the stacks that are left out of a report of the Go runtime.
+func leftOut(lines int) string {
+	return fmt.Sprintf(
+		"multiprolab: %d more lines of stacks are in the error (WorkerDiedError.Stderr); Config.FullCrashes has "+
+			"them printed\n",
+		lines,
+	)
+}
+
+// sharedWriter writes for all workers to one writer, one call at a time. It exists in main.
+type sharedWriter struct {
+	mu sync.Mutex
+	// w is the writer. mu guards it once there are workers.
+	w io.Writer
+}
+
+func (s *sharedWriter) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(p)
+}
+
+// memoryGroups finds the control groups. Tests put others in its place.
+var memoryGroups = proc.NewMemoryGroups
+
+func newKernelKills() *life.KernelKills { return life.NewKernelKills(memoryGroups()) }

@@ -1,0 +1,106 @@
+package multiprolab
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/multiprolab/multiprolab/internal/life"
+)
+
+// This file makes an error, or none, of how a life of a worker has ended. It all happens in main.
+
+// racedReason is what the error of a worker says of a data race.
+const racedReason = "the race detector has found a data race in it (its report is on stderr)"
+
+// maxRaces is how many data races Run tells of at most, each of another life of a worker.
+const maxRaces = 10
+
+// end waits until nothing of the life is left and says how it went: nil if it said goodbye without
+// an error. First the wire is read to its end, so that what the worker wrote before its death
+// counts; then the exit status is there; then comes the verdict. The supervisor calls it.
+func (p *peer) end(m *Main) error {
+	if left, ok := p.process.Drain(); ok { // as Worker.ack and taskInbox.run write it
+		p.slot.out.handled(left.Count)
+		if id := left.Mark; id != 0 {
+			m.broker.recovered(p, id) // in case that its word on it was lost in what it wrote beside the wire's frames
+			p.unfinished, p.outcomes = id, left.Note
+		}
+	}
+	p.ended = p.process.Wait()
+	return p.verdict(p.ended)
+}
+
+// verdict says how a life went that has ended.
+func (p *peer) verdict(e *life.End) error {
+	switch {
+	case e.Well() && e.Failure != "":
+		return p.vouchError("", unmarshalError([]byte(e.Failure)))
+	case e.Well():
+		return nil
+	}
+	cfg := &p.slot.pool.cfg
+	d := p.died(e)
+	d.Reason = reasonOf(e.Reason)
+	switch {
+	case d.Reason != "":
+	case e.Cut:
+		d.Reason = "it died in the middle of a message, which is lost"
+	case cfg.CPUTime > 0 && (strings.HasPrefix(d.Stderr, "SIGXCPU") || d.Signal == "SIGXCPU"):
+		d.Reason = fmt.Sprintf("it has used more processor time than WorkerConfig.CPUTime (%v)", cfg.CPUTime)
+	case d.ExitCode == 0 && d.Signal == "":
+		d.Reason = "it exited without saying goodbye: something in it called os.Exit(0), or its main function returned"
+	}
+	if e.Raced {
+		d.Reason = strings.TrimPrefix(d.Reason+"; "+racedReason, "; ")
+	}
+	if e.Status.Unknown != "" {
+		d.Reason = strings.TrimPrefix(d.Reason+"; its exit status is unknown: "+e.Status.Unknown, "; ")
+	}
+	switch {
+	case e.Hang != nil:
+		d.Stderr = cmp.Or(e.Stacks, d.Stderr)
+		return &HangError{
+			Running: e.Hang.Running,
+			For:     e.Hang.Since,
+			Limit:   e.Hang.Limit,
+			Silent:  e.Hang.Silent,
+			Died:    d,
+		}
+	case e.Kernel != nil:
+		return &MemoryLimitError{Limit: e.Kernel.Limit, Kernel: true, Group: e.Kernel.Group, Died: d}
+	case cfg.MemoryLimit > 0 && e.Reason.Cause == life.Alive && e.OutOfMemory(cfg.MemoryLimit):
+		return &MemoryLimitError{Limit: cfg.MemoryLimit, Died: d}
+	}
+	return d
+}
+
+// died is the error of a death, without a reason.
+func (p *peer) died(e *life.End) *WorkerDiedError {
+	return &WorkerDiedError{Worker: p.slot.name, PID: p.pid(), Life: p.life, ExitCode: e.Status.ExitCode,
+		Signal: e.Status.Signal, CoreDump: e.Status.CoreDump, Stopped: e.Reason.StoppedBy, Uptime: time.Since(p.begun),
+		Stderr: e.Stderr}
+}
+
+// raceError is the error of a data race in a worker that has ended as how says. The supervisor
+// calls it, after end.
+func (p *peer) raceError(how error) error {
+	var died *WorkerDiedError
+	if errors.As(how, &died) {
+		return how
+	}
+	return &WorkerDiedError{Worker: p.slot.name, PID: p.pid(), Life: p.life, ExitCode: p.ended.Status.ExitCode,
+		Reason: racedReason, Uptime: time.Since(p.begun), Stderr: p.ended.Stderr}
+}
+
+// noteRace remembers a data race for Run's error, and for those of Wait, Close and Stop. The
+// program goes on.
+func (m *Main) noteRace(err error) {
+	m.lifeMu.Lock()
+	defer m.lifeMu.Unlock()
+	if len(m.races) < maxRaces {
+		m.races = append(m.races, err)
+	}
+}
