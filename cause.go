@@ -30,29 +30,6 @@ func (m *Main) ending() *ProgramEnding {
 	return &ProgramEnding{Cause: m.cause, Failed: m.failed}
 }
 
-// setCause notes why the program ends, if nothing else has ended it before. The caller holds
-// lifeMu.
-func (m *Main) setCause(cause error) {
-	if m.cause == nil {
-		m.cause = cause
-	}
-}
-
-// stopCause returns what ends the tasks that nobody works on any more, and everything else that
-// comes too late: ErrStopped, with the cause of the end.
-func (m *Main) stopCause() error {
-	m.lifeMu.Lock()
-	defer m.lifeMu.Unlock()
-	return m.stopCauseLocked()
-}
-
-func (m *Main) stopCauseLocked() error {
-	if m.cause == nil || m.cause == ErrExit {
-		return ErrStopped
-	}
-	return &stoppedError{m.cause}
-}
-
 // causeCut is how much of the cause of an end each worker is told: enough for its errors.
 var causeCut = errorCut{text: 1 << 10, stderr: 1 << 10, earlier: 1, parts: 4}
 

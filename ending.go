@@ -4,51 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"time"
 )
 
 // This file is how a program ends, in main: what asks for it, in which order all end, and how one
 // waits for it.
-
-// standing is how far a Main has come, and why it ends. It exists in main.
-type standing struct {
-	// lifeMu guards what follows. No other mutex of the library is taken while it is held.
-	lifeMu sync.Mutex
-	// state is how far the Main has come.
-	state mainState
-	// serving says that the state is mainRunning; it may be read without lifeMu.
-	serving atomic.Bool
-	// whole is the context of the handlers: it ends with the last worker, or when all are killed.
-	// It is set when Run or Start begins.
-	whole context.Context
-	// cancel ends whole.
-	cancel context.CancelCauseFunc
-	// mode is how the program is to end, once exitAsked is closed.
-	mode ShutdownMode
-	// runError is the first error of the program, which Run returns; or nil.
-	runError error
-	// cause is why the program ends; see Main.Cause.
-	cause error
-	// failed says that the cause is runError: nobody has asked for the end.
-	failed bool
-	// killed are the workers that had to be killed at the end.
-	killed []KilledWorker
-	// races are what the race detector has found in workers.
-	races []error
-	// elsewhere is why the Main does not run in this process, in the state mainElsewhere.
-	elsewhere *elsewhereError
-}
-
-type mainState int
-
-const (
-	mainNew mainState = iota
-	mainRunning
-	mainEnded
-	mainElsewhere // this is the process of a worker, and the Main does not run here
-)
 
 // conduct is the life of the whole beside the loop: it begins the lives of the workers, waits for
 // the exit, and ends everything in order.

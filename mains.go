@@ -1,7 +1,6 @@
 package multiprolab
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -46,45 +45,6 @@ func (m *Main) claimName() error {
 	}
 	startedMains.byName[m.cfg.Name] = m
 	return nil
-}
-
-// elsewhereError says, in the process of a worker, that a Main does not run there.
-type elsewhereError struct {
-	text   string
-	worker *Worker // that this process has become, if the Main is its own; else nil
-}
-
-func (e *elsewhereError) Error() string { return e.text }
-
-// exit is Main.Exit there.
-func (e *elsewhereError) exit() {
-	if e.worker != nil {
-		e.worker.Exit()
-	}
-}
-
-// wait is the error of what waits for the end of the Main there. In the process of another one's
-// worker there is nothing to wait for, and the program goes on to its own Main.
-func (e *elsewhereError) wait() error {
-	if e.worker == nil {
-		return nil
-	}
-	return e
-}
-
-// unlessElsewhere returns the error of a start, or nil if the Main was passed by.
-func unlessElsewhere(err error) error {
-	if e := (*elsewhereError)(nil); errors.As(err, &e) {
-		return nil
-	}
-	return err
-}
-
-// outside returns why the Main does not run in this process, or nil.
-func (m *Main) outside() *elsewhereError {
-	m.lifeMu.Lock()
-	defer m.lifeMu.Unlock()
-	return m.elsewhere
 }
 
 // stayOut makes every method of the Main return at once: it does not run in this process.

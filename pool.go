@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/multiprolab/multiprolab/internal/fleet"
+	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -288,4 +289,13 @@ func (s *slot) owes() bool {
 	}
 	p := s.running()
 	return p != nil && p.holds.Load() > 0
+}
+
+// poolSizes returns the number of workers of each pool.
+func (m *Main) poolSizes() life.Pools {
+	sizes := life.Pools{}
+	for _, p := range m.pools {
+		sizes[p.name] = len(p.list())
+	}
+	return sizes
 }

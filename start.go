@@ -1,0 +1,163 @@
+package multiprolab
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+
+	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/proc"
+	"github.com/multiprolab/multiprolab/internal/sdnotify"
+)
+
+// New makes a Main. It starts nothing: what is wrong with the configuration is reported by Run or
+// Start. A nil config means the defaults.
+func New(cfg *Config) *Main {
+	m := &Main{milestones: newMilestones()}
+	m.made, m.nested = callSite(), insideWorker(context.Background())
+	m.cfg, m.err = cfg.filled()
+	m.node = newNode(MainName, &codec.Codec{}, m.cfg.MaxMessageSize, m.cfg.Window)
+	m.router = &MessageRouter{main: m}
+	m.up, m.stopped = m.router, m.stopCause
+	m.broker = newBroker(m.node, &m.cfg)
+	m.queue = &TaskQueue{node: m.node, main: m}
+	m.fleet = newWorkerFleet(m)
+	m.loop.held, m.loop.fail = true, m.fail
+	m.stdout, m.stderr = &sharedWriter{w: m.cfg.Stdout}, &sharedWriter{w: os.Stderr}
+	if m.cfg.Stderr != nil {
+		m.stderr.w = m.cfg.Stderr
+	}
+	m.cancel = func(error) {}
+	return m
+}
+
+// Run starts the workers, handles messages and actions on the calling goroutine until exit is
+// requested, ends the workers and returns when nothing of them is left. Exit is requested by Exit,
+// by SIGINT or SIGTERM, by the end of ctx, or by an error: of an action of main, of a worker that
+// does not start, or of one that dies too often. Run returns nil, that error, or a *ShutdownError
+// that names the workers that had to be killed. If the race detector has found a data race in a
+// worker, it returns a *WorkerDiedError of that.
+//
+// In a worker process Run becomes the worker and never returns. In the process of a worker of
+// another Main it returns nil at once: see Config.Name.
+func (m *Main) Run(ctx context.Context) error {
+	if proc.Current() == nil {
+		m.service = sdnotify.FromEnv() // takes it out of the environment of the workers
+	}
+	if err := m.begin(ctx); err != nil {
+		return unlessElsewhere(err)
+	}
+	defer m.serve()()
+	defer m.handleSignals()()
+	var err error
+	finally(m.work, func(goexit bool) {
+		err = m.await(context.Background())
+		if goexit && !proc.IsTestBinary() { // there it is the test that has ended
+			panic(err) // else the program might go on without its workers, and without a word
+		}
+	})
+	return err
+}
+
+// Start is Run for a program that has a main loop of its own: it starts the workers and returns
+// when all are ready. Messages and actions of main are handled on a goroutine. Signals are left to
+// the program. The end of ctx requests exit. If a worker does not start, Start ends the others and
+// returns its error; if exit is requested before all are ready, it ends them and returns an error
+// that wraps ErrStopped. Call Wait or Close in the end.
+//
+// In a worker process Start becomes the worker and never returns. In the process of a worker of
+// another Main it returns nil at once: see Config.Name.
+func (m *Main) Start(ctx context.Context) error {
+	if err := m.begin(ctx); err != nil {
+		return unlessElsewhere(err)
+	}
+	go m.work() // ends when every worker has; Wait and Close wait for it
+	select {
+	case <-m.allReady:
+		return nil
+	case <-m.ended:
+	}
+	if err := m.await(context.Background()); err != nil || closed(m.allReady) {
+		return err
+	}
+	return fmt.Errorf("multiprolab: exit was requested before all workers were ready: %w", m.stopCause())
+}
+
+// begin checks everything, becomes a worker if this is a worker's process, and starts what runs
+// beside the loop.
+func (m *Main) begin(ctx context.Context) error {
+	m.lifeMu.Lock()
+	if m.state != mainNew {
+		m.lifeMu.Unlock()
+		return errTwice
+	}
+	m.state = mainRunning
+	m.serving.Store(true)
+	m.nested = m.nested || insideWorker(ctx)
+	m.whole, m.cancel = context.WithCancelCause(context.WithoutCancel(ctx)) // handlers see the values of ctx
+	if closed(m.killAsked) {
+		m.cancel(m.stopCauseLocked())
+	}
+	m.lifeMu.Unlock()
+	err := m.prepare()
+	if e := (*elsewhereError)(nil); errors.As(err, &e) {
+		m.stayOut(e)
+		return err
+	}
+	if err == nil && ctx.Err() != nil {
+		err = fmt.Errorf("multiprolab: nothing was started: %w", causeOf(ctx))
+	}
+	if err != nil {
+		if m.spawner != nil {
+			m.spawner.Close()
+		}
+		m.conclude(err)
+		return err
+	}
+	unwatch := context.AfterFunc(ctx, func() { m.exit(m.cfg.Shutdown, &contextError{causeOf(ctx)}) })
+	go m.conduct(unwatch) // ends when every worker has; Wait waits for it
+	return nil
+}
+
+// prepare finds out what this process is, and makes the instances.
+func (m *Main) prepare() error {
+	if m.err != nil {
+		return m.err
+	}
+	if err := m.takeRole(); err != nil { // does not return in a process of a worker of m
+		return err
+	}
+	if !m.cfg.InProcess {
+		if proc.IsTestBinary() && !proc.TestBinaryAllowed() {
+			return errors.New(
+				"multiprolab: this is a test binary, and re-executing it would run all its tests in each worker: " +
+					"call multiprolabtest.Main in TestMain, or set Config.InProcess",
+			)
+		}
+		if err := cmp.Or(checkArgs(), m.claimName()); err != nil {
+			return err
+		}
+		var err error
+		if m.identity, err = proc.Identity(); err != nil {
+			return fmt.Errorf("multiprolab: the program's own file cannot be examined: %w", err)
+		}
+		m.spawner = proc.NewSpawner()
+		m.oomScoreAdj, m.kernelKills = proc.OOMScoreAdj(), newKernelKills()
+	}
+	if err := m.fleet.open(); err != nil {
+		return err
+	}
+	m.warnOfErrors()
+	if _, given := os.LookupEnv("GOMAXPROCS"); !given {
+		m.procs = runtime.GOMAXPROCS(0)
+	}
+	m.broker.open(m.pools)
+	if len(m.pools) == 0 { // even if the end was asked for before
+		close(m.allReady)
+		m.loop.release()
+	}
+	return nil
+}
