@@ -1,12 +1,13 @@
 package mail
 
-// KeptWindows is how many windows of what the lives of one worker have sent main keeps at most: in
-// its own inbox, in the outboxes of other workers, in line for the queue. Each life has a window of
-// its own, until those before it have left less than that: so a worker that dies again and again
-// while nobody takes what it sends fills main's memory no further.
+// KeptWindows bounds how much main keeps of what all the lives of one worker have sent: so many
+// windows. Main keeps it in its own inbox, in the outboxes of other workers, and in line for the
+// queue. Each life has a whole window, until the lives before it have left less than that. So a
+// worker that dies again and again while nobody takes what it sends fills main's memory no further.
 const KeptWindows = 16
 
-// Account is what the lives of one worker may send main. Each life has a Credit in it.
+// Account is what the lives of one worker may send main. Each life has a Credit in it. Who uses it
+// guards it.
 type Account struct {
 	// window is what one life may send before main gives anything back, in bytes.
 	window int64
@@ -22,9 +23,13 @@ func NewAccount(window int64) *Account { return &Account{window: window} }
 
 // Credit is what one life of a worker may send. Its account guards it.
 type Credit struct {
-	spent int64 // what the life has sent and has no credit back for, and lack; bytes
-	owed  int64 // the part of spent that main does not keep any more, and has to give back; bytes
-	lack  int64 // what the life has less than a window, for earlier lives have left no more; bytes
+	// spent is how many bytes the life has sent and has no credit back for, plus lack.
+	spent int64
+	// owed is the part of spent that main does not keep any more and has to give back, in bytes.
+	owed int64
+	// lack is how many bytes of a window the life does not have, because main keeps so much of what
+	// earlier lives have sent.
+	lack int64
 }
 
 // Charge is whether a life may send what it has sent.
@@ -32,9 +37,9 @@ type Charge uint8
 
 // The charges.
 const (
-	Charged Charge = iota // the life had room for it
-	Gone                  // it was written by a life before the present one
-	Excess                // there was no room for it: an honest worker waits
+	Charged Charge = iota // the life had room for what it sent
+	Gone                  // a life before the present one has sent it
+	Excess                // the life had no room for what it sent: an honest worker waits
 )
 
 // Open begins a life, and returns the room that it has, in bytes: a window, or what is left, which
@@ -62,9 +67,10 @@ func (a *Account) Charge(c *Credit, n int64) Charge {
 	return Charged
 }
 
-// Grant gives back what main does not keep any more of what a life has sent. What is of an earlier
-// life goes to the present one, as far as that lacks it. It reports whether the present life is to
-// be told now: a quarter of the window has gathered.
+// Grant notes that main does not keep so many bytes any more of what a life has sent. They are owed
+// to the present life; if an earlier one has sent them, then only as far as the present one lacks
+// them. Grant reports whether the present life is to be told now, because a quarter of the window
+// has gathered.
 func (a *Account) Grant(c *Credit, bytes int64) (due bool) {
 	if now := a.present; now != c {
 		a.debt -= bytes
@@ -75,13 +81,13 @@ func (a *Account) Grant(c *Credit, bytes int64) (due bool) {
 	return a.present.owed >= a.window/4
 }
 
-// Hurries reports whether something is due to the present life, and it has less than half a window
-// left, so that it may be waiting for that.
+// Hurries reports whether something is owed to the present life while it has less than half a
+// window left, so that it may be waiting for what it is owed.
 func (a *Account) Hurries() bool {
 	return a.present != nil && a.present.owed > 0 && a.present.spent > a.window/2
 }
 
-// Pay returns what the present life is to be told, in bytes, which it then has.
+// Pay returns how many bytes the present life is to be told that it has back. It has them then.
 func (a *Account) Pay() (bytes int64) {
 	c := a.present
 	bytes = c.owed
@@ -90,11 +96,11 @@ func (a *Account) Pay() (bytes int64) {
 	return bytes
 }
 
-// Spent is what the life has sent and has no credit back for, and what it lacks, in bytes.
+// Spent is how many bytes the life has sent and has no credit back for, plus what it lacks.
 func (c *Credit) Spent() int64 { return c.spent }
 
-// Kept is what main keeps of what the life has sent, in bytes.
+// Kept is how many bytes main keeps of what the life has sent.
 func (c *Credit) Kept() int64 { return c.spent - c.owed - c.lack }
 
-// Lack is what the life has less than a window, in bytes.
+// Lack is how many bytes of a window the life does not have, because of earlier lives.
 func (c *Credit) Lack() int64 { return c.lack }

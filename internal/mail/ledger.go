@@ -8,29 +8,32 @@ import (
 // Ledger is what was written to the present life of a receiver and has had no answer there: one-way
 // messages, which the receiver confirms by their serials, and calls, which it replies to by their
 // numbers. L is what is kept of a message for who is told of its loss, C what is kept of a call.
-// The zero value is empty.
+// The zero value is empty. Who uses the ledger guards it.
 type Ledger[L, C any] struct {
-	// row is the messages in the order of their serials. Those before head have been confirmed,
-	// and stay in the memory until it is used again: L is small, and holds nothing large.
+	// row is the messages in the order of their serials. Those before head have been confirmed, and
+	// stay in the row until its memory is used again: L is small, and holds nothing large.
 	row []entry[L]
 	// head is where in row the oldest message is that has not been confirmed.
 	head int
 	// confirmed is the serial up to which all messages of this life have left the inbox.
 	confirmed uint64
-	// calls is the calls of this life that have no reply, by their numbers.
+	// calls is the calls that this life has not replied to, by their numbers.
 	calls map[uint64]C
 	// lastCall is the number of the last call. It goes on from life to life: no reply is ever taken
 	// for that of another call.
 	lastCall uint64
 }
 
-// keptRow is how many messages an empty ledger keeps the memory of.
+// keptRow is for how many messages an empty ledger keeps its memory.
 const keptRow = 1 << 13
 
 // entry is a message in a ledger.
 type entry[L any] struct {
-	letter  L
-	settled bool // it has been reported, or confirmed alone: nobody need be told of it again
+	// letter is what is kept of the message.
+	letter L
+	// settled says that the message has been reported, or confirmed alone: nobody need be told of
+	// it again.
+	settled bool
 }
 
 // Write notes a message that was written. Its serial is the next one.
@@ -39,14 +42,13 @@ func (l *Ledger[L, C]) Write(letter L) { l.row = append(l.row, entry[L]{letter: 
 // Len is the number of messages that have not been confirmed.
 func (l *Ledger[L, C]) Len() int { return len(l.row) - l.head }
 
-// knows reports whether the message with a serial is one that may still be confirmed.
+// knows reports whether there is a message with that serial that has not been confirmed.
 func (l *Ledger[L, C]) knows(serial uint64) bool {
 	return serial > l.confirmed && serial-l.confirmed <= uint64(l.Len())
 }
 
 // Handled takes in that all messages up to a serial have left the inbox, handled or reported. It
-// reports false, and does nothing, if there is none of that serial, or it has been confirmed
-// before.
+// reports false, and does nothing, if no message has that serial or if it was confirmed before.
 func (l *Ledger[L, C]) Handled(upTo uint64) bool {
 	if !l.knows(upTo) {
 		return false
@@ -56,14 +58,14 @@ func (l *Ledger[L, C]) Handled(upTo uint64) bool {
 	switch {
 	case l.head == len(l.row) && cap(l.row) > keptRow:
 		l.row, l.head = nil, 0
-	case l.head > 64 && l.head*2 > len(l.row): // what is behind is moved once for twice as much
+	case l.head > 64 && l.head*2 > len(l.row): // so what is left moves less often than messages go
 		l.row, l.head = append(l.row[:0], l.row[l.head:]...), 0
 	}
 	return true
 }
 
 // Settle takes in what became of one message out of its turn: it is reported, or confirmed alone.
-// It returns the message, or false if there is none of that serial, or it was settled before.
+// It returns the message, or false if no message has that serial or if it was settled before.
 func (l *Ledger[L, C]) Settle(serial uint64) (letter L, ok bool) {
 	if !l.knows(serial) {
 		return letter, false
@@ -76,7 +78,7 @@ func (l *Ledger[L, C]) Settle(serial uint64) (letter L, ok bool) {
 	return e.letter, true
 }
 
-// Ask notes a call that is about to be written, and returns the number that it has there.
+// Ask notes a call that is about to be written, and returns the number that it has on the wire.
 func (l *Ledger[L, C]) Ask(call C) (number uint64) {
 	if l.calls == nil {
 		l.calls = map[uint64]C{}
@@ -105,8 +107,8 @@ func (l *Ledger[L, C]) Asked(number uint64) (call C, ok bool) {
 func (l *Ledger[L, C]) Calls() int { return len(l.calls) }
 
 // Detach ends the life. It returns, in the order in which they were written, the messages that
-// nobody has been told of and the calls that will have no reply. What is written next is the first
-// of another life.
+// nobody has been told of and the calls that will have no reply. The next message that is written
+// is the first of another life.
 func (l *Ledger[L, C]) Detach() (lost []L, calls []C) {
 	for _, e := range l.row[l.head:] {
 		if !e.settled {

@@ -1,23 +1,27 @@
 package mail
 
-// Place is where a message stands that waits. Its owner makes it, in what it keeps of the message,
-// and sets the fields that are exported. It stands in one line at most.
+// Place is where a waiting message stands in a line. Whoever has the message makes its place, in
+// the memory that it keeps for the message, and sets the exported fields. A place stands in one
+// line at most.
 type Place[M any] struct {
-	Message M
-	Cost    int64 // of the room of the receiver, in bytes
+	Message M     // the message that waits
+	Cost    int64 // how many bytes of the receiver's room the message takes
 
-	// last says that nothing more is written to this life behind the message, which costs nothing;
-	// the outbox's.
-	last       bool
-	in         *line[M] // the line that the place stands in, or nil; the line's
+	// last says that nothing more is written to this life behind the message, which costs nothing.
+	// Only the outbox sets it.
+	last bool
+	// in is the line that the place stands in, or nil. Only the line touches it.
+	in *line[M]
+	// prev and next are the neighbours of the place in its line, or nil. Only the line changes
+	// them.
 	prev, next *Place[M]
 }
 
 // line is places, first in, first out. A place can be taken out of the middle. The zero value is
-// empty.
+// empty. The outbox that has the line is the only one to touch it.
 type line[M any] struct {
-	first, last *Place[M]
-	count       int // places in the line
+	first, last *Place[M] // the ends of the line; nil if it is empty
+	count       int       // how many places stand in the line
 }
 
 // add puts a place at the end.
@@ -52,5 +56,5 @@ func (l *line[M]) remove(p *Place[M]) bool {
 	return true
 }
 
-// IsLast reports whether the message is the last of a life, which costs nothing; see Outbox.Finish.
+// IsLast reports whether the message is the last one for a life; see Outbox.Finish.
 func (p *Place[M]) IsLast() bool { return p.last }

@@ -8,22 +8,23 @@
 //
 //	Window   how many bytes the receiver has room for
 //	Ledger   what was written to the present life and has not been confirmed
-//	         what waits for room, or for a life, first in, first out
+//	line     what waits for room, or for a life, first in, first out
 //
-// Its receiving end is
+// Its receiving end is two things:
 //
 //	Inbox     what has come and waits for its turn
 //	Receipts  what is to be confirmed, and the credit that is to be given back
 //
-// Main has an Outbox for each worker, and confirms nothing to its workers: what they have sent is
-// main's to see to, whatever becomes of them. What all the lives of a worker may send main together
-// is the worker's Account.
+// Main has an Outbox for each worker. It confirms nothing to its workers: whatever becomes of a
+// worker, main sees to the messages that it has sent. What all the lives of a worker may send main
+// together is the worker's Account.
 //
-// A one-way message has a serial: the first that is written to a life has 1. What becomes of each
-// of them is told exactly once. Either the receiver confirms it, by its serial, when a handler has
-// ended with it; or the receiver reports it, because no handler took it or the handler failed; or
-// it is lost with the life. Messages leave an inbox in order, nearly always: so one number confirms
-// all up to it, and the few that leave out of their turn are confirmed alone.
+// A one-way message has a serial: the first one that is written to a life has 1. What becomes of
+// each message is told exactly once. Either the receiver confirms it, by its serial, when a handler
+// is done with it; or the receiver reports it, because no handler took it or the handler failed; or
+// it is lost with the life. Messages nearly always leave an inbox in order. So one serial confirms
+// all messages up to it, and the few that leave out of their turn are confirmed alone.
 //
-// A call is told its caller: by the reply, or by the end of the life that it was written to.
+// A caller is told what becomes of its call: by the reply, or by the end of the life that the call
+// was written to.
 package mail

@@ -4,30 +4,34 @@ import "slices"
 
 // Receipts is what the receiving end of a conversation has to confirm to its sender: bytes of room,
 // and the serials of the messages that have left the inbox. The zero value has nothing to confirm.
+// Who uses it guards it.
 type Receipts struct {
-	// bytes is the room that is to be given back.
+	// bytes is how many bytes of room are to be given back.
 	bytes int64
 	// upTo is the serial up to which all messages have left the inbox.
 	upTo uint64
 	// told is what upTo was when the sender was told of it.
 	told uint64
-	// early is the serials above upTo that have left the inbox, in order: messages that were
-	// refused when they came, or whose handlers have ended before that of an earlier one.
+	// early is the serials above upTo of messages that have left the inbox, in order: they were
+	// refused when they came, or their handlers have ended before the handler of an earlier
+	// message.
 	early []span
 }
 
-// span is the serials from first to last.
-type span struct{ first, last uint64 }
+// span is a range of serials.
+type span struct {
+	first, last uint64 // the ends of the range, both of which belong to it
+}
 
-// Credit notes that bytes of room are free again, and reports whether the sender is to be told now:
-// a quarter of the window has gathered.
+// Credit notes that bytes of room are free again. It reports whether the sender is to be told now,
+// because a quarter of the window has gathered.
 func (r *Receipts) Credit(bytes, window int64) (due bool) {
 	r.bytes += bytes
 	return r.bytes >= window/4
 }
 
-// Done notes that a message has left the inbox. It reports whether it was its turn: if not, UpTo
-// says nothing of it before all that came earlier have left as well.
+// Done notes that a message has left the inbox. It reports whether it was the turn of this message:
+// if not, UpTo does not count it before all earlier messages have left as well.
 func (r *Receipts) Done(serial uint64) (inTurn bool) {
 	if serial != r.upTo+1 {
 		r.addEarly(serial)
@@ -41,7 +45,7 @@ func (r *Receipts) Done(serial uint64) (inTurn bool) {
 	return true
 }
 
-// addEarly notes a serial out of its turn. Mostly it is the highest of all.
+// addEarly notes a serial whose turn it is not. It is mostly the highest of all.
 func (r *Receipts) addEarly(serial uint64) {
 	i := len(r.early)
 	for i > 0 && r.early[i-1].first > serial {
@@ -65,7 +69,8 @@ func (r *Receipts) addEarly(serial uint64) {
 // UpTo is the serial up to which all messages have left the inbox.
 func (r *Receipts) UpTo() uint64 { return r.upTo }
 
-// Take returns what the sender is to be told, which it then knows, or false if there is nothing.
+// Take returns what the sender is to be told, and takes it for told. It reports false if there is
+// nothing to tell.
 func (r *Receipts) Take() (bytes, upTo uint64, ok bool) {
 	if r.bytes == 0 && r.told == r.upTo {
 		return 0, 0, false

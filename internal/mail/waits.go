@@ -7,40 +7,41 @@ import (
 )
 
 // Waits is who waits for whom. Only waits of loops count: while a handler, a task, an action or a
-// setup function waits, nothing else happens in its process. Who waits on a goroutine that no
-// handler waits for keeps nobody from going on. P is a process. The zero value is empty.
+// setup function waits, nothing else happens in its process. A wait of a goroutine that no handler
+// waits for keeps nobody from going on. P is a process. The zero value is empty. Who uses it guards
+// it.
 type Waits[P cmp.Ordered] struct {
 	// waiters is the processes that wait, in no order that means anything.
 	waiters []*waiter[P]
-	// named is the same by process.
+	// named is the processes that wait, by their names.
 	named map[P]*waiter[P]
 }
 
-// Want is what one wait is for: the processes of which one suffices to end it, each as far as it
-// goes on itself. It changes with what happens meanwhile.
+// Want is what one wait is for: the processes that could end it. One of them suffices, if it goes
+// on itself. Which they are may change during the wait.
 type Want[P cmp.Ordered] iter.Seq[P]
 
 // For is the want for what one process alone can do.
 func For[P cmp.Ordered](p P) Want[P] { return func(yield func(P) bool) { yield(p) } }
 
-// MaxWaits is how many waits of one process are noted at a time. A loop has one, or those of a Map;
-// what looks for a circle looks at all of them.
+// MaxWaits is how many waits of one process are noted at a time. A loop is in one wait, or in as
+// many as a Map has; the search for a circle looks at all of them.
 const MaxWaits = 64
 
 // waiter is a process that waits.
 type waiter[P cmp.Ordered] struct {
-	process P
-	waits   []wait[P] // in the order in which they began
-	at      int       // where the waiter is in Waits.waiters
+	process P         // the process
+	waits   []wait[P] // its waits, in the order in which they began
+	at      int       // the index of the waiter in Waits.waiters
 }
 
-// wait is one wait of a process, and the number of the call or the task that it is for.
+// wait is one wait of a process.
 type wait[P cmp.Ordered] struct {
-	id   uint64
-	want Want[P]
+	id   uint64  // the number of the call or the task that the process waits for
+	want Want[P] // the processes that could end the wait
 }
 
-// find returns where the wait with a number is, or -1. It looks for new ones first.
+// find returns the index of the wait with a number, or -1. It looks at the newest first.
 func (p *waiter[P]) find(id uint64) int {
 	if p != nil {
 		for i, w := range slices.Backward(p.waits) {
@@ -52,22 +53,23 @@ func (p *waiter[P]) find(id uint64) int {
 	return -1
 }
 
-// Begin notes a wait, or notes it again, unless it would never end: every process that could end it
-// waits, in the end, for by. It reports whether the wait may go on.
+// Begin notes a wait, or notes it again, unless it would never end: that is so if every process
+// that could end it waits, perhaps by way of others, for the process by. Begin reports whether the
+// wait may go on.
 //
-// A process with several waits is taken to need them all.
+// A process with several waits is taken to go on only when all of them have ended.
 func (g *Waits[P]) Begin(by P, id uint64, w Want[P]) bool {
 	if !g.mayEnd(by, w) {
 		g.End(by, id)
 		return false
 	}
-	if g.Count(by) < MaxWaits { // else it waits for good if one of those does
+	if g.Count(by) < MaxWaits { // beyond that, the process waits for good if one of the noted waits does
 		g.Note(by, id, w)
 	}
 	return true
 }
 
-// Note is the part of Begin that notes the wait.
+// Note notes a wait, or notes it again, without asking whether it can end.
 func (g *Waits[P]) Note(by P, id uint64, w Want[P]) {
 	p := g.named[by]
 	if p == nil {
@@ -85,7 +87,7 @@ func (g *Waits[P]) Note(by P, id uint64, w Want[P]) {
 	p.waits = append(p.waits, wait[P]{id, w})
 }
 
-// End forgets a wait that is over, if it is there. The last that began ends soonest.
+// End forgets a wait that is over, if it was noted.
 func (g *Waits[P]) End(by P, id uint64) {
 	p := g.named[by]
 	i := p.find(id)
@@ -133,7 +135,7 @@ func (g *Waits[P]) IsWaiting(p P) bool { return g.named[p] != nil }
 
 // mayEnd reports whether a wait that by is about to begin can end.
 func (g *Waits[P]) mayEnd(by P, w Want[P]) bool {
-	for p := range w { // mostly somebody does not wait at all
+	for p := range w { // mostly one of them does not wait at all
 		if p != by && !g.IsWaiting(p) {
 			return true
 		}
@@ -141,7 +143,7 @@ func (g *Waits[P]) mayEnd(by P, w Want[P]) bool {
 	return w.Ends(g.StuckWith(by, w))
 }
 
-// Ends reports whether one of the processes that suffice goes on.
+// Ends reports whether one of the processes that could end the wait is not stuck.
 func (w Want[P]) Ends(stuck map[P]bool) bool {
 	for p := range w {
 		if !stuck[p] {
@@ -151,8 +153,8 @@ func (w Want[P]) Ends(stuck map[P]bool) bool {
 	return false
 }
 
-// StuckWith returns, of the processes that w needs in the end, those that would not go on before by
-// does, and by.
+// StuckWith returns the process by, and those that cannot go on before by does. It looks at the
+// processes of the want w, at those that they wait for, and so on.
 func (g *Waits[P]) StuckWith(by P, w Want[P]) map[P]bool {
 	stuck := map[P]bool{by: true}
 	var found []*waiter[P]
@@ -174,7 +176,7 @@ func (g *Waits[P]) StuckWith(by P, w Want[P]) map[P]bool {
 	return stuck
 }
 
-// free takes those out of stuck, of some processes, that go on.
+// free takes out of stuck those of the found processes that go on.
 func free[P cmp.Ordered](found []*waiter[P], stuck map[P]bool) {
 	for again := true; again; {
 		again = false
@@ -187,8 +189,8 @@ func free[P cmp.Ordered](found []*waiter[P], stuck map[P]bool) {
 	}
 }
 
-// Stuck returns the processes that will never go on: of a wait that could end when it began, those
-// that could end it have become fewer.
+// Stuck returns the processes that will never go on. There are some if a wait that could end when
+// it began has lost processes that could have ended it.
 func (g *Waits[P]) Stuck() map[P]bool {
 	stuck := make(map[P]bool, len(g.waiters))
 	for _, p := range g.waiters {
@@ -198,7 +200,7 @@ func (g *Waits[P]) Stuck() map[P]bool {
 	return stuck
 }
 
-// goesOn reports whether all waits of a process end.
+// goesOn reports whether all waits of the process end, if those in stuck never go on.
 func (p *waiter[P]) goesOn(stuck map[P]bool) bool {
 	for _, w := range p.waits {
 		if !w.want.Ends(stuck) {
@@ -208,7 +210,8 @@ func (p *waiter[P]) goesOn(stuck map[P]bool) bool {
 	return true
 }
 
-// Path returns the circle that a wait would close, or a way into one, for who reads an error.
+// Path returns the circle that a wait would close, or a way into such a circle, for the text of an
+// error.
 func (g *Waits[P]) Path(by P, w Want[P]) []P {
 	stuck := g.StuckWith(by, w)
 	for path := []P{by}; ; {

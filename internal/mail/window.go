@@ -1,23 +1,27 @@
 package mail
 
-// Window is the room that a receiver has for what one sender sends it, in bytes, as the sender
-// knows it. The zero value has none.
+// Window is how many bytes of room a receiver has for what one sender sends it, as far as the
+// sender knows. The zero value has no room. Who uses the window guards it.
 type Window struct {
-	size int64 // the room of a receiver that keeps nothing
-	free int64 // what is left of it; less than zero after a message larger than what was free
+	// size is how many bytes of room the receiver has when it keeps nothing.
+	size int64
+	// free is how many bytes of the room are left; less than zero after a message that was larger
+	// than what was left.
+	free int64
 }
 
 // Resize sets the size of the window of lives to come.
 func (w *Window) Resize(size int64) { w.size = size }
 
-// Size is the room of a receiver that keeps nothing.
+// Size is how many bytes of room the receiver has when it keeps nothing.
 func (w *Window) Size() int64 { return w.size }
 
-// Open says how much room a new life of the receiver has: mostly all.
+// Open says how many bytes of room a new life of the receiver has: mostly the size of the window.
 func (w *Window) Open(room int64) { w.free = room }
 
-// Take takes room for n bytes, and reports false if there is not enough. A message larger than half
-// of the window needs half of it free: so every message can be sent at some time.
+// Take takes room for n bytes, and reports false if there is not enough. A message that is larger
+// than half of the window needs only half of the window free: so every message can be sent at some
+// time.
 func (w *Window) Take(n int64) bool {
 	if w.free < min(n, w.size/2) {
 		return false
@@ -30,7 +34,7 @@ func (w *Window) Take(n int64) bool {
 func (w *Window) Return(n int64) { w.free += n }
 
 // Give takes in that the receiver has room for n bytes more. It reports false, and does nothing, if
-// that cannot be: the receiver would have more than all.
+// that cannot be, because the receiver would have more room than the window.
 func (w *Window) Give(n uint64) bool {
 	if n > uint64(w.size-min(w.free, w.size)) {
 		return false
