@@ -12,10 +12,11 @@ import (
 // Built says whether the program was built with the tag ablate.
 const Built = true
 
+// without holds the mechanisms that the program does without. It does not change.
 var without = list(os.Getenv(Variable))
 
-// list reads the variable. A name that nobody knows ends the program: what it measures would not be
-// what was asked for.
+// list reads the variable. A name that is no mechanism's ends the program, because it would not
+// measure what it was asked for.
 func list(names string) map[Mechanism]bool {
 	found := map[Mechanism]bool{}
 	for name := range strings.SplitSeq(names, ",") {

@@ -1,20 +1,20 @@
-// Package batch is many short tasks in one: how they lie in one body, what comes back of them, and
-// how many of them travel together.
+// Package batch is many short tasks in one task: how they lie in one body, how their outcomes lie
+// in one body, and how many of them travel together.
 //
-// Items of a Map that take less time than a message are worth sending many at a time. A batch is
-// one task for the queue. Its body is its items, in their order, and the body of its result is the
-// outcomes of the items, in the same order. Both have the same form, little-endian:
+// If the items of a Map take less time than a message does, it is worth sending many at a time. A
+// batch is one task for the queue. Its body is its items, in their order, and the body of its
+// result is the outcomes of the items, in the same order. Both have the same form, little-endian:
 //
 //	common   8 bytes   the id of the type definitions that most entries need, or 0
 //	entries            one behind the other, each:
 //	  head     1 byte    its status, its encoding, and whether an id of its own follows
-//	  length   4 bytes   of its data
+//	  length   4 bytes   the length of its data
 //	  data
-//	  own      8 bytes   the id of its definitions, if it is another one than the common one
+//	  own      8 bytes   the id of its definitions, if that is not the common one
 //
-// The memory of a body is its writer's. A reader of a body that comes from another process trusts
-// nothing in it: a length counts only once the bytes are there, and what it returns lies within the
-// body. Nothing here makes memory by a number that was read.
+// The memory of a body belongs to its writer. A reader of a body that comes from another process
+// trusts nothing in it: a length counts only once the bytes are there, and what the reader returns
+// lies within the body. Nothing here allocates as much as a number says that was read.
 //
 // Pace and Turn are rules: how many items travel together, and how long a worker stays with them.
 // They read no clock; times are arguments. The package holds no goroutine, lock or channel.
@@ -28,11 +28,11 @@ import (
 )
 
 const (
-	// HeadSize is the length in bytes of what a body begins with.
+	// HeadSize is the length in bytes of the id at the start of a body.
 	HeadSize = 8
-	// EntryHeadSize is the length in bytes of what is before the data of an entry.
+	// EntryHeadSize is the length in bytes of the head and the length before the data of an entry.
 	EntryHeadSize = 1 + 4
-	// OwnSize is the length in bytes of the id that may be behind the data of an entry.
+	// OwnSize is the length in bytes of the id that may stand behind the data of an entry.
 	OwnSize = 8
 )
 
@@ -40,22 +40,22 @@ const (
 type Status uint8
 
 const (
-	// OK is an item, or the value that one ended with.
+	// OK is an item, or the value that an item ended with.
 	OK Status = 0
-	// Failed is the error that an item ended with, packed.
+	// Failed is the packed error that an item ended with.
 	Failed Status = 1
-	// Later is the error of an item whose handler wants it to be started again after some time.
+	// Later is the packed error of an item whose handler wants it to be started again after some
+	// time.
 	Later = Failed | 1<<4
 )
 
-// The head of an entry has its Status in bits 0 and 4 and its encoding in bits 1 to 3. These are
-// the others.
+// The head of an entry has its Status in bits 0 and 4, its encoding in bits 1 to 3, and these bits.
 const (
-	mixed = 1 << 6 // of the first entry alone: some entries have ids of their own
-	own   = 1 << 7 // the id of its definitions is behind the data
+	mixed = 1 << 6 // some entries have ids of their own; only the first entry has this bit
+	own   = 1 << 7 // the id of the definitions stands behind the data
 )
 
-// heads says which heads there are, apart from mixed. End writes no others.
+// heads says which heads End writes, apart from the bit mixed.
 var heads = [256]bool{
 	codec.None << 1:         true,
 	codec.Bytes << 1:        true,
@@ -67,8 +67,9 @@ var heads = [256]bool{
 	uint8(Later):            true,
 }
 
-// Begin makes room for the head of an entry whose data are to be appended next, and for that of the
-// body if the entry is its first. End is called with the length that b has before.
+// Begin makes room for the head of an entry, whose data are to be appended next. If the entry is
+// the first, it makes room for the start of the body as well. End is called with the length that b
+// had before Begin.
 func Begin(b []byte) []byte {
 	if len(b) == 0 {
 		b = append(b, make([]byte, HeadSize)...)
@@ -76,8 +77,9 @@ func Begin(b []byte) []byte {
 	return append(b, make([]byte, EntryHeadSize)...)
 }
 
-// End ends the entry that was begun when the body had the length at. Its data are what was appended
-// since; of p only the encoding and the id count. An entry that has not OK has no encoding.
+// End ends the entry that was begun when the body had the length at. The data of the entry are what
+// was appended since Begin; of p only the encoding and the id count. An entry that is not OK has no
+// encoding.
 func End(b []byte, at int, s Status, p codec.Payload) []byte {
 	h := b[max(at, HeadSize):]
 	h[0] = byte(s) | p.Encoding<<1
@@ -107,10 +109,10 @@ func Append(b []byte, s Status, p codec.Payload) []byte {
 	return EndWith(Begin(b), len(b), s, p)
 }
 
-// Reader is entries of a body that are still to be read. Its zero value has none. Its owner alone
-// uses it; a copy reads on its own.
+// Reader is the entries of a body that are still to be read. Its zero value has none. One goroutine
+// uses it; a copy of it reads independently.
 type Reader struct {
-	rest   []byte // the entries, within the body
+	rest   []byte // the entries that are still to be read, as a part of the body
 	common uint64 // the id that the body begins with
 }
 
@@ -122,11 +124,11 @@ func Read(b []byte) Reader {
 	return Reader{b[HeadSize:], binary.LittleEndian.Uint64(b)}
 }
 
-// Done reports whether there is nothing left to be read, not even what is malformed.
+// Done reports whether there is nothing left to be read, not even malformed bytes.
 func (r *Reader) Done() bool { return len(r.rest) == 0 }
 
-// Next reads an entry. Its data lie within the body. It returns false where there is none, or none
-// that End has written, and then always does.
+// Next reads an entry, whose data lie within the body. It returns false if there is no entry left,
+// or if the next bytes are none that End has written; from then on it always returns false.
 func (r *Reader) Next() (s Status, p codec.Payload, ok bool) {
 	n := r.size()
 	if n == 0 {
@@ -146,7 +148,7 @@ func (r *Reader) Next() (s Status, p codec.Payload, ok bool) {
 	return Status(head) & Later, p, true
 }
 
-// skip is Next of an entry of which only the status is wanted.
+// skip is Next for who wants only the status of the entry.
 func (r *Reader) skip() (s Status, ok bool) {
 	n := r.size()
 	if n == 0 {
@@ -157,8 +159,8 @@ func (r *Reader) skip() (s Status, ok bool) {
 	return s, true
 }
 
-// size returns the length of the next entry, head and id included, or 0 if there is none that End
-// has written.
+// size returns the length of the next entry, head and id included, or 0 if the next bytes are none
+// that End has written.
 func (r *Reader) size() int {
 	if len(r.rest) < EntryHeadSize || !heads[r.rest[0]&^mixed] {
 		return 0
@@ -173,13 +175,14 @@ func (r *Reader) size() int {
 	return int(n)
 }
 
-// Before returns a Reader of what r had to read before rest, which was read on from a copy of r.
+// Before returns a Reader of the entries that r would read before those of rest, which is a copy of
+// r that has read on.
 func (r *Reader) Before(rest Reader) Reader {
 	return Reader{r.rest[:len(r.rest)-len(rest.rest)], r.common}
 }
 
-// From returns the entries of a body from number k on, up to number n, as a body of its own. It has
-// fewer if the body has.
+// From returns the entries of a body from number k on, up to but not including number n, as a new
+// body. If the body has fewer entries, the new one has fewer, too.
 func From(b []byte, k, n int) []byte {
 	r := Read(b)
 	for range k {
@@ -204,14 +207,15 @@ func From(b []byte, k, n int) []byte {
 }
 
 // Definitions yields the ids of the type definitions that the entries of a body need, some perhaps
-// more than once. Most bodies need one: the entries are looked at only where ids of their own are.
+// more than once. Most bodies need one id: the entries are looked at only if some have ids of their
+// own.
 func Definitions(b []byte) iter.Seq[uint64] {
 	return func(yield func(uint64) bool) {
 		r := Read(b)
 		if r.Done() || r.common != 0 && !yield(r.common) || r.rest[0]&mixed == 0 {
 			return
 		}
-		r.common = 0 // has been yielded
+		r.common = 0 // the common id has been yielded
 		for {
 			_, p, ok := r.Next()
 			if !ok || p.Defs != 0 && !yield(p.Defs) {

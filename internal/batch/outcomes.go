@@ -4,17 +4,17 @@ import "math"
 
 // Outcomes is the well-formed outcomes at the start of the body of a result.
 type Outcomes struct {
-	Body   []byte // a body itself, with these outcomes and nothing behind them
-	OK     int    // how many are values
-	Failed int    // how many are errors, those that are to come later apart
-	Later  int    // how many items are to be started again, each as a task of its own
+	Body   []byte // a body with these outcomes and nothing behind them
+	OK     int    // how many outcomes are values
+	Failed int    // how many outcomes are errors for good
+	Later  int    // how many items are to be started again later, each as a task of its own
 }
 
 // Count returns how many outcomes there are.
 func (o *Outcomes) Count() int { return o.OK + o.Failed + o.Later }
 
-// OutcomesOf returns the outcomes in the body of a result that a worker wrote, which need not be
-// honest: as many as are well-formed, and at most so many.
+// OutcomesOf returns the outcomes at the start of the body of a result, as many as are well-formed,
+// and at most so many. A worker has written the body, and need not be honest.
 func OutcomesOf(b []byte, most int) (o Outcomes) {
 	r := Read(b)
 	for ; most > 0; most-- {
@@ -35,9 +35,9 @@ func OutcomesOf(b []byte, most int) (o Outcomes) {
 	return o
 }
 
-// Count returns how many outcomes are in the body of a result, and whether a worker may give it: an
-// honest one writes whole outcomes and nothing behind them, and has one at least. More of them than
-// the batch has items is a lie as well; who calls this knows their number.
+// Count returns how many outcomes are in the body of a result, and whether the body is well-formed:
+// an honest worker writes one outcome or more, each whole, and nothing behind them. More outcomes
+// than the batch has items are a lie as well, which the caller has to find out.
 func Count(b []byte) (n int, wellFormed bool) {
 	o := OutcomesOf(b, math.MaxInt)
 	n = o.Count()
@@ -48,22 +48,22 @@ func Count(b []byte) (n int, wellFormed bool) {
 type Ending uint8
 
 const (
-	// Returned is a result. What has no outcome in it has not been begun.
+	// Returned is an ending with a result. The items that have no outcome in it were not begun.
 	Returned Ending = iota
-	// Broken is an error that all items have that have no outcome of their own.
+	// Broken is an ending with an error, with which all items end that have no outcome.
 	Broken
 	// Died is the death of the worker. The item behind the last outcome was running, if there is
-	// one; what is behind that has not been begun.
+	// such an item, and the items behind it were not begun.
 	Died
 )
 
-// Shares says what becomes of the items of a batch that has ended. Each item is in one share,
-// whatever a worker wrote: the first ones have outcomes, the next ones are blamed, and the rest is
-// to be given out again.
+// Shares says what becomes of the items of a batch that has ended. Each item is in exactly one
+// share, whatever a worker wrote: the first items have outcomes, the next ones are blamed, and the
+// rest is to be given out again.
 type Shares struct {
 	Outcomes
 	Blamed int // how many items end with the error of the batch
-	Again  int // how many items have not been begun
+	Again  int // how many items were not begun, and are to be given out again
 }
 
 // Share divides the n items of a batch whose result has the body b.
@@ -82,17 +82,16 @@ func Share(b []byte, n int, end Ending) Shares {
 	return s
 }
 
-// Tally is what the end of an attempt adds to the counters of the queue. It adds up to the number
-// of items that the attempt was for.
+// Tally is what the end of an attempt adds to the counters of the queue. Its numbers add up to the
+// number of items that the attempt was for.
 type Tally struct {
-	Succeeded   int
-	Failed      int
-	Cancelled   int
-	NotReceived int // how many are to be submitted again, and so have not been received yet
+	Succeeded   int // how many items ended with a value
+	Failed      int // how many items ended with an error
+	Cancelled   int // how many items were cancelled, or ended with the program
+	NotReceived int // how many items will be submitted again, and so do not count as received yet
 }
 
-// Tally counts the shares. Cancelled says that this, or the end of the program, is what those that
-// are blamed end with.
+// Tally counts the shares. With cancelled set, the items that are blamed count as cancelled.
 func (s *Shares) Tally(cancelled bool) Tally {
 	t := Tally{Succeeded: s.OK, Failed: s.Failed, NotReceived: s.Later + s.Again}
 	if cancelled {

@@ -12,22 +12,23 @@ const (
 	workTime = 10 * time.Millisecond
 	// maxItems is the greatest number of items in a batch.
 	maxItems = 4096
-	// MaxSize is the greatest length in bytes that the body of a batch has before its last item.
+	// MaxSize is the length in bytes from which a batch takes no further item.
 	MaxSize = 64 << 10
 	// firstItems is the greatest number of items in the first batches of a Map, if it is known from
 	// an earlier one how long an item takes.
 	firstItems = 64
 	// defaultWindow is the window of a Map whose items are not short.
 	defaultWindow = 64
-	// maxWindow is the greatest window that a Map gives itself where its items are short.
+	// maxWindow is the greatest window that a Map whose items are short gives itself.
 	maxWindow = 16384
 	// leastPart is how long a worker should be busy with a part of a batch that was cut.
 	leastPart = time.Millisecond
-	// MaxTook is the longest time that an item is taken to need. Long before it no two items travel
-	// together, and what a liar claimed is forgotten soon.
+	// MaxTook is the longest time that an item is taken to need. Items that take much less already
+	// travel one by one, so a longer time would change nothing; and with this bound, what a worker
+	// has claimed falsely is soon forgotten.
 	MaxTook = time.Second
-	// PartTime is how long an item may wait for more of its batch while the sequence is slow and a
-	// worker may have nothing to do.
+	// PartTime is how long an item may wait for further items of its batch while the sequence is
+	// slow and a worker may have nothing to do.
 	PartTime = time.Millisecond
 )
 
@@ -36,15 +37,15 @@ const (
 type Pace struct {
 	workers int           // how many workers there are for batches, or 0 if items travel one by one
 	given   int           // the window that the user wants, or 0
-	room    int           // the length in bytes of the outcomes for which a worker has room
+	room    int           // for how many bytes of outcomes a worker has room
 	window  int           // how many items may be taken from the sequence and not yielded
 	size    int           // how many items the next batches have
 	fits    int           // how many outcomes as large as the last ones fit into the room; at most maxItems
-	took    time.Duration // a running mean of how long an item takes on a worker, or 0 before the first
+	took    time.Duration // a running mean of how long an item takes on a worker; 0 before the first measurement
 }
 
 // NewPace returns the pace of a Map of which nothing is known yet: batches of one item. The window
-// that of the user, or 0; a worker has room for outcomes of so many bytes.
+// is that of the user, or 0. A worker has room for as many bytes of outcomes as room says.
 func NewPace(workers, window, room int) Pace {
 	return Pace{
 		workers: workers, given: window, room: room,
@@ -58,23 +59,23 @@ func (p *Pace) Window() int { return p.window }
 // Took returns how long an item takes, or 0 if none has been measured.
 func (p *Pace) Took() time.Duration { return p.took }
 
-// Full reports whether a batch of some items and bytes is sent as it is.
+// Full reports whether a batch of so many items and bytes is sent without waiting for more items.
 func (p *Pace) Full(items, bytes int) bool { return items >= p.size || bytes >= MaxSize }
 
-// Hungry reports whether some of the workers may have nothing to do while so many batches are sent
-// and have no outcome. While they have, a part of a batch waits until the batch is full.
+// Hungry reports whether some of the workers may have nothing to do, if so many batches were sent
+// and have no outcome. While no worker is hungry, a batch waits until it is full.
 func Hungry(sent, workers int) bool { return sent < 2*workers }
 
-// Expect takes in how long an item took in an earlier Map of the same tasks. It may be another time
-// now: the first batches are small, and what holds others up is cut.
+// Expect takes in how long an item took in an earlier Map of the same tasks. An item may take
+// longer now: so the first batches are small, and a batch that holds others up is cut.
 func (p *Pace) Expect(took time.Duration) {
 	if p.workers > 0 && took > 0 && !ablate.Without(ablate.Memory) {
 		p.resize(took, firstItems)
 	}
 }
 
-// Measure takes in how long a worker was busy with some items, as it says, and how many bytes the
-// body of their outcomes has. The next batches are at most four times as large as the last.
+// Measure takes in how long a worker says that it was busy with so many items, and how many bytes
+// the body of their outcomes has. The next batches are at most four times as large as the last.
 func (p *Pace) Measure(took time.Duration, items, bytes int) {
 	if p.workers == 0 || items <= 0 || bytes <= 0 || took <= 0 {
 		return
@@ -89,13 +90,15 @@ func (p *Pace) Measure(took time.Duration, items, bytes int) {
 	p.resize(p.took, 4*p.size)
 }
 
-// resize decides how large the next batches are if an item takes so long: at most so many items.
+// resize decides how large the next batches are if an item takes as long as took: they have at most
+// as many items as most says.
 func (p *Pace) resize(took time.Duration, most int) {
 	if ablate.Without(ablate.Pace) {
 		p.size, p.window = 64, max(p.window, 64*(3*p.workers+1))
 		return
 	}
-	// for each worker one batch that it works on, the next one, and one that is taken in or yielded
+	// For each worker there is a batch that it works on, the next batch, and one that is being
+	// taken in or yielded.
 	share := cmp.Or(p.given, maxWindow) / (3 * p.workers)
 	p.size = min(max(1, int(workTime/took)), max(1, share), most, p.fits)
 	if p.given == 0 && p.size > 1 {
@@ -103,8 +106,8 @@ func (p *Pace) resize(took time.Duration, most int) {
 	}
 }
 
-// Parts returns into how many parts some items of a batch that was cut are divided: one for each
-// worker, unless they are then too short.
+// Parts returns into how many parts the items that are left of a cut batch are divided: one for
+// each worker, unless the parts would be too short then.
 func (p *Pace) Parts(items int) int {
 	if p.took == 0 {
 		return p.workers

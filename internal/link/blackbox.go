@@ -33,10 +33,11 @@ const (
 //	24      the length of the note, which is empty with each new mark
 //	32      the count
 //
-// What the mark, the note and the count mean is known to who writes and reads them.
+// The link does not know what the mark, the note and the count mean: that is between who writes
+// them and who reads them.
 type blackBox struct {
 	// start, length, mark, noted and count are the words of the header, in this order. The process
-	// at the other end may read them at any moment, so they are written as a whole.
+	// at the other end may read a word at any moment, so each is written in one atomic step.
 	start, length, mark, noted, count *uint64
 	// stream is the memory for the stream; chunks.mu guards it.
 	stream []byte
@@ -44,8 +45,8 @@ type blackBox struct {
 	note []byte
 	// used is how many bytes of stream are in use; chunks.mu guards it.
 	used int
-	// spilled says that more was posted than fits. Nothing more is recorded then, until all is
-	// written. chunks.mu guards it.
+	// spilled says that more was posted than the box has room for. Nothing more is recorded then,
+	// until all is written. chunks.mu guards it.
 	spilled bool
 }
 
@@ -67,7 +68,7 @@ func newBlackBox(memory []byte) *blackBox {
 	}
 }
 
-// room returns the place of the next n bytes, or nil if there is not enough.
+// room returns the memory of the next n bytes, or nil if the box has no room for them.
 func (b *blackBox) room(n int) []byte {
 	if b.spilled || n > len(b.stream)-b.used {
 		b.spilled = true
@@ -76,7 +77,8 @@ func (b *blackBox) room(n int) []byte {
 	return b.stream[b.used:b.used:len(b.stream)]
 }
 
-// isLast reports whether what is appended to chunk comes into the box right behind what is in it.
+// isLast reports whether chunk is the last part of what is in the box, so that what is appended to
+// it lies in the box right behind that.
 func (b *blackBox) isLast(chunk []byte) bool {
 	return b.holds(chunk) && len(chunk) > 0 && &chunk[len(chunk)-1] == &b.stream[b.used-1]
 }
@@ -99,11 +101,11 @@ func (b *blackBox) reset(written int64) {
 		return
 	}
 	b.used, b.spilled = 0, false
-	atomic.StoreUint64(b.length, 0) // first: a death between the two loses nothing
+	atomic.StoreUint64(b.length, 0) // before start: a death between the two writes loses nothing
 	atomic.StoreUint64(b.start, little(uint64(written)))
 }
 
-// setMark writes the mark, and empties the note, which belongs to the mark before.
+// setMark writes the mark, and empties the note, which belongs to the previous mark.
 func (b *blackBox) setMark(word uint64) {
 	atomic.StoreUint64(b.noted, 0)
 	atomic.StoreUint64(b.mark, little(word))
@@ -112,7 +114,7 @@ func (b *blackBox) setMark(word uint64) {
 // setCount writes the count.
 func (b *blackBox) setCount(n uint64) { atomic.StoreUint64(b.count, little(n)) }
 
-// setNote makes text the note, if it still lies where the note does, and reports whether it does.
+// setNote makes text the note if it lies in the memory of the note, and reports whether it does.
 func (b *blackBox) setNote(text []byte) bool {
 	if len(text) > len(b.note) || &text[0] != &b.note[0] {
 		return false
@@ -131,8 +133,8 @@ func little(v uint64) uint64 {
 // Remains is what a process that is gone has left in its black box beside frames. Nothing of it may
 // be trusted.
 type Remains struct {
-	Mark  uint64 // the last, or 0
-	Count uint64 // the last, or 0
+	Mark  uint64 // the last mark that the process set, or 0
+	Count uint64 // the last count that the process set, or 0
 	Note  []byte // what was noted since the last mark, at most NoteRoom bytes
 }
 
@@ -148,8 +150,8 @@ func ReadRemains(box *io.SectionReader) (left Remains) {
 	return left
 }
 
-// unwritten returns what a process that is gone has left of the stream in its box, from a place in
-// the stream on: what did not come through the pipe. It trusts nothing in the box.
+// unwritten returns the part of the stream that did not come through the pipe: what a process that
+// is gone has left of the stream in its box, from the place from on. It trusts nothing in the box.
 func unwritten(box *io.SectionReader, from int64) *bytes.Reader {
 	start, length := wordIn(box, 0), wordIn(box, 8)
 	most := box.Size() - NoteRoom - BoxHeader

@@ -1,9 +1,10 @@
-// Package link is one end of the wire between two processes. What is posted to a link is written in
-// its order, and what comes is read and handled by whoever waits for it.
+// Package link is one end of the wire between two processes. Frames that are posted to a link are
+// written in the order of the posts, and frames that come are read and handled by whoever waits for
+// them.
 //
 // A link knows frames and the codec's type definitions. It knows no names, no tasks and no
-// processes: what it needs of them comes in Options, and memory that two processes share comes with
-// Share and SetBox.
+// processes: what it needs to know about them comes in Options, and memory that two processes share
+// comes with Share and SetBox.
 //
 // A link has three owners, and a struct for each of them:
 //
@@ -11,8 +12,8 @@
 //   - writer is what is being written. Who writes holds its writing.
 //   - turn is what is read. Who reads holds its token, and handles the frames that come with it.
 //
-// The order of the locks is token, writing, mu: a handler may post and push, and who writes takes
-// what was posted. Nobody waits for the pipe with mu held.
+// The order of the locks is token, writing, mu: a handler of frames may post and push, and who
+// writes takes what was posted. Nobody waits for the pipe while holding mu.
 package link
 
 import (
@@ -25,17 +26,16 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// LeastLimit is the least limit for bodies of a wire in bytes, whatever Options.MaxBody says: that
-// is meant for users' bodies, and type definitions and errors must pass as well.
+// LeastLimit is the least limit for bodies of a wire in bytes, even if Options.MaxBody is less:
+// MaxBody is meant for users' bodies, and type definitions and errors must pass as well.
 const LeastLimit = 1 << 20
 
 // maxDefinitions bounds the type definitions that the other end may introduce.
 const maxDefinitions = 4096
 
 // ErrClosed is the error of a post to a link that is closed: the process at its other end is gone,
-// or about to be, and what becomes of its jobs, calls and messages is seen to by whoever ends its
-// life. Every other error of a post says that the frame cannot be sent, and concludes what it was
-// for.
+// or about to be, and whoever ends its life sees to its jobs, calls and messages. Every other error
+// of a post says that the frame cannot be sent, and is the outcome of what the frame was for.
 var ErrClosed = errors.New("multiprolab: the wire is closed")
 
 // Violation reports frames that are well formed and make no sense.
@@ -53,18 +53,18 @@ type Options struct {
 	// OneFrame says that every frame is read into the same memory, because the handler copies what
 	// it keeps of a frame. Otherwise a frame belongs to the handler.
 	OneFrame bool
-	// Choke is a number of bytes. While more than that are posted and not written no frame is read:
-	// who does not read is not read. Zero means no limit.
+	// Choke is a number of bytes. While more bytes are posted and not written, no frame is read: an
+	// end that does not read what it is sent is not read either. Zero means no limit.
 	Choke int64
-	// BeforeChoke is called by who reads before it waits because the link is choked. It is needed
-	// if Choke is set.
+	// BeforeChoke is called by the goroutine that reads, before it waits because the link is
+	// choked. It is needed if Choke is set.
 	BeforeChoke func()
-	// MostUnread is a number of bytes. While more than that are posted and not written, an outcome
-	// that the other end has asked for ends the link's life instead of being posted. Zero means no
-	// limit.
+	// MostUnread is a number of bytes. While more bytes are posted and not written, an outcome that
+	// the other end has asked for ends the life of the worker instead of being posted. Zero means
+	// no limit.
 	MostUnread int64
-	// Fail ends the life that this is a wire of, for the wire is of no use any more. It must not
-	// wait. Any goroutine calls it.
+	// Fail ends the life of the worker that this is a wire of, for the wire is of no use any more.
+	// It must not wait. Any goroutine calls it.
 	Fail func(err error)
 	// DefinitionsIn yields the ids of the type definitions that the items in the body of a batch
 	// need.
@@ -78,16 +78,16 @@ type Options struct {
 // worker, one in the worker. Any goroutine may post; one goroutine runs WriteLoop and one runs
 // ReadLoop. The file read.go says who reads.
 type Link struct {
-	options Options      // as New got them
-	codec   *codec.Codec // has the definitions of types. It has locks of its own
-	chunks  chunks       // guarded by its mu
-	writer  writer       // guarded by its writing
-	turn    turn         // guarded by its token
-	lending lending      // for any goroutine
-	box     *blackBox    // nil if there is none; set before the first frame is posted
-	shared  *shared      // nil if there is none; set before the first frame is posted or read
+	options Options      // what New was told; it does not change
+	codec   *codec.Codec // has the definitions of types, and locks of its own
+	chunks  chunks       // what was posted; its mu guards it
+	writer  writer       // what is being written; its writing guards it
+	turn    turn         // what is being read; its token guards it
+	lending lending      // how the turn to read goes round; for any goroutine
+	box     *blackBox    // the black box, or nil; set before the first frame is posted
+	shared  *shared      // the shared memory, or nil; set before the first frame is posted or read
 
-	// queued counts the bytes that were posted and have not been written.
+	// queued counts the bytes that were posted and have not been written. Any goroutine reads it.
 	queued atomic.Int64
 	// wake has room for one: it tells WriteLoop that there are chunks, or that the link is closed.
 	wake chan struct{}
@@ -126,8 +126,8 @@ func (l *Link) Limit(maxBody int) {
 	l.chunks.maxBody = maxBody
 }
 
-// Frugal says that this process has a limit on its memory, so that none of it is spent on the
-// comfort of the garbage collector. Only a handler of frames may call it.
+// Frugal says that this process has a limit on its memory, so that none is spent on room for the
+// garbage collector. Only a handler of frames may call it.
 func (l *Link) Frugal() { l.turn.frugal = true }
 
 // Close refuses further frames. WriteLoop ends once it has written what was posted before.
@@ -139,8 +139,8 @@ func (l *Link) Close() {
 	wakeUp(l.drained)
 }
 
-// Release gives up what the link holds of the wire, which has been read to its end and is closed:
-// who keeps the link, keeps little.
+// Release gives up the memory that the link has for the wire, which has been read to its end and is
+// closed. Who keeps the link then keeps little memory.
 func (l *Link) Release() {
 	l.turn.token.Lock()
 	l.turn.reader.Release()
@@ -167,16 +167,16 @@ func (l *Link) Recorded() bool {
 	return l.box != nil && !l.box.spilled
 }
 
-// Mark writes a word into the black box, if there is one, and empties the note in it. One goroutine
-// at a time may call it, or Note.
+// Mark writes the mark into the black box, if there is one, and empties the note. Mark and Note may
+// be called by one goroutine at a time.
 func (l *Link) Mark(word uint64) {
 	if l.box != nil {
 		l.box.setMark(word)
 	}
 }
 
-// Count writes another word into the black box, if there is one: a number that grows. One goroutine
-// at a time may call it.
+// Count writes the count into the black box, if there is one. It only grows. One goroutine at a
+// time may call it.
 func (l *Link) Count(n uint64) {
 	if l.box != nil {
 		l.box.setCount(n)
@@ -197,10 +197,10 @@ func (l *Link) NoteMemory() []byte {
 // memory and lies elsewhere, or there is no box.
 func (l *Link) Note(text []byte) bool { return l.box != nil && l.box.setNote(text) }
 
-// Share gives the link memory that it shares with the other end. Both ends use it for bodies once
-// each knows that the other has it, see StartSharing. First is true at one of the two ends. Unshare
-// hands the memory to closer, unless that is nil. Share is called before anything is read or
-// posted. Memory that is too small, or nil, is none.
+// Share gives the link memory that it shares with the other end. Each end uses it for bodies once
+// it knows that the other end has it too, see StartSharing. First is true at one of the two ends.
+// Unshare hands the memory to closer, unless closer is nil. Share is called before anything is read
+// or posted. If the memory is nil or too small, nothing is shared.
 func (l *Link) Share(memory []byte, first bool, closer func(memory []byte)) {
 	if s := newShared(memory, first, closer); s != nil {
 		l.shared, l.turn.reader.Shared = s, s.take
@@ -210,7 +210,7 @@ func (l *Link) Share(memory []byte, first bool, closer func(memory []byte)) {
 // Shares reports whether the link has memory that it shares with the other end.
 func (l *Link) Shares() bool { return l.shared != nil }
 
-// StartSharing says that the other end has the memory, too.
+// StartSharing says that the other end has the shared memory, too.
 func (l *Link) StartSharing() {
 	l.chunks.mu.Lock()
 	defer l.chunks.mu.Unlock()

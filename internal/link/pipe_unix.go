@@ -8,8 +8,9 @@ import (
 	"syscall"
 )
 
-// writerAtOnce returns a function that writes to w what there is room for, without waiting, or nil
-// if w is no pipe of this kind. It returns errWouldWait when it has not written all.
+// writerAtOnce returns a function that writes to w as much as there is room for, without waiting;
+// the function returns errWouldWait when it has not written all. If w is no pipe that can do so,
+// writerAtOnce returns nil.
 func writerAtOnce(w io.Writer) func(b []byte) (int, error) {
 	file, ok := w.(*os.File)
 	if !ok {
@@ -26,11 +27,11 @@ func writerAtOnce(w io.Writer) func(b []byte) (int, error) {
 
 // pipeWriter is the writing end of a pipe that does not block. It exists at both ends of a wire.
 // Only the goroutine that holds writer.writing touches it. What a write needs is kept here, so that
-// no write takes memory.
+// no write allocates.
 type pipeWriter struct {
 	// file is the pipe.
 	file *os.File
-	// conn is the pipe for system calls of this file's own.
+	// conn lets this type make its own system calls on the pipe.
 	conn syscall.RawConn
 	// try is the method tryWrite as conn calls it.
 	try func(fd uintptr) bool
@@ -42,8 +43,8 @@ type pipeWriter struct {
 	err error
 }
 
-// tryWrite makes one system call that writes from b. It reports true in any case: the caller does
-// not wait until there is room.
+// tryWrite makes one system call that writes from b. It always returns true, so that conn does not
+// wait until there is room.
 func (p *pipeWriter) tryWrite(fd uintptr) bool {
 	for {
 		if p.n, p.err = syscall.Write(int(fd), p.b); p.err != syscall.EINTR {
@@ -52,7 +53,7 @@ func (p *pipeWriter) tryWrite(fd uintptr) bool {
 	}
 }
 
-// write is what writerAtOnce returns.
+// write is the function that writerAtOnce returns.
 func (p *pipeWriter) write(b []byte) (int, error) {
 	p.b, p.n, p.err = b, 0, nil
 	err := p.conn.Write(p.try)

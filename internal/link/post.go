@@ -14,14 +14,14 @@ const (
 	// OwnChunk is the size in bytes from which a body is written from where it is instead of being
 	// copied behind its header.
 	OwnChunk = 32 << 10
-	// smallChunk is the capacity in bytes of a chunk for what is alone.
+	// smallChunk is the capacity in bytes of a chunk when no other chunk waits to be written.
 	smallChunk = OwnChunk / 8
-	// maxSpares is how many written chunks a link keeps.
+	// maxSpares is how many written chunks a link keeps to fill them again.
 	maxSpares = 4
 )
 
-// chunks are what has been posted to a link and not yet taken by who writes. They exist at both
-// ends of a wire. Any goroutine may touch them that holds mu, which nobody holds while it waits.
+// chunks is what has been posted to a link and not yet taken by who writes. It exists at both ends
+// of a wire. Any goroutine that holds mu may touch it. Nobody holds mu while it waits.
 type chunks struct {
 	// mu guards every other field.
 	mu lockorder.Mutex[lockorder.Chunks]
@@ -37,7 +37,7 @@ type chunks struct {
 	sharing bool
 	// place is the frame that was last made for a body in shared memory. Its memory is used again.
 	place wire.Frame
-	// lazy says that chunks wait that WriteLoop has not been woken for.
+	// lazy says that there are frames for which WriteLoop has not been woken.
 	lazy bool
 	// woken says that WriteLoop has been woken and has not taken the chunks yet.
 	woken bool
@@ -47,26 +47,26 @@ type chunks struct {
 	broken error
 }
 
-// Haste says when a frame that is posted has to be written.
+// Haste says when, and by whom, a frame that is posted has to be written.
 type Haste uint8
 
 const (
-	// Soon is by WriteLoop, which is woken for it.
+	// Soon wakes WriteLoop, which writes the frame.
 	Soon Haste = iota
-	// Lazily is when the goroutine that posts calls Push, because it has nothing better to do. It
-	// leaves WriteLoop asleep. Should it take long, WriteLoop writes the frame after lendTime.
+	// Lazily leaves WriteLoop asleep: the goroutine that posts the frame calls Push once it has
+	// nothing better to do. If that takes long, WriteLoop writes the frame after lendTime.
 	Lazily
-	// Quietly is when the goroutine that posts calls Push, which it does at once, or as soon as it
-	// has read what has come.
+	// Quietly leaves WriteLoop asleep: the goroutine that posts the frame calls Push at once, or as
+	// soon as it has read what has come.
 	Quietly
 )
 
 // Post queues a frame to be written and never waits. A body that is lent is the caller's again when
-// Post returns. The definitions that the body needs go ahead of it, once. An error is ErrClosed, or
-// says why the frame cannot be sent at all.
+// Post returns. The definitions that the body needs go ahead of it, once. The error is ErrClosed,
+// or it says why the frame cannot be sent at all.
 func (l *Link) Post(how Haste, f *wire.Frame) error {
 	if how == Lazily && (l.writer.atOnce == nil || !l.lending.lends || ablate.Without(ablate.Lazy)) {
-		how = Soon // there is no Push that writes, or no timer that looks after it
+		how = Soon // Push would not write the frame, or there is no timer that sees to it
 	}
 	if ablate.Without(ablate.Quiet) {
 		how = Soon
@@ -86,7 +86,7 @@ func (l *Link) Post(how Haste, f *wire.Frame) error {
 	return err
 }
 
-// PostLast posts a frame and closes the link in the same moment: nothing can come behind the frame.
+// PostLast posts a frame and closes the link in one step, so that no frame can come behind it.
 func (l *Link) PostLast(f *wire.Frame) error {
 	l.chunks.mu.Lock()
 	defer l.chunks.mu.Unlock()
@@ -98,16 +98,16 @@ func (l *Link) PostLast(f *wire.Frame) error {
 	return nil
 }
 
-// Tell posts a frame that fits by its making: it has no body, or a bounded one, and no texts but
-// bounded ones. That the link is closed is no error of it.
+// Tell posts a frame that always fits, because its body and its texts, if it has any, are bounded.
+// If the link is closed, it does nothing.
 func (l *Link) Tell(how Haste, f *wire.Frame) {
 	if err := l.Post(how, f); err != nil && err != ErrClosed {
 		l.options.Fail(fmt.Errorf("multiprolab: a %v frame could not be sent: %w", f.Kind, err))
 	}
 }
 
-// Answer posts the outcome of something that the other end has asked for. One that cannot be sent
-// reaches who waits for it as the error that says why, see Options.Excuse.
+// Answer posts the outcome of something that the other end has asked for. If it cannot be sent, who
+// waits for it gets the error that says why, see Options.Excuse.
 func (l *Link) Answer(how Haste, f *wire.Frame) {
 	if l.Behind() {
 		return
@@ -117,8 +117,8 @@ func (l *Link) Answer(how Haste, f *wire.Frame) {
 	}
 }
 
-// Behind reports whether the other end has left more unread than it may, which ends the life of the
-// link.
+// Behind reports whether the other end has left more unread than it may. If so, it ends the life of
+// the worker.
 func (l *Link) Behind() bool {
 	if l.options.MostUnread <= 0 || l.queued.Load() <= l.options.MostUnread {
 		return false
@@ -159,11 +159,11 @@ func (l *Link) define(id uint64) {
 	if blob := l.codec.Definitions(id); blob != nil {
 		l.append(&wire.Frame{Kind: wire.Defs, Defs: id, Body: blob})
 		l.chunks.sent[id] = true
-	} // else a worker has invented the id
+	} // if there are none, a worker has invented the id
 }
 
-// append lays a frame out behind what is queued: in the black box if there is room, its body in
-// shared memory if there is room. The caller holds mu.
+// append lays a frame out behind the frames that are queued: in the black box if that has room, its
+// body in shared memory if that has room. The caller holds mu.
 func (l *Link) append(f *wire.Frame) {
 	c := &l.chunks
 	if c.sharing && len(f.Body) >= leastShared() {
@@ -200,8 +200,8 @@ func (l *Link) append(f *wire.Frame) {
 	c.list = append(c.list, body[:len(body):len(body)]) // full, so that nothing is appended to it
 }
 
-// empty returns an empty chunk: a small one for what is alone, and a larger one for what gathers
-// behind it. The caller holds mu.
+// empty returns an empty chunk: a small one if no other chunk waits, and else a larger one, because
+// more is gathering. The caller holds mu.
 func (c *chunks) empty() []byte {
 	if n := len(c.spares); n > 0 {
 		spare := c.spares[n-1]
@@ -214,7 +214,7 @@ func (c *chunks) empty() []byte {
 	return make([]byte, 0, OwnChunk)
 }
 
-// keep takes a chunk that has been written, to be filled again.
+// keep keeps a chunk that has been written, to be filled again.
 func (c *chunks) keep(written []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

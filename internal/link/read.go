@@ -13,24 +13,26 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// This file is who reads a wire. A frame that one goroutine reads and another one waits for costs
-// more in being handed over than in the pipe. So the goroutine that waits reads for itself, with
-// Await or Serve: in main who waits for the reply to a call, in a worker the loop when it has
-// nothing to do. Whoever reads handles every frame that comes, as ReadLoop would.
+// This file is about who reads a wire. If one goroutine read a frame that another one waits for,
+// handing it over would cost more than the pipe does. So the goroutine that waits reads for itself,
+// with Await or Serve: in main it is the one that waits for the reply to a call, in a worker it is
+// the loop when it has nothing to do. Whoever reads handles every frame that comes, as ReadLoop
+// would.
 //
-// ReadLoop reads when nobody else does. Where somebody who waits has just been served it steps
-// aside, because that goroutine will read next, mostly. If it has not read again for a moment,
-// because a handler runs long, say, a timer brings ReadLoop back.
+// ReadLoop reads when nobody else does. When it has served a goroutine that waits, it steps aside,
+// because that goroutine mostly reads next. If nobody has read again for a moment, for example
+// because a handler runs long, a timer brings ReadLoop back.
 
 // lendTime is how often the timer looks. If nobody has begun to read since it looked last, it
-// brings ReadLoop back, which is after one lendTime, or two. It also has the frames written that
-// were posted lazily. A shorter time costs more than it brings: a timer that fires, or is set anew,
-// wakes a thread, and that costs who reads and handles frames more than the pipe does.
+// brings ReadLoop back: that is after one lendTime, or two. It also has the frames written that
+// were posted lazily. A shorter time costs more than it brings: a timer that fires, or is set
+// again, wakes a thread, and that costs the goroutine that reads and handles frames more than the
+// pipe does.
 const lendTime = 5 * time.Millisecond
 
 // Handler handles a frame that has come, on the goroutine that has read it. It never waits. It
-// reports whether somebody was served who will want to read next. After an error nothing more is
-// read.
+// reports whether it has served a goroutine that will want to read next. After an error nothing
+// more is read.
 type Handler func(f *wire.Frame) (served bool, err error)
 
 // turn is what a goroutine needs while it reads. It exists at both ends of a wire. Only the
@@ -42,7 +44,7 @@ type turn struct {
 	reader *wire.Reader
 	// handle handles the frames. It is nil until ReadLoop or ReadUntil is called.
 	handle Handler
-	// frame is what every frame is read into; nil if each has memory of its own.
+	// frame is the memory that every frame is read into; nil if each frame has memory of its own.
 	frame *wire.Frame
 	// good is the place in the stream, in bytes, behind the last frame that has come whole.
 	good int64
@@ -52,7 +54,7 @@ type turn struct {
 	frugal bool
 	// defined is how many type definitions the other end has introduced.
 	defined int
-	// ended is the end of the stream, if somebody else than ReadLoop came to it; else nil.
+	// ended is the error with which the stream ended, if it was not ReadLoop that came to the end.
 	ended error
 }
 
@@ -66,7 +68,7 @@ type lending struct {
 	deadline interface{ SetReadDeadline(time.Time) error }
 	// resume has room for one: it tells a ReadLoop that has stepped aside to read again.
 	resume chan struct{}
-	// timer runs tick. Who has set armed may set it.
+	// timer runs tick. Only the goroutine that has set armed may set the timer.
 	timer *time.Timer
 	// armed says that the timer runs.
 	armed atomic.Bool
@@ -74,11 +76,12 @@ type lending struct {
 	turns atomic.Uint64
 	// seen is what turns was when the timer looked last.
 	seen atomic.Uint64
-	// blocked says that who reads may be waiting for the pipe. Who reads writes it.
+	// blocked says that the goroutine that reads may be waiting for the pipe. Only that goroutine
+	// writes it.
 	blocked atomic.Bool
 }
 
-// init makes the lending of a new link that reads from r. tick is for the timer.
+// init makes the lending of a new link that reads from r. The timer runs tick.
 func (d *lending) init(r io.Reader, tick func()) {
 	d.resume = make(chan struct{}, 1)
 	if r, ok := r.(interface{ SetReadDeadline(time.Time) error }); ok && r.SetReadDeadline(time.Time{}) == nil {
@@ -100,7 +103,7 @@ func (l *Link) ReadLoop(handle Handler) error {
 	t := &l.turn
 	t.token.Lock()
 	defer t.token.Unlock()
-	served := t.handle != nil // by a frame since the last wait, or by ReadUntil
+	served := t.handle != nil // whether a frame since the last wait has served somebody, or ReadUntil has
 	t.handle = handle
 	for {
 		if served && l.lending.lends && !t.reader.Ready() {
@@ -116,15 +119,15 @@ func (l *Link) ReadLoop(handle Handler) error {
 			l.unchoke()
 		}
 		one, err := l.readOne()
-		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) { // else it was meant for another
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) { // an interruption was meant for another reader
 			return err
 		}
 		served = served || one
 	}
 }
 
-// ReadUntil reads and handles frames on the calling goroutine until done reports true, before there
-// is a ReadLoop.
+// ReadUntil reads and handles frames on the calling goroutine until done reports true. It is called
+// before ReadLoop.
 func (l *Link) ReadUntil(handle Handler, done func() bool) error {
 	l.turn.token.Lock()
 	defer l.turn.token.Unlock()
@@ -137,8 +140,8 @@ func (l *Link) ReadUntil(handle Handler, done func() bool) error {
 	return nil
 }
 
-// Ready reports whether the next frame has come whole, so that it will be handled next and without
-// a wait. Only a handler of frames may call it.
+// Ready reports whether the next frame has come whole, so that it will be handled without a wait.
+// Only a handler of frames may call it.
 func (l *Link) Ready() bool { return l.turn.reader.Ready() }
 
 // Position returns the number of bytes of the frames that have been read so far.
@@ -148,8 +151,8 @@ func (l *Link) Position() int64 {
 	return l.turn.reader.Position()
 }
 
-// readOne reads and handles one frame. An error that is os.ErrDeadlineExceeded says that the wait
-// for it was interrupted. The caller holds token.
+// readOne reads and handles one frame. The error os.ErrDeadlineExceeded says that the wait for the
+// frame was interrupted. The caller holds token.
 func (l *Link) readOne() (served bool, err error) {
 	t := &l.turn
 	f := t.frame
@@ -159,7 +162,7 @@ func (l *Link) readOne() (served bool, err error) {
 	t.good = t.reader.Position()
 	if err := t.reader.Next(f); err != nil {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			_ = l.lending.deadline.SetReadDeadline(time.Time{}) // it could be set, and so can be taken away
+			_ = l.lending.deadline.SetReadDeadline(time.Time{}) // the deadline could be set, and so can be removed
 		}
 		return false, err
 	}
@@ -172,7 +175,7 @@ func (l *Link) readOne() (served bool, err error) {
 	if f.Kind != wire.Defs {
 		served, err = t.handle(f)
 		if t.frame != nil {
-			t.frame.Body = nil // which is the handler's: an idle process keeps none
+			t.frame.Body = nil // the body is the handler's, and an idle process keeps none
 		}
 		return served, err
 	}
@@ -191,7 +194,7 @@ func (l *Link) learn(f *wire.Frame) error {
 	}
 	l.chunks.mu.Lock()
 	defer l.chunks.mu.Unlock()
-	l.chunks.sent[f.Defs] = true // who defined it has it
+	l.chunks.sent[f.Defs] = true // the end that sent the definitions has them
 	return nil
 }
 
@@ -209,12 +212,12 @@ func (l *Link) ReadRest(box *io.SectionReader) {
 	t.reader.Shared = shared
 	for {
 		if _, err := l.readOne(); err != nil {
-			return // its end, mostly
+			return // mostly the end of what is in the box
 		}
 	}
 }
 
-// borrow takes the token, if the wire can be read by others than ReadLoop and nobody reads it.
+// borrow takes the token, if others than ReadLoop can read the wire and nobody reads it now.
 func (l *Link) borrow() bool {
 	if !l.lending.lends || l.choked() || !l.turn.token.TryLock() {
 		return false
@@ -227,8 +230,8 @@ func (l *Link) borrow() bool {
 	return true
 }
 
-// giveBack gives the token back, so that others may read. With atOnce set, ReadLoop reads next:
-// somebody else waits for what comes.
+// giveBack gives the token back, so that others may read. With atOnce set it wakes ReadLoop,
+// because somebody else waits for what comes.
 func (l *Link) giveBack(atOnce bool) {
 	l.turn.token.Unlock()
 	if atOnce {
@@ -238,7 +241,7 @@ func (l *Link) giveBack(atOnce bool) {
 	}
 }
 
-// arm makes tick run after lendTime, if that is not on its way.
+// arm makes tick run after lendTime, unless the timer runs already.
 func (d *lending) arm() {
 	if d.armed.CompareAndSwap(false, true) {
 		d.timer.Reset(lendTime)
@@ -258,16 +261,17 @@ func (l *Link) tick() {
 	}
 	if turns := d.turns.Load(); turns != d.seen.Swap(turns) {
 		if !d.blocked.Load() {
-			d.arm() // else who reads will
+			d.arm() // if it is blocked, the goroutine that reads arms the timer when it gives the token back
 		}
 		return
 	}
 	wakeUp(d.resume)
 }
 
-// read reads and handles frames on the calling goroutine, which has borrowed the wire, until enough
-// reports true; enough is asked before each wait. It returns false when the stream has ended, which
-// ReadLoop then reports, or when the link is choked, in which ReadLoop waits.
+// read reads and handles frames on the calling goroutine, which has borrowed the token, until
+// enough reports true; enough is asked before each wait. It returns false when the stream has
+// ended, so that ReadLoop reports the end, or when the link is choked, so that ReadLoop does the
+// waiting.
 func (l *Link) read(enough func() bool) bool {
 	for {
 		for l.turn.reader.Ready() {
@@ -279,7 +283,7 @@ func (l *Link) read(enough func() bool) bool {
 				return false
 			}
 		}
-		l.lending.blocked.Store(true) // before the look: who comes after it interrupts
+		l.lending.blocked.Store(true) // before enough is asked: who changes the answer later interrupts the read
 		if enough() {
 			l.lending.blocked.Store(false)
 			return true
@@ -292,16 +296,17 @@ func (l *Link) read(enough func() bool) bool {
 	}
 }
 
-// Interrupt has who reads in Await or Serve look again whether there is what it waits for.
+// Interrupt makes the goroutine that reads in Await or Serve look again whether it has what it
+// waits for.
 func (l *Link) Interrupt() {
 	if l.lending.lends && l.lending.blocked.Load() {
-		_ = l.lending.deadline.SetReadDeadline(time.Unix(1, 0)) // on a pipe that is closed nobody waits
+		_ = l.lending.deadline.SetReadDeadline(time.Unix(1, 0)) // it fails on a closed pipe, where nobody waits
 	}
 }
 
 // Await waits for an answer that a handler puts into a channel, and reads the wire meanwhile if
-// nobody else does. others reports whether somebody else waits for what comes by the wire. It
-// returns false when ctx has ended before. Of no link, nothing is read.
+// nobody else does. The function others reports whether somebody else waits for what comes by the
+// wire. Await returns false if ctx ends before the answer is there. If l is nil, it only waits.
 func Await[T any](ctx context.Context, l *Link, answer <-chan T, others func() bool) (v T, ok bool) {
 	if l != nil && l.borrow() {
 		if ctx.Done() != nil {
@@ -324,9 +329,9 @@ func Await[T any](ctx context.Context, l *Link, answer <-chan T, others func() b
 }
 
 // Serve reads and handles frames on the calling goroutine, if nobody else reads, until ready
-// reports true, ctx has ended, or the time d is over unless that is negative. Interrupt makes it
-// look at ready and ctx. It returns false if the caller has to wait in another way, because
-// somebody else reads, the stream has ended or the link is choked.
+// reports true, ctx has ended, or the time d is over. If d is negative, the time is not bounded.
+// Interrupt makes it look at ready and ctx. It returns false if the caller has to wait in another
+// way, because somebody else reads, the stream has ended or the link is choked.
 func (l *Link) Serve(ctx context.Context, d time.Duration, ready func() bool) bool {
 	if !l.borrow() {
 		return false
@@ -344,11 +349,11 @@ func (l *Link) Serve(ctx context.Context, d time.Duration, ready func() bool) bo
 	return alive
 }
 
-// choked reports whether the other end has to read before more is read of it.
+// choked reports whether the other end has to read before more of its frames are read.
 func (l *Link) choked() bool { return l.options.Choke > 0 && l.queued.Load() > l.options.Choke }
 
-// unchoke waits until the other end has read half of what chokes the link, or the link is closed:
-// what came before that is still read. The caller holds token.
+// unchoke waits until the other end has read half of what chokes the link, or until the link is
+// closed: what came before the end of the link is still read. The caller holds token.
 func (l *Link) unchoke() {
 	l.options.BeforeChoke()
 	for l.queued.Load() > l.options.Choke/2 {

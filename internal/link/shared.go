@@ -13,7 +13,7 @@ import (
 // as fast in the pipe.
 const sharedLeast = 512
 
-// leastShared returns sharedLeast, or what takes its place where that is measured.
+// leastShared returns sharedLeast, or the value that a measurement compares it with.
 func leastShared() int {
 	if ablate.Without(ablate.Shared512) {
 		return 16 << 10
@@ -25,16 +25,16 @@ func leastShared() int {
 const regionHeader = 4 << 10
 
 // shared is memory that the processes at both ends of a wire share, for all but small bodies: the
-// pipe copies each page twice, and wakes the other end for every few of them. A frame then says
-// where its body is. There is one region for each direction; where it has no room, the body goes
-// through the pipe. Nobody trusts what the other end writes: the reader copies a body out before it
+// pipe copies each page twice, and wakes the other end for every few pages. A frame then says where
+// its body is. There is one region for each direction; where the region has no room, the body goes
+// through the pipe. No end trusts what the other one writes: the reader copies a body out before it
 // looks at it, and the size of the memory must be sealed.
 type shared struct {
-	// mu guards the other fields against close, which alone holds it for writing.
+	// mu guards every other field against close, which is the only one to lock it for writing.
 	mu sync.RWMutex
-	// memory is all of it; nil after close.
+	// memory is the whole memory, of both regions; nil after close.
 	memory []byte
-	// closer is handed the memory by close; nil if nobody wants it back.
+	// closer gets the memory back from close; nil if nobody wants it back.
 	closer func(memory []byte)
 	// out is the region that this end fills. Who posts touches it, with chunks.mu held.
 	out region
@@ -56,8 +56,8 @@ func newShared(memory []byte, first bool, closer func([]byte)) *shared {
 	return s
 }
 
-// put copies a body into the memory and returns its place, or false if there is no room. Its calls
-// come one at a time.
+// put copies a body into the memory and returns its place, or false if there is no room. Only one
+// goroutine at a time may call it.
 func (s *shared) put(body []byte) (at uint64, ok bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -67,8 +67,8 @@ func (s *shared) put(body []byte) (at uint64, ok bool) {
 	return s.out.put(body)
 }
 
-// take copies a body out of the memory and lets its place be used again. Its calls come one at a
-// time, in the order of those of put.
+// take copies a body out of the memory and frees its place. Only one goroutine at a time may call
+// it, for the bodies in the order in which the other end has put them.
 func (s *shared) take(at uint64, length int) ([]byte, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -88,11 +88,12 @@ func (s *shared) close() {
 	s.memory, s.out, s.in = nil, region{}, region{}
 }
 
-// region is the memory of one direction: a ring, in which a body is in one piece. Places count from
-// the first body that ever was in the ring; the remainder by the ring's size is where a place is.
+// region is the memory of one direction: a ring, in which a body lies in one piece. A place is a
+// number of bytes that is counted from the first body that ever was in the ring; its remainder
+// modulo the ring's size is the index in the ring.
 type region struct {
-	// done is a word in the memory itself: the reader needs nothing before the place in it. The
-	// other end may write anything there.
+	// done is a word in the shared memory: a place before which the reader needs nothing any more.
+	// The other end may write anything there.
 	done *uint64
 	// ring is the memory of the bodies.
 	ring []byte
@@ -103,6 +104,7 @@ type region struct {
 	start uint64
 }
 
+// newRegion returns the empty region in a memory.
 func newRegion(memory []byte) region {
 	return region{done: (*uint64)(unsafe.Pointer(&memory[0])), ring: memory[regionHeader:]}
 }
@@ -117,11 +119,11 @@ func (r *region) put(body []byte) (at uint64, ok bool) {
 	at = r.head
 	if at%size+n > size || done == at {
 		// The body does not fit before the end of the ring, or the ring is empty. It goes to the
-		// beginning of the ring, which in the second case is memory that is in use already, and in
+		// beginning of the ring: if the ring is empty, that is memory which is most likely still in
 		// the processor's cache.
 		at = (at + size - 1) / size * size
 	}
-	if done == r.head { // the ring is empty: what was left out before the body is free, too
+	if done == r.head { // the ring is empty, and so what was skipped before the body is free, too
 		r.start, done = at, at
 	}
 	if at+n-done > size {
@@ -132,14 +134,14 @@ func (r *region) put(body []byte) (at uint64, ok bool) {
 	return at, true
 }
 
-// take copies a body out of the ring, and tells the other end that nothing up to its end is needed.
-// The place and the length come from the other end.
+// take copies a body out of the ring, and tells the other end that nothing up to the end of the
+// body is needed any more. The place and the length come from the other end.
 func (r *region) take(at uint64, length int) ([]byte, error) {
 	size := uint64(len(r.ring))
 	if at%size+uint64(length) > size {
 		return nil, &Violation{Reason: "a body is outside of the shared memory"}
 	}
-	body := append([]byte(nil), r.ring[at%size:at%size+uint64(length)]...) // which takes memory that need not be zero
+	body := append([]byte(nil), r.ring[at%size:at%size+uint64(length)]...) // append does not zero the memory first
 	atomic.StoreUint64(r.done, at+uint64(length))
 	return body, nil
 }

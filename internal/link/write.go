@@ -13,15 +13,15 @@ var errWouldWait = errors.New("the pipe is full")
 // writer is what is being written to the pipe. It exists at both ends of a wire. Only the goroutine
 // that holds writing touches it.
 type writer struct {
-	// writing guards rest, begun and written, and that one goroutine at a time uses w and atOnce.
-	// It is taken before chunks.mu.
+	// writing guards rest, begun and written, and sees to it that only one goroutine at a time uses
+	// w and atOnce. It is taken before chunks.mu.
 	writing lockorder.Mutex[lockorder.Writing]
 	// w is the pipe. It does not change after New.
 	w io.Writer
 	// atOnce writes to the pipe without waiting, as much as there is room for; it is nil if w
 	// cannot do so. It does not change after New.
 	atOnce func(b []byte) (int, error)
-	// rest are the chunks that were taken to be written, and have not been.
+	// rest are the chunks that were taken to be written and have not been written whole.
 	rest [][]byte
 	// begun is how many bytes of the first chunk in rest have been written.
 	begun int
@@ -29,8 +29,8 @@ type writer struct {
 	written int64
 }
 
-// WriteLoop writes what is posted, all that has gathered at a time, until Close. It returns the
-// first error of the pipe.
+// WriteLoop writes what is posted until Close. Each time that it is woken, it writes all that has
+// gathered. It returns the first error of the pipe.
 func (l *Link) WriteLoop() error {
 	for range l.wake {
 		if err := l.Flush(); err != nil {
@@ -64,13 +64,13 @@ func (l *Link) Flush() error {
 }
 
 // Push writes what was posted, on the calling goroutine, as far as the pipe takes it at once, and
-// leaves what remains to WriteLoop. It never waits. Of no link, there is nothing to write.
+// leaves the rest to WriteLoop. It never waits. If l is nil, it does nothing.
 func (l *Link) Push() {
 	if l == nil {
 		return
 	}
 	if l.writer.atOnce == nil || !l.writer.writing.TryLock() {
-		wakeUp(l.wake) // who writes now may have looked for the last time
+		wakeUp(l.wake) // the goroutine that writes now may have looked for chunks for the last time
 		return
 	}
 	defer l.writer.writing.Unlock()
@@ -79,7 +79,8 @@ func (l *Link) Push() {
 	}
 }
 
-// write writes until nothing is left. The caller holds writing.
+// write writes what was posted with the function to, until nothing is left. The caller holds
+// writing.
 func (l *Link) write(to func([]byte) (int, error)) error {
 	w := &l.writer
 	for {
@@ -112,8 +113,8 @@ func (l *Link) write(to func([]byte) (int, error)) error {
 	}
 }
 
-// take takes what has been posted. It returns the error of the pipe if that is broken. The caller
-// holds writing, and there is no rest.
+// take moves what has been posted to rest, which is empty. It returns the error of the pipe if the
+// pipe is broken. The caller holds writing.
 func (l *Link) take() error {
 	c := &l.chunks
 	c.mu.Lock()
@@ -133,8 +134,9 @@ func (l *Link) breakOff(err error) {
 	l.chunks.broken = err
 }
 
-// usable reports whether a chunk that has been written may be filled again: it is one that empty
-// has made, and no body of a frame, which is full, and does not lie in the black box.
+// usable reports whether a chunk that has been written may be filled again: that is so if empty has
+// made it. The body of a frame is not usable, and is told by having no free capacity; nor is a
+// chunk that lies in the black box.
 func (l *Link) usable(chunk []byte) bool {
 	return cap(chunk) >= smallChunk && cap(chunk) <= 2*OwnChunk && cap(chunk) > len(chunk) &&
 		(l.box == nil || !l.box.holds(chunk))

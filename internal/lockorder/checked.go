@@ -13,8 +13,8 @@ import (
 
 // Mutex is a mutex of rank R.
 type Mutex[R Rank] struct {
-	mu    sync.Mutex
-	owner uint64 // the goroutine that holds it; guarded by mu
+	mu    sync.Mutex // the lock itself
+	owner uint64     // the number of the goroutine that holds mu, which guards it
 }
 
 // Lock locks the mutex. It panics if the goroutine holds a lock of the same or a higher rank.
@@ -27,7 +27,8 @@ func (m *Mutex[R]) Lock() {
 	held.took(me, r)
 }
 
-// TryLock locks the mutex if nobody holds it. Whoever does not wait may take locks in any order.
+// TryLock locks the mutex if nobody holds it. It may be called in any order, because it does not
+// wait.
 func (m *Mutex[R]) TryLock() bool {
 	if !m.mu.TryLock() {
 		return false
@@ -45,15 +46,17 @@ func (m *Mutex[R]) Unlock() {
 	m.mu.Unlock()
 }
 
-// locks are those that goroutines hold, by the number of the goroutine.
+// locks is the locks that goroutines hold. Any goroutine may use it.
 type locks struct {
-	mu   sync.Mutex
-	held map[uint64][]Rank
+	mu   sync.Mutex        // guards held
+	held map[uint64][]Rank // the ranks of the held locks, by the number of the goroutine
 }
 
+// held is the locks that the goroutines of this process hold.
 var held = locks{held: map[uint64][]Rank{}}
 
-// check panics if a goroutine that takes a lock of the rank holds one that comes behind it.
+// check panics if the goroutine, which is about to take a lock of rank r, holds a lock of the same
+// or a higher rank.
 func (l *locks) check(goroutine uint64, r Rank) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -64,12 +67,14 @@ func (l *locks) check(goroutine uint64, r Rank) {
 	}
 }
 
+// took notes that the goroutine has taken a lock of rank r.
 func (l *locks) took(goroutine uint64, r Rank) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.held[goroutine] = append(l.held[goroutine], r)
 }
 
+// gave notes that the goroutine has released a lock of rank r.
 func (l *locks) gave(goroutine uint64, r Rank) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -82,8 +87,7 @@ func (l *locks) gave(goroutine uint64, r Rank) {
 	}
 }
 
-// goroutine returns the number of the goroutine that calls. The runtime says it nowhere but in a
-// stack.
+// goroutine returns the number of the calling goroutine. The runtime shows it only in stacks.
 func goroutine() uint64 {
 	var buf [64]byte
 	text := bytes.TrimPrefix(buf[:runtime.Stack(buf[:], false)], []byte("goroutine "))

@@ -1,45 +1,45 @@
-// Package lockorder holds that locks are taken in one order. Every lock that may be held while
+// Package lockorder sees to it that locks are taken in one order. Every lock that may be held while
 // another one is taken has a rank, and a goroutine takes only locks of a higher rank than those
 // that it holds. So no two goroutines can wait for each other's locks.
 //
-// In programs built with the race detector, a lock that is taken out of order panics, with both
-// ranks. Elsewhere a Mutex is a sync.Mutex and nothing more.
+// In programs built with the race detector, taking a lock out of order panics, and the text names
+// both ranks. In other programs a Mutex is a sync.Mutex and nothing more.
 package lockorder
 
-// The ranks, in the order in which they are taken. Main has those of lives and tasks, a worker those
-// of what main has handed to it, and both have the others.
+// The ranks, in the order in which locks are taken. The comments say what a lock of the rank
+// guards, and in which process, if it is not in both.
 type (
-	// Loops is of what main is told of one Submission: whether its loop waits for it.
+	// Loops guards what main is told about one Submission: whether the loop waits for it.
 	Loops struct{}
-	// Turn is the right to read one wire, package link. Frames are handled while it is held.
+	// Turn is the right to read one wire, see package link. Frames are handled while it is held.
 	Turn struct{}
-	// Places is of the batches of one Map.
+	// Places guards the batches of one Map.
 	Places struct{}
-	// Fleet is of the rules of lives, in main.
+	// Fleet guards the rules of lives, in main.
 	Fleet struct{}
-	// Tasks is of the rules of tasks, in main.
+	// Tasks guards the rules of tasks, in main.
 	Tasks struct{}
-	// Task is of the end of one task, in a worker.
+	// Task guards the end of one task, in a worker.
 	Task struct{}
-	// Inbox is of the tasks that a worker holds.
+	// Inbox guards the tasks that a worker holds.
 	Inbox struct{}
-	// Receipts is of what a worker tells main of its messages.
+	// Receipts guards what a worker tells main about the messages that it has got.
 	Receipts struct{}
-	// Outbox is of what one process is sent.
+	// Outbox guards what one process is sent.
 	Outbox struct{}
-	// Account is of what one worker may send, in main.
+	// Account guards what one worker may send, in main.
 	Account struct{}
-	// Writing is the right to write to one wire, package link.
+	// Writing is the right to write to one wire, see package link.
 	Writing struct{}
-	// Chunks is of what has been posted to one wire, package link.
+	// Chunks guards what was posted to one wire, see package link.
 	Chunks struct{}
-	// Outcome is of the outcome of one Submission.
+	// Outcome guards the outcome of one Submission.
 	Outcome struct{}
-	// Leaf is of everything under which no lock is taken.
+	// Leaf is the rank of every lock under which no other lock is taken.
 	Leaf struct{}
 )
 
-// Rank is implemented by the ranks alone.
+// Rank is implemented by the ranks of this package alone.
 type Rank interface{ rank() int }
 
 func (Loops) rank() int    { return 1 }

@@ -1,8 +1,8 @@
 // Package pack lays out the few small values that main and a worker exchange at the worker's start,
 // and knows nothing else.
 //
-// Both processes use it. encoding/json would do, but its first use of each type takes longer than
-// all the rest of a start, and it takes what comes without bounds.
+// Both processes use it. encoding/json could do the same, but its first use of each type takes
+// longer than all the rest of a start, and it does not bound what it reads.
 //
 // A value describes its layout once, in a method that calls Number, Text and Flag for its fields in
 // order; the same method writes and reads.
@@ -18,9 +18,9 @@ type Packed interface{ Pack(p *Packing) }
 
 // Packing is a layout that is being written or read. One goroutine uses it.
 type Packing struct {
-	b       []byte // written so far, or left to be read
-	reading bool
-	bad     bool
+	b       []byte // what was written so far, or what is left to be read
+	reading bool   // the layout is being read, and not written
+	bad     bool   // something that was read is malformed or makes no sense
 }
 
 // Marshal returns the layout of v.
@@ -30,7 +30,7 @@ func Marshal(v Packed) []byte {
 	return p.b
 }
 
-// Unmarshal reads what Marshal wrote. It trusts nothing.
+// Unmarshal reads into v what Marshal wrote. It trusts nothing that it reads.
 func Unmarshal(b []byte, v Packed) error {
 	p := &Packing{b: b, reading: true}
 	v.Pack(p)
@@ -78,7 +78,7 @@ func Flag(p *Packing, v *bool) {
 	*v = n == 1
 }
 
-// List writes or reads the elements of a slice, each with the function.
+// List writes or reads the elements of a slice, each with the function each.
 func List[T any](p *Packing, v *[]T, each func(p *Packing, v *T)) {
 	n := len(*v)
 	Number(p, &n)
@@ -100,10 +100,12 @@ func List[T any](p *Packing, v *[]T, each func(p *Packing, v *T)) {
 // Reading reports whether the layout is being read.
 func (p *Packing) Reading() bool { return p.reading }
 
-// Fail says that what is read makes no sense: Unmarshal returns an error.
+// Fail says that what was read makes no sense, so that Unmarshal returns an error. While a layout
+// is being written it does nothing.
 func (p *Packing) Fail() { p.bad = p.bad || p.reading }
 
-// fail notes that what is read is malformed, if it is, and reports whether anything was.
+// fail notes that what was read is malformed, if bad says so. It reports whether anything that was
+// read so far is malformed.
 func (p *Packing) fail(bad bool) bool {
 	if p.reading && bad {
 		p.bad = true

@@ -3,18 +3,18 @@ package ring
 
 import "iter"
 
-// Ring is a first-in first-out queue that reuses its memory. The zero value is empty. Its owner
+// Ring is a first-in first-out queue that reuses its memory. The zero value is empty. Who uses it
 // guards it.
 type Ring[T any] struct {
-	items []T // the memory, whose last place is followed by its first
-	head  int // where in items the oldest item is
+	items []T // the memory, in which the first place follows the last
+	head  int // the index of the oldest item
 	count int // how many items there are
 }
 
 // Len returns how many items there are.
 func (r *Ring[T]) Len() int { return r.count }
 
-// Push puts v behind everything else.
+// Push puts v behind all items.
 func (r *Ring[T]) Push(v T) {
 	if r.count == len(r.items) {
 		grown := make([]T, max(16, 2*len(r.items)))
@@ -27,7 +27,7 @@ func (r *Ring[T]) Push(v T) {
 	r.count++
 }
 
-// PushFront puts v before everything else.
+// PushFront puts v before all items.
 func (r *Ring[T]) PushFront(v T) {
 	r.Push(v) // makes room
 	r.head = (r.head - 1 + len(r.items)) % len(r.items)
@@ -71,7 +71,7 @@ func (r *Ring[T]) All() iter.Seq[T] {
 	}
 }
 
-// Remove takes the items out for which drop is true.
+// Remove takes out the items for which drop is true.
 func (r *Ring[T]) Remove(drop func(T) bool) {
 	n := r.count
 	for range n {
@@ -81,7 +81,7 @@ func (r *Ring[T]) Remove(drop func(T) bool) {
 	}
 }
 
-// InsertAfter puts v behind the first item that is equal to after, or before everything if there is
+// InsertAfter puts v behind the first item that is equal to after, or before all items if there is
 // none.
 func (r *Ring[T]) InsertAfter(after, v T) {
 	r.PushFront(v)

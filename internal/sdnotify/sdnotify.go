@@ -15,13 +15,18 @@ import (
 	"unicode/utf8"
 )
 
-// The variables by which the service manager asks its service for notifications.
+// The variables by which the service manager asks its service for notifications, and the bounds of
+// a notification.
 const (
-	socketVar       = "NOTIFY_SOCKET" // sd_notify(3)
-	watchdogVar     = "WATCHDOG_USEC" // sd_watchdog_enabled(3)
-	watchdogPIDVar  = "WATCHDOG_PID"  // sd_watchdog_enabled(3)
-	maxNotification = 4096            // bytes; systemd drops a longer one whole (NOTIFY_BUFFER_MAX is PIPE_BUF)
-	sendTimeout     = time.Second     // how long one notification waits for room in the service manager's queue
+	socketVar      = "NOTIFY_SOCKET" // sd_notify(3)
+	watchdogVar    = "WATCHDOG_USEC" // sd_watchdog_enabled(3)
+	watchdogPIDVar = "WATCHDOG_PID"  // sd_watchdog_enabled(3)
+
+	// maxNotification is the greatest length of a notification in bytes: systemd drops a longer one
+	// (its NOTIFY_BUFFER_MAX is PIPE_BUF).
+	maxNotification = 4096
+	// sendTimeout is how long one notification waits for room in the service manager's queue.
+	sendTimeout = time.Second
 )
 
 // A Notifier lives in the main process and sends its state to the service manager. It never changes
@@ -33,14 +38,14 @@ const (
 // (NotifyAccess= in systemd.service(5)). Each method waits for at most one second, and only while
 // that queue is full. Its error names the notification, the socket and what failed.
 //
-// Each send opens a socket and closes it again, as sd_notify(3) does. A kept one would save two
-// system calls on something that is done a few times a minute, and would cost an end to the
-// Notifier's life (a Close), a lock, and a descriptor held for good; and it would stay connected to
-// a socket that is gone after the service manager has made a new one in its place. The price is
-// that a process which has run out of descriptors cannot send: its watchdog then ends it.
+// Each method opens a socket and closes it again, as sd_notify(3) does. A socket that is kept would
+// save two system calls on something that is done a few times a minute. It would need a Close, a
+// lock and a descriptor that is held for good; and it would stay connected to a socket that is gone
+// once the service manager has made a new one in its place. The price is that a process which has
+// run out of descriptors cannot send, so that its watchdog ends it.
 type Notifier struct {
-	socket   string        // as in NOTIFY_SOCKET: "/path", or "@name" for Linux's abstract sockets
-	watchdog time.Duration // see WatchdogInterval
+	socket   string        // the socket as in NOTIFY_SOCKET: "/path", or "@name" for Linux's abstract sockets
+	watchdog time.Duration // how often Watchdog is to be called; see WatchdogInterval
 }
 
 // FromEnv returns the Notifier that this process's environment describes: NOTIFY_SOCKET,
@@ -56,7 +61,7 @@ type Notifier struct {
 func FromEnv() *Notifier {
 	socket, usec, pid := os.Getenv(socketVar), os.Getenv(watchdogVar), os.Getenv(watchdogPIDVar)
 	for _, name := range []string{socketVar, watchdogVar, watchdogPIDVar} {
-		_ = os.Unsetenv(name) // fails only for a name that cannot be one
+		_ = os.Unsetenv(name) // it fails only for names that no variable can have
 	}
 	if !supported || !validSocket(socket) {
 		return nil
@@ -64,12 +69,13 @@ func FromEnv() *Notifier {
 	return &Notifier{socket: socket, watchdog: watchdogInterval(usec, pid)}
 }
 
+// validSocket reports whether notifications can be sent to the socket.
 func validSocket(socket string) bool {
 	switch {
 	case strings.HasPrefix(socket, "/"):
 		return true
 	case strings.HasPrefix(socket, "@"):
-		// Elsewhere this would be the relative path of a file.
+		// On other systems this would be the relative path of a file.
 		return len(socket) > 1 && (runtime.GOOS == "linux" || runtime.GOOS == "android")
 	default:
 		return false
@@ -78,7 +84,7 @@ func validSocket(socket string) bool {
 
 // watchdogInterval is half of usec microseconds, or 0 if there is no watchdog or it watches another
 // process. Like sd_watchdog_enabled, it takes a malformed value, and a timeout of 0 or of infinity
-// (2^64-1), for no watchdog. An empty pid is one that is not set.
+// (2^64-1), for no watchdog. An empty pid means that WATCHDOG_PID is not set.
 func watchdogInterval(usec, pid string) time.Duration {
 	if pid != "" {
 		if n, err := strconv.Atoi(pid); err != nil || n != os.Getpid() {

@@ -21,14 +21,14 @@ const supported = true
 // (unix_dgram_poll in Linux's net/unix/af_unix.c). The BSDs and macOS do not wait for room at all:
 // they fail with ENOBUFS.
 //
-// It goes without the net package, which would make a program with cgo of every program that uses
-// this one: linked with the C library at each start of a worker.
+// It does without the net package, which would make every program that uses this library a program
+// with cgo, so that each start of a worker would load the C library.
 func send(socket, notification string) error {
 	conn, err := dial(socket)
 	if err != nil {
 		return err
 	}
-	defer conn.Close() // nothing is left to be lost: a datagram was queued by Write, or was not
+	defer conn.Close() // its error means nothing: the write either has queued the datagram or has not
 	if err := conn.SetWriteDeadline(time.Now().Add(sendTimeout)); err != nil {
 		return cause(err)
 	}
@@ -39,10 +39,10 @@ func send(socket, notification string) error {
 	return cause(err)
 }
 
-// dial returns a datagram socket, on the runtime's poller, that is connected to the service
-// manager's. A name that begins with "@" is that of an abstract socket, on Linux.
+// dial returns a datagram socket that is connected to the service manager's, and that the runtime
+// polls. A name that begins with "@" is that of an abstract socket, on Linux.
 func dial(socket string) (*os.File, error) {
-	syscall.ForkLock.RLock() // no command inherits it
+	syscall.ForkLock.RLock() // so that no process that is started meanwhile inherits the socket
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
 	if err == nil {
 		unix.CloseOnExec(fd)
@@ -51,7 +51,7 @@ func dial(socket string) (*os.File, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
-	err = os.NewSyscallError("setnonblock", unix.SetNonblock(fd, true)) // before NewFile, which looks at it
+	err = os.NewSyscallError("setnonblock", unix.SetNonblock(fd, true)) // before NewFile, which asks for the mode
 	if err == nil {
 		err = os.NewSyscallError("connect", unix.Connect(fd, &unix.SockaddrUnix{Name: socket}))
 	}
@@ -62,7 +62,7 @@ func dial(socket string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), socket), nil
 }
 
-// cause takes off the layer that names the socket a second time.
+// cause takes off the layer of an error that names the socket a second time.
 func cause(err error) error {
 	if path, ok := errors.AsType[*os.PathError](err); ok {
 		return os.NewSyscallError(path.Op, path.Err)
@@ -70,8 +70,8 @@ func cause(err error) error {
 	return err
 }
 
-// monotonicUsec reads the clock that systemd reads as well. The monotonic part of a time.Time is of
-// that clock too, but the time package does not give it away.
+// monotonicUsec reads CLOCK_MONOTONIC, as systemd does. The monotonic part of a time.Time is of
+// that clock, too, but the time package does not give it away.
 func monotonicUsec() (int64, error) {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {

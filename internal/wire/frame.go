@@ -1,10 +1,10 @@
-// Package wire knows frames and no processes: how one message between two processes is laid out in
-// bytes, how it is checked, and how much memory it may take.
+// Package wire knows frames and no processes: how a frame, which is one message between two
+// processes, is laid out in bytes, how it is checked, and how much memory it may take.
 //
 // Both ends of a wire use this package, the main process and every worker process.
 //
-// A frame is a fixed header of HeaderSize bytes, then the time that is left if it has one, then
-// four texts (To, From, Type, Meta), then the body:
+// A frame is a fixed header of HeaderSize bytes, then the time that is left if the frame says it,
+// then four texts (To, From, Type, Meta), then the body:
 //
 //	offset size
 //	0      2    magic 'm' 'p'
@@ -24,7 +24,7 @@
 //	36     8    the time that is left in nanoseconds, if the frame has one
 //
 // Numbers are little-endian. The checksum covers the header alone: pipes do not flip bits, but a
-// reader that lost its place, or a writer that went wild, must be found out before a length is
+// reader that has lost its place, or a writer that went wild, must be found out before a length is
 // believed.
 package wire
 
@@ -47,6 +47,7 @@ const (
 	// a lower one.
 	MaxBody = 1<<31 - 1
 
+	// magic0 and magic1 are the first two bytes of every frame.
 	magic0, magic1 = 'm', 'p'
 	// leftSize is the length in bytes of the time that is left.
 	leftSize = 8
@@ -69,8 +70,8 @@ const (
 	Credit
 	Message // both: a one-way message
 	Call    // both: a message that wants a Reply with the same id
-	Reply   // both
-	// W: a one-way message that could not be handed to its handler; see NewUndelivered
+	Reply   // both: the outcome of a Call
+	// W: a one-way message could not be handed to its handler; see NewUndelivered
 	Undelivered
 	Failed      // W: the handler of a one-way message returned an error; see NewFailed
 	Submit      // W: a task for the queue
@@ -80,27 +81,30 @@ const (
 	Progress    // both: news of a running task
 	Result      // both: the outcome of a task
 	Cancel      // both: stop the call or the task
-	Fetch       // W: asks for one task
-	FetchCancel // W: takes a Fetch back
-	NoTask      // M: the answer to a Fetch when there is none
-	Recall      // M: asks for a task back that has not been started
-	Returned    // W: the answer to a Recall of such a task
-	Retire      // W: asks to be replaced
-	ExitValue   // W: what it leaves to main at its end
-	Dump        // M: asks for the stacks of all goroutines
+	Fetch       // W: the worker asks for one task
+	FetchCancel // W: the worker takes a Fetch back
+	NoTask      // M: the answer to a Fetch when there is no task
+	Recall      // M: main asks for a task back that was not started, or for the rest of a batch
+	Returned    // W: the answer to a Recall of a task that was not started
+	Retire      // W: the worker asks to be replaced
+	ExitValue   // W: the value that the worker leaves to main at its end
+	Dump        // M: main asks for the stacks of all goroutines
 	Stacks      // W: the answer to a Dump; the body is text
 	Pools       // M: the sizes of the pools have changed; the body is packed
 	// both: main asks for a sign of life, and the worker answers; see NewBeat
 	Beat
 	Overdue // W: something has run longer than it may; see NewOverdue
-	// W: the answer to a Recall of a batch that runs, of which items are given back; see NewSplit
+	// W: the answer to a Recall of a batch that runs: some of its items are given back; see
+	// NewSplit
 	Split
-	// both: the loop of the worker waits for a task, or for room, or with FlagSoft not any more,
-	// see NewAwait; main answers that it must not, see NewRefusal
+	// W: the loop of the worker waits for a task or for room, or with FlagSoft waits no longer; see
+	// NewAwait. M: the loop must not wait; see NewRefusal
 	Await
+	// kindEnd is the number behind the last kind.
 	kindEnd
 )
 
+// kindNames has the names of the kinds.
 var kindNames = [...]string{
 	Hello: "Hello", Welcome: "Welcome", Ready: "Ready", Bye: "Bye", Exit: "Exit", ExitRequest: "ExitRequest",
 	Defs: "Defs", Credit: "Credit", Message: "Message", Call: "Call", Reply: "Reply", Undelivered: "Undelivered",
@@ -125,44 +129,48 @@ type Flags uint8
 const (
 	FlagError     Flags = 1 << iota // Reply, Result: the body is an error, packed
 	FlagBroadcast                   // Message: to every instance of To, or to every worker if To is empty
-	// Submit, Fetch: wait for a slot or a task instead of answering that there is none
+	// Submit, Fetch: wait for room in the queue or for a task instead of answering that there is
+	// none
 	FlagWait
-	FlagBatch // Submit, Task: the body is a batch of items, and so will be that of the Result
-	// Cancel: the deadline has passed; nobody has cancelled by himself. Result: the time of the
-	// task was over when it ended
+	FlagBatch // Submit, Task: the body is a batch of items, and the body of the Result will be one, too
+	// Cancel: the deadline has passed, and nobody has cancelled. Result: the time of the task was
+	// over when it ended. Await: the wait is over. Credit: see NewCreditAlone
 	FlagSoft
-	FlagShared // any: the body lies in shared memory, see Frame.Shared
+	FlagShared // any kind: the body lies in shared memory, see Frame.Shared
 )
 
-// FlagTimed is of a Task: its time runs from its Start, which must be written first.
+// FlagTimed says of a Task that its time runs from its Start, which the worker must have written
+// before it begins.
 const FlagTimed = FlagWait
 
-// Frame is one message on the wire. Body is owned by whoever holds the frame, unless it is lent.
+// Frame is one message on the wire. Whoever holds the frame owns its Body, unless that is lent.
 type Frame struct {
-	Kind     Kind
-	Flags    Flags
-	Encoding uint8
-	Lent     bool // Body is the sender's, who waits until the frame has been posted, and no longer
-	// ID is that of the call, the task or the fetch that the frame is about, or 0.
+	Kind     Kind  // what the frame is for
+	Flags    Flags // qualify the kind
+	Encoding uint8 // how Body encodes a value, see package codec
+	// Lent says that Body is the sender's, who waits until the frame has been posted, and no
+	// longer.
+	Lent bool
+	// ID is the id of the call, the task or the fetch that the frame is about, or 0.
 	ID uint64
 	// Defs is the id of the gob type definitions that Body needs, or 0.
 	Defs uint64
-	// Number and More are numbers of some kinds alone. Only this package uses them: numbers.go has
-	// for each of these kinds a function and a method that say what the numbers are.
+	// Number and More are numbers that only some kinds have. Only this package uses them: for each
+	// of these kinds numbers.go has a function and a method that say what the numbers are.
 	Number, More uint64
 
-	To   string
-	From string
-	Type string
-	Meta string
-	// Call, Submit, Task: for so long, from the moment it is written, who waits for the outcome
-	// will wait; 0: it does not say
+	To   string // the name of the receiver, or ""
+	From string // the name of the sender, or ""
+	Type string // the name of the type of the message or the task, or ""
+	Meta string // a text of the kind, or ""
+	// Left is, for a Call, a Submit or a Task, how long after the frame is written the one who
+	// waits for the outcome will go on waiting; 0 if the frame does not say.
 	Left time.Duration
-	Body []byte
+	Body []byte // the encoded value, or packed fields, or nil
 }
 
-// sharedSize is the length in bytes of what a frame has for a body that lies in shared memory: its
-// place and its length, little-endian.
+// sharedSize is the length in bytes of what stands in a frame for a body that lies in shared
+// memory: the place and the length of the body, little-endian.
 const sharedSize = 12
 
 // Shared makes c the frame without its body, which lies at a place in memory that both ends share,
@@ -188,9 +196,9 @@ func (f *Frame) Size() int {
 // SizeError reports a part of a frame that is larger than it may be. Nothing of the frame was
 // written.
 type SizeError struct {
-	Part  string // "body", "receiver name", ...
-	Size  int64  // bytes
-	Limit int64  // bytes
+	Part  string // the part: "body", "receiver name", ...
+	Size  int64  // the length of the part in bytes
+	Limit int64  // the greatest length that it may have in bytes
 }
 
 func (e *SizeError) Error() string {
@@ -214,10 +222,10 @@ func (f *Frame) Check(maxBody int) error {
 	return nil
 }
 
-// Checksum returns the checksum of a header's first 32 bytes: each eight bytes of them are mixed
-// into it by steps that lose nothing, so that a change in one place always shows before the last
-// step, which keeps one half of 64 bits. A CRC would need tables, which each worker would have to
-// make at its start.
+// Checksum returns the checksum of a header's first 32 bytes. Eight bytes at a time are mixed into
+// 64 bits by steps that lose nothing, so that a change in one place always shows in them. The last
+// step keeps one half of the 64 bits. A CRC would need tables, which each worker would have to make
+// at its start.
 func Checksum(header []byte) uint32 {
 	var s uint64
 	for i := 0; i < 32; i += 8 {
@@ -231,7 +239,7 @@ func Checksum(header []byte) uint32 {
 // without a copy. The frame must pass Check.
 func AppendHead(dst []byte, f *Frame) []byte {
 	start := len(dst)
-	// and not by way of an array, which the checksum would move to the heap
+	// The header is made in place: the checksum would move an array to the heap.
 	dst = append(dst, make([]byte, HeaderSize)...)
 	h := dst[start:]
 	h[0], h[1], h[2] = magic0, magic1, Version

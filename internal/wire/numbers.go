@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// This file is what the frames of some kinds carry beside their texts and their body: each of these
-// kinds has a function that makes a frame of it and a method that reads it, which say in their
-// names what the numbers are.
+// This file is the numbers that frames of some kinds carry beside their texts and their body. For
+// each of these kinds there is a function that makes such a frame and a method that reads it; their
+// names say what the numbers are.
 //
 // On the wire a frame has two words in its header. For most kinds the first is ID and the second is
-// Defs. The kinds in this file have Number or More in place of one of these, or of both.
+// Defs. The kinds in this file have Number in place of ID, or More in place of Defs, or both.
 
-// numbered says for the kinds of this file which of the two words is Number and which is More.
+// numbered says which kinds have Number as their first word, and which have More as their second.
 var numbered = [256]struct{ first, second bool }{
 	Exit:        {first: true},
 	Credit:      {first: true, second: true},
@@ -39,7 +39,7 @@ func (f *Frame) words() (first, second uint64) {
 	return first, second
 }
 
-// setWords takes the two words of the header in. The kind of the frame is set.
+// setWords takes in the two words of the header. The kind of the frame must be set.
 func (f *Frame) setWords(first, second uint64) {
 	f.ID, f.Defs, f.Number, f.More = first, second, 0, 0
 	if has := &numbered[f.Kind]; has.first || has.second {
@@ -52,53 +52,54 @@ func (f *Frame) setWords(first, second uint64) {
 	}
 }
 
-// NewExit makes the frame that ends a worker. The mode is the root's; why is a packed error, or
-// nil.
+// NewExit makes the frame that ends a worker. What the mode means is not known here; why is a
+// packed error, or nil.
 func NewExit(mode uint64, why []byte) *Frame { return &Frame{Kind: Exit, Number: mode, Body: why} }
 
 // ExitMode returns the mode of an Exit frame.
 func (f *Frame) ExitMode() uint64 { return f.Number }
 
-// NewCredit makes the frame that gives room back: for so many bytes that have left an inbox. From a
-// worker it says as well up to which serial main's one-way messages have left it; of main's own
-// inbox that is not told and is 0.
+// NewCredit makes the frame that gives room back, for so many bytes that have left an inbox. If a
+// worker sends it, upTo is the serial up to which all one-way messages of main have left the inbox
+// of the worker. If main sends it, upTo is 0.
 func NewCredit(bytes, upTo uint64) *Frame { return &Frame{Kind: Credit, Number: bytes, More: upTo} }
 
 // Credit returns the bytes and the serial of a Credit frame.
 func (f *Frame) Credit() (bytes, upTo uint64) { return f.Number, f.More }
 
-// NewCreditAlone makes the Credit frame that says that the message of a serial has left the inbox
-// of a worker before an earlier one.
+// NewCreditAlone makes the Credit frame that says that the message with a serial has left the inbox
+// of a worker before an earlier message has.
 func NewCreditAlone(serial uint64) *Frame { return &Frame{Kind: Credit, More: serial, Flags: FlagSoft} }
 
-// NewUndelivered makes the frame that reports a one-way message that no handler has taken, by its
-// serial: its number, from 1, among those that were sent to this life of the worker.
+// NewUndelivered makes the frame that reports a one-way message that no handler has taken. The
+// serial is the number of the message, from 1, among those that were sent to this life of the
+// worker.
 func NewUndelivered(serial uint64, reason string) *Frame {
 	return &Frame{Kind: Undelivered, More: serial, Meta: reason}
 }
 
-// NewFailed makes the frame that reports a one-way message whose handler has returned an error, by
-// its serial, see NewUndelivered. The error is packed.
+// NewFailed makes the frame that reports a one-way message whose handler has returned an error. For
+// the serial see NewUndelivered. The error is packed.
 func NewFailed(serial uint64, err []byte) *Frame {
 	return &Frame{Kind: Failed, More: serial, Body: err}
 }
 
-// Serial returns the serial of an Undelivered or a Failed frame, and of one of NewCreditAlone.
+// Serial returns the serial in an Undelivered frame, a Failed frame or a frame of NewCreditAlone.
 func (f *Frame) Serial() uint64 { return f.More }
 
-// NewSplit makes the frame that gives the items of a batch back, from one item on; items count from
+// NewSplit makes the frame that gives back the items of a batch from one item on. Items count from
 // 0.
 func NewSplit(task, from uint64) *Frame { return &Frame{Kind: Split, ID: task, More: from} }
 
 // SplitFrom returns the number of the first item that a Split frame gives back.
 func (f *Frame) SplitFrom() uint64 { return f.More }
 
-// NewAwait makes the frame that says that the loop of a worker waits: for the task that it has
-// submitted under an id, in the spell of waiting with a number.
+// NewAwait makes the frame that says that the loop of a worker waits for the task that it has
+// submitted under an id. Spell is the number of this spell of waiting.
 func NewAwait(task, spell uint64) *Frame { return &Frame{Kind: Await, ID: task, More: spell} }
 
-// NewRefusal makes the frame that says that a worker must not wait as an Await frame has told. The
-// error is packed.
+// NewRefusal makes the frame that says that a worker must not wait as it has told in an Await
+// frame. The error is packed.
 func NewRefusal(id, spell uint64, err []byte) *Frame {
 	return &Frame{Kind: Await, ID: id, More: spell, Flags: FlagError, Body: err}
 }
@@ -106,14 +107,14 @@ func NewRefusal(id, spell uint64, err []byte) *Frame {
 // Spell returns the number of the spell of waiting that an Await frame is about.
 func (f *Frame) Spell() uint64 { return f.More }
 
-// NewBeat makes the question for a sign of life, by its number, or the answer: what runs on the
-// loop of the worker, or "", and for how long at least.
+// NewBeat makes the question for a sign of life, which has a number, or the answer to it, which
+// says what runs on the loop of the worker, or "", and for how long it has run at least.
 func NewBeat(number uint64, what string, since time.Duration) *Frame {
 	return &Frame{Kind: Beat, Number: uint64(since), More: number, Meta: what}
 }
 
-// Beat returns the number of the question that a Beat frame is or answers, and for how long at
-// least what it names has run.
+// Beat returns the number of the question that a Beat frame asks or answers, and for how long the
+// thing that it names has run at least.
 func (f *Frame) Beat() (number uint64, since time.Duration) { return f.More, time.Duration(f.Number) }
 
 // NewOverdue makes the frame that says for how long something has run, which is longer than it may.
@@ -121,14 +122,14 @@ func NewOverdue(what string, since time.Duration) *Frame {
 	return &Frame{Kind: Overdue, Number: uint64(since), Meta: what}
 }
 
-// Overdue returns for how long what an Overdue frame names has run.
+// Overdue returns for how long the thing that an Overdue frame names has run.
 func (f *Frame) Overdue() time.Duration { return time.Duration(f.Number) }
 
 // ForFetch makes a Task frame the answer to a Fetch.
 func (f *Frame) ForFetch(id uint64) { f.To = strconv.FormatUint(id, 10) }
 
-// FetchID returns the id of the Fetch that a Task frame answers. It reports false if the task was
-// not asked for, and an error if what it answers is no Fetch.
+// FetchID returns the id of the Fetch that a Task frame answers. It reports false if the worker has
+// not asked for the task, and an error if the text in the frame is no id.
 func (f *Frame) FetchID() (id uint64, asked bool, err error) {
 	if f.To == "" {
 		return 0, false, nil
@@ -139,9 +140,9 @@ func (f *Frame) FetchID() (id uint64, asked bool, err error) {
 	return id, true, nil
 }
 
-// SetTook notes in the Result frame of a batch how long the worker was busy with it. Its body has
-// no type definitions of its own, and so their place in the header is free: the outcomes in it say
-// each for itself which it needs.
+// SetTook notes in the Result frame of a batch how long the worker was busy with the batch. The
+// place of the type definitions in the header is free for it, because each outcome in the body says
+// for itself which definitions it needs.
 func (f *Frame) SetTook(d time.Duration) { f.Defs = uint64(d) }
 
 // Took returns what SetTook has noted.

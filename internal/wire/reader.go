@@ -12,13 +12,14 @@ import (
 )
 
 const (
-	// readBuffer has room for everything of a frame but its body.
+	// readBuffer is the size of the buffer in bytes. It has room for a whole frame without its
+	// body.
 	readBuffer = 72 << 10
-	// firstChunk bounds the memory that is taken on the word of a header alone: a longer body grows
-	// as its bytes come.
+	// firstChunk bounds the memory in bytes that is taken only because a header says so: the memory
+	// for a longer body grows as its bytes come.
 	firstChunk = 1 << 20
-	// Bodies of up to smallBody bytes are cut from chunks of smallChunk bytes: so much one of them
-	// can keep in memory.
+	// Bodies of up to smallBody bytes are cut from chunks of smallChunk bytes. Somebody who keeps
+	// one small body keeps a whole chunk in memory.
 	smallBody, smallChunk = 512, 8 << 10
 	// maxInterned bounds the names that a reader remembers, and so what a peer that invents names
 	// can make it hold.
@@ -27,8 +28,8 @@ const (
 
 // CorruptError reports bytes that are no frame. The stream cannot be read any further.
 type CorruptError struct {
-	Offset int64 // of the frame in the stream, in bytes
-	Reason string
+	Offset int64  // where in the stream the frame begins, in bytes
+	Reason string // what is wrong with the frame, as a sentence without a full stop
 }
 
 func (e *CorruptError) Error() string {
@@ -38,17 +39,17 @@ func (e *CorruptError) Error() string {
 // Reader reads frames from a stream. It trusts nothing that it reads. One goroutine at a time may
 // use it.
 type Reader struct {
-	// Shared returns a body that lies in shared memory. If it is nil, none may.
+	// Shared returns a body that lies in shared memory. If it is nil, no body may lie there.
 	Shared func(at uint64, length int) ([]byte, error)
 
-	r       *bufio.Reader
-	source  source
-	maxBody int
-	offset  int64
-	mark    int64 // the offset after SkipPast
-	names   map[string]string
-	last    [3]string // To, From and Type of the frame before, which mostly come again
-	small   []byte    // for the next small bodies
+	r       *bufio.Reader     // the buffer, which reads from source
+	source  source            // the stream below the buffer
+	maxBody int               // the greatest length of a body in bytes
+	offset  int64             // how many bytes of the stream were returned as frames, or skipped
+	mark    int64             // what offset was after SkipPast
+	names   map[string]string // the names that were read so far, at most maxInterned
+	last    [3]string         // To, From and Type of the last frame, which mostly come again
+	small   []byte            // the rest of the chunk from which small bodies are cut
 }
 
 // NewReader returns a Reader that refuses bodies over maxBody bytes; zero or less means MaxBody.
@@ -59,14 +60,14 @@ func NewReader(r io.Reader, maxBody int) *Reader {
 	return rd
 }
 
-// source is the stream below the buffer.
+// source is the stream below the buffer of a Reader, whose goroutine alone uses it.
 type source struct {
-	r       io.Reader
-	inFrame bool
+	r       io.Reader // the stream
+	inFrame bool      // the header of a frame was read, and the rest of the frame was not
 }
 
-// Read reads from the stream. Within a frame a deadline does not count: the rest of it is on its
-// way.
+// Read reads from the stream. Within a frame a deadline does not count, because the rest of the
+// frame is on its way.
 func (s *source) Read(p []byte) (int, error) {
 	for {
 		n, err := s.r.Read(p)
@@ -86,8 +87,8 @@ func (s *source) Read(p []byte) (int, error) {
 // Position returns the number of bytes of the frames that Next has returned since SkipPast.
 func (r *Reader) Position() int64 { return r.offset - r.mark }
 
-// Ready reports whether the next frame, or what makes it none, is in the buffer, so that Next does
-// not wait.
+// Ready reports whether the next frame is in the buffer, or bytes that are no frame, so that Next
+// does not wait.
 func (r *Reader) Ready() bool {
 	n := r.r.Buffered()
 	if n < HeaderSize {
@@ -155,6 +156,7 @@ func (r *Reader) SkipPast(mark []byte, before func([]byte)) error {
 	}
 }
 
+// skip passes over n bytes of the stream.
 func (r *Reader) skip(n int) error {
 	n, err := r.r.Discard(n)
 	r.offset += int64(n)
@@ -171,10 +173,10 @@ func overlap(s, mark []byte) int {
 	return 0
 }
 
-// Next reads the next frame into f and returns io.EOF at the end of the stream, io.ErrUnexpectedEOF
-// if it ends within a frame, a *CorruptError for bytes that are no frame, a *SizeError for a body
-// over the limit, or the error of the stream. After an error the Reader is of no further use, but
-// for os.ErrDeadlineExceeded, which comes between two frames.
+// Next reads the next frame into f. It returns io.EOF at the end of the stream, io.ErrUnexpectedEOF
+// if the stream ends within a frame, a *CorruptError for bytes that are no frame, a *SizeError for
+// a body over the limit, or the error of the stream. After an error the Reader is of no further
+// use, except after os.ErrDeadlineExceeded, which comes only between two frames.
 func (r *Reader) Next(f *Frame) error {
 	r.source.inFrame = false
 	h, err := r.r.Peek(HeaderSize)
@@ -245,7 +247,7 @@ func (r *Reader) Next(f *Frame) error {
 	return nil
 }
 
-// shared fetches a body that lies in shared memory.
+// shared replaces the place in the body of f by the body that lies there in shared memory.
 func (r *Reader) shared(f *Frame) (err error) {
 	if r.Shared == nil || len(f.Body) != sharedSize {
 		return r.corrupt("its body is in shared memory, and there is none or it has no place there")
@@ -259,12 +261,13 @@ func (r *Reader) shared(f *Frame) (err error) {
 	return err
 }
 
+// corrupt makes the error for the present frame.
 func (r *Reader) corrupt(format string, args ...any) error {
 	return &CorruptError{Offset: r.offset, Reason: fmt.Sprintf(format, args...)}
 }
 
-// name returns a short text. Names repeat, so each is kept once; last is the one that came before
-// in its place.
+// name returns a name that was read. Names repeat, so each is kept once. The name that came in the
+// same place of the last frame is in last.
 func (r *Reader) name(b []byte, last *string) string {
 	if len(b) == 0 {
 		return ""
@@ -297,7 +300,7 @@ func (r *Reader) smallCopy(body []byte) []byte {
 	return b
 }
 
-// bytes reads a longer body.
+// bytes reads a body that is not small.
 func (r *Reader) bytes(n int) ([]byte, error) {
 	b := make([]byte, min(n, firstChunk))
 	for got := 0; ; {
