@@ -29,7 +29,8 @@ const (
 	// Box is the black box of a worker. Without it a worker writes what it has posted to the pipe
 	// before it goes on.
 	Box Mechanism = "box"
-	// Shared is the memory that both ends of a wire share. Without it all bodies go through the pipe.
+	// Shared is the memory that both ends of a wire share. Without it all bodies go through the
+	// pipe.
 	Shared Mechanism = "shared"
 	// Shared512 is that bodies of 512 bytes and more go through shared memory. Without it only
 	// bodies of 16 KiB and more do.

@@ -3,26 +3,27 @@
 //
 // A gob stream is a row of messages: the definitions of a type, then values of it. A fresh encoder
 // for each value sends the definitions each time, and a fresh decoder compiles them each time,
-// which costs some twenty times the value itself. Both ends of a wire are the same program, so each
-// derives the definitions from the Go type, alike, and gives them an id made from their content. A
-// payload then holds the value alone and that id; an end that decodes it into a type with the same
-// id needs nothing else. The ends still exchange definitions by id, ahead of the first value: the
-// name in them tells a user what was sent where something else is wanted.
+// which costs some twenty times as much as the value itself. Both ends of a wire are the same
+// program. So both derive the same definitions from the Go type, and give them an id that is made
+// from their content. A payload then holds only the value and that id; an end that decodes it into
+// a type with the same id needs nothing else. The ends still exchange definitions by id, ahead of
+// the first value: if the receiver wants another type, the name in them tells a user what was sent.
 //
-// A value that holds an interface can bring new definitions at any time. Such a type travels
-// self-contained: definitions and value together, every time. Definitions from another process
-// reach gob here alone, and where a target is an interface: checked before, and made anew.
+// A value that holds an interface can bring new definitions at any time. Such a value travels
+// self-contained: definitions and value together, every time. Only for such values, and for targets
+// that are interfaces, do definitions from another process reach gob; they are checked and made
+// anew before.
 //
-// Few values go through gob itself. An engine, which is made once for a type, writes the same
-// bytes, or keeps what gob would lose in bytes that gob reads, and checks what it reads while it
-// reads it. gob remains for types that hold interfaces, and for a few that have methods of their
-// own to encode them.
+// Few values go through gob itself. An engine, which is made once for a type, writes the same bytes
+// as gob. Where gob would lose something, the engine keeps it, in bytes that gob can read. It
+// checks what it reads while it reads it. gob remains for types that hold interfaces, and for a few
+// types that have methods of their own to encode them.
 //
-// Those methods are users' code. What they panic with is an error of the value: see guard.
+// Those methods are users' code. If one panics, the value has an error: see guard.
 //
 // gob is not made for hostile bytes: a count of a few bytes makes it take all memory, and deep
-// nesting overflows its stack. Every payload that goes to it is therefore walked over and checked
-// before.
+// nesting overflows its stack. Every payload that goes to gob is therefore walked over and checked
+// first.
 //
 // Each process has one Codec. All its methods may be called from any goroutine.
 package codec
@@ -46,73 +47,74 @@ import (
 // The encodings of a payload.
 const (
 	None     = iota // no body: nil, a nil pointer or struct{}{}
-	Bytes           // a []byte as it is
-	String          // a string as it is
-	Gob             // type names, definitions and value
+	Bytes           // a []byte, uncoded
+	String          // a string, uncoded
+	Gob             // the names of the type, definitions and a value
 	GobValue        // what follows the type id in a gob value message; the definitions have the id in Defs
 )
 
 const (
-	maxDefinitions    = 16384    // from other processes, known to one Codec
-	maxDefinitionSize = 1 << 20  // bytes of one
-	maxDefinitionsSum = 64 << 20 // bytes of all
-	maxPooled         = 1 << 20  // bytes; what has held a larger value is not kept
+	maxDefinitions    = 16384    // how many definitions from other processes one Codec keeps
+	maxDefinitionSize = 1 << 20  // how many bytes one of them may have
+	maxDefinitionsSum = 64 << 20 // how many bytes all of them may have together
+	maxPooled         = 1 << 20  // bytes; memory that has held a larger value is not used again
 )
 
 // Payload is an encoded value.
 type Payload struct {
-	Data     []byte
-	Defs     uint64 // id of the definitions, if Encoding is GobValue
-	Encoding uint8
-	Lent     bool // Data are the memory of the value itself, see Lend
+	Data     []byte // the encoded value; nil if Encoding is None
+	Defs     uint64 // the id of the definitions, if Encoding is GobValue
+	Encoding uint8  // how the value is encoded
+	Lent     bool   // Data is the memory of the value itself, see Lend
 }
 
 // Codec encodes and decodes the values of one process. The zero value is ready for use.
 type Codec struct {
-	types sync.Map // reflect.Type -> *typeInfo
-	parts sync.Map // reflect.Type -> *parts
-	named sync.Map // name -> reflect.Type that is known to gob.Register by it
-	hot   [16]atomic.Pointer[hotType]
+	types sync.Map // what is known of each type: reflect.Type -> *typeInfo
+	parts sync.Map // what is inspected in each type: reflect.Type -> *parts
+	named sync.Map // the types that gob.Register has made known: name -> reflect.Type
+	// hot holds the types that were used last, each in a place that its address chooses.
+	hot [16]atomic.Pointer[hotType]
 
-	gobOnly bool // no type has an engine: for tests
+	gobOnly bool // no type has an engine; tests set it before the first use
 
-	mu       sync.RWMutex
-	defs     map[uint64][]byte
-	learnt   int // number of definitions that came through Define
-	defsSize int // bytes of these
+	mu       sync.RWMutex      // guards defs, learnt and defsSize
+	defs     map[uint64][]byte // definitions, by their ids
+	learnt   int               // how many definitions came through Define
+	defsSize int               // how many bytes the definitions have that came through Define
 }
 
 // typeInfo holds what a Codec knows of one type, below any pointers. Only kept and the pools
-// change.
+// change, so that any goroutine may use it.
 type typeInfo struct {
-	name          string // the type's name, with its package's path
-	head          []byte // the names, as payloads and definitions begin with them
-	err           error  // why values of this type cannot be sent
-	shape         *shape
-	selfContained bool
-	inspected     bool        // its values are inspected before they are encoded
-	addressable   bool        // it encodes only by way of a pointer
-	dynamic       bool        // it is an interface
-	defs          uint64      // id of blob, unless selfContained
-	blob          []byte      // names, gob's id of the type, and definitions
-	messages      []byte      // the definitions, as gob messages: part of blob
-	engine        *engine     // nil if its values go through gob
-	kept          atomic.Bool // the definitions are known under their id
-	encoders      sync.Pool
-	decoders      sync.Pool
+	name          string      // the type's name, with its package's path
+	head          []byte      // the two names of the type, as payloads and definitions begin with them
+	err           error       // why values of the type cannot be sent, or nil
+	shape         *shape      // the type as gob sees it
+	selfContained bool        // values of the type travel together with their definitions
+	inspected     bool        // values of the type are inspected before they are encoded
+	addressable   bool        // a value of the type can be encoded only by way of a pointer
+	dynamic       bool        // the type is an interface
+	defs          uint64      // the id of blob; 0 if selfContained
+	blob          []byte      // the names, gob's id of the type, and the definitions; nil if selfContained
+	messages      []byte      // the definitions, as gob messages: the last part of blob
+	engine        *engine     // encodes and decodes the values; nil if they go through gob
+	kept          atomic.Bool // Codec.defs has the definitions
+	encoders      sync.Pool   // of *primedEncoder
+	decoders      sync.Pool   // of *primedDecoder
 }
 
-// primedEncoder has written the definitions before; each value goes to buf.
+// primedEncoder is an encoder that has written the definitions of a type once and for all. One
+// goroutine at a time takes it from the pool of its type.
 type primedEncoder struct {
-	buf    bytes.Buffer
-	enc    *gob.Encoder
-	primed bool
+	buf    bytes.Buffer // what enc has written of the present value
+	enc    *gob.Encoder // writes to buf
+	primed bool         // enc has written the definitions
 }
 
 // typeOf returns what is known of a type.
 func (c *Codec) typeOf(t reflect.Type) *typeInfo {
-	// A type's address, in the second word of the interface, chooses its place among those that
-	// were used last.
+	// A type's address, in the second word of the interface, chooses the place of the type in hot.
 	hot := &c.hot[(*[2]uintptr)(unsafe.Pointer(&t))[1]>>6%uintptr(len(c.hot))]
 	if h := hot.Load(); h != nil && h.t == t {
 		return h.info
@@ -122,13 +124,13 @@ func (c *Codec) typeOf(t reflect.Type) *typeInfo {
 	return i
 }
 
-// hotType is a type that was used lately.
+// hotType is a type that was used lately. It does not change.
 type hotType struct {
-	t    reflect.Type
-	info *typeInfo
+	t    reflect.Type // the type
+	info *typeInfo    // what is known of the type
 }
 
-// lookUp is typeOf, for any type.
+// lookUp is typeOf without the types that were used last.
 func (c *Codec) lookUp(t reflect.Type) *typeInfo {
 	if i, ok := c.types.Load(t); ok {
 		return i.(*typeInfo)
@@ -145,7 +147,7 @@ func (c *Codec) lookUp(t reflect.Type) *typeInfo {
 		i.selfContained, i.addressable, i.dynamic = d.dynamic, d.addressable, t.Kind() == reflect.Interface
 		i.inspected = d.dynamic || d.recursive || d.nilElement
 		if !i.selfContained {
-			// tells named basic types apart, which have no definitions
+			// the id tells named basic types apart, which have no definitions
 			i.blob = appendInt(slices.Clone(i.head), i.shape.id)
 			n := len(i.blob)
 			i.blob = appendDefinitions(i.blob, d.defs)
@@ -168,14 +170,18 @@ var (
 	stringType = reflect.TypeFor[string]()
 )
 
-// scratch is room to encode values into, before they are copied to slices of the right size.
-type scratch struct{ buf []byte }
+// scratch is room to encode values into, before they are copied to slices of the right size. One
+// goroutine at a time takes it from scratches.
+type scratch struct {
+	buf []byte // the room, whose length is 0
+}
 
+// scratches is a pool of *scratch.
 var scratches = sync.Pool{New: func() any { return &scratch{make([]byte, 0, 512)} }}
 
 // Encode encodes v, or what it points to. The payload shares no memory with v.
 func (c *Codec) Encode(v any) (Payload, error) {
-	switch v := v.(type) { // what needs no scratch
+	switch v := v.(type) { // values that need no scratch
 	case nil, struct{}:
 		return Payload{}, nil
 	case []byte:
@@ -194,8 +200,8 @@ func (c *Codec) Encode(v any) (Payload, error) {
 	return p, err
 }
 
-// Lend is Encode for a []byte or a string, and reports whether v is one. Nothing is copied: the
-// payload's Data are the memory of v, which nobody may change while the payload is used.
+// Lend is Encode for a []byte or a string; it reports whether v is one. Nothing is copied: the
+// payload's Data is the memory of v, which nobody may change while the payload is used.
 func Lend(v any) (Payload, bool) {
 	switch v := v.(type) {
 	case []byte:
@@ -215,8 +221,8 @@ func (p Payload) Own() Payload {
 }
 
 // AppendEncode is Encode into memory of the caller: it appends the payload's data to dst and
-// returns the longer slice. The payload's Data are the part of it that was appended. After an error
-// the slice is as long as dst.
+// returns the longer slice. The payload's Data is the part that was appended. After an error the
+// slice is as long as dst.
 func (c *Codec) AppendEncode(dst []byte, v any) ([]byte, Payload, error) {
 	buf, p, err := c.appendEncode(dst, v)
 	if err != nil {
@@ -228,7 +234,7 @@ func (c *Codec) AppendEncode(dst []byte, v any) ([]byte, Payload, error) {
 	return buf, p, nil
 }
 
-// appendEncode is AppendEncode without the Data of the payload.
+// appendEncode is AppendEncode, but leaves the Data of the payload nil.
 func (c *Codec) appendEncode(dst []byte, v any) ([]byte, Payload, error) {
 	switch v := v.(type) {
 	case nil, struct{}:
@@ -285,8 +291,8 @@ func (c *Codec) appendEncode(dst []byte, v any) ([]byte, Payload, error) {
 	return dst, Payload{Encoding: GobValue, Defs: t.defs}, nil
 }
 
-// encodeFast encodes with the type's engine. A value that holds itself is found before it takes
-// much memory.
+// encodeFast encodes with the type's engine. It finds out that a value holds itself before that
+// takes much memory.
 func (c *Codec) encodeFast(dst []byte, t *typeInfo, v reflect.Value) ([]byte, error) {
 	if !t.inspected {
 		return t.engine.withAddress(dst, v, math.MaxInt)
@@ -316,8 +322,8 @@ func (c *Codec) encodeByGob(enc *gob.Encoder, v reflect.Value) error {
 	return err
 }
 
-// encodePrimed appends with an encoder that has written the definitions before. A failed encoder is
-// thrown away, for nobody knows what it counts as written.
+// encodePrimed appends a value with an encoder that has written the definitions before. An encoder
+// that has failed is thrown away, because nobody knows which definitions it takes for written.
 func (c *Codec) encodePrimed(dst []byte, t *typeInfo, v reflect.Value) ([]byte, error) {
 	e, _ := t.encoders.Get().(*primedEncoder)
 	if e == nil {
@@ -344,7 +350,7 @@ func (c *Codec) encodePrimed(dst []byte, t *typeInfo, v reflect.Value) ([]byte, 
 	return dst, nil
 }
 
-// keep makes the definitions of a type of this process known under their id.
+// keep puts the definitions of a type of this process into defs.
 func (c *Codec) keep(t *typeInfo) {
 	if !t.kept.Load() {
 		c.mu.Lock()
@@ -354,6 +360,7 @@ func (c *Codec) keep(t *typeInfo) {
 	}
 }
 
+// put puts definitions into defs. The caller holds mu.
 func (c *Codec) put(id uint64, blob []byte) {
 	if c.defs == nil {
 		c.defs = map[uint64][]byte{}
@@ -361,10 +368,10 @@ func (c *Codec) put(id uint64, blob []byte) {
 	c.defs[id] = blob
 }
 
-// Define stores definitions, which came from Definitions of another Codec, and returns their id.
-// The id is made from the content, so that nobody can put other definitions under an id in use.
-// When there are more than a Codec keeps, those that come are not stored: values decode without
-// them, and only the error for a wrong type misses the name.
+// Define stores definitions that Definitions of another Codec has returned, and returns their id.
+// The id is made from the content, so that nobody can put other definitions under an id in use. If
+// the Codec has as many as it may keep, it does not store further ones: values decode without them,
+// and only the error for a wrong type lacks the name.
 func (c *Codec) Define(blob []byte) (uint64, error) {
 	if len(blob) > maxDefinitionSize {
 		return 0, fmt.Errorf(
@@ -394,4 +401,5 @@ func (c *Codec) Definitions(id uint64) []byte {
 	return c.defs[id]
 }
 
+// errShort is the error of names that are cut short.
 var errShort = errors.New("it is cut short")

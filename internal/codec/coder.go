@@ -6,18 +6,18 @@ import (
 	"unsafe"
 )
 
-// Coder encodes and decodes values of the type T as its Codec does. Where an engine takes all of
-// them it looks the type up once, and puts no value into an interface, which costs short values
-// more than their bytes do. Any goroutine may use it.
+// Coder encodes and decodes values of the type T as its Codec does. If an engine can take all
+// values of the type, the Coder looks the type up once, and puts no value into an interface, which
+// costs more than the bytes of a short value do. Any goroutine may use it.
 type Coder[T any] struct {
-	codec *Codec
-	info  *typeInfo // nil: all goes through the Codec
+	codec *Codec    // the Codec of the process
+	info  *typeInfo // what is known of T; nil if the Codec has to look at each value
 }
 
 // CoderOf returns the Coder of a type.
 func CoderOf[T any](c *Codec) Coder[T] {
 	switch t := reflect.TypeFor[T](); t.Kind() {
-	case reflect.Interface, reflect.Pointer: // what is behind them decides
+	case reflect.Interface, reflect.Pointer: // the value behind them decides, each time
 	default:
 		if i := c.typeOf(t); i.err == nil && i.engine != nil && !i.inspected && t != bytesType && t != stringType &&
 			t != reflect.TypeFor[struct{}]() {

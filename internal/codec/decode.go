@@ -10,19 +10,21 @@ import (
 	"unsafe"
 )
 
-// primedDecoder has read the definitions before; each value goes through r.
+// primedDecoder is a decoder that has read the definitions of a type once and for all. One
+// goroutine at a time takes it from the pool of its type.
 type primedDecoder struct {
-	r      pieces
-	dec    *gob.Decoder
-	primed bool
+	r      pieces       // the present value, for dec
+	dec    *gob.Decoder // reads from r
+	primed bool         // dec has been given the definitions
 }
 
 // pieces is a stream in up to three pieces. gob reads whole messages from it, and copies them.
 type pieces struct {
-	left [3][]byte
-	head [24]byte // room for one of them
+	left [3][]byte // what is left of each piece
+	head [24]byte  // memory for the piece that stands before the data of a value
 }
 
+// Read reads from the first piece of which something is left.
 func (p *pieces) Read(b []byte) (int, error) {
 	for i := range p.left {
 		if len(p.left[i]) > 0 {
@@ -41,13 +43,13 @@ func (p *pieces) ReadByte() (byte, error) {
 	return b[0], err
 }
 
-// noBody is the type of what has no body, in a MismatchError.
+// noBody stands in a MismatchError for the type of a payload that has no body.
 const noBody = "no body"
 
-// MismatchError reports a value of one type that was to be decoded into another.
+// MismatchError reports a value of one type that was to be decoded into another type.
 type MismatchError struct {
-	Sent string // type of the value that was sent
-	Want string // type to decode into
+	Sent string // the type of the value that was sent
+	Want string // the type to decode into
 }
 
 func (e *MismatchError) Error() string {
@@ -57,13 +59,13 @@ func (e *MismatchError) Error() string {
 			e.Want,
 		)
 	}
-	if e.Sent == e.Want { // in different functions, say
+	if e.Sent == e.Want { // types that are declared in different functions may share a name
 		return fmt.Sprintf("it holds another type with the name %s than is wanted: send and take the same type", e.Sent)
 	}
 	return fmt.Sprintf("it holds %s, and %s is wanted: send and take the same type", e.Sent, e.Want)
 }
 
-// Decode decodes p into the value that v points to, which is set to zero before. Nothing in p makes
+// Decode decodes p into the value that v points to, which is set to zero first. Nothing in p makes
 // it panic.
 func (c *Codec) Decode(p Payload, v any) error {
 	if p.Encoding == Bytes || p.Encoding == String {
@@ -72,12 +74,12 @@ func (c *Codec) Decode(p Payload, v any) error {
 	return c.take(p, v)
 }
 
-// takeLeast is the length in bytes from which Take saves a copy: what is shorter may share its
-// memory with others, which it would keep alive.
+// takeLeast is the length in bytes from which Take saves a copy: a shorter payload may share its
+// memory with others, and would keep them alive.
 const takeLeast = 4 << 10
 
-// Take is Decode of a payload whose memory may become that of the value: a []byte or a string is
-// not copied if it is not short.
+// Take is Decode of a payload whose memory may become the memory of the value: a []byte or a string
+// is not copied if it is not short.
 func (c *Codec) Take(p Payload, v any) error {
 	if len(p.Data) < takeLeast {
 		return c.Decode(p, v)
@@ -85,6 +87,7 @@ func (c *Codec) Take(p Payload, v any) error {
 	return c.take(p, v)
 }
 
+// take is Decode without the copy of a []byte or a string.
 func (c *Codec) take(p Payload, v any) error {
 	target := reflect.ValueOf(v)
 	if target.Kind() != reflect.Pointer || target.IsNil() {
@@ -201,7 +204,7 @@ func (c *Codec) decodeValue(p Payload, target reflect.Value) error {
 	n := appendUint(d.r.head[:0], uint64(len(id)+len(p.Data)))
 	d.r.left[1] = append(n, id...)
 	if err := d.decode(target); err != nil {
-		return err // and d is thrown away: its state is unknown
+		return err // d is thrown away, because its state is unknown
 	}
 	if len(p.Data) <= maxPooled { // gob keeps the last message
 		t.decoders.Put(d)
@@ -209,11 +212,11 @@ func (c *Codec) decodeValue(p Payload, target reflect.Value) error {
 	return nil
 }
 
-// check reports whether values with these definitions are decoded into the type.
+// check returns an error if values with these definitions may not be decoded into the type.
 //
-// gob matches structs by the names of their fields and leaves out in silence what one side lacks;
-// here both ends are one program, so the definitions must be those of the target. Between unnamed
-// basic types gob's own rules hold.
+// gob matches structs by the names of their fields and leaves out in silence what one side lacks.
+// Here both ends are one program, so the definitions must be those of the target. For unnamed basic
+// types gob's own rules hold.
 func (c *Codec) check(t *typeInfo, defs uint64) error {
 	if t.err == nil && !t.selfContained && t.defs == defs {
 		return nil
@@ -239,7 +242,7 @@ func (c *Codec) check(t *typeInfo, defs uint64) error {
 	return nil
 }
 
-// cutBlob takes definitions apart.
+// cutBlob takes definitions apart: the two names of the type, gob's id of it, and the messages.
 func cutBlob(blob []byte) (name, short string, root int64, messages []byte, err error) {
 	name, short, rest, err := cutNames(blob)
 	s := scanner{data: rest, err: err}
@@ -247,20 +250,21 @@ func cutBlob(blob []byte) (name, short string, root int64, messages []byte, err 
 	return name, short, root, s.data, s.err
 }
 
-// basicIDs gives gob's ids of the types between which it converts.
+// basicIDs holds gob's ids of the types that gob converts into each other if their ids are equal.
 var basicIDs = map[string]int64{
 	"bool": idBool, "int": idInt, "int8": idInt, "int16": idInt, "int32": idInt, "int64": idInt, "uint": idUint,
 	"uint8": idUint, "uint16": idUint, "uint32": idUint, "uint64": idUint, "uintptr": idUint, "float32": idFloat,
 	"float64": idFloat, "complex64": idComplex, "complex128": idComplex, "string": idString, "[]byte": idBytes,
 }
 
+// newDecoder returns a decoder that has not been given definitions.
 func newDecoder() *primedDecoder {
 	d := &primedDecoder{}
 	d.dec = gob.NewDecoder(&d.r)
 	return d
 }
 
-// decode decodes one value.
+// decode decodes the value in r.
 func (d *primedDecoder) decode(target reflect.Value) (err error) {
 	defer func() {
 		if err != nil {
@@ -269,8 +273,7 @@ func (d *primedDecoder) decode(target reflect.Value) (err error) {
 		d.r.left = [3][]byte{}
 	}()
 	defer guard(&err, "decoding")
-	// gob leaves fields alone that were zero where they were sent, and writes into slices that are
-	// there
+	// gob leaves fields alone that were zero at the sender, and writes into slices that are there.
 	target.SetZero()
 	if err := d.dec.DecodeValue(target.Addr()); err != nil {
 		return explain(err)

@@ -11,47 +11,52 @@ import (
 	"unsafe"
 )
 
-// An engine reads and writes the values of one Go type in gob's format, in place of gob, which
-// takes some ten times as long and lets no check into its own pass over the bytes. It does not
-// change: any goroutine may use it at any time. A type of which a part is not understood here has
-// none, and its values go through gob.
+// An engine reads and writes the values of one Go type in gob's format. It does so in place of gob,
+// which takes some ten times as long and offers no way to check the bytes while it reads them. An
+// engine does not change, so that any goroutine may use it at any time. A type has no engine if a
+// part of it is not understood here; its values go through gob.
 //
-// The bytes are those of gob, or such as gob reads, see omits; and the same payloads are refused.
-// What differs is which of several faults of one payload is reported; an empty slice in a field,
-// which gob makes nil; that methods are called for what stands before a fault; spare capacity
-// behind a slice; and, where int has 32 bits, that a uint in a slice is checked for its range as
-// all others are.
+// An engine writes the bytes that gob writes, or bytes that gob reads, see omits. It refuses the
+// payloads that gob refuses. It differs from gob in this:
 //
-// Engines reach values by unsafe pointers, under these rules. A pointer is to a value of the
-// engine's type, in memory that Go allocated as that type or, where that holds no pointers, as
-// numbers of the same size; it is an unsafe.Pointer all the time and never a uintptr, so that the
-// garbage collector sees it. Whatever holds pointers is stored by way of a type that has them, or
-// by reflect, so that no write barrier is missed. Sizes and offsets are those that reflect reports.
+//   - If one payload has several faults, an engine may report another fault.
+//   - An empty slice in a field stays empty; gob makes it nil.
+//   - Methods are called for values that stand before a fault.
+//   - A slice may have spare capacity.
+//   - Where int has 32 bits, a uint in a slice is checked for its range, as all other numbers are.
+//
+// Engines reach values by unsafe pointers, under these rules. A pointer leads to a value of the
+// engine's type, in memory that Go has allocated as that type or, if the type holds no pointers, as
+// numbers of the same size. The pointer is an unsafe.Pointer all the time and never a uintptr, so
+// that the garbage collector sees it. Everything that holds pointers is stored by way of a type
+// that has them, or by reflect, so that no write barrier is missed. Sizes and offsets are those
+// that reflect reports.
 type engine struct {
-	op     op
-	typ    reflect.Type
-	size   uintptr // of one value
-	len    int     // of an array
-	levels int     // of pointers, if op is opPointer
-	direct bool    // an interface holds the value itself, and no pointer to it
-	always bool    // opMethods: a field with the zero value is sent too, since its method has a pointer receiver
-	form   form    // opMethods: which
-	pair   pair    // opMap: key and element, if they are basic and common
-	key    *engine // of a map
-	elem   *engine // of a slice, array or map, or behind the pointers
-	fields []engineField
-	pool   sync.Pool // opMap: *entry
+	op     op            // how the values lie in memory
+	typ    reflect.Type  // the type
+	size   uintptr       // the size of one value in bytes
+	len    int           // the length of an array
+	levels int           // how many pointers lead to the value, if op is opPointer
+	direct bool          // an interface holds the value itself, and no pointer to it
+	always bool          // opMethods: a field with a zero value is sent, too, because the method has a pointer receiver
+	form   form          // opMethods: which methods encode and decode the value
+	pair   pair          // opMap: the key and the element, if they are basic and common
+	key    *engine       // the engine of a map's key
+	elem   *engine       // the engine of the element of a slice, array or map, or of the value behind pointers
+	fields []engineField // the exported fields of a struct, in their order
+	pool   sync.Pool     // opMap: *entry, for one goroutine at a time
 }
 
-// engineField is an exported field. Its index is its number in gob.
+// engineField is an exported field of a struct. Its index in engine.fields is its number in gob.
 type engineField struct {
-	op     op
-	offset uintptr
-	engine *engine
-	name   string
+	op     op      // engine.op of the field's type
+	offset uintptr // where in the struct the field lies, in bytes
+	engine *engine // the engine of the field's type
+	name   string  // the name of the field
 }
 
-// op is how values lie in memory: numbers by their size, int, uint and uintptr among them.
+// op is how a value lies in memory. A number is told by its size; int, uint and uintptr have no ops
+// of their own.
 type op uint8
 
 const (
@@ -76,17 +81,20 @@ const (
 	opArray
 	opStruct
 	opMap
-	opPointer // leads to one of the others, over one pointer or more
+	opPointer // one pointer or more, which lead to a value of another op
 )
 
-const maxTypeDepth = 1000 // of types in types that an engine is made for
+// maxTypeDepth bounds how deep the types are nested that an engine is made for.
+const maxTypeDepth = 1000
 
 var timeType = reflect.TypeFor[time.Time]()
 
-// compiler makes the engines for a type and all in it.
-type compiler struct{ engines map[reflect.Type]*engine }
+// compiler makes the engines for a type and all types in it. One goroutine uses it.
+type compiler struct {
+	engines map[reflect.Type]*engine // the engines that were begun so far; nil for types that have none
+}
 
-// compile returns the engine for a type of which the shape is known, or nil.
+// compile returns the engine for a type with that shape, or nil.
 func compile(t reflect.Type, s *shape) *engine {
 	c := &compiler{engines: map[reflect.Type]*engine{}}
 	e := c.engineOf(t, s, 0)
@@ -98,8 +106,8 @@ func compile(t reflect.Type, s *shape) *engine {
 	return e
 }
 
-// needsAddress reports whether a method with a pointer receiver encodes the value, or a part that
-// lies in it. The keys and elements of maps have no address.
+// needsAddress reports whether a method with a pointer receiver encodes the value or a part of it.
+// The keys and elements of maps have no address.
 func (e *engine) needsAddress() bool {
 	switch e.op {
 	case opMethods:
@@ -112,8 +120,8 @@ func (e *engine) needsAddress() bool {
 	return false
 }
 
-// engineOf returns the engine for a type, or nil. Types that hold themselves come back to their own
-// engine.
+// engineOf returns the engine for a type, or nil. If a type holds itself, its engine has itself as
+// a part.
 func (c *compiler) engineOf(t reflect.Type, s *shape, depth int) *engine {
 	if t.Kind() == reflect.Pointer {
 		return c.pointerOf(t, s, depth)
@@ -123,7 +131,7 @@ func (c *compiler) engineOf(t reflect.Type, s *shape, depth int) *engine {
 	}
 	e := &engine{typ: t, size: t.Size()}
 	c.engines[t] = e
-	var known bool // e.op is set before the parts are looked at, some of which may lead back here
+	var known bool // e.op is set before the parts are looked at, because a part may be of the type t again
 	e.direct, known = storedDirectly(t)
 	part := func(t reflect.Type, s *shape) *engine {
 		p := c.engineOf(t, s, depth+1)
@@ -176,11 +184,12 @@ func (c *compiler) engineOf(t reflect.Type, s *shape, depth int) *engine {
 	return e
 }
 
+// methodsOf holds the interfaces whose methods encode and decode the types of a form.
 var methodsOf = map[form][2]reflect.Type{
 	gobEncoded: {gobEncoder, gobDecoder}, binaryMarshaled: {binaryMarshaler, binaryUnmarshaler},
 }
 
-// pointerOf returns the engine for a type of pointers, which gob flattens.
+// pointerOf returns the engine for a type of pointers. gob sends the value behind them.
 func (c *compiler) pointerOf(t reflect.Type, s *shape, depth int) *engine {
 	if e, ok := c.engines[t]; ok {
 		return e
@@ -203,8 +212,9 @@ func (e *engine) leadsToMethods() bool {
 	return e.op == opPointer && e.elem != nil && (e.elem.op == opMethods || e.elem.op == opTime)
 }
 
+// basicOp returns the op of a basic type, or false.
 func basicOp(t reflect.Type) (op, bool) {
-	sized := func(op8 op) op { // they follow each other by size
+	sized := func(op8 op) op { // the ops of numbers follow each other by size
 		switch t.Size() {
 		case 1:
 			return op8
@@ -252,7 +262,7 @@ func (e *engine) encodeItself(p unsafe.Pointer) (data []byte, err error) {
 	return data, explain(err)
 }
 
-// decodeItself calls the method that decodes the value at p. The data are its own to keep.
+// decodeItself calls the method that decodes the value at p. The method may keep the data.
 func (e *engine) decodeItself(p unsafe.Pointer, data []byte) (err error) {
 	defer guard(&err, "decoding")
 	if e.form == gobEncoded {
@@ -266,10 +276,10 @@ func (e *engine) decodeItself(p unsafe.Pointer, data []byte) (err error) {
 // iface is how Go lays out an any.
 type iface struct {
 	_    unsafe.Pointer // the type
-	data unsafe.Pointer // to the value, or the value itself, see storedDirectly
+	data unsafe.Pointer // a pointer to the value, or the value itself, see storedDirectly
 }
 
-// words is a pool of memory for values that an interface holds itself: maps, say.
+// words is a pool of memory for values that an interface holds itself, such as maps.
 var words = sync.Pool{New: func() any { return new(unsafe.Pointer) }}
 
 // withAddress calls append with a pointer to the value in v.
@@ -277,7 +287,7 @@ func (e *engine) withAddress(b []byte, v reflect.Value, left int) ([]byte, error
 	if v.CanAddr() {
 		return e.append(b, v.Addr().UnsafePointer(), left)
 	}
-	i := v.Interface() // which no longer changes
+	i := v.Interface() // what is in an interface no longer changes
 	data := (*iface)(unsafe.Pointer(&i)).data
 	if !e.direct {
 		return e.append(b, data, left)
@@ -291,24 +301,25 @@ func (e *engine) withAddress(b []byte, v reflect.Value, left int) ([]byte, error
 }
 
 // storedDirectly reports whether an interface that holds a value of the type has the value itself
-// in its data word, and not a pointer to it. The rule for this is the compiler's, written down
-// nowhere, and changes from one release of Go to the next: so it is seen from what becomes of two
-// values. known is false where they tell different things, or neither of the two that are expected.
+// in its data word, and not a pointer to it. The compiler has a rule for this, which is written
+// down nowhere and changes from one release of Go to the next: so storedDirectly puts two values
+// into interfaces and looks at the data words. known is false if the two values give different
+// answers, or if a data word is neither the value nor a pointer to it.
 func storedDirectly(t reflect.Type) (direct, known bool) {
 	word := func(v reflect.Value) unsafe.Pointer {
 		i := v.Interface()
 		return (*iface)(unsafe.Pointer(&i)).data
 	}
 	if t.Size() > unsafe.Sizeof(uintptr(0)) {
-		return false, true // it has no room there
+		return false, true // the value does not fit into the data word
 	}
 	v := reflect.New(t)
-	// a zero in the word itself; where there is a pointer to the value, it leads somewhere
+	// The first value is zero. If the word is the value, it is nil; a pointer to the value is not.
 	direct = word(v.Elem()) == nil
 	if t.Size() < unsafe.Sizeof(uintptr(0)) {
 		return direct, !direct
 	}
-	// Now with another value: a pointer to some other place.
+	// The second value is a pointer to some other place.
 	at, mark := (*unsafe.Pointer)(v.UnsafePointer()), unsafe.Pointer(new(int64))
 	*at = mark
 	data := word(v.Elem())

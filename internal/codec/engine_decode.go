@@ -15,30 +15,39 @@ import (
 	"github.com/multiprolab/multiprolab/internal/ablate"
 )
 
+// errRange says that a number does not fit into the type that is wanted. It never leaves the
+// engine.
 var errRange = errors.New("a value is out of range")
 
 const (
-	maxAtOnce = 10 << 20                    // bytes: larger slices grow as their elements come, as gob's do
-	tooBig    = 1 << 30 << (^uint(0) >> 62) // bytes of a slice: gob's own limit
-
-	sharedTexts = 256 // bytes: see text
+	// maxAtOnce is how many bytes are allocated for a slice at once: a larger slice grows as its
+	// elements come, as in gob.
+	maxAtOnce = 10 << 20
+	// tooBig is how many bytes a slice may have. It is gob's own limit.
+	tooBig = 1 << 30 << (^uint(0) >> 62)
+	// sharedTexts is the length in bytes up to which data counts as short, see reader.text.
+	sharedTexts = 256
 )
 
-// reader reads gob's bytes. After the first fault everything that it reads is zero.
+// reader reads gob's bytes. After the first fault everything that it reads is zero. One goroutine
+// uses it.
 //
-// Every element of a slice or map takes a byte or more. Those that are still to come are set aside,
-// so that no count within an element can claim their bytes for its own: what is allocated on the
-// word of a count stays in proportion to the bytes that are there, however slices are nested.
+// Every element of a slice or map takes a byte or more. For the elements that are still to come, so
+// many bytes are set aside: no count within an element can claim them. So what is allocated because
+// a count says so stays in proportion to the bytes that are there, however slices are nested.
 type reader struct {
-	data  []byte
-	at    int // what is read of data
-	aside int // bytes behind at that belong to other elements
-	err   error
+	data  []byte // all the bytes
+	at    int    // how many bytes of data have been read
+	aside int    // how many bytes behind at are set aside for other elements
+	err   error  // the first fault, or nil
 
-	texts   string // of short data, what follows from the place textsAt on: its texts are parts of it
-	textsAt int
+	// texts is, if data is short, what follows from the place textsAt on: all texts are parts of
+	// it. It is "" before the first text.
+	texts   string
+	textsAt int // where in data texts begins
 }
 
+// fail notes a fault, unless there was one before.
 func (r *reader) fail(err error) {
 	if r.err == nil {
 		r.err = err
@@ -46,6 +55,7 @@ func (r *reader) fail(err error) {
 	r.at = len(r.data)
 }
 
+// uint reads an unsigned number, see appendUint.
 func (r *reader) uint() uint64 {
 	if r.at < len(r.data) && r.data[r.at] < 128 {
 		r.at++
@@ -54,6 +64,7 @@ func (r *reader) uint() uint64 {
 	return r.long()
 }
 
+// long is uint for a number that takes more than one byte.
 func (r *reader) long() (v uint64) {
 	rest := r.data[r.at:]
 	if len(rest) == 0 {
@@ -90,7 +101,7 @@ func (r *reader) float32() float32 {
 	return float32(v)
 }
 
-// bytes reads a text or bytes with their length before them. They share memory with the data.
+// bytes reads a text or bytes with their length before them. What it returns is a part of data.
 func (r *reader) bytes() []byte {
 	n := r.uint()
 	if n > uint64(len(r.data)-r.at) {
@@ -102,8 +113,8 @@ func (r *reader) bytes() []byte {
 	return b
 }
 
-// text reads a text. Those of short data share their memory: one of them keeps no more than
-// sharedTexts bytes alive.
+// text reads a text. If data is short, all texts in it share memory: so a text that somebody keeps
+// keeps no more than sharedTexts bytes alive.
 func (r *reader) text() string {
 	b := r.bytes()
 	if len(b) == 0 || len(r.data) > sharedTexts || ablate.Without(ablate.Texts) {
@@ -116,7 +127,7 @@ func (r *reader) text() string {
 	return r.texts[r.at-len(b)-r.textsAt : r.at-r.textsAt]
 }
 
-// count reads the number of elements that follow, each of which takes a number of bytes or more.
+// count reads the number of elements that follow, each of which takes least bytes or more.
 func (r *reader) count(least int) int {
 	n := r.uint()
 	if left := len(r.data) - r.at - r.aside; left < 0 || n > uint64(left)/uint64(least) {
@@ -126,7 +137,7 @@ func (r *reader) count(least int) int {
 	return int(n)
 }
 
-// decode decodes data into target, which it sets to zero before, and again if it fails.
+// decode decodes data into target, which it sets to zero first, and again if it fails.
 func (e *engine) decode(data []byte, target reflect.Value) error {
 	target.SetZero()
 	v := target
@@ -142,7 +153,7 @@ func (e *engine) decode(data []byte, target reflect.Value) error {
 }
 
 // decodeAt decodes data into the zero value at p. Bytes that come from a worker must not end the
-// main process, whatever has been overlooked here: hence the guard.
+// main process, even if something has been overlooked here: this is what the guard is for.
 func (e *engine) decodeAt(data []byte, p unsafe.Pointer) (err error) {
 	defer guard(&err, "decoding")
 	r := reader{data: data}
@@ -159,7 +170,7 @@ func (e *engine) decodeAt(data []byte, p unsafe.Pointer) (err error) {
 	return r.err
 }
 
-// outOfRange is gob's own error.
+// outOfRange returns the error that gob has for a number that is out of range.
 func outOfRange(name string) error {
 	return errors.New("value for " + strconv.Quote(name) + " out of range")
 }
@@ -213,7 +224,7 @@ func (e *engine) read(r *reader, p unsafe.Pointer, depth int) {
 	}
 }
 
-// readValues reads n values into zero values that lie one behind the other.
+// readValues reads n values into the zero values that lie one behind the other from p on.
 func (e *engine) readValues(r *reader, p unsafe.Pointer, n, depth int) {
 	if n == 0 {
 		return
@@ -248,7 +259,7 @@ func (e *engine) readValues(r *reader, p unsafe.Pointer, n, depth int) {
 		readFloat32s(r, unsafe.Slice((*float32)(p), n))
 	case opFloat64:
 		readFloat64s(r, unsafe.Slice((*float64)(p), n))
-	case opComplex64: // a pair of floats in memory too
+	case opComplex64: // a complex number lies in memory as two floats
 		readFloat32s(r, unsafe.Slice((*float32)(p), 2*n))
 	case opComplex128:
 		readFloat64s(r, unsafe.Slice((*float64)(p), 2*n))
@@ -296,7 +307,8 @@ func readFloat64s(r *reader, s []float64) {
 	}
 }
 
-// readStruct reads fields: each has the distance to the one before, and 0 ends them.
+// readStruct reads the fields of a struct: before each stands its distance from the field that was
+// read last, and a 0 ends them.
 func (e *engine) readStruct(r *reader, p unsafe.Pointer, depth int) {
 	for at := -1; ; {
 		delta := r.uint()
@@ -329,13 +341,14 @@ func (e *engine) readStruct(r *reader, p unsafe.Pointer, depth int) {
 				r.err = outOfRange(f.name)
 			}
 			if (f.op == opSlice || f.op == opBytes) && (*sliceHeader)(p).data == nil && r.err == nil {
-				*(*[]struct{})(p) = []struct{}{} // a field that is nil is not sent, so this one is empty
+				*(*[]struct{})(p) = []struct{}{} // a nil slice would not have been sent, so this slice is empty
 			}
 		}
 	}
 }
 
-// readSlice reads a slice into a nil one, which stays nil if it is empty, as with gob.
+// readSlice reads a slice into the nil slice at p, which stays nil if there are no elements, as
+// with gob.
 func (e *engine) readSlice(r *reader, p unsafe.Pointer, depth int) {
 	n := r.count(1)
 	if n == 0 {
@@ -343,7 +356,7 @@ func (e *engine) readSlice(r *reader, p unsafe.Pointer, depth int) {
 	}
 	elem := e.elem
 	var data unsafe.Pointer
-	switch elem.op { // numbers of the same size are alike to the garbage collector
+	switch elem.op { // to the garbage collector, numbers of the same size are the same
 	case opBool, opInt8, opUint8:
 		data = allocate[uint8](p, n)
 	case opInt16, opUint16:
@@ -363,18 +376,18 @@ func (e *engine) readSlice(r *reader, p unsafe.Pointer, depth int) {
 	elem.readValues(r, data, n, depth+1)
 }
 
-// allocate sets the slice at p to one of n zero values and returns a pointer to these.
+// allocate makes the slice at p one of n zero values, and returns a pointer to the values.
 func allocate[T any](p unsafe.Pointer, n int) unsafe.Pointer {
 	s := make([]T, n)
 	*(*[]T)(p) = s
 	return unsafe.Pointer(unsafe.SliceData(s))
 }
 
-// readElements reads the n elements of a slice, none of them of a basic type.
+// readElements reads the n elements of a slice whose element type is not basic.
 func (e *engine) readElements(r *reader, p unsafe.Pointer, n, depth int) {
 	size := max(e.elem.size, 1)
 	if uint64(n) > tooBig/uint64(size) {
-		r.fail(fmt.Errorf("a slice of %d elements is too big", n)) // structs with large arrays in them, say
+		r.fail(fmt.Errorf("a slice of %d elements is too big", n)) // the elements may be structs with large arrays
 		return
 	}
 	s := reflect.NewAt(e.typ, p).Elem()

@@ -9,20 +9,20 @@ import (
 	"unsafe"
 )
 
-// shallow is how deep an engine encodes a value of a type that holds itself before the value is
-// inspected: most end sooner.
+// shallow is how many levels an engine encodes of a value whose type holds itself before the value
+// is inspected. Most values end sooner.
 const shallow = 64
 
-// append appends the value of the engine's type at p as gob writes it. It returns errDeep where
-// that nests over left levels.
+// append appends the value of the engine's type at p as gob writes it. It returns errDeep if the
+// value is nested over left levels deep.
 func (e *engine) append(b []byte, p unsafe.Pointer, left int) ([]byte, error) {
 	if e.op != opStruct {
-		b = append(b, 0) // the number of a field that is none
+		b = append(b, 0) // stands in place of the number of a field
 	}
 	return e.appendValue(b, p, left)
 }
 
-// appendValue appends a value, be it zero.
+// appendValue appends a value, also if it is zero.
 func (e *engine) appendValue(b []byte, p unsafe.Pointer, left int) ([]byte, error) {
 	if left < 0 {
 		return b, errDeep
@@ -101,7 +101,7 @@ func (e *engine) appendValues(b []byte, p unsafe.Pointer, n, left int) (_ []byte
 		return appendFloats(b, unsafe.Slice((*float32)(p), n)), nil
 	case opFloat64:
 		return appendFloats(b, unsafe.Slice((*float64)(p), n)), nil
-	case opComplex64: // a pair of floats in memory too
+	case opComplex64: // a complex number lies in memory as two floats
 		return appendFloats(b, unsafe.Slice((*float32)(p), 2*n)), nil
 	case opComplex128:
 		return appendFloats(b, unsafe.Slice((*float64)(p), 2*n)), nil
@@ -140,13 +140,14 @@ func appendFloats[T float32 | float64](b []byte, s []T) []byte {
 	return b
 }
 
-// appendFloat appends a float: its bytes are reversed, since the last ones are often zero.
+// appendFloat appends a float. Its bytes are reversed, because the last bytes of a float are often
+// zero.
 func appendFloat(b []byte, v float64) []byte {
 	return appendUint(b, bits.ReverseBytes64(math.Float64bits(v)))
 }
 
-// appendStruct appends the fields that gob sends, and those that it would lose, see omits: each
-// with the distance from the one before, and 0 behind them.
+// appendStruct appends the fields that gob sends, and those that it would lose, see omits. Before
+// each stands its distance from the field that was appended last, and a 0 ends them.
 func (e *engine) appendStruct(b []byte, p unsafe.Pointer, left int) (_ []byte, err error) {
 	last := -1
 	for i := range e.fields {
@@ -197,8 +198,8 @@ func (e *engine) appendStruct(b []byte, p unsafe.Pointer, left int) (_ []byte, e
 	return append(b, 0), nil
 }
 
-// appendNil appends a nil pointer that is an element. There is no way to say that one is nil,
-// unless a method has one: gob calls it, and so does an engine.
+// appendNil appends a nil pointer that is an element. gob has no way to say that an element is nil,
+// unless a method of the type encodes nil pointers: gob calls it, and so does an engine.
 func (e *engine) appendNil(b []byte) ([]byte, error) {
 	if e.elem.op != opMethods {
 		return b, errNilElem
@@ -218,10 +219,10 @@ func (e *engine) follow(p unsafe.Pointer) unsafe.Pointer {
 	return p
 }
 
-// omits reports whether the value at p is left out where it is a field: a zero, a nil slice or map,
-// and never an array or struct. gob leaves out more, though it reads it: an empty slice, -0, and
-// what a pointer leads to if it is one of these. Then users of optional fields lose data, so that
-// an engine sends it.
+// omits reports whether the value at p is left out if it is a field: a zero is left out, and a nil
+// slice or map, but never an array or a struct. gob leaves out more, though it could read it: an
+// empty slice, -0, and zeros that a pointer leads to. Users of optional fields would lose data by
+// that, and so an engine sends them.
 func (e *engine) omits(p unsafe.Pointer) bool {
 	switch e.op {
 	case opBool, opInt8, opUint8:
@@ -243,16 +244,16 @@ func (e *engine) omits(p unsafe.Pointer) bool {
 	case opMap:
 		return *(*unsafe.Pointer)(p) == nil
 	case opTime:
-		return *(*time.Time)(p) == time.Time{} // all its fields, and not the instant
+		return *(*time.Time)(p) == time.Time{} // compares all fields of the time, and not the instant
 	case opMethods:
 		return !e.always && reflect.NewAt(e.typ, p).Elem().IsZero()
 	}
 	return false
 }
 
-// sliceHeader is how Go lays out a slice. It is only read through.
+// sliceHeader is how Go lays out a slice. Engines read slices through it, and never write.
 type sliceHeader struct {
-	data unsafe.Pointer
-	len  int
-	_    int
+	data unsafe.Pointer // the first element, or nil
+	len  int            // the length
+	_    int            // the capacity
 }

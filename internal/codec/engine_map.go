@@ -5,8 +5,8 @@ import (
 	"unsafe"
 )
 
-// pair is the key and the element of a map that Go's own map code is used for, which is several
-// times as fast as reflect.
+// pair is the key type and the element type of a map, if the map is common enough to have Go code
+// of its own here, which is several times as fast as reflect.
 type pair uint8
 
 const (
@@ -20,6 +20,7 @@ const (
 	pairIntInt
 )
 
+// pairs holds the pairs by the types of the key and the element.
 var pairs = map[[2]reflect.Type]pair{
 	{reflect.TypeFor[string](), reflect.TypeFor[string]()}:  pairStringString,
 	{reflect.TypeFor[string](), reflect.TypeFor[int]()}:     pairStringInt,
@@ -32,20 +33,22 @@ var pairs = map[[2]reflect.Type]pair{
 
 func pairOf(t reflect.Type) pair { return pairs[[2]reflect.Type{t.Key(), t.Elem()}] }
 
-// entry is room for one entry of a map.
+// entry is room for one entry of a map. One goroutine at a time takes it from engine.pool.
 type entry struct {
-	iter      reflect.MapIter
-	key, elem reflect.Value
-	keyAt     unsafe.Pointer
-	elemAt    unsafe.Pointer
+	iter   reflect.MapIter // the iterator over the map that is being encoded
+	key    reflect.Value   // the room for a key
+	elem   reflect.Value   // the room for an element
+	keyAt  unsafe.Pointer  // a pointer to the room of key
+	elemAt unsafe.Pointer  // a pointer to the room of elem
 }
 
+// newEntry returns room for the entries of maps of the type.
 func newEntry(t reflect.Type) *entry {
 	k, v := reflect.New(t.Key()), reflect.New(t.Elem())
 	return &entry{key: k.Elem(), elem: v.Elem(), keyAt: k.UnsafePointer(), elemAt: v.UnsafePointer()}
 }
 
-// release gives back the room without anything in it.
+// release empties the room and gives it back.
 func (e *engine) release(x *entry) {
 	x.iter.Reset(reflect.Value{})
 	x.key.SetZero()
@@ -117,7 +120,7 @@ func appendBasic[T string | int | int64 | float64 | bool](b []byte, v *T) []byte
 	return b
 }
 
-// readMap reads a map into a nil one. Of entries with the same key the last stays.
+// readMap reads a map into the nil map at p. If several entries have the same key, the last stays.
 func (e *engine) readMap(r *reader, p unsafe.Pointer, depth int) {
 	n := r.count(2)
 	if n > 0 && depth >= maxDepth {

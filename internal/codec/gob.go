@@ -6,9 +6,10 @@ import (
 	"math/bits"
 )
 
-// What this file knows of gob's format is in the documentation of encoding/gob, "Encoding Details",
-// and in the types that gob sends of itself (encoding/gob/type.go: wireType and what it holds). The
-// format is fixed by Go's promise of compatibility.
+// This file is what the package knows of gob's format: how types and numbers are laid out, and a
+// scanner that checks values. Its sources are the documentation of encoding/gob, "Encoding
+// Details", and the types by which gob describes types (encoding/gob/type.go: wireType and what it
+// holds). The format is fixed by Go's promise of compatibility.
 
 // gob's own ids of the types that need no definition.
 const (
@@ -21,8 +22,8 @@ const (
 	idComplex
 	idInterface
 
-	firstDefinable = 64 // gob uses the ids below for itself
-	firstID        = 65 // the first that a Codec gives
+	firstDefinable = 64 // gob uses the ids below this one for itself
+	firstID        = 65 // the first id that a Codec gives
 )
 
 // maxDepth bounds how deep values are nested, as encoding/json does: gob decodes by recursion, and
@@ -30,8 +31,10 @@ const (
 const maxDepth = 10000
 
 var (
+	// errGarbled says that bytes are no value of the type that they are said to be of.
 	errGarbled = errors.New("it is not a gob value of its type")
-	// maxDepth; the first use of package fmt would take a good part of a worker's start
+	// errDeep says that a value is nested over maxDepth levels deep. The number stands in the text
+	// because the first use of package fmt would take a good part of a worker's start.
 	errDeep = errors.New("it is nested over 10000 levels deep")
 )
 
@@ -47,24 +50,27 @@ const (
 	gobEncoded
 	binaryMarshaled
 	textMarshaled
-	undefined // mentioned, and not yet defined
+	undefined // the type was mentioned, but not yet defined
 )
 
 // shape is a type as gob sees it, without its name. A shape is not changed once it is complete.
 type shape struct {
-	form   form
-	id     int64  // gob's own if form is basic, else given in order from firstID
-	key    *shape // of a map
-	elem   *shape // of an array, slice or map
-	len    int    // of an array
-	fields []field
+	form   form    // how gob lays out the type
+	id     int64   // gob's own id of the type if form is basic; else an id that is given in order from firstID
+	key    *shape  // the shape of a map's key
+	elem   *shape  // the shape of the element of an array, slice or map
+	len    int     // the length of an array
+	fields []field // the exported fields of a struct, in their order
 }
 
+// field is an exported field of a struct as gob sees it. It does not change once its shape is
+// complete.
 type field struct {
-	name  string
-	shape *shape
+	name  string // the name of the field
+	shape *shape // the shape of the field's type
 }
 
+// basics holds the shapes of the basic types, by their ids.
 var basics = func() (shapes [idInterface + 1]*shape) {
 	for id := idBool; id <= idInterface; id++ {
 		shapes[id] = &shape{id: id}
@@ -72,7 +78,8 @@ var basics = func() (shapes [idInterface + 1]*shape) {
 	return shapes
 }()
 
-// same reports whether two shapes are alike all the way down.
+// same reports whether two shapes are alike all the way down. The pairs in assumed are taken to be
+// alike.
 func same(a, b *shape, assumed map[[2]*shape]bool) bool {
 	if a == b || assumed[[2]*shape{a, b}] {
 		return true
@@ -109,7 +116,7 @@ func appendLong(dst []byte, v uint64) []byte {
 	return dst[:len(dst)-8+n]
 }
 
-// appendInt appends a signed number: the lowest bit says whether the others are complemented.
+// appendInt appends a signed number: the lowest bit says whether the other bits are complemented.
 func appendInt(dst []byte, v int64) []byte { return appendUint(dst, uint64(v<<1^v>>63)) }
 
 // appendMessage appends a gob message with its length before it.
@@ -121,7 +128,7 @@ func appendMessage(dst, message []byte) []byte {
 func appendDefinitions(dst []byte, shapes []*shape) []byte {
 	for _, s := range shapes {
 		b := appendInt(nil, -s.id)
-		b = append(b, byte(s.form), 1, 2) // field of wireType, its CommonType, the Id in that: names are left out
+		b = append(b, byte(s.form), 1, 2) // the field of wireType, its CommonType and the Id in that; no name
 		b = append(appendInt(b, s.id), 0)
 		switch s.form {
 		case array:
@@ -148,16 +155,17 @@ func appendDefinitions(dst []byte, shapes []*shape) []byte {
 	return dst
 }
 
-// scanner walks over gob's bytes and checks them, since gob itself takes memory for a map, or
-// loops, on the word of a count alone, and recurses as deep as the bytes say. After the first fault
-// everything that it reads is zero.
+// scanner walks over gob's bytes and checks them, because gob itself takes memory for a map, or
+// loops, only because a count says so, and recurses as deep as the bytes say. After the first fault
+// everything that it reads is zero. One goroutine uses it.
 type scanner struct {
-	data []byte // what is left
-	err  error
-	// dynamic reads what an interface holds. It is nil where no interface may be.
+	data []byte // the bytes that have not been read
+	err  error  // the first fault, or nil
+	// dynamic reads what an interface holds. It is nil if the value may hold no interface.
 	dynamic func(depth int)
 }
 
+// fail notes a fault, unless there was one before.
 func (s *scanner) fail(err error) {
 	if s.err == nil {
 		s.err = err
@@ -165,6 +173,7 @@ func (s *scanner) fail(err error) {
 	s.data = nil
 }
 
+// uint reads an unsigned number, see appendUint.
 func (s *scanner) uint() (v uint64) {
 	if len(s.data) == 0 {
 		s.fail(errGarbled)
@@ -187,6 +196,7 @@ func (s *scanner) uint() (v uint64) {
 	return v
 }
 
+// int reads a signed number, see appendInt.
 func (s *scanner) int() int64 {
 	v := s.uint()
 	if v&1 != 0 {
@@ -213,7 +223,7 @@ func (s *scanner) bytes() []byte {
 	return b
 }
 
-// top reads a value that no other holds.
+// top reads a value that is not a part of another value.
 func (s *scanner) top(sh *shape, depth int) {
 	if sh.form != structure && s.uint() != 0 {
 		s.fail(errGarbled)
@@ -221,6 +231,7 @@ func (s *scanner) top(sh *shape, depth int) {
 	s.value(sh, depth)
 }
 
+// value reads a value of a shape, which is a part of depth other values.
 func (s *scanner) value(sh *shape, depth int) {
 	if depth > maxDepth {
 		s.fail(errDeep)
@@ -266,7 +277,8 @@ func (s *scanner) value(sh *shape, depth int) {
 	}
 }
 
-// members reads the fields of a struct: each has the distance to the one before, and 0 ends them.
+// members reads the fields of a struct of n fields: before each stands its distance from the field
+// that was read last, and a 0 ends them.
 func (s *scanner) members(n int, each func(i int)) {
 	for i := -1; ; {
 		delta := s.uint()

@@ -10,30 +10,30 @@ import (
 // maxPanicText is how much of a panic's text an error keeps, in bytes.
 const maxPanicText = 8 << 10
 
-// What runs methods of users: these are the frames of the stack below them.
+// The functions of these packages call methods of users: their names begin so in a stack.
 const (
 	ownFrames = "github.com/multiprolab/multiprolab/internal/codec."
 	gobFrames = "encoding/gob."
 )
 
-// guard makes an error of a panic in a method with which a user's type encodes or decodes itself. A
-// value must not end main, whoever made it: not for a nil pointer in a list, nor for bytes that a
-// worker has sent. So this is the one place of the package with a recover. It is deferred around
-// each call of such a method, and around what gob does, which calls them. doing says what was done:
-// "encoding" or "decoding".
+// guard turns a panic in a method with which a user's type encodes or decodes itself into an error.
+// A value must not end main, whoever made it: neither because of a nil pointer in a list, nor
+// because of bytes that a worker has sent. So this is the one place of the package with a recover.
+// It is deferred around each call of such a method, and around each call of gob, which calls such
+// methods. doing says what was being done: "encoding" or "decoding".
 //
-// runtime.Goexit cannot be held up: it ends the goroutine that encodes or decodes, on which no lock
-// of this package is held then.
+// runtime.Goexit cannot be held up: it ends the goroutine that encodes or decodes, which then holds
+// no lock of this package.
 func guard(err *error, doing string) {
 	if r := recover(); r != nil {
 		*err = panicked(r, doing)
 	}
 }
 
-// panicked says which method panicked, where and why. It is called by the function that has
-// recovered.
+// panicked says which method panicked, where and why. Only guard calls it: it counts on the frames
+// that the stack has then.
 func panicked(r any, doing string) error {
-	text := fmt.Sprint(r) // stands panics of the value's own methods
+	text := fmt.Sprint(r) // Sprint survives panics in methods of r
 	if len(text) > maxPanicText {
 		text = text[:maxPanicText] + " ..."
 	}
@@ -53,11 +53,11 @@ func panicked(r any, doing string) error {
 		}
 		for _, m := range [...]string{"GobEncode", "GobDecode", "MarshalBinary", "UnmarshalBinary"} {
 			if strings.HasSuffix(f.Function, "."+m) {
-				who = f.Function // the outermost stays
+				who = f.Function // in the end this is the outermost method
 			}
 		}
 	}
-	if who == "" { // the panic is too deep in the method, or was no method's
+	if who == "" { // the method is too far up the stack, or no method has panicked
 		return fmt.Errorf("%s it panicked%s: %s", doing, where, text)
 	}
 	return fmt.Errorf("%s panicked%s: %s", who, where, text)

@@ -8,10 +8,11 @@ import (
 	"strings"
 )
 
-// A value that is sent by way of an interface travels as what is behind it. A target that is an
-// interface gets a value of that type again, if gob.Register has made it known by name: both ends
-// are one program, but no name leads to a type without it. What gob knows of names it keeps to
-// itself, so the first value of each type is decoded by it, and shows the type.
+// This file decodes into targets that are interfaces. A value that is sent by way of an interface
+// travels as the value behind it. If the target is an interface, too, it gets a value of the same
+// type, but only if gob.Register has made the type known by its name: both ends are one program,
+// but nothing else leads from a name to a type. gob keeps to itself which names it knows. So gob
+// decodes the first value of each type, and the result shows the type.
 
 // decodeInterface decodes a payload into a target that is an interface, or a pointer to one.
 func (c *Codec) decodeInterface(p Payload, target reflect.Value) error {
@@ -44,8 +45,8 @@ func (c *Codec) decodeInterface(p Payload, target reflect.Value) error {
 	return nil
 }
 
-// sentType returns the name of the type of a value, and the type by which gob knows it: this, or a
-// pointer to it.
+// sentType returns the name of the type of a value, and the type that gob.Register has made known:
+// the type itself, or a pointer to it.
 func (c *Codec) sentType(p Payload) (name string, typ reflect.Type, err error) {
 	var short string
 	var stream []byte
@@ -70,7 +71,8 @@ func (c *Codec) sentType(p Payload) (name string, typ reflect.Type, err error) {
 	if err != nil {
 		return name, nil, err
 	}
-	// as gob.Register makes them, of a value, of a pointer, and of a type without a name
+	// These are the names that gob.Register makes of a value, of a pointer, and of a type without a
+	// name.
 	for _, registered := range []string{name, "*" + short, short} {
 		v, err := s.behind(registered, root)
 		if err != nil && strings.Contains(err.Error(), "not registered for interface: "+fmt.Sprintf("%q", registered)) {
@@ -92,8 +94,8 @@ func (c *Codec) sentType(p Payload) (name string, typ reflect.Type, err error) {
 	)
 }
 
-// behind decodes the value of a checked stream as one in an interface, of the type that is
-// registered by the name.
+// behind decodes the value of a checked stream as if it were in an interface, as a value of the
+// type that is registered by the name.
 func (s *stream) behind(name string, root *shape) (value any, err error) {
 	holder := &shape{form: structure, id: firstID + int64(len(s.defs)), fields: []field{{"Value", basics[idInterface]}}}
 	id := scanner{data: s.out}

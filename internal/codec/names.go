@@ -5,8 +5,8 @@ import (
 	"encoding/binary"
 )
 
-// appendNames appends the names of a type, each with its length before it: the one with the paths
-// of packages, and the one by which gob.Register may know the type.
+// appendNames appends the two names of a type, each with its length before it: the name with the
+// paths of packages, and the short name by which gob.Register may know the type.
 func appendNames(dst []byte, name, short string) []byte {
 	for _, s := range [...]string{name, short} {
 		s = s[:min(len(s), 1<<16-1)]
@@ -15,7 +15,7 @@ func appendNames(dst []byte, name, short string) []byte {
 	return dst
 }
 
-// cutNames takes the names of a type from the start of b.
+// cutNames takes the two names of a type from the start of b.
 func cutNames(b []byte) (name, short string, rest []byte, err error) {
 	if name, rest, err = cutName(b); err == nil {
 		short, rest, err = cutName(rest)
@@ -23,6 +23,7 @@ func cutNames(b []byte) (name, short string, rest []byte, err error) {
 	return name, short, rest, err
 }
 
+// cutName takes one name of a type from the start of b.
 func cutName(b []byte) (name string, rest []byte, err error) {
 	if len(b) < 2 {
 		return "", nil, errShort

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// These bound the definitions in one self-contained payload, and with them what gob compiles for
-// fields that the local type lacks.
+// These bound how many types and fields are defined in one self-contained payload, and so what gob
+// compiles for fields that the local type lacks.
 const (
 	maxStreamTypes  = 4096
 	maxStreamFields = 1 << 16
@@ -14,19 +14,19 @@ const (
 
 // stream is a self-contained gob stream while it is taken apart. gob lays such a stream out in
 // pieces: wherever an interface holds a value of a new type, the message that was begun ends with
-// the type's definition, and goes on in the next one.
+// the definition of the type, and the value goes on in the next message. One goroutine uses it.
 type stream struct {
-	scanner
-	rest  []byte           // messages after the one that is being read
-	types map[int64]*shape // by the ids in the stream
-	defs  []*shape         // in the order of their ids
-	kept  []byte           // data, from where it is not yet in out
-	out   []byte           // the value in one piece
+	scanner                  // reads the present message
+	rest    []byte           // the messages behind the one that is being read
+	types   map[int64]*shape // the types that were mentioned, by the ids in the stream
+	defs    []*shape         // the types that were mentioned, in the order of the ids that they get in out
+	kept    []byte           // the part of the message that is not yet in out, and what has not been read
+	out     []byte           // the value in one piece, as far as it was read
 }
 
-// flatten checks a self-contained gob stream and returns one with the same value whose definitions
-// all come first, with the shape of the value. Nothing is in it that the check has not understood:
-// gob does not see the bytes that came.
+// flatten checks a self-contained gob stream. It returns the shape of the value, and a stream with
+// the same value whose definitions all come first. That stream holds nothing that the check has not
+// understood: gob does not see the bytes that came.
 func flatten(b []byte) (flat []byte, root *shape, err error) {
 	s, root, err := parse(b)
 	if err != nil {
@@ -35,8 +35,8 @@ func flatten(b []byte) (flat []byte, root *shape, err error) {
 	return appendMessage(appendDefinitions(nil, s.defs), s.out), root, nil
 }
 
-// parse checks a self-contained gob stream. The value is in the stream's out then, behind the id of
-// its type.
+// parse checks a self-contained gob stream. Afterwards out holds the id of the value's type, and
+// the value behind it.
 func parse(b []byte) (s *stream, root *shape, err error) {
 	s = &stream{rest: b, types: map[int64]*shape{}}
 	s.dynamic = s.interfaceValue
@@ -70,7 +70,7 @@ func (s *stream) keep() {
 	s.kept = s.data
 }
 
-// drop leaves out what was read since then.
+// drop leaves out what was read since the last keep or drop.
 func (s *stream) drop() { s.kept = s.data }
 
 // typeSequence reads definitions up to the type of the value that follows.
@@ -185,7 +185,7 @@ func (s *stream) interfaceValue(depth int) {
 	s.uint() // the length up to the next definition; gob believes it where it skips a value
 	s.drop()
 	s.out = appendInt(s.out, sh.id)
-	s.out = append(s.out, 0xfc, 0, 0, 0, 0) // 0xfc is -4: a length of 4 bytes, which is the true one
+	s.out = append(s.out, 0xfc, 0, 0, 0, 0) // 0xfc is -4: the true length follows, in 4 bytes
 	at := len(s.out)
 	s.top(sh, depth+1)
 	s.keep()
@@ -193,8 +193,8 @@ func (s *stream) interfaceValue(depth int) {
 	s.out[at-4], s.out[at-3], s.out[at-2], s.out[at-1] = byte(n>>24), byte(n>>16), byte(n>>8), byte(n)
 }
 
-// compiled returns how many operations gob would compile at most to skip fields of these types: for
-// each field it compiles arrays, slices and maps anew, down to the next struct.
+// compiled returns how many operations gob would compile at most to skip fields of these types. For
+// each field gob compiles arrays, slices and maps anew, down to the next struct.
 func compiled(defs []*shape) (sum int) {
 	weights := map[*shape]int{}
 	var weigh func(*shape) int

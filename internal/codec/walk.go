@@ -5,13 +5,14 @@ import (
 	"reflect"
 )
 
-// parts are what inspect looks at in the values of a type: all in which anything but basic values
-// can be.
+// parts says what inspect looks at in the values of a type: every part that can hold more than
+// basic values. It does not change.
 type parts struct {
-	key, elem bool  // of a map, slice or array
-	nilKey    bool  // a key may be a pointer that gob panics at if it is nil
-	nilElem   bool  // so may an element
-	fields    []int // of a struct
+	key     bool  // inspect looks at the keys of a map
+	elem    bool  // inspect looks at the elements of a map, slice or array
+	nilKey  bool  // a key may be a pointer that gob panics at if it is nil
+	nilElem bool  // an element may be a pointer that gob panics at if it is nil
+	fields  []int // the indexes of the fields of a struct that inspect looks at
 }
 
 // partsOf returns the parts of a type that is no pointer and no interface.
@@ -44,14 +45,14 @@ func (c *Codec) partsOf(t reflect.Type) *parts {
 	return p
 }
 
-// inspect walks over a value before gob does, and refuses one at which gob would end the process or
-// panic: one that is nested over left levels deep, as one that holds itself is, since gob would
-// follow it until the stack is full; and one with a nil pointer as an element of which gob would
-// call a method.
+// inspect walks over a value before gob does, and refuses a value at which gob would end the
+// process or panic. Gob would follow a value that is nested over left levels deep, such as one that
+// holds itself, until the stack is full; and of an element that is a nil pointer it would call a
+// method.
 func (c *Codec) inspect(v reflect.Value, left int) error { return c.walk(v, left, false) }
 
-// walk is inspect; if strict, it refuses every nil pointer as an element, as if no method stood
-// one.
+// walk is inspect. If strict is set, it refuses every element that is a nil pointer, also if no
+// method would be called.
 func (c *Codec) walk(v reflect.Value, left int, strict bool) error {
 	for range maxPointers {
 		if v.Kind() != reflect.Pointer {
@@ -97,6 +98,7 @@ func (c *Codec) walk(v reflect.Value, left int, strict bool) error {
 	return nil
 }
 
+// walkElem is walk for a key or an element, which must not be a nil pointer if notNil is set.
 func (c *Codec) walkElem(v reflect.Value, notNil bool, left int, strict bool) error {
 	if (notNil || strict && v.Kind() == reflect.Pointer) && v.IsNil() {
 		return errNilElem

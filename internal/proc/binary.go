@@ -16,16 +16,16 @@ func Executable() (string, error) {
 	return executable()
 }
 
-// Identity returns a text that is equal in all processes that run the same binary file, and differs
-// in one that runs another version of it, as happens after an update on platforms that start a
-// program by its path. It is taken from the file's device, inode, size and time of modification,
-// once, as early as the platform needs.
+// Identity returns a text that is equal in all processes that run the same binary file. It differs
+// in a process that runs another version of the file, as happens after an update on platforms that
+// start a program by its path. It is taken from the file's device, inode, size and time of
+// modification, once, as early as the platform needs.
 func Identity() (string, error) {
 	return identity()
 }
 
 // Replaced returns the path of this process's binary, and whether another file is there by now, as
-// after an update. A file that is only gone is not another one.
+// after an update. It reports false if the file is gone and no other is there.
 func Replaced() (path string, yes bool) { return replaced() }
 
 // IsTestBinary reports whether this process runs a binary made by go test.
@@ -41,12 +41,12 @@ func IsTestBinary() bool {
 	return strings.HasSuffix(name, ".test")
 }
 
-// testBinaryAllowed is the one switch that spans a process: TestMain sets it.
+// testBinaryAllowed is a switch of the whole process, which AllowTestBinary sets.
 var testBinaryAllowed atomic.Bool
 
-// AllowTestBinary declares that this process may re-execute itself although it is a test binary:
-// that its TestMain turns to the worker's work before it runs any test. It is the hook of the test
-// helper package.
+// AllowTestBinary declares that this process may re-execute itself although it is a test binary,
+// because its TestMain turns to the worker's work before it runs any test. It is for the package
+// that helps with tests.
 func AllowTestBinary() {
 	testBinaryAllowed.Store(true)
 }

@@ -9,20 +9,25 @@ import (
 	"golang.org/x/sys/windows"
 )
 
+// executable is Executable. Windows starts a program by its path.
 func executable() (string, error) {
 	return os.Executable()
 }
 
-// identity is taken at the start of the process: later, the path may lead to another file.
+// identity is Identity, as it was at the start of the process: later, the path may lead to another
+// file.
 func identity() (string, error) { return early.id, early.err }
 
+// early is the identity at the start of the process. It does not change.
 var early = takeIdentity()
 
+// identityResult is what takeIdentity has found.
 type identityResult struct {
-	id  string
-	err error
+	id  string // the identity
+	err error  // why the identity could not be taken, or nil
 }
 
+// takeIdentity takes the identity of the file that is at the path of this process's binary now.
 func takeIdentity() (r identityResult) {
 	path, err := os.Executable()
 	if err != nil {
@@ -43,6 +48,7 @@ func takeIdentity() (r identityResult) {
 	}
 }
 
+// replaced is Replaced.
 func replaced() (string, bool) {
 	path, err := os.Executable()
 	if err != nil || early.err != nil {

@@ -1,4 +1,5 @@
-// newBox and MapShared serve the process that starts workers, takeOverBox the worker process.
+// This file is the memory that a worker shares with the process that started it. newBox and
+// MapShared serve the process that starts workers, takeOverBox serves the worker process.
 
 package proc
 
@@ -11,18 +12,19 @@ import (
 
 const (
 	// BoxSize is the size in bytes of the memory that a worker shares with the process that started
-	// it, where that can read it when the worker has ended.
+	// it, so that this process can read it when the worker has ended.
 	BoxSize = 256 << 10
-	// SharedSize is the size in bytes of the memory that both use while the worker runs. None of it
-	// is taken before it is used.
+	// SharedSize is the size in bytes of the memory that both processes use while the worker runs.
+	// The system gives a page of it only when the page is used.
 	SharedSize = 2 * (4<<20 + 4<<10)
 )
 
-// HasBox says whether workers have such memory, on a kernel that is not very old.
+// HasBox says that workers have such memory, unless the kernel is very old.
 const HasBox = true
 
-// newBox makes memory for a worker, as a file whose size can never change: nobody who maps it can
-// be made to fault. It returns nil where the kernel has none; the worker then does without.
+// newBox makes memory for a worker, as a file whose size can never change, so that nobody who maps
+// it can be made to fault. It returns nil if the kernel has no such files; the worker then does
+// without.
 func newBox() *os.File {
 	fd, err := unix.MemfdCreate("multiprolab", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
@@ -57,6 +59,7 @@ func (p *Process) MapShared() []byte {
 	return memory
 }
 
+// mapShared maps the memory of SharedSize bytes in the file, or returns nil.
 func mapShared(fd int) []byte {
 	var info unix.Stat_t
 	if err := unix.Fstat(fd, &info); err != nil || info.Size < BoxSize+SharedSize {
@@ -72,7 +75,7 @@ func mapShared(fd int) []byte {
 // Unmap gives back what MapShared has returned.
 func Unmap(memory []byte) { _ = unix.Munmap(memory) }
 
-// takeOverBox maps all the memory that there is, for good, and closes its file.
+// takeOverBox maps all the memory that there is, until the end of the process, and closes its file.
 func takeOverBox() (box, shared []byte) {
 	defer unix.Close(boxFD)
 	var info unix.Stat_t

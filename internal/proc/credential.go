@@ -11,8 +11,8 @@ import "fmt"
 // CAP_SETUID and CAP_SETGID. To end a worker of another user it must also be root or have CAP_KILL.
 // The environment is not changed: HOME and USER are those of the Spec.
 type Credential struct {
-	UID    uint32
-	GID    uint32
+	UID    uint32   // the user
+	GID    uint32   // the group
 	Groups []uint32 // the supplementary groups; empty means none
 }
 

@@ -22,8 +22,8 @@ func (c *Credential) attr() *syscall.Credential {
 	return &syscall.Credential{Uid: c.UID, Gid: c.GID, Groups: c.Groups}
 }
 
-// explain adds to the error of a start as another user what the user lacks. The system tells one
-// number for all the steps between the fork and the program's first instruction.
+// explain adds to the error of a start as another user what the user lacks. The system tells only
+// one number, whichever step between the fork and the program's first instruction has failed.
 func (c *Credential) explain(err error, path, dir string) error {
 	if c == nil {
 		return err
@@ -55,7 +55,7 @@ func (c *Credential) explain(err error, path, dir string) error {
 }
 
 // obstacle returns the first part of the path that the user may not search (if it is a directory)
-// or execute, or "". It goes by the permission bits alone.
+// or execute, or "". It looks at the permission bits alone.
 func (c *Credential) obstacle(path string) string {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -64,7 +64,7 @@ func (c *Credential) obstacle(path string) string {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
 	}
-	var parts []string // the root last
+	var parts []string // the parts of the path, from the whole path to the root
 	for part := path; ; part = filepath.Dir(part) {
 		parts = append(parts, part)
 		if part == filepath.Dir(part) {

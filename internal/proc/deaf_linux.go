@@ -15,31 +15,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What package os/signal takes to catch a first signal costs a worker three threads, and a good
-// part of the time that it takes to start. A worker wants none of what it catches: for SIGINT and
-// SIGHUP a handler that does nothing is enough, and the end of its parent can be seen on the
-// runtime's poller.
+// This file makes a worker deaf to signals without package os/signal, which takes three threads to
+// catch a first signal, and so a good part of the time of a worker's start. A worker does not want
+// to know of the signals: for SIGINT and SIGHUP a handler that does nothing is enough, and the end
+// of its parent can be seen on the runtime's poller.
 
 // guardQuietly does for the worker what guardLoudly does, without package os/signal. It returns
 // false if the kernel lacks the means; parent is then still to be watched.
 func guardQuietly(m *marker, parent int) bool {
-	if m.PIDNamespace || ablate.Without(ablate.Deaf) { // in a namespace it catches SIGCHLD anyway
+	if m.PIDNamespace || ablate.Without(ablate.Deaf) { // in a namespace the worker catches SIGCHLD anyway
 		return false
 	}
 	life, err := openProcess(parent)
 	if err != nil {
 		return false
 	}
-	refuseOrphan(m, parent) // again: the pid may have been another's by now
-	// here: what the goroutine allocates, on another processor perhaps, takes a page for each size
+	refuseOrphan(m, parent) // once more, because the pid may be that of another process by now
+	// conn is made here and not in the goroutine: if the goroutine runs on another processor, what
+	// it allocates takes a page for each size.
 	conn, err := life.SyscallConn()
 	if err != nil || disregard(unix.SIGINT) != nil || disregard(unix.SIGHUP) != nil {
 		_ = life.Close()
 		return false
 	}
 	go func() { // ends with the process
-		// The kernel makes it readable after it has given the process's children to another one
-		// (exit_notify in its kernel/exit.c).
+		// The kernel makes the pidfd readable after it has given the children of the parent to
+		// another process (exit_notify in its kernel/exit.c).
 		if conn.Read(func(uintptr) bool { return os.Getppid() != parent }) == nil {
 			KillSelfTree()
 		}
@@ -47,8 +48,8 @@ func guardQuietly(m *marker, parent int) bool {
 	return true
 }
 
-// openProcess returns a pidfd on the runtime's poller, or an error where the kernel has none
-// (before 5.3), or a sandbox is in the way.
+// openProcess returns a pidfd on the runtime's poller, or an error if the kernel has no pidfds
+// (before 5.3) or a sandbox forbids them.
 func openProcess(pid int) (*os.File, error) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
@@ -59,30 +60,33 @@ func openProcess(pid int) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := f.SetReadDeadline(time.Time{}); err != nil { // it is not on the poller
+	if err := f.SetReadDeadline(time.Time{}); err != nil { // f is not on the poller
 		_ = f.Close()
 		return nil, err
 	}
 	return f, nil
 }
 
-// sigaction is the kernel's struct of this name, see rt_sigaction(2). C's is another one.
+// sigaction is the kernel's struct of this name, see rt_sigaction(2). The struct of the C library
+// is laid out in another way.
 type sigaction struct {
-	handler, flags, restorer uintptr
-	mask                     uint64
+	handler  uintptr // the function that the kernel calls
+	flags    uintptr // how the kernel calls the handler
+	restorer uintptr // the function that returns from the handler
+	mask     uint64  // the signals that are blocked while the handler runs
 }
 
-// doNothing is the address of a function that does nothing, for the kernel to call. It is in
-// deaf_linux.s.
+// doNothing is the address of a function that does nothing, for the kernel to call. The function is
+// in deaf_linux.s.
 var doNothing uintptr
 
-// disregard has a signal caught by a handler that does nothing. Unlike an ignored one, such a
-// signal has its default effect again in the commands that the worker starts. One that is ignored
-// already, by nohup(1) for example, is left so.
+// disregard has a signal caught by a handler that does nothing. Unlike an ignored signal, it has
+// its default effect again in the commands that the worker starts. A signal that is ignored
+// already, by nohup(1) for example, stays ignored.
 //
-// The handler is the runtime's, with another function: on the stack for signals. The runtime itself
-// has to think that the signal is ignored; then, if user code wants it with signal.Notify, it takes
-// it over.
+// What the runtime has set for the signal stays, such as the stack for handlers; only the function
+// is another one. The runtime itself has to think that the signal is ignored: then, if user code
+// wants it with signal.Notify, the runtime takes it over.
 func disregard(sig unix.Signal) error {
 	var a sigaction
 	if err := rtSigaction(sig, nil, &a); err != nil || a.handler == sigIgn {
@@ -93,8 +97,10 @@ func disregard(sig unix.Signal) error {
 	return rtSigaction(sig, &a, nil)
 }
 
-const sigIgn = 1 // SIG_IGN
+// sigIgn is SIG_IGN, the handler of an ignored signal.
+const sigIgn = 1
 
+// rtSigaction is rt_sigaction(2).
 func rtSigaction(sig unix.Signal, new, old *sigaction) error {
 	_, _, errno := unix.RawSyscall6(
 		unix.SYS_RT_SIGACTION,

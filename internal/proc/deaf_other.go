@@ -4,5 +4,5 @@
 
 package proc
 
-// guardQuietly leaves it to guardLoudly.
+// guardQuietly returns false: guardLoudly does the work.
 func guardQuietly(*marker, int) bool { return false }

@@ -6,6 +6,7 @@ package proc
 
 import "golang.org/x/sys/unix"
 
+// dupOnto makes the descriptor to lead to the file of the descriptor from.
 func dupOnto(from, to int) error {
 	return unix.Dup2(from, to)
 }

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// environ returns the worker's environment: that of the Spec, in which of equal names the last one
-// counts, as in os/exec, and with our marker as the only one.
+// environ returns the worker's environment: that of the Spec, with exactly one marker. If a name
+// comes more than once, the last one counts, as in os/exec.
 func (spec *Spec) environ(stdout uintptr, box bool) []string {
 	m := marker{Role: spec.Role, Parent: os.Getpid(), Stdout: stdout, PIDNamespace: spec.PIDNamespace, Box: box,
 		OOMScoreAdj: spec.OOMScoreAdj}
@@ -44,7 +44,7 @@ func (spec *Spec) environ(stdout uintptr, box bool) []string {
 	return out
 }
 
-// envKey returns the form of an environment variable's name under which equal ones meet.
+// envKey returns a text that is equal for all spellings of an environment variable's name.
 func envKey(name string) string {
 	if runtime.GOOS == "windows" {
 		return strings.ToUpper(name)

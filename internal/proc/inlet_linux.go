@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inletBlocks reports whether the worker's end of what main writes is a pipe in blocking mode, see
-// Inlet.
+// inletBlocks reports whether the pipe from which a worker reads what main writes is in blocking
+// mode, see Inlet.
 func inletBlocks() bool { return !ablate.Without(ablate.Poll) }
 
 const (
@@ -25,33 +25,35 @@ const (
 
 // inlet reads what main writes to a worker process, and waits for it in one of two ways.
 //
-// When the last waits were short, as between many calls, it waits in poll(2), on the thread of who
-// reads. The Go runtime's own way takes longer: it looks for other work, asks the kernel in vain,
-// and waits in a system call that tells the kernel less of who wakes whom, so that it may choose a
-// processor that sleeps. But a thread in a system call keeps the runtime's monitor awake for some
-// milliseconds. So every other wait is the runtime's.
+// When the last waits were short, as between many calls, it waits in poll(2), on the thread of the
+// goroutine that reads. The Go runtime's own way takes longer: it looks for other work, asks the
+// kernel in vain, and waits in a system call that tells the kernel less about who wakes whom, so
+// that the kernel may choose a processor that sleeps. But a thread in a system call keeps the
+// runtime's monitor awake for some milliseconds. So when the last waits were not all short, it
+// waits in the runtime's way.
 //
-// The runtime's poller must not notice what comes in a short wait, for it would wake another
-// thread. It is given not the pipe but an epoll instance, which tells it of the pipe once, each
-// time that it is asked to.
+// The runtime's poller must not notice what comes in a short wait, because it would wake another
+// thread. So it is not given the pipe, but an epoll instance, which tells it about the pipe once,
+// each time that it is asked to.
 //
-// One goroutine at a time may read; any may set the deadline.
+// One goroutine at a time may read. It alone touches the fields, except that any goroutine may set
+// the deadline, which reads epoll and fds, and that waiting and deadline are atomic.
 type inlet struct {
-	pipe     *os.File
-	epoll    *os.File
-	conn     syscall.RawConn // of epoll
-	epfd     int
-	fds      [2]unix.PollFd // the pipe; an eventfd that interrupts a short wait
-	deadline atomic.Int64   // in nanoseconds since 1970; 0: none
-	waiting  atomic.Bool    // on the thread, or about to
-	short    int            // how many of the last waits were short, up to shortRun
-	added    bool           // the pipe is in epoll
-	look     func(fd uintptr) bool
-	lookErr  error
+	pipe     *os.File              // the pipe that main writes to
+	epoll    *os.File              // the epoll instance for the runtime's poller
+	conn     syscall.RawConn       // waits on epoll
+	epfd     int                   // the descriptor of epoll
+	fds      [2]unix.PollFd        // the pipe, and an eventfd that interrupts a short wait
+	deadline atomic.Int64          // when reads fail, in nanoseconds since 1970; 0 means never
+	waiting  atomic.Bool           // a goroutine waits in poll(2), or is about to
+	short    int                   // how many of the last waits were short, up to shortRun
+	added    bool                  // the pipe is in epoll
+	look     func(fd uintptr) bool // the method lookIntoEpoll as conn calls it
+	lookErr  error                 // the error of the last lookIntoEpoll
 }
 
-// Inlet returns a reader of a pipe in blocking mode, with deadlines. Where the kernel has no room
-// for what that takes, it returns the pipe, which has none.
+// Inlet returns a reader of a pipe in blocking mode, with deadlines. If the kernel has no resources
+// for that, it returns the pipe, which has no deadlines.
 func Inlet(pipe *os.File) io.Reader {
 	if !inletBlocks() {
 		return pipe
@@ -65,7 +67,7 @@ func Inlet(pipe *os.File) io.Reader {
 		_ = unix.Close(epfd)
 		return pipe
 	}
-	_ = unix.SetNonblock(epfd, true) // NewFile looks at it, to find out whether the runtime's poller may have it
+	_ = unix.SetNonblock(epfd, true) // NewFile asks for the mode, and gives the file to the runtime's poller
 	r := &inlet{pipe: pipe, epoll: os.NewFile(uintptr(epfd), "epoll"), epfd: epfd,
 		fds: [2]unix.PollFd{{Fd: int32(pipe.Fd()), Events: unix.POLLIN}, {Fd: int32(event), Events: unix.POLLIN}}}
 	if r.conn, err = r.epoll.SyscallConn(); err != nil || r.epoll.SetReadDeadline(time.Time{}) != nil {
@@ -78,14 +80,14 @@ func Inlet(pipe *os.File) io.Reader {
 }
 
 // SetReadDeadline sets the time at which a Read, also one that waits already, fails with
-// os.ErrDeadlineExceeded; the zero time is none.
+// os.ErrDeadlineExceeded. The zero time means never.
 func (r *inlet) SetReadDeadline(t time.Time) error {
 	if t.IsZero() {
 		r.deadline.Store(0)
 	} else {
 		r.deadline.Store(t.UnixNano())
-		if r.waiting.Load() { // else Read will look
-			// the number 1: it only fails when there are 2^64 already
+		if r.waiting.Load() { // if not, wait will look at the deadline
+			// This adds the number 1 to the eventfd, which fails only when it holds 2^64 already.
 			_, _ = unix.Write(int(r.fds[1].Fd), []byte{1, 0, 0, 0, 0, 0, 0, 0})
 		}
 	}
@@ -127,7 +129,7 @@ func (r *inlet) Read(b []byte) (int, error) {
 // wait waits until the pipe can be read, or has ended. It may return earlier.
 func (r *inlet) wait() (ready bool, err error) {
 	if r.short == shortRun {
-		r.waiting.Store(true) // before the look at the deadline: who sets it later interrupts
+		r.waiting.Store(true) // before the look at the deadline: who sets it later interrupts the wait
 		defer r.waiting.Store(false)
 		if r.deadline.Load() == 0 {
 			return r.waitOnThread()
@@ -136,6 +138,7 @@ func (r *inlet) wait() (ready bool, err error) {
 	return true, r.park()
 }
 
+// waitOnThread waits in poll(2).
 func (r *inlet) waitOnThread() (ready bool, err error) {
 	r.fds[0].Revents, r.fds[1].Revents = 0, 0
 	if _, err := unix.Poll(r.fds[:], -1); err != nil && err != unix.EINTR {

@@ -7,10 +7,10 @@ import (
 	"os"
 )
 
-// inletBlocks reports whether the worker's end of what main writes is a pipe in blocking mode, see
-// Inlet.
+// inletBlocks reports whether the pipe from which a worker reads what main writes is in blocking
+// mode, see Inlet.
 func inletBlocks() bool { return false }
 
-// Inlet returns the pipe, which has deadlines where the system has: only on Linux there is another
-// way to wait.
+// Inlet returns the pipe, which has deadlines if the system offers them. Only Linux has another way
+// to wait.
 func Inlet(pipe *os.File) io.Reader { return pipe }

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// joinJob puts this process into a job of its own with these limits, within the one that its main
-// process put it into. The limits go down to the commands that the process starts.
+// joinJob puts this process into a job of its own with these limits, within the job that its main
+// process has put it into. The limits hold for the commands that the process starts, too.
 func joinJob(info *windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION) error {
 	job, err := windows.CreateJobObject(nil, nil)
 	if err != nil {

@@ -22,8 +22,8 @@ func Lacks(field string) string {
 // LackError, in either process, says that a field was set that has no meaning on this platform. It
 // wraps errors.ErrUnsupported.
 type LackError struct {
-	Field  string
-	Reason string // as Lacks returns it
+	Field  string // the name of the field
+	Reason string // what Lacks returns for the field
 }
 
 func (e *LackError) Error() string { return e.Field + " is not supported: " + e.Reason }

@@ -6,13 +6,14 @@ package proc
 
 import "runtime"
 
-// lacks holds the features that these systems do not have, or not within reach of Go.
+// lacks says why these systems do not have some features, or why Go cannot reach them.
 var lacks = map[string]string{
 	"CPUs":         noAffinity(),
 	"PIDNamespace": osName() + " has no PID namespaces",
 	"OOMScoreAdj":  osName() + " has no such number",
 }
 
+// noAffinity says why a process cannot choose its processors.
 func noAffinity() string {
 	switch runtime.GOOS {
 	case "darwin", "openbsd":
@@ -21,6 +22,7 @@ func noAffinity() string {
 	return "the CPU affinity of " + osName() + " is not within reach of golang.org/x/sys"
 }
 
+// osName returns the name of the system as its users write it.
 func osName() string {
 	switch runtime.GOOS {
 	case "darwin":

@@ -2,6 +2,7 @@
 
 package proc
 
+// lacks says why Windows does not have some features.
 var lacks = map[string]string{
 	"OpenFiles":    "Windows has no limit of open handles",
 	"Credential":   "Windows starts processes of other users only with their password",

@@ -10,10 +10,10 @@ import (
 
 // Limits is what a worker process does to itself before it runs user code. A field that is zero
 // changes nothing. Only the goroutine that calls Apply uses it. Commands that the worker starts
-// inherit all but GOMAXPROCS.
+// inherit all limits except GOMAXPROCS.
 type Limits struct {
-	// OpenFiles is how many descriptors the process may have open, those that it has already
-	// included. It becomes the hard limit, too, which cannot be raised again without privileges.
+	// OpenFiles is how many descriptors the process may have open, including those that it has
+	// already. It becomes the hard limit, too, which cannot be raised again without privileges.
 	// Unix only.
 	OpenFiles int
 
@@ -26,28 +26,28 @@ type Limits struct {
 	CPUTime time.Duration
 
 	// Nice is the priority, from -20, which is the most favoured, to 19. It is absolute, and not
-	// relative to that of the parent. A number below the present one needs privileges. On Windows
-	// it chooses a priority class: up to -10 HIGH, up to -1 ABOVE_NORMAL, up to 9 BELOW_NORMAL, and
-	// IDLE from 10.
+	// relative to the priority of the parent. A number below the present one needs privileges. On
+	// Windows it chooses a priority class: up to -10 HIGH, up to -1 ABOVE_NORMAL, up to 9
+	// BELOW_NORMAL, and IDLE from 10 on.
 	Nice int
 
 	// CPUs are the processors that the process may run on, by their numbers from 0. The Go runtime
-	// adapts GOMAXPROCS to their number within seconds, unless that was set. Linux and Windows
-	// only; on Windows only the first 64, in the process's processor group.
+	// adapts GOMAXPROCS to their number within seconds, unless GOMAXPROCS was set. Linux and
+	// Windows only; on Windows only the first 64, in the process's processor group.
 	CPUs []int
 
-	// OOMScoreAdj is what the kernel adds to the score of the process when it chooses one to end
-	// because there is no memory left: from -1000 to 1000, see proc_pid_oom_score_adj(5). Less than
-	// it started with needs CAP_SYS_RESOURCE. Linux only.
+	// OOMScoreAdj is what the kernel adds to the score of the process when it chooses a process to
+	// end because there is no memory left: from -1000 to 1000, see proc_pid_oom_score_adj(5). A
+	// number below the one that the process started with needs CAP_SYS_RESOURCE. Linux only.
 	OOMScoreAdj int
 
 	// GOMAXPROCS is how many threads may run Go code at the same time, see runtime.GOMAXPROCS.
 	GOMAXPROCS int
 }
 
-// Apply applies the limits to this process. It stops at the first that fails; the error names the
-// field and its value. It is to be called on the main goroutine before user code has run; threads
-// that exist are included.
+// Apply applies the limits to this process. It stops at the first limit that fails; the error names
+// the field and its value. It is to be called on the main goroutine before user code has run. The
+// limits hold for threads that exist already, too.
 func (l *Limits) Apply() error {
 	steps := []struct {
 		field string
@@ -89,6 +89,7 @@ func (l *Limits) Apply() error {
 // maxCPU is above the number of every processor; Linux supports 8192 (NR_CPUS).
 const maxCPU = 1 << 16
 
+// validCPUs reports whether processors can have these numbers.
 func validCPUs(cpus []int) bool {
 	for _, cpu := range cpus {
 		if cpu < 0 || cpu >= maxCPU {
@@ -98,6 +99,7 @@ func validCPUs(cpus []int) bool {
 	return true
 }
 
+// applyGOMAXPROCS sets how many threads may run Go code at the same time.
 func (l *Limits) applyGOMAXPROCS() error {
 	runtime.GOMAXPROCS(l.GOMAXPROCS)
 	return nil

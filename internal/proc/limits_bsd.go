@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// applyNice sets the priority of the process, as POSIX has it.
+// applyNice sets the priority of the process: here it is one for all threads, as in POSIX.
 func (l *Limits) applyNice() error {
 	return niceError(os.NewSyscallError("setpriority", unix.Setpriority(unix.PRIO_PROCESS, 0, l.Nice)))
 }
 
-// applyCPUs is not reached: see lacks.
+// applyCPUs is never called, see lacks.
 func (l *Limits) applyCPUs() error { return errors.ErrUnsupported }

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// applyNice sets the priority of all threads: on Linux each has its own (setpriority(2)).
+// applyNice sets the priority of all threads: on Linux each thread has a priority of its own
+// (setpriority(2)).
 func (l *Limits) applyNice() error {
 	return forEachThread(func(tid int) error {
 		return niceError(os.NewSyscallError("setpriority", unix.Setpriority(unix.PRIO_PROCESS, tid, l.Nice)))
@@ -28,10 +29,11 @@ func (l *Limits) applyCPUs() error {
 	err := forEachThread(func(tid int) error {
 		return os.NewSyscallError("sched_setaffinity", unix.SchedSetaffinityDynamic(tid, set))
 	})
-	if err != nil && !errors.Is(err, unix.EINVAL) { // EINVAL: none of them exists
+	if err != nil && !errors.Is(err, unix.EINVAL) { // EINVAL: none of the processors exists
 		return err
 	}
-	// The kernel drops what does not exist, or is not in the cpuset of the process, without a word.
+	// The kernel leaves out, without an error, processors that do not exist or are not in the
+	// cpuset of the process.
 	got := unix.NewCPUSet(maxCPU)
 	if err := unix.SchedGetaffinityDynamic(0, got); err != nil {
 		return os.NewSyscallError("sched_getaffinity", err)
@@ -48,9 +50,10 @@ func (l *Limits) applyCPUs() error {
 	return nil
 }
 
-// cpusAllowed lists the CPUs that the process may have.
+// cpusAllowed lists the processors that the process may run on. If the affinity is not unchanged,
+// it changes it to find out.
 func cpusAllowed(unchanged bool, got unix.CPUSetDynamic) string {
-	if !unchanged { // the kernel limits what is asked for to what is allowed
+	if !unchanged { // asked for all processors, the kernel gives those that are allowed
 		got.Fill()
 		_ = unix.SchedSetaffinityDynamic(0, got)
 		got.Zero()

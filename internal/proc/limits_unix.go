@@ -15,14 +15,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// applyOpenFiles goes through the syscall package, which otherwise gives commands the limit that it
-// found at the start.
+// applyOpenFiles sets the limit by way of the syscall package, which would otherwise give commands
+// the limit that it has found at the start of the process.
 func (l *Limits) applyOpenFiles() error {
 	return setRlimit(syscall.RLIMIT_NOFILE, int64(l.OpenFiles), int64(l.OpenFiles))
 }
 
 // applyCPUTime sets the soft limit, at which the kernel sends SIGXCPU, and the hard limit, at which
-// it kills (setrlimit(2)). The Go runtime does nothing about SIGXCPU, so somebody has to listen.
+// it kills (setrlimit(2)). The Go runtime does nothing about SIGXCPU, so a goroutine waits for it.
 func (l *Limits) applyCPUTime() error {
 	exceeded := make(chan os.Signal, 1)
 	signal.Notify(exceeded, unix.SIGXCPU)
@@ -37,8 +37,8 @@ func (l *Limits) applyCPUTime() error {
 	return nil
 }
 
-// dieOfCPUTime ends the process in the way of the Go runtime. The collection of the stacks stops
-// the goroutines that use up the time.
+// dieOfCPUTime ends the process as the Go runtime would. The collection of the stacks stops the
+// goroutines that use up the time.
 func dieOfCPUTime(seconds int64) {
 	fmt.Fprintf(
 		os.Stderr,
@@ -47,7 +47,7 @@ func dieOfCPUTime(seconds int64) {
 	)
 	buf := make([]byte, 1<<20)
 	_, _ = os.Stderr.Write(buf[:runtime.Stack(buf, true)])
-	os.Exit(2) // what the Go runtime exits with for a signal that it dies of
+	os.Exit(2) // the status with which the Go runtime exits because of a signal
 }
 
 // setRlimit sets both limits of a resource.
@@ -79,10 +79,10 @@ func setRlimit(resource int, soft, hard int64) error {
 	return err
 }
 
-// setInt sets a number of whichever type the platform has for it.
+// setInt sets a number, whose type differs between platforms.
 func setInt[T int64 | uint64](p *T, n int64) { *p = T(n) }
 
-// niceError says what a change of the priority lacks.
+// niceError adds to the error of a change of the priority what the process lacks.
 func niceError(err error) error {
 	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
 		return fmt.Errorf(

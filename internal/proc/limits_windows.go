@@ -16,11 +16,11 @@ var (
 	setProcessAffinityMask = windows.NewLazySystemDLL("kernel32.dll").NewProc("SetProcessAffinityMask")
 )
 
-// applyOpenFiles is not reached: see lacks.
+// applyOpenFiles is never called, see lacks.
 func (l *Limits) applyOpenFiles() error { return errors.ErrUnsupported }
 
-// applyCPUTime has the system end the process, and each command that it starts, after the time in
-// user mode.
+// applyCPUTime makes the system end the process, and each command that it starts, when it has used
+// so much processor time in user mode.
 func (l *Limits) applyCPUTime() error {
 	return joinJob(&windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION{
 		BasicLimitInformation: windows.JOBOBJECT_BASIC_LIMIT_INFORMATION{
@@ -30,8 +30,8 @@ func (l *Limits) applyCPUTime() error {
 	})
 }
 
-// applyNice chooses the priority class, see Limits.Nice. REALTIME is left out: it goes before the
-// system's own threads.
+// applyNice chooses the priority class, see Limits.Nice. It never chooses REALTIME, which goes
+// before the system's own threads.
 func (l *Limits) applyNice() error {
 	class := uint32(windows.IDLE_PRIORITY_CLASS)
 	switch {
@@ -54,7 +54,7 @@ func (l *Limits) applyCPUs() error {
 	}
 	var mask uintptr
 	for _, cpu := range l.CPUs {
-		bit := uintptr(1) << cpu // 0 beyond the last bit
+		bit := uintptr(1) << cpu // 0 if the number is beyond the last bit
 		if allowed&bit == 0 {
 			return fmt.Errorf(
 				"CPU %d does not exist in this process's processor group; those that do are the bits of %#b",

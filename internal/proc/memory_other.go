@@ -11,12 +11,13 @@ import (
 	"time"
 )
 
-// watchInterval is how often a process looks at its own memory where the system does not bound it.
+// watchInterval is how often a process looks at its own memory, because the system does not bound
+// it.
 const watchInterval = 20 * time.Millisecond
 
 // LimitMemory bounds the memory of this process from now on, in bytes. Here the system has no limit
 // that works for a Go program (macOS does not enforce RLIMIT_DATA for mapped memory), so the
-// process looks at itself again and again, and ends when the Go runtime holds more.
+// process looks at its own memory again and again, and ends when the Go runtime holds more.
 func LimitMemory(limit int64) error {
 	go func() { // ends with the process
 		for range time.Tick(watchInterval) {
@@ -34,9 +35,9 @@ func LimitMemory(limit int64) error {
 	return nil
 }
 
-// RSS returns the memory that the Go runtime holds in bytes: what it has mapped less what it has
-// given back. There is no way to the resident memory of the process without cgo here; C allocations
-// do not count.
+// RSS returns how many bytes of memory the Go runtime holds: what it has mapped less what it has
+// given back. Allocations of C code do not count: without cgo, a process cannot ask for its
+// resident memory here.
 func RSS() (int64, error) {
 	samples := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
 	metrics.Read(samples)

@@ -11,23 +11,24 @@ import (
 
 var getProcessMemoryInfo = windows.NewLazySystemDLL("kernel32.dll").NewProc("K32GetProcessMemoryInfo")
 
-// processMemoryCounters is PROCESS_MEMORY_COUNTERS of psapi.h.
+// processMemoryCounters is PROCESS_MEMORY_COUNTERS of psapi.h. The system fills it in; only size
+// and workingSetSize are used here.
 type processMemoryCounters struct {
-	size                       uint32
-	pageFaultCount             uint32
-	peakWorkingSetSize         uintptr
-	workingSetSize             uintptr
-	quotaPeakPagedPoolUsage    uintptr
-	quotaPagedPoolUsage        uintptr
-	quotaPeakNonPagedPoolUsage uintptr
-	quotaNonPagedPoolUsage     uintptr
-	pagefileUsage              uintptr
-	peakPagefileUsage          uintptr
+	size                       uint32  // the size of the struct in bytes, which the caller sets
+	pageFaultCount             uint32  // how many page faults there were
+	peakWorkingSetSize         uintptr // the greatest workingSetSize so far
+	workingSetSize             uintptr // the resident memory in bytes
+	quotaPeakPagedPoolUsage    uintptr // the greatest quotaPagedPoolUsage so far
+	quotaPagedPoolUsage        uintptr // the use of the kernel's paged pool in bytes
+	quotaPeakNonPagedPoolUsage uintptr // the greatest quotaNonPagedPoolUsage so far
+	quotaNonPagedPoolUsage     uintptr // the use of the kernel's nonpaged pool in bytes
+	pagefileUsage              uintptr // the committed memory in bytes
+	peakPagefileUsage          uintptr // the greatest pagefileUsage so far
 }
 
 // LimitMemory bounds the memory of this process from now on, in bytes. On Windows the process joins
-// a job of its own, within the one that its main process put it into, with a limit of the committed
-// memory. A Go program that gets no more memory prints "out of memory" and exits.
+// a job of its own with a limit of the committed memory, within the job that its main process has
+// put it into. A Go program that gets no more memory prints "out of memory" and exits.
 func LimitMemory(limit int64) error {
 	return joinJob(&windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION{
 		BasicLimitInformation: windows.JOBOBJECT_BASIC_LIMIT_INFORMATION{

@@ -14,23 +14,24 @@ import (
 // MemoryGroups finds the control groups by which the kernel limits the memory of processes, of
 // version 1 or 2 (cgroups(7)). All methods may be called from any goroutine.
 type MemoryGroups struct {
-	root   string // before every path; empty but in tests
-	mounts func() []groupMount
+	root   string              // stands before every path; empty except in tests
+	mounts func() []groupMount // returns what findMounts has found, which it looks for only once
 }
 
-// groupMount is where the groups of one hierarchy are to be seen.
+// groupMount is a directory in which the groups of one hierarchy can be seen. It does not change.
 type groupMount struct {
-	version int
-	top     string // the path, within the hierarchy, of what is mounted
-	dir     string // where it is mounted
+	version int    // 1 or 2
+	top     string // the path, within the hierarchy, of the group that is mounted
+	dir     string // the directory at which the group is mounted
 }
 
-// MemoryGroup is one such group or, where none can be seen, the whole machine.
+// MemoryGroup is a control group that limits memory. If none can be seen, it is the whole machine.
+// It does not change.
 type MemoryGroup struct {
-	Name string // its path in the hierarchy; empty for the machine
+	Name string // the path of the group in the hierarchy; empty for the machine
 
 	counts string // the file with the number of processes that the kernel has ended for lack of memory
-	limit  string // the file with the limit
+	limit  string // the file with the limit; empty for the machine
 }
 
 // NewMemoryGroups returns the groups of this system.
@@ -45,12 +46,12 @@ func MemoryGroupsIn(root string) *MemoryGroups {
 
 // Of returns the group that a process is in now.
 func (g *MemoryGroups) Of(pid int) *MemoryGroup {
-	machine := &MemoryGroup{counts: g.root + "/proc/vmstat"} // its line oom_kill is there since Linux 4.13
+	machine := &MemoryGroup{counts: g.root + "/proc/vmstat"} // this file has the line oom_kill since Linux 4.13
 	text, err := os.ReadFile(g.root + "/proc/" + strconv.Itoa(pid) + "/cgroup")
 	if err != nil {
 		return machine
 	}
-	for _, version := range []int{1, 2} { // with both, the memory is controlled where the controller is named
+	for _, version := range []int{1, 2} { // if there are both, a hierarchy of version 1 that names memory controls it
 		name, ok := memoryPath(text, version)
 		if !ok {
 			continue
@@ -61,14 +62,14 @@ func (g *MemoryGroups) Of(pid int) *MemoryGroup {
 			}
 			below, ok := strings.CutPrefix(name+"/", strings.TrimSuffix(m.top, "/")+"/")
 			if !ok || strings.HasPrefix(name, "/..") {
-				continue // it is outside of what can be seen
+				continue // the group is outside of what is mounted
 			}
 			dir := path.Join(g.root+m.dir, below)
 			group := &MemoryGroup{Name: name, counts: dir + "/memory.events", limit: dir + "/memory.max"}
 			if version == 1 {
 				group.counts, group.limit = dir+"/memory.oom_control", dir+"/memory.limit_in_bytes"
 			}
-			if _, ok := group.Kills(); ok { // not in the root of version 2
+			if _, ok := group.Kills(); ok { // the root of version 2 does not tell
 				return group
 			}
 		}
@@ -76,7 +77,8 @@ func (g *MemoryGroups) Of(pid int) *MemoryGroup {
 	return machine
 }
 
-// memoryPath takes the path of the group that controls the memory from a file /proc/PID/cgroup.
+// memoryPath takes the path of the group that controls the memory from the text of a file
+// /proc/PID/cgroup.
 func memoryPath(text []byte, version int) (string, bool) {
 	for line := range bytes.Lines(text) {
 		parts := strings.SplitN(strings.TrimSpace(string(line)), ":", 3) // number:controllers:path
@@ -93,7 +95,7 @@ func memoryPath(text []byte, version int) (string, bool) {
 	return "", false
 }
 
-// hasWord reports whether a list with commas has a word.
+// hasWord reports whether a list that is separated by commas has a word.
 func hasWord(list, word string) bool {
 	for w := range strings.SplitSeq(list, ",") {
 		if w == word {
@@ -129,7 +131,8 @@ func (g *MemoryGroups) findMounts() (mounts []groupMount) {
 	return mounts
 }
 
-// unescapeMount undoes how mountinfo writes spaces and backslashes: as octal numbers.
+// unescapeMount turns the octal numbers with which mountinfo writes spaces and backslashes back
+// into these.
 func unescapeMount(s string) string {
 	for _, c := range []struct{ as, is string }{{`\040`, " "}, {`\011`, "\t"}, {`\012`, "\n"}, {`\134`, `\`}} {
 		s = strings.ReplaceAll(s, c.as, c.is)
@@ -153,9 +156,9 @@ func (g *MemoryGroup) Kills() (uint64, bool) {
 	return 0, false
 }
 
-// Limit returns the group's limit of memory in bytes, or 0 if it has none, or does not tell.
+// Limit returns the group's limit of memory in bytes, or 0 if it has no limit or does not tell.
 func (g *MemoryGroup) Limit() int64 {
-	const noLimit = 1 << 62 // version 1 has the greatest multiple of the page size instead, version 2 the word max
+	const noLimit = 1 << 62 // without a limit, version 1 has a still greater number, and version 2 has the word max
 	text, err := os.ReadFile(g.limit)
 	if err != nil {
 		return 0
@@ -167,5 +170,5 @@ func (g *MemoryGroup) Limit() int64 {
 	return n
 }
 
-// Same reports whether two are the same group.
+// Same reports whether g and o are the same group.
 func (g *MemoryGroup) Same(o *MemoryGroup) bool { return o != nil && g.counts == o.counts }

@@ -4,11 +4,11 @@
 
 package proc
 
-// MemoryGroups is for Linux: other systems do not tell whether they have ended a process for lack
-// of memory.
+// MemoryGroups finds nothing here: only Linux tells whether it has ended a process for lack of
+// memory.
 type MemoryGroups struct{}
 
-// MemoryGroup is for Linux.
+// MemoryGroup is the whole machine here.
 type MemoryGroup struct{ Name string }
 
 // NewMemoryGroups returns groups that tell nothing.
@@ -20,11 +20,11 @@ func MemoryGroupsIn(string) *MemoryGroups { return new(MemoryGroups) }
 // Of returns a group that tells nothing.
 func (*MemoryGroups) Of(int) *MemoryGroup { return new(MemoryGroup) }
 
-// Kills returns that the system does not tell.
+// Kills returns false: the system does not tell.
 func (*MemoryGroup) Kills() (uint64, bool) { return 0, false }
 
 // Limit returns 0.
 func (*MemoryGroup) Limit() int64 { return 0 }
 
-// Same reports whether two are the same group.
+// Same reports true: there is only one group.
 func (*MemoryGroup) Same(*MemoryGroup) bool { return true }

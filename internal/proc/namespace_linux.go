@@ -12,29 +12,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// addNamespace has the worker started as process 1 of a PID namespace (pid_namespaces(7)). When
+// addNamespace makes the worker start as process 1 of a PID namespace (pid_namespaces(7)). When
 // that process ends, the kernel kills everything else in the namespace, and only then does the
 // parent see the end.
 //
-// The signal at our death is SIGKILL here: the worker's end is the end of its whole tree, so there
-// is nothing left that the worker would have to do itself, and no code of it that has to run for
-// that.
+// The signal that the worker gets at the death of this process is SIGKILL here: with the worker its
+// whole tree ends, so that no code of the worker has to run to end the tree.
 func addNamespace(attr *syscall.SysProcAttr, c *Credential) {
 	attr.Cloneflags |= unix.CLONE_NEWPID
 	attr.Pdeathsig = unix.SIGKILL
 	if hasCapability(unix.CAP_SYS_ADMIN) {
 		return
 	}
-	// In a user namespace of its own, any process may have a PID namespace. One id is all that a
-	// process without privileges may map (user_namespaces(7)), and it keeps its value, so that the
-	// worker finds itself to be who it was.
+	// In a user namespace of its own, any process may have a PID namespace. A process without
+	// privileges may map only one id (user_namespaces(7)). The id is mapped to itself, so that the
+	// worker sees the user that it really is.
 	attr.Cloneflags |= unix.CLONE_NEWUSER
 	if c == nil {
 		attr.UidMappings, attr.GidMappings = identity1(os.Geteuid()), identity1(os.Getegid())
 		return
 	}
-	// To become somebody else takes privileges anyway. They also allow to map all the groups, and
-	// to give up the present ones.
+	// To become another user takes privileges anyway. They also allow this process to map all the
+	// groups, and the worker to give up the present groups.
 	attr.UidMappings = identity1(int(c.UID))
 	groups := slices.Sorted(slices.Values(append([]uint32{c.GID}, c.Groups...)))
 	for _, group := range slices.Compact(groups) {
@@ -76,8 +75,8 @@ func namespaceReason(err error) string {
 }
 
 // wireClosed reports whether the process that started this worker has already closed its end of the
-// wire, which is still on descriptor 0. It is how a worker whose parent cannot be seen finds out
-// that the parent died before the kernel was asked for a signal at its death.
+// wire, which is still on descriptor 0 of the worker. By this a worker that cannot see its parent
+// finds out that the parent died before the kernel was asked for a signal at its death.
 func wireClosed() bool {
 	fds := []unix.PollFd{{Fd: 0, Events: unix.POLLIN}}
 	for {

@@ -4,5 +4,5 @@
 
 package proc
 
-// wireClosed has nothing to tell: here, a worker always sees its parent's pid.
+// wireClosed returns false: here, a worker always sees its parent's pid, and need not ask.
 func wireClosed() bool { return false }

@@ -12,24 +12,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// oomScoreFile is what the kernel adds to the score by which it chooses the process to end when
-// there is no memory left, in thousandths of the memory: from -1000 to 1000
+// oomScoreFile holds the number that the kernel adds to the score by which it chooses the process
+// to end when there is no memory left, in thousandths of the memory: from -1000 to 1000
 // (proc_pid_oom_score_adj(5)). Children inherit it.
 const oomScoreFile = "/proc/self/oom_score_adj"
 
-// OOMScoreAdj returns that of this process, or 0 if it cannot be read.
+// OOMScoreAdj returns the number in oomScoreFile for this process, or 0 if it cannot be read.
 func OOMScoreAdj() int {
 	text, err := os.ReadFile(oomScoreFile)
 	if err != nil {
 		return 0
 	}
-	n, _ := strconv.Atoi(string(bytes.TrimSpace(text))) // it is a number
+	n, _ := strconv.Atoi(string(bytes.TrimSpace(text))) // the kernel has written a number
 	return n
 }
 
-// setOOMScoreAdj sets that of this process.
+// setOOMScoreAdj sets the number in oomScoreFile for this process.
 func setOOMScoreAdj(n int) error {
-	fd, err := unix.Open(oomScoreFile, unix.O_WRONLY|unix.O_CLOEXEC, 0) // without what package os does for any file
+	fd, err := unix.Open(oomScoreFile, unix.O_WRONLY|unix.O_CLOEXEC, 0) // package os would do more, and take longer
 	if err != nil {
 		return &os.PathError{Op: "open", Path: oomScoreFile, Err: err}
 	}
@@ -40,7 +40,8 @@ func setOOMScoreAdj(n int) error {
 	return nil
 }
 
-// applyOOMScoreAdj sets that of this process, or says what it lacks.
+// applyOOMScoreAdj sets the number in oomScoreFile for this process, or says what the process
+// lacks.
 func (l *Limits) applyOOMScoreAdj() error {
 	err := setOOMScoreAdj(l.OOMScoreAdj)
 	var perr *os.PathError

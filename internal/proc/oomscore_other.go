@@ -6,10 +6,11 @@ package proc
 
 import "errors"
 
-// OOMScoreAdj returns 0: only Linux chooses by such a number.
+// OOMScoreAdj returns 0: only Linux has such a number.
 func OOMScoreAdj() int { return 0 }
 
+// setOOMScoreAdj returns an error: only Linux has such a number.
 func setOOMScoreAdj(int) error { return errors.ErrUnsupported }
 
-// applyOOMScoreAdj is not reached: see lacks.
+// applyOOMScoreAdj is never called, see lacks.
 func (l *Limits) applyOOMScoreAdj() error { return errors.ErrUnsupported }

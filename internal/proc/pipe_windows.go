@@ -10,12 +10,12 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// pipeBuffer is the size in bytes of a pipe's buffer, the same as Linux's default (pipe(7)).
+// pipeBuffer is the size in bytes of a pipe's buffer, which is Linux's default (pipe(7)).
 const pipeBuffer = 64 << 10
 
-// wirePipe makes one pipe, of which main keeps the reading or the writing end. Anonymous pipes
-// cannot be overlapped, and only overlapped handles go on the runtime's poller: it is a named pipe,
-// with a name that nobody guesses.
+// wirePipe makes one pipe, of which main keeps the reading or the writing end. It is a named pipe,
+// with a name that nobody guesses: anonymous pipes cannot be overlapped, and the runtime's poller
+// takes only overlapped handles.
 func wirePipe(mainReads bool) (r, w *os.File, err error) {
 	name := `\\.\pipe\multiprolab-` + rand.Text()
 	name16, err := windows.UTF16PtrFromString(name)
@@ -33,7 +33,7 @@ func wirePipe(mainReads bool) (r, w *os.File, err error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("CreateNamedPipe %s: %w", name, err)
 	}
-	// There is one instance, and this takes it: nobody else can connect afterwards.
+	// The pipe has one instance, which is taken now, so that nobody else can connect afterwards.
 	theirs, err := windows.CreateFile(name16, access, 0, nil, windows.OPEN_EXISTING, windows.FILE_ATTRIBUTE_NORMAL, 0)
 	if err != nil {
 		windows.CloseHandle(ours)

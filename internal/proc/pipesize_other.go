@@ -2,5 +2,5 @@
 
 package proc
 
-// widen does nothing: the size of a pipe is the system's affair.
+// widen does nothing: these systems choose the size of a pipe themselves.
 func widen(int) {}

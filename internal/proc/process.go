@@ -11,35 +11,36 @@ import (
 // Process is a worker process as seen by the process that started it. Its goroutine waits for the
 // exit and reaps. All methods may be called from any goroutine.
 type Process struct {
-	Pid int
-	In  *os.File // what main writes here, the worker reads from the wire
-	Out *os.File // what the worker writes on the wire, main reads here
-	Err *os.File // the worker's standard error, for main to read
-	// memory of BoxSize bytes that it shares with the worker, see Box; nil where there is none.
-	// MapShared maps what follows
+	Pid int      // the pid of the worker process
+	In  *os.File // main writes here what the worker reads from the wire
+	Out *os.File // main reads here what the worker writes to the wire
+	Err *os.File // main reads here what the worker writes to its standard error
+	// Box is the memory that this process shares with the worker, as a file, or nil if there is
+	// none. Its first BoxSize bytes are for this process to read, see the function Box; MapShared
+	// maps the rest.
 	Box *os.File
 
-	proc *os.Process
+	proc *os.Process   // the process as package os sees it; it has locks of its own
 	tree *tree         // the platform's means to see the exit and to end the worker's descendants
-	done chan struct{} // closed by watch, last
-	exit Status        // set by watch before it closes done
+	done chan struct{} // watch closes it as the last thing that it does
+	exit Status        // how the process ended; watch sets it before it closes done
 
-	mu   sync.Mutex // held while a signal is sent, so that none is sent after the reap
-	gone bool       // the process is about to be reaped; its pid must not be used any more
+	mu   sync.Mutex // guards gone; held while a signal is sent, so that none is sent after the reap
+	gone bool       // the process is about to be reaped, and its pid must not be used any more
 }
 
 // Status is how a process ended.
 type Status struct {
-	ExitCode int    // -1 if the process was ended by a signal, or if Unknown is set
+	ExitCode int    // the exit status; -1 if the process was ended by a signal, or if Unknown is set
 	Unknown  string // why nobody knows how the process ended, and who took its status; empty if it is known
 	// Signal is the signal that ended the process, for example "SIGKILL". It is empty if none did,
 	// and on Windows.
 	Signal   string
 	CoreDump bool          // whether there is a core dump
 	User     time.Duration // processor time in user mode, of the process and of the children that it reaped
-	System   time.Duration // processor time in the kernel, of the same
-	// peak resident memory in bytes, 0 where unknown; Linux counts the starter's at the time of the
-	// start, too
+	System   time.Duration // processor time in the kernel, of the process and of the children that it reaped
+	// MaxRSS is the peak of the resident memory in bytes, or 0 if it is unknown. On Linux it is not
+	// less than the resident memory of this process at the time of the start.
 	MaxRSS int64
 }
 
@@ -49,8 +50,8 @@ func (p *Process) watch() {
 	seen := p.tree.waitExit(p)
 
 	p.mu.Lock()
-	if seen { // not reaped yet: the pid still is this process's
-		_ = p.tree.kill(p) // it has ended, and its group is sent the signal in any case
+	if seen { // the process was not reaped, so that the pid still is its own
+		_ = p.tree.kill(p) // the process has ended; its group gets the signal, whatever the error is
 	} else {
 		p.tree.killGroup(p, true)
 	}
@@ -79,8 +80,8 @@ func unknownStatus(ignored bool) Status {
 	return s
 }
 
-// Done returns a channel that is closed when the exit was seen, the worker's process group (on
-// Windows, its job) was killed, and the process was reaped, in that order. The pipes may still hold
+// Done returns a channel that is closed after the exit was seen, the worker's process group (on
+// Windows, its job) was killed, and the process was reaped, in this order. The pipes may still hold
 // what the process wrote.
 func (p *Process) Done() <-chan struct{} {
 	return p.done
@@ -111,7 +112,7 @@ func (p *Process) Quit() error {
 }
 
 // Kill ends the worker process and its process group (on Windows, its job) at once. It returns nil
-// if they are gone.
+// if they are gone already.
 func (p *Process) Kill() error {
 	err := p.whileAlive(p.tree.kill)
 	if err == os.ErrProcessDone {
@@ -120,11 +121,11 @@ func (p *Process) Kill() error {
 	return err
 }
 
-// Stopped returns the signal that has stopped the process, such as "SIGSTOP" or "SIGTTOU", or what
-// else is known of who did. It returns "" if the process runs, has ended, or the system does not
-// tell.
+// Stopped returns the signal that has stopped the process, such as "SIGSTOP" or "SIGTTOU", or
+// another text that says what has stopped it. It returns "" if the process runs, if it has ended,
+// or if the system does not tell.
 func (p *Process) Stopped() (signal string) {
-	_ = p.whileAlive(func(p *Process) error { // the error is that it has ended
+	_ = p.whileAlive(func(p *Process) error { // an error says that the process has ended
 		signal = p.tree.stopped(p)
 		return nil
 	})
@@ -144,7 +145,7 @@ func (p *Process) whileAlive(f func(*Process) error) error {
 // Close closes main's ends of the three pipes, and the shared memory. It does not end the process.
 // Calls after the first do nothing.
 func (p *Process) Close() {
-	// The error of a second Close is all that there can be: nothing is buffered.
+	// Nothing is buffered, so that only a second Close has an error.
 	_ = p.In.Close()
 	_ = p.Out.Close()
 	_ = p.Err.Close()

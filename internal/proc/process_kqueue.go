@@ -13,13 +13,13 @@ import (
 )
 
 // tree is the BSDs' means to see a worker's exit and to end its descendants. Only watch uses it,
-// except for the signals.
+// except for the methods that send signals.
 type tree struct {
-	kq int // asked for the exit of one process
+	kq int // the kqueue that is asked for the exit of the worker
 }
 
-// newTree takes the kqueue before the start, so that a lack of descriptors fails the start and not
-// the watch.
+// newTree makes the kqueue before the start, so that a lack of descriptors makes the start fail and
+// not the watch.
 func newTree(*os.File) (*tree, error) {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
@@ -31,27 +31,27 @@ func newTree(*os.File) (*tree, error) {
 	return &tree{kq: kq}, nil
 }
 
-// sysProcAttr returns how to start the worker: as the leader of a process group. There is no signal
-// at our death here; the end of file on the wire has to tell the worker.
+// sysProcAttr returns how to start the worker: as the leader of a process group. The worker gets no
+// signal at the death of this process here; the end of file on the wire has to tell it.
 func (t *tree) sysProcAttr(spec *Spec) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Credential: spec.Credential.attr()}
 }
 
 // waitExit returns when the process has exited, without reaping it. It returns false if there is no
-// way to tell. It costs a thread: Darwin does not put a kqueue into non-blocking mode, as the
-// runtime's poller wants it.
+// way to tell. It costs a thread, because Darwin cannot put a kqueue into non-blocking mode, which
+// the runtime's poller needs.
 func (t *tree) waitExit(p *Process) bool {
 	change := make([]unix.Kevent_t, 1)
 	unix.SetKevent(&change[0], p.Pid, unix.EVFILT_PROC, unix.EV_ADD|unix.EV_ONESHOT)
 	change[0].Fflags = unix.NOTE_EXIT
 	event := make([]unix.Kevent_t, 1)
 	for {
-		// The change is registered in the same call; to register it again after EINTR does no harm.
+		// The change is registered in the same call; registering it again after EINTR does no harm.
 		n, err := unix.Kevent(t.kq, change, event, nil)
 		switch {
 		case err == unix.EINTR:
-		// it has already exited (kqueue(2)), and only when somebody else waits for all children was
-		// it reaped
+		// The process has already exited (kqueue(2)). It was reaped only if somebody else waits for
+		// all children.
 		case err == unix.ESRCH:
 			return true
 		case err != nil:
@@ -65,14 +65,14 @@ func (t *tree) waitExit(p *Process) bool {
 }
 
 // killGroup sends SIGKILL to the worker's process group. The caller holds p.mu. reaped says that
-// the worker is a process no more: its number is used unless another process has it by now.
+// the worker was reaped: then its pid is used only if no other process has it by now.
 func (t *tree) killGroup(p *Process, reaped bool) {
 	if !reaped || unix.Kill(p.Pid, 0) == unix.ESRCH {
 		_ = unix.Kill(-p.Pid, unix.SIGKILL)
 	}
 }
 
-// lost returns how the process ended that somebody else has reaped.
+// lost returns the status of a process that somebody else has reaped.
 func (t *tree) lost() Status { return unknownStatus(signal.Ignored(unix.SIGCHLD)) }
 
 // close releases what newTree took.
@@ -80,8 +80,8 @@ func (t *tree) close() {
 	unix.Close(t.kq)
 }
 
-// closeOnExecPipe makes a pipe that no command inherits. Darwin has no pipe2: the lock keeps a
-// start in another goroutine from coming between the two steps.
+// closeOnExecPipe makes a pipe that no command inherits. Darwin has no pipe2: so a lock keeps other
+// goroutines from starting a command between the two steps.
 func closeOnExecPipe(fds *[2]int) error {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()

@@ -17,30 +17,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// noPidFD is set by tests, to take the way of the kernels that have no pidfds.
+// noPidFD makes this package behave as on a kernel that has no pidfds. Tests set it.
 var noPidFD bool
 
 // tree is Linux's means to see a worker's exit and to end its descendants. Only watch uses it,
-// except for the signals.
+// except for the methods that send signals, which use pidfd.
 type tree struct {
-	pidfd *int     // set by the start; -1 where the kernel has none (before 5.2); open until close
-	file  *os.File // the same on the runtime's poller, or nil
-	seen  *Status  // how the process ended, seen before anybody could reap it, or nil
+	// pidfd is the pidfd of the worker, which the start sets, or -1 if the kernel has none (before
+	// 5.2). It is open until close.
+	pidfd *int
+	file  *os.File // the pidfd on the runtime's poller, or nil
+	seen  *Status  // how the process ended, if that was seen before somebody else could reap it, or nil
 }
 
+// newTree returns the tree of a worker that is about to be started.
 func newTree(*os.File) (*tree, error) {
 	fd := -1
 	return &tree{pidfd: &fd}, nil
 }
 
 // sysProcAttr returns how to start the worker: as the leader of a process group, and with a signal
-// at our death.
+// at the death of this process.
 //
-// The signal is SIGCONT: it wakes a worker that is stopped, even one whose stop is still under way,
-// which the kernel's own SIGCONT to orphaned process groups misses. It is not SIGKILL, because the
-// worker has a tree of its own to kill; see watchParent. A worker with a PID namespace has not; see
-// addNamespace. The kernel forgets the signal when a process changes its user: the syscall package
-// asks for it after that.
+// The signal is SIGCONT: it wakes a worker that is stopped. The kernel's own SIGCONT to orphaned
+// process groups would miss a worker whose stop is still under way. The signal is not SIGKILL,
+// because the worker has a tree of its own to kill, see watchParent; the kernel does that for a
+// worker with a PID namespace, see addNamespace. The kernel forgets the signal when a process
+// changes its user: so the syscall package asks for the signal after that.
 func (t *tree) sysProcAttr(spec *Spec) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGCONT, Credential: spec.Credential.attr()}
 	if spec.PIDNamespace {
@@ -52,26 +55,26 @@ func (t *tree) sysProcAttr(spec *Spec) *syscall.SysProcAttr {
 	return attr
 }
 
-// waitExit returns when the process can be reaped, without reaping it. It returns false if it has
-// been already: by another part of the program that waits for all children, or by the kernel,
-// because SIGCHLD is ignored (wait(2), NOTES). A pidfd is waited for on the runtime's poller,
-// without a thread; it becomes readable at the exit (pidfd_open(2)).
+// waitExit returns when the process can be reaped, without reaping it. It returns false if the
+// process was reaped already: by another part of the program that waits for all children, or by the
+// kernel, because SIGCHLD is ignored (wait(2), NOTES). The runtime's poller waits for a pidfd,
+// which takes no thread; it becomes readable at the exit (pidfd_open(2)).
 func (t *tree) waitExit(p *Process) bool {
 	err := errors.ErrUnsupported
 	if *t.pidfd != -1 {
 		err = t.pollExit()
 	}
 	if err != nil && err != unix.ECHILD {
-		// No pidfd, or one that cannot be waited for (waitid takes them since 5.4) or polled: at
-		// the price of a thread.
+		// There is no pidfd, or it cannot be polled or waited for (waitid takes pidfds since 5.4).
+		// This wait costs a thread.
 		t.seen, err = waitExited(unix.P_PID, p.Pid, 0)
 	}
 	return err == nil
 }
 
-// pollExit waits on the runtime's poller.
+// pollExit waits for the exit on the runtime's poller.
 func (t *tree) pollExit() error {
-	if err := unix.SetNonblock(*t.pidfd, true); err != nil { // before NewFile, which looks at it
+	if err := unix.SetNonblock(*t.pidfd, true); err != nil { // before NewFile, which asks for the mode
 		return err
 	}
 	t.file = os.NewFile(uintptr(*t.pidfd), "pidfd")
@@ -94,9 +97,9 @@ func (t *tree) pollExit() error {
 const signalGroup = 1 << 2 // PIDFD_SIGNAL_PROCESS_GROUP
 
 // killGroup sends SIGKILL to the worker's process group. The caller holds p.mu. reaped says that
-// the worker is a process no more, so that its pid may be another's by now: not that of another
-// group as long as this group has a process, and a group without one needs no signal. A pidfd means
-// no other. Without that, the number is used unless another process has it.
+// the worker was reaped, so that another process may have its pid by now. Another group cannot have
+// it as long as this group has a process, and an empty group needs no signal. A pidfd never leads
+// to another process. Without a pidfd, the pid is used only if no other process has it.
 func (t *tree) killGroup(p *Process, reaped bool) {
 	if *t.pidfd != -1 {
 		if err := unix.PidfdSendSignal(*t.pidfd, unix.SIGKILL, nil, signalGroup); err == nil || err == unix.ESRCH {
@@ -108,7 +111,7 @@ func (t *tree) killGroup(p *Process, reaped bool) {
 	}
 }
 
-// lost returns how the process ended that somebody else has reaped.
+// lost returns the status of a process that somebody else has reaped.
 func (t *tree) lost() Status {
 	if t.seen != nil {
 		return *t.seen
@@ -135,12 +138,12 @@ func (t *tree) stopped(p *Process) string {
 		return sig
 	}
 	dir := "/proc/" + strconv.Itoa(p.Pid)
-	// /proc may be that of another namespace
+	// The parent is compared because /proc may be that of another namespace, with other pids.
 	if state, parent := procStat(dir); state != "T" && state != "t" || parent != strconv.Itoa(os.Getpid()) {
 		return ""
 	}
-	// Somebody else may have taken the report. The kernel makes it when the last thread has
-	// stopped.
+	// Somebody else may have taken the report of the stop. The kernel makes the report when the
+	// last thread has stopped.
 	threads, _ := filepath.Glob(dir + "/task/[0-9]*") // the pattern is well-formed
 	traced := false
 	for _, thread := range threads {
@@ -163,8 +166,8 @@ func (t *tree) stopped(p *Process) string {
 	return "a signal that is not known any more"
 }
 
-// stopSignal returns the name of the signal that has stopped a child, if its report has not been
-// taken, else "".
+// stopSignal returns the name of the signal that has stopped a child, or "" if it is not stopped or
+// the report of the stop has been taken.
 func stopSignal(pid int) string {
 	_, number, err := waitid(unix.P_PID, pid, unix.WSTOPPED|unix.WNOHANG, nil)
 	if err != nil || number == 0 {
@@ -177,7 +180,7 @@ func stopSignal(pid int) string {
 // (proc_pid_stat(5)).
 func procStat(dir string) (state, parent string) {
 	stat, err := os.ReadFile(dir + "/stat")
-	// the name in parentheses may hold anything
+	// The name of the process, in parentheses, may hold anything; the fields are behind it.
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	if err != nil || len(fields) < 2 {
 		return "", ""
@@ -186,7 +189,7 @@ func procStat(dir string) (state, parent string) {
 }
 
 // waitExited returns how a child has exited, and leaves it to be reaped. With WNOHANG it returns
-// nil if it has not.
+// nil if the child has not exited.
 func waitExited(idType, id, options int) (*Status, error) {
 	var usage unix.Rusage
 	code, number, err := waitid(idType, id, unix.WEXITED|options, &usage)
@@ -206,12 +209,12 @@ func waitExited(idType, id, options int) (*Status, error) {
 }
 
 const (
-	cldExited = 1 // CLD_EXITED, the process has called exit
-	cldDumped = 3 // CLD_DUMPED, a signal has ended it with a core dump
+	cldExited = 1 // CLD_EXITED: the process has called exit
+	cldDumped = 3 // CLD_DUMPED: a signal has ended the process, with a core dump
 )
 
-// waitid returns the news of a child, its code and status in the siginfo_t of waitid(2), and leaves
-// it to be waited for. Both are zero if there is none, with WNOHANG.
+// waitid returns the news of a child, which are si_code and si_status of waitid(2), and leaves them
+// to be waited for. With WNOHANG both are zero if there are no news.
 func waitid(idType, id, options int, usage *unix.Rusage) (code, status int, err error) {
 	for {
 		var info unix.Siginfo
@@ -222,7 +225,8 @@ func waitid(idType, id, options int, usage *unix.Rusage) (code, status int, err 
 		if err != nil || info.Signo == 0 {
 			return 0, 0, err
 		}
-		// Three numbers, aligned as a pointer is, and then si_pid, si_uid and si_status.
+		// The struct begins with three numbers, goes on at the alignment of a pointer, and has
+		// si_pid, si_uid and si_status there.
 		const at = 12 + (unsafe.Sizeof(uintptr(0)) - 4) + 8
 		return int(info.Code), int(*(*int32)(unsafe.Add(unsafe.Pointer(&info), at))), nil
 	}

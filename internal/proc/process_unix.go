@@ -21,10 +21,10 @@ func (*tree) files(p *pipes, stdout *os.File) []*os.File {
 	return files
 }
 
-// stdout is Windows's affair.
+// stdout returns 0: only on Windows the worker is told a handle.
 func (*tree) stdout() uintptr { return 0 }
 
-// adopt finishes the start: nothing is left to do.
+// adopt has nothing left to do for the start.
 func (*tree) adopt(*os.Process) error { return nil }
 
 // wirePipe makes one pipe that no command inherits, and puts main's end of it on the runtime's
@@ -38,7 +38,7 @@ func wirePipe(mainReads bool) (r, w *os.File, err error) {
 	if mainReads {
 		ours = fds[0]
 	}
-	if err := unix.SetNonblock(ours, true); err != nil { // before NewFile, which looks at it
+	if err := unix.SetNonblock(ours, true); err != nil { // before NewFile, which asks for the mode
 		unix.Close(fds[0])
 		unix.Close(fds[1])
 		return nil, nil, os.NewSyscallError("fcntl", err)
@@ -50,8 +50,8 @@ func wirePipe(mainReads bool) (r, w *os.File, err error) {
 // terminate sends SIGTERM to the worker process. The caller holds p.mu.
 func (*tree) terminate(p *Process) error { return p.proc.Signal(unix.SIGTERM) }
 
-// quit sends SIGQUIT to the worker process, and SIGCONT, without which one that is stopped would
-// not notice. The caller holds p.mu.
+// quit sends SIGQUIT to the worker process, and SIGCONT, without which a stopped process would not
+// notice. The caller holds p.mu.
 func (*tree) quit(p *Process) error {
 	err := p.proc.Signal(unix.SIGQUIT)
 	_ = p.proc.Signal(unix.SIGCONT)
@@ -59,8 +59,8 @@ func (*tree) quit(p *Process) error {
 }
 
 // kill sends SIGKILL to the worker's process group, and to the worker in case it has left the
-// group. The caller holds p.mu. The group's error tells nothing that the worker's does not: a group
-// is gone, or (Darwin: EPERM) has only zombies.
+// group. The caller holds p.mu. An error for the group would tell nothing more than the worker's:
+// the group is gone, or has only zombies (Darwin: EPERM).
 func (t *tree) kill(p *Process) error {
 	t.killGroup(p, false)
 	return p.proc.Kill()
@@ -84,7 +84,7 @@ func status(state *os.ProcessState) Status {
 
 // signalName returns the name of a signal, such as "SIGKILL".
 func signalName(sig syscall.Signal) string {
-	if name := unix.SignalName(sig); name != "" { // the real-time ones have none
+	if name := unix.SignalName(sig); name != "" { // real-time signals have no name
 		return name
 	}
 	return sig.String()

@@ -12,19 +12,20 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// killedExitCode is the exit status of a process that Kill ended: Windows has no signals to tell
-// of.
+// killedExitCode is the exit status of a process that Kill has ended, because Windows has no
+// signals.
 const killedExitCode = 1
 
 // ntResumeProcess lets a process run that was started suspended: os.StartProcess does not hand out
-// the thread that ResumeThread would want.
+// the thread that ResumeThread would need.
 var ntResumeProcess = windows.NewLazySystemDLL("ntdll.dll").NewProc("NtResumeProcess")
 
-// tree is Windows's means to end a worker and its descendants: a job object. The only handle to it
-// is here, so the system ends the job's processes when this process ends, however it does.
+// tree is Windows's means to end a worker and its descendants: a job object. The only handle to the
+// job is here, so that the system ends the job's processes when this process ends, however it ends.
+// Only start and watch use it, except for the methods that end processes.
 type tree struct {
-	job windows.Handle
-	out windows.Handle // the worker's standard output, as an inheritable handle; closed after the start
+	job windows.Handle // the job; open until close
+	out windows.Handle // the worker's standard output, as an inheritable handle; 0 after the start
 }
 
 // newTree makes the job and the handle that the worker inherits.
@@ -70,8 +71,8 @@ func (*tree) files(p *pipes, _ *os.File) []*os.File {
 	return []*os.File{p.cin, p.cout, p.cerr}
 }
 
-// stdout returns the handle that becomes the worker's standard output; it has the same value over
-// there.
+// stdout returns the handle that becomes the worker's standard output. It has the same value in the
+// worker.
 func (t *tree) stdout() uintptr { return uintptr(t.out) }
 
 // adopt puts the new process into the job and lets it run.
@@ -98,13 +99,14 @@ func (t *tree) waitExit(p *Process) bool {
 	return err == nil
 }
 
-// terminate sends CTRL_BREAK to the worker's process group, in which it is alone unless it put
-// others there.
+// terminate sends CTRL_BREAK to the worker's process group, in which the worker is alone unless it
+// has put other processes there.
 func (*tree) terminate(p *Process) error {
 	return os.NewSyscallError("GenerateConsoleCtrlEvent",
 		windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, uint32(p.Pid)))
 }
 
+// quit returns an error: Windows has no signal that asks for stacks.
 func (*tree) quit(*Process) error { return errors.ErrUnsupported }
 
 // kill ends all processes in the job. The caller holds p.mu, and the job is closed after the reap.
@@ -118,6 +120,7 @@ func (t *tree) close() {
 	windows.CloseHandle(t.job)
 }
 
+// closeOut closes the handle of the worker's standard output, if it is open.
 func (t *tree) closeOut() {
 	if t.out != 0 {
 		windows.CloseHandle(t.out)
@@ -130,10 +133,10 @@ func status(state *os.ProcessState) Status {
 	return Status{ExitCode: state.ExitCode(), User: state.UserTime(), System: state.SystemTime()}
 }
 
-// killGroup ends all processes in the job, which is not reused.
+// killGroup ends all processes in the job. Nobody else can have the job by now.
 func (t *tree) killGroup(p *Process, _ bool) { _ = t.kill(p) }
 
-// lost returns how the process ended that could not be waited for.
+// lost returns the status of a process that could not be waited for.
 func (t *tree) lost() Status { return unknownStatus(false) }
 
 // stopped returns "": Windows does not stop processes by signals.

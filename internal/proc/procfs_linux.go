@@ -15,14 +15,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// procView is /proc as this process sees it. In a PID namespace it is usually that of an outer
-// namespace, and shows the pids of that one. It never changes after newProcView.
+// procView is /proc as this process sees it. In a PID namespace, /proc is usually that of an outer
+// namespace, and shows the pids of the outer namespace. A procView never changes.
 type procView struct {
-	self  int // this process's pid there
+	self  int // the pid that this process has in /proc
 	level int // the position of this process's namespace in the NSpid lines of /proc/PID/status
 }
 
-// newProcView fails if /proc is not mounted, or does not know this process.
+// newProcView returns the view of this process. It fails if /proc is not mounted, or does not know
+// this process.
 func newProcView() (*procView, error) {
 	link, err := os.Readlink("/proc/self")
 	if err != nil {
@@ -40,8 +41,8 @@ func newProcView() (*procView, error) {
 	return v, nil
 }
 
-// pid returns the pid that a process or thread has for this process's system calls, by its
-// directory in /proc.
+// pid returns the pid that a process or thread, named by its directory in /proc, has in the system
+// calls of this process.
 func (v *procView) pid(dir string) (int, error) {
 	pids, err := nsPIDs(filepath.Join(dir, "status"))
 	if err != nil {
@@ -53,9 +54,9 @@ func (v *procView) pid(dir string) (int, error) {
 	return pids[v.level], nil
 }
 
-// nsPIDs returns the pids in the NSpid line of a status file: that of the namespace of /proc first,
-// then those of the namespaces within (proc_pid_status(5)). Kernels before 4.1 do not have the
-// line.
+// nsPIDs returns the pids in the NSpid line of a status file: first the pid in the namespace of
+// /proc, then the pids in the namespaces within it (proc_pid_status(5)). Kernels before 4.1 do not
+// have the line.
 func nsPIDs(path string) (pids []int, err error) {
 	status, err := os.ReadFile(path)
 	if err != nil {
@@ -78,9 +79,9 @@ func nsPIDs(path string) (pids []int, err error) {
 	return pids, nil
 }
 
-// forEachThread calls f with the id of every thread of this process, and again for those that have
-// appeared meanwhile, until there is none. What f sets is inherited by the threads that a thread
-// makes, so afterwards all have it.
+// forEachThread calls f with the id of every thread of this process, then for the threads that have
+// appeared meanwhile, and so on until none has. A thread inherits what f has set in the thread that
+// makes it, so that afterwards all threads have it.
 func forEachThread(f func(tid int) error) error {
 	v, err := newProcView()
 	if err != nil {

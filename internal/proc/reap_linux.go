@@ -18,25 +18,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reapGrace is the least time between two looks that have to find a process a zombie before it is
-// reaped, and between two looks at all.
+// reapGrace is the least time between two looks. A process is reaped when two looks have found that
+// it is a zombie.
 const reapGrace = time.Second
 
-// ReapOrphans reaps the processes that have become children of this one because their parent has
-// ended, as the kernel does with process 1 of a PID namespace. In any other process it does
-// nothing.
+// ReapOrphans reaps the processes that have become children of this process because their parent
+// has ended: the kernel gives them to process 1 of their PID namespace. In any other process it
+// does nothing.
 //
-// It reaps a zombie child that it has seen as one twice, at least a second apart, if no descriptor
-// of this process is a pidfd of it. It does not reap the children of package os and os/exec,
+// It reaps a child that it has seen twice as a zombie, at least a second apart, if no descriptor of
+// this process is a pidfd of the child. It does not reap the children of package os and os/exec,
 // however late their Wait comes, because since Go 1.23 an os.Process holds a pidfd until it was
-// waited for; nor any other child of which somebody holds a pidfd. A child of os.StartProcess that
-// was given up (Process.Release, or no reference left) has no pidfd any more and is reaped after
-// the next end of a child.
+// waited for. Nor does it reap any other child of which somebody holds a pidfd. A child of
+// os.StartProcess that was given up (Process.Release, or no reference left) has no pidfd any more
+// and is reaped after the next end of a child.
 //
 // A child that was started by other means, with syscall.ForkExec or by C code, cannot be told from
 // an orphan: whoever waits for it more than a second after its end may find its status gone.
-// Nothing is reaped where there are no pidfds (Linux before 5.4) or no /proc, nor what /proc hides
-// (hidepid).
+// Nothing is reaped if there are no pidfds (Linux before 5.4) or no /proc, and no process is reaped
+// that /proc hides (hidepid).
 //
 // stop ends the reaping and waits for its goroutine. It may be called more than once.
 func ReapOrphans() (stop func()) {
@@ -58,8 +58,8 @@ func ReapOrphans() (stop func()) {
 	})
 }
 
-// seesPidFDs reports whether package os uses pidfds, and whether this process can see so: it looks
-// for one of itself.
+// seesPidFDs reports whether package os uses pidfds and this process can see that: it makes a pidfd
+// of itself and looks for it.
 func seesPidFDs(view *procView) bool {
 	self, err := os.FindProcess(os.Getpid())
 	if err != nil {
@@ -72,17 +72,17 @@ func seesPidFDs(view *procView) bool {
 
 // reaper lives in process 1 of a PID namespace. Its goroutine owns it.
 type reaper struct {
-	view *procView
-	seen map[zombie]time.Time // what may be reaped, with the time when it was first seen
-	quit chan struct{}        // closed by stop
-	done chan struct{}        // closed by run, last
+	view *procView            // /proc as this process sees it
+	seen map[zombie]time.Time // the zombies that may be reaped, with the time when each was first seen
+	quit chan struct{}        // the function stop of ReapOrphans closes it
+	done chan struct{}        // run closes it as the last thing that it does
 }
 
 // zombie is a child that has ended, in process 1. The time of its start tells it from another
 // process that has had its pid before.
 type zombie struct {
-	pid   int // in /proc
-	start string
+	pid   int    // the pid of the child in /proc
+	start string // the time of the child's start, as /proc tells it
 }
 
 // run looks at the zombies once, and whenever a child has ended, but no more often than reapGrace
@@ -118,9 +118,10 @@ func (r *reaper) look(now time.Time) bool {
 		return false
 	}
 	zombies := r.zombies()
-	// after the zombies: package os holds each of its children from its start until after its reap
+	// The pidfds are listed after the zombies, because package os holds a pidfd of each of its
+	// children from the start of the child until after its reap.
 	held, err := heldPIDs()
-	if err != nil { // perhaps there are no descriptors left: later
+	if err != nil { // perhaps there are no descriptors left; there will be another look
 		return true
 	}
 	before := r.seen
@@ -140,8 +141,8 @@ func (r *reaper) look(now time.Time) bool {
 	return len(r.seen) > 0
 }
 
-// reap reaps one zombie and no other process, even if the pid has gone to another meanwhile. It
-// returns false if the zombie still is there.
+// reap reaps one zombie, and no other process even if another has its pid by now. It returns false
+// if the zombie still is there.
 func (r *reaper) reap(z zombie) bool {
 	dir := "/proc/" + strconv.Itoa(z.pid)
 	pid, err := r.view.pid(dir)
@@ -153,7 +154,7 @@ func (r *reaper) reap(z zombie) bool {
 		return err == unix.ESRCH
 	}
 	defer unix.Close(fd)
-	if now, ok := r.zombie(dir); !ok || now != z { // fd may be another's
+	if now, ok := r.zombie(dir); !ok || now != z { // fd may be the pidfd of another process
 		return true
 	}
 	for {
@@ -181,10 +182,10 @@ func (r *reaper) zombies() (zombies []zombie) {
 func (r *reaper) zombie(dir string) (z zombie, ok bool) {
 	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
 	if err != nil {
-		return z, false // was reaped meanwhile
+		return z, false // the process was reaped meanwhile
 	}
-	// proc_pid_stat(5): the name in parentheses may hold anything; after it, state is field 3, ppid
-	// 4 and starttime 22.
+	// The name in parentheses may hold anything. Behind it, state is field 3, ppid is field 4 and
+	// starttime is field 22 of proc_pid_stat(5).
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	if len(fields) < 20 || fields[0] != "Z" || fields[1] != strconv.Itoa(r.view.self) {
 		return z, false
@@ -194,7 +195,7 @@ func (r *reaper) zombie(dir string) (z zombie, ok bool) {
 	return z, err == nil
 }
 
-// heldPIDs returns the pids, as in /proc, of the processes of which this one holds a pidfd
+// heldPIDs returns the pids, as in /proc, of the processes of which this process holds a pidfd
 // (pidfd_open(2), fdinfo).
 func heldPIDs() (map[int]bool, error) {
 	entries, err := os.ReadDir("/proc/self/fdinfo")

@@ -16,29 +16,29 @@ import (
 // markerName is the environment variable that makes a process a worker.
 const markerName = "MULTIPROLAB_ROLE"
 
-// markerVersion is the version of the marker's text. A worker refuses any other.
+// markerVersion is the version of the marker's text. A worker refuses any other version.
 const markerVersion = 3
 
-// Exit statuses of a worker process that ends before or outside of user code. Both are accompanied
-// by one line on stderr where there is still somebody to read it.
+// Exit statuses of a worker process that ends before or outside of user code. The worker writes one
+// line on stderr as well, if there is still somebody to read it.
 const (
 	exitTakeover = 70 // the initialiser could not make this process a worker; EX_SOFTWARE of sysexits.h
 	exitOrphan   = 75 // the main process is gone; EX_TEMPFAIL of sysexits.h
 )
 
-// Role is what a main process told the worker process that it started.
-// It is written before the worker exists and read-only in the worker.
+// Role is what a main process tells the worker process that it starts. It is written before the
+// worker exists, and does not change in the worker.
 type Role struct {
-	Main   string   // Config.Name of the Main that started this process
-	Outer  []string // of the Mains around that one, from the outermost
+	Main   string   // Config.Name of the Main that has started this process
+	Outer  []string // Config.Name of the Mains around that Main, from the outermost
 	Path   []string // pool names from the outermost Main down to this worker, e.g. ["thumbnailer"] or ["outer","inner"]
 	Index  int      // instance number within the pool
 	Life   int      // 1 for the first process of this instance, 2 for its replacement, ...
 	Depth  int      // 1 for a worker of a top-level Main
-	Cookie string   // random hex, opens the wire
+	Cookie string   // random hex digits, with which the worker opens the wire
 }
 
-// check reports the first field that no worker can have.
+// check returns an error for the first field that has a value which no worker can have.
 func (r *Role) check() error {
 	switch {
 	case len(r.Path) == 0:
@@ -60,19 +60,19 @@ func (r *Role) String() string {
 	return fmt.Sprintf("%s/%d", strings.Join(r.Path, "/"), r.Index)
 }
 
-// marker is the content of the environment variable: the role, and what only the two sides of this
-// package exchange.
+// marker is the content of the environment variable: the role, and what this package tells itself
+// in the worker.
 type marker struct {
-	Role
-	Parent int     // pid of the process that starts the worker, as that process sees it
+	Role           // the role of the worker
+	Parent int     // the pid of the process that starts the worker, as that process sees it
 	Box    bool    // there is shared memory
 	Stdout uintptr // Windows: the inherited handle that becomes the worker's standard output
 
 	PIDNamespace bool // the worker was started as process 1 of a PID namespace
-	OOMScoreAdj  int  // Spec.OOMScoreAdj
+	OOMScoreAdj  int  // Spec.OOMScoreAdj of the worker
 }
 
-// Pack describes the layout.
+// Pack describes the layout of the marker.
 func (m *marker) Pack(p *pack.Packing) {
 	pack.Text(p, &m.Main)
 	pack.List(p, &m.Outer, pack.Text)
@@ -93,7 +93,7 @@ func (m *marker) text() string {
 	return strconv.Itoa(markerVersion) + ":" + hex.EncodeToString(pack.Marshal(m))
 }
 
-// parseMarker is the inverse of text. It trusts nothing.
+// parseMarker is the inverse of text. It trusts nothing in the text.
 func parseMarker(text string) (*marker, error) {
 	version, text, _ := strings.Cut(text, ":")
 	if version != strconv.Itoa(markerVersion) {

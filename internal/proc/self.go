@@ -1,4 +1,5 @@
-// The functions of this file serve the worker process. In a process that is no worker they say so.
+// This file is what the initialiser makes of this process, and what a worker asks for later. The
+// functions serve the worker process; in a process that is no worker they say so.
 
 package proc
 
@@ -8,28 +9,28 @@ import (
 	"sync/atomic"
 )
 
-// self is what the initialiser made of this process. It is the initialiser that has to run before
-// anything else in the program: a package-level variable, because those of a package come before
-// its init functions.
+// self is what the initialiser has made of this process. Its initialiser has to run before anything
+// else in the program. So it is that of a package-level variable, because the variables of a
+// package are initialised before its init functions run.
 var self = takeOver()
 
 // workerSelf lives in the worker process only; in a main process it is empty. It never changes
-// after initialisation, except for released.
+// after initialisation, except for released. Any goroutine may read it.
 type workerSelf struct {
-	role   *Role
-	r, w   *os.File
-	box    []byte
-	shared []byte
-	// the original os.Stdin and os.Stdout: kept, because their finalizers would close our
-	// descriptors
+	role   *Role    // the role of this process; nil in a main process
+	r, w   *os.File // the wire: r for what main writes, w for what main reads
+	box    []byte   // the memory that main can read when this process has ended, or nil
+	shared []byte   // the memory that both processes use while this process runs, or nil
+	// std is the original os.Stdin and os.Stdout. They are kept because their finalizers would
+	// close descriptors that are in use again.
 	std      [2]*os.File
-	guarded  <-chan struct{}
-	released atomic.Bool // ReleaseMainThread was called
+	guarded  <-chan struct{} // closed when guardWorker has done its work
+	released atomic.Bool     // ReleaseMainThread was called
 }
 
-// takeOver makes this process a worker if the marker is present. A marker that is present always
-// means worker: a process that cannot become one exits here, because running on as a main would
-// start workers that do the same, without end.
+// takeOver makes this process a worker if the marker is present. If the marker is present and the
+// process cannot become a worker, it exits here: if it ran on as a main process, it would start
+// workers that do the same, without end.
 func takeOver() *workerSelf {
 	s := new(workerSelf)
 	text, ok := os.LookupEnv(markerName)
@@ -54,7 +55,7 @@ func takeOver() *workerSelf {
 	runtime.LockOSThread()
 	s.guarded = guardWorker(m)
 	if m.OOMScoreAdj != 0 {
-		// What cannot be is said where the user asks for it: Limits.Apply.
+		// An error is reported by Limits.Apply, which does this again.
 		_ = setOOMScoreAdj(m.OOMScoreAdj)
 	}
 	s.std = [2]*os.File{os.Stdin, os.Stdout}
@@ -74,30 +75,30 @@ func Current() *Role {
 	return self.role
 }
 
-// Wire returns the pipes of a worker process, r for what main writes and w for what main reads;
-// nil, nil in a process that is not a worker. On Unix both are on the runtime's poller, so that
-// Close and deadlines unblock a pending call; but on Linux r is in blocking mode, for Inlet. On
-// Windows they are synchronous: Close cancels a pending call, deadlines are not supported, and main
-// reads the end of file only when this process ends.
+// Wire returns the pipes of a worker process, r for what main writes and w for what main reads. In
+// a process that is not a worker it returns nil, nil. On Unix both pipes are on the runtime's
+// poller, so that Close and deadlines unblock a pending call; but on Linux r is in blocking mode,
+// for Inlet. On Windows the pipes are synchronous: Close cancels a pending call, deadlines are not
+// supported, and main reads the end of file only when this process ends.
 func Wire() (r, w *os.File) {
 	return self.r, self.w
 }
 
-// Guarded returns a channel that is closed when this worker process is deaf to the terminal's
-// interrupt and notices the end of the one that started it at once.
+// Guarded returns a channel that is closed as soon as this worker process is deaf to the terminal's
+// interrupt and notices at once the end of the process that started it.
 func Guarded() <-chan struct{} { return self.guarded }
 
-// Box returns the memory of BoxSize bytes that a worker process shares with the one that started
-// it, which can read it when the worker has ended, or nil if there is none.
+// Box returns the memory of BoxSize bytes that the process which started this worker can read when
+// the worker has ended, or nil if there is none.
 func Box() []byte { return self.box }
 
-// Shared returns the other memory that a worker process shares with the one that started it, of
-// SharedSize bytes, or nil if there is none.
+// Shared returns the memory of SharedSize bytes that a worker process and the process that started
+// it use while the worker runs, or nil if there is none.
 func Shared() []byte { return self.shared }
 
 // ReleaseMainThread undoes the lock that holds the main goroutine of a worker process on the
-// process's main thread. It has to be called on the main goroutine. The first call counts, and in a
-// process that is not a worker none does.
+// process's main thread. It has to be called on the main goroutine. Calls after the first do
+// nothing, nor do calls in a process that is not a worker.
 func ReleaseMainThread() {
 	if self.role != nil && self.released.CompareAndSwap(false, true) {
 		runtime.UnlockOSThread()
@@ -106,8 +107,8 @@ func ReleaseMainThread() {
 
 // OnMainThread reports whether the calling goroutine runs on the process's main thread at this
 // moment. Only a goroutine that is locked to its thread can rely on the answer for longer. Linux
-// and Windows know; elsewhere there is no way to ask without cgo, and the answer is whether the
-// main goroutine of a worker is still locked to the thread.
+// and Windows know. On other systems there is no way to ask without cgo, and the answer is whether
+// the main goroutine of a worker is still locked to the thread.
 func OnMainThread() bool {
 	return onMainThread()
 }

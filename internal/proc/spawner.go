@@ -12,34 +12,37 @@ import (
 // Spawner starts worker processes, one after the other. All methods may be called from any
 // goroutine.
 //
-// Linux ties the signal that a child gets at its parent's death to the thread that started it
-// (prctl(2), PR_SET_PDEATHSIG). To most workers the signal is SIGCONT: they look whether their
-// parent is gone, and the kernel sends it again at the end of every thread whose child the worker
-// has become since. So any thread may start them. A worker with a PID namespace is killed by the
-// signal: those are started by a goroutine that is locked to its thread, which lasts.
+// Linux ties the signal that a child gets at its parent's death to the thread that started the
+// child (prctl(2), PR_SET_PDEATHSIG). Most workers get SIGCONT, and look whether their parent is
+// gone. The kernel gives a child of a thread that ends to another thread of the parent, and signals
+// it again when that thread ends. So any thread may start these workers. A worker with a PID
+// namespace is killed by the signal: such workers are started by a goroutine that is locked to a
+// thread, which lasts as long as the Spawner.
 type Spawner struct {
-	mu       sync.Mutex // held during a start
-	closed   bool
+	mu       sync.Mutex         // guards every other field; held during a start
+	closed   bool               // Close was called
 	requests chan *startRequest // to the goroutine with a thread of its own; nil until there is one
-	done     chan struct{}      // closed by that goroutine when it ends
+	done     chan struct{}      // the goroutine with a thread of its own closes it when it ends
 }
 
 // startRequest carries one Start to the goroutine with a thread of its own, and its outcome back.
+// The goroutine may touch it until it closes done, and afterwards the caller of Start.
 type startRequest struct {
-	spec    *Spec
-	process *Process
-	err     error
+	spec    *Spec         // what to start
+	process *Process      // what was started, or nil
+	err     error         // why nothing was started, or nil
 	done    chan struct{} // closed when process and err are set
 }
 
 // NewSpawner returns a Spawner, for which Close has to be called.
 func NewSpawner() *Spawner { return new(Spawner) }
 
+// run is the goroutine with a thread of its own. It ends when requests is closed.
 func (s *Spawner) run() {
 	defer close(s.done)
 	runtime.LockOSThread()
-	// With the lock in place the thread would end here, and Linux would signal whatever worker is
-	// left.
+	// Without the unlock the thread would end with the goroutine, and Linux would signal every
+	// worker that is left.
 	defer runtime.UnlockOSThread()
 	for req := range s.requests {
 		req.process, req.err = startWorker(req.spec)
@@ -47,9 +50,9 @@ func (s *Spawner) run() {
 	}
 }
 
-// Start starts a worker process. The error wraps the system's, EAGAIN or ENOENT for example, and
-// names the program; after Close it wraps os.ErrClosed. The caller has to close the Process it
-// gets, after or before Done.
+// Start starts a worker process. The error wraps the system's error, for example EAGAIN or ENOENT,
+// and names the program; after Close it wraps os.ErrClosed. The caller has to close the Process
+// that it gets, before or after Done.
 func (s *Spawner) Start(spec *Spec) (*Process, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,7 +68,7 @@ func (s *Spawner) Start(spec *Spec) (*Process, error) {
 	}
 	req := &startRequest{spec: spec, done: make(chan struct{})}
 	s.requests <- req
-	<-req.done // never long: the goroutine answers every request that it takes
+	<-req.done // this does not take long: the goroutine answers every request that it takes
 	return req.process, req.err
 }
 
@@ -78,7 +81,7 @@ func (s *Spawner) Close() {
 	}
 	s.closed = true
 	s.mu.Unlock()
-	if s.done != nil { // it does not change any more
+	if s.done != nil { // done does not change after closed is set
 		<-s.done
 	}
 }
@@ -100,7 +103,7 @@ func startWorker(spec *Spec) (*Process, error) {
 	}
 	p, err := start(spec, path)
 	if err != nil {
-		if spec.Dir != "" { // the system says only that something is missing
+		if spec.Dir != "" { // the system does not say which file is missing
 			if info, derr := os.Stat(spec.Dir); derr != nil {
 				err = fmt.Errorf("working directory: %w", derr)
 			} else if !info.IsDir() {

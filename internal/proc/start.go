@@ -5,12 +5,12 @@ package proc
 import "os"
 
 // pipes are the six ends of a new worker's pipes. Main's ends are on the runtime's poller, so that
-// Close and deadlines unblock a pending call; the worker's are in blocking mode, as every program
-// expects of its standard files.
+// Close and deadlines unblock a pending call; the worker's ends are in blocking mode, as every
+// program expects of its standard files. The goroutine that starts the worker uses it.
 type pipes struct {
-	in, out, err    *os.File // main's ends: theirs who get the Process
-	cin, cout, cerr *os.File // the worker's ends: closed by start
-	box             *os.File // shared memory, or nil
+	in, out, err    *os.File // main's ends, which whoever gets the Process has to close
+	cin, cout, cerr *os.File // the worker's ends, which start closes
+	box             *os.File // the shared memory, which whoever gets the Process has to close; or nil
 }
 
 // newPipes makes the three pipes.
@@ -41,6 +41,7 @@ func (p *pipes) close() {
 	closeAll(p.in, p.out, p.err, p.box)
 }
 
+// closeAll closes the files that are not nil.
 func closeAll(files ...*os.File) {
 	for _, f := range files {
 		if f != nil {
@@ -62,8 +63,8 @@ func start(spec *Spec, path string) (_ *Process, err error) {
 	if err != nil {
 		return nil, err
 	}
-	// The worker has its ends after the start. Ours of the same would stand in the way of the end
-	// of file.
+	// After the start the worker has its ends. If this process kept them open as well, nobody would
+	// read the end of file.
 	defer pipes.closeWorkers()
 	t, err := newTree(stdout)
 	if err == nil {

@@ -4,6 +4,6 @@
 
 package proc
 
-// stopped returns "": what these systems say of a stopped process is not within reach of
-// golang.org/x/sys, but for a wait that might reap it.
+// stopped returns "": golang.org/x/sys cannot ask these systems about a stopped process, except by
+// a wait that might reap it.
 func (*tree) stopped(*Process) string { return "" }

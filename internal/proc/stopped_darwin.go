@@ -13,5 +13,5 @@ func (*tree) stopped(p *Process) string {
 	if err != nil || info.Proc.P_stat != stateStopped {
 		return ""
 	}
-	return signalName(unix.Signal(info.Proc.P_xstat)) // the kernel keeps the signal where it will keep the exit status
+	return signalName(unix.Signal(info.Proc.P_xstat)) // while a process is stopped, P_xstat is the signal
 }

@@ -16,11 +16,11 @@ import (
 // guardWorker makes the worker deaf to the terminal's interrupt, and makes sure that it does not
 // outlive its parent.
 //
-// If the parent dies before the first line of this function, the comparison of the pids finds out,
-// and if it dies before it is watched, the second comparison does.
+// If the parent dies before the first line of this function, a comparison of pids finds out. If it
+// dies later, but before it is watched, a second comparison does.
 //
-// To catch signals may take several threads, and the main goroutine would wait for each: the
-// channel is closed when it is done, which goes on beside the start.
+// Catching signals may take several threads, and the main goroutine would have to wait for each. So
+// this is done beside the start of the worker, and the channel is closed when it is done.
 func guardWorker(m *marker) <-chan struct{} {
 	heedNoTerminal()
 	parent := os.Getppid()
@@ -40,12 +40,12 @@ func guardWorker(m *marker) <-chan struct{} {
 	return guarded
 }
 
-// heedNoTerminal makes the terminal not stop the worker, which is in a process group in the
-// background: with "stty tostop" it would at the first print, and at a read in any case. With these
-// signals ignored, what is written appears, and a read fails at once with EIO (termios(3), POSIX
-// 11.1.4). Here an ignored signal is right for the commands that the worker starts, too, which
-// inherit it: nobody could bring them to the foreground. Shells and others that want the signals
-// take them.
+// heedNoTerminal keeps the terminal from stopping the worker, which is in a process group in the
+// background. Otherwise the terminal would stop it at a read, and with "stty tostop" at the first
+// print. With these signals ignored, what is written appears, and a read fails at once with EIO
+// (termios(3), POSIX 11.1.4). The commands that the worker starts inherit the ignored signals,
+// which is right, because nobody could bring the commands to the foreground. Shells and other
+// programs that want the signals set them again.
 func heedNoTerminal() { signal.Ignore(unix.SIGTTOU, unix.SIGTTIN) }
 
 // refuseOrphan ends a worker whose parent is gone.
@@ -55,12 +55,13 @@ func refuseOrphan(m *marker, parent int) {
 	}
 }
 
-// guardLoudly catches the signals. It calls guarded when it does, and returns, if at all, when
-// there is nothing to watch.
+// guardLoudly catches the signals with package os/signal, calls guarded, and watches the parent. It
+// returns only if the parent need not be watched.
 func guardLoudly(m *marker, parent int, guarded func()) {
-	// Ctrl-C reaches the whole foreground process group, and may be sent to a worker by hand: main
-	// decides what it means. Notify and not Ignore: an ignored signal stays ignored in the commands
-	// that the worker starts. Nobody reads the channel; Notify does not block on a full one.
+	// Ctrl-C reaches the whole foreground process group, and SIGINT may be sent to a worker by
+	// hand: main decides what it means. The signal is not ignored, because it would stay ignored in
+	// the commands that the worker starts. Nobody reads the channel; package os/signal does not
+	// block on a full one.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGINT)
 	orphaned := make(chan os.Signal, 1)
 	signal.Notify(orphaned, unix.SIGHUP, unix.SIGCONT)
@@ -70,9 +71,9 @@ func guardLoudly(m *marker, parent int, guarded func()) {
 	}
 }
 
-// guardNamespace is guardWorker's end for process 1 of a PID namespace. It cannot see its parent,
-// but the kernel kills it at the parent's death. If the parent died before it had asked the kernel
-// to, its end of the wire is closed.
+// guardNamespace is the part of guardWorker for process 1 of a PID namespace. Such a worker cannot
+// see its parent, but the kernel kills it at the parent's death. If the parent died before the
+// kernel was asked to do so, the parent's end of the wire is closed.
 func guardNamespace(m *marker) {
 	if wireClosed() {
 		die(exitOrphan, "worker %s: process %d, which started it, is gone", &m.Role, m.Parent)
@@ -81,12 +82,12 @@ func guardNamespace(m *marker) {
 	ReapOrphans()
 }
 
-// watchParent ends the worker when a signal comes and the parent is gone. SIGCONT is what the
-// spawner asks the kernel for on Linux; SIGHUP and SIGCONT are what the kernel sends to a stopped
-// process group that has become an orphan (POSIX, _exit). Linux sends the first whenever a thread
-// of the parent ends that the worker was a child of: only after the last one does getppid show the
-// change, and the signal follows the change. Where the parent's pid cannot be seen, SIGHUP decides,
-// and the end of the wire.
+// watchParent ends the worker when a signal comes and the parent is gone. On Linux the spawner has
+// asked the kernel for SIGCONT. On every system the kernel sends SIGHUP and SIGCONT to a stopped
+// process group that has become an orphan (POSIX, _exit). Linux sends the SIGCONT whenever a thread
+// of the parent ends whose child the worker is. Only after the last thread does getppid show
+// another parent, and it does so before the signal comes. If the parent's pid cannot be seen, the
+// worker ends at SIGHUP, or at the end of the wire.
 func watchParent(orphaned <-chan os.Signal, parent int) {
 	var sig os.Signal
 	for {
@@ -100,11 +101,11 @@ func watchParent(orphaned <-chan os.Signal, parent int) {
 // KillSelfTree ends the worker process and its process group at once, when main is gone. It does
 // not return.
 func KillSelfTree() {
-	// For process 1 of a PID namespace, -pid would mean everybody; the kernel ends the namespace
-	// with it.
+	// For process 1 of a PID namespace, -pid would mean all processes; the kernel ends the
+	// namespace with process 1.
 	if pid := unix.Getpid(); pid != 1 && unix.Getpgrp() == pid {
-		// Includes this process. Workers of a Main in this process lead groups of their own; they
-		// notice our end.
+		// The group includes this process. If a Main in this process has workers, these lead groups
+		// of their own, and notice the end of this process.
 		_ = unix.Kill(-pid, unix.SIGKILL)
 	}
 	os.Exit(exitOrphan)
@@ -129,32 +130,32 @@ func takeOverPipes(*marker) (r, w *os.File, err error) {
 	if err := move(stdoutFD, 1); err != nil {
 		return nil, nil, err
 	}
-	// os.Stdout was made for a descriptor in blocking mode. Should the output have come in the
-	// other mode (some parents of main leave theirs so), then only a new File knows to wait.
+	// os.Stdout was made for a descriptor in blocking mode. If the output is in non-blocking mode
+	// (some parents of main leave theirs so), only a new File knows that it has to wait.
 	if flags, err := unix.FcntlInt(1, unix.F_GETFL, 0); err == nil && flags&unix.O_NONBLOCK != 0 {
 		os.Stdout = os.NewFile(1, "/dev/stdout")
 	}
 	return r, w, nil
 }
 
-// keep duplicates a descriptor to a private one that no command inherits. One that does not block
+// keep duplicates a descriptor to a private one that no command inherits. If it is nonblocking, it
 // is on the runtime's poller.
 func keep(fd int, name string, nonblocking bool) (*os.File, error) {
 	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, wireFD)
 	if err != nil {
 		return nil, fmt.Errorf("duplicate descriptor %d: %w", fd, err)
 	}
-	if err := unix.SetNonblock(dup, nonblocking); err != nil { // before NewFile, which looks at it
+	if err := unix.SetNonblock(dup, nonblocking); err != nil { // before NewFile, which asks for the mode
 		return nil, fmt.Errorf("set the mode of descriptor %d: %w", dup, err)
 	}
 	return os.NewFile(uintptr(dup), name), nil
 }
 
-// move gives the file on descriptor from the number to, where commands inherit it.
+// move gives the file of the descriptor from the number to, which commands inherit.
 func move(from, to int) error {
 	for {
 		err := dupOnto(from, to)
-		if err == unix.EINTR || err == unix.EBUSY { // EBUSY: a race with open in another thread, Linux, dup(2)
+		if err == unix.EINTR || err == unix.EBUSY { // EBUSY: a race with open in another thread on Linux, see dup(2)
 			continue
 		}
 		if err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // guardWorker has nothing to do: a new process group does not get the console's Ctrl-C, and the job
-// object, whose only handle main has, ends with main and takes the worker along.
+// object, whose only handle main has, ends with main, and the worker with it.
 func guardWorker(*marker) <-chan struct{} {
 	guarded := make(chan struct{})
 	close(guarded)
@@ -26,9 +26,9 @@ func KillSelfTree() {
 // takeOverPipes makes private duplicates of the standard handles that are the wire, and gives user
 // code the null device to read from and main's output to write to.
 //
-// The original handles stay open, but are inherited no more: to close them would let their values
-// be used again, for other files, while the C library of a program with cgo goes on to write to the
-// one that it knows as standard output.
+// The original handles stay open, but are inherited no more. If they were closed, their values
+// would be used again for other files, while the C library of a program with cgo goes on writing to
+// the handle that it knows as standard output.
 func takeOverPipes(m *marker) (r, w *os.File, err error) {
 	if r, err = keep(windows.STD_INPUT_HANDLE, "wire in"); err != nil {
 		return nil, nil, err

@@ -4,7 +4,7 @@ package proc
 
 import "golang.org/x/sys/unix"
 
-// onMainThread compares the ids: the main thread's is the process's (gettid(2)).
+// onMainThread is OnMainThread. The id of the main thread is that of the process (gettid(2)).
 func onMainThread() bool {
 	return unix.Gettid() == unix.Getpid()
 }

@@ -4,8 +4,7 @@
 
 package proc
 
-// onMainThread cannot ask the system: pthread_main_np is out of reach without cgo. See
-// OnMainThread.
+// onMainThread is OnMainThread. It cannot ask the system, because pthread_main_np needs cgo.
 func onMainThread() bool {
 	return self.role != nil && !self.released.Load()
 }

@@ -8,6 +8,7 @@ import "golang.org/x/sys/windows"
 // the main thread.
 var mainThread = windows.GetCurrentThreadId()
 
+// onMainThread is OnMainThread.
 func onMainThread() bool {
 	return windows.GetCurrentThreadId() == mainThread
 }

@@ -13,9 +13,9 @@ import (
 // cgroupRoot is where the control groups of version 2 are mounted (cgroups(7)).
 const cgroupRoot = "/sys/fs/cgroup"
 
-// Memory returns how much memory this process may use, in bytes: that of the machine or, if it is
-// less, what the control groups that the process is in allow (memory.max). It returns 0 if nothing
-// says. Main calls it.
+// Memory returns how many bytes of memory this process may use: the memory of the machine or, if
+// that is less, what the control groups of the process allow (memory.max). It returns 0 if the
+// system does not say. Main calls it.
 func Memory() int64 {
 	least := int64(0)
 	note := func(n int64) {
@@ -34,7 +34,7 @@ func Memory() int64 {
 	for line := range bytes.Lines(groups) {
 		group, ok := strings.CutPrefix(strings.TrimSpace(string(line)), "0::")
 		for ; ok; group = path.Dir(group) {
-			text, _ := os.ReadFile(path.Join(cgroupRoot, group, "memory.max")) // the root has none
+			text, _ := os.ReadFile(path.Join(cgroupRoot, group, "memory.max")) // the root has no such file
 			if n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64); err == nil {
 				note(n)
 			}

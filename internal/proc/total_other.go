@@ -2,6 +2,5 @@
 
 package proc
 
-// Memory returns how much memory this process may use, in bytes, or 0 if nothing says. Main calls
-// it.
+// Memory returns 0: the system does not say how much memory this process may use. Main calls it.
 func Memory() int64 { return 0 }
