@@ -9,23 +9,26 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// This file is what main, and a frame at either end, know of batches: tasks of Map that travel, and
-// are worked on, many at a time, because each takes less time than a message. A batch is one job
-// for the queue. How its items and their outcomes lie in a body is in internal/batch; what a worker
-// does with it is in batchwork.go, and how a Map makes and takes back batches in mapping.go. What a
-// worker has finished of a batch is in its black box, so that a death costs the item that was
-// running, and no other.
+// This file is what main, and both ends of a wire, know about batches: tasks of a Map that travel
+// together, many at a time, because each takes less time than a message. A batch is one job for the
+// queue. How its items and their outcomes lie in a body is in internal/batch, what a worker does
+// with a batch is in batchwork.go, and how a Map makes batches and takes them back is in
+// mapping.go. The outcomes that a worker has finished are in its black box, so that its death costs
+// the item that was running, and no other.
 
+// errBatch is the error of a batch whose body a worker cannot read, or of a result that has no
+// outcome.
 var errBatch = errors.New("multiprolab: a batch of tasks is garbled")
 
-// batchFull is how many bytes of outcomes end a batch. Fewer are before the last, and so fit into
-// Meta: see reply.bare.
+// batchFull is the length in bytes of the outcomes from which a batch takes no further item. So the
+// outcomes before the last one have fewer bytes, and fit into Meta: see reply.bare.
 const batchFull = wire.MaxMeta - batch.BareSize
 
-// An error with all that may be before it fits into a frame; else this does not compile.
+// An error fits into a frame with all outcomes that may stand before it; otherwise this does not
+// compile.
 const _ = uint(link.LeastLimit - batch.HeadSize - batchFull - batch.EntryHeadSize - maxErrorSize)
 
-// ending says how the attempt at a batch ended that the reply is for.
+// ending says how the attempt at a batch ended whose reply is r.
 func (r *reply) ending() batch.Ending {
 	switch {
 	case r.err == nil:
@@ -42,8 +45,8 @@ func (r *reply) shares(n int) batch.Shares { return batch.Share(r.payload.Data, 
 // blame is the error of the items that are blamed.
 func (r *reply) blame() error { return cmp.Or(r.err, errBatch) }
 
-// tally counts the outcome of a job with so many items, or 0 if it is no batch. Items that are to
-// be run yet count as not received: Map submits them again.
+// tally counts the outcome of a job with so many items; 0 means that the job is no batch. Items
+// that still have to run count as not received, because Map submits them again.
 func tally(items int, r *reply) batch.Tally {
 	cancelled := errors.Is(r.err, ErrCancelled) || errors.Is(r.err, ErrStopped)
 	switch {
@@ -58,11 +61,11 @@ func tally(items int, r *reply) batch.Tally {
 	return batch.Tally{Succeeded: 1}
 }
 
-// bare takes the last outcome, which begins at a place in the result of a batch, out of the result,
-// which is too large for a frame. What is before it goes into Meta.
+// bare takes the last outcome out of the result of a batch that is too large for a frame. The
+// outcome begins at the place last; the outcomes before it go into Meta.
 func (r *reply) bare(last int) {
 	whole := batch.Result{Took: r.took, Outcomes: r.payload.Data}
 	text, p := whole.Bare(last)
 	r.meta, r.took = string(text), 0
-	r.payload = p // whose memory is not that of a next batch: it is too large for that
+	r.payload = p // p is not lent: memory of this size is not used again for the next batch
 }

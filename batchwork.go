@@ -13,21 +13,22 @@ import (
 )
 
 // This file is how a worker works on a batch, on its loop: item by item, with the handler of their
-// type, until there is a reason to stop. What it has finished then goes to main, which gives out
-// the others again.
+// type, until there is a reason to stop. Then the outcomes go to main, which gives out again the
+// items that have none.
 
-// itemHandler works on the item of a batch that is in the payload of its task, and appends its
-// outcome to out.
+// itemHandler works on the item of a batch that is in the payload of the task t, and appends the
+// outcome of the item to out.
 type itemHandler func(ctx context.Context, t *Task, out []byte) []byte
 
 // workBatch runs the items of a batch, on the loop of the worker. It ends early, between two items,
-// when the time is over, the room for outcomes is, or the batch is cancelled or to be given back.
+// when the time or the room for outcomes is used up, or when the batch is cancelled or is to be
+// given back.
 func (b *taskInbox) workBatch(t *Task, work itemHandler) {
 	memory := b.worker.link.NoteMemory()
 	out, full := b.roomForOutcomes(memory)
 	items := batch.Read(t.payload.Data)
 	last := 0             // where the last outcome begins
-	lent := memory != nil // the memory of the outcomes is that of the next batch's, too
+	lent := memory != nil // whether the next batch will use the memory of these outcomes again
 	var garbled error
 	begun := time.Now()
 	turn := batch.NewTurn()
@@ -51,10 +52,10 @@ func (b *taskInbox) workBatch(t *Task, work itemHandler) {
 		out = work(t.ctx, t, out)
 		if memory != nil && !b.worker.link.Note(out) {
 			lent = false
-			break // it is not on record any more: main is told at once
+			break // the outcome is not in the black box, so main has to be told at once
 		}
 	}
-	if len(out) == 0 { // else what is finished stands
+	if len(out) == 0 { // if there are outcomes, they count, whatever came after them
 		t.endBatch(&reply{err: cmp.Or(garbled, context.Cause(t.ctx), errBatch)})
 		return
 	}
@@ -66,19 +67,19 @@ func (b *taskInbox) workBatch(t *Task, work itemHandler) {
 	b.worker.weigh()
 }
 
-// roomForOutcomes returns memory for the outcomes of a batch, and how many bytes of them end it.
-// note is the memory in which they outlive the worker, or nil.
+// roomForOutcomes returns memory for the outcomes of a batch, and the length in bytes of the
+// outcomes from which the batch ends. note is memory that outlives the worker, or nil.
 func (b *taskInbox) roomForOutcomes(note []byte) (out []byte, full int) {
 	if note != nil {
 		return note[:0], batchFull
 	}
-	if !b.worker.role.process { // it does not die alone
+	if !b.worker.role.process { // main is in the same process, and dies with the worker
 		return make([]byte, 0, link.NoteRoom), batchFull
 	}
-	return nil, 0 // each outcome ends its batch, so that main is told of it
+	return nil, 0 // the batch ends after each outcome, so that main is told of every one
 }
 
-// hasOtherWork reports whether the loop has something to do beside tasks.
+// hasOtherWork reports whether the loop has something to do besides tasks.
 func (w *Worker) hasOtherWork() bool {
 	if w.receiver.pending() {
 		return true
@@ -90,15 +91,15 @@ func (w *Worker) hasOtherWork() bool {
 	return turns || due == 0
 }
 
-// cutBatch ends a batch after the item that runs, and tells main that the others are free. It runs
-// on the goroutine that reads the wire.
+// cutBatch ends a batch after the item that runs, and gives the items behind it back to main. It
+// runs on the goroutine that reads the wire.
 func (b *taskInbox) cutBatch(t *Task) {
 	if begun := t.begun.Or(batchCut); begun&batchCut == 0 {
 		b.worker.link.Tell(link.Soon, wire.NewSplit(t.ID, max(1, begun)))
 	}
 }
 
-// items returns what works on the items of a batch with the handler of a type.
+// items makes the itemHandler that calls fn.
 func (w *Worker) items(fn TaskHandler) itemHandler {
 	return func(ctx context.Context, t *Task, out []byte) []byte {
 		start := len(out)
@@ -117,7 +118,8 @@ func (w *Worker) items(fn TaskHandler) itemHandler {
 	}
 }
 
-// typedItems is items for a handler of one type, which lives in memory that is used again.
+// typedItems is items for a function with typed arguments. The memory of the body and of the result
+// is used again for each item.
 func typedItems[T, R any](w *Worker, fn func(ctx context.Context, body T) (R, error)) itemHandler {
 	bodies, results := codec.CoderOf[T](w.codec), codec.CoderOf[R](w.codec)
 	var body, noBody T
@@ -130,7 +132,7 @@ func typedItems[T, R any](w *Worker, fn func(ctx context.Context, body T) (R, er
 		} else {
 			value, err = fn(ctx, body)
 		}
-		body = noBody // nothing of it is kept
+		body = noBody // so that nothing of the body is kept
 		if t.early.Load() != nil {
 			value = noValue
 			return w.addOutcome(out, start, t.Type, t.early.Swap(nil))

@@ -5,6 +5,8 @@ import (
 	"strings"
 )
 
+// This file is the errors of messages, calls and tasks that cannot be sent, or cannot be read.
+
 // UnknownReceiverError reports a message to a name that nobody registered.
 type UnknownReceiverError struct {
 	Receiver string

@@ -5,7 +5,9 @@ import (
 	"time"
 )
 
-// within waits for c, at most for the time d, and reports whether c was closed.
+// This file is small functions that wait on channels, or wake who does. Both processes use them.
+
+// within waits until c is closed, but no longer than d, and reports whether c was closed.
 func within(c <-chan struct{}, d time.Duration) bool {
 	select {
 	case <-c:
@@ -22,6 +24,7 @@ func within(c <-chan struct{}, d time.Duration) bool {
 	}
 }
 
+// closed reports whether c is closed.
 func closed(c <-chan struct{}) bool {
 	select {
 	case <-c:
@@ -39,7 +42,8 @@ func wakeUp(wake chan struct{}) {
 	}
 }
 
-// waitFor waits for wake, the end of ctx, or the time d unless that is negative.
+// waitFor waits for wake, for the end of ctx, or until the time d is over. A negative d is never
+// over.
 func waitFor(ctx context.Context, wake <-chan struct{}, d time.Duration) {
 	var due <-chan time.Time
 	if d >= 0 {

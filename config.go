@@ -134,7 +134,7 @@ type Config struct {
 	OnEvent func(Event)
 }
 
-// filled returns a copy with the defaults in place, or the error that names the first field that
+// filled returns a copy with the defaults filled in. The error names the first field whose value
 // cannot be.
 func (c *Config) filled() (Config, error) {
 	var f Config
@@ -186,7 +186,7 @@ func (c *Config) filled() (Config, error) {
 // defaultQueueBytes returns the default of Config.QueueBytes.
 func defaultQueueBytes() int {
 	limit := int64(1 << 30)
-	for _, memory := range []int64{proc.Memory(), debug.SetMemoryLimit(-1)} { // 0 and MaxInt64 are none
+	for _, memory := range []int64{proc.Memory(), debug.SetMemoryLimit(-1)} { // 0 and MaxInt64 mean no limit
 		if memory > 0 {
 			limit = min(limit, memory/4)
 		}
@@ -194,7 +194,8 @@ func defaultQueueBytes() int {
 	return int(limit)
 }
 
-// notNegative returns an error, as the interface that cmp.Or can compare, if v is below zero.
+// notNegative returns an error if v is below zero. The error is of the interface type, so that
+// cmp.Or can compare it with nil.
 func notNegative[T int | int64 | time.Duration](field string, v T) error {
 	if v < 0 {
 		return &ConfigError{

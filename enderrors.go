@@ -8,10 +8,12 @@ import (
 	"github.com/multiprolab/multiprolab/internal/pack"
 )
 
+// This file is the errors that are causes of the end of a program.
+
 // SignalError is the cause of the end of a program that a signal has ended while Run ran; see
 // Main.Cause. It matches ErrExit: a signal is a way to ask for the end.
 type SignalError struct {
-	Signal os.Signal
+	Signal os.Signal // the signal
 }
 
 func (e *SignalError) Error() string {
@@ -39,8 +41,11 @@ func packSignal(p *pack.Packing, e *SignalError) {
 	e.Signal = syscall.Signal(n)
 }
 
-// contextError is the cause of the end of a program whose context, that of Run or Start, has ended.
-type contextError struct{ cause error }
+// contextError is the cause of the end of a program when the context of Run or Start has ended. It
+// never changes.
+type contextError struct {
+	cause error // the cause of that context
+}
 
 func (e *contextError) Error() string {
 	return "multiprolab: the context of the program has ended: " + strings.TrimPrefix(e.cause.Error(), "multiprolab: ")
@@ -48,8 +53,10 @@ func (e *contextError) Error() string {
 
 func (e *contextError) Unwrap() []error { return []error{ErrExit, e.cause} }
 
-// stoppedError is ErrStopped with the cause of the program's end.
-type stoppedError struct{ cause error }
+// stoppedError is ErrStopped with the cause of the program's end. It never changes.
+type stoppedError struct {
+	cause error // the cause of the program's end
+}
 
 func (e *stoppedError) Error() string {
 	return ErrStopped.Error() + ": " + strings.TrimPrefix(e.cause.Error(), "multiprolab: ")

@@ -10,19 +10,21 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// envelope is the frame of a message or a call, and room for its body, while it is sent: nobody
-// keeps them longer than that. It exists in the process that sends, main or a worker.
+// envelope is the frame of a message or a call while it is sent, and room for its body. It exists
+// in the process that sends, main or a worker. Only the goroutine that sends touches it, and keeps
+// it no longer than that.
 type envelope struct {
-	frame wire.Frame
-	room  []byte
+	frame wire.Frame // the frame
+	room  []byte     // memory into which a body may be encoded; nil or empty between two uses
 }
 
+// envelopes is a pool of *envelope.
 var envelopes = sync.Pool{New: func() any { return new(envelope) }}
 
-// maxRoom is the size in bytes of the room that is kept for another body.
+// maxRoom is the greatest size in bytes of a room that is kept for another body.
 const maxRoom = 64 << 10
 
-// free gives the envelope back.
+// free gives the envelope back to the pool.
 func (e *envelope) free() {
 	if cap(e.room) > maxRoom {
 		e.room = nil
@@ -51,9 +53,9 @@ func (n *node) seal(ctx context.Context, kind wire.Kind, receiver, typ string, b
 	return e, nil
 }
 
-// lend encodes a body that does not change before the frame with it has been posted: a []byte or a
-// string need not be copied. Others are encoded into room, which may be nil, and which it returns,
-// perhaps grown.
+// lend encodes a body that does not change before its frame has been posted, so that a []byte or a
+// string need not be copied. Other bodies are encoded into room, which may be nil. It returns the
+// room, which may have grown.
 func (n *node) lend(room []byte, receiver, typ string, body any) (codec.Payload, []byte, error) {
 	if ablate.Without(ablate.Lending) {
 		p, err := n.encode(receiver, typ, body)
@@ -65,9 +67,9 @@ func (n *node) lend(room []byte, receiver, typ string, body any) (codec.Payload,
 		if room, p, err = n.codec.AppendEncode(room[:0], body); err != nil {
 			return p, room, &EncodeError{Receiver: receiver, Type: typ, GoType: fmt.Sprintf("%T", body), Err: err}
 		}
-		// What was encoded lies in room, which is used again: it is lent. A lent body of the
-		// encoding String is taken for a Go string, which never changes and so is not copied: what
-		// was encoded as one keeps its memory.
+		// The payload lies in room, which is used again, and so it is lent. But a lent body with
+		// the encoding String is taken for the memory of a Go string, which never changes, and is
+		// not copied. So a payload with this encoding keeps the room, and is not lent.
 		if p.Lent = p.Encoding != codec.String; !p.Lent {
 			room = nil
 		}

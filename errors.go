@@ -58,17 +58,17 @@ type WorkerDiedError struct {
 	Worker   string // name of the instance, such as "thumbnailer/2"
 	PID      int
 	Life     int    // 1 for the first process of the instance
-	ExitCode int    // -1 if a signal ended it, or if nobody knows how it ended: Reason says why then
+	ExitCode int    // -1 if a signal ended it, or if nobody knows how it ended: Reason then says why
 	Signal   string // such as "SIGKILL"; empty if it exited
 	CoreDump bool   // it left a core dump
 	Reason   string // why main killed it, or what is known beyond the exit status; may be empty
-	// Stopped is the signal, such as "SIGTTOU", that had stopped its process when main killed it,
-	// or what else had; it is empty if it ran, and where the system does not tell.
+	// Stopped is the signal, such as "SIGTTOU", or something else that had stopped its process when
+	// main killed it. It is empty if the process ran, and if the system does not tell.
 	Stopped string
 	During  string        // what it was doing, as far as main knows, such as `task "thumbnail"`; may be empty
 	Uptime  time.Duration // from its start to its end
-	// the end of what it wrote to stderr; from the panic on, if there was one. The error's text has
-	// one line of it
+	// Stderr is the end of what it wrote to stderr, from the panic on if there was one. The error's
+	// text has one line of it.
 	Stderr string
 }
 
@@ -105,12 +105,16 @@ func (e *WorkerDiedError) Error() string {
 // WorkerConfig.MemoryLimit or, if Kernel is set, because the kernel ended it when its control
 // group, or the machine, had none left.
 type MemoryLimitError struct {
-	// bytes: WorkerConfig.MemoryLimit, or that of the control group; 0 if there is none, or it is
-	// not known
-	Limit  int64
-	Kernel bool   // the kernel's out-of-memory killer took it, as the count of those that it took says; Linux only
-	Group  string // the path of its control group then; empty if the kernel tells only of the whole machine
-	Died   *WorkerDiedError
+	// Limit is WorkerConfig.MemoryLimit or, if Kernel is set, the limit of the control group, in
+	// bytes. It is 0 if there is no limit, or if it is not known.
+	Limit int64
+	// Kernel says that the kernel's out-of-memory killer ended the worker, as the kernel's count of
+	// such processes shows. Linux only.
+	Kernel bool
+	// Group is, if Kernel is set, the path of the worker's control group; it is empty if the kernel
+	// counts only for the whole machine.
+	Group string
+	Died  *WorkerDiedError // how the worker died
 }
 
 func (e *MemoryLimitError) Error() string {
@@ -145,7 +149,7 @@ func (e *MemoryLimitError) Error() string {
 // Unwrap returns how the worker died, or nil if that is not known.
 func (e *MemoryLimitError) Unwrap() error { return e.Died.orNil() }
 
-// orNil returns the error, or a nil that is one for errors.Is and errors.As.
+// orNil returns the error, or the nil interface if e is nil, as errors.Is and errors.As need it.
 func (e *WorkerDiedError) orNil() error {
 	if e == nil {
 		return nil
@@ -161,7 +165,7 @@ type StartError struct {
 	Reason string // what happened, the likely cause, and how to mend it
 	Err    error  // the error behind it: of the start, *WorkerDiedError, or *RemoteError from the setup function
 
-	permanent bool // another start would fail alike
+	permanent bool // another start would fail in the same way; does not change
 }
 
 func (e *StartError) Error() string {
@@ -186,9 +190,9 @@ type RestartLimitError struct {
 	Worker    string
 	Restarts  int // within the window, before the failure that is one too many
 	Window    time.Duration
-	Permanent bool    // it was not the number: another start would have failed alike
+	Permanent bool    // the number does not matter: another start would have failed in the same way
 	Err       error   // the last cause, such as a *WorkerDiedError
-	Causes    []error // the causes within the window, the oldest first; of more than ten the last ten
+	Causes    []error // the causes within the window, at most the last ten, the oldest first
 }
 
 func (e *RestartLimitError) Error() string {
@@ -211,8 +215,8 @@ func (e *RestartLimitError) Unwrap() []error {
 }
 
 // HangError reports a worker that was killed because it hung: its process gave no sign of life, or
-// a handler or an action of it did not return. Died.Stopped says whether its process was stopped,
-// so that it is not its code that hung.
+// a handler or an action in it did not return. Died.Stopped says whether the process was stopped,
+// so that its code is not to blame.
 type HangError struct {
 	Running string        // what it was doing when last heard of, such as `call "resize"` or "action"; empty if nothing
 	For     time.Duration // how long at least
@@ -251,26 +255,29 @@ func (e *ShutdownError) Error() string {
 // RemoteError is an error that user code in another process returned: a handler, a task, or a setup
 // function.
 //
-// Where the original did, it matches with errors.Is: the sentinels of the packages context, errors,
-// io, io/fs, os, os/exec and strconv, net.ErrClosed and every syscall.Errno. And with errors.As:
-// *fs.PathError, *os.LinkError, *os.SyscallError, *exec.Error, *strconv.NumError, *url.Error,
-// *net.OpError, *net.DNSError, *net.AddrError and *net.ParseError, with their fields, and their
-// causes as far as these are of the same kinds, else as a text. The addresses in a *net.OpError are
-// of another type, with the same Network and String; and the cause in the field Err of a *url.Error
-// is found with errors.As, not with a type assertion. What else is to be matched is registered with
+// With errors.Is it matches what the original matched of the sentinels of the packages context,
+// errors, io, io/fs, os, os/exec and strconv, of net.ErrClosed and of every syscall.Errno. With
+// errors.As it matches what the original matched of *fs.PathError, *os.LinkError, *os.SyscallError,
+// *exec.Error, *strconv.NumError, *url.Error, *net.OpError, *net.DNSError, *net.AddrError and
+// *net.ParseError, with their fields. Their causes are kept if they are of these kinds, too, and
+// otherwise become texts. The addresses in a *net.OpError are of another type, with the same
+// Network and String; and the cause in the field Err of a *url.Error is found with errors.As, not
+// with a type assertion. Errors of other kinds are matched if they are registered with
 // Main.RegisterError.
 type RemoteError struct {
-	Worker     string  // the process that it comes from
-	PID        int     // of this process
-	Type       string  // message or task type; empty for a setup function
-	Text       string  // the error's own text
-	GoType     string  // the error's Go type, such as "*fs.PathError"
-	is         []error // the standard library's sentinels that the original matched
-	parts      []error // the standard library's errors that it was or wrapped
-	traits     traits
-	registered *recognition  // what traits say here, shared by all copies; nil: nothing
-	final      bool          // see NoRetry
-	after      time.Duration // see RetryAfter
+	Worker string  // the process that it comes from
+	PID    int     // the pid of this process
+	Type   string  // message or task type; empty for a setup function
+	Text   string  // the error's own text
+	GoType string  // the error's Go type, such as "*fs.PathError"
+	is     []error // the standard library's sentinels that the original matched; does not change
+	parts  []error // the standard library's errors that the original was or wrapped; does not change
+	traits traits  // the registered errors that the original matched, as numbers; does not change
+	// registered is the registered errors that traits stand for in this process. All copies of the
+	// error share it. It is nil if there are none.
+	registered *recognition
+	final      bool          // the original was made by NoRetry; does not change
+	after      time.Duration // the time that the original has from RetryAfter, or 0; does not change
 }
 
 func (e *RemoteError) Error() string {
@@ -280,22 +287,22 @@ func (e *RemoteError) Error() string {
 	return fmt.Sprintf("multiprolab: %s: %q: %s", e.Worker, e.Type, e.Text)
 }
 
-// Unwrap returns what the original error was, or wrapped, of the standard library and of what
-// Main.RegisterError has registered.
+// Unwrap returns the errors of the standard library, and those registered with Main.RegisterError,
+// that the original error was or wrapped.
 func (e *RemoteError) Unwrap() []error { return slices.Concat(e.is, e.parts, e.registered.found()) }
 
-// sentinelError is one of the sentinels with the text that another process, or a more telling
-// place, gave it.
+// sentinelError is one of the sentinels with a text that says more: another process has given it,
+// or a place that knows more. It never changes.
 type sentinelError struct {
-	text string
-	is   error
+	text string // the whole text of the error
+	is   error  // the sentinel
 }
 
 func (e *sentinelError) Error() string { return e.text }
 
 func (e *sentinelError) Unwrap() error { return e.is }
 
-// expect makes room for what the traits will be found to say.
+// expect makes room for the registered errors that traits stand for, if there are any.
 func (e *RemoteError) expect() {
 	if len(e.traits.Is)+len(e.traits.Types) > 0 {
 		e.registered = &recognition{}

@@ -7,27 +7,31 @@ import (
 	"github.com/multiprolab/multiprolab/internal/codec"
 )
 
-// knownErrors are the errors that keep their identity and type on the way between processes. Both
-// ends have the same ones in the same order, for they are registered before Run.
+// This file is how errors that a user has registered keep their identity and type on the way
+// between processes, by their numbers. Which errors of the standard library do so is in
+// stderrors.go.
+
+// knownErrors are the errors that were registered. They exist in both processes, and are the same
+// in the same order, because they are registered before Run. They do not change after that.
 type knownErrors struct {
-	list []error
+	list []error // the registered errors, by their numbers
 }
 
-// traits are what a RemoteError carries of errors that were registered. They travel with it.
+// traits are what a RemoteError carries of registered errors. They travel with it.
 type traits struct {
-	Is    []int        // the registered errors that it matches with errors.Is
-	Types []typedTrait // the registered errors whose types are in its tree
+	Is    []int        // the numbers of the registered errors that it matches with errors.Is
+	Types []typedTrait // the errors in its tree whose types were registered
 }
 
 // typedTrait is an error of a registered type.
 type typedTrait struct {
 	Known   int           // the number of the registered error that has the type
-	Payload codec.Payload // the error, without what is in its fields of type error
-	Causes  []error       // what is in these, in the order of errorFields; nil where nothing is
+	Payload codec.Payload // the error, encoded, with nil in its fields of type error
+	Causes  []error       // the values of its fields of type error, in the order of errorFields; may be nil
 }
 
-// errorFields returns where a struct type has exported fields of type error, in it and in its
-// fields that are structs.
+// errorFields returns the indexes of the exported fields of type error that a struct type has,
+// itself or in its fields that are structs.
 func errorFields(t reflect.Type) (found [][]int) {
 	if t.Kind() != reflect.Struct || codec.EncodesItself(t) {
 		return nil
@@ -47,8 +51,9 @@ func errorFields(t reflect.Type) (found [][]int) {
 	return found
 }
 
-// withoutCauses returns an error whose fields of type error are nil, and what is in them: a cause
-// is of any type, which no encoding knows. It is a copy if there are such fields.
+// withoutCauses returns an error with nil in its fields of type error, and the values of these
+// fields: a cause may be of any type, which no encoding knows. If there are such fields, the error
+// is a copy.
 func withoutCauses(v reflect.Value) (bare any, causes []error) {
 	s := v
 	if v.Kind() == reflect.Pointer && !v.IsNil() {
@@ -72,7 +77,7 @@ func withoutCauses(v reflect.Value) (bare any, causes []error) {
 	return made.Interface(), causes
 }
 
-// withCauses puts the causes back.
+// withCauses puts the causes into the fields of type error again.
 func withCauses(v reflect.Value, causes []error) {
 	if v.Kind() == reflect.Pointer {
 		v = v.Elem()
@@ -84,8 +89,8 @@ func withCauses(v reflect.Value, causes []error) {
 	}
 }
 
-// isNil reports whether an error that was decoded is none: a worker that lies can make it a pointer
-// to nothing, whose methods would panic.
+// isNil reports whether an error that was decoded holds nil: a worker that lies can make it a nil
+// pointer, whose methods would panic.
 func isNil(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface, reflect.Map, reflect.Slice, reflect.Func, reflect.Chan:
@@ -94,15 +99,16 @@ func isNil(v reflect.Value) bool {
 	return false
 }
 
-// recognition is what a RemoteError matches of what is registered in this process. Several
-// submissions may share the error, and others may send it on meanwhile: whoever needs it first
-// fills it in.
+// recognition is the errors registered in this process that a RemoteError matches. Several
+// submissions may share the error while others send it on: so whoever needs the recognition first
+// fills it in. Any goroutine may use it.
 type recognition struct {
-	mu   sync.Mutex
-	done bool
-	is   []error
+	mu   sync.Mutex // guards done and is
+	done bool       // the recognition was filled in
+	is   []error    // the errors that the RemoteError matches
 }
 
+// found returns the errors, if they were filled in. r may be nil.
 func (r *recognition) found() []error {
 	if r == nil {
 		return nil

@@ -39,9 +39,9 @@ type WorkerStopped struct {
 	PID     int
 	Life    int
 	Restart bool          // it will be replaced
-	After   time.Duration // the pause before that
-	value   codec.Payload
-	codec   *codec.Codec
+	After   time.Duration // the pause before the replacement
+	value   codec.Payload // what the worker left with Worker.SetExitValue; does not change
+	codec   *codec.Codec  // decodes value; does not change
 }
 
 // Decode decodes the value that the worker left with Worker.SetExitValue into what v points to; see
@@ -55,27 +55,27 @@ func (e *WorkerStopped) Decode(v any) error {
 
 // WorkerFailed says that a worker has died, or ended with an error. Err is a *WorkerDiedError,
 // which may be wrapped in a *MemoryLimitError or a *HangError, a *StartError or a *RemoteError.
-// Planned tells the business of every day from a fault: main killed the worker because a task of it
-// went on past its Timeout or its cancellation, and their grace, or because it was to be replaced,
-// or to end, and did not leave within Config.ShutdownTimeout.
+// Planned tells what happens every day from a fault: main killed the worker because a task of it
+// went on past its Timeout or its cancellation, and their grace, or because the worker was to be
+// replaced, or to end, and did not leave within Config.ShutdownTimeout.
 type WorkerFailed struct {
 	Worker  string
 	PID     int
 	Life    int
 	Err     error
 	Restart bool          // it will be replaced
-	After   time.Duration // the pause before that
+	After   time.Duration // the pause before the replacement
 	Planned bool          // main killed it on purpose, and it is no fault of its own
-	late    bool          // it is planned, and the worker did not leave by itself
+	late    bool          // Planned is set because the worker did not leave in time; does not change
 }
 
-// DeadLetter says that a one-way message, or the reply that nobody can get any more, has not been
-// handled, and why.
+// DeadLetter says that a one-way message has not been handled, or that nobody can get a reply any
+// more, and why.
 type DeadLetter struct {
 	Sender   string
 	Receiver string
 	Type     string
-	Size     int // of the body, in bytes
+	Size     int // the size of the body in bytes
 	Reason   string
 }
 
@@ -126,7 +126,7 @@ func (e *WorkerFailed) record() (slog.Level, string, []slog.Attr) {
 		level, text = slog.LevelWarn, "worker killed, for it did not leave in time"
 	case e.Planned:
 		level, text = slog.LevelInfo, "worker killed with its task"
-	case hung && !hang.Silent: // a time that somebody has set is over, but nobody else is told
+	case hung && !hang.Silent: // a time limit that the user has set has passed
 		level = slog.LevelWarn
 	}
 	attrs := []slog.Attr{slog.String("worker", e.Worker), slog.Int("pid", e.PID), slog.Int("life", e.Life),
@@ -142,7 +142,7 @@ func (e *WorkerFailed) record() (slog.Level, string, []slog.Attr) {
 func (e *DeadLetter) record() (slog.Level, string, []slog.Attr) {
 	level := slog.LevelWarn
 	if strings.Contains(e.Reason, ErrStopped.Error()) {
-		level = slog.LevelDebug // that is what an exit does to queued messages
+		level = slog.LevelDebug // an exit does this to queued messages
 	}
 	return level, "message not delivered", []slog.Attr{
 		slog.String("sender", e.Sender),

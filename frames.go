@@ -14,8 +14,11 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// packedFrame makes a frame whose body is v: the form of what main and a worker tell each other at
-// its start and its end.
+// This file is what main and a worker say to each other on the wire, as far as both need to know
+// it: how outcomes, greetings and farewells become frames and are read again.
+
+// packedFrame makes a frame whose body is v. Main and a worker use such frames at the worker's
+// start and end.
 func packedFrame(kind wire.Kind, v pack.Packed) *wire.Frame {
 	return &wire.Frame{Kind: kind, Body: pack.Marshal(v)}
 }
@@ -28,7 +31,7 @@ func unmarshalBody(f *wire.Frame, v pack.Packed) error {
 	return nil
 }
 
-// replyFrame makes the frame of an outcome.
+// replyFrame makes the frame of the outcome of a call or a task.
 func replyFrame(kind wire.Kind, id uint64, r *reply) *wire.Frame {
 	f := &wire.Frame{Kind: kind, ID: id}
 	if r.err != nil {
@@ -37,7 +40,7 @@ func replyFrame(kind wire.Kind, id uint64, r *reply) *wire.Frame {
 	}
 	f.Meta = r.meta
 	setPayload(f, r.payload)
-	if r.took > 0 { // of a batch, whose payload has no definitions
+	if r.took > 0 { // r is of a batch, whose frame has no definitions
 		f.SetTook(r.took)
 	}
 	return f
@@ -55,13 +58,14 @@ func replyOf(f *wire.Frame) *reply {
 	return &reply{payload: payloadOf(f), late: late}
 }
 
-// lie says that the process at the other end of a wire, or what runs in its place, has sent what no
-// honest one sends at this time. It costs a worker its life.
+// lie makes the error that says that the other end of a wire has sent something that no honest
+// process sends at this time. It costs a worker its life.
 func lie(format string, args ...any) error {
 	return &link.Violation{Reason: fmt.Sprintf(format, args...)}
 }
 
-// newLink returns this process's end of a wire. The options are those of its side.
+// newLink returns this process's end of a wire. It completes the options, which are those of main
+// or of a worker.
 func newLink(c *codec.Codec, r io.Reader, w io.Writer, o link.Options) *link.Link {
 	o.DefinitionsIn, o.Excuse = definitionsOf, excuse
 	return link.New(c, r, w, o)
@@ -82,68 +86,72 @@ func setPayload(f *wire.Frame, p codec.Payload) {
 	f.Encoding, f.Defs, f.Body, f.Lent = p.Encoding, p.Defs, p.Data, p.Lent
 }
 
-// maxCalls is how many calls of a worker may wait for their replies. A worker process sees to it;
-// main, which may hear later of the end of a call, allows twice as many.
+// maxCalls is how many calls of a worker may wait for their replies. The worker keeps to it; main,
+// which may hear of the end of a call later than the worker, allows twice as many.
 const maxCalls = 1 << 16
 
-// maxFetches is how many calls of GetTask of one worker may wait at a time. The worker keeps to it,
-// too.
+// maxFetches is how many calls of GetTask of one worker may wait at a time. Both the worker and
+// main see to it.
 const maxFetches = 1024
 
-// maxReason is how much of a worker's reason for a dead letter is told, in bytes.
+// maxReason is how many bytes are told of a worker's reason for a dead letter.
 const maxReason = 4 << 10
 
 // awaitRoom is the Type of an Await frame that is about room, and not about a task.
 const awaitRoom = "room"
 
-// replaced is why a worker is not wanted that runs another binary than main.
+// replaced is the reason why a worker is refused that runs another binary than main.
 const replaced = "the program's file was replaced while main runs"
 
 // readiness is what a worker says when its setup function has returned.
 type readiness = life.Readiness
 
-// frameCost is what a frame costs beside its texts and its body, in bytes: about what it takes in
+// frameCost is how many bytes a frame costs besides its texts and its body: about what it takes in
 // memory while it waits, as a Message in an inbox (240 bytes) or as a parcel with its frame in an
-// outbox (250).
+// outbox (250 bytes).
 const frameCost = 256
 
-// cost is what a frame counts, in bytes, against the window of its receiver and of its sender: what
-// it takes in memory. From is not in it: it is one of main's own names.
+// cost is how many bytes a frame takes of the window of its receiver and of its sender: what it
+// takes in memory. From does not count, because it is one of main's own names.
 func cost(f *wire.Frame) int64 {
 	return int64(frameCost + len(f.To) + len(f.Type) + len(f.Meta) + len(f.Body))
 }
 
-// letter is what is kept of a one-way message that was written to a worker, for who is told that it
-// was lost. (The caller of a call is told: see slot.failCalls.)
+// letter is what main keeps of a one-way message that was written to a worker, for the report that
+// the message was lost. It never changes. (If a call is lost, its caller is told: see
+// slot.failCalls.)
 type letter struct {
-	from, typ string
-	size      int // of the body, in bytes
+	from string // the name of the sender
+	typ  string // the type of the message
+	size int    // the size of the body in bytes
 }
 
+// letterOf returns the letter of a message.
 func letterOf(f *wire.Frame) letter { return letter{f.From, f.Type, len(f.Body)} }
 
-// reply is the outcome of a call or a task: a value or an error.
+// reply is the outcome of a call or a task: a value or an error. It exists in both processes.
+// Whoever has made it hands it on, and does not touch it afterwards.
 type reply struct {
-	payload codec.Payload
-	err     error
+	payload codec.Payload // the value, if err is nil; the outcomes of a batch also if it is not
+	err     error         // the error, or nil
 
-	meta  string                            // of a batch: the Meta of its frame, see bare
-	took  time.Duration                     // of a batch: how long the worker was busy with it, as it says
-	vouch func(typ string, err error) error // of a batch: checks the errors of its outcomes; nil if it has none
-	died  bool                              // of a batch: err is the end of the item behind the last outcome
-	late  bool                              // of a task: its timeout had passed when it ended, says the worker
+	meta  string                            // for a batch: the Meta of its frame, see bare
+	took  time.Duration                     // for a batch: how long the worker says that it was busy with it
+	vouch func(typ string, err error) error // for a batch: checks the errors among its outcomes; nil if it has none
+	died  bool                              // for a batch: err is how the item behind the last outcome ended
+	late  bool                              // for a task: the worker says that its timeout had passed when it ended
 }
 
-// definitionsOf yields the ids of the type definitions that the items, or outcomes, in the body of
-// a batch need.
+// definitionsOf yields the ids of the type definitions that the items, or the outcomes, in the body
+// of a batch need.
 func definitionsOf(b []byte) iter.Seq[uint64] { return batch.Definitions(b) }
 
-// batchReply reads the result of a batch, from a process that is not to be trusted. What is
-// malformed is no outcome.
+// batchReply reads the result of a batch, which comes from a process that is not to be trusted. If
+// the result is malformed, the outcomes end before the malformed bytes.
 func batchReply(f *wire.Frame) *reply {
 	if f.Meta == "" {
 		p := payloadOf(f)
-		p.Defs = 0 // the place of the time in a frame whose payload has no definitions of its own
+		p.Defs = 0 // in this frame the place of the definitions holds the time, see Frame.SetTook
 		return &reply{payload: p, took: f.Took()}
 	}
 	r, _ := batch.OfBare(f.Meta, payloadOf(f))

@@ -11,13 +11,13 @@ import (
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
-// This file is what becomes of a user's function that ends its goroutine with runtime.Goexit, as
+// This file is what happens when a user's function ends its goroutine with runtime.Goexit, as
 // t.FailNow, t.SkipNow and mocks do. The goroutine is the library's: without it the process would
-// live on and do nothing. In a worker that is a death like any other; in main it ends the program.
+// live on and do nothing. So in a worker this is a death like any other; in main it ends the
+// program.
 
-// goexiting reports, in a deferred function, whether it runs because of runtime.Goexit, and not
-// because of a panic. It looks at who has called it, for a recover would take the panic's stack
-// away.
+// goexiting reports, in a deferred function, whether that runs because of runtime.Goexit, and not
+// because of a panic. It looks at its callers, because a recover would take the panic's stack away.
 func goexiting() bool { return firstCaller("runtime.Goexit", "runtime.gopanic") == "runtime.Goexit" }
 
 // firstCaller returns the function among those named that was called last on the calling goroutine
@@ -40,21 +40,22 @@ func firstCaller(names ...string) string {
 }
 
 // insideWorker reports whether the caller runs in a function that the library has called in a
-// worker's process, or holds the context of one: whether a Main that is made or started there is
-// the worker's own. Others come from the program's main function, which goes on beside the worker
-// if it has several goroutines.
+// worker's process, or has the context of such a function. If so, a Main that is made or started
+// there is the worker's own. Otherwise the call comes from the program's main function, which may
+// go on beside the worker if it has several goroutines.
 func insideWorker(ctx context.Context) bool {
 	return proc.Current() != nil && (ctx.Value(workerKey{}) != nil || firstCaller(workerLive) == workerLive)
 }
 
-// workerKey is the key of the worker in all contexts that functions in it are given.
+// workerKey is the key of the worker in all contexts that its functions are given.
 type workerKey struct{}
 
-// workerLive is the name of the function that every function of a user runs under in a worker.
+// workerLive is the name of the function that calls every function of a user in a worker.
 const workerLive = "github.com/multiprolab/multiprolab.(*Worker).live"
 
-// finally calls part and then last, also if part ends the goroutine with runtime.Goexit, but not if
-// it panics: nothing may go on then as if it had ended, for the process dies.
+// finally calls part and then last. It calls last also if part ends the goroutine with
+// runtime.Goexit, but not if part panics: the process dies then, and nothing may go on as if part
+// had ended.
 func finally(part func(), last func(goexit bool)) {
 	returned := false
 	defer func() {
@@ -67,17 +68,18 @@ func finally(part func(), last func(goexit bool)) {
 	last(false)
 }
 
-// errGoexit is the cause of what ends with a worker that died so.
+// errGoexit is the cause of the contexts in a worker that dies because of runtime.Goexit.
 var errGoexit = errors.New("multiprolab: a function of the worker called runtime.Goexit")
 
-// goexitText says what happened, in one line that a report can begin with.
+// goexitText says in one line what happened, for the start of a report.
 func goexitText(what string) string {
 	return goexitMark + "was called in " + what + ", which ends the goroutine that all handlers run on: return an " +
 		"error there, or panic " +
 		"(t.FailNow, t.SkipNow and mocks that fail call it)"
 }
 
-// goexitStatus is the exit status of a worker that ended so: that of a panic.
+// goexitStatus is the exit status of a worker that dies because of runtime.Goexit. It is the status
+// of a panic.
 const goexitStatus = 2
 
 // dieOfGoexit ends a worker's process with a report on stderr.

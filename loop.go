@@ -9,36 +9,41 @@ import (
 	"time"
 )
 
-// action is a function that runs on a loop: at times, or on every turn.
+// action is a function that runs on a loop: at some times, or on every turn. It exists in main or
+// in a worker; loop.mu guards it.
 type action struct {
-	fn    func(ctx context.Context) error
-	after time.Duration // from the start of the loop to the first time
-	due   time.Time
-	every time.Duration // zero: once
+	fn    func(ctx context.Context) error // the function; does not change
+	after time.Duration                   // from the start of the loop to the first time; does not change
+	due   time.Time                       // when the function runs next
+	every time.Duration                   // the time between two runs; zero means only one run; does not change
 }
 
 // loop is the life of a process after its set-up: handlers, tasks and actions take turns on one
 // goroutine. There is one in main and one in each worker. It waits without a tick: for a message, a
 // task, the next timer or the exit.
 type loop struct {
+	// node is the process that the loop is in. It does not change.
 	node *node
-	task func(ctx context.Context) bool // works on one task, if there is one; nil in main
-	// gets the error of an action, after which no other begins; nil: run returns the error
+	// task works on one task, and reports whether there was one; it is nil in main. It does not
+	// change. The goroutine of the loop calls it.
+	task func(ctx context.Context) bool
+	// fail gets the error of an action, after which no other action begins. If it is nil, run
+	// returns the error. It does not change. The goroutine of the loop calls it.
 	fail func(err error)
 
-	mu      sync.Mutex
-	timers  []*action
-	turns   []*action // run on every turn
-	held    bool      // no action runs yet
-	exiting bool
-	mode    ShutdownMode
-	over    atomic.Bool // ends at once, whatever waits; written under mu
+	mu      sync.Mutex   // guards every field below
+	timers  []*action    // the actions that run at some times
+	turns   []*action    // the actions that run on every turn
+	held    bool         // no action may begin
+	exiting bool         // exit was called
+	mode    ShutdownMode // the greatest mode that exit was called with
+	over    atomic.Bool  // run returns at once, whatever waits; written under mu, read by any goroutine
 
-	actions       context.Context // of the actions: ends at exit
-	cancelActions context.CancelCauseFunc
+	actions       context.Context         // the context of the actions, which ends at exit; nil before run
+	cancelActions context.CancelCauseFunc // ends actions; nil before run
 }
 
-// add registers an action: on every turn, or after a time, once or again and again.
+// add registers an action: it runs on every turn, or after a time, once or again and again.
 func (l *loop) add(fn func(ctx context.Context) error, after, every time.Duration, turn bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -51,7 +56,8 @@ func (l *loop) add(fn func(ctx context.Context) error, after, every time.Duratio
 	l.node.receiver.wakeLoop()
 }
 
-// startClocks makes the actions that were added before the loop count their time from now on.
+// startClocks makes the actions that were added before the loop count their time from now on. The
+// caller holds mu.
 func (l *loop) startClocks() {
 	now := time.Now()
 	for _, a := range l.timers {
@@ -59,7 +65,7 @@ func (l *loop) startClocks() {
 	}
 }
 
-// release lets the actions begin; their clocks start now.
+// release lets the actions begin. Their times count from now on.
 func (l *loop) release() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -68,8 +74,8 @@ func (l *loop) release() {
 	l.node.receiver.wakeLoop()
 }
 
-// exit makes run end: after the running handler, or when nothing is left to handle. Actions do not
-// run any more.
+// exit makes run return: after the running handler or, with DrainQueue, when nothing is left to
+// handle. Actions do not run any more.
 func (l *loop) exit(mode ShutdownMode) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -90,7 +96,7 @@ func (l *loop) hold() {
 	l.held = true
 }
 
-// stopActions ends the actions alone.
+// stopActions ends the actions, and nothing else.
 func (l *loop) stopActions(cause error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -132,7 +138,7 @@ func (l *loop) run(ctx context.Context) error {
 			return err
 		}
 		worked = worked || acted
-		for range r.Len() { // those that are here now: an action has its turn before those that come meanwhile
+		for range r.Len() { // the messages that are here now: actions have their turn before later messages
 			m, h := r.next()
 			if m == nil || l.over.Load() {
 				if m != nil {
@@ -156,7 +162,7 @@ func (l *loop) run(ctx context.Context) error {
 		wait, draining := l.untilDue()
 		if draining {
 			if r.pending() {
-				continue // it came after the look above, and before the exit
+				continue // a message came after the loop had looked, and before the exit
 			}
 			return nil
 		}
@@ -164,7 +170,8 @@ func (l *loop) run(ctx context.Context) error {
 	}
 }
 
-// act runs the actions that are due and those of every turn.
+// act runs the actions that are due, and those of every turn. It reports whether a due action ran,
+// and whether there are actions of every turn.
 func (l *loop) act() (acted, spinning bool, err error) {
 	l.mu.Lock()
 	if l.held || l.exiting || len(l.timers)+len(l.turns) == 0 {
@@ -182,7 +189,7 @@ func (l *loop) act() (acted, spinning bool, err error) {
 			if a.every == 0 {
 				return true
 			}
-			if a.due = a.due.Add(a.every); !a.due.After(now) { // late by a whole interval: what was missed is left out
+			if a.due = a.due.Add(a.every); !a.due.After(now) { // a whole interval late: missed runs are left out
 				a.due = now.Add(a.every)
 			}
 			return false
@@ -205,7 +212,7 @@ func (l *loop) act() (acted, spinning bool, err error) {
 		}
 		if err != nil && l.fail != nil {
 			l.hold()
-			l.fail(err) // before the context of the action ends: who waits for that finds the exit requested
+			l.fail(err) // before the action's context ends: who waits for its end then finds the exit requested
 		}
 		s.leave()
 		switch {
@@ -225,8 +232,8 @@ func endedBy(ctx context.Context, err error) bool {
 		(errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx)) || errors.Is(err, ErrStopped))
 }
 
-// untilDue returns the time until the next timer, or a negative one if there is none, and whether
-// nothing is left to wait for.
+// untilDue returns the time until the next action is due, or a negative time if there is none, and
+// whether exit was called, so that the loop does not wait any more.
 func (l *loop) untilDue() (wait time.Duration, draining bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

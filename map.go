@@ -9,6 +9,9 @@ import (
 	"github.com/multiprolab/multiprolab/internal/codec"
 )
 
+// This file is Map as users see it. What is behind it is in mapping.go, mapbatch.go and
+// mapreturns.go.
+
 // MapConfig configures Map. Nil, and the zero value, are good defaults.
 type MapConfig struct {
 	// Window is the number of items that are with the workers or wait to be yielded: the
@@ -53,13 +56,13 @@ type MapProgress struct {
 // takes no more memory than the window. Leaving the loop early, and the end of ctx, cancel the
 // tasks that are not done; Map waits for none of them.
 //
-// Items that take less time than a message travel many at a time, in main and where the options of
-// the task are the default ones; nothing but the speed tells. Each item has its own outcome then,
-// too: the death of a worker costs the item that was running, what had been finished stands, and
-// the others run elsewhere.
+// If items take less time than a message, many travel at a time, provided that Map is called in
+// main and the options of the task are the default ones. Only the speed shows it. Each item still
+// has its own outcome: the death of a worker costs the item that was running, what had been
+// finished stands, and the other items run elsewhere.
 //
-// An item has one outcome, whatever its size: one over Config.MaxMessageSize, or with such a
-// result, has a *SizeError. While the queue has no room, no further item is pulled; results that
+// An item has one outcome, whatever its size: an item over Config.MaxMessageSize, or one with such
+// a result, has a *SizeError. While the queue has no room, no further item is pulled; results that
 // are there are yielded meanwhile.
 //
 // After the end of ctx the error of ctx is yielded once, as the last.
@@ -81,16 +84,17 @@ func Map[R, T any](ctx context.Context, p Process, typ string, items iter.Seq[T]
 			)
 			return
 		}
-		// what a worker leaves of a batch when it dies says nothing of the types of results
+		// If a worker dies with a batch, the outcomes that it leaves come without type definitions,
+		// which results of interface types need.
 		batches := reflect.TypeFor[R]().Kind() != reflect.Interface
 		m := newMapping(ctx, p.self(), typ, &c, batches)
 		defer m.cancel()
 		encode, decode := codec.CoderOf[T](m.node.codec), codec.CoderOf[R](m.node.codec)
-		var body T // of the item that is being taken in; here, so that not each has memory of its own
+		var body T // the item that is being taken in; declared here, so that all items share its memory
 		var result R
-		var batch *mapBatch // whose results are being yielded
+		var batch *mapBatch // the batch whose results are being yielded
 		// one yields the next result, and reports whether the sequence goes on. With more set it
-		// may also return when a further item may be taken in.
+		// also returns when a further item may be taken in.
 		one := func(more bool) bool {
 			p, err, ok := batch.next(typ)
 			for ; !ok; p, err, ok = batch.next(typ) {

@@ -10,27 +10,32 @@ import (
 	"github.com/multiprolab/multiprolab/internal/ring"
 )
 
-// mapBatch is some items of a Map that follow each other, on their way together: one task. It
-// exists in the process that ranges over the Map. While it is a part it belongs to who holds
-// mapPlaces.mu, then to the goroutine that ranges.
+// This file is the batches of a Map, and the parts of a Map's state that others than the goroutine
+// that ranges may touch. All of it exists in the process that ranges over the Map, main or a
+// worker.
+
+// mapBatch is some items of a Map that follow each other in the sequence and travel together, as
+// one task. While it is the part of mapPlaces, mapPlaces.mu guards it; afterwards the goroutine
+// that ranges owns it, except for kept.
 type mapBatch struct {
-	first int         // index of the first item in the sequence
-	n     int         // how many items it was sent with
+	first int         // the index of its first item in the sequence
+	n     int         // how many items it has, or had when it was sent
 	body  []byte      // its items; nil if it is one item that travels as a task of its own
-	task  *Submission // nil if it could not be sent
-	kept  int         // how many of its items are still in it, the first ones; guarded by mapNews.mu
-	whole bool        // whether all its items have their outcomes in results
-	ready bool        // whether its outcomes are there: settle has seen to it
+	task  *Submission // the task; nil if it has not been sent, or could not be sent
+	kept  int         // how many of its items, from the first on, are still in it; guarded by mapNews.mu
+	whole bool        // all its items have their outcomes in results
+	ready bool        // its outcomes are there, because settle has been called
 	taken int         // how many outcomes next has returned
 
-	// Once it is done, or could not be sent, the outcomes of its items are those in results, then
-	// those in outcomes.
-	results  batch.Reader
-	vouch    func(typ string, err error) error // checks the errors in results
+	// results is the first outcomes of its items, once it is ready; the others are in outcomes.
+	results batch.Reader
+	// vouch checks the errors in results; it may be called if results has any.
+	vouch func(typ string, err error) error
+	// outcomes is the outcomes of the items behind those in results.
 	outcomes []reply
 }
 
-// next takes the next outcome. b may be nil.
+// next returns the next outcome of the batch, or false if it has none left. b may be nil.
 func (b *mapBatch) next(typ string) (p codec.Payload, err error, ok bool) {
 	if b == nil {
 		return p, nil, false
@@ -44,7 +49,7 @@ func (b *mapBatch) next(typ string) (p codec.Payload, err error, ok bool) {
 		b.outcomes = b.outcomes[1:]
 		return r.payload, r.err, true
 	}
-	status, p, _ := b.results.Next() // they were checked
+	status, p, _ := b.results.Next() // there is one, because results was checked
 	if status == batch.OK {
 		return p, nil, true
 	}
@@ -54,28 +59,33 @@ func (b *mapBatch) next(typ string) (p codec.Payload, err error, ok bool) {
 // reusable reports whether the body of the batch may be filled again.
 func (b *mapBatch) reusable() bool { return cap(b.body) <= 2*batch.MaxSize }
 
-// from returns the items of the batch from number k on, up to number n, as a batch of their own.
+// from returns the items of the batch from number k on, up to but not including number n, as a
+// batch of their own.
 func (b *mapBatch) from(k, n int) *mapBatch {
 	return &mapBatch{first: b.first + k, n: n - k, body: batch.From(b.body, k, n)}
 }
 
-// mapPlaces is the batches of a Map that have not been yielded, each in its place. It exists in the
-// process that ranges over the Map. The goroutine that ranges fills it and empties it; the timer's
-// goroutine sends the part.
+// mapPlaces is the batches of a Map that have not been yielded, each in its place. The goroutine
+// that ranges fills it and empties it; the timer's goroutine sends the part.
 type mapPlaces struct {
-	// mu guards all below. It is held while a batch is sent, so that batches are sent in their
-	// order, and so it is never taken where an outcome comes in. Nothing waits under it.
-	mu    lockorder.Mutex[lockorder.Places]
-	items ring.Ring[*mapBatch] // in the order of their items, unless the results come unordered
-	open  map[*mapBatch]bool   // the same batches, if the results come unordered; else nil
-	part  *mapBatch            // the batch that is being filled, which is not among the others; or nil
+	// mu guards every other field. It is held while a batch is sent, so that batches are sent in
+	// their order. Therefore no goroutine that brings an outcome may take it. Nobody waits while
+	// holding it.
+	mu lockorder.Mutex[lockorder.Places]
+	// items is the batches in the order of their items; it is empty if the results come unordered.
+	items ring.Ring[*mapBatch]
+	// open is the batches if the results come unordered; otherwise it is nil.
+	open map[*mapBatch]bool
+	// part is the batch that is being filled, or nil. It is neither in items nor in open.
+	part *mapBatch
 }
 
-// unordered reports whether the results come as they are there.
+// unordered reports whether the results are yielded as they come, and not in the order of the
+// items.
 func (p *mapPlaces) unordered() bool { return p.open != nil }
 
-// insert puts a batch into its place: behind the batch after or, if that is nil, before all. The
-// caller holds mu.
+// insert puts a batch into its place: behind the batch after or, if after is nil, before all
+// batches. The caller holds mu.
 func (p *mapPlaces) insert(after, b *mapBatch) {
 	switch {
 	case p.unordered():
@@ -87,24 +97,27 @@ func (p *mapPlaces) insert(after, b *mapBatch) {
 	}
 }
 
-// mapCut is items of a batch that were taken out of it on its way, from number from on, up to
-// number to.
+// mapCut is items that were taken out of a batch while it was on its way. It never changes.
 type mapCut struct {
-	batch    *mapBatch
-	from, to int
+	batch *mapBatch // the batch
+	from  int       // the number of the first item that was taken out
+	to    int       // the number behind the last item that was taken out
 }
 
-// mapNews is what other goroutines tell the one that ranges over a Map, in its process. They never
-// wait for it.
+// mapNews is what other goroutines tell the goroutine that ranges over a Map. They never wait for
+// it.
 type mapNews struct {
-	wake chan struct{} // has room for one: something below is new
+	// wake has room for one: it tells the goroutine that ranges that there is something new in done
+	// or cuts.
+	wake chan struct{}
 
-	mu   lockorder.Mutex[lockorder.Leaf] // guards all below, and the kept of each mapBatch; nothing else is locked under it
-	done ring.Ring[*mapBatch]            // batches that have their outcomes, if the results come unordered
-	cuts []mapCut                        // what was taken out of batches and has not been sent again
+	// mu guards done, cuts, and the kept of each mapBatch. No other lock is taken under it.
+	mu   lockorder.Mutex[lockorder.Leaf]
+	done ring.Ring[*mapBatch] // the batches that have their outcomes, if the results come unordered
+	cuts []mapCut             // the items that were taken out of batches and were not sent again
 }
 
-// finished notes a batch that has its outcome.
+// finished notes that a batch has its outcomes.
 func (n *mapNews) finished(b *mapBatch) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -112,7 +125,7 @@ func (n *mapNews) finished(b *mapBatch) {
 	wakeUp(n.wake)
 }
 
-// nextFinished takes a batch that has its outcome, or nil.
+// nextFinished takes a batch that has its outcomes, or nil.
 func (n *mapNews) nextFinished() *mapBatch {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -120,8 +133,8 @@ func (n *mapNews) nextFinished() *mapBatch {
 	return b
 }
 
-// wasCut notes that only the first items of a batch, count of them, are still in it. Each item is
-// taken out at most once, whatever main is told.
+// wasCut notes that only the first items of a batch, as many as count says, are still in it. Each
+// item is taken out at most once, whatever a worker tells.
 func (n *mapNews) wasCut(b *mapBatch, count int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -133,7 +146,7 @@ func (n *mapNews) wasCut(b *mapBatch, count int) {
 	wakeUp(n.wake)
 }
 
-// takeCuts takes all that was taken out of batches.
+// takeCuts takes all cuts.
 func (n *mapNews) takeCuts() []mapCut {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -142,9 +155,9 @@ func (n *mapNews) takeCuts() []mapCut {
 	return cuts
 }
 
-// rest returns how many items are still in a batch that is done, and the number up to which its
-// items belong together: what was taken out of it last, and takeCuts has not taken, is sent again
-// together with what has no outcome.
+// rest returns how many items are still in a batch that is done, and the number behind its last
+// item that has not been sent again. It takes the cuts of this batch: their items are sent again
+// together with the items that are still in the batch and have no outcome.
 func (n *mapNews) rest(b *mapBatch) (kept, end int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -162,18 +175,19 @@ func (n *mapNews) rest(b *mapBatch) (kept, end int) {
 	return kept, end
 }
 
-// mapFlow is how many batches of a Map are on their way, and when the part follows them, in the
-// process that ranges over the Map. Any goroutine may touch it: workers and late never change.
+// mapFlow is how many batches of a Map are on their way, and when the part follows them. Any
+// goroutine may touch it.
 type mapFlow struct {
-	workers int                        // how many workers there are for batches; 0: items travel one by one
-	late    *time.Timer                // sends the part, which has waited for long; nil if there are no batches
-	partial atomic.Bool                // whether there is a part
-	sent    atomic.Int32               // how many batches are sent and have no outcome
-	line    atomic.Pointer[Submission] // the last batch that stands in line for room in the queue, or nil
+	workers int          // how many workers there are for batches; 0 if items travel one by one; does not change
+	late    *time.Timer  // sends the part when it has waited for long; nil if items travel one by one; does not change
+	partial atomic.Bool  // there is a part
+	sent    atomic.Int32 // how many batches were sent and have no outcome
+	// line is the last batch that stood in line for room in the queue, or nil.
+	line atomic.Pointer[Submission]
 }
 
-// hungry reports whether workers may have nothing to do. While they have, a part waits until the
-// batch is full.
+// hungry reports whether workers may have nothing to do. While none is hungry, a part waits until
+// the batch is full.
 func (f *mapFlow) hungry() bool { return batch.Hungry(int(f.sent.Load()), f.workers) }
 
 // hurry sees to it that a part does not wait for long if workers may have nothing to do. It never
@@ -191,8 +205,8 @@ func (f *mapFlow) partGone() {
 	}
 }
 
-// inLine returns the channel that is closed when the queue has taken all that stands in line for
-// room in it, or nil if nothing does.
+// inLine returns a channel that is closed when the queue has taken all batches that stand in line
+// for room in it, or nil if none does.
 func (f *mapFlow) inLine() <-chan struct{} {
 	s := f.line.Load()
 	if s == nil {

@@ -11,36 +11,38 @@ import (
 	"github.com/multiprolab/multiprolab/internal/codec"
 )
 
-// This file is how a Map makes batches of its items and sends them. What comes back of them is in
-// mapreturns.go; mapbatch.go is the parts of the state that others than the goroutine that ranges
-// may touch. How many items travel together is decided by batch.Pace.
+// This file is how a Map makes batches of its items and sends them. What comes back is in
+// mapreturns.go; the parts of the state that others than the goroutine that ranges may touch are in
+// mapbatch.go. batch.Pace decides how many items travel together.
 
 // maxFree is how many bodies of batches are kept to be filled again.
 const maxFree = 4
 
 // mapping is the state of one range over a Map, in the process of its caller. The goroutine that
-// ranges owns it, but for places, news and flow, which say who else may touch what. Nothing waits
-// while it holds a lock, nor on the timer's goroutine: in main a task stands in line for room in
-// the queue, and a worker, where a submission may wait for the wire, has no timer and submits
-// without a lock.
+// ranges owns it, except for places, news and flow, which say who else may touch what.
+//
+// Nobody waits while holding a lock, or on the timer's goroutine. In main a submission never waits,
+// because the task stands in line for room in the queue. In a worker, where a submission may wait
+// for the wire, there is no timer, and no lock is held while a task is submitted.
 type mapping struct {
-	ctx    context.Context
-	node   *node
-	typ    string
-	cfg    *MapConfig
-	inMain bool // whether the caller is main
+	ctx    context.Context // the context that Map was given
+	node   *node           // the process that ranges over the Map
+	typ    string          // the type of the tasks
+	cfg    *MapConfig      // the configuration of the Map
+	inMain bool            // the process is main
 
-	count    int  // how many items are taken from the sequence and not yielded
-	ended    bool // whether the sequence has ended
-	progress MapProgress
-	pace     batch.Pace
-	free     [][]byte // bodies of batches to be filled again
+	count    int         // how many items were taken from the sequence and not yielded
+	ended    bool        // the sequence has ended
+	progress MapProgress // what OnProgress is told
+	pace     batch.Pace  // how many items travel together
+	free     [][]byte    // the bodies of batches that may be filled again
 
-	places mapPlaces
-	news   mapNews
-	flow   mapFlow
+	places mapPlaces // the batches that have not been yielded
+	news   mapNews   // what other goroutines tell the goroutine that ranges
+	flow   mapFlow   // how many batches are on their way
 }
 
+// newMapping returns the state of a range. If batches is false, items travel one by one.
 func newMapping(ctx context.Context, n *node, typ string, c *MapConfig, batches bool) *mapping {
 	m := &mapping{ctx: ctx, node: n, typ: typ, cfg: c}
 	_, m.inMain = n.up.(*MessageRouter)
@@ -62,8 +64,8 @@ func newMapping(ctx context.Context, n *node, typ string, c *MapConfig, batches 
 	return m
 }
 
-// addItem takes in the item that v points to: it puts it into the batch that is being filled, and
-// sends that once it is full.
+// addItem takes in the item that v points to: it puts the item into the part, and sends the part
+// once it is full.
 func addItem[T any](m *mapping, encode codec.Coder[T], v *T) {
 	m.count++
 	if m.flow.workers == 0 {
@@ -82,7 +84,7 @@ func addItem[T any](m *mapping, encode codec.Coder[T], v *T) {
 	m.progress.Taken++
 }
 
-// addTask is addItem where there are no batches: the item is a task of its own.
+// addTask is addItem if items travel one by one: the item is a task of its own.
 func addTask[T any](m *mapping, encode codec.Coder[T], v *T) {
 	_, p, err := encode.AppendEncode(nil, v)
 	b := &mapBatch{first: m.progress.Taken, n: 1}
@@ -97,8 +99,8 @@ func addTask[T any](m *mapping, encode codec.Coder[T], v *T) {
 	}
 }
 
-// refused is an item that is not sent, for it could not be encoded or is too large: a batch of its
-// own that has its outcome.
+// refused returns an item that is not sent, because it could not be encoded or is too large, as a
+// batch that has its outcome.
 func (m *mapping) refused(item any, p codec.Payload, err error) *mapBatch {
 	if err != nil {
 		err = &EncodeError{Type: m.typ, GoType: fmt.Sprintf("%T", item), Err: err}
@@ -108,8 +110,8 @@ func (m *mapping) refused(item any, p codec.Payload, err error) *mapBatch {
 	return &mapBatch{first: m.progress.Taken, n: 1, outcomes: []reply{{err: err}}}
 }
 
-// beginItem returns the body of the batch that is being filled, with the head of the next item. The
-// caller holds places.mu.
+// beginItem returns the body of the part, with the head of the next item. The caller holds
+// places.mu.
 func (m *mapping) beginItem() []byte {
 	b := m.places.part
 	if b == nil {
@@ -123,14 +125,14 @@ func (m *mapping) beginItem() []byte {
 	return batch.Begin(b.body)
 }
 
-// endItem makes what has been encoded behind beginItem an item of the batch or, if the batch would
-// be too large with it, a task of its own. The caller holds places.mu.
+// endItem makes what was encoded since beginItem an item of the part or, if the part would be too
+// large with it, a task of its own. The caller holds places.mu.
 func (m *mapping) endItem(body []byte, p codec.Payload) {
 	if len(body)+batch.OwnSize > m.node.mostBody() {
 		m.sendPart()
 		b := &mapBatch{first: m.progress.Taken, n: 1}
 		m.place(b)
-		m.send(b, p, &m.cfg.Task) // its memory is not that of the part, which is used again only if it is small
+		m.send(b, p, &m.cfg.Task) // p need not be lent: the memory of so large a part is not used again
 		return
 	}
 	b := m.places.part
@@ -144,13 +146,13 @@ func (m *mapping) endItem(body []byte, p codec.Payload) {
 	}
 }
 
-// full reports whether no further item may be taken in now: the window is, or the queue has no room
-// for the last one.
+// full reports whether no further item may be taken in now: the window is full, or the queue has no
+// room for the last item.
 func (m *mapping) full() bool {
 	return m.count >= m.pace.Window() || m.flow.line.Load() != nil && m.flow.inLine() != nil
 }
 
-// yielded counts an outcome that is yielded next.
+// yielded counts the outcome that is yielded next.
 func (m *mapping) yielded(err error) {
 	m.count--
 	if m.cfg.OnProgress == nil {
@@ -170,14 +172,14 @@ func (m *mapping) reuse(b *mapBatch) {
 	}
 }
 
-// flush sends the batch that is being filled. It is called by the timer as well.
+// flush sends the part, if there is one. The timer calls it, too.
 func (m *mapping) flush() {
 	m.places.mu.Lock()
 	defer m.places.mu.Unlock()
 	m.sendPart()
 }
 
-// sendPart is flush. The caller holds places.mu.
+// sendPart is flush for a caller that holds places.mu.
 func (m *mapping) sendPart() {
 	b := m.places.part
 	m.places.part = nil
@@ -188,7 +190,7 @@ func (m *mapping) sendPart() {
 	}
 }
 
-// place puts a batch behind all others. The caller holds places.mu.
+// place puts a batch behind all batches. The caller holds places.mu.
 func (m *mapping) place(b *mapBatch) {
 	if !m.places.unordered() {
 		m.places.items.Push(b)
@@ -203,19 +205,19 @@ func (m *mapping) place(b *mapBatch) {
 // sendBatch submits a batch. The caller holds places.mu.
 func (m *mapping) sendBatch(b *mapBatch) {
 	b.kept = b.n
-	// A worker may answer before its wire has written all of the body: what is used again then is
-	// only lent to the wire.
+	// A worker may answer before the wire has written the whole body. So a body that may be filled
+	// again is only lent to the wire, which copies it.
 	m.send(b, codec.Payload{Encoding: codec.Bytes, Data: b.body, Lent: b.reusable()}, &m.cfg.Task)
 }
 
-// sendLater submits one item as a task of its own that begins after a time.
+// sendLater submits one item as a task of its own, which begins after a time.
 func (m *mapping) sendLater(b *mapBatch, p codec.Payload, after time.Duration) {
 	o := m.cfg.Task
 	o.Delay = after
 	m.send(b, p, &o)
 }
 
-// send submits a task: a batch or, without a body, one item. In main it never waits.
+// send submits a task: a batch or, if b has no body, one item. In main it never waits.
 func (m *mapping) send(b *mapBatch, p codec.Payload, o *TaskOptions) {
 	m.flow.sent.Add(1)
 	s, err := m.node.submitPayload(m.ctx, m.typ, p, o, func(s *Submission) {
@@ -248,7 +250,7 @@ func (m *mapping) send(b *mapBatch, p codec.Payload, o *TaskOptions) {
 	})
 }
 
-// cancel cancels what has not been yielded.
+// cancel cancels the tasks that are not done.
 func (m *mapping) cancel() {
 	m.places.mu.Lock()
 	defer m.places.mu.Unlock()
@@ -269,7 +271,8 @@ func (m *mapping) cancel() {
 			left = append(left, b.task)
 		}
 	}
-	// The last first: else the room that the first leave would let them begin.
+	// The last task is cancelled first. In the other order, the room that the first tasks leave
+	// would let later ones begin.
 	slices.SortFunc(left, func(x, y *Submission) int { return cmp.Compare(y.id, x.id) })
 	for _, s := range left {
 		s.giveUp(m.ctx)

@@ -7,15 +7,15 @@ import (
 	"github.com/multiprolab/multiprolab/internal/batch"
 )
 
-// This file is what comes back to a Map of the batches that it has sent: outcomes, which are
-// yielded, and items that have none, which are sent again. All of it runs on the goroutine that
+// This file is what comes back to a Map from the batches that it has sent: outcomes, which are
+// yielded, and items without an outcome, which are sent again. All of it runs on the goroutine that
 // ranges.
 
-// take waits for the batch whose outcomes are to be yielded next, and returns nil when ctx ends
-// before or, if more is set, when a further item may be taken in.
+// take waits for the batch whose outcomes are to be yielded next. It returns nil if ctx ends before
+// or, with more set, when a further item may be taken in.
 func (m *mapping) take(more bool) *mapBatch {
 	defer stall(m.ctx)()
-	var heard *Submission // whose reports are kept, for they are called next
+	var heard *Submission // the task whose reports of progress are kept, because they will be handed on
 	hear := func(s *Submission) {
 		if heard == s {
 			return
@@ -56,8 +56,9 @@ func (m *mapping) take(more bool) *mapBatch {
 	return nil
 }
 
-// next takes the batch that is to be yielded next out of its place, if it has its outcome. Else it
-// returns what says that it may have.
+// next takes out the batch that is to be yielded next, if it has its outcomes. Otherwise it returns
+// channels on which to wait: done is closed when the batch has its outcomes, and news gets
+// something when the task reports progress.
 func (m *mapping) next() (b *mapBatch, done, news <-chan struct{}) {
 	m.places.mu.Lock()
 	defer m.places.mu.Unlock()
@@ -75,14 +76,15 @@ func (m *mapping) next() (b *mapBatch, done, news <-chan struct{}) {
 	return b, nil, nil
 }
 
+// front returns the first batch, whose items are to be yielded next.
 func (m *mapping) front() *mapBatch {
 	m.places.mu.Lock()
 	defer m.places.mu.Unlock()
 	return *m.places.items.First()
 }
 
-// settle finds the outcomes of the items of a batch that is done, and sends the items again that
-// have none.
+// settle finds the outcomes of the items of a batch that is done, and sends the items without an
+// outcome again.
 func (m *mapping) settle(b *mapBatch) {
 	if b.ready || b.outcomes != nil {
 		return
@@ -117,8 +119,8 @@ func (m *mapping) settle(b *mapBatch) {
 	}
 }
 
-// resend sends what was taken out of batches, in parts: there was a worker that had nothing to do,
-// and now there is another one.
+// resend sends the items that were taken out of batches again, in parts: they were taken out
+// because a worker had nothing to do, and by now there may be several such workers.
 func (m *mapping) resend() {
 	cuts := m.news.takeCuts()
 	if len(cuts) == 0 {
@@ -138,25 +140,25 @@ func (m *mapping) resend() {
 	}
 }
 
-// postpone sends the items of a batch again whose handlers have asked for this with RetryAfter,
-// each as a task of its own that begins after its time. What is behind such an item becomes a batch
-// of its own. It returns the last of these. The caller holds places.mu.
+// postpone sends those items of a batch again whose handlers have asked for it with RetryAfter,
+// each as a task of its own that begins after its time. The outcomes behind such an item become
+// those of a new batch. It returns the last of these batches. The caller holds places.mu.
 func (m *mapping) postpone(b *mapBatch) (last *mapBatch) {
-	var order []*mapBatch // behind b
+	var order []*mapBatch // the batches that follow b, in their order
 	last = b
 	rest := b.results
 	for i := 0; !rest.Done(); i++ {
 		here := rest
 		status, p, ok := rest.Next()
 		if !ok {
-			break // cannot be: they were checked
+			break // this cannot be, because the outcomes were checked
 		}
 		if status != batch.Later {
 			continue
 		}
 		remote, ok := unmarshalError(p.Data).(*RemoteError)
 		if !ok || remote.after <= 0 {
-			continue // it is a lie: the item has failed
+			continue // the worker lies, and so the item counts as failed
 		}
 		last.results = last.results.Before(here)
 		last = &mapBatch{first: b.first + i + 1, ready: true, results: rest, vouch: b.vouch}
@@ -175,10 +177,10 @@ func (m *mapping) postpone(b *mapBatch) (last *mapBatch) {
 	return last
 }
 
-// delayed sends one item of a batch as a task of its own that begins after a time. The caller holds
-// places.mu.
+// delayed sends item i of a batch again, as a task of its own that begins after a time. The caller
+// holds places.mu.
 func (m *mapping) delayed(b *mapBatch, i int, after time.Duration) *mapBatch {
-	items := batch.Read(batch.From(b.body, i, i+1)) // memory of its own: it may wait for long
+	items := batch.Read(batch.From(b.body, i, i+1)) // From copies the item, which may wait for long
 	_, p, _ := items.Next()
 	item := &mapBatch{first: b.first + i, n: 1}
 	if m.places.unordered() {

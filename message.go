@@ -13,25 +13,38 @@ type Message struct {
 	Sender   string // name of the process that sent it, as main knows it: "main" or an instance such as "thumbnailer/2"
 	Receiver string // name of the process that it came to
 	Type     string
-	Missed   int // of a report of progress: so many before it were dropped, while nobody waited for the outcome
+	Missed   int // of a report of progress: how many before it were dropped, while nobody waited for the outcome
 
+	// payload is the body. It does not change.
 	payload codec.Payload
-	chain   string       // processes whose loops wait for this call, separated by commas
-	reply   func(*reply) // nil unless it is a call; called once
-	// left gives so much credit back or, if the message has left the inbox, the rest of it; nil for
-	// a message of the process to itself.
+	// chain is the names of the processes whose loops wait for this call, separated by commas. It
+	// does not change.
+	chain string
+	// reply sends the outcome of a call, and is called once; it is nil for a one-way message. It
+	// does not change.
+	reply func(*reply)
+	// left gives so many bytes of credit back or, if the message has left the inbox, what is left
+	// of its credit. It is nil for a message of a process to itself. It does not change.
 	left func(m *Message, bytes int64, gone bool)
-	id   uint64 // of the call
-	from any    // in main: the life of a worker that sent it, a *client; nil for main and in a worker
-	// of a one-way message that main has sent to this life of a worker: the first is 1. Else 0
+	// id is the number of the call. It does not change.
+	id uint64
+	// from is, in main, the life of a worker that has sent the message, a *client. It is nil for
+	// messages of main, and in a worker. It does not change.
+	from any
+	// serial is the number, from 1, of a one-way message among those that main has sent to this
+	// life of a worker. It is 0 for other messages. It does not change.
 	serial uint64
-	scope  scope // of its handler; its node is the receiver's from the beginning
-	// size is what it costs its sender and has not been given back, see cost; who holds the message
-	// uses it.
+	// scope is the scope of the handler. Its node is that of the receiver from the beginning; the
+	// loop sets the rest.
+	scope scope
+	// size is how many bytes of credit the message has cost its sender that were not given back,
+	// see cost. Only the goroutine that has the message uses it.
 	size int64
-	// told says that main was told what became of it; who holds the message uses it.
-	told    bool
-	decoded atomic.Bool // a []byte may have got the memory of the payload
+	// told says that main was told what became of the message. Only the goroutine that has the
+	// message uses it.
+	told bool
+	// decoded says that a []byte may have got the memory of the payload. Any goroutine may use it.
+	decoded atomic.Bool
 }
 
 // Decode decodes the body into the value that v points to, which has the type of the value that was
@@ -39,7 +52,7 @@ type Message struct {
 // empty struct; into an interface also a value of a type that gob.Register knows. Any other type is
 // a *DecodeError.
 //
-// A []byte that is decoded first is the memory of the message itself, which saves a copy: who
+// The first []byte that is decoded is the memory of the message itself, which saves a copy: who
 // changes it and decodes again finds the change.
 func (m *Message) Decode(v any) error {
 	decode := m.scope.node.codec.Take
@@ -55,7 +68,7 @@ func (m *Message) Decode(v any) error {
 // Size returns the length of the encoded body in bytes.
 func (m *Message) Size() int { return len(m.payload.Data) }
 
-// giveBack gives the sender's credit back before the message is taken.
+// giveBack gives the sender its credit back before the message is taken.
 func (m *Message) giveBack() {
 	if m.left != nil && m.size > 0 {
 		m.left(m, m.size, false)
@@ -63,7 +76,8 @@ func (m *Message) giveBack() {
 	}
 }
 
-// leaveInbox tells the sender that the message takes no room any more, and has been seen to.
+// leaveInbox tells the sender that the message takes no room any more, and that somebody has seen
+// to it.
 func (m *Message) leaveInbox() {
 	if m.left != nil {
 		m.left(m, m.size, true)
@@ -84,8 +98,8 @@ func stall(ctx context.Context) func() {
 	return func() { s.waits.Add(-1); s.node.receiver.stalled(-1) }
 }
 
-// chainOf returns the processes that wait, or may, for what is done under ctx, the one of ctx
-// included. It is empty if no loop does.
+// chainOf returns the names of the processes that wait, or may wait, for what is done under ctx,
+// separated by commas. The process of ctx is one of them. It returns "" if no loop waits.
 func chainOf(ctx context.Context) string {
 	s := scopeOf(ctx)
 	if s == nil {

@@ -18,18 +18,20 @@ type Process interface {
 	Tasks() *TaskQueue
 	// Exit asks the whole program to end.
 	Exit()
+	// self returns what a Main and a Worker have in common. It keeps other types from being a
+	// Process.
 	self() *node
 }
 
-// Handle registers the handler of the one-way messages of a type. It panics if the type has one
-// already. The body must have been sent as a T, or, if T is an interface, as a type that implements
-// it and is known to gob.Register; any other is reported as a dead letter with a *DecodeError. An
-// error of fn is reported to main as an event.
+// Handle registers the handler of the one-way messages of a type. It panics if the type has a
+// handler already. The body must have been sent as a T, or, if T is an interface, as a type that
+// implements it and is known to gob.Register; any other body is reported as a dead letter with a
+// *DecodeError. An error of fn is reported to main as an event.
 func Handle[T any](p Process, typ string, fn func(ctx context.Context, body T) error) {
 	if fn == nil {
 		registrationPanic("the handler of message type %q is nil (%s)", typ, callSite())
 	}
-	var body T // messages are handled one at a time
+	var body T // all messages share it, because they are handled one at a time
 	p.Receiver().Handle(typ, func(ctx context.Context, m *Message) error {
 		if err := m.Decode(&body); err != nil {
 			return err
@@ -41,12 +43,12 @@ func Handle[T any](p Process, typ string, fn func(ctx context.Context, body T) e
 // HandleCall registers the handler of the calls of a type. It panics if the type has a handler
 // already. What fn returns goes back to the caller, an error as a *RemoteError. A nil pointer is no
 // reply: a caller that takes a pointer gets nil. The context ends when the caller does not wait any
-// more, and has the deadline of the caller's.
+// more, and has the deadline of the caller's context.
 func HandleCall[T, R any](p Process, typ string, fn func(ctx context.Context, body T) (R, error)) {
 	if fn == nil {
 		registrationPanic("the handler of call type %q is nil (%s)", typ, callSite())
 	}
-	var body T // calls are handled one at a time
+	var body T // all calls share it, because they are handled one at a time
 	p.Receiver().HandleCall(typ, func(ctx context.Context, m *Message) (any, error) {
 		if err := m.Decode(&body); err != nil {
 			return nil, err
@@ -55,16 +57,16 @@ func HandleCall[T, R any](p Process, typ string, fn func(ctx context.Context, bo
 	})
 }
 
-// take returns what p points to, and leaves nothing there that would keep memory alive.
+// take returns what p points to, and leaves a zero there, which keeps no memory alive.
 func take[T any](p *T) (v T) {
 	v, *p = *p, v
 	return v
 }
 
-// HandleTask registers the handler of the tasks of a type in a worker. It panics if the type has
-// one already. What fn returns goes to the submitter, an error as a *RemoteError. A nil pointer is
-// no result: a submitter that takes a pointer gets nil. The context ends when the task is cancelled
-// or past its deadline.
+// HandleTask registers the handler of the tasks of a type in a worker. It panics if the type has a
+// handler already. What fn returns goes to the submitter, an error as a *RemoteError. A nil pointer
+// is no result: a submitter that takes a pointer gets nil. The context ends when the task is
+// cancelled or past its deadline.
 func HandleTask[T, R any](w *Worker, typ string, fn func(ctx context.Context, body T) (R, error)) {
 	if fn == nil {
 		registrationPanic("the handler of task type %q is nil (%s)", typ, callSite())
@@ -111,7 +113,7 @@ func Call[R any](ctx context.Context, p Process, receiver, typ string, body any)
 }
 
 // Submit puts a task into the queue and returns its future. It waits while the queue is full; ctx
-// limits this wait alone. See TaskQueue.TrySubmit for a submission that does not wait.
+// limits only this wait. See TaskQueue.TrySubmit for a submission that does not wait.
 func Submit[R any](ctx context.Context, p Process, typ string, body any, o *TaskOptions) (*Future[R], error) {
 	s, err := p.Tasks().Submit(ctx, typ, body, o)
 	if err != nil {

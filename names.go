@@ -8,15 +8,18 @@ import (
 	"strings"
 )
 
-// DefaultQueue is the name of the queue of tasks that name no other.
+// DefaultQueue is the name of the queue of tasks that name no queue.
 const DefaultQueue = "default"
 
 // MainName is the name under which every process reaches the main process.
 const MainName = "main"
 
-const maxNameLen = 200 // bytes; leaves room for an instance number within the 255 bytes of the wire
+// maxNameLen is the greatest length of a name in bytes. It leaves room for the number of an
+// instance within the 255 bytes that a name may have on the wire.
+const maxNameLen = 200
 
-// checkName reports what is wrong with a name of a worker, a message type or a task type.
+// checkName returns an error that says what is wrong with a name of a worker, a message type or a
+// task type, or nil.
 func checkName(what, name string) error {
 	switch {
 	case name == "":
@@ -34,7 +37,7 @@ func checkName(what, name string) error {
 	return nil
 }
 
-// checkQueueName reports what is wrong with the name of a queue.
+// checkQueueName returns an error that says what is wrong with the name of a queue, or nil.
 func checkQueueName(name string) error {
 	if strings.Contains(name, "/") {
 		return fmt.Errorf("the queue name %q holds '/': use letters, digits, '_' and '-' only", name)
@@ -42,7 +45,8 @@ func checkQueueName(name string) error {
 	return checkName("queue name", name)
 }
 
-// checkWorkerName also keeps the names free that main and the instances of a pool have.
+// checkWorkerName returns an error that says what is wrong with the name of a worker, or nil. It
+// also keeps users from taking the names that main and the instances of a pool have.
 func checkWorkerName(name string) error {
 	if err := checkName("worker name", name); err != nil {
 		return err
@@ -64,15 +68,17 @@ func checkWorkerName(name string) error {
 	return nil
 }
 
+// allDigits reports whether s is a number.
 func allDigits(s string) bool {
 	_, err := strconv.ParseUint(s, 10, 64)
 	return err == nil
 }
 
-// instanceName names the instance i of a pool.
+// instanceName returns the name of the instance i of a pool.
 func instanceName(pool string, i int) string { return pool + "/" + strconv.Itoa(i) }
 
-// splitInstance takes an instance's name apart. ok is false if name is not one of an instance.
+// splitInstance takes the name of an instance apart. ok is false if name is not the name of an
+// instance.
 func splitInstance(name string) (pool string, i int, ok bool) {
 	at := strings.LastIndexByte(name, '/')
 	if at <= 0 || !allDigits(name[at+1:]) {
@@ -82,18 +88,18 @@ func splitInstance(name string) (pool string, i int, ok bool) {
 	return name[:at], i, err == nil
 }
 
-// site is the place of a registration, for messages about it. Its text is made when it is needed:
-// to look it up takes longer than to register.
+// site is the place in the user's code of a registration, for texts about it. It is looked up only
+// when a text is made, which takes longer than a registration.
 type site [8]uintptr
 
-// callSite returns where the user's code called into the package.
+// callSite returns the place where the user's code has called the package.
 func callSite() *site {
 	s := new(site)
 	runtime.Callers(2, s[:])
 	return s
 }
 
-// String returns file:line.
+// String returns the place as file:line.
 func (s *site) String() string {
 	frames := runtime.CallersFrames(s[:])
 	for {
@@ -113,7 +119,7 @@ func registrationPanic(format string, args ...any) {
 	panic("multiprolab: " + fmt.Sprintf(format, args...))
 }
 
-// poolNames returns the names in a welcome in order.
+// poolNames returns the names of the pools in order.
 func poolNames(pools map[string]int) []string {
 	names := make([]string, 0, len(pools))
 	for name := range pools {

@@ -14,73 +14,88 @@ import (
 )
 
 // node is what a Main and a Worker have in common: a name, a receiver with its loop, and a way to
-// the other processes.
+// the other processes. It exists in main and in each worker. The fields without a remark do not
+// change once the process handles messages, and any goroutine may read them.
 type node struct {
-	name     string
-	codec    *codec.Codec
-	maxBody  int
-	receiver *MessageReceiver
-	loop     *loop
-	errors   knownErrors
-	up       uplink
-	stopped  func() error // why what comes too late has done so; it matches ErrStopped
+	name     string           // the name of the process, such as "main" or "thumbnailer/2"
+	codec    *codec.Codec     // encodes and decodes all values of the process
+	maxBody  int              // Config.MaxMessageSize of main, in bytes
+	receiver *MessageReceiver // has the inbox and the handlers of the process
+	loop     *loop            // runs the handlers, tasks and actions of the process
+	errors   knownErrors      // the errors that were registered with Main.RegisterError
+	up       uplink           // the way to the other processes
+	stopped  func() error     // returns the error, which matches ErrStopped, of everything that comes too late
 
-	current        atomic.Pointer[scope] // what runs on the loop
-	handlerTimeout time.Duration         // of a handler or an action; 0: none
-	overdue        func(s *scope, d time.Duration)
-	paces          sync.Map // of task types: how long an item of the last Map took, a time.Duration
+	// current is the scope of what runs on the loop, or nil. The loop writes it; any goroutine may
+	// read it.
+	current atomic.Pointer[scope]
+	// handlerTimeout is WorkerConfig.HandlerTimeout, or 0.
+	handlerTimeout time.Duration
+	// overdue tells main that the function of a scope has run for so long, which is too long. A
+	// timer's goroutine calls it.
+	overdue func(s *scope, d time.Duration)
+	// paces is how long an item of the last Map took, a time.Duration, by the types of tasks. Any
+	// goroutine may use it.
+	paces sync.Map
 
-	mostCalls int // that may wait for their replies; 0: no limit
+	// mostCalls is how many calls may wait for their replies; 0 means no limit.
+	mostCalls int
 
-	mu          lockorder.Mutex[lockorder.Leaf]
-	lastID      uint64
-	calls       map[uint64]chan *reply
+	mu     lockorder.Mutex[lockorder.Leaf] // guards every field below
+	lastID uint64                          // the number of the last call or task of this process
+	calls  map[uint64]chan *reply          // where the replies go that are waited for, by the numbers of the calls
+	// submissions is the tasks of this process that have no outcome, by their numbers.
 	submissions map[uint64]*Submission
-	closed      error // why no call and no task is answered any more
+	closed      error // why no call and no task is answered any more, or nil
 }
 
 // uplink is the way of a node to the other processes: the router itself in main, the wire in a
 // worker.
 type uplink interface {
-	// send routes a one-way message and waits for room.
+	// send routes a one-way message, and waits until there is room for it.
 	send(ctx context.Context, f *wire.Frame) error
-	// call routes a call and waits for room. The outcome comes through node.answer, on the way that
-	// it returns.
+	// call routes a call, and waits until there is room for it. The outcome comes through
+	// node.answer. The result says where it comes from.
 	call(ctx context.Context, f *wire.Frame) (*replyWay, error)
-	// cancelCall takes back a call that was sent on a way: soft says that its deadline has passed.
+	// cancelCall takes back a call; way is what call has returned. soft says that its deadline has
+	// passed.
 	cancelCall(id uint64, way *replyWay, soft bool)
 	// submit hands a task to the queue. The outcome comes through node.resolve.
 	submit(ctx context.Context, s *Submission, f *wire.Frame) error
+	// cancelTask cancels a task of this process. soft says that its deadline has passed.
 	cancelTask(id uint64, soft bool)
-	// awaits says that the loop waits for a task that it has submitted without, for the time with
-	// the number spell. The error that it must not comes here, or through Submission.refuse.
+	// awaits says that the loop begins to wait for a task, which was submitted without saying so.
+	// spell is the number of this wait. If the loop must not wait, the error is returned here, or
+	// comes through Submission.refuse.
 	awaits(s *Submission, spell uint64) error
-	// awaitsNoMore says that it does not any more, though there is no outcome.
+	// awaitsNoMore says that the loop does not wait any more for a call or task that has no
+	// outcome. The id 0 stands for everything that the loop waits for.
 	awaitsNoMore(id uint64)
-	// waitsForNothing says that the loop goes on though calls and tasks of its handler have no
+	// waitsForNothing says that the loop goes on although calls and tasks of its function have no
 	// outcome.
 	waitsForNothing()
 	// batches returns how many workers there may be for batches of tasks of a type with these
 	// options, or 0 if such tasks travel one by one.
 	batches(typ string, o *TaskOptions) int
-	// undelivered reports a one-way message that came here and no handler took.
+	// undelivered reports a one-way message that has come to this process and that no handler took.
 	undelivered(m *Message, reason error)
 	// failed reports the error of a handler of a one-way message.
 	failed(m *Message, err error)
-	// idle is called when the loop has nothing to do.
+	// idle does what waits until the loop has nothing better to do. The loop calls it.
 	idle()
-	// wait is called then, too: it waits for what wakes the loop, at most for the time d, unless
-	// that is negative.
+	// wait waits for what wakes the loop, but no longer than d. A negative d is never over. The
+	// loop calls it when it has nothing to do.
 	wait(ctx context.Context, d time.Duration)
 }
 
-// replyWay is where the reply to a call comes from.
+// replyWay is where the reply to a call comes from. It does not change.
 type replyWay struct {
-	link   *link.Link  // or nil
-	entry  any         // in main, the *callEntry of a call to a worker; else nil
-	others func() bool // reports whether others wait for something from there
+	link   *link.Link  // the wire that the reply comes by; nil if it comes by none
+	entry  any         // in main, the *callEntry of a call to a worker; otherwise nil
+	others func() bool // reports whether others wait for something that comes by the wire
 }
 
+// newNode returns the node of a process.
 func newNode(name string, c *codec.Codec, maxBody, window int) *node {
 	n := &node{
 		name:        name,
@@ -96,7 +111,7 @@ func newNode(name string, c *codec.Codec, maxBody, window int) *node {
 
 // encode encodes a body into memory of its own, and checks its size.
 func (n *node) encode(receiver, typ string, body any) (codec.Payload, error) {
-	if p, ok := codec.Lend(body); ok && len(p.Data) > n.maxBody { // before a copy is made of what is too large
+	if p, ok := codec.Lend(body); ok && len(p.Data) > n.maxBody { // so that no body is copied that is too large
 		return codec.Payload{}, &SizeError{Type: typ, Size: int64(len(p.Data)), Limit: int64(n.maxBody)}
 	}
 	p, err := n.codec.Encode(body)
@@ -109,8 +124,8 @@ func (n *node) encode(receiver, typ string, body any) (codec.Payload, error) {
 	return p, nil
 }
 
-// outcome makes the reply from what user code returned. Its payload is lent, until the room, which
-// may be nil, is used again.
+// outcome makes the reply from what user code returned. Its payload is lent until the room is used
+// again. room may be nil.
 func (n *node) outcome(room *[]byte, typ string, value any, err error) *reply {
 	if err != nil {
 		if _, ok := err.(*DecodeError); ok {
@@ -127,6 +142,7 @@ func (n *node) outcome(room *[]byte, typ string, value any, err error) *reply {
 	return &reply{payload: p, err: err}
 }
 
+// send sends a one-way message, or a broadcast if flags say so.
 func (n *node) send(ctx context.Context, flags wire.Flags, receiver, typ string, body any) error {
 	e, err := n.seal(ctx, wire.Message, receiver, typ, body)
 	if err != nil {
@@ -173,7 +189,7 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 	}
 	n.lastID++
 	id := n.lastID
-	f.ID = id // the router gives the frame the id of the callee's side
+	f.ID = id // if the call goes on to a worker, the outbox gives it the number that it has there
 	n.calls[id] = answer
 	n.mu.Unlock()
 	defer func() {
@@ -196,15 +212,16 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 	return fmt.Errorf("multiprolab: call %q to %s: %w", typ, receiver, causeOf(ctx))
 }
 
-// goesOn corrects a call or a task that said that the loop waits for it, if the function that it
-// was made under has returned meanwhile: leave cannot have told of what was sent after it.
+// goesOn is called after a call or a task has said that the loop waits for it. If the function that
+// it was made under has returned meanwhile, goesOn says that the loop does not wait: leave cannot
+// have said so of what was sent later.
 func (n *node) goesOn(loop *scope, id uint64) {
 	if loop != nil && loop.over.Load() {
 		n.up.awaitsNoMore(id)
 	}
 }
 
-// nextID returns a number that no call and no task has.
+// nextID returns a number that no call and no task of this process has.
 func (n *node) nextID() uint64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -219,7 +236,7 @@ func (n *node) waits() bool {
 	return len(n.calls) > 0 || len(n.submissions) > 0
 }
 
-// take decodes the value of a reply, or returns its error.
+// take decodes the value of a reply into what out points to, or returns the reply's error.
 func (n *node) take(typ string, r *reply, out any, decode func(codec.Payload, any) error) error {
 	if r.err != nil {
 		return n.recognise(r.err)
@@ -230,7 +247,7 @@ func (n *node) take(typ string, r *reply, out any, decode func(codec.Payload, an
 	return nil
 }
 
-// answer hands the outcome of a call to who waits for it. One that nobody waits for any more is
+// answer hands the outcome of a call to who waits for it. If nobody waits for it any more, it is
 // dropped.
 func (n *node) answer(id uint64, r *reply) {
 	n.mu.Lock()
@@ -241,7 +258,8 @@ func (n *node) answer(id uint64, r *reply) {
 	}
 }
 
-// submit hands a task to the queue.
+// submit hands a task to the queue. With try set it does not wait while the queue is full. waits
+// says that the caller waits for the outcome until ctx ends.
 func (n *node) submit(ctx context.Context, typ string, body any, o *TaskOptions, try, waits bool) (*Submission, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("multiprolab: %q was not sent: %w", typ, causeOf(ctx))
@@ -253,8 +271,8 @@ func (n *node) submit(ctx context.Context, typ string, body any, o *TaskOptions,
 	return n.submitPayload(ctx, typ, p, o, nil, !try, waits)
 }
 
-// submitPayload is submit of a body that is encoded. prepare, if not nil, is called before anybody
-// knows of the submission.
+// submitPayload is submit for a body that is encoded already. With patient set it waits while the
+// queue is full. prepare, if not nil, is called before anybody else can find the submission.
 func (n *node) submitPayload(
 	ctx context.Context,
 	typ string,
@@ -281,7 +299,7 @@ func (n *node) submitPayload(
 	if patient {
 		f.Flags |= wire.FlagWait
 	}
-	if waits { // until ctx ends, and no longer
+	if waits { // the caller waits until ctx ends, and no longer
 		f.Left = leftOf(ctx)
 	}
 	s := &Submission{
@@ -292,7 +310,7 @@ func (n *node) submitPayload(
 		accepted: make(chan struct{}),
 		awaited:  waits && chain != "",
 	}
-	if o != nil { // before anybody else can find s
+	if o != nil { // this is set before anybody else can find s
 		s.progress = o.OnProgress
 	}
 	if prepare != nil {
@@ -319,6 +337,8 @@ func (n *node) submitPayload(
 	return s, nil
 }
 
+// submission returns the submission with a number, if it has no outcome, or nil. With remove set it
+// forgets the submission.
 func (n *node) submission(id uint64, remove bool) *Submission {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -329,14 +349,14 @@ func (n *node) submission(id uint64, remove bool) *Submission {
 	return s
 }
 
-// resolve hands the outcome of a task to its submission. A second one is dropped.
+// resolve hands the outcome of a task to its submission. A second outcome is dropped.
 func (n *node) resolve(id uint64, r *reply) {
 	if s := n.submission(id, true); s != nil {
 		s.resolve(r)
 	}
 }
 
-// close ends every call and every submission that still waits.
+// close ends every call and every submission that still waits with the error.
 func (n *node) close(err error) {
 	n.mu.Lock()
 	n.closed = err
@@ -352,8 +372,8 @@ func (n *node) close(err error) {
 	}
 }
 
-// addAction registers an action for the loop; the checks are those of Main.Action and
-// Worker.Action.
+// addAction registers an action for the loop, and checks what a user has passed. what is the name
+// of the method that the user has called.
 func (n *node) addAction(what string, d time.Duration, fn func(context.Context) error) {
 	if fn == nil {
 		registrationPanic("%s: the function is nil (%s)", what, callSite())

@@ -11,45 +11,49 @@ import (
 )
 
 // outbox sends the messages of one direction, each as soon as its receiver has room for it. Its
-// rules are mail.Outbox: it holds the lock, posts what they let go, and waits. It exists in a
-// worker once, for main, and in main once for each instance of a worker, whose lives it outlasts.
-// Any goroutine may use it. No method but send ever waits.
+// rules are mail.Outbox; the outbox holds the lock, posts what the rules let go, and waits. There
+// is one in a worker, for main, and one in main for each instance of a worker, whose lives it
+// outlasts. Any goroutine may use it. Only the method send waits.
 //
-// Frames are posted under its mutex, so that they are in order. What else is to be done for a
-// parcel that has left it, unlock does when the mutex is free.
+// Frames are posted under its mutex, so that they are in order. Whatever else has to be done for a
+// parcel that has left the line, unlock does once the mutex is free.
 type outbox struct {
-	// starve is called when a loop begins to wait for room; nil in main. It is set at first.
+	// starve is called when a loop begins to wait for room. It returns a channel for the error that
+	// says that the loop must not wait, and a function for the end of the wait. It is nil in main.
+	// It does not change once the outbox is in use.
 	starve func(loop *scope) (refused <-chan error, over func())
-	// track says that what is written is kept in the ledger: only main reports what became of it,
-	// and has numbers of its own for calls. It is set at first.
+	// track says that the ledger keeps what is written. Only main has it set: only main reports
+	// what became of messages, and gives calls new numbers. It does not change.
 	track bool
-	// loaded is the load of the rules, which load reads; written with the mutex held.
+	// loaded is the load of the rules. It is written with mu held; any goroutine may read it.
 	loaded atomic.Int64
 
-	mu    lockorder.Mutex[lockorder.Outbox]
-	rules mail.Outbox[*parcel, letter, carriedCall] // guarded by mu
-	link  *link.Link                                // of the present life; nil between two lives; guarded by mu
-	// sealed is why nothing more is taken, while what waits still goes out; guarded by mu.
+	mu    lockorder.Mutex[lockorder.Outbox]         // guards every field below
+	rules mail.Outbox[*parcel, letter, carriedCall] // what may be written, and what has no answer
+	link  *link.Link                                // the wire of the present life; nil between two lives
+	// sealed is why no further message is taken, while messages that wait still go out; or nil.
 	sealed error
-	closed bool      // close has been called; guarded by mu
-	left   []*parcel // that have left the line, for unlock; guarded by mu
+	closed bool      // close was called
+	left   []*parcel // the parcels that have left the line, until unlock has seen to them
 }
 
+// newOutbox returns an outbox whose receiver has a window of so many bytes, between two lives.
 func newOutbox(window int64, track bool) *outbox {
 	o := &outbox{track: track}
 	o.rules.Window.Resize(window)
 	return o
 }
 
-// resize sets the window of the receiver, before there is one.
+// resize sets the window of the receiver, before its life begins.
 func (o *outbox) resize(window int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.rules.Window.Resize(window)
 }
 
-// postParcel queues a message. It is written at once if there is room. It returns an error if the
-// outbox is closed. With lazy set, the caller pushes the link soon.
+// postParcel takes a message, which is written at once if there is room for it, and otherwise
+// waits. It returns the wire of the present life, or an error if the outbox is sealed. With lazy
+// set, the caller pushes the link soon.
 func (o *outbox) postParcel(p *parcel, lazy bool) (*link.Link, error) {
 	o.mu.Lock()
 	l := o.link
@@ -65,7 +69,7 @@ func (o *outbox) postParcel(p *parcel, lazy bool) (*link.Link, error) {
 }
 
 // offer writes a message if nothing waits before it and the receiver has room, and reports whether
-// it did. An error says that the message cannot be sent at all.
+// it did. An error says that the message cannot be sent at all. The caller holds mu.
 func (o *outbox) offer(f *wire.Frame, call carriedCall, lazy bool) (done bool, err error) {
 	if o.sealed != nil {
 		return false, o.sealed
@@ -81,7 +85,7 @@ func (o *outbox) offer(f *wire.Frame, call carriedCall, lazy bool) (done bool, e
 	return true, o.post(f, n, call, how)
 }
 
-// enqueue lets a parcel wait for room.
+// enqueue lets a parcel wait for room. The caller holds mu.
 func (o *outbox) enqueue(p *parcel) {
 	p.limit = limitIn(p.frame)
 	p.place.Message, p.place.Cost = p, cost(p.frame)
@@ -91,15 +95,15 @@ func (o *outbox) enqueue(p *parcel) {
 	o.rules.Wait(&p.place)
 }
 
-// post writes a message for which the rules have given room. An error says that the message cannot
-// be sent at all.
+// post writes a message for which the rules have given n bytes of room. An error says that the
+// message cannot be sent at all. The caller holds mu.
 func (o *outbox) post(f *wire.Frame, n int64, call carriedCall, how link.Haste) error {
 	if o.track && call != nil {
 		f.ID = o.rules.Ledger.Ask(call)
 		call.carried().number = f.ID
 	}
 	err := o.link.Post(how, f)
-	if o.track && err == link.ErrClosed { // the life has ended: detach tells what was lost
+	if o.track && err == link.ErrClosed { // the life has ended, and detach will return the message as lost
 		err = nil
 	}
 	if err != nil {
@@ -115,7 +119,7 @@ func (o *outbox) post(f *wire.Frame, n int64, call carriedCall, how link.Haste) 
 	return nil
 }
 
-// send queues a message and waits until it has been written. If ctx ends before, the message is
+// send takes a message and waits until it has been written. If ctx ends before, the message is
 // taken back. With lazy set, the caller pushes the link soon.
 func (o *outbox) send(ctx context.Context, f *wire.Frame, call carriedCall, lazy bool) error {
 	var loop *scope
@@ -135,7 +139,7 @@ func (o *outbox) send(ctx context.Context, f *wire.Frame, call carriedCall, lazy
 	return o.wait(ctx, p)
 }
 
-// wait waits until a parcel has been written. If ctx ends before, or the loop must not wait, the
+// wait waits until a parcel has been written. If ctx ends before, or if the loop must not wait, the
 // parcel is taken back.
 func (o *outbox) wait(ctx context.Context, p *parcel) error {
 	defer stall(ctx)()
@@ -158,14 +162,14 @@ func (o *outbox) wait(ctx context.Context, p *parcel) error {
 	o.mu.Lock()
 	withdrawn := o.takeBack(p)
 	o.unlock()
-	if !withdrawn { // it went out, or was refused, in the same moment
+	if !withdrawn { // the parcel has been written, or refused, in the meantime
 		return <-p.waiting
 	}
 	return why
 }
 
-// unlock writes what may be written now, notes the load, gives the mutex back, and then tells who
-// waits for what has left the line.
+// unlock writes what may be written now, notes the load, unlocks mu, and then sees to the parcels
+// that have left the line.
 func (o *outbox) unlock() {
 	if o.rules.Waiting() > 0 {
 		o.pump()
@@ -178,14 +182,14 @@ func (o *outbox) unlock() {
 		switch {
 		case p.waiting != nil:
 			p.waiting <- p.err
-		case p.err != nil && p.from != nil: // else an exit message, which always fits
+		case p.err != nil && p.from != nil: // a parcel without a sender is an exit message, which always fits
 			p.from.lost(p, p.err)
 		}
 		p.gone()
 	}
 }
 
-// pump writes what waits as far as there is room.
+// pump writes the messages that wait as far as there is room. The caller holds mu.
 func (o *outbox) pump() {
 	for place := o.rules.Next(); place != nil; place = o.rules.Next() {
 		p := place.Message
@@ -207,15 +211,15 @@ func (o *outbox) pump() {
 	}
 }
 
-// inOrder calls post when nothing else is written: what is written later has been corrected by what
-// was so before.
+// inOrder calls post while nothing else can be written: so frames that are written before post say
+// what was true before it, and later ones what is true after it, see scope.correct.
 func (o *outbox) inOrder(post func()) {
 	o.mu.Lock()
 	defer o.unlock()
 	post()
 }
 
-// takeBack takes a parcel out of the line, and reports whether it was there.
+// takeBack takes a parcel out of the line, and reports whether it was there. The caller holds mu.
 func (o *outbox) takeBack(p *parcel) bool {
 	if !o.rules.Withdraw(&p.place) {
 		return false
@@ -224,8 +228,8 @@ func (o *outbox) takeBack(p *parcel) bool {
 	return true
 }
 
-// withdraw takes a call back that waits for room, and reports whether it did: one that has been
-// written is the receiver's.
+// withdraw takes back a call that waits for room. It reports false if the call has been written, so
+// that the receiver has it.
 func (o *outbox) withdraw(call carriedCall) bool {
 	o.mu.Lock()
 	p := call.carried().parcel
@@ -237,8 +241,8 @@ func (o *outbox) withdraw(call carriedCall) bool {
 	return withdrawn
 }
 
-// numberOf returns the number that the receiver knows a call by, or false if it has no such call
-// any more, or not yet.
+// numberOf returns the number by which the receiver knows a call. It reports false if the call was
+// not written yet, or has its reply.
 func (o *outbox) numberOf(call carriedCall) (number uint64, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -247,8 +251,8 @@ func (o *outbox) numberOf(call carriedCall) (number uint64, ok bool) {
 	return number, found == call
 }
 
-// answered takes out a call that the receiver replies to, or returns nil if it was not sent one of
-// that number.
+// answered takes out the call that the receiver replies to, or returns nil if no call of that
+// number waits for a reply.
 func (o *outbox) answered(number uint64) carriedCall {
 	o.mu.Lock()
 	defer o.unlock()
@@ -256,7 +260,7 @@ func (o *outbox) answered(number uint64) carriedCall {
 	return call
 }
 
-// granted takes credit in: bytes of room, and the serial up to which messages have left the inbox
+// granted takes in credit: bytes of room, and the serial up to which messages have left the inbox
 // of the receiver. It reports whether both can be true.
 func (o *outbox) granted(bytes, upTo uint64) bool {
 	o.mu.Lock()
@@ -272,7 +276,7 @@ func (o *outbox) attach(l *link.Link, room int64) {
 	o.rules.Open(room)
 }
 
-// attachWhole is attach to a life that has room for a whole window.
+// attachWhole is attach for a life that has room for a whole window.
 func (o *outbox) attachWhole(l *link.Link) {
 	o.mu.Lock()
 	defer o.unlock()
@@ -280,8 +284,8 @@ func (o *outbox) attachWhole(l *link.Link) {
 	o.rules.Open(o.rules.Window.Size())
 }
 
-// detach takes the wire of a life that has ended away and returns what was written to it: the
-// messages that nobody has been told of, and the calls that have no reply.
+// detach takes away the wire of a life that has ended. It returns the messages that were written to
+// it and that nobody has been told of, and the calls that have no reply.
 func (o *outbox) detach() ([]letter, []carriedCall) {
 	o.mu.Lock()
 	defer o.unlock()
@@ -289,24 +293,24 @@ func (o *outbox) detach() ([]letter, []carriedCall) {
 	return o.rules.Detach()
 }
 
-// handled notes up to which serial messages had left the inbox of a worker when it died, as far as
-// it has not said so itself. A number that cannot be is none.
+// handled notes up to which serial messages had left the inbox of a worker when it died, because
+// the worker could not say so itself any more. A number that cannot be true is ignored.
 func (o *outbox) handled(upTo uint64) {
 	o.mu.Lock()
 	defer o.unlock()
 	o.rules.Ledger.Handled(upTo)
 }
 
-// settled notes what became of one message out of its turn, by its serial, and returns the message,
-// or false if there is none to be told of.
+// settled notes that one message was reported, or confirmed alone, by its serial. It returns the
+// message, or false if no such message waits to be confirmed.
 func (o *outbox) settled(serial uint64) (letter, bool) {
 	o.mu.Lock()
 	defer o.unlock()
 	return o.rules.Ledger.Settle(serial)
 }
 
-// close refuses further messages with err, tells the senders that wait, and returns what was
-// waiting for room and has nobody who waits with it.
+// close refuses further messages with err, and tells the senders that wait. It returns those
+// messages and calls that were waiting for room and whose senders do not wait.
 func (o *outbox) close(err error) (lost []letter, calls []carriedCall) {
 	o.mu.Lock()
 	defer o.unlock()
@@ -340,19 +344,19 @@ func (o *outbox) push() *link.Link {
 }
 
 // load is the number of messages and calls that wait here, are on their way to the receiver, or
-// have no answer there. It takes no lock.
+// have not been answered by it. It takes no lock.
 func (o *outbox) load() int { return int(o.loaded.Load()) }
 
-// asks reports whether a call waits for the receiver's reply, or something for its room.
+// asks reports whether a call waits for the receiver's reply, or a message for its room.
 func (o *outbox) asks() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.rules.Ledger.Calls() > 0 || o.rules.Waiting() > 0
 }
 
-// finish sends the present life, if there is one, a last frame behind everything that waits. What
-// comes later waits for the next life or, if there is to be none, is refused with the error that
-// says why.
+// finish sends the present life, if there is one, a last frame behind all messages that wait. Later
+// messages wait for the next life. If there will be none, why is not nil, and they are refused with
+// it.
 func (o *outbox) finish(f *wire.Frame, why error) {
 	o.mu.Lock()
 	defer o.unlock()

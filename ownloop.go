@@ -8,14 +8,14 @@ import (
 )
 
 // ownLoops knows which goroutines the end of a Main waits for: that of main's loop and, with
-// Config.InProcess, those of the workers. Who waits for the end on one of them would wait for
-// itself. It exists in main; any goroutine may use it.
+// Config.InProcess, those of the workers. One of them that waits for the end would wait for itself.
+// It exists in main; any goroutine may use it.
 type ownLoops struct {
-	mu    sync.Mutex
-	names map[uint64]string // by goroutine, such as "worker thumbnailer/2"
+	mu    sync.Mutex        // guards names
+	names map[uint64]string // names such as "worker thumbnailer/2", by the numbers of the goroutines
 }
 
-// enter notes that the calling goroutine is one of them until leave is called.
+// enter notes that the end of the Main waits for the calling goroutine, until leave is called.
 func (o *ownLoops) enter(name string) (leave func()) {
 	id := goroutineID()
 	o.mu.Lock()
@@ -39,11 +39,11 @@ func (o *ownLoops) name() string {
 	return o.names[id]
 }
 
-// goroutineID returns the number of the calling goroutine: the one in its stack trace. It takes
-// about a microsecond.
+// goroutineID returns the number that the calling goroutine has in stack traces. It takes about a
+// microsecond.
 func goroutineID() uint64 {
 	var buf [64]byte
 	fields := bytes.Fields(buf[:runtime.Stack(buf[:], false)]) // goroutine 18 [running]:
-	id, _ := strconv.ParseUint(string(fields[1]), 10, 64)      // it is a number
+	id, _ := strconv.ParseUint(string(fields[1]), 10, 64)      // the runtime has written a number
 	return id
 }

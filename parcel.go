@@ -5,44 +5,53 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// parcel is a message that waits for room. It exists in the process of the outbox, which guards it.
+// This file is what an outbox keeps of a message or a call.
+
+// parcel is a message or a call that waits for room. It exists in the process of the outbox, which
+// guards it.
 type parcel struct {
-	place mail.Place[*parcel] // in the line of the outbox
-	frame *wire.Frame
-	from  sender      // the worker that sent it, whose credit it holds; nil for a message of this process
-	cost  int64       // the credit that it holds, in bytes
-	all   func()      // is called when it has left the line, if it is one of a broadcast; else nil
-	call  carriedCall // nil for a message
-	limit *timeLimit  // of the frame, when it began to wait; or nil
-	// loop is the scope of who waits in send in a worker, and has said in the frame that its loop
-	// waits; or nil.
-	loop    *scope
-	waiting chan error // of a sender that waits in send, else nil
-	// err is why the parcel cannot be written at all; see outbox.unlock.
+	place mail.Place[*parcel] // where it stands in the line of the outbox
+	frame *wire.Frame         // the frame that is to be written
+	from  sender              // the worker that has sent it, whose credit it holds; nil for a message of this process
+	cost  int64               // how many bytes of credit it holds
+	all   func()              // for one message of a broadcast: what is called when it has left the line; otherwise nil
+	call  carriedCall         // the call; nil for a one-way message
+	limit *timeLimit          // the deadline of the frame, or nil
+	// loop is, in a worker, the scope of the function whose call or task this is. The frame says
+	// that its loop waits, which may have to be corrected. It is nil for a one-way message, and in
+	// main.
+	loop *scope
+	// waiting is where the outcome goes to a sender that waits in send; otherwise nil.
+	waiting chan error
+	// err is why the parcel cannot be written at all, or nil; see outbox.unlock.
 	err error
 }
 
 // sender is a life of a worker whose message or call main passes on. It exists in main.
 type sender interface {
-	// grant gives credit back, in bytes.
+	// grant gives bytes of credit back.
 	grant(bytes int64)
-	// lost tells who must know that a parcel cannot be sent.
+	// lost tells whoever must know it that a parcel cannot be sent.
 	lost(p *parcel, err error)
 }
 
-// carriedCall is a call that an outbox carries, or has carried to its callee. It exists in the process of
-// the outbox.
-type carriedCall interface{ carried() *carriage }
-
-// carriage is what the outbox of the callee knows of a call, and guards.
-type carriage struct {
-	number uint64  // what the callee knows the call by, from when it is written
-	parcel *parcel // the call while it waits for room; else nil
+// carriedCall is a call that an outbox carries, or has carried to its callee. It exists in the
+// process of the outbox.
+type carriedCall interface {
+	// carried returns what the outbox knows of the call.
+	carried() *carriage
 }
 
+// carriage is what an outbox knows of a call. The outbox guards it.
+type carriage struct {
+	number uint64  // the number by which the callee knows the call; 0 before it is written
+	parcel *parcel // the parcel of the call while it waits for room; otherwise nil
+}
+
+// carried implements carriedCall.
 func (c *carriage) carried() *carriage { return c }
 
-// gone gives the credit of its sender back: the parcel has been written, or given up.
+// gone gives the sender its credit back, because the parcel has been written or given up.
 func (p *parcel) gone() {
 	switch {
 	case p.all != nil:

@@ -11,12 +11,16 @@ import (
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
-// noNUL is what is wrong with a text for the system that has a NUL byte in it.
+// This file is what a WorkerConfig says about the process of a worker: how it is checked, and what
+// environment and limits it makes.
+
+// noNUL is the reason why a text with a NUL byte is refused that is meant for the system.
 const noNUL = "it holds a NUL byte, at which the system would end it: leave that out"
 
+// hasNUL reports whether a text has a NUL byte.
 func hasNUL(s string) bool { return strings.IndexByte(s, 0) >= 0 }
 
-// checkArgs checks what every worker is given as its arguments: a program may have changed them.
+// checkArgs checks the arguments that every worker is given: the program may have changed os.Args.
 func checkArgs() error {
 	for i, arg := range os.Args {
 		if hasNUL(arg) {
@@ -31,7 +35,7 @@ func checkArgs() error {
 const mostOneString = 128 << 10
 
 // tooBig says which field makes the environment and the arguments of a worker larger than the
-// system takes. env is all of the environment.
+// system takes. env is the whole environment of the worker.
 func (c *WorkerConfig) tooBig(env []string) string {
 	for i, e := range c.Env {
 		if len(e) >= mostOneString {
@@ -80,7 +84,8 @@ func (c *WorkerConfig) tooBig(env []string) string {
 	)
 }
 
-// checkProcess checks what a process of this platform can be given.
+// checkProcess checks the fields that are for the worker's process, and whether the platform has
+// them.
 func (c *WorkerConfig) checkProcess() error {
 	for _, set := range []struct {
 		field string
@@ -125,11 +130,12 @@ func (c *WorkerConfig) checkProcess() error {
 	return nil
 }
 
-// leastOpenFiles is the least WorkerConfig.OpenFiles: the standard files, the wire, and what the Go
-// runtime opens.
+// leastOpenFiles is the least WorkerConfig.OpenFiles: a worker needs the standard files, the wire,
+// and what the Go runtime opens.
 const leastOpenFiles = 16
 
-// environ returns the environment of the worker's process, or nil if it is that of main.
+// environ returns the environment of the worker's process, or nil if it is the inherited
+// environment.
 func (c *WorkerConfig) environ(inherited []string) []string {
 	memory := c.GoMemoryLimit
 	if memory == 0 {
@@ -141,7 +147,7 @@ func (c *WorkerConfig) environ(inherited []string) []string {
 	env := slices.DeleteFunc(slices.Clone(inherited), func(e string) bool {
 		name, _, _ := strings.Cut(e, "=")
 		return slices.ContainsFunc(c.DropEnv, func(pattern string) bool {
-			ok, _ := path.Match(noSlash(pattern), noSlash(name)) // the pattern was checked
+			ok, _ := path.Match(noSlash(pattern), noSlash(name)) // the pattern was checked by checkValues
 			return ok
 		})
 	})
@@ -151,7 +157,8 @@ func (c *WorkerConfig) environ(inherited []string) []string {
 	return append(env, c.Env...)
 }
 
-// wholeEnviron returns the environment of the worker's process, also if it is that of main.
+// wholeEnviron returns the environment of the worker's process, also if it is the environment of
+// main.
 func (c *WorkerConfig) wholeEnviron() []string {
 	inherited := os.Environ()
 	if env := c.environ(inherited); env != nil {
@@ -163,7 +170,7 @@ func (c *WorkerConfig) wholeEnviron() []string {
 // noSlash hides the slashes of a variable's name, which "*" would not match.
 func noSlash(name string) string { return strings.ReplaceAll(name, "/", "\x00") }
 
-// limits returns what the worker sets for its process. procs is what main has for GOMAXPROCS, or 0
+// limits returns the limits that the worker sets for its process. procs is GOMAXPROCS in main, or 0
 // if the environment says it.
 func (c *WorkerConfig) limits(procs int) proc.Limits {
 	l := proc.Limits{OpenFiles: c.OpenFiles, CPUTime: c.CPUTime, Nice: c.Nice, CPUs: c.CPUs, GOMAXPROCS: c.GOMAXPROCS,
@@ -175,7 +182,7 @@ func (c *WorkerConfig) limits(procs int) proc.Limits {
 	return l
 }
 
-// oomScoreAdj returns that of the worker, which main's is added to.
+// oomScoreAdj returns the OOMScoreAdj of the worker's process. mains is that of main.
 func (c *WorkerConfig) oomScoreAdj(mains int) int {
 	if c.OOMScoreAdj != 0 {
 		return c.OOMScoreAdj
@@ -183,6 +190,6 @@ func (c *WorkerConfig) oomScoreAdj(mains int) int {
 	return min(mains+sparesMain, 1000)
 }
 
-// sparesMain is by how much more likely the kernel takes a worker than main, in thousandths of the
-// memory.
+// sparesMain is how much greater the OOMScoreAdj of a worker is than that of main, so that the
+// kernel rather ends a worker, in thousandths of the memory.
 const sparesMain = 500

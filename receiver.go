@@ -21,44 +21,51 @@ type CallHandler func(ctx context.Context, m *Message) (reply any, err error)
 // messages: in main before Run or Start, in a worker in its setup function. They run one at a time,
 // on the loop of the process.
 type MessageReceiver struct {
+	// node is the process of the receiver. It does not change.
 	node *node
-	wake chan struct{} // tells the loop that there is something to do
-	// interrupt makes a loop that waits on the wire look at wake; nil in main. It is set at first.
+	// wake has room for one: it tells the loop that there is something to do.
+	wake chan struct{}
+	// interrupt makes a loop that waits on the wire look at wake; it is nil in main. It does not
+	// change once messages come.
 	interrupt func()
-	// mute says that a message that comes when the receiver is sealed is not taken at all: main,
-	// which sees that in the end, reports it. It is set at first.
+	// mute says that a message that comes after the receiver was sealed is not reported: main sees
+	// in the end that the message has not been handled, and reports it. It is set in workers, and
+	// does not change once messages come.
 	mute bool
-	room []byte // for the reply to a call; the loop's
+	// room is memory into which the reply to a call is encoded. Only the loop uses it.
+	room []byte
 
-	mu       sync.Mutex
-	handlers map[string]*handler  // by the types of messages; guarded by mu
-	inbox    mail.Inbox[*Message] // guarded by mu
-	urgent   mail.Notices[func()] // to be called on the loop before anything else; guarded by mu
-	running  *Message             // the call whose handler runs, to be cancelled; guarded by mu
-	sealed   error                // why no more messages are taken; guarded by mu
+	mu       sync.Mutex           // guards every field below
+	handlers map[string]*handler  // the handlers, by the types of messages
+	inbox    mail.Inbox[*Message] // the messages that wait for their turn
+	urgent   mail.Notices[func()] // the functions that the loop calls before it handles messages
+	running  *Message             // the call whose handler runs, so that it can be cancelled; or nil
+	sealed   error                // why no more messages are taken, or nil
 }
 
+// handler is the handler of a type of messages. It does not change. Either message or call is set.
 type handler struct {
-	message MessageHandler // one of the two
-	call    CallHandler
-	site    *site
+	message MessageHandler // handles one-way messages; nil for a type of calls
+	call    CallHandler    // handles calls; nil for a type of one-way messages
+	site    *site          // where the handler was registered
 }
 
+// newReceiver returns the receiver of a process, in whose inbox one sender may have so many bytes.
 func newReceiver(n *node, window int64) *MessageReceiver {
 	r := &MessageReceiver{node: n, handlers: map[string]*handler{}, wake: make(chan struct{}, 1)}
 	r.inbox.Resize(window)
 	return r
 }
 
-// resize sets how much one sender may have in the inbox, before anything has come.
+// resize sets how many bytes one sender may have in the inbox, before a message has come.
 func (r *MessageReceiver) resize(window int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.inbox.Resize(window)
 }
 
-// Handle registers the handler of a message type. It panics if the type has one already, with both
-// places.
+// Handle registers the handler of a message type. It panics if the type has a handler already; the
+// text names both places.
 func (r *MessageReceiver) Handle(typ string, fn MessageHandler) {
 	if fn == nil {
 		registrationPanic("the handler of message type %q is nil (%s)", typ, callSite())
@@ -66,8 +73,8 @@ func (r *MessageReceiver) Handle(typ string, fn MessageHandler) {
 	r.register(typ, &handler{message: fn, site: callSite()})
 }
 
-// HandleCall registers the handler of a call type. It panics if the type has a handler already,
-// with both places.
+// HandleCall registers the handler of a call type. It panics if the type has a handler already; the
+// text names both places.
 func (r *MessageReceiver) HandleCall(typ string, fn CallHandler) {
 	if fn == nil {
 		registrationPanic("the handler of call type %q is nil (%s)", typ, callSite())
@@ -75,6 +82,7 @@ func (r *MessageReceiver) HandleCall(typ string, fn CallHandler) {
 	r.register(typ, &handler{call: fn, site: callSite()})
 }
 
+// register registers a handler.
 func (r *MessageReceiver) register(typ string, h *handler) {
 	if err := checkName("message type", typ); err != nil {
 		registrationPanic("%v (%s)", err, h.site)
@@ -107,12 +115,12 @@ func (r *MessageReceiver) types(calls bool) []string {
 }
 
 // deliver puts a message into the inbox. It never waits and runs no handler, so that the goroutine
-// that reads the wire may call it. A message that is refused gets its answer here.
+// that reads the wire may call it. If the inbox refuses the message, deliver answers it.
 func (r *MessageReceiver) deliver(m *Message) {
 	size := m.size
 	r.mu.Lock()
 	verdict, reason := r.inbox.Put(m, size), r.sealed
-	r.mu.Unlock() // from now on the loop may have the message
+	r.mu.Unlock() // from now on the message may belong to the loop
 	switch {
 	case verdict == mail.Backlog:
 		r.refuse(m, ErrBacklog)
@@ -131,18 +139,17 @@ func (r *MessageReceiver) deliver(m *Message) {
 	r.wakeLoop()
 }
 
-// refuse gives a message that no handler will see back to who must know: the caller, or main as a
-// dead letter.
+// refuse tells that no handler will see a message: it tells the caller, or main as a dead letter.
 func (r *MessageReceiver) refuse(m *Message, reason error) {
 	if m.reply != nil {
 		m.reply(&reply{err: reason})
 	} else {
 		r.node.up.undelivered(m, reason)
 	}
-	m.leaveInbox() // last: what has left the inbox, main takes for seen to
+	m.leaveInbox() // this comes last, because main takes a message that has left the inbox for seen to
 }
 
-// refuseAll refuses what has been taken out of the inbox.
+// refuseAll refuses messages that were taken out of the inbox.
 func (r *MessageReceiver) refuseAll(all []mail.Left[*Message], reason error) {
 	for _, l := range all {
 		l.Message.size = l.Due
@@ -150,8 +157,8 @@ func (r *MessageReceiver) refuseAll(all []mail.Left[*Message], reason error) {
 	}
 }
 
-// stalled counts the waits of the loop for other processes. When the first begins, everything in
-// the inbox is credited: see stall.
+// stalled counts the waits of the loop for other processes. When the first wait begins, the
+// messages in the inbox give their credit back: see stall.
 func (r *MessageReceiver) stalled(by int) {
 	r.mu.Lock()
 	credited := r.inbox.Stall(by)
@@ -175,7 +182,7 @@ func (r *MessageReceiver) next() (*Message, *handler) {
 	return m, r.handlers[m.Type]
 }
 
-// wakeLoop makes the loop look for what there is to do.
+// wakeLoop makes the loop look for something to do.
 func (r *MessageReceiver) wakeLoop() {
 	wakeUp(r.wake)
 	if r.interrupt != nil {
@@ -197,8 +204,8 @@ func (r *MessageReceiver) pending() bool {
 	return r.inbox.Len() > 0 || r.urgent.Len() > 0
 }
 
-// full reports whether the inbox holds as much as it may; it is asked for messages of the process
-// to itself, which no credit bounds.
+// full reports whether the inbox holds as much as it may. It is asked before a message of the
+// process to itself, which costs no credit.
 func (r *MessageReceiver) full() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -206,7 +213,7 @@ func (r *MessageReceiver) full() bool {
 }
 
 // handle runs the handler of one message, if there is one for its type, on the calling goroutine,
-// which is the one of the loop.
+// which is that of the loop.
 func (r *MessageReceiver) handle(ctx context.Context, m *Message, h *handler) {
 	if h == nil || (h.call != nil) != (m.reply != nil) {
 		verb := "message"
@@ -238,24 +245,26 @@ func (r *MessageReceiver) handle(ctx context.Context, m *Message, h *handler) {
 	m.leaveInbox()
 }
 
+// setRunning notes the call whose handler runs; nil means that none runs.
 func (r *MessageReceiver) setRunning(m *Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.running = m
 }
 
-// cancel ends the context of a call whose caller does not wait any more: since its deadline has
-// passed, if soft is set. In main, from is the life of a worker that made the call, nil for main.
+// cancel ends the context of a call whose caller does not wait any more, or drops the call if its
+// handler has not begun. soft says that the caller's deadline has passed. In main, from is the life
+// of the worker that has made the call, or nil if main has made it.
 func (r *MessageReceiver) cancel(id uint64, sender string, from any, soft bool) {
 	r.giveUp(soft, func(m *Message) bool { return m.id == id && m.Sender == sender && m.from == from })
 }
 
-// cancelAll does the same in main for all the calls of a life of a worker, which has ended.
+// cancelAll cancels, in main, all calls of a life of a worker, which has ended.
 func (r *MessageReceiver) cancelAll(from any) {
 	r.giveUp(false, func(m *Message) bool { return m.from == from })
 }
 
-// giveUp ends the contexts of some calls.
+// giveUp cancels the calls for which which is true.
 func (r *MessageReceiver) giveUp(soft bool, which func(*Message) bool) {
 	r.mu.Lock()
 	if m := r.running; m != nil && which(m) {
@@ -266,7 +275,7 @@ func (r *MessageReceiver) giveUp(soft bool, which func(*Message) bool) {
 	r.refuseAll(dropped, context.Canceled)
 }
 
-// seal refuses every further message with err, and so what was in the inbox.
+// seal refuses every further message with err, and the messages in the inbox, too.
 func (r *MessageReceiver) seal(err error) {
 	r.mu.Lock()
 	if r.sealed == nil {
@@ -288,7 +297,7 @@ func (r *MessageReceiver) Receive(ctx context.Context) error {
 		select {
 		case <-r.wake:
 		case <-ctx.Done():
-			r.wakeLoop() // it may have been meant for the loop
+			r.wakeLoop() // a wake that this goroutine has taken may have been meant for the loop
 			return causeOf(ctx)
 		}
 	}
@@ -309,12 +318,12 @@ func (r *MessageReceiver) TryReceive(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	r.handle(ctx, m, h)
-	r.wakeLoop() // the loop looks again
+	r.wakeLoop() // so that the loop looks again
 	return true, nil
 }
 
-// soon calls fn, which holds so many bytes, on the loop, before messages. The oldest of too many
-// that wait are dropped.
+// soon makes the loop call fn, before it handles messages. fn holds so many bytes; if too many
+// wait, the oldest are dropped.
 func (r *MessageReceiver) soon(fn func(), size int) {
 	r.mu.Lock()
 	r.urgent.Add(fn, size)
@@ -322,6 +331,7 @@ func (r *MessageReceiver) soon(fn func(), size int) {
 	r.wakeLoop()
 }
 
+// nextUrgent takes the next function that soon was given, or returns false.
 func (r *MessageReceiver) nextUrgent() (func(), bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

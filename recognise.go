@@ -7,7 +7,11 @@ import (
 	"slices"
 )
 
-// traits finds out what is registered of an error.
+// This file is how a RemoteError is made of a user's error in one process, and how another process
+// finds in it the errors that were registered with Main.RegisterError.
+
+// traits finds the registered errors, and the errors of registered types, that an error is or
+// wraps.
 func (n *node) traits(err error) (t traits) {
 	for i, known := range n.errors.list {
 		if errors.Is(err, known) {
@@ -18,10 +22,10 @@ func (n *node) traits(err error) (t traits) {
 			t.Types,
 			func(o typedTrait) bool { return reflect.TypeOf(n.errors.list[o.Known]) == typ },
 		) {
-			continue // several sentinels are of one type
+			continue // another registered error is of the same type
 		}
 		found := reflect.New(typ)
-		if !errors.As(err, found.Interface()) || stdStructOf(known) >= 0 { // which need no registration
+		if !errors.As(err, found.Interface()) || stdStructOf(known) >= 0 { // the latter cross without registration
 			continue
 		}
 		bare, causes := withoutCauses(found.Elem())
@@ -32,14 +36,14 @@ func (n *node) traits(err error) (t traits) {
 	return t
 }
 
-// recognise gives every RemoteError in an error back what was registered of it.
+// recognise fills in the registered errors of every RemoteError in an error, and returns the error.
 func (n *node) recognise(err error) error {
 	switch e := err.(type) {
 	case *RemoteError:
 		if e != nil && e.registered != nil {
 			n.fillIn(e)
 		}
-	case *AttemptsError: // which unwraps the last of them alone
+	case *AttemptsError: // its Unwrap returns only the last attempt
 		if e != nil {
 			for _, attempt := range e.Attempts {
 				n.recognise(attempt)
@@ -57,6 +61,7 @@ func (n *node) recognise(err error) error {
 	return err
 }
 
+// fillIn fills in the registered errors of a RemoteError, unless somebody has done so.
 func (n *node) fillIn(e *RemoteError) {
 	r, t := e.registered, e.traits
 	r.mu.Lock()
@@ -86,17 +91,17 @@ func (n *node) fillIn(e *RemoteError) {
 }
 
 // stands reports whether the Error method of an error that was decoded does not panic: a worker
-// that lies can have sent one that no honest worker has.
+// that lies can have sent an error that no honest worker has.
 func stands(err error) (ok bool) {
 	defer guardError(err, func(string) { ok = false })
 	_ = err.Error()
 	return true
 }
 
-// remote wraps an error that user code returned.
+// remote makes the RemoteError of an error that user code has returned.
 func (n *node) remote(typ string, err error) (remote error) {
 	r := &RemoteError{Worker: n.name, Type: typ, Text: textOfError(err), GoType: fmt.Sprintf("%T", err)}
-	defer guardError(err, func(string) { remote = r }) // with what has been found until then
+	defer guardError(err, func(string) { remote = r }) // if a method panics, with what was found until then
 	var s *steer
 	if errors.As(err, &s) {
 		r.final, r.after = s.final, s.after

@@ -17,31 +17,33 @@ const (
 	RetryDeaths RetryOn = 1 << iota
 	// RetryTimeouts retries after TaskOptions.Timeout.
 	RetryTimeouts
-	// RetryErrors retries after the handler has returned an error, unless it is one of NoRetry.
+	// RetryErrors retries after the handler has returned an error, unless NoRetry has made it.
 	RetryErrors
 )
 
-// RetryPolicy says when a failed attempt of a task is followed by another. The zero value retries
-// after every failure, with pauses that start at 100 milliseconds and double up to 30 seconds.
-// TaskOptions.Attempts says how often.
+// RetryPolicy says when a failed attempt of a task is followed by another attempt. The zero value
+// retries after every failure, with pauses that start at 100 milliseconds and double up to 30
+// seconds. TaskOptions.Attempts says how often.
 type RetryPolicy struct {
 	// On selects the failures that are worth another attempt. Defaults to all.
 	On RetryOn
 	// First is the pause before the second attempt. Defaults to 100 milliseconds.
 	First time.Duration
-	// Factor is by what the pause grows with each attempt. Defaults to 2; less than 1, and what is
-	// no number, is an error. With an infinite one every pause but the first is Max.
+	// Factor is the number by which the pause is multiplied after each attempt. Defaults to 2; a
+	// number less than 1, and a NaN, are errors. If it is infinite, every pause but the first is
+	// Max.
 	Factor float64
 	// Max is the longest pause. Defaults to 30 seconds.
 	Max time.Duration
 }
 
+// check returns an error for the first field that cannot be.
 func (p *RetryPolicy) check() error {
 	err := cmp.Or(notNegative("RetryPolicy.First", p.First), notNegative("RetryPolicy.Max", p.Max))
 	switch {
 	case err != nil:
 		return err
-	case p.Factor != 0 && !(p.Factor >= 1): // a NaN is not either
+	case p.Factor != 0 && !(p.Factor >= 1): // also if it is a NaN
 		return &ConfigError{
 			"RetryPolicy.Factor",
 			p.Factor,
@@ -75,11 +77,11 @@ func (p *RetryPolicy) retries(err error) bool {
 	case errors.As(err, &remote):
 		return on&RetryErrors != 0 && !remote.final
 	}
-	return false // what cannot be decoded, or has no handler, will not be better the next time
+	return false // a body that cannot be decoded, or a type without a handler, will not be better the next time
 }
 
-// pause returns the time before the attempt after the n-th. Half of it is random, so that tasks
-// that failed together do not come back together.
+// pause returns the pause after the n-th attempt, before the next. Half of it is random, so that
+// tasks that failed together do not come back together.
 func (p *RetryPolicy) pause(n int) time.Duration {
 	most := cmp.Or(p.Max, 30*time.Second)
 	d := float64(cmp.Or(p.First, 100*time.Millisecond))
@@ -92,11 +94,12 @@ func (p *RetryPolicy) pause(n int) time.Duration {
 	return time.Duration(d/2 + rand.Float64()*d/2)
 }
 
-// steer is an error that a handler returns to say how its task goes on.
+// steer is an error that a handler returns to say how its task goes on. It exists in the process of
+// the handler, and never changes.
 type steer struct {
-	err   error
-	final bool
-	after time.Duration
+	err   error         // the error that the handler has passed to NoRetry or RetryAfter
+	final bool          // NoRetry has made it
+	after time.Duration // the time that RetryAfter was given; 0 if NoRetry has made it
 }
 
 func (s *steer) Error() string { return s.err.Error() }
@@ -112,8 +115,8 @@ func NoRetry(err error) error {
 }
 
 // RetryAfter makes a task's handler end this attempt without a verdict: the task is started again
-// after the time d, and the attempt does not count. It is for what is not there yet. A nil err is
-// one that says this.
+// after the time d, and the attempt does not count. It is for tasks that need something that is not
+// there yet. If err is nil, the error says only when the task is started again.
 func RetryAfter(d time.Duration, err error) error {
 	if err == nil {
 		err = fmt.Errorf("to be retried after %v", d)
@@ -122,14 +125,14 @@ func RetryAfter(d time.Duration, err error) error {
 }
 
 // AttemptsError is the outcome of a task that has used up its attempts. It matches, with errors.Is
-// and errors.As, what the last one does.
+// and errors.As, what the error of the last attempt matches.
 type AttemptsError struct {
 	Type string
-	// how each attempt ended, in order; of very many only the last where the error came from
-	// another process
+	// Attempts says how each attempt ended, in order. If there were very many attempts, and the
+	// error came from another process, it has only the last of them.
 	Attempts []error
 
-	missing int // attempts before those
+	missing int // how many attempts there were before those in Attempts; does not change
 }
 
 func (e *AttemptsError) Error() string {

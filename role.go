@@ -1,9 +1,10 @@
 package multiprolab
 
-// workerRole says which instance a worker is. It exists in the worker.
+// workerRole says which instance a worker is. It exists in the worker, and never changes.
 type workerRole struct {
-	pool          string
-	index, life   int
-	process       bool   // it has a process of its own
-	releaseThread func() // gives the main thread back to the scheduler
+	pool          string // the name of the pool
+	index         int    // the number of the instance in the pool, from 0
+	life          int    // 1 for the first process of the instance, 2 for its replacement, and so on
+	process       bool   // the worker has a process of its own
+	releaseThread func() // gives the main thread of the process back to the scheduler
 }

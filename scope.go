@@ -10,43 +10,49 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// scope is the context of a handler, task or action while it runs. It knows on which loop it runs,
-// so that what waits for another process inside it can say that the loop waits too. It exists in
-// the process of the function; what most functions never use, the machinery of a context that can
-// end, is made when it is first asked for.
+// scope is the context of a handler, task or action while it runs. It knows on which loop it runs:
+// so a call or a task that is made and waited for inside it can say that the loop waits, too. It
+// exists in the process of the function. The machinery of a context that can end, which most
+// functions never use, is made when it is first asked for. Any goroutine may use a scope as a
+// context.
 type scope struct {
-	parent  context.Context
-	node    *node
-	msg     *Message
-	task    *Task
-	outer   *scope       // that runs meanwhile
-	setup   bool         // it is of a setup function, and has no context of its own
-	waits   atomic.Int32 // see stall
-	over    atomic.Bool  // it has returned; the loop does not wait any more
-	running bool         // on the loop, see begin
-	limit   *timeLimit   // of the context, or nil; set before the function runs
-	overdue *time.Timer  // tells main of a function that ignores its WorkerConfig.HandlerTimeout; or nil. The loop's
-	end     atomic.Pointer[ending]
+	parent  context.Context // the context above; set before the function runs
+	node    *node           // the process of the function; does not change
+	msg     *Message        // the message or call whose handler runs, or nil; set before the function runs
+	task    *Task           // the task that runs, or nil; does not change
+	outer   *scope          // the scope in whose function this one was begun, with Receive; or nil; for the loop
+	setup   bool            // the function is a setup function, whose context is a setupContext; does not change
+	waits   atomic.Int32    // how many waits for other processes go on under the context, see stall
+	over    atomic.Bool     // the function has returned, and the loop goes on
+	running bool            // begin was called; for the loop
+	limit   *timeLimit      // when the context ends at the latest, or nil; set before the function runs
+	// overdue tells main if the function goes on after WorkerConfig.HandlerTimeout, or is nil. It
+	// is for the loop.
+	overdue *time.Timer
+	// end is how the context ends; nil until somebody asks for it.
+	end atomic.Pointer[ending]
 }
 
-// ending is how the context of a scope ends.
+// ending is how the context of a scope ends. It does not change.
 type ending struct {
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	stop   context.CancelFunc // gives up the timer of the limit; or nil
+	ctx    context.Context         // the context that ends
+	cancel context.CancelCauseFunc // ends ctx
+	stop   context.CancelFunc      // gives up the timer of the limit; nil if there is no limit
 }
 
+// scopeKey is the key under which a context has its scope.
 type scopeKey struct{}
 
-// setupContext is the context of a setup function. What waits under it while the function runs
-// holds the worker up as a handler would; it ends with the worker, for goroutines may have it from
-// there.
+// setupContext is the context of a setup function. A wait under it, while the function runs, holds
+// the worker up as it would in a handler. But the context ends only with the worker, because
+// goroutines that the function has started may use it.
 type setupContext struct {
-	context.Context
-	scope *scope
+	context.Context        // the context of the worker, which ends with it
+	scope           *scope // the scope of the setup function; does not change
 }
 
-// Value makes the scope findable from every context derived from it.
+// Value returns the scope for its key, so that it is found from every context derived from this
+// one.
 func (c *setupContext) Value(key any) any {
 	if key == (scopeKey{}) {
 		return c.scope
@@ -54,7 +60,7 @@ func (c *setupContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// ending returns how the context ends, which it makes if need be.
+// ending returns how the context ends, and makes it if nobody has.
 func (s *scope) ending() *ending {
 	if e := s.end.Load(); e != nil {
 		return e
@@ -62,13 +68,13 @@ func (s *scope) ending() *ending {
 	e := &ending{}
 	e.ctx, e.cancel = context.WithCancelCause(s.parent)
 	if l := s.limit; l != nil {
-		e.ctx, e.stop = context.WithDeadlineCause(e.ctx, l.due, l.cause) // which ends with cancel, too
+		e.ctx, e.stop = context.WithDeadlineCause(e.ctx, l.due, l.cause) // cancel ends this context, too
 	}
 	if !s.end.CompareAndSwap(nil, e) {
-		e.cancel(nil) // nobody has it
+		e.cancel(nil) // another goroutine was faster, and nobody has e
 		return s.end.Load()
 	}
-	if s.over.Load() { // leave may not have seen it
+	if s.over.Load() { // leave may not have seen e
 		e.cancel(nil)
 	}
 	return e
@@ -77,8 +83,8 @@ func (s *scope) ending() *ending {
 // cancel ends the context.
 func (s *scope) cancel(cause error) { s.ending().cancel(cause) }
 
-// Deadline is when the function must have returned, at the latest: the timeout of a task, the
-// deadline of who waits for the outcome, or WorkerConfig.HandlerTimeout.
+// Deadline returns when the function must have returned, at the latest: by the timeout of a task,
+// the deadline of who waits for the outcome, or WorkerConfig.HandlerTimeout.
 func (s *scope) Deadline() (deadline time.Time, ok bool) {
 	deadline, ok = s.parent.Deadline()
 	if l := s.limit; l != nil && (!ok || l.due.Before(deadline)) {
@@ -87,7 +93,7 @@ func (s *scope) Deadline() (deadline time.Time, ok bool) {
 	return deadline, ok
 }
 
-// Done returns a channel that is closed when the function has returned, or must end.
+// Done returns a channel that is closed when the function has returned or must end.
 func (s *scope) Done() <-chan struct{} { return s.ending().ctx.Done() }
 
 // Err says whether Done is closed, and why.
@@ -104,7 +110,7 @@ func (s *scope) Err() error {
 	return s.parent.Err()
 }
 
-// Value makes the scope findable from every context derived from it.
+// Value returns the scope for its key, so that it is found from every context derived from it.
 func (s *scope) Value(key any) any {
 	if key == (scopeKey{}) {
 		return s
@@ -113,7 +119,8 @@ func (s *scope) Value(key any) any {
 	return s.ending().ctx.Value(key)
 }
 
-// chain returns the processes that wait for what the scope is of, separated by commas.
+// chain returns the names of the processes that wait for the call or the task of the scope,
+// separated by commas.
 func (s *scope) chain() string {
 	switch {
 	case s.msg != nil:
@@ -124,14 +131,15 @@ func (s *scope) chain() string {
 	return ""
 }
 
-// enter makes the scope of a task or an action. That of a message is part of it.
+// enter makes the scope of a task or, if t is nil, of an action. A message has its scope in it.
 func (n *node) enter(ctx context.Context, t *Task) *scope {
 	return &scope{parent: ctx, node: n, task: t}
 }
 
+// leave notes that the function of the scope has returned, and ends its context.
 func (s *scope) leave() {
 	s.over.Store(true)
-	if s.waits.Load() > 0 { // of goroutines that go on
+	if s.waits.Load() > 0 { // goroutines that the function has started go on waiting
 		s.node.up.waitsForNothing()
 	}
 	if s.running {
@@ -162,8 +170,8 @@ func anyScopeOf(ctx context.Context) *scope {
 	return s
 }
 
-// correct makes a call or a task say that no loop waits for it, if the function has returned that
-// it is made under. Of no scope, there is nothing to correct.
+// correct makes a call or a task say that no loop waits for it, if the function that it is made
+// under has returned. If s is nil, it does nothing.
 func (s *scope) correct(f *wire.Frame) {
 	if s == nil || !s.over.Load() {
 		return
@@ -183,8 +191,8 @@ func (s *scope) correct(f *wire.Frame) {
 // and the kill.
 const handlerGrace = time.Second
 
-// begin notes that the function of the scope runs on the loop from now on, and limits its time if
-// it is not a task.
+// begin notes that the function of the scope runs on the loop from now on. If it is not a task,
+// begin limits its time.
 func (s *scope) begin() {
 	n := s.node
 	s.running = true
@@ -203,12 +211,14 @@ func (s *scope) begin() {
 }
 
 // tooLongError is the cause of a context that ends by WorkerConfig.HandlerTimeout. It exists in the
-// process of the function.
+// process of the function, and never changes.
 type tooLongError struct {
-	verb, typ string // see what
-	limit     time.Duration
+	verb  string        // "call" or "message"; empty for an action
+	typ   string        // the type of the call or message; empty for an action
+	limit time.Duration // WorkerConfig.HandlerTimeout
 }
 
+// tooLong makes the tooLongError of a scope.
 func (s *scope) tooLong(limit time.Duration) error {
 	e := &tooLongError{limit: limit}
 	if s.msg != nil {
@@ -232,7 +242,7 @@ func (e *tooLongError) Error() string {
 
 func (e *tooLongError) Unwrap() error { return context.DeadlineExceeded }
 
-// verb says whether it is a call or a message.
+// verb says whether the message is a "call" or a "message".
 func (m *Message) verb() string {
 	if m.reply != nil {
 		return "call"
@@ -240,7 +250,7 @@ func (m *Message) verb() string {
 	return "message"
 }
 
-// what says what the scope is of.
+// what says what runs in the scope, such as `task "thumbnail"`.
 func (s *scope) what() string {
 	switch {
 	case s.task != nil:
@@ -251,20 +261,21 @@ func (s *scope) what() string {
 	return "an action"
 }
 
-// nearTime is by how much the deadline of a function may come later in its own process than where
-// it was set. That one's clock does not tell.
+// nearTime is how much later a deadline may come in the process of the function than in the process
+// that has set it, because the two have no clock in common.
 const nearTime = 100 * time.Millisecond
 
-// expire ends the context because its deadline has passed where it was set. Here it comes by
-// itself, in the next moment: then the context says of itself that its deadline has passed.
+// expire ends the context because its deadline has passed in the process that has set it. If the
+// deadline comes here within nearTime, expire leaves it to that: then the context itself says that
+// its deadline has passed.
 func (s *scope) expire() {
 	if s.limit == nil || time.Until(s.limit.due) > nearTime {
 		s.cancel(context.DeadlineExceeded)
 	}
 }
 
-// giveUp ends the context because nobody waits for the function any more: since the deadline has
-// passed, if soft is set.
+// giveUp ends the context because nobody waits for the function any more. soft says that the reason
+// is the deadline; otherwise it is cause.
 func (s *scope) giveUp(soft bool, cause error) {
 	if soft {
 		s.expire()

@@ -16,16 +16,16 @@ import (
 )
 
 // This file is how the standard library's own errors cross between main and a worker: they keep
-// their type and their identity, and need no registration. What a user's error wraps of them
-// crosses beside its text. Both ends use it.
+// their type and their identity, and need no registration. If a user's error wraps some of them,
+// they cross beside its text. Both ends use it.
 //
-// The packages net and net/url are not imported, for they make the start of each worker a fifth
-// longer and larger. Their errors are told by the names of their types, and made again where
-// errors.As asks for them with a pointer to a variable of the type: there the program has the
-// package.
+// The packages net and net/url are not imported, because they make the start of each worker a fifth
+// longer, and its memory a fifth larger. Their errors are told by the names of their types. They
+// are made again when errors.As asks for them with a pointer to a variable of the type: then the
+// program has the package.
 
-// stdSentinels are the standard library's errors that are matched by errors.Is. The text of
-// net.ErrClosed is that of closedError.
+// stdSentinels are the standard library's errors that are matched by errors.Is, except for
+// net.ErrClosed, see closedError.
 var stdSentinels = []error{context.Canceled, context.DeadlineExceeded,
 	fs.ErrInvalid, fs.ErrPermission, fs.ErrExist, fs.ErrNotExist, fs.ErrClosed, fs.SkipAll, fs.SkipDir,
 	io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, io.ErrNoProgress, io.ErrShortBuffer, io.ErrShortWrite,
@@ -33,17 +33,19 @@ var stdSentinels = []error{context.Canceled, context.DeadlineExceeded,
 	exec.ErrWaitDelay,
 	strconv.ErrRange, strconv.ErrSyntax, errors.ErrUnsupported}
 
-// stdStruct describes one of the standard library's errors that are pointers to structs.
+// stdStruct describes one of the standard library's errors that are pointers to structs. It never
+// changes.
 type stdStruct struct {
-	pkg, name string
-	typ       reflect.Type // of the struct; nil if its package is not imported here
-	fields    []stdField
+	pkg    string       // the path of the package
+	name   string       // the name of the struct type
+	typ    reflect.Type // the struct type; nil if its package is not imported here
+	fields []stdField   // the exported fields of the struct
 }
 
 // stdField is one field of a stdStruct.
 type stdField struct {
-	name string
-	kind stdKind
+	name string  // the name of the field
+	kind stdKind // what the field holds
 }
 
 // stdKind is what a field of a stdStruct holds.
@@ -56,7 +58,8 @@ const (
 	addrField                 // a net.Addr
 )
 
-// stdStructs are those that cross. Their places are their numbers on the wire.
+// stdStructs are the structs that cross. An index in this list is the number of the struct on the
+// wire.
 var stdStructs = []stdStruct{
 	{"io/fs", "PathError", reflect.TypeFor[fs.PathError](),
 		[]stdField{{"Op", textField}, {"Path", textField}, {"Err", causeField}}},
@@ -82,13 +85,13 @@ var stdStructs = []stdStruct{
 	{"net", "ParseError", nil, []stdField{{"Type", textField}, {"Text", textField}}},
 }
 
-// is reports whether t is the type of these errors.
+// is reports whether t is the type of the errors that d describes.
 func (d *stdStruct) is(t reflect.Type) bool {
 	return t.Kind() == reflect.Pointer && t.Elem().Name() == d.name && t.Elem().PkgPath() == d.pkg
 }
 
-// stdStructOf returns the number of the description of an error, or -1 if there is none, or the
-// error is a typed nil.
+// stdStructOf returns the index in stdStructs of the description of an error, or -1 if there is
+// none or if the error is a typed nil.
 func stdStructOf(err error) int {
 	v := reflect.ValueOf(err)
 	if v.Kind() != reflect.Pointer || v.IsNil() || v.Type().Elem().Kind() != reflect.Struct {
@@ -111,7 +114,8 @@ func isNetClosed(err error) bool {
 	return t != nil && t.PkgPath() == "internal/poll" && t.Name() == "errNetClosing"
 }
 
-// closedError is net.ErrClosed that came from another process. It matches it.
+// closedError is net.ErrClosed that came from another process. It matches net.ErrClosed, and has
+// its text.
 type closedError struct{}
 
 func (*closedError) Error() string        { return "use of closed network connection" }
@@ -119,16 +123,18 @@ func (*closedError) Timeout() bool        { return false }
 func (*closedError) Temporary() bool      { return false }
 func (*closedError) Is(target error) bool { return isNetClosed(target) }
 
-// errNoCause stands for an error that was not there: methods of errors call those of their causes.
+// errNoCause stands for a cause that is missing: methods of errors call the methods of their
+// causes, which must not be nil.
 var errNoCause = errors.New("of an unknown cause")
 
 // structError is an error that came from another process, of a package that is not imported here.
-// Its methods are those that the errors of this kind have.
+// It has the methods that errors of these packages have. It never changes.
 type structError struct {
-	number             int // of its kind, in stdStructs
-	text               string
-	timeout, temporary bool
-	values             []any // string, bool, error or *carriedAddr, by field; nil if it is not there
+	number    int    // the index of its description in stdStructs
+	text      string // the text of the error
+	timeout   bool   // what Timeout returns
+	temporary bool   // what Temporary returns
+	values    []any  // the values of the fields: each a string, a bool, an error or a *carriedAddr, or nil
 }
 
 func (e *structError) Error() string   { return e.text }
@@ -145,7 +151,7 @@ func (e *structError) Unwrap() error {
 	return nil
 }
 
-// As makes the error itself, of the type for which errors.As asks.
+// As makes the original error, if errors.As asks for its type.
 func (e *structError) As(target any) bool {
 	v := reflect.ValueOf(target).Elem()
 	d := &stdStructs[e.number]
@@ -158,8 +164,8 @@ func (e *structError) As(target any) bool {
 	return true
 }
 
-// fill sets the fields of a struct. A cause that is not there is errNoCause where there is always
-// one.
+// fill sets the fields of a struct. If a cause is missing that is never nil in an honest error, it
+// is errNoCause.
 func (d *stdStruct) fill(s reflect.Value, values []any) {
 	for i, f := range d.fields {
 		field := s.FieldByName(f.name)
@@ -173,7 +179,7 @@ func (d *stdStruct) fill(s reflect.Value, values []any) {
 	}
 }
 
-// read returns the values of the fields of an error.
+// read returns the values of the fields of an error that d describes.
 func (d *stdStruct) read(err error) []any {
 	s := reflect.ValueOf(err).Elem()
 	values := make([]any, len(d.fields))
@@ -181,7 +187,7 @@ func (d *stdStruct) read(err error) []any {
 		field := s.FieldByName(f.name)
 		switch addr, _ := field.Interface().(interface{ Network() string }); {
 		case f.kind != addrField:
-			values[i] = field.Interface() // a nil error is a nil any
+			values[i] = field.Interface() // a nil error becomes a nil any
 		case addr != nil && !isNil(field.Elem()):
 			values[i] = &carriedAddr{addr.Network(), field.Interface().(interface{ String() string }).String()}
 		}
@@ -189,8 +195,11 @@ func (d *stdStruct) read(err error) []any {
 	return values
 }
 
-// carriedAddr is a net.Addr that came from another process.
-type carriedAddr struct{ network, text string }
+// carriedAddr is a net.Addr that came from another process. It never changes.
+type carriedAddr struct {
+	network string // what Network returns
+	text    string // what String returns
+}
 
 func (a *carriedAddr) Network() string { return a.network }
 func (a *carriedAddr) String() string  { return a.text }
@@ -200,7 +209,7 @@ func (e *errorPacking) packStruct(p *pack.Packing) {
 	var made structError
 	if carried, ok := e.err.(*structError); ok {
 		made = *carried
-		made.values = slices.Clone(made.values) // what is cut, is cut there
+		made.values = slices.Clone(made.values) // texts are cut in the clone, and not in the error
 	} else if !p.Reading() {
 		made.number = stdStructOf(e.err)
 		made.text, made.values = textOfError(e.err), stdStructs[made.number].read(e.err)
@@ -217,7 +226,7 @@ func (e *errorPacking) packStruct(p *pack.Packing) {
 		return
 	}
 	d := &stdStructs[made.number]
-	if d.typ == nil { // else its own methods tell
+	if d.typ == nil { // if the type is known here, its own methods return these
 		e.text(p, &made.text)
 		pack.Flag(p, &made.timeout)
 		pack.Flag(p, &made.temporary)
@@ -239,6 +248,7 @@ func (e *errorPacking) packStruct(p *pack.Packing) {
 	}
 }
 
+// packField packs the value of a field.
 func (e *errorPacking) packField(p *pack.Packing, kind stdKind, value *any) {
 	switch kind {
 	case textField:
@@ -269,15 +279,15 @@ func (e *errorPacking) packField(p *pack.Packing, kind stdKind, value *any) {
 	}
 }
 
-// stdParts returns what a user's error is or wraps of the standard library: the outermost of each
-// branch.
+// stdParts returns the errors of the standard library that a user's error is or wraps: from each
+// branch of its tree the outermost.
 func stdParts(err error) []error {
 	w := walk{fits: isStd}
 	w.at(err)
 	return w.found
 }
 
-// isStd reports whether an error is one that keeps its type, of the standard library.
+// isStd reports whether an error is one of the standard library's that keep their type.
 func isStd(err error) bool {
 	switch err.(type) {
 	case *structError, syscall.Errno:

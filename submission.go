@@ -9,38 +9,52 @@ import (
 	"github.com/multiprolab/multiprolab/internal/ring"
 )
 
-// maxProgress is how many reports of progress are kept for a submission that nobody waits for: the
-// newest. Those that come while somebody waits are all kept; in main they hold credit of the
+// maxProgress is how many reports of progress, the newest, are kept for a submission that nobody
+// waits for. Reports that come while somebody waits are all kept; in main they hold credit of the
 // worker.
 const maxProgress = 1024
 
 // Submission is a task as its submitter sees it: an outcome to come. All its methods may be called
-// from any goroutine.
+// from any goroutine. It exists in the process of the submitter, main or a worker. A field whose
+// comment names no lock does not change once the task has been submitted, and any goroutine may
+// read it.
 type Submission struct {
-	node      *node
-	id        uint64
-	typ       string
-	done      chan struct{} // closed with the outcome
-	accepted  chan struct{} // closed when the queue has taken it; in main also when it has ended before
-	lines     bool          // its submission in main does not wait for room in the queue: the task stands in line
-	news      chan struct{} // there is progress
-	progress  func(ctx context.Context, m *Message)
-	batch     int             // the number of items, or 0 if it is no batch
-	awaited   bool            // main knows from the start that the loop of the submitter waits for it
-	cancelled atomic.Bool     // main has been told, by a worker, to cancel it
-	split     func(count int) // called when only so many items of the batch remain in it; must not wait
+	node *node         // the process of the submitter
+	id   uint64        // the number of the task, unique in this process
+	typ  string        // the type of the task
+	done chan struct{} // closed when outcome is set
+	// accepted is closed when the queue has taken the task; in main it is also closed when the task
+	// has ended before that.
+	accepted chan struct{}
+	// lines says that the submission does not wait for room in the queue: the task stands in line.
+	// Only main sets it.
+	lines    bool
+	news     chan struct{}                         // has room for one: there are reports
+	progress func(ctx context.Context, m *Message) // TaskOptions.OnProgress, or nil
+	batch    int                                   // the number of items of a batch; 0 if the task is no batch
+	awaited  bool                                  // main knows from the start that the loop of the submitter waits
+	// cancelled says that this worker has told main to cancel the task. Any goroutine may set it.
+	cancelled atomic.Bool
+	// split is called when only so many items of the batch are still in it. It must not wait. It is
+	// nil if the task is no batch.
+	split func(count int)
 
-	loopMu lockorder.Mutex[lockorder.Loops] // held while main is told of loops; guards loops; taken before all others
-	loops  int                              // waits of the loop of the submitter that main was told of
+	// loopMu guards loops. It is held while main is told that the loop waits, or waits no longer.
+	// It is taken before every other lock.
+	loopMu lockorder.Mutex[lockorder.Loops]
+	// loops is how many goroutines wait for the outcome so that the loop of the submitter waits,
+	// not counting awaited.
+	loops int
 
-	mu      lockorder.Mutex[lockorder.Outcome]
-	waiters int // that reports are for
-	reports ring.Ring[*Message]
-	outcome *reply
-	then    func()
-	spell   uint64        // number of the time, with loops above zero, that is now or was last
-	refusal error         // why the loop must not wait, in this spell; or nil
-	refused chan struct{} // closed with refusal
+	mu      lockorder.Mutex[lockorder.Outcome] // guards every field below
+	waiters int                                // how many goroutines wait for the outcome, and get the reports
+	reports ring.Ring[*Message]                // the reports of progress that were not handed on
+	outcome *reply                             // the outcome; nil until done is closed, and then it does not change
+	then    func()                             // the function of onDone, or nil
+	// spell is the number of the spell in which loops is above zero, or was last.
+	spell   uint64
+	refusal error         // why the loop must not wait in this spell, or nil
+	refused chan struct{} // closed when refusal is set; nil before the first spell
 }
 
 // ID returns the number of the task, unique among those of its submitter.
@@ -49,12 +63,12 @@ func (s *Submission) ID() uint64 { return s.id }
 // Done returns a channel that is closed when the outcome is there.
 func (s *Submission) Done() <-chan struct{} { return s.done }
 
-// Cancel cancels the task. One that is queued never runs; the context of one that runs is
+// Cancel cancels the task. If the task is queued, it never runs. If it runs, its context is
 // cancelled, and if its handler does not return within the grace its worker is killed. The outcome
 // is ErrCancelled, unless it was there before.
 func (s *Submission) Cancel() { s.node.up.cancelTask(s.id, false) }
 
-// giveUp cancels the task because ctx has ended, under which somebody waited for its outcome.
+// giveUp cancels the task because somebody waited for its outcome under ctx, which has ended.
 func (s *Submission) giveUp(ctx context.Context) { s.node.up.cancelTask(s.id, expired(ctx)) }
 
 // Result waits for the outcome and decodes it into the value that v points to; v may be nil. The
@@ -69,8 +83,8 @@ func (s *Submission) Result(ctx context.Context, v any) error {
 	return s.node.take(s.typ, s.outcome, v, s.node.codec.Decode)
 }
 
-// wait waits for the outcome and hands progress on meanwhile. An outcome that is there counts more
-// than the end of ctx.
+// wait waits for the outcome, and hands reports of progress on meanwhile. If the outcome is there,
+// the end of ctx does not matter.
 func (s *Submission) wait(ctx context.Context) error {
 	select {
 	case <-s.done:
@@ -81,7 +95,7 @@ func (s *Submission) wait(ctx context.Context) error {
 	defer stall(ctx)()
 	s.listen(1)
 	defer s.listen(-1)
-	var refused <-chan struct{} // nil if no loop waits
+	var refused <-chan struct{} // nil unless the loop waits, and main does not know it yet
 	if loop := scopeOf(ctx); loop != nil && !s.awaited {
 		refused = s.beginLoop()
 		defer s.endLoop()
@@ -104,8 +118,9 @@ func (s *Submission) wait(ctx context.Context) error {
 	}
 }
 
-// beginLoop tells main that the loop waits for the outcome, and returns a channel that is closed if
-// it must not. Several goroutines may wait for the loop at a time: main is told of the first.
+// beginLoop tells main that the loop waits for the outcome. It returns a channel that is closed if
+// the loop must not wait. If several goroutines of the loop's function wait at a time, main is told
+// only of the first.
 func (s *Submission) beginLoop() (refused <-chan struct{}) {
 	s.loopMu.Lock()
 	defer s.loopMu.Unlock()
@@ -124,7 +139,7 @@ func (s *Submission) beginLoop() (refused <-chan struct{}) {
 	return s.refused
 }
 
-// endLoop ends what beginLoop has begun.
+// endLoop notes that the wait that beginLoop has noted is over.
 func (s *Submission) endLoop() {
 	s.loopMu.Lock()
 	defer s.loopMu.Unlock()
@@ -134,8 +149,8 @@ func (s *Submission) endLoop() {
 	}
 }
 
-// refuse ends the waits of the loop for the outcome, which would be in a circle. It does nothing if
-// they have ended since.
+// refuse ends the waits of the loop for the outcome, because they would close a circle. It does
+// nothing if this spell of waiting has ended.
 func (s *Submission) refuse(spell uint64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -145,7 +160,7 @@ func (s *Submission) refuse(spell uint64, err error) {
 	}
 }
 
-// report hands the progress that has come to the submitter's function.
+// report hands the reports that have come to the submitter's function.
 func (s *Submission) report(ctx context.Context) {
 	for {
 		s.mu.Lock()
@@ -159,8 +174,8 @@ func (s *Submission) report(ctx context.Context) {
 	}
 }
 
-// listen counts who waits for the outcome, and so for reports. What is kept when nobody does holds
-// no credit, for the worker must not wait for it.
+// listen counts the goroutines that wait for the outcome, and so for reports. Reports that are kept
+// while nobody waits hold no credit, because the worker must not wait for them to be taken.
 func (s *Submission) listen(by int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,7 +187,7 @@ func (s *Submission) listen(by int) {
 	}
 }
 
-// addProgress keeps a report until somebody waits.
+// addProgress keeps a report until it is handed on.
 func (s *Submission) addProgress(m *Message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -181,7 +196,7 @@ func (s *Submission) addProgress(m *Message) {
 		return
 	}
 	s.reports.Push(m)
-	wakeUp(s.news) // also of who will wait
+	wakeUp(s.news) // this also serves somebody who begins to wait later
 	if s.waiters > 0 {
 		return
 	}
@@ -192,6 +207,7 @@ func (s *Submission) addProgress(m *Message) {
 	}
 }
 
+// resolve sets the outcome. A second outcome is dropped.
 func (s *Submission) resolve(r *reply) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -205,7 +221,7 @@ func (s *Submission) resolve(r *reply) {
 	}
 }
 
-// onDone has fn called once, when the outcome is there. fn must not wait, nor call a method of s.
+// onDone calls fn once, when the outcome is there. fn must not wait, nor call a method of s.
 func (s *Submission) onDone(fn func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -20,25 +20,44 @@ type Task struct {
 	Type      string
 	Submitter string // name of the process that submitted it
 	Attempt   int    // 1 for the first
-	payload   codec.Payload
-	decoded   atomic.Bool // see Message
-	node      *node       // of the worker
-	home      taskHome    // the worker's inbox
-	chain     string
-	timed     bool          // main must know when it begins
-	batch     bool          // payload is that of the item that runs
-	lone      bool          // the item is all that is worked on of the batch: it was taken with GetTask
-	begun     atomic.Uint64 // items of the batch that have, and batchCut
-	timeout   time.Duration // of this attempt, or 0
-	expires   time.Time     // by the timeout, once the task runs
-	limit     *timeLimit    // of its context, or nil; before it runs, that of who waits for the outcome
-	ctx       *scope
+	// payload is the body; of a batch, the body of the batch before it is begun, and then that of
+	// the item that runs. The goroutine that works on the task uses it.
+	payload codec.Payload
+	// decoded says that a []byte may have got the memory of the payload. Any goroutine may use it.
+	decoded atomic.Bool
+	// node is the worker. It does not change.
+	node *node
+	// home is the inbox of the worker. It does not change.
+	home taskHome
+	// chain is the names of the processes whose loops wait for the task, or may, separated by
+	// commas. It does not change.
+	chain string
+	// timed says that main must have read the Start before the handler begins. It does not change.
+	timed bool
+	// batch says that the task is a batch. It does not change.
+	batch bool
+	// lone says that only the first item of the batch is worked on, because the batch was taken
+	// with GetTask. It does not change once the task has started.
+	lone bool
+	// begun is how many items of the batch have begun, and batchCut. The loop and the goroutine
+	// that reads the wire use it.
+	begun atomic.Uint64
+	// timeout is the timeout of this attempt, or 0. It does not change.
+	timeout time.Duration
+	// expires is when the timeout passes. It is set when the task starts.
+	expires time.Time
+	// limit is when the context ends at the latest, or nil: before the task starts, by the deadline
+	// of who waits for the outcome; then by the timeout as well.
+	limit *timeLimit
+	// ctx is the context of the handler. It is set when the task starts; before that it is nil.
+	ctx *scope
 
-	// early is the outcome of the item that runs, if its handler has called Done or Fail; nil else.
+	// early is the outcome of the item of a batch that runs, if its handler has called Done or
+	// Fail; otherwise nil. Any goroutine may use it.
 	early atomic.Pointer[reply]
 
-	mu   lockorder.Mutex[lockorder.Task]
-	done bool
+	mu   lockorder.Mutex[lockorder.Task] // guards done
+	done bool                            // the task has ended
 }
 
 // taskHome is the inbox of the worker that a task is in. It exists in the worker process.
@@ -64,9 +83,9 @@ func (t *Task) Decode(v any) error {
 // Context ends when the task is cancelled or past its deadline, with the reason as its cause.
 func (t *Task) Context() context.Context { return t.ctx }
 
-// Done ends a task that was taken with GetTask: result goes to the submitter. A result that cannot
-// be encoded goes to the submitter as that error, which Done returns as well. To end a task twice
-// is an error.
+// Done ends a task that was taken with GetTask: result goes to the submitter. If the result cannot
+// be encoded, the submitter gets the error that says so, and Done returns it as well. To end a task
+// twice is an error.
 func (t *Task) Done(result any) error {
 	r := t.node.outcome(nil, t.Type, result, nil)
 	return cmp.Or(t.finish(r), r.err)
@@ -88,7 +107,8 @@ func (t *Task) Fail(err error) error {
 // TaskHandler works on one task; what it returns goes to the submitter.
 type TaskHandler func(ctx context.Context, t *Task) (result any, err error)
 
-// finish gives the task its outcome, or the item of a batch that runs, once.
+// finish gives the task its outcome or, if the task is a batch, the item that runs. It does so
+// once, and returns an error if there was an outcome before.
 func (t *Task) finish(r *reply) error {
 	if !t.batch {
 		return t.end(r)
@@ -96,18 +116,20 @@ func (t *Task) finish(r *reply) error {
 	if t.lone {
 		return t.endFirst(r)
 	}
-	r.payload = r.payload.Own() // it is sent once the handler has returned
+	r.payload = r.payload.Own() // the outcome is sent later, when the handler has returned
 	if !t.early.CompareAndSwap(nil, r) {
 		return t.hasEnded()
 	}
 	return nil
 }
 
+// hasEnded makes the error of a task that is ended a second time.
 func (t *Task) hasEnded() error {
 	return fmt.Errorf("multiprolab: task %q (id %d) has ended already: call Done or Fail once", t.Type, t.ID)
 }
 
-// end sends the outcome of a task, or the outcomes of a batch, to main, once.
+// end sends the outcome of a task, or the outcomes of a batch, to main. It does so once, and
+// returns an error if the task has ended before.
 func (t *Task) end(r *reply) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -123,13 +145,13 @@ func (t *Task) end(r *reply) error {
 	f.Flags |= softly(t.late())
 	how := link.Lazily
 	if t.batch && !t.lone {
-		how = link.Quietly // work pushes it
+		how = link.Quietly // taskInbox.work pushes it
 	}
 	t.home.ended(t, how, f)
 	return nil
 }
 
-// startClock notes that the task runs from now on: when its time will be over.
+// startClock notes that the task runs from now on, and so when its timeout will have passed.
 func (t *Task) startClock() {
 	if t.timeout > 0 {
 		t.expires = time.Now().Add(t.timeout)
@@ -165,21 +187,21 @@ func (t *Task) Progress(ctx context.Context, body any) error {
 	if err := t.home.report(ctx, f); err != nil {
 		return err
 	}
-	return t.over() // what has come behind the end is nobody's
+	return t.over() // if the task has ended meanwhile, nobody gets the report
 }
 
 // endBatch sends the outcomes of a batch to main.
 func (t *Task) endBatch(r *reply) {
-	_ = t.end(r) // nobody else ends a batch: its handler ends the item that runs
+	_ = t.end(r) // nobody else ends a batch: Done and Fail only end the item that runs
 }
 
-// beginItem notes that item n begins, unless the batch was cut before it. The first is the worker's
-// in any case, if it is not cancelled: see cutBatch.
+// beginItem notes that item n begins, and reports whether it may: not if the batch was cut before
+// it. The first item begins in any case, unless it is cancelled: see cutBatch.
 func (t *Task) beginItem(n uint64) bool {
 	return t.begun.CompareAndSwap(n, n+1) || n == 0 && t.ctx.Err() == nil
 }
 
-// takeFirst makes a batch that answers a GetTask its first item, before it starts.
+// takeFirst makes a batch that answers a GetTask consist of its first item, before it starts.
 func (t *Task) takeFirst() error {
 	items := batch.Read(t.payload.Data)
 	var ok bool
@@ -191,8 +213,8 @@ func (t *Task) takeFirst() error {
 	return nil
 }
 
-// endFirst ends a batch with the outcome of its first item. It says that it took long, so that the
-// next items travel one at a time.
+// endFirst ends a batch with the outcome of its first item. It claims that the item took long, so
+// that the next items travel one at a time.
 func (t *Task) endFirst(r *reply) error {
 	all := &reply{payload: codec.Payload{Encoding: codec.Bytes}, took: batch.MaxTook}
 	all.payload.Data = t.node.addOutcome(nil, 0, t.Type, r)
@@ -205,12 +227,12 @@ func (t *Task) endFirst(r *reply) error {
 // batchCut in Task.begun says that no further item of a batch may begin.
 const batchCut = 1 << 63
 
-// addOutcome appends an outcome that was encoded elsewhere.
+// addOutcome appends an outcome whose value was encoded in other memory.
 func (n *node) addOutcome(out []byte, start int, typ string, r *reply) []byte {
 	return n.endOutcome(append(batch.Begin(out), r.payload.Data...), start, typ, r.payload, r.err)
 }
 
-// failure is the error of a handler as it goes to the submitter.
+// failure returns the error of a handler as it goes to the submitter.
 func (n *node) failure(typ string, err error) error {
 	if _, ok := err.(*DecodeError); ok {
 		return err
@@ -218,8 +240,8 @@ func (n *node) failure(typ string, err error) error {
 	return n.remote(typ, err)
 }
 
-// endOutcome ends the outcome that was begun when out had the length start. Its value was encoded
-// since, unless err is its outcome.
+// endOutcome ends the outcome that was begun when out had the length start. If err is nil, the
+// value was appended since; otherwise err is the outcome.
 func (n *node) endOutcome(out []byte, start int, typ string, p codec.Payload, err error) []byte {
 	if err == nil && len(p.Data) > n.maxBody {
 		err = &SizeError{Type: typ, Size: int64(len(p.Data)), Limit: int64(n.maxBody)}

@@ -7,6 +7,8 @@ import (
 	"time"
 )
 
+// This file is the errors that only tasks end with.
+
 // TimeoutError reports a task that ran past its deadline. It matches context.DeadlineExceeded.
 type TimeoutError struct {
 	Worker  string
@@ -14,9 +16,9 @@ type TimeoutError struct {
 	Type    string
 	Timeout time.Duration
 	Killed  bool   // the handler did not return within the grace, so its worker was killed and replaced
-	Stopped string // the signal that had stopped the worker's process by then: see WorkerDiedError
-	// where the killed worker was: the stacks of its goroutines, or if it could not give them, the
-	// end of its stderr
+	Stopped string // the signal that had stopped the worker's process when it was killed: see WorkerDiedError
+	// Stderr says what the killed worker was doing: it is the stacks of its goroutines or, if the
+	// worker could not give them, the end of its stderr.
 	Stderr string
 }
 

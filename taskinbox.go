@@ -19,33 +19,36 @@ import (
 // taskInbox holds the tasks that main has handed to a worker, and the worker's task handlers. It
 // exists in the worker process. The loop calls work; the goroutine that reads the wire delivers.
 type taskInbox struct {
-	worker *Worker
+	worker *Worker // the worker; does not change
 
-	mu       lockorder.Mutex[lockorder.Inbox]
-	handlers map[string]*taskHandler
-	waiting  ring.Ring[*Task]
-	active   map[uint64]*Task      // started and not ended
-	fetches  map[uint64]chan *Task // calls of GetTask that wait for main's answer
-	lastID   uint64
-	sealed   bool
-	pushed   time.Time // when results were last written between two tasks; used by the loop
+	mu       lockorder.Mutex[lockorder.Inbox] // guards every other field except worker and pushed
+	handlers map[string]*taskHandler          // the handlers, by the types of tasks
+	waiting  ring.Ring[*Task]                 // the tasks for handlers that have not been started
+	active   map[uint64]*Task                 // the tasks that have been started and have not ended, by their ids
+	fetches  map[uint64]chan *Task            // where main's answers to calls of GetTask go, by the ids of the fetches
+	lastID   uint64                           // the id of the last fetch
+	sealed   bool                             // no further task is taken
+	pushed   time.Time                        // when results were last written between two tasks; only the loop uses it
 }
 
-// pushTime is how long the result of a task may wait for those of the next ones, which are written
-// together.
+// pushTime is how long the result of a task may wait for the results of the next tasks, so that
+// they are written together.
 const pushTime = 200 * time.Microsecond
 
+// taskHandler is what a worker does with the tasks of a type. It never changes.
 type taskHandler struct {
-	fn    TaskHandler // nil for a type that is pulled
+	fn    TaskHandler // the handler; nil for a type that is pulled
 	items itemHandler // works on the items of batches
-	site  *site
+	site  *site       // where the handler was registered
 }
 
+// register registers the handler of a type of tasks, or with a nil fn a type that is pulled. late
+// says that it is too late.
 func (b *taskInbox) register(typ string, fn TaskHandler, at *site, late bool) {
 	b.registerItems(typ, fn, b.worker.items(fn), at, late)
 }
 
-// registerItems is register with a function of its own for the items of batches.
+// registerItems is register for a handler that has another function for the items of batches.
 func (b *taskInbox) registerItems(typ string, fn TaskHandler, items itemHandler, at *site, late bool) {
 	if err := checkName("task type", typ); err != nil {
 		registrationPanic("%v (%s)", err, at)
@@ -71,7 +74,7 @@ func (b *taskInbox) registerItems(typ string, fn TaskHandler, items itemHandler,
 	b.handlers[typ] = &taskHandler{fn, items, at}
 }
 
-// types returns the types that are handled and those that are pulled.
+// types returns the types that have a handler, and the types that are pulled.
 func (b *taskInbox) types() (tasks, pulls []string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -85,7 +88,8 @@ func (b *taskInbox) types() (tasks, pulls []string) {
 	return tasks, pulls
 }
 
-// deliver takes a task from main in: for a handler, or as the answer to a fetch.
+// deliver takes in a task from main: for a handler, or as the answer to a fetch. It runs on the
+// goroutine that reads the wire.
 func (b *taskInbox) deliver(f *wire.Frame) error {
 	meta, err := unmarshalTaskMeta(f.Meta)
 	if err != nil {
@@ -99,7 +103,7 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 		return lie("%v", err)
 	}
 	if asked {
-		if t.batch { // main did not know that tasks of the type are asked for: the others go out again
+		if t.batch { // main did not know that tasks of the type are asked for; it gives out the other items again
 			if err := t.takeFirst(); err != nil {
 				return err
 			}
@@ -113,14 +117,14 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.sealed { // else main sees that it was never started
+	if !b.sealed { // if it is sealed, main sees in the end that the task was never started
 		b.waiting.Push(t)
 		b.worker.receiver.wakeLoop()
 	}
 	return nil
 }
 
-// start makes the task one that runs. The caller holds b.mu, and tells main.
+// start makes the task active, and makes its scope. The caller holds mu, and tells main.
 func (b *taskInbox) start(t *Task, ctx context.Context) *scope {
 	s := b.worker.enter(ctx, t)
 	t.startClock()
@@ -132,8 +136,8 @@ func (b *taskInbox) start(t *Task, ctx context.Context) *scope {
 	return s
 }
 
-// work runs the next task, or the next batches as long as the loop has nothing else to do, and
-// reports whether there was one.
+// work runs the next task or, as long as the loop has nothing else to do, the next batches. It
+// reports whether there was a task.
 func (b *taskInbox) work(ctx context.Context) bool {
 	t, h := b.next(ctx, false)
 	if t == nil {
@@ -150,8 +154,9 @@ func (b *taskInbox) work(ctx context.Context) bool {
 	return true
 }
 
-// next takes the next task and starts it. Behind a batch the result of which is still to be
-// written, it takes only another batch, and only if that is the next thing to do.
+// next takes the next task and starts it. behind says that the result of a batch is still to be
+// written: then next takes only another batch, and only if that is the next thing for the loop to
+// do.
 func (b *taskInbox) next(ctx context.Context, behind bool) (*Task, *taskHandler) {
 	if behind && (ctx.Err() != nil || b.worker.loop.over.Load() || b.worker.hasOtherWork()) {
 		return nil, nil
@@ -167,7 +172,7 @@ func (b *taskInbox) next(ctx context.Context, behind bool) (*Task, *taskHandler)
 	b.start(t, ctx).begin() // before b.mu is let go: a cancellation finds the task either waiting or active
 	b.mu.Unlock()
 	started := &wire.Frame{Kind: wire.Start, ID: t.ID}
-	if t.batch && b.pushDue() { // main hears of it together with what the last one has ended with
+	if t.batch && b.pushDue() { // main hears of it together with the result of the last batch
 		b.worker.link.Tell(link.Quietly, started)
 		b.push(false)
 	} else {
@@ -178,17 +183,17 @@ func (b *taskInbox) next(ctx context.Context, behind bool) (*Task, *taskHandler)
 
 // run runs the handler of a task that has been started.
 func (b *taskInbox) run(t *Task, h *taskHandler) {
-	// Main must know whom a death of this worker costs an attempt, before it can happen. If it
-	// cannot be told, the task is another worker's by now.
+	// Main must know which task a death of this worker costs an attempt, before the death can
+	// happen. If main cannot be told, another worker has the task by now.
 	tell := b.worker.tellFirst
-	if t.timed { // the process may be stopped, or block in the kernel, from its first step on
+	if t.timed { // main must know it even if the process is stopped, or blocks in the kernel, at its first step
 		tell = b.worker.link.Flush
 	}
 	if err := tell(); err != nil {
 		_ = t.end(&reply{err: err})
 		return
 	}
-	b.worker.link.Mark(t.ID) // which main reads if this process dies, with the outcomes that are noted after it
+	b.worker.link.Mark(t.ID) // if this process dies, main reads the mark, and the outcomes that were noted since
 	defer b.worker.link.Mark(0)
 	if h == nil || h.fn == nil {
 		_ = t.end(&reply{err: &UnknownTypeError{Receiver: b.worker.name, Verb: "task", Type: t.Type}})
@@ -199,12 +204,12 @@ func (b *taskInbox) run(t *Task, h *taskHandler) {
 		return
 	}
 	value, err := h.fn(t.ctx, t)
-	_ = t.finish(b.worker.outcome(nil, t.Type, value, err)) // a second end is the handler's own Done or Fail
+	_ = t.finish(b.worker.outcome(nil, t.Type, value, err)) // an error says that the handler has called Done or Fail
 	b.worker.weigh()
 }
 
-// push writes what was posted: what is finished does not wait for what comes next, unless that is
-// short. Now says that nothing else will write it.
+// push writes what was posted. So a result waits for the next task only if that is short. now says
+// that nothing else will write what was posted.
 func (b *taskInbox) push(now bool) {
 	if now || b.pushDue() {
 		b.worker.link.Push()
@@ -212,17 +217,17 @@ func (b *taskInbox) push(now bool) {
 	}
 }
 
-// pushDue reports whether it is some time since the last push.
+// pushDue reports whether the last push is longer ago than pushTime.
 func (b *taskInbox) pushDue() bool { return time.Since(b.pushed) > pushTime }
 
-// cancel ends the context of a task, or drops it if it has not been started. soft says that its
-// deadline has passed.
+// cancel ends the context of a task, or drops the task if it has not been started. soft says that
+// its deadline has passed.
 func (b *taskInbox) cancel(id uint64, soft bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if t := b.active[id]; t != nil {
 		t.ctx.giveUp(soft, ErrCancelled)
-		t.begun.Or(batchCut) // if it is a batch: no further item begins
+		t.begun.Or(batchCut) // if the task is a batch, no further item begins
 		return
 	}
 	b.waiting.Remove(func(t *Task) bool {
@@ -233,7 +238,8 @@ func (b *taskInbox) cancel(id uint64, soft bool) {
 	})
 }
 
-// giveBack returns a task to main that has not been started; one that has is kept.
+// giveBack gives a task back to main if it has not been started. If it is a batch that runs, it
+// gives back the items that have not begun.
 func (b *taskInbox) giveBack(id uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -259,7 +265,8 @@ func (w *Worker) weigh() {
 	}
 }
 
-// seal drops the tasks that have not been started; main gives them to others.
+// seal drops the tasks that have not been started, which main gives to other workers, and takes no
+// further task.
 func (b *taskInbox) seal() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -271,13 +278,14 @@ func (b *taskInbox) seal() {
 	}
 }
 
+// isSealed reports whether no further task is taken.
 func (b *taskInbox) isSealed() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.sealed
 }
 
-// answer hands main's answer to the call of GetTask that asked; nil says that there is no task.
+// answer hands main's answer to the call of GetTask that has asked; nil says that there is no task.
 func (b *taskInbox) answer(id uint64, t *Task) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -287,6 +295,7 @@ func (b *taskInbox) answer(id uint64, t *Task) {
 	}
 }
 
+// tryFetch is fetch; its error need not say that ctx has ended as well.
 func (b *taskInbox) tryFetch(ctx context.Context, wait bool, types []string) (*Task, error) {
 	if ctx.Err() != nil {
 		return nil, causeOf(ctx)
@@ -312,10 +321,10 @@ func (b *taskInbox) tryFetch(ctx context.Context, wait bool, types []string) (*T
 	if len(types) == 0 {
 		types = pulls
 	}
-	// Main takes a list that is longer than what was declared for a lie.
+	// Main takes a list that is longer than the list of declared types for a lie.
 	types = slices.Compact(slices.Sorted(slices.Values(types)))
 	select {
-	case <-b.worker.said: // before, main knows no tasks of this worker
+	case <-b.worker.said: // before that, main does not know which tasks this worker takes
 	case <-ctx.Done():
 		return nil, causeOf(ctx)
 	case <-b.worker.whole.Done():
@@ -345,7 +354,7 @@ func (b *taskInbox) tryFetch(ctx context.Context, wait bool, types []string) (*T
 		f.Flags |= wire.FlagWait
 	}
 	if err := b.worker.link.Post(link.Soon, f); err != nil {
-		b.answer(id, nil) // nobody else will
+		b.answer(id, nil) // main will not answer, because it was not asked
 		return nil, fmt.Errorf("multiprolab: a task could not be asked for: %w", err)
 	}
 	defer stall(ctx)()
@@ -355,14 +364,14 @@ func (b *taskInbox) tryFetch(ctx context.Context, wait bool, types []string) (*T
 		select {
 		case t := <-answer:
 			switch {
-			case t != nil: // even if ctx has ended meanwhile: it has been taken
-				return t, b.worker.tellFirst() // as in work
+			case t != nil: // even if ctx has ended meanwhile, because the task was taken
+				return t, b.worker.tellFirst() // see run
 			case b.isSealed() || b.worker.ctx.Err() != nil:
 				return nil, b.worker.stopCause()
 			case cancelled != nil || !wait:
 				return nil, cmp.Or(cancelled, ErrNoTask)
 			}
-			select { // main gives this worker nothing more, and is about to end it
+			select { // main gives this worker no further task, because it is about to end it
 			case <-b.worker.ctx.Done():
 				return nil, b.worker.stopCause()
 			case <-done:
@@ -377,7 +386,7 @@ func (b *taskInbox) tryFetch(ctx context.Context, wait bool, types []string) (*T
 	}
 }
 
-// ended is part of taskHome.
+// ended implements taskHome.
 func (b *taskInbox) ended(t *Task, how link.Haste, outcome *wire.Frame) {
 	b.mu.Lock()
 	delete(b.active, t.ID)
@@ -385,7 +394,7 @@ func (b *taskInbox) ended(t *Task, how link.Haste, outcome *wire.Frame) {
 	b.worker.link.Answer(how, outcome)
 }
 
-// report is part of taskHome.
+// report implements taskHome.
 func (b *taskInbox) report(ctx context.Context, f *wire.Frame) error {
 	return b.worker.out.send(ctx, f, nil, false)
 }

@@ -10,14 +10,17 @@ import (
 	"github.com/multiprolab/multiprolab/internal/pack"
 )
 
+// This file is what travels with a task beside its body, in the Meta of its frame: its options, and
+// who waits for it.
+
 const (
-	// maxChain is the greatest length of a chain in bytes, maxChainNames the greatest number of
-	// names in it.
+	// maxChain is the greatest length of a chain in bytes, and maxChainNames the greatest number of
+	// names in it. A chain is the names of the processes that wait, separated by commas.
 	maxChain, maxChainNames = 16 << 10, 256
 )
 
-// checkChain returns an error for a chain that is too long, or in which something is not the name
-// of a process.
+// checkChain returns an error for a chain that is too long, or that has a character in it which no
+// name of a process has.
 func checkChain(chain string) error {
 	if len(chain) > maxChain || strings.Count(chain, ",") >= maxChainNames {
 		return fmt.Errorf(
@@ -36,22 +39,24 @@ func checkChain(chain string) error {
 	return nil
 }
 
-// taskMeta is what travels with a task beside its body.
+// taskMeta is what travels with a task beside its body. The fields that TaskOptions has, too, mean
+// the same here.
 type taskMeta struct {
-	Timeout  time.Duration
-	Grace    time.Duration
-	Attempts int // allowed
-	Retry    RetryPolicy
-	Queue    string
-	Priority Priority
-	Delay    time.Duration
-	Key      string
-	Attempt  int    // this one, from 1; 0 means 1
-	Chain    string // loops that wait for it, or may
-	Waits    bool   // they do: nothing else happens there until the outcome is there
+	Timeout  time.Duration // see TaskOptions
+	Grace    time.Duration // see TaskOptions
+	Attempts int           // how often the task may be started, see TaskOptions
+	Retry    RetryPolicy   // see TaskOptions
+	Queue    string        // see TaskOptions
+	Priority Priority      // see TaskOptions
+	Delay    time.Duration // see TaskOptions
+	Key      string        // see TaskOptions
+	Attempt  int           // the number of the present attempt, from 1; 0 means 1
+	Chain    string        // the names of the processes whose loops wait for the task, or may
+	Waits    bool          // the loops in Chain do wait: nothing else happens there until the outcome is there
 }
 
-// check names the first option that makes no sense. A worker's are checked again in main.
+// check returns an error for the first option that makes no sense. Main checks the options again
+// that come from a worker.
 func (m taskMeta) check() error {
 	err := cmp.Or(
 		notNegative("TaskOptions.Timeout", m.Timeout),
@@ -81,11 +86,11 @@ func (m taskMeta) check() error {
 	return nil
 }
 
-// metaVersion is the first byte of options in their packed form. Others are from another build of
-// the program, by way of a Backend.
+// metaVersion is the first byte of packed options. Options with another first byte come from
+// another build of the program, by way of a Backend.
 const metaVersion = 1
 
-// marshal lays out the options: as nothing if all of them are the defaults.
+// marshal lays out the options. If all of them are the defaults, it returns "".
 func (m taskMeta) marshal() string {
 	if m == (taskMeta{}) {
 		return ""
@@ -93,7 +98,7 @@ func (m taskMeta) marshal() string {
 	return string(append([]byte{metaVersion}, pack.Marshal(&m)...))
 }
 
-// Pack describes the layout.
+// Pack describes the layout of the options.
 func (m *taskMeta) Pack(p *pack.Packing) {
 	on, priority, factor := int(m.Retry.On), int(m.Priority), int64(math.Float64bits(m.Retry.Factor))
 	pack.Number(p, &m.Timeout)
@@ -116,7 +121,7 @@ func (m *taskMeta) Pack(p *pack.Packing) {
 	m.Retry.On, m.Priority, m.Retry.Factor = RetryOn(on), Priority(priority), math.Float64frombits(uint64(factor))
 }
 
-// unmarshalTaskMeta reads what marshal wrote. It trusts nothing.
+// unmarshalTaskMeta reads what marshal wrote. It trusts nothing in it.
 func unmarshalTaskMeta(s string) (m taskMeta, err error) {
 	switch {
 	case s == "":

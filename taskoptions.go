@@ -17,30 +17,31 @@ type TaskOptions struct {
 	// Queue names the queue; workers take tasks from those in their WorkerConfig.Queues. Defaults
 	// to DefaultQueue.
 	Queue string
-	// Priority puts the task before those with a lower one. Defaults to PriorityNormal.
+	// Priority puts the task before tasks with a lower priority. Defaults to PriorityNormal.
 	Priority Priority
 	// Delay is the time before which the task is not started. Defaults to none.
 	Delay time.Duration
-	// Key, if not empty, makes the task wait while another one with the same key, of whatever type
+	// Key, if not empty, makes the task wait while another task with the same key, of whatever type
 	// or queue, runs.
 	Key string
-	// Attempts is how often the task may be started. An attempt that fails, be it by the death of
-	// its worker, by Timeout, or by an error of the handler, uses up one; Retry says which failures
-	// are worth another, and when it comes. Once all are used up, the outcome is an *AttemptsError,
+	// Attempts is how often the task may be started. An attempt fails by the death of its worker,
+	// by Timeout, or by an error of the handler; Retry says which failures are worth another
+	// attempt, and when it comes. Once all attempts are used up, the outcome is an *AttemptsError,
 	// and the task goes to the list of dead letters, see TaskQueue.Dead. Defaults to 1, so that a
 	// task runs at most once.
 	Attempts int
 	// Retry says which failures are worth another attempt, and after what pause.
 	Retry RetryPolicy
 	// OnProgress gets what the handler reports with Progress, in order and before the outcome. It
-	// is called by the goroutine that waits for the outcome, and gets all that is reported
-	// meanwhile: in main, a handler that reports faster than OnProgress takes it has to wait; a
-	// worker that submits keeps in its memory what OnProgress has not taken. Of what is reported
-	// while nobody waits, the newest 1024 are kept, and Message.Missed of the first of them says
-	// how many there were before. Defaults to none.
+	// is called by the goroutine that waits for the outcome, and gets all reports that come
+	// meanwhile: in main, a handler that reports faster than OnProgress takes the reports has to
+	// wait; a worker that submits keeps in its memory what OnProgress has not taken. Of the reports
+	// that come while nobody waits, the newest 1024 are kept, and Message.Missed of the first of
+	// them says how many there were before. Defaults to none.
 	OnProgress func(ctx context.Context, m *Message)
 }
 
+// check returns an error for the first option that makes no sense.
 func (o *TaskOptions) check() error {
 	if o == nil {
 		return nil
@@ -48,6 +49,7 @@ func (o *TaskOptions) check() error {
 	return o.meta("").check()
 }
 
+// meta returns the options as they travel with the task. o may be nil.
 func (o *TaskOptions) meta(chain string) taskMeta {
 	if o == nil {
 		return taskMeta{Chain: chain}
@@ -65,6 +67,8 @@ func (o *TaskOptions) meta(chain string) taskMeta {
 	}
 }
 
+// marshal lays out the options for the frame of the task. waits says that the loops in the chain
+// wait for the outcome.
 func (o *TaskOptions) marshal(chain string, waits bool) string {
 	m := o.meta(chain)
 	m.Waits = waits && chain != ""

@@ -5,7 +5,9 @@ import (
 	"unicode/utf8"
 )
 
-// brief is the text of an error inside another text.
+// This file is small functions that shorten texts of errors. Both processes use them.
+
+// brief returns the text of an error for use inside another text.
 func brief(err error) string {
 	if err == nil {
 		return "no error"
@@ -13,7 +15,8 @@ func brief(err error) string {
 	return strings.ReplaceAll(err.Error(), "multiprolab: ", "")
 }
 
-// cutText returns the first n bytes of a text, at most, and no half of a character.
+// cutText cuts a text that is longer than n bytes off behind its last whole character within these,
+// and appends " ...".
 func cutText(s string, n int) string {
 	if len(s) <= n {
 		return s

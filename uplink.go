@@ -12,7 +12,11 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
+// This file is a worker's uplink: how its messages, calls and tasks go to main. The methods
+// implement uplink, whose comments say what each is for.
+
 // workerUplink is the uplink of a worker: everything goes over the wire to main, which routes it.
+// Any goroutine may use it.
 type workerUplink Worker
 
 func (u *workerUplink) send(ctx context.Context, f *wire.Frame) error {
@@ -36,7 +40,8 @@ func (u *workerUplink) call(ctx context.Context, f *wire.Frame) (*replyWay, erro
 	return &replyWay{link: u.link, others: u.waits}, nil
 }
 
-// reachable checks a receiver's name here, where the sender can still be told.
+// reachable returns an error if there is no receiver of that name. It is asked before the message
+// leaves, because then the sender can still be told.
 func (u *workerUplink) reachable(name string, broadcast bool) error {
 	if u.link == nil {
 		return ErrNotWorker
@@ -66,7 +71,7 @@ func (u *workerUplink) submit(ctx context.Context, s *Submission, f *wire.Frame)
 	if f.Flags&wire.FlagWait != 0 {
 		return nil
 	}
-	select { // the queue answers a submission that does not wait at once
+	select { // the queue answers at once if the submission does not wait for room
 	case <-s.accepted:
 		return nil
 	case <-s.done:
@@ -80,17 +85,18 @@ func (u *workerUplink) submit(ctx context.Context, s *Submission, f *wire.Frame)
 	}
 }
 
-func (u *workerUplink) batches(string, *TaskOptions) int { return 0 } // what becomes of a batch is told to main alone
+// batches returns 0: only main is told what becomes of the items of a batch.
+func (u *workerUplink) batches(string, *TaskOptions) int { return 0 }
 
 func (u *workerUplink) cancelTask(id uint64, soft bool) {
-	if s := u.submission(id, false); s != nil && !s.cancelled.Swap(true) { // main allows it once
+	if s := u.submission(id, false); s != nil && !s.cancelled.Swap(true) { // main allows only one Cancel
 		u.link.Tell(link.Soon, &wire.Frame{Kind: wire.Cancel, Flags: softly(soft), Type: "task", ID: id})
 	}
 }
 
 func (u *workerUplink) awaits(s *Submission, spell uint64) error {
 	u.link.Tell(link.Soon, wire.NewAwait(s.id, spell))
-	return nil // main answers if it must not
+	return nil // main answers with a refusal if the loop must not wait
 }
 
 func (u *workerUplink) awaitsNoMore(id uint64) {
@@ -115,7 +121,7 @@ func (u *workerUplink) idle() {
 	u.link.Push()
 }
 
-// wait reads the wire itself if nobody else does, so that what comes need not be handed over.
+// wait reads the wire itself if nobody else does, so that frames need not be handed over.
 func (u *workerUplink) wait(ctx context.Context, d time.Duration) {
 	wake := u.receiver.wake
 	if !u.link.Serve(ctx, d, func() bool { return len(wake) > 0 }) {

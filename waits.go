@@ -6,19 +6,21 @@ import (
 	"strings"
 )
 
-// endedError is the error of a wait that has ended with its context: it matches why that has ended,
-// and what its Err says, and the error that the wait would have ended with at that moment anyhow,
-// if there is one. It exists in the process that waited.
+// This file is the errors of waits that end with their contexts.
+
+// endedError is the error of a wait whose context has ended. It matches the cause of the context
+// and its Err. If the wait has ended with an error of its own as well, it matches that, too. It
+// exists in the process that has waited, and never changes.
 type endedError struct {
-	text string
-	is   []error
+	text string  // the whole text of the error
+	is   []error // the errors that it matches
 }
 
 func (e *endedError) Error() string   { return e.text }
 func (e *endedError) Unwrap() []error { return e.is }
 
-// causeOf returns why a context has ended. The error matches the cause and, as the error of a
-// function of the standard library would, ctx.Err.
+// causeOf returns why a context has ended. The error matches the cause of ctx and, like an error of
+// the standard library, ctx.Err.
 func causeOf(ctx context.Context) error {
 	cause, err := context.Cause(ctx), ctx.Err()
 	if errors.Is(cause, err) {
@@ -27,8 +29,8 @@ func causeOf(ctx context.Context) error {
 	return &endedError{cause.Error(), []error{cause, err}}
 }
 
-// alsoEnded returns the error of a wait and, if its context has ended as well, why: who looks for
-// one of them finds it, whichever came first.
+// alsoEnded returns the error of a wait. If ctx has ended as well, the error matches the cause of
+// ctx, too, so that a user finds either of them, whichever came first.
 func alsoEnded(ctx context.Context, err error) error {
 	if ctx.Err() == nil || errors.Is(err, ctx.Err()) && errors.Is(err, context.Cause(ctx)) {
 		return err

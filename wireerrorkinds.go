@@ -7,13 +7,16 @@ import (
 	"syscall"
 )
 
-// errorKind is what an error is on the wire.
+// This file is the kinds of errors on the wire, and how the kind of an error is found.
+
+// errorKind is as what an error travels on the wire.
 type errorKind int
 
+// The kinds. Those without a comment are the exported type of nearly the same name.
 const (
-	textError    errorKind = iota // a text
-	wrappedError                  // a text, sentinels and errors that it wraps
-	remoteError                   // and so on: the exported types
+	textError    errorKind = iota // only a text
+	wrappedError                  // a text, and the sentinels and errors that the error wraps
+	remoteError
 	diedError
 	memoryError
 	hangError
@@ -29,14 +32,14 @@ const (
 	encodeError
 	configError
 	signalError
-	stdStructError // the standard library's
-	errnoError
-	netClosedError
+	stdStructError // one of the standard library's errors in stdStructs
+	errnoError     // a syscall.Errno
+	netClosedError // net.ErrClosed
 	sentinelItself // one of wireSentinels
 )
 
-// classify says as what the error is written. An exported type that a user's error wraps is in a
-// wrappedError, with the user's text.
+// classify returns the kind as which the error is written. If a user's error wraps an error of an
+// exported type, it is a wrappedError, with the user's text.
 func (e *errorPacking) classify() errorKind {
 	switch err := e.err.(type) {
 	case *RemoteError:
@@ -92,7 +95,8 @@ func (e *errorPacking) classify() errorKind {
 	return textError
 }
 
-// orText returns the kind, or textError for a typed nil, whose fields nobody can read.
+// orText returns the kind if ok is set. Otherwise the error is a typed nil, whose fields nobody can
+// read, and the kind is textError.
 func orText(ok bool, kind errorKind) errorKind {
 	if ok {
 		return kind
@@ -100,8 +104,8 @@ func orText(ok bool, kind errorKind) errorKind {
 	return textError
 }
 
-// sentinelsOf returns which sentinels the error is, or wraps directly by none of the errors that
-// wrappedBy returns.
+// sentinelsOf returns the sentinels that the error matches, as a set of bits, each with the number
+// of a sentinel.
 func sentinelsOf(err error) (set uint) {
 	for i, s := range wireSentinels {
 		if errors.Is(err, s) {
@@ -111,24 +115,26 @@ func sentinelsOf(err error) (set uint) {
 	return set
 }
 
-// wrappedBy returns the errors of types that cross that an error of another type wraps, the
-// outermost of each branch.
+// wrappedBy returns the errors that an error wraps and whose types can cross the wire: from each
+// branch of its tree the outermost.
 func wrappedBy(err error) []error {
 	w := walk{fits: func(inner error) bool {
 		kind := (&errorPacking{err: inner, cut: errorCut{notInner: true}}).classify()
-		return kind != textError && kind != sentinelItself // sentinelsOf finds these
+		return kind != textError && kind != sentinelItself // sentinelsOf finds the sentinels
 	}}
 	w.into(err)
 	return w.found
 }
 
-// walk goes through the tree of an error and finds those that fit, the outermost of each branch.
+// walk goes through the tree of an error and finds the errors that fit: from each branch the
+// outermost. One goroutine uses it.
 type walk struct {
-	fits  func(error) bool
-	found []error
-	looks int // which end one day, though a tree may hold itself
+	fits  func(error) bool // reports whether an error fits
+	found []error          // the errors that were found
+	looks int              // how many errors were looked at; bounded, because a tree may hold itself
 }
 
+// at looks at an error and, if it does not fit, at the errors that it wraps.
 func (w *walk) at(err error) {
 	if w.looks++; err == nil || w.looks > 4*maxErrorParts || len(w.found) == maxErrorParts {
 		return
@@ -140,7 +146,7 @@ func (w *walk) at(err error) {
 	w.into(err)
 }
 
-// into looks at what an error wraps.
+// into looks at the errors that an error wraps.
 func (w *walk) into(err error) {
 	switch err := err.(type) {
 	case interface{ Unwrap() error }:

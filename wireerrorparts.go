@@ -9,6 +9,9 @@ import (
 	"github.com/multiprolab/multiprolab/internal/pack"
 )
 
+// This file is how the parts of an error are packed: its texts, the errors that it holds, and the
+// fields of types that need more than a few lines.
+
 // text packs a text of the error.
 func (e *errorPacking) text(p *pack.Packing, s *string) {
 	if n := e.cut.text; !p.Reading() {
@@ -17,7 +20,7 @@ func (e *errorPacking) text(p *pack.Packing, s *string) {
 	pack.Text(p, s)
 }
 
-// stderr packs the end of what a process wrote there.
+// stderr packs the end of what a process has written to its stderr.
 func (e *errorPacking) stderr(p *pack.Packing, s *string) {
 	if !p.Reading() {
 		n := orElse(e.cut.stderr, maxErrorText)
@@ -32,6 +35,7 @@ func (e *errorPacking) stderr(p *pack.Packing, s *string) {
 	pack.Text(p, s)
 }
 
+// orElse returns n or, if that is 0, otherwise.
 func orElse(n, otherwise int) int {
 	if n == 0 {
 		return otherwise
@@ -51,8 +55,8 @@ func (e *errorPacking) inner(p *pack.Packing, err *error) {
 	*err = one.err
 }
 
-// list packs errors that the error holds: the last of them, of too many. missing is the number of
-// those that are not there.
+// list packs errors that the error holds; if there are too many, the last of them. It adds to
+// missing how many it leaves out.
 func (e *errorPacking) list(p *pack.Packing, errs *[]error, missing *int) {
 	list := *errs
 	if !p.Reading() {
@@ -60,7 +64,7 @@ func (e *errorPacking) list(p *pack.Packing, errs *[]error, missing *int) {
 			*missing += len(list) - most
 			list = list[len(list)-most:]
 		}
-		list = slices.Clone(list) // what is cut, is cut there: others have the error, too
+		list = slices.Clone(list) // the clone is changed, and not the error, which others have, too
 	}
 	pack.Number(p, missing)
 	at := 0
@@ -86,7 +90,8 @@ func (e *errorPacking) list(p *pack.Packing, errs *[]error, missing *int) {
 	}
 }
 
-// names packs the names that are known where an error was made, the first of too many.
+// names packs the names that were known in the process that has made the error; if there are too
+// many, the first of them.
 func (e *errorPacking) names(p *pack.Packing, names *[]string) {
 	if !p.Reading() && len(*names) > maxErrorParts {
 		*names = append((*names)[:maxErrorParts:maxErrorParts], fmt.Sprintf("%d others", len(*names)-maxErrorParts))
@@ -115,6 +120,7 @@ func (e *errorPacking) died(p *pack.Packing, d **WorkerDiedError) {
 	*d = &v
 }
 
+// packDied packs the fields of a WorkerDiedError.
 func (e *errorPacking) packDied(p *pack.Packing, d *WorkerDiedError) {
 	e.text(p, &d.Worker)
 	pack.Number(p, &d.PID)
@@ -129,6 +135,7 @@ func (e *errorPacking) packDied(p *pack.Packing, d *WorkerDiedError) {
 	e.stderr(p, &d.Stderr)
 }
 
+// packLimit packs the fields of a RestartLimitError.
 func (e *errorPacking) packLimit(p *pack.Packing, l *RestartLimitError) {
 	e.text(p, &l.Worker)
 	pack.Number(p, &l.Restarts)
@@ -139,6 +146,7 @@ func (e *errorPacking) packLimit(p *pack.Packing, l *RestartLimitError) {
 	e.inner(p, &l.Err)
 }
 
+// packRemote packs the fields of a RemoteError.
 func (e *errorPacking) packRemote(p *pack.Packing, r *RemoteError) {
 	e.text(p, &r.Worker)
 	pack.Number(p, &r.PID)
@@ -165,7 +173,7 @@ func (e *errorPacking) packRemote(p *pack.Packing, r *RemoteError) {
 	}
 }
 
-// sentinels packs a set of sentinels, and returns them when it is read.
+// sentinels packs a set of sentinels, see sentinelsOf, and returns those that were written or read.
 func (e *errorPacking) sentinels(p *pack.Packing, set uint) (is []error) {
 	n := int(set)
 	pack.Number(p, &n)
@@ -181,6 +189,7 @@ func (e *errorPacking) sentinels(p *pack.Packing, set uint) (is []error) {
 	return is
 }
 
+// packWrapped packs a wrappedError.
 func (e *errorPacking) packWrapped(p *pack.Packing) {
 	var text string
 	var set uint
@@ -197,8 +206,8 @@ func (e *errorPacking) packWrapped(p *pack.Packing) {
 	}
 }
 
-// packTraits packs what a RemoteError carries of registered errors. Where there is no room for
-// them, only the text crosses.
+// packTraits packs what a RemoteError carries of registered errors. If there is no room for them,
+// only the text crosses.
 func (e *errorPacking) packTraits(p *pack.Packing, t *traits) {
 	if e.cut.notInner && !p.Reading() {
 		*t = traits{}

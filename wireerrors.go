@@ -10,50 +10,52 @@ import (
 )
 
 // This file is how an error travels between main and a worker: packed, in a form of a fixed shape.
-// Its size is bounded, whatever the error, so that a frame with an error always fits, and so are
-// the depth and the lengths of what is read, for it may come from a worker that lies.
+// Its size is bounded, whatever the error, so that a frame with an error always fits. When an error
+// is read, its depth and its lengths are bounded, too, because it may come from a worker that lies.
+// What kinds of errors there are on the wire is in wireerrorkinds.go, and how parts of them are
+// packed is in wireerrorparts.go.
 
 const (
 	// maxErrorSize is the greatest length of an error on the wire, in bytes. It is far below
 	// link.LeastLimit.
 	maxErrorSize = 64 << 10
-	// maxErrorText is how much of the text of one error crosses the wire, in bytes.
+	// maxErrorText is how many bytes of the text of one error cross the wire.
 	maxErrorText = 48 << 10
-	// maxErrorDepth is how deep errors hold each other.
+	// maxErrorDepth is how many levels deep errors may hold each other.
 	maxErrorDepth = 8
 	// maxErrorParts is the greatest number of attempts, causes or names in one error.
 	maxErrorParts = 256
 )
 
-// errTooDeep stands for what is too deep in an error to cross, or malformed.
+// errTooDeep stands for a part of an error that is too deep to cross, or malformed.
 var errTooDeep = errors.New("and so on")
 
-// wireSentinels are the sentinels that keep their identity. Their places are their numbers on the
-// wire: both ends are the same program.
+// wireSentinels are the sentinels that keep their identity. An index in this list is the number of
+// the sentinel on the wire: both ends are the same program, and have the same list.
 var wireSentinels = append([]error{ErrStopped, ErrExit, ErrQueueFull, ErrBacklog, ErrCallCycle, ErrCancelled, ErrNoTask,
 	ErrLeaseLost, ErrNotWorker}, stdSentinels...)
 
-// carriedError is an error that came from another process: its text, and what it wrapped there that
-// is known here. It exists in the process that it came to.
+// carriedError is an error that came from another process: its text, and the errors that it wrapped
+// there and that keep their types. It exists in the process that it came to, and never changes.
 type carriedError struct {
-	text string
-	is   []error
+	text string  // the whole text of the error
+	is   []error // the errors that it wraps
 }
 
 func (e *carriedError) Error() string   { return e.text }
 func (e *carriedError) Unwrap() []error { return e.is }
 
-// errorCut is how much of an error is written. The zero value writes all.
+// errorCut is how much of an error is written. The zero value writes all of it. It never changes.
 type errorCut struct {
-	text     int  // bytes of each text; 0: maxErrorText
-	stderr   int  // bytes of the last stderr; 0: maxErrorText
-	earlier  int  // bytes of every other stderr; 0: as stderr
-	parts    int  // attempts and causes, the last of them; 0: maxErrorParts
-	notInner bool // nothing that is wrapped
+	text     int  // how many bytes of each text; 0 means maxErrorText
+	stderr   int  // how many bytes of the stderr of the last attempt; 0 means maxErrorText, 1 means none
+	earlier  int  // how many bytes of the stderr of each earlier attempt; 0 means stderr, 1 means none
+	parts    int  // how many attempts and causes, the last of them; 0 means maxErrorParts
+	notInner bool // no error that the error wraps
 }
 
-// errorCuts are tried until an error fits: first all attempts but the last lose their stderr, then
-// the last one does, then there are fewer attempts.
+// errorCuts are tried until an error fits: first the earlier attempts lose their stderr, then the
+// last attempt loses it, then there are fewer attempts.
 var errorCuts = []errorCut{
 	{},
 	{earlier: 1 << 10},
@@ -77,15 +79,15 @@ func marshalError(err error) (b []byte) {
 	return pack.Marshal(&errorPacking{err: errors.New(cutText(textOfError(err), 256))})
 }
 
-// guardError is deferred where the methods of a user's error are called: it says in a text what
-// becomes of one that panics. An error is a value like any other, and must not end main.
+// guardError is deferred where the methods of a user's error are called: if one panics, it calls
+// otherwise with a text that says so. An error is a value like any other, and must not end main.
 func guardError(err error, otherwise func(text string)) {
 	if r := recover(); r != nil {
 		otherwise(cutText(fmt.Sprintf("an error of type %T, whose methods panic: %v", err, r), maxErrorText/2))
 	}
 }
 
-// textOfError is err.Error(), or what there is to say of an error whose Error method panics.
+// textOfError returns err.Error() or, if that panics, a text that says so.
 func textOfError(err error) (text string) {
 	defer guardError(err, func(otherwise string) { text = otherwise })
 	return err.Error()
@@ -104,12 +106,12 @@ func unmarshalError(b []byte) error {
 	return e.err
 }
 
-// errorPacking is an error that is being written or read.
+// errorPacking is an error that is being written or read. One goroutine uses it.
 type errorPacking struct {
-	err   error // not nil, but while it is read
-	cut   errorCut
-	depth int
-	early bool // it is not the last of the attempts
+	err   error    // the error; nil until it has been read
+	cut   errorCut // how much of the error is written
+	depth int      // how many errors hold the error, one within the other
+	early bool     // the error belongs to an earlier attempt, and not to the last
 }
 
 // packedError is marshalError of an error that may be nil: a failed setup function's, say. It is
@@ -121,7 +123,7 @@ func packedError(err error) string {
 	return string(marshalError(err))
 }
 
-// Pack describes the layout.
+// Pack describes the layout of the error.
 func (e *errorPacking) Pack(p *pack.Packing) {
 	if e.depth > maxErrorDepth {
 		if p.Reading() {
@@ -261,19 +263,19 @@ func (e *errorPacking) Pack(p *pack.Packing) {
 	default:
 		p.Fail()
 	}
-	if e.err == nil { // it is malformed
+	if e.err == nil { // what was read is malformed
 		e.err = errTooDeep
 	}
 }
 
-// packAs packs an error of a type by its fields.
+// packAs packs an error of the type E with a function that packs its fields.
 func packAs[T any, E interface {
 	*T
 	error
 }](e *errorPacking, p *pack.Packing, fields func(p *pack.Packing, v E)) {
 	var v T
 	if !p.Reading() {
-		v = *e.err.(E) // a copy: what is cut, is cut there
+		v = *e.err.(E) // texts are cut in the copy, and not in the error
 	}
 	fields(p, &v)
 	if p.Reading() {

@@ -18,59 +18,66 @@ import (
 // function gets it. Handlers, tasks and actions of one worker run one at a time; all methods may be
 // called from any goroutine, but those that register something only in the setup function.
 type Worker struct {
-	*node
-	pool  string     // the name that was registered
-	index int        // the number of this instance, from 0
-	life  int        // 1 in the first process of this instance
-	role  workerRole // what the process was started as
-	link  *link.Link // nil in a process that only passes through this setup function: see passThrough
-	out   *outbox    // what is sent to main
-	queue *TaskQueue // this worker's door to the queue
-	inbox taskInbox  // the tasks that main has handed to it
+	*node            // what a worker has in common with main
+	pool  string     // the name that was registered; does not change
+	index int        // the number of this instance, from 0; does not change
+	life  int        // 1 in the first process of this instance; does not change
+	role  workerRole // what the process was started as; does not change
+	// link is this end of the wire to main. It is nil in a process that only passes through this
+	// setup function, see passThrough. It does not change once the worker is connected.
+	link  *link.Link
+	out   *outbox    // what is sent to main; for any goroutine
+	queue *TaskQueue // this worker's door to the queue; for any goroutine
+	inbox taskInbox  // the tasks that main has handed to the worker, with a lock of its own
 
-	ctx    context.Context         // ends when exit is requested
-	cancel context.CancelCauseFunc // of ctx
-	whole  context.Context         // the whole life: ends when the worker must end at once; above ctx
-	kill   context.CancelCauseFunc // of whole
+	ctx    context.Context         // ends when exit is requested; does not change
+	cancel context.CancelCauseFunc // ends ctx; for any goroutine
+	whole  context.Context         // ends when the worker must end at once, and ctx with it; does not change
+	kill   context.CancelCauseFunc // ends whole; for any goroutine
 
-	workerSetup
-	workerReceipts
-	workerReader
-	workerEnd
+	workerSetup    // what the worker is told before its setup function runs, and what that asks for
+	workerReceipts // what the worker tells main about messages, and main tells it about workers
+	workerReader   // what belongs to the goroutine that reads the wire
+	workerEnd      // how the worker ends
 }
 
-// workerReceipts is what the worker tells main of its messages, and what main has told it of other
-// workers. It exists in the worker process. Any goroutine may use it.
+// workerReceipts is what the worker tells main about the messages that it has got, and what main
+// has told it about other workers. It exists in the worker process. Any goroutine may use it.
 type workerReceipts struct {
 	ackMu    lockorder.Mutex[lockorder.Receipts] // guards every other field
 	receipts mail.Receipts                       // what main is to be told of the messages that have left the inbox
-	window   int64                               // of main's messages, in bytes
-	starving map[uint64]chan error               // where main's refusal goes, by the number of the wait for room
-	known    []string                            // the receivers that there are, for errors
+	window   int64                               // how many bytes main may send before it gets credit back
+	starving map[uint64]chan error               // where main's refusals go, by the numbers of the waits for room
+	known    []string                            // the names of the pools and of main, for the texts of errors
 	pools    map[string]int                      // the sizes of the pools
 }
 
-// workerReader is what belongs to who reads the worker's wire. It exists in the worker process.
+// workerReader is what belongs to the goroutine that reads the worker's wire. It exists in the
+// worker process.
 type workerReader struct {
-	// seen is what ran when main last asked for a sign of life, which may have ended since: its
-	// body is not kept.
+	// seen is what ran on the loop when main last asked for a sign of life. It may have ended
+	// since: a weak pointer does not keep its body in memory.
 	seen weak.Pointer[scope]
-	// seenAt is when that was.
+	// seenAt is when main asked for the first time while seen was running.
 	seenAt time.Time
 	// came is how many one-way messages have come.
 	came uint64
-	// waiting says that the loop waits for somebody else to read the wire. The loop writes it.
+	// waiting says that the loop waits while somebody else reads the wire. The loop writes it.
 	waiting atomic.Bool
 }
 
 // workerEnd is how the worker ends. It exists in the worker process. Any goroutine may use it.
 type workerEnd struct {
-	exitReq   sync.Once                  // main is asked for the end of the program once
-	exitValue atomic.Pointer[wire.Frame] // to be sent behind everything else; nil if there is none
+	exitReq   sync.Once                  // asks main only once for the end of the program
+	exitValue atomic.Pointer[wire.Frame] // the exit value, which is sent behind everything else; nil if there is none
 	ended     atomic.Bool                // the exit value has been sent
-	why       atomic.Pointer[error]      // it is told to end, as main says it; nil until then
-	die       func(report string)        // ends it at once, see Worker.live; with Config.InProcess it returns
-	died      chan struct{}              // closed by die then; nil in a process of its own
+	why       atomic.Pointer[error]      // why the worker has to end, as main says it; nil until main does
+	// die ends the worker at once, see Worker.live. With Config.InProcess it returns. It does not
+	// change once the worker lives.
+	die func(report string)
+	// died is closed by die with Config.InProcess; it is nil in a process of its own. It does not
+	// change once the worker lives.
+	died chan struct{}
 }
 
 // Name returns the name of this instance, such as "thumbnailer/2".
@@ -175,15 +182,15 @@ func (w *Worker) SetExitValue(v any) error {
 	return nil
 }
 
-// Exit asks main to end the whole program, as Main.Exit does.
+// Exit asks for the end of the whole program, as Main.Exit does.
 func (w *Worker) Exit() {
 	if w.link != nil {
 		w.exitReq.Do(func() { w.link.Tell(link.Soon, &wire.Frame{Kind: wire.ExitRequest}) })
 	}
 }
 
-// HandleTask registers the handler of a task type. It panics if the type has one already, with both
-// places. The function HandleTask is its typed form.
+// HandleTask registers the handler of a task type. It panics if the type has a handler already; the
+// text names both places. The function HandleTask is its typed form.
 func (w *Worker) HandleTask(typ string, fn TaskHandler) {
 	if fn == nil {
 		registrationPanic("the handler of task type %q is nil (%s)", typ, callSite())
@@ -199,8 +206,8 @@ func (w *Worker) PullTasks(types ...string) {
 	}
 }
 
-// tellFirst makes sure that main will know what was posted, whatever happens to this process from
-// now on.
+// tellFirst makes sure that main will know everything that was posted, whatever happens to this
+// process from now on.
 func (w *Worker) tellFirst() error {
 	if w.link.Recorded() {
 		return nil
@@ -208,8 +215,8 @@ func (w *Worker) tellFirst() error {
 	return w.link.Flush()
 }
 
-// stopCause returns what ends everything that comes too late in this worker: ErrStopped, with the
-// cause of the end if main has told it.
+// stopCause returns the error of everything that comes too late in this worker: ErrStopped, with
+// the cause of the end if main has told it.
 func (w *Worker) stopCause() error {
 	if why := w.why.Load(); why != nil {
 		return *why

@@ -34,8 +34,8 @@ const (
 	// EndProgram is the default: Run ends the program and returns the error.
 	EndProgram LimitAction = iota
 	// StopWorker leaves the place of this one worker empty, at the start of the program as well;
-	// the others go on. What is sent to it fails, and tasks that only it would take end with a
-	// *NoWorkerError.
+	// the other workers go on. What is sent to it fails, and tasks that only it would take end with
+	// a *NoWorkerError.
 	StopWorker
 )
 
@@ -50,19 +50,19 @@ type Credential struct {
 type WorkerConfig struct {
 	// Count is the number of identical workers. Defaults to 1.
 	Count int
-	// Needs are the names of workers that must all be ready before one of these is started, be it
-	// for the first time or again. In the end these are told to exit first, and those that they
-	// need after they have ended. Defaults to none.
+	// Needs are the names of the workers that must all be ready before one of these workers is
+	// started, be it for the first time or again. In the end these workers are told to exit first;
+	// the workers that they need are told after these have ended. Defaults to none.
 	Needs []string
 
 	// Queues are the names of the queues that these workers take tasks from. Defaults to
 	// DefaultQueue alone.
 	Queues []string
 	// Prefetch is the greatest number of tasks that are handed to a busy worker ahead of time, to
-	// save it the wait for the next one. As many are as the worker will be done with within a few
-	// milliseconds, so none while tasks are long; they are taken back when another worker has
-	// nothing to do. Defaults to 64. A negative value means none: a worker is handed a task when it
-	// has none.
+	// save it the wait for the next task. As many are handed to it as it will have done within a
+	// few milliseconds, so none while tasks are long; they are taken back when another worker has
+	// nothing to do. Defaults to 64. A negative value means none: a worker is handed a task only
+	// when it has none.
 	Prefetch int
 
 	// MaxTasks, MaxAge and MaxRSS make a worker be replaced by a fresh one, between two tasks, once
@@ -76,17 +76,17 @@ type WorkerConfig struct {
 
 	// Restart says when a worker is replaced. Defaults to RestartOnFailure.
 	Restart Restart
-	// RestartLimit is how often one worker is replaced within RestartWindow; what one failure more
-	// does is up to OnRestartLimit. A death in the middle of a task does not count, whatever has
+	// RestartLimit is how often one worker is replaced within RestartWindow; OnRestartLimit says
+	// what one failure more does. A death in the middle of a task does not count, whatever has
 	// caused it: the task has its own outcome. Defaults to 10. A negative value means no limit: the
-	// worker is replaced for ever, unless another start would fail alike.
+	// worker is replaced for ever, unless another start would fail in the same way.
 	RestartLimit int
-	// RestartWindow is the time in which restarts are counted; those that never became ready count
-	// however long they took. Defaults to 1 minute.
+	// RestartWindow is the time in which restarts are counted. A restart that never became ready
+	// counts however long ago it was. Defaults to 1 minute.
 	RestartWindow time.Duration
 	// OnRestartLimit says what happens beyond RestartLimit, and at once when another start would
-	// fail alike: after an error marked with NoRetry, or when the program's file is missing or may
-	// not be executed. Defaults to EndProgram.
+	// fail in the same way: after an error marked with NoRetry, or when the program's file is
+	// missing or may not be executed. Defaults to EndProgram.
 	OnRestartLimit LimitAction
 	// RestartDelay is the pause before the second restart in a row. The first comes at once.
 	// Defaults to 100 milliseconds.
@@ -173,7 +173,7 @@ type WorkerConfig struct {
 	CPUTime time.Duration
 }
 
-// filled returns a copy with the defaults in place, or the error that names the first field that
+// filled returns a copy with the defaults filled in. The error names the first field whose value
 // cannot be.
 func (c *WorkerConfig) filled() (WorkerConfig, error) {
 	var f WorkerConfig
@@ -225,8 +225,8 @@ func (c *WorkerConfig) filled() (WorkerConfig, error) {
 	return f, err
 }
 
-// checkValues checks what does not depend on the platform. It returns an interface that cmp.Or can
-// compare, as notNegative does.
+// checkValues checks the fields that do not depend on the platform. The error is of the interface
+// type, so that cmp.Or can compare it with nil.
 func (c *WorkerConfig) checkValues() error {
 	switch {
 	case c.MemoryLimit > 0 && c.MemoryLimit < leastMemoryLimit:
@@ -243,7 +243,7 @@ func (c *WorkerConfig) checkValues() error {
 		}
 	case c.OnRestartLimit < EndProgram || c.OnRestartLimit > StopWorker:
 		return &ConfigError{"WorkerConfig.OnRestartLimit", int(c.OnRestartLimit), "use EndProgram or StopWorker"}
-	case c.RestartFactor != 0 && !(c.RestartFactor >= 1): // a NaN is not either
+	case c.RestartFactor != 0 && !(c.RestartFactor >= 1): // also if it is a NaN
 		return &ConfigError{
 			"WorkerConfig.RestartFactor",
 			c.RestartFactor,

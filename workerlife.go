@@ -14,7 +14,10 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// newWorker makes the worker of a role. Its wire is connected by run.
+// This file is the life of a worker, from its making through its setup function and its loop to its
+// last word. How it gets its process and its wire is in workerprocess.go.
+
+// newWorker makes the worker of a role. run connects it to its wire.
 func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 	w := &Worker{role: role, pool: role.pool, index: role.index, life: role.life}
 	w.window, w.said = int64(cfg.Window), make(chan struct{})
@@ -34,11 +37,11 @@ func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 }
 
 // serve is the life of a worker from hello to goodbye, on the calling goroutine, which in a worker
-// process is the main one. It returns when everything has been said; the wire is flushed by its
-// owner. what is for live.
+// process is the main goroutine. It returns when everything has been posted; the caller sees to it
+// that it is written. what is where serve says for live which function runs.
 func (w *Worker) serve(setup func(context.Context, *Worker) error, identity string, what *string) error {
 	say := func(kind wire.Kind, v pack.Packed) error {
-		defer w.link.Push() // here, so that nobody has to be woken for it
+		defer w.link.Push() // on this goroutine, so that no other has to be woken to write
 		return w.link.Post(link.Quietly, packedFrame(kind, v))
 	}
 	if err := say(wire.Hello, &life.Hello{Identity: identity, Shares: w.link.Shares()}); err != nil {
@@ -89,7 +92,7 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 	for _, fn := range slices.Backward(w.onExit) {
 		err = errors.Join(err, fn(teardown))
 	}
-	w.out.close(w.stopCause()) // goroutines that still send are told
+	w.out.close(w.stopCause()) // goroutines that still send get an error
 	w.flushAcks()
 	w.ended.Store(true)
 	if value := w.exitValue.Load(); value != nil {
@@ -102,10 +105,11 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 	return errors.Join(err, w.link.PostLast(packedFrame(wire.Bye, &f)))
 }
 
-// host runs somebody else's event loop on this goroutine, and the worker's own loop beside it.
+// host runs the user's event loop, the function of Loop, on this goroutine, and the worker's own
+// loop on another.
 func (w *Worker) host() error {
 	own := make(chan error, 1)
-	go func() { // ends with the loop: by exit, by an error of an action, or below
+	go func() { // ends with the worker's loop: by exit, by an error of an action, or after the user's loop
 		if w.aboard != nil {
 			defer w.aboard()()
 		}
@@ -127,7 +131,8 @@ func (w *Worker) host() error {
 }
 
 // live runs a part of the worker's life, and ends the worker if a user's function ends the
-// goroutine with runtime.Goexit. what says what runs, if it is no handler, task or action.
+// goroutine with runtime.Goexit. what names the function that runs; it is "" while that is a
+// handler, a task or an action.
 func (w *Worker) live(part func() error, what *string) (err error) {
 	finally(func() { err = part() }, func(goexit bool) {
 		if !goexit {
@@ -146,7 +151,7 @@ func (w *Worker) live(part func() error, what *string) (err error) {
 func (w *Worker) setUp(setup func(context.Context, *Worker) error) error {
 	s := &scope{parent: w.ctx, node: w.node, setup: true}
 	defer func() {
-		if s.over.Store(true); s.waits.Load() > 0 { // of goroutines that go on
+		if s.over.Store(true); s.waits.Load() > 0 { // goroutines that the function has started go on waiting
 			w.up.waitsForNothing()
 		}
 	}()

@@ -16,17 +16,19 @@ import (
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
-// descent says how far this process is on its way to the worker that it is to become: how many
-// setup functions of outer workers it has passed through. It belongs to the process, like the role
-// itself.
+// This file is how a process becomes the worker that it was started as, and how a worker is
+// connected to its wire.
+
+// descent says how far this process is on its way to the worker that it is to become. It belongs to
+// the process, like the role itself. Any goroutine may use it.
 var descent struct {
-	level  atomic.Int32
-	become atomic.Bool // it has become the worker
+	level  atomic.Int32 // how many setup functions of outer workers the process has entered
+	become atomic.Bool  // the process has become the worker, or enters the setup function of an outer worker
 }
 
-// takeRole makes this process the worker that its role says, and does not return then. In a main
-// process, and for a Main that runs inside a worker, it returns nil. For the Main of another worker
-// it returns an elsewhereError.
+// takeRole makes this process the worker that its role says; in that case it does not return. In a
+// main process, and for a Main that runs inside a worker, it returns nil. For the Main of another
+// worker it returns an elsewhereError.
 func (m *Main) takeRole() error {
 	role := proc.Current()
 	if role == nil {
@@ -72,8 +74,8 @@ func (m *Main) takeRole() error {
 	return nil
 }
 
-// passThrough runs the setup function of an outer worker, on the way to the Main that it runs. That
-// one's Run takes over.
+// passThrough runs the setup function of an outer worker, on the way to the Main that this function
+// runs. The Run of that Main takes over, so that passThrough does not return.
 func (m *Main) passThrough(p *pool) {
 	level := descent.level.Add(1)
 	w := newWorker(workerRole{pool: p.name}, &codec.Codec{}, &m.cfg)
@@ -122,13 +124,14 @@ func (m *Main) becomeWorker(p *pool, role *proc.Role) {
 	os.Exit(0)
 }
 
-// wrapWire is nil but in the workers of tests, which put it before what a worker reads from its
-// wire and writes to it: to die between two frames, or in the middle of one, and to note which
-// frames have gone out.
+// wrapWire wraps both directions of a worker's wire. It is nil except in the workers of tests,
+// which use it to die between two frames, or in the middle of a frame, and to note which frames
+// have gone out.
 var wrapWire func(w *Worker, r io.Reader, out io.Writer) (io.Reader, io.Writer)
 
-// run connects the worker to its wire and lives its life. lost is called when main is gone before
-// the worker has said goodbye. Goroutines end with the wire, which the caller closes.
+// run connects the worker to its wire and lives its life. It calls lost if main is gone before the
+// worker has said goodbye. The goroutines that it starts end with the wire, which the caller
+// closes.
 func (w *Worker) run(
 	r io.Reader,
 	out io.Writer,
@@ -148,21 +151,21 @@ func (w *Worker) run(
 	}
 	w.link = newLink(w.codec, r, out, link.Options{MaxBody: w.maxBody, OneFrame: true, Fail: w.kill})
 	w.receiver.interrupt = w.link.Interrupt
-	if w.role.process && wrapWire == nil { // a test that wraps the wire knows only what goes through it
+	if w.role.process && wrapWire == nil { // a test that wraps the wire sees only what goes through the pipe
 		w.link.SetBox(proc.Box())
-		w.link.Share(proc.Shared(), false, nil) // for as long as the process lives
+		w.link.Share(proc.Shared(), false, nil) // the memory stays mapped as long as the process lives
 	}
 	if err := w.link.ReadUntil(w.receive, func() bool { return w.welcome != nil }); err != nil {
 		lost(err)
 		return err
 	}
 	wrote := make(chan struct{})
-	go func() { // ends when the link is closed, below, or the pipe is
+	go func() { // ends when this function closes the link, or when the pipe is closed
 		defer close(wrote)
 		_ = w.link.WriteLoop()
 	}()
 	var ending atomic.Bool
-	go func() { // ends with the pipe; in a process of its own, with the process
+	go func() { // ends with the pipe or, in a process of its own, with the process
 		err := w.link.ReadLoop(w.receive)
 		if !ending.Load() {
 			lost(err)

@@ -11,13 +11,17 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// receive handles a frame from main. It runs on the goroutine that reads the wire, and so never
-// waits.
+// This file is what a worker does with the frames that main sends, and what it tells main on its
+// own.
+
+// receive handles a frame from main, and reports whether the loop waits for what comes and will
+// read next. It runs on the goroutine that reads the wire, and so never waits.
 func (w *Worker) receive(f *wire.Frame) (served bool, err error) {
-	served = w.waiting.Load() // the loop, which will read next
+	served = w.waiting.Load()
 	return served, w.take(f)
 }
 
+// take handles a frame from main. An error says that main has sent a frame that makes no sense.
 func (w *Worker) take(f *wire.Frame) error {
 	switch f.Kind {
 	case wire.Welcome:
@@ -36,11 +40,11 @@ func (w *Worker) take(f *wire.Frame) error {
 	case wire.Exit:
 		mode := ShutdownMode(f.ExitMode())
 		w.toldExit(f)
-		w.loop.exit(mode) // first: an action that gets ErrStopped from GetTask must find that its context has ended
+		w.loop.exit(mode) // before seal: an action that gets ErrStopped from GetTask must find its context ended
 		if mode == FinishRunning {
 			w.inbox.seal()
 		}
-		w.cancel(ErrExit) // who sees this sees no further task begin
+		w.cancel(ErrExit) // after seal: whoever sees this end sees no further task begin
 	case wire.Credit:
 		w.out.granted(f.Credit())
 	case wire.Message, wire.Call:
@@ -107,13 +111,14 @@ func (w *Worker) take(f *wire.Frame) error {
 	return nil
 }
 
-// starveTime is after what time main is asked again whether a wait for room may go on: messages
-// that were on their way then have been taken, mostly.
+// starveTime is the time after which main is asked again whether a wait for room may go on: mostly
+// the messages that were on their way have been taken by then.
 const starveTime = 50 * time.Millisecond
 
-// starve tells main that the loop waits for room for what it sends. It returns where the error
-// comes that it must not, and what tells the end of the wait. When the function that waits has
-// returned, of which loop is the scope, the loop goes on, and main is told no more.
+// starve tells main that the loop waits for room for what it sends. It returns a channel for the
+// error that says that the loop must not wait, and a function for the end of the wait. loop is the
+// scope of the function that waits; when that function has returned, the loop goes on, and main is
+// told no more.
 func (w *Worker) starve(loop *scope) (refused <-chan error, over func()) {
 	id, ch := w.nextID(), make(chan error, 1)
 	w.ackMu.Lock()
@@ -152,7 +157,7 @@ func (w *Worker) starve(loop *scope) (refused <-chan error, over func()) {
 	}
 }
 
-// refused ends a wait of the loop that would be in a circle: for a task, or for room.
+// refused ends a wait of the loop that would close a circle. The loop waits for a task or for room.
 func (w *Worker) refused(id, spell uint64, err error) {
 	if s := w.submission(id, false); s != nil {
 		s.refuse(spell, err)
@@ -165,7 +170,7 @@ func (w *Worker) refused(id, spell uint64, err error) {
 	}
 }
 
-// answerBeat is the worker's answer to a question for a sign of life, by its number. It runs on the
+// answerBeat answers main's question for a sign of life, which has a number. It runs on the
 // goroutine that reads the wire.
 func (w *Worker) answerBeat(number uint64) {
 	var what string
@@ -179,7 +184,7 @@ func (w *Worker) answerBeat(number uint64) {
 		what, since = s.what(), time.Since(w.seenAt)
 	}
 	w.link.Tell(link.Quietly, wire.NewBeat(number, what, since))
-	w.link.Push() // it never waits, and mostly nobody has to be woken for it
+	w.link.Push() // Push never waits, and mostly spares the link from waking another goroutine
 }
 
 // reportOverdue tells main that a handler or an action has run too long.
@@ -187,9 +192,9 @@ func (w *Worker) reportOverdue(s *scope, d time.Duration) {
 	w.link.Tell(link.Soon, wire.NewOverdue(s.what(), d))
 }
 
-// dump sends main the stacks of all goroutines. It runs on the goroutine that reads the wire,
-// beside a handler that spins, and writes at once, for the process may be killed in a moment. It
-// does not wait for the pipe: main may read on only when this goroutine does.
+// dump sends main the stacks of all goroutines. It runs on the goroutine that reads the wire, also
+// while a handler spins. It writes them at once, because the process may be killed in a moment. It
+// does not wait for the pipe, because main may not read on before this goroutine does.
 func (w *Worker) dump() {
 	buf := make([]byte, life.MaxStacks)
 	buf = buf[:runtime.Stack(buf, true)]
@@ -197,7 +202,8 @@ func (w *Worker) dump() {
 	w.link.Push()
 }
 
-// adopt takes over the limits of main, which may have been configured from what only main knew.
+// adopt takes over what main's welcome says: main may have been configured in a way that this
+// process does not know.
 func (w *Worker) adopt(wl *life.Welcome) {
 	w.maxBody, w.maxRSS, w.teardown, w.handlerTimeout = wl.MaxBody, wl.MaxRSS, wl.Teardown, wl.HandlerTimeout
 	w.link.Limit(wl.MaxBody)
@@ -214,24 +220,25 @@ func (w *Worker) adopt(wl *life.Welcome) {
 	w.window = int64(wl.Window)
 }
 
-// know takes in which receivers there are.
+// know takes in which pools there are, and their sizes.
 func (w *Worker) know(pools map[string]int) {
 	w.ackMu.Lock()
 	defer w.ackMu.Unlock()
 	w.known, w.pools = append(poolNames(pools), MainName), pools
 }
 
-// ack gathers what main is to be told of messages; idle, or a quarter of the window, tells it. The
-// credit is some of what the message cost or, if the message is gone from the inbox, the rest.
+// ack gathers what main is to be told about messages. It tells main when a quarter of the window
+// has gathered, and the uplink does when the loop is idle. bytes is credit that the message gives
+// back; gone says that the message has left the inbox, so that this is the rest of its credit.
 func (w *Worker) ack(m *Message, bytes int64, gone bool) {
 	w.ackMu.Lock()
 	due := w.receipts.Credit(bytes, w.window)
 	alone := false
-	if gone && m.serial > 0 { // what becomes of a call its caller is told
+	if gone && m.serial > 0 { // calls have no serial: their callers are told what becomes of them
 		before := w.receipts.UpTo()
 		alone = !w.receipts.Done(m.serial) && !m.told
 		if now := w.receipts.UpTo(); now != before {
-			w.link.Count(now) // which main reads if this process dies before it has sent the credit
+			w.link.Count(now) // main reads the count if this process dies before it has sent the credit
 		}
 	}
 	w.ackMu.Unlock()
@@ -243,6 +250,7 @@ func (w *Worker) ack(m *Message, bytes int64, gone bool) {
 	}
 }
 
+// flushAcks tells main what ack has gathered.
 func (w *Worker) flushAcks() {
 	w.ackMu.Lock()
 	defer w.ackMu.Unlock()
@@ -251,13 +259,13 @@ func (w *Worker) flushAcks() {
 	}
 }
 
-// toldExit notes what main says of the end of this worker. Who reads the wire calls it.
+// toldExit notes why main ends this worker. The goroutine that reads the wire calls it.
 func (w *Worker) toldExit(f *wire.Frame) {
 	why := ErrStopped
 	if len(f.Body) > 0 {
 		why = unmarshalError(f.Body)
 	}
-	if !errors.Is(why, ErrStopped) { // the packed form has left it out
+	if !errors.Is(why, ErrStopped) { // the packed error does not have ErrStopped in it
 		why = &stoppedError{why}
 	}
 	w.why.Store(&why)
