@@ -17,7 +17,7 @@ import (
 const MaxMessageSize = wire.MaxBody
 
 // ShutdownMode says what becomes of tasks and messages that are still queued when exit is
-// requested. What is running is finished in every mode but Kill, within the times of the Config.
+// requested. What is running is finished in every mode but KillAll, within the times of the Config.
 type ShutdownMode int
 
 const (
@@ -47,13 +47,13 @@ func (m ShutdownMode) String() string {
 // Config configures a Main. Its zero value, and nil, are good defaults. New copies it; a later
 // change has no effect.
 type Config struct {
-	// Name tells several Mains of one program apart, so that a re-executed process finds the one it
-	// belongs to: each needs a name of its own, those that run one after the other as well; a
+	// Name tells several Mains of one program apart, so that a re-executed process finds the Main
+	// it belongs to. Each Main needs a name of its own, also if they run one after the other; a
 	// second Run or Start under one name is refused. The process of a worker passes the other Mains
-	// by on its way: their Run and Start return nil at once, so do Wait, Close and Stop, and all
-	// else returns an error. So what comes between the Mains is run in the workers of the later
-	// ones, too. Mains with InProcess need no name. Defaults to "main"; a program with one Main
-	// needs no other.
+	// by on its way: their Run, Start, Wait, Close and Stop return nil at once, and all other
+	// methods return an error. So the code between two Mains is run in the workers of the later
+	// Main, too. Mains with InProcess need no name. Defaults to "main", which is enough for a
+	// program with one Main.
 	Name string
 
 	// InProcess runs every worker as goroutines of this process, over in-memory pipes: to step
@@ -65,8 +65,8 @@ type Config struct {
 	// StartTimeout limits the time from the start of a worker's process until it has reached Run
 	// and said hello. Defaults to 10 seconds.
 	StartTimeout time.Duration
-	// SetupTimeout limits the setup function of each worker, setup and handshake apart. Defaults to
-	// 1 minute.
+	// SetupTimeout limits the setup function of each worker. The start and the handshake of its
+	// process do not count. Defaults to 1 minute.
 	SetupTimeout time.Duration
 
 	// Shutdown says what becomes of queued tasks and messages on Exit, Close, a cancelled context
@@ -79,33 +79,33 @@ type Config struct {
 	// Defaults to 10 seconds.
 	ShutdownTimeout time.Duration
 	// TeardownTimeout is when the contexts of the OnExit functions of a worker end, counted from
-	// the first one's start. Defaults to 5 seconds.
+	// the start of the first function. Defaults to 5 seconds.
 	TeardownTimeout time.Duration
 	// KillTimeout is how long a worker may take from SIGTERM until its whole process tree gets
 	// SIGKILL. Defaults to 2 seconds.
 	KillTimeout time.Duration
 
-	// MaxMessageSize limits an encoded body, in bytes. Larger ones are refused with a *SizeError.
+	// MaxMessageSize limits an encoded body, in bytes. Larger bodies are refused with a *SizeError.
 	// Defaults to 256 MiB; the most is MaxMessageSize.
 	MaxMessageSize int
 	// Window limits the messages between main and one worker that were sent and not yet taken by a
 	// handler, in bytes and for each direction; senders wait beyond it. Each message counts 256
-	// bytes beside its body, its type and its receiver's name. A single message may be larger.
+	// bytes besides its body, its type and its receiver's name. A single message may be larger.
 	// Defaults to 4 MiB.
 	Window int
 	// QueueLimit limits the number of tasks that are due and wait for a worker. Beyond it Submit
-	// waits, and TrySubmit returns ErrQueueFull. Delayed tasks, and those that wait for another
+	// waits, and TrySubmit returns ErrQueueFull. Delayed tasks, and tasks that wait for another
 	// attempt, do not count until they are due; then they are in the queue at once, whether it is
 	// full or not. Defaults to 65,536.
 	QueueLimit int
-	// QueueBytes limits the memory of the tasks that no worker has, the delayed ones included, in
-	// bytes: their bodies, and 1 KiB for each. Beyond it Submit waits, and TrySubmit returns
-	// ErrQueueFull; a task that is larger is taken when there is no other. Defaults to 1 GiB or, if
-	// that is less, to a quarter of the memory that this process may use: GOMEMLIMIT and, on Linux,
-	// that of the machine and the limit of the control group.
+	// QueueBytes limits the memory of the tasks that no worker has, in bytes: their bodies, and 1
+	// KiB for each. Delayed tasks count, too. Beyond it Submit waits, and TrySubmit returns
+	// ErrQueueFull; a task that is larger is taken when there is no other task. Defaults to 1 GiB
+	// or, if that is less, to a quarter of the memory that this process may use, which is bounded
+	// by GOMEMLIMIT and, on Linux, by the memory of the machine and the limit of the control group.
 	QueueBytes int
-	// Backend stores the queued tasks. Main uses it, and closes it in the end. Defaults to nil:
-	// they are kept in main's memory, and end with main.
+	// Backend stores the queued tasks. Main uses it, and closes it in the end. Defaults to nil: the
+	// tasks are kept in main's memory, and end with main.
 	Backend Backend
 	// DeadLimit limits the list of tasks that have used up their attempts; beyond it the oldest are
 	// forgotten. Defaults to 1,000.
@@ -114,23 +114,23 @@ type Config struct {
 	MaxDepth int
 
 	// Stdout gets what workers print on their stdout, line by line and with the worker's name
-	// before each. Defaults to this process's own stdout, which the workers then share, without
-	// names. One line is written by one call; calls do not overlap.
+	// before each line. Defaults to this process's own stdout, which the workers then share,
+	// without names. One line is written by one call; calls do not overlap.
 	Stdout io.Writer
-	// Stderr gets what workers print on their stderr, as it is. Defaults to this process's own
+	// Stderr gets what workers print on their stderr, unchanged. Defaults to this process's own
 	// stderr.
 	Stderr io.Writer
-	// FullCrashes passes the whole report on with which the Go runtime ends a worker: all its
-	// stacks, hundreds of lines when it is out of memory or killed for a hang. By default the
-	// reason and the first stack are passed on, and the error has the rest
+	// FullCrashes passes on the whole report with which the Go runtime ends a worker: all its
+	// stacks, which are hundreds of lines when it is out of memory or killed for a hang. By default
+	// the reason and the first stack are passed on, and the error has the rest
 	// (WorkerDiedError.Stderr). What a worker prints itself is passed on in any case.
 	FullCrashes bool
 	// Logger gets a record of each event, such as the death of a worker. Defaults to
 	// slog.Default().
 	Logger *slog.Logger
 	// OnEvent, if not nil, gets each event. It is called on the loop of main, so never while a
-	// handler or an action of main runs: a long action holds the events back. Of those that wait
-	// the newest 4,096 are kept, and no more than 16 MiB of them.
+	// handler or an action of main runs: a long action holds the events back. Of the events that
+	// wait, the newest 4,096 are kept, and no more than 16 MiB of them.
 	OnEvent func(Event)
 }
 

@@ -31,13 +31,13 @@ type loop struct {
 	// returns the error. It does not change. The goroutine of the loop calls it.
 	fail func(err error)
 
-	mu      sync.Mutex   // guards every field below
+	mu      sync.Mutex   // guards timers, turns, held, exiting, mode, actions and cancelActions
 	timers  []*action    // the actions that run at some times
 	turns   []*action    // the actions that run on every turn
 	held    bool         // no action may begin
 	exiting bool         // exit was called
 	mode    ShutdownMode // the greatest mode that exit was called with
-	over    atomic.Bool  // run returns at once, whatever waits; written under mu, read by any goroutine
+	atOnce  atomic.Bool  // run returns at once, whatever waits; written under mu, read by any goroutine
 
 	actions       context.Context         // the context of the actions, which ends at exit; nil before run
 	cancelActions context.CancelCauseFunc // ends actions; nil before run
@@ -81,7 +81,7 @@ func (l *loop) exit(mode ShutdownMode) {
 	defer l.mu.Unlock()
 	l.exiting, l.mode = true, max(l.mode, mode)
 	if mode != DrainQueue {
-		l.over.Store(true)
+		l.atOnce.Store(true)
 	}
 	if l.cancelActions != nil {
 		l.cancelActions(ErrExit)
@@ -122,7 +122,7 @@ func (l *loop) run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { l.node.receiver.wakeLoop() })()
 	r := l.node.receiver
 	for {
-		if l.over.Load() {
+		if l.atOnce.Load() {
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -140,7 +140,7 @@ func (l *loop) run(ctx context.Context) error {
 		worked = worked || acted
 		for range r.Len() { // the messages that are here now: actions have their turn before later messages
 			m, h := r.next()
-			if m == nil || l.over.Load() {
+			if m == nil || l.atOnce.Load() {
 				if m != nil {
 					r.refuse(m, l.node.stopped())
 				}
@@ -149,7 +149,7 @@ func (l *loop) run(ctx context.Context) error {
 			r.handle(ctx, m, h)
 			worked = true
 		}
-		if l.task != nil && !l.over.Load() && l.task(ctx) {
+		if l.task != nil && !l.atOnce.Load() && l.task(ctx) {
 			worked = true
 		}
 		if worked {

@@ -102,7 +102,7 @@ func Map[R, T any](ctx context.Context, p Process, typ string, items iter.Seq[T]
 				if m.ended || m.flow.hungry() {
 					m.flush()
 				}
-				if batch = m.take(more); batch == nil {
+				if batch = m.awaitBatch(more); batch == nil {
 					if ctx.Err() == nil {
 						return true
 					}

@@ -24,7 +24,7 @@ type mapBatch struct {
 	task  *Submission // the task; nil if it has not been sent, or could not be sent
 	kept  int         // how many of its items, from the first on, are still in it; guarded by mapNews.mu
 	whole bool        // all its items have their outcomes in results
-	ready bool        // its outcomes are there, because settle has been called
+	ready bool        // its outcomes are in results and outcomes, because collect was called
 	taken int         // how many outcomes next has returned
 
 	// results is the first outcomes of its items, once it is ready; the others are in outcomes.

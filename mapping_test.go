@@ -304,7 +304,7 @@ func TestMapBodyIsLent(t *testing.T) {
 	require.NoError(t, m.broker.started(p, 1))
 	require.NoError(t, m.broker.result(p, 1, &reply{payload: codec.Payload{Data: someOutcomes(first.n)}}, true))
 	want := bytes.Clone(first.body)
-	require.Same(t, first, mapping.take(false))
+	require.Same(t, first, mapping.awaitBatch(false))
 	require.True(t, first.whole)
 	mapping.reuse(first)
 	if first.reusable() {

@@ -11,9 +11,9 @@ import (
 // yielded, and items without an outcome, which are sent again. All of it runs on the goroutine that
 // ranges.
 
-// take waits for the batch whose outcomes are to be yielded next. It returns nil if ctx ends before
-// or, with more set, when a further item may be taken in.
-func (m *mapping) take(more bool) *mapBatch {
+// awaitBatch waits for the batch whose outcomes are to be yielded next. It returns nil if ctx ends
+// before or, with more set, when a further item may be taken in.
+func (m *mapping) awaitBatch(more bool) *mapBatch {
 	defer stall(m.ctx)()
 	var heard *Submission // the task whose reports of progress are kept, because they will be handed on
 	hear := func(s *Submission) {
@@ -30,12 +30,12 @@ func (m *mapping) take(more bool) *mapBatch {
 	defer hear(nil)
 	for m.ctx.Err() == nil {
 		m.resend()
-		b, done, news := m.next()
+		b, done, news := m.nextReady()
 		if news != nil {
 			hear(m.front().task)
 		}
 		if b != nil {
-			m.settle(b)
+			m.collect(b)
 			return b
 		}
 		var room <-chan struct{}
@@ -56,10 +56,10 @@ func (m *mapping) take(more bool) *mapBatch {
 	return nil
 }
 
-// next takes out the batch that is to be yielded next, if it has its outcomes. Otherwise it returns
-// channels on which to wait: done is closed when the batch has its outcomes, and news gets
+// nextReady takes out the batch that is to be yielded next, if it has its outcomes. Otherwise it
+// returns channels on which to wait: done is closed when the batch has its outcomes, and news gets
 // something when the task reports progress.
-func (m *mapping) next() (b *mapBatch, done, news <-chan struct{}) {
+func (m *mapping) nextReady() (b *mapBatch, done, news <-chan struct{}) {
 	m.places.mu.Lock()
 	defer m.places.mu.Unlock()
 	if m.places.unordered() {
@@ -83,9 +83,9 @@ func (m *mapping) front() *mapBatch {
 	return *m.places.items.First()
 }
 
-// settle finds the outcomes of the items of a batch that is done, and sends the items without an
+// collect finds the outcomes of the items of a batch that is done, and sends the items without an
 // outcome again.
-func (m *mapping) settle(b *mapBatch) {
+func (m *mapping) collect(b *mapBatch) {
 	if b.ready || b.outcomes != nil {
 		return
 	}

@@ -41,7 +41,7 @@ type node struct {
 	// mostCalls is how many calls may wait for their replies; 0 means no limit.
 	mostCalls int
 
-	mu     lockorder.Mutex[lockorder.Leaf] // guards every field below
+	mu     lockorder.Mutex[lockorder.Leaf] // guards lastID, calls, submissions and closed
 	lastID uint64                          // the number of the last call or task of this process
 	calls  map[uint64]chan *reply          // where the replies go that are waited for, by the numbers of the calls
 	// submissions is the tasks of this process that have no outcome, by their numbers.
@@ -69,7 +69,7 @@ type uplink interface {
 	// comes through Submission.refuse.
 	awaits(s *Submission, spell uint64) error
 	// awaitsNoMore says that the loop does not wait any more for a call or task that has no
-	// outcome. The id 0 stands for everything that the loop waits for.
+	// outcome.
 	awaitsNoMore(id uint64)
 	// waitsForNothing says that the loop goes on although calls and tasks of its function have no
 	// outcome.
@@ -206,7 +206,7 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 	r, ok := link.Await(ctx, way.link, answer, way.others)
 	if !ok {
 		n.up.cancelCall(id, way, expired(ctx))
-	} else if err = n.take(typ, r, out, n.codec.Take); !overtaken(ctx, err) {
+	} else if err = n.decodeReply(typ, r, out, n.codec.Take); !overtaken(ctx, err) {
 		return err
 	}
 	return fmt.Errorf("multiprolab: call %q to %s: %w", typ, receiver, causeOf(ctx))
@@ -236,8 +236,8 @@ func (n *node) waits() bool {
 	return len(n.calls) > 0 || len(n.submissions) > 0
 }
 
-// take decodes the value of a reply into what out points to, or returns the reply's error.
-func (n *node) take(typ string, r *reply, out any, decode func(codec.Payload, any) error) error {
+// decodeReply decodes the value of a reply into what out points to, or returns the reply's error.
+func (n *node) decodeReply(typ string, r *reply, out any, decode func(codec.Payload, any) error) error {
 	if r.err != nil {
 		return n.recognise(r.err)
 	}

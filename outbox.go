@@ -28,7 +28,7 @@ type outbox struct {
 	// loaded is the load of the rules. It is written with mu held; any goroutine may read it.
 	loaded atomic.Int64
 
-	mu    lockorder.Mutex[lockorder.Outbox]         // guards every field below
+	mu    lockorder.Mutex[lockorder.Outbox]         // guards rules, link, sealed, closed and left
 	rules mail.Outbox[*parcel, letter, carriedCall] // what may be written, and what has no answer
 	link  *link.Link                                // the wire of the present life; nil between two lives
 	// sealed is why no further message is taken, while messages that wait still go out; or nil.

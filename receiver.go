@@ -35,7 +35,7 @@ type MessageReceiver struct {
 	// room is memory into which the reply to a call is encoded. Only the loop uses it.
 	room []byte
 
-	mu       sync.Mutex           // guards every field below
+	mu       sync.Mutex           // guards handlers, inbox, urgent, running and sealed
 	handlers map[string]*handler  // the handlers, by the types of messages
 	inbox    mail.Inbox[*Message] // the messages that wait for their turn
 	urgent   mail.Notices[func()] // the functions that the loop calls before it handles messages

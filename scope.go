@@ -20,7 +20,7 @@ type scope struct {
 	node    *node           // the process of the function; does not change
 	msg     *Message        // the message or call whose handler runs, or nil; set before the function runs
 	task    *Task           // the task that runs, or nil; does not change
-	outer   *scope          // the scope in whose function this one was begun, with Receive; or nil; for the loop
+	outer   *scope          // the scope of the action that has called Receive, or nil; for the loop
 	setup   bool            // the function is a setup function, whose context is a setupContext; does not change
 	waits   atomic.Int32    // how many waits for other processes go on under the context, see stall
 	over    atomic.Bool     // the function has returned, and the loop goes on

@@ -15,9 +15,8 @@ import (
 const maxProgress = 1024
 
 // Submission is a task as its submitter sees it: an outcome to come. All its methods may be called
-// from any goroutine. It exists in the process of the submitter, main or a worker. A field whose
-// comment names no lock does not change once the task has been submitted, and any goroutine may
-// read it.
+// from any goroutine. It exists in the process of the submitter, main or a worker. A field that no
+// lock guards does not change once the task has been submitted, and any goroutine may read it.
 type Submission struct {
 	node *node         // the process of the submitter
 	id   uint64        // the number of the task, unique in this process
@@ -46,11 +45,12 @@ type Submission struct {
 	// not counting awaited.
 	loops int
 
-	mu      lockorder.Mutex[lockorder.Outcome] // guards every field below
-	waiters int                                // how many goroutines wait for the outcome, and get the reports
-	reports ring.Ring[*Message]                // the reports of progress that were not handed on
-	outcome *reply                             // the outcome; nil until done is closed, and then it does not change
-	then    func()                             // the function of onDone, or nil
+	// mu guards waiters, reports, outcome, then, spell, refusal and refused.
+	mu      lockorder.Mutex[lockorder.Outcome]
+	waiters int                 // how many goroutines wait for the outcome, and get the reports
+	reports ring.Ring[*Message] // the reports of progress that were not handed on
+	outcome *reply              // the outcome; nil until done is closed, and then it does not change
+	then    func()              // the function of onDone, or nil
 	// spell is the number of the spell in which loops is above zero, or was last.
 	spell   uint64
 	refusal error         // why the loop must not wait in this spell, or nil
@@ -80,7 +80,7 @@ func (s *Submission) Result(ctx context.Context, v any) error {
 	if v == nil {
 		return s.node.recognise(s.outcome.err)
 	}
-	return s.node.take(s.typ, s.outcome, v, s.node.codec.Decode)
+	return s.node.decodeReply(s.typ, s.outcome, v, s.node.codec.Decode)
 }
 
 // wait waits for the outcome, and hands reports of progress on meanwhile. If the outcome is there,

@@ -88,7 +88,7 @@ func (t *Task) Context() context.Context { return t.ctx }
 // twice is an error.
 func (t *Task) Done(result any) error {
 	r := t.node.outcome(nil, t.Type, result, nil)
-	return cmp.Or(t.finish(r), r.err)
+	return cmp.Or(t.giveOutcome(r), r.err)
 }
 
 // Fail ends a task that was taken with GetTask: err goes to the submitter. To end a task twice is
@@ -101,15 +101,15 @@ func (t *Task) Fail(err error) error {
 			t.ID,
 		)
 	}
-	return t.finish(t.node.outcome(nil, t.Type, nil, err))
+	return t.giveOutcome(t.node.outcome(nil, t.Type, nil, err))
 }
 
 // TaskHandler works on one task; what it returns goes to the submitter.
 type TaskHandler func(ctx context.Context, t *Task) (result any, err error)
 
-// finish gives the task its outcome or, if the task is a batch, the item that runs. It does so
+// giveOutcome gives the task its outcome or, if the task is a batch, the item that runs. It does so
 // once, and returns an error if there was an outcome before.
-func (t *Task) finish(r *reply) error {
+func (t *Task) giveOutcome(r *reply) error {
 	if !t.batch {
 		return t.end(r)
 	}
@@ -162,8 +162,8 @@ func (t *Task) startClock() {
 // late reports whether the timeout of a task that runs has passed.
 func (t *Task) late() bool { return t.timeout > 0 && !time.Now().Before(t.expires) }
 
-// over returns an error if the task has ended.
-func (t *Task) over() error {
+// stillRuns returns an error if the task has ended.
+func (t *Task) stillRuns() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.done || t.early.Load() != nil {
@@ -175,7 +175,7 @@ func (t *Task) over() error {
 // Progress reports news of the task to its submitter; see the function Progress. Once the task has
 // ended it returns an error.
 func (t *Task) Progress(ctx context.Context, body any) error {
-	if err := t.over(); err != nil {
+	if err := t.stillRuns(); err != nil {
 		return err
 	}
 	p, err := t.node.encode(t.Submitter, t.Type, body)
@@ -187,7 +187,7 @@ func (t *Task) Progress(ctx context.Context, body any) error {
 	if err := t.home.report(ctx, f); err != nil {
 		return err
 	}
-	return t.over() // if the task has ended meanwhile, nobody gets the report
+	return t.stillRuns() // if the task has ended meanwhile, nobody gets the report
 }
 
 // endBatch sends the outcomes of a batch to main.

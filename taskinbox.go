@@ -158,7 +158,7 @@ func (b *taskInbox) work(ctx context.Context) bool {
 // written: then next takes only another batch, and only if that is the next thing for the loop to
 // do.
 func (b *taskInbox) next(ctx context.Context, behind bool) (*Task, *taskHandler) {
-	if behind && (ctx.Err() != nil || b.worker.loop.over.Load() || b.worker.hasOtherWork()) {
+	if behind && (ctx.Err() != nil || b.worker.loop.atOnce.Load() || b.worker.hasOtherWork()) {
 		return nil, nil
 	}
 	b.mu.Lock()
@@ -204,7 +204,7 @@ func (b *taskInbox) run(t *Task, h *taskHandler) {
 		return
 	}
 	value, err := h.fn(t.ctx, t)
-	_ = t.finish(b.worker.outcome(nil, t.Type, value, err)) // an error says that the handler has called Done or Fail
+	_ = t.giveOutcome(b.worker.outcome(nil, t.Type, value, err)) // an error: the handler has called Done or Fail
 	b.worker.weigh()
 }
 

@@ -39,17 +39,16 @@ func checkChain(chain string) error {
 	return nil
 }
 
-// taskMeta is what travels with a task beside its body. The fields that TaskOptions has, too, mean
-// the same here.
+// taskMeta is what travels with a task beside its body. It is a value that each process copies.
 type taskMeta struct {
-	Timeout  time.Duration // see TaskOptions
-	Grace    time.Duration // see TaskOptions
-	Attempts int           // how often the task may be started, see TaskOptions
-	Retry    RetryPolicy   // see TaskOptions
-	Queue    string        // see TaskOptions
-	Priority Priority      // see TaskOptions
-	Delay    time.Duration // see TaskOptions
-	Key      string        // see TaskOptions
+	Timeout  time.Duration // TaskOptions.Timeout
+	Grace    time.Duration // TaskOptions.Grace
+	Attempts int           // TaskOptions.Attempts: how often the task may be started
+	Retry    RetryPolicy   // TaskOptions.Retry
+	Queue    string        // TaskOptions.Queue
+	Priority Priority      // TaskOptions.Priority
+	Delay    time.Duration // TaskOptions.Delay
+	Key      string        // TaskOptions.Key
 	Attempt  int           // the number of the present attempt, from 1; 0 means 1
 	Chain    string        // the names of the processes whose loops wait for the task, or may
 	Waits    bool          // the loops in Chain do wait: nothing else happens there until the outcome is there

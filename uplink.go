@@ -103,6 +103,7 @@ func (u *workerUplink) awaitsNoMore(id uint64) {
 	u.link.Tell(link.Soon, &wire.Frame{Kind: wire.Await, Flags: wire.FlagSoft, ID: id})
 }
 
+// waitsForNothing tells main with the id 0 that the loop waits for nothing.
 func (u *workerUplink) waitsForNothing() { u.out.inOrder(func() { u.awaitsNoMore(0) }) }
 
 func (u *workerUplink) undelivered(m *Message, reason error) {

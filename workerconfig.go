@@ -103,67 +103,68 @@ type WorkerConfig struct {
 	// begin anew. Defaults to RestartWindow.
 	RestartReset time.Duration
 
-	// HeartbeatTimeout is the time in which a worker's process must give a sign of life, which a
-	// running handler does not keep it from. A process that does not, because it is stopped or
-	// starved or blocked in the kernel, is killed and replaced, with a *HangError. It is asked
-	// three times in that time. Goroutines (Config.InProcess) are not asked. Defaults to 30
+	// HeartbeatTimeout is the time in which a worker's process must give a sign of life, which it
+	// can do also while a handler runs. A process that gives none, because it is stopped or starved
+	// or blocked in the kernel, is killed and replaced, with a *HangError. It is asked three times
+	// in this time. Workers that are goroutines (Config.InProcess) are not asked. Defaults to 30
 	// seconds; a negative value means never, for a debugger.
 	HeartbeatTimeout time.Duration
 	// HandlerTimeout limits each run of a handler of messages or calls, and of an action, in the
 	// worker. At its end the context of the function ends; if it has not returned a second later,
-	// the worker is killed and replaced, with a *HangError. Tasks have their own,
-	// TaskOptions.Timeout. Defaults to no limit.
+	// the worker is killed and replaced, with a *HangError. Tasks have TaskOptions.Timeout instead.
+	// Defaults to no limit.
 	HandlerTimeout time.Duration
 
-	// What follows is set up for the worker's process before the setup function runs; with
-	// Config.InProcess it has no effect. What the platform lacks is a *ConfigError of Run and
-	// Start.
+	// Env and the fields behind it are set up for the worker's process before the setup function
+	// runs; with Config.InProcess they have no effect. If the platform lacks one of them that is
+	// set, Run and Start return a *ConfigError.
 
-	// Env is added to the worker's environment, as "NAME=value"; of two with one name the later
-	// wins. Defaults to nothing.
+	// Env is added to the worker's environment, as "NAME=value"; if a name comes twice, the later
+	// value wins. Defaults to nothing.
 	Env []string
 	// DropEnv are names of environment variables that the worker does not inherit, such as secrets;
-	// "AWS_*" means all that begin so, "*" all. Env is added afterwards. Defaults to none.
+	// "AWS_*" means all names that begin so, "*" all names. Env is added afterwards. Defaults to
+	// none.
 	DropEnv []string
 	// Dir is the worker's working directory. Defaults to that of main.
 	Dir string
 	// Credential is the user that the worker runs as; it must be able to execute the program's
 	// file. Not on Windows. Defaults to that of main.
 	Credential *Credential
-	// PIDNamespace makes the worker the first process of a PID namespace of its own, so that the
-	// kernel ends all that it has ever started when it ends, whatever way: also processes that
+	// PIDNamespace makes the worker the first process of a PID namespace of its own. When it ends,
+	// in whatever way, the kernel ends all processes that it has ever started: also those that
 	// called setsid, and also if main and the worker are killed in the same instant. The worker
 	// sees itself as pid 1. Linux only; it takes CAP_SYS_ADMIN, or a system that allows
-	// unprivileged user namespaces. Defaults to false: what a worker leaves behind is ended by its
-	// process group.
+	// unprivileged user namespaces. Defaults to false: of the processes that a worker leaves
+	// behind, only those in its process group are ended.
 	PIDNamespace bool
-	// Nice is the scheduling priority: from -20, the most, to 19, the least; 0 leaves that of main.
-	// A negative one takes a privilege. On Windows it is the nearest priority class.
+	// Nice is the scheduling priority: from -20, the most, to 19, the least; 0 leaves the priority
+	// of main. A negative number takes a privilege. On Windows it is the nearest priority class.
 	Nice int
 	// CPUs are the numbers of the processors that the worker may run on, from 0. Linux, FreeBSD and
 	// Windows. Defaults to those of main.
 	CPUs []int
-	// GOMAXPROCS is the number of threads that run Go code at one time. Defaults, unless GOMAXPROCS
-	// is in the environment, to what main has divided by Count, but at least 2: a pool does not
-	// start a thread for each processor in each of its workers.
+	// GOMAXPROCS is the number of threads that run Go code at one time. Unless GOMAXPROCS is in the
+	// environment, it defaults to the number of main divided by Count, but at least 2: so a pool
+	// does not start a thread for each processor in each of its workers.
 	GOMAXPROCS int
 	// GoMemoryLimit is the limit of memory in bytes that the Go runtime of the worker tries to stay
-	// below by collecting harder (GOMEMLIMIT). Defaults to nine tenths of MemoryLimit, if that is
-	// set, else to no limit. GOMEMLIMIT in Env goes before it.
+	// below by collecting harder (GOMEMLIMIT). Defaults to nine tenths of MemoryLimit or, if that
+	// is not set, to no limit. GOMEMLIMIT in Env goes before it.
 	GoMemoryLimit int64
-	// MemoryLimit is the memory that a worker may take, in bytes. One that needs more is ended, in
-	// the middle of its task, with a *MemoryLimitError. It is RLIMIT_DATA on Linux, which counts
-	// private memory that can be written, see setrlimit(2); a limit of the job on Windows;
-	// elsewhere the worker watches itself. Defaults to no limit; less than 64 MiB is an error, for
-	// a Go program takes some 40 MiB before it does anything.
+	// MemoryLimit is the memory that a worker may take, in bytes. A worker that needs more is
+	// ended, in the middle of its task, with a *MemoryLimitError. On Linux it is RLIMIT_DATA, which
+	// counts private memory that can be written, see setrlimit(2); on Windows it is a limit of the
+	// job; on other systems the worker watches itself. Defaults to no limit; less than 64 MiB is an
+	// error, because a Go program takes some 40 MiB before it does anything.
 	MemoryLimit int64
 	// OOMScoreAdj says how soon the kernel ends the worker when the machine, or the control group
-	// of the program, has no memory left: from -1000, never, to 1000, before all others; see
-	// proc_pid_oom_score_adj(5). What the worker starts has the same. Linux only. Less than that of
-	// main takes CAP_SYS_RESOURCE. Defaults to that of main and 500 more (1000 at most), so that
-	// the kernel takes a worker before it takes main, unless main holds half of the memory more; 1
-	// is next to nothing. A worker that was taken so is reported with a *MemoryLimitError, where
-	// the kernel tells.
+	// of the program, has no memory left: from -1000, never, to 1000, before all other processes;
+	// see proc_pid_oom_score_adj(5). Processes that the worker starts inherit it. Linux only. A
+	// number below that of main takes CAP_SYS_RESOURCE. Defaults to the number of main plus 500
+	// (1000 at most), so that the kernel ends a worker rather than main, unless main holds more by
+	// half of the memory; 1 is next to nothing. A worker that was ended in this way is reported
+	// with a *MemoryLimitError, if the kernel tells.
 	OOMScoreAdj int
 	// OpenFiles is the number of files that the worker may have open. Not on Windows. Defaults to
 	// that of main.

@@ -23,7 +23,7 @@ import (
 // the process, like the role itself. Any goroutine may use it.
 var descent struct {
 	level  atomic.Int32 // how many setup functions of outer workers the process has entered
-	become atomic.Bool  // the process has become the worker, or enters the setup function of an outer worker
+	become atomic.Bool  // the process has become the worker
 }
 
 // takeRole makes this process the worker that its role says; in that case it does not return. In a

@@ -18,11 +18,12 @@ import (
 // read next. It runs on the goroutine that reads the wire, and so never waits.
 func (w *Worker) receive(f *wire.Frame) (served bool, err error) {
 	served = w.waiting.Load()
-	return served, w.take(f)
+	return served, w.handleFrame(f)
 }
 
-// take handles a frame from main. An error says that main has sent a frame that makes no sense.
-func (w *Worker) take(f *wire.Frame) error {
+// handleFrame handles a frame from main. An error says that main has sent a frame that makes no
+// sense.
+func (w *Worker) handleFrame(f *wire.Frame) error {
 	switch f.Kind {
 	case wire.Welcome:
 		var wl life.Welcome

@@ -55,8 +55,8 @@ const (
 
 const (
 	maxDefinitions    = 16384    // how many definitions from other processes one Codec keeps
-	maxDefinitionSize = 1 << 20  // how many bytes one of them may have
-	maxDefinitionsSum = 64 << 20 // how many bytes all of them may have together
+	maxDefinitionSize = 1 << 20  // how many bytes the definitions under one id may have
+	maxDefinitionsSum = 64 << 20 // how many bytes all definitions from other processes may have together
 	maxPooled         = 1 << 20  // bytes; memory that has held a larger value is not used again
 )
 
