@@ -28,9 +28,8 @@ type node struct {
 
 	// current is the scope of what runs on the loop, or nil. The loop writes it; any goroutine may
 	// read it.
-	current atomic.Pointer[scope]
-	// handlerTimeout is WorkerConfig.HandlerTimeout, or 0.
-	handlerTimeout time.Duration
+	current        atomic.Pointer[scope]
+	handlerTimeout time.Duration // WorkerConfig.HandlerTimeout, or 0
 	// overdue tells main that the function of a scope has run for so long, which is too long. A
 	// timer's goroutine calls it.
 	overdue func(s *scope, d time.Duration)
@@ -38,8 +37,7 @@ type node struct {
 	// goroutine may use it.
 	paces sync.Map
 
-	// mostCalls is how many calls may wait for their replies; 0 means no limit.
-	mostCalls int
+	mostCalls int // how many calls may wait for their replies; 0 means no limit
 
 	mu     lockorder.Mutex[lockorder.Leaf] // guards lastID, calls, submissions and closed
 	lastID uint64                          // the number of the last call or task of this process

@@ -19,11 +19,9 @@
 // checks what it reads while it reads it. gob remains for types that hold interfaces, and for a few
 // types that have methods of their own to encode them.
 //
-// Those methods are users' code. If one panics, the value has an error: see guard.
-//
 // gob is not made for hostile bytes: a count of a few bytes makes it take all memory, and deep
-// nesting overflows its stack. Every payload that goes to gob is therefore walked over and checked
-// first.
+// nesting overflows its stack. So every payload that goes to gob is walked over and checked first.
+// Methods that encode a type are users' code. If one panics, the value has an error: see guard.
 //
 // Each process has one Codec. All its methods may be called from any goroutine.
 package codec
@@ -400,6 +398,3 @@ func (c *Codec) Definitions(id uint64) []byte {
 	defer c.mu.RUnlock()
 	return c.defs[id]
 }
-
-// errShort is the error of names that are cut short.
-var errShort = errors.New("it is cut short")

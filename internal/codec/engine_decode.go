@@ -15,18 +15,15 @@ import (
 	"github.com/multiprolab/multiprolab/internal/ablate"
 )
 
-// errRange says that a number does not fit into the type that is wanted. It never leaves the
-// engine.
+// errRange says that a number does not fit into the type that is wanted.
 var errRange = errors.New("a value is out of range")
 
 const (
 	// maxAtOnce is how many bytes are allocated for a slice at once: a larger slice grows as its
 	// elements come, as in gob.
-	maxAtOnce = 10 << 20
-	// tooBig is how many bytes a slice may have. It is gob's own limit.
-	tooBig = 1 << 30 << (^uint(0) >> 62)
-	// sharedTexts is the length in bytes up to which data counts as short, see reader.text.
-	sharedTexts = 256
+	maxAtOnce   = 10 << 20
+	tooBig      = 1 << 30 << (^uint(0) >> 62) // how many bytes a slice may have: gob's own limit
+	sharedTexts = 256                         // up to how many bytes data counts as short, see reader.text
 )
 
 // reader reads gob's bytes. After the first fault everything that it reads is zero. One goroutine
@@ -41,10 +38,8 @@ type reader struct {
 	aside int    // how many bytes behind at are set aside for other elements
 	err   error  // the first fault, or nil
 
-	// texts is, if data is short, what follows from the place textsAt on: all texts are parts of
-	// it. It is "" before the first text.
-	texts   string
-	textsAt int // where in data texts begins
+	texts   string // if data is short, the rest of it from the first text on, of which all texts are parts; or ""
+	textsAt int    // where in data texts begins
 }
 
 // fail notes a fault, unless there was one before.
@@ -307,8 +302,7 @@ func readFloat64s(r *reader, s []float64) {
 	}
 }
 
-// readStruct reads the fields of a struct: before each stands its distance from the field that was
-// read last, and a 0 ends them.
+// readStruct reads fields: before each stands its distance from the last one, and 0 ends them.
 func (e *engine) readStruct(r *reader, p unsafe.Pointer, depth int) {
 	for at := -1; ; {
 		delta := r.uint()
@@ -347,8 +341,8 @@ func (e *engine) readStruct(r *reader, p unsafe.Pointer, depth int) {
 	}
 }
 
-// readSlice reads a slice into the nil slice at p, which stays nil if there are no elements, as
-// with gob.
+// readSlice reads a slice into the nil slice at p. As in gob, it stays nil if there are no
+// elements.
 func (e *engine) readSlice(r *reader, p unsafe.Pointer, depth int) {
 	n := r.count(1)
 	if n == 0 {

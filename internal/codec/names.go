@@ -3,7 +3,11 @@ package codec
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 )
+
+// errShort is the error of names that are cut short.
+var errShort = errors.New("it is cut short")
 
 // appendNames appends the two names of a type, each with its length before it: the name with the
 // paths of packages, and the short name by which gob.Register may know the type.
