@@ -8,6 +8,9 @@ import (
 	"time"
 )
 
+// This file is the sentinel errors, and the errors about workers and their configuration. The
+// errors of bodies, of tasks and of the end are in bodyerrors.go, taskerrors.go and enderrors.go.
+
 // The sentinel errors. Each is wrapped in an error that says more; test with errors.Is.
 var (
 	// ErrStopped reports that the program is ending, or has ended, so that nothing new is taken and

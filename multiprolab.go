@@ -7,6 +7,9 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
+// This file is the functions that users call most: to register typed handlers, to send, to call and
+// to submit, in main and in workers alike.
+
 // Process is the process that code runs in, as the functions of this package take it: a *Main in
 // the main process, a *Worker in a worker process.
 type Process interface {

@@ -8,6 +8,9 @@ import (
 	"strings"
 )
 
+// This file is the rules of names: which names users may choose, how instances are named, and how
+// the place of a registration is told.
+
 // DefaultQueue is the name of the queue of tasks that name no queue.
 const DefaultQueue = "default"
 

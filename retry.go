@@ -9,6 +9,9 @@ import (
 	"time"
 )
 
+// This file is how a task is attempted again: the policy, what a handler may say about it, and the
+// error of a task that has used up its attempts.
+
 // RetryOn says which ends of an attempt are worth another one.
 type RetryOn uint8
 

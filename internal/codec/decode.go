@@ -10,6 +10,8 @@ import (
 	"unsafe"
 )
 
+// This file is how payloads are decoded: by their encoding, and after a check that the types agree.
+
 // primedDecoder is a decoder that has read the definitions of a type once and for all. One
 // goroutine at a time takes it from the pool of its type.
 type primedDecoder struct {

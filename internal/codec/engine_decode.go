@@ -15,13 +15,13 @@ import (
 	"github.com/multiprolab/multiprolab/internal/ablate"
 )
 
+// This file is how an engine reads a value.
+
 // errRange says that a number does not fit into the type that is wanted.
 var errRange = errors.New("a value is out of range")
 
 const (
-	// maxAtOnce is how many bytes are allocated for a slice at once: a larger slice grows as its
-	// elements come, as in gob.
-	maxAtOnce   = 10 << 20
+	maxAtOnce   = 10 << 20                    // how many bytes are allocated at once; a slice may grow further
 	tooBig      = 1 << 30 << (^uint(0) >> 62) // how many bytes a slice may have: gob's own limit
 	sharedTexts = 256                         // up to how many bytes data counts as short, see reader.text
 )

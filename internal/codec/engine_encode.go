@@ -9,6 +9,8 @@ import (
 	"unsafe"
 )
 
+// This file is how an engine writes a value.
+
 // shallow is how many levels an engine encodes of a value whose type holds itself before the value
 // is inspected. Most values end sooner.
 const shallow = 64

@@ -5,6 +5,8 @@ import (
 	"unsafe"
 )
 
+// This file is how an engine writes and reads maps.
+
 // pair is the key type and the element type of a map, if the map is common enough to have Go code
 // of its own here, which is several times as fast as reflect.
 type pair uint8

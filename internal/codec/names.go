@@ -6,6 +6,8 @@ import (
 	"errors"
 )
 
+// This file is the names and the ids of types, as payloads and definitions begin with them.
+
 // errShort is the error of names that are cut short.
 var errShort = errors.New("it is cut short")
 

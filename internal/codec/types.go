@@ -12,6 +12,9 @@ import (
 	"strings"
 )
 
+// This file is what the codec finds out about a Go type: its name, its shape, and what cannot be
+// sent.
+
 // typeName names a type with the paths of its packages. It names the type below any pointers,
 // because gob sends the value behind them. Types that are declared in different functions of one
 // package can share a name; their shapes tell them apart.

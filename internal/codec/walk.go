@@ -5,6 +5,8 @@ import (
 	"reflect"
 )
 
+// This file is the walk over a value that gob is about to encode.
+
 // parts says what inspect looks at in the values of a type: every part that can hold more than
 // basic values. It does not change.
 type parts struct {

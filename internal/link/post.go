@@ -10,6 +10,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
+// This file is how frames are posted to a link. How they are written is in write.go.
+
 const (
 	// OwnChunk is the size in bytes from which a body is written from where it is instead of being
 	// copied behind its header.

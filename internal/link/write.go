@@ -7,6 +7,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/lockorder"
 )
 
+// This file is how the frames that were posted are written to the pipe.
+
 // errWouldWait says that the pipe is full.
 var errWouldWait = errors.New("the pipe is full")
 
