@@ -52,22 +52,6 @@ func (r *reply) shares(n int) batch.Shares { return batch.Share(r.payload.Data, 
 // blame is the error of the items that are blamed.
 func (r *reply) blame() error { return cmp.Or(r.err, errBatch) }
 
-// tally counts the outcome of a job with so many items, or 0 if it is no batch. Items that are to
-// be run yet count as not received: Map submits them again.
-func tally(items int, r *reply) batch.Tally {
-	cancelled := errors.Is(r.err, ErrCancelled) || errors.Is(r.err, ErrStopped)
-	switch {
-	case items > 0:
-		s := r.shares(items)
-		return s.Tally(cancelled)
-	case cancelled:
-		return batch.Tally{Cancelled: 1}
-	case r.err != nil:
-		return batch.Tally{Failed: 1}
-	}
-	return batch.Tally{Succeeded: 1}
-}
-
 // bare takes the last outcome, which begins at a place in the result of a batch, out of the result,
 // which is too large for a frame. What is before it goes into Meta.
 func (r *reply) bare(last int) {

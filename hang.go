@@ -133,6 +133,9 @@ func (p *peer) killHung(h *hang) {
 	)
 }
 
+// dumpTimeout is how long a worker that is about to be killed has to say where its goroutines are.
+const dumpTimeout = 80 * time.Millisecond
+
 // askStacks asks a worker for the stacks of its goroutines.
 func (p *peer) askStacks() {
 	p.wanted.Add(1)

@@ -173,7 +173,7 @@ func circles(g map[string]map[string]bool) [][]string {
 // than the 10 and 8 that a package may have. A change may bring the figures down, and then writes
 // them here; it never brings them up.
 var knots = map[string]struct{ circle, pairs int }{
-	module:                    {circle: 59, pairs: 104},
+	module:                    {circle: 58, pairs: 85},
 	module + "/internal/proc": {circle: 14, pairs: 12},
 }
 
@@ -386,4 +386,4 @@ func width(line string) (n int) {
 
 // sizes holds what is left of files, lines and structs that are too large. A change may bring the
 // figures down, and then writes them here; it never brings them up.
-var sizes = struct{ files, lines, comments, structs int }{files: 16, lines: 0, comments: 0, structs: 7}
+var sizes = struct{ files, lines, comments, structs int }{files: 12, lines: 0, comments: 0, structs: 4}

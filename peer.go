@@ -16,6 +16,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/proc"
+	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -65,7 +66,7 @@ type peer struct {
 	ready   chan *readiness      // capacity 1
 	retired chan struct{}        // capacity 1: it is to be replaced, and holds no task
 	read    chan struct{}        // closed when the wire has been read to its end
-	tasks   *taskWorker          // set by the broker when it is ready, guarded by its mutex
+	worker  queue.Worker         // by which the rules of the queue know it; the broker's mutex guards it
 	wrote   chan struct{}        // closed when the writer has ended
 	hangs   chan *hang           // capacity 1: a handler of it has not returned in time
 	dumps   chan struct{}        // capacity 1: it has sent its stacks
@@ -567,8 +568,9 @@ func (p *peer) submit(f *wire.Frame) error {
 		p.client.grant(n)
 		return lie("the options of a task make no sense: %v", err)
 	}
-	j := &job{payload: payloadOf(f), meta: meta, limit: limitIn(f), submitter: p.client, submitterID: f.ID, cost: n}
-	err = p.slot.main.broker.submit(j, f.Type, f.Flags&wire.FlagWait != 0)
+	j := newJob(payloadOf(f), &meta)
+	j.limit, j.client, j.Number, j.cost = limitIn(f), p.client, f.ID, n
+	err = p.slot.main.broker.submit(j, &meta, f.Type, f.Flags&wire.FlagWait != 0)
 	if err != nil {
 		p.client.grant(n)
 	}

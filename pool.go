@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -80,6 +81,7 @@ func (p *pool) resize(m *Main, n int) (added, removed []*slot) {
 		removed = slots[n:]
 		slots = slots[:n:n]
 		p.slots.Store(&slots)
+		m.broker.resize(p, nil, removed)
 		return nil, removed
 	}
 	for i := len(slots); i < n; i++ {
@@ -92,6 +94,7 @@ func (p *pool) resize(m *Main, n int) (added, removed []*slot) {
 	}
 	slots = append(slots[:len(slots):len(slots)], added...)
 	p.slots.Store(&slots)
+	m.broker.resize(p, added, nil)
 	return added, nil
 }
 
@@ -116,8 +119,7 @@ type slot struct {
 	out     *outbox
 	account *account
 
-	worker *taskWorker // the present life as the broker knows it, once it is ready; guarded by the broker's mutex
-	kind   *kind       // of the tasks that the last life that was ready took, or nil; guarded by the broker's mutex
+	number queue.Slot // by which the rules of the queue know it; the broker gives it, before the first life
 
 	before   *slot           // that had the number earlier, or nil
 	ended    chan struct{}   // closed when supervise has returned
@@ -279,7 +281,7 @@ func (s *slot) bury(err error) {
 	lost, calls := s.out.close(err)
 	s.failCalls(calls, err, false)
 	s.deadLetters(lost, err)
-	s.main.broker.reconsider()
+	s.main.broker.bury(s, err)
 	s.main.changes.announce()
 }
 

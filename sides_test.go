@@ -14,10 +14,10 @@ import (
 // mainSide and workerSide are the files of the root that are of the main process alone, and of a
 // worker's process alone. All others are of both.
 var (
-	mainSide = strings.Fields(`admission.go agenda.go body.go broker.go client.go crashes.go datarace.go deadletters.go
-		dispatch.go group.go handshake.go hang.go job.go kernelkills.go keys.go lane.go loopwaits.go main.go memqueue.go
-		order.go output.go peer.go pulls.go reload.go report.go restarts.go router.go service.go signals.go
-		signals_unix.go signals_windows.go store.go supervise.go watch.go`)
+	mainSide = strings.Fields(`admission.go body.go broker.go client.go crashes.go datarace.go deadletters.go
+		effects.go fetcher.go group.go handshake.go hang.go job.go kernelkills.go loopwaits.go main.go memqueue.go
+		order.go output.go peer.go reload.go report.go restarts.go router.go service.go signals.go signals_unix.go
+		signals_windows.go staff.go store.go supervise.go verdicts.go watch.go`)
 	workerSide = strings.Fields("batchwork.go taskinbox.go uplink.go worker.go workerprocess.go")
 )
 

@@ -267,6 +267,7 @@ type Submission struct {
 	awaited   bool            // main knows from the start that the loop of the submitter waits for it
 	cancelled atomic.Bool     // main has been told, by a worker, to cancel it
 	split     func(count int) // called when only so many items of the batch remain in it; must not wait
+	job       *job            // in main, until the outcome: as the queue has it; guarded by the broker's mutex
 
 	loopMu sync.Mutex // held while main is told of loops; guards loops; taken before all others
 	loops  int        // waits of the loop of the submitter that main was told of

@@ -35,13 +35,12 @@ func OutcomesOf(b []byte, most int) (o Outcomes) {
 	return o
 }
 
-// Count returns how many outcomes are in the body of a result, and whether a worker may give it: an
-// honest one writes whole outcomes and nothing behind them, and has one at least. More of them than
-// the batch has items is a lie as well; who calls this knows their number.
-func Count(b []byte) (n int, wellFormed bool) {
-	o := OutcomesOf(b, math.MaxInt)
-	n = o.Count()
-	return n, n > 0 && len(o.Body) == len(b)
+// Whole returns the outcomes in the body of a result, and whether a worker may give it: an honest
+// one writes whole outcomes and nothing behind them, and has one at least. More of them than the
+// batch has items is a lie as well; who calls this knows their number.
+func Whole(b []byte) (o Outcomes, wellFormed bool) {
+	o = OutcomesOf(b, math.MaxInt)
+	return o, o.Count() > 0 && len(o.Body) == len(b)
 }
 
 // Ending is how the attempt at a batch ended.
@@ -80,25 +79,4 @@ func Share(b []byte, n int, end Ending) Shares {
 	}
 	s.Again = left - s.Blamed
 	return s
-}
-
-// Tally is what the end of an attempt adds to the counters of the queue. It adds up to the number
-// of items that the attempt was for.
-type Tally struct {
-	Succeeded   int
-	Failed      int
-	Cancelled   int
-	NotReceived int // how many are to be submitted again, and so have not been received yet
-}
-
-// Tally counts the shares. Cancelled says that this, or the end of the program, is what those that
-// are blamed end with.
-func (s *Shares) Tally(cancelled bool) Tally {
-	t := Tally{Succeeded: s.OK, Failed: s.Failed, NotReceived: s.Later + s.Again}
-	if cancelled {
-		t.Cancelled = s.Blamed
-	} else {
-		t.Failed += s.Blamed
-	}
-	return t
 }

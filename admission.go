@@ -1,0 +1,204 @@
+package multiprolab
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/multiprolab/multiprolab/internal/mail"
+	"github.com/multiprolab/multiprolab/internal/queue"
+	"github.com/multiprolab/multiprolab/internal/wire"
+)
+
+// This file is the part of the broker, in main, that takes tasks from their submitters into the
+// queue, and takes them out again when they are cancelled.
+
+// submit takes a task. It returns an error if it was not accepted; else the outcome will come.
+func (b *broker) submit(j *job, m *taskMeta, typ string, wait bool) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.admission(j, m, typ, wait)
+}
+
+// admission is submit. The caller holds the mutex.
+func (b *broker) admission(j *job, m *taskMeta, typ string, wait bool) error {
+	if b.stopped != nil {
+		return b.stopped
+	}
+	to := m.laneOf(typ)
+	j.Options = b.optionsOf(m)
+	if c := j.client; c != nil {
+		j.From = b.numberOf(c)
+	}
+	var waiting []queue.Slot
+	if j.waits {
+		waiting = b.waitingOf(j.by(), j.chain)
+	}
+	awaited := j.waits && j.Number != 0 && b.store == nil && b.rules.Submitted(j.From, j.Number) == nil
+	if awaited {
+		want := b.named(func(yield func(queue.Helper) bool) { b.rules.WouldHelp(j.Options, to, waiting, yield) })
+		if err := b.beginWaitLocked(j.by(), j.Number, want, fmt.Sprintf("task %q", typ)); err != nil {
+			return err
+		}
+	}
+	var now queue.Time
+	if m.Delay > 0 {
+		now = b.now()
+	}
+	refusal, lies := b.rules.Submit(&j.Task, to, waiting, wait, now)
+	if refusal.Refused() || lies.Told() {
+		if awaited {
+			b.loops.waits.End(j.by(), j.Number)
+		}
+		if lies.Told() {
+			return accuse(lies, "submitted")
+		}
+		return b.refusalError(refusal, to, len(j.payload.Data))
+	}
+	if j.sub != nil {
+		j.sub.job = j
+	}
+	if j.client != nil {
+		j.client.lined += j.cost
+	}
+	if awaited && b.loops.waits.Find(j.by(), j.Number) != nil {
+		b.loops.waits.Note(j.by(), j.Number, b.forJob(j)) // as it is from now on
+	}
+	return nil
+}
+
+// numberOf is the number by which the rules know a life of a worker as a submitter. The first task
+// of the life gives it one.
+func (b *broker) numberOf(c *client) queue.Submitter {
+	if c.number == 0 {
+		b.staff.last.client++
+		c.number = b.staff.last.client
+		b.loops.clients[c.name()] = c
+	}
+	return c.number
+}
+
+// accept tells the submitter that the queue has the task.
+func (b *broker) accept(j *job) {
+	b.giveBack(j)
+	j.letGo()
+	if j.client != nil {
+		j.client.tell(&wire.Frame{Kind: wire.Accepted, ID: j.Number})
+	}
+}
+
+// letGo lets the submitter in main go on that waits for room for the job.
+func (j *job) letGo() {
+	if !j.admitted && j.sub != nil {
+		close(j.sub.accepted)
+	}
+	j.admitted = true
+}
+
+// giveBack gives the submitter the credit back that the job held while it waited for room.
+func (b *broker) giveBack(j *job) {
+	if j.cost > 0 && j.client != nil {
+		j.client.lined -= j.cost
+		j.client.grant(j.cost)
+	}
+	j.cost = 0
+}
+
+// submitted returns the job that a worker, or with nil main, has submitted under a number and that
+// has no outcome, or nil. The caller holds the mutex.
+func (b *broker) submitted(by *client, id uint64) *job {
+	if by == nil {
+		if s := b.node.submission(id, false); s != nil {
+			return s.job
+		}
+		return nil
+	}
+	if t := b.rules.Submitted(by.number, id); t != nil {
+		return jobOf(t)
+	}
+	return nil
+}
+
+// cancel cancels a job for its submitter: since the deadline of that one has passed, if soft is
+// set.
+func (b *broker) cancel(submitter *client, id uint64, soft bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.loops.waits.End(submitter.name(), id)
+	if j := b.submitted(submitter, id); j != nil { // else it has its outcome
+		b.rules.Cancel(&j.Task, soft, b.now())
+	}
+}
+
+// cancelPending cancels what no worker has been given, of one queue or, with "", of all: what it
+// finds, and nothing that goes on meanwhile.
+func (b *broker) cancelPending(queue string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.rules.CancelPending(queue)
+}
+
+// mainSubmit is the uplink's submit for tasks of main itself: it waits while the queue is full,
+// unless the submission says that it stands in line.
+func (b *broker) mainSubmit(ctx context.Context, s *Submission, f *wire.Frame) error {
+	meta, err := unmarshalTaskMeta(f.Meta)
+	if err != nil {
+		return err
+	}
+	payload := payloadOf(f)
+	if s.batch == 0 { // else it stays as it is until there is an outcome
+		payload = payload.Own()
+	}
+	j := newJob(payload, &meta)
+	j.limit, j.sub, j.Number, j.Items = limitIn(f), s, s.id, int32(s.batch)
+	if err := b.submit(j, &meta, f.Type, f.Flags&wire.FlagWait != 0); err != nil || s.lines {
+		return err
+	}
+	defer stall(ctx)()
+	if scopeOf(ctx) != nil && !meta.Waits {
+		if err := b.awaitRoom(j, f.Type); err != nil {
+			return err
+		}
+		defer b.endWait(MainName, s.id)
+	}
+	select {
+	case <-s.accepted:
+		return nil
+	case <-ctx.Done():
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.rules.Withdraw(&j.Task) {
+		return nil // it was admitted in the same moment
+	}
+	return fmt.Errorf("multiprolab: task %q waited for room in the queue: %w", f.Type, causeOf(ctx))
+}
+
+// awaitRoom notes that main's loop waits for room for a job, if it does. If it must not, the job is
+// taken back.
+func (b *broker) awaitRoom(j *job, typ string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.rules.IsBlocked(&j.Task) {
+		return nil
+	}
+	what := fmt.Sprintf("task %q, for room in the queue,", typ)
+	err := b.beginWaitLocked(MainName, j.Number, b.forRoom(), what)
+	if err != nil {
+		j.forget() // who submitted it gets the error here
+		b.rules.Withdraw(&j.Task)
+	}
+	return err
+}
+
+// waitingOf returns the instances whose loops will not go on before a task has its outcome: who
+// submits it, by, and those that its chain names, if they wait for by in the end.
+func (b *broker) waitingOf(by, chain string) (waiting []queue.Slot) {
+	names := namesIn(chain)
+	stuck := b.loops.waits.StuckWith(by, mail.Want[string](names))
+	for name := range names {
+		if s := b.staff.slot(name); s != nil && stuck[name] {
+			waiting = append(waiting, s.number)
+		}
+	}
+	return waiting
+}
