@@ -1,10 +1,11 @@
 package multiprolab
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 
+	"github.com/multiprolab/multiprolab/internal/mail"
+	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -12,131 +13,109 @@ import (
 // queue, and takes them out again when they are cancelled.
 
 // submit takes a task. It returns an error if it was not accepted; else the outcome will come.
-func (b *broker) submit(j *job, typ string, wait bool) error {
+func (b *broker) submit(j *job, m *taskMeta, typ string, wait bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.admission(j, typ, wait)
+	return b.admission(j, m, typ, wait)
 }
 
 // admission is submit. The caller holds the mutex.
-func (b *broker) admission(j *job, typ string, wait bool) error {
+func (b *broker) admission(j *job, m *taskMeta, typ string, wait bool) error {
 	if b.stopped != nil {
 		return b.stopped
 	}
-	by := submissionKey{j.submitter, j.submitterID}
-	if j.submitter != nil && (by.id == 0 || b.submitted[by] != nil) {
-		return lie("it submitted a task under the number %d, which it has used, or which is none", by.id)
+	to := m.laneOf(typ)
+	j.Options = b.optionsOf(m)
+	if c := j.client; c != nil {
+		j.From = b.numberOf(c)
 	}
-	key := laneKey{queue: cmp.Or(j.meta.Queue, DefaultQueue), typ: typ, priority: j.meta.Priority}
-	var waited []*taskWorker
-	key.waiters, waited = b.waitersOf(j.submitter.name(), key.queue, &j.meta)
-	if err := b.servable(key, waited); err != nil {
-		return err
+	var waiting []queue.Slot
+	if j.waits {
+		waiting = b.waitingOf(j.by(), j.chain)
 	}
-	full := b.full(j, typ)
-	if full != nil && !wait {
-		return full
-	}
-	if j.id == 0 {
-		b.lastID++
-		j.id = b.lastID
-	}
-	l := b.lane(key, waited)
-	if j.meta.Waits && j.submitterID != 0 && b.store == nil {
-		j.lane = l
-		what := fmt.Sprintf("task %q", typ)
-		if err := b.beginWaitLocked(j.submitter.name(), j.submitterID, b.forJob(j), what); err != nil {
-			b.dropLane(l)
+	awaited := j.waits && j.Number != 0 && b.store == nil && b.rules.Submitted(j.From, j.Number) == nil
+	if awaited {
+		want := b.named(func(yield func(queue.Helper) bool) { b.rules.WouldHelp(j.Options, to, waiting, yield) })
+		if err := b.beginWaitLocked(j.by(), j.Number, want, fmt.Sprintf("task %q", typ)); err != nil {
 			return err
 		}
 	}
-	b.enlist(j, l)
-	b.stats.Received += uint64(j.size())
-	b.move(j, blocked)
-	if full != nil {
-		b.blocked.push(j)
-	} else {
-		b.admit(j)
+	var now queue.Time
+	if m.Delay > 0 {
+		now = b.now()
+	}
+	refusal, lies := b.rules.Submit(&j.Task, to, waiting, wait, now)
+	if refusal.Refused() || lies.Told() {
+		if awaited {
+			b.loops.waits.End(j.by(), j.Number)
+		}
+		if lies.Told() {
+			return accuse(lies, "submitted")
+		}
+		return b.refusalError(refusal, to, len(j.payload.Data))
+	}
+	if j.sub != nil {
+		j.sub.job = j
+	}
+	if j.client != nil {
+		j.client.lined += j.cost
+	}
+	if awaited && b.loops.waits.Find(j.by(), j.Number) != nil {
+		b.loops.waits.Note(j.by(), j.Number, b.forJob(j)) // as it is from now on
 	}
 	return nil
 }
 
-// enlist takes a job into the books.
-func (b *broker) enlist(j *job, l *lane) {
-	j.lane, j.alarm.job = l, j
-	l.total++
-	b.jobs[j.id] = j
-	if j.submitterID != 0 {
-		b.submitted[submissionKey{j.submitter, j.submitterID}] = j
+// numberOf is the number by which the rules know a life of a worker as a submitter. The first task
+// of the life gives it one.
+func (b *broker) numberOf(c *client) queue.Submitter {
+	if c.number == 0 {
+		b.staff.last.client++
+		c.number = b.staff.last.client
+		b.loops.clients[c.name()] = c
 	}
-}
-
-// full returns why a job has to wait for room, or nil. It does not overtake those that wait, unless
-// it needs nothing that the first of them waits for.
-func (b *broker) full(j *job, typ string) error {
-	first := b.blocked.first
-	switch {
-	case !b.hasBytes(j), first != nil && !b.hasBytes(first):
-		text := fmt.Sprintf("multiprolab: task %q of %d bytes was not taken: the queue holds %d bytes already "+
-			"(Config.QueueBytes)", typ, len(j.payload.Data), b.bytes)
-		return &sentinelError{text, ErrQueueFull}
-	case j.meta.Delay == 0 && (first != nil || b.waiting >= b.limit):
-		text := fmt.Sprintf("multiprolab: task %q was not taken: the queue holds %d tasks already (Config.QueueLimit)",
-			typ, b.waiting)
-		return &sentinelError{text, ErrQueueFull}
-	}
-	return nil
-}
-
-// hasBytes reports whether there is memory for a job. One that is larger than all that there may be
-// needs to be alone.
-func (b *broker) hasBytes(j *job) bool { return b.bytes == 0 || j.bytes() <= b.byteLimit-b.bytes }
-
-// hasRoom reports whether the queue takes a job.
-func (b *broker) hasRoom(j *job) bool {
-	return b.hasBytes(j) && (j.meta.Delay > 0 || b.waiting < b.limit)
-}
-
-// admit puts a job into the queue.
-func (b *broker) admit(j *job) {
-	if j.submitter != nil {
-		j.submitter.grant(j.cost)
-	}
-	to := stored
-	if j.meta.Delay > 0 {
-		to = delayed
-	}
-	if b.store != nil {
-		b.move(j, to)
-		b.store.put(j) // which says when it is accepted
-		return
-	}
-	b.accept(j)
-	if to == stored {
-		b.lineUp(j, false)
-		return
-	}
-	b.move(j, delayed)
-	b.agenda.set(&j.alarm, ripens, later(b.clock.now(), j.meta.Delay))
+	return c.number
 }
 
 // accept tells the submitter that the queue has the task.
 func (b *broker) accept(j *job) {
-	if j.admitted != nil {
-		close(j.admitted)
-		j.admitted = nil
-	}
-	if j.submitter != nil {
-		j.submitter.tell(&wire.Frame{Kind: wire.Accepted, ID: j.submitterID})
+	b.giveBack(j)
+	j.letGo()
+	if j.client != nil {
+		j.client.tell(&wire.Frame{Kind: wire.Accepted, ID: j.Number})
 	}
 }
 
-// unblock lets submissions that wait for room into the queue.
-func (b *broker) unblock() {
-	for j := b.blocked.first; j != nil && !b.halted && b.hasRoom(j); j = b.blocked.first {
-		b.blocked.remove(j)
-		b.admit(j)
+// letGo lets the submitter in main go on that waits for room for the job.
+func (j *job) letGo() {
+	if !j.admitted && j.sub != nil {
+		close(j.sub.accepted)
 	}
+	j.admitted = true
+}
+
+// giveBack gives the submitter the credit back that the job held while it waited for room.
+func (b *broker) giveBack(j *job) {
+	if j.cost > 0 && j.client != nil {
+		j.client.lined -= j.cost
+		j.client.grant(j.cost)
+	}
+	j.cost = 0
+}
+
+// submitted returns the job that a worker, or with nil main, has submitted under a number and that
+// has no outcome, or nil. The caller holds the mutex.
+func (b *broker) submitted(by *client, id uint64) *job {
+	if by == nil {
+		if s := b.node.submission(id, false); s != nil {
+			return s.job
+		}
+		return nil
+	}
+	if t := b.rules.Submitted(by.number, id); t != nil {
+		return jobOf(t)
+	}
+	return nil
 }
 
 // cancel cancels a job for its submitter: since the deadline of that one has passed, if soft is
@@ -144,14 +123,9 @@ func (b *broker) unblock() {
 func (b *broker) cancel(submitter *client, id uint64, soft bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	j := b.submitted[submissionKey{submitter, id}]
-	b.waits.End(submitter.name(), id)
-	switch {
-	case j == nil: // it has its outcome
-	case j.holder == nil:
-		b.finish(j, &reply{err: ErrCancelled})
-	default:
-		b.condemn(j, ErrCancelled, softly(soft), b.clock.now())
+	b.loops.waits.End(submitter.name(), id)
+	if j := b.submitted(submitter, id); j != nil { // else it has its outcome
+		b.rules.Cancel(&j.Task, soft, b.now())
 	}
 }
 
@@ -160,11 +134,7 @@ func (b *broker) cancel(submitter *client, id uint64, soft bool) {
 func (b *broker) cancelPending(queue string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	found := b.unheld(func(j *job) bool { return queue == "" || j.lane.queue == queue })
-	for _, j := range found {
-		b.finish(j, &reply{err: ErrCancelled})
-	}
-	return len(found)
+	return b.rules.CancelPending(queue)
 }
 
 // mainSubmit is the uplink's submit for tasks of main itself: it waits while the queue is full,
@@ -178,24 +148,16 @@ func (b *broker) mainSubmit(ctx context.Context, s *Submission, f *wire.Frame) e
 	if s.batch == 0 { // else it stays as it is until there is an outcome
 		payload = payload.Own()
 	}
-	j := &job{payload: payload, meta: meta, limit: limitIn(f), submitterID: s.id, admitted: s.accepted, batch: s.batch}
-	if err := b.submit(j, f.Type, f.Flags&wire.FlagWait != 0); err != nil || s.lines {
+	j := newJob(payload, &meta)
+	j.limit, j.sub, j.Number, j.Items = limitIn(f), s, s.id, int32(s.batch)
+	if err := b.submit(j, &meta, f.Type, f.Flags&wire.FlagWait != 0); err != nil || s.lines {
 		return err
 	}
 	defer stall(ctx)()
 	if scopeOf(ctx) != nil && !meta.Waits {
-		b.mu.Lock()
-		if j.state == blocked {
-			what := fmt.Sprintf("task %q, for room in the queue,", f.Type)
-			if err := b.beginWaitLocked(MainName, j.submitterID, b.forRoom(), what); err != nil {
-				j.submitterID = 0 // who submitted it gets the error here
-				delete(b.submitted, submissionKey{nil, s.id})
-				b.finish(j, &reply{err: ErrCancelled})
-				b.mu.Unlock()
-				return err
-			}
+		if err := b.awaitRoom(j, f.Type); err != nil {
+			return err
 		}
-		b.mu.Unlock()
 		defer b.endWait(MainName, s.id)
 	}
 	select {
@@ -205,9 +167,38 @@ func (b *broker) mainSubmit(ctx context.Context, s *Submission, f *wire.Frame) e
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if j.state != blocked {
+	if !b.rules.Withdraw(&j.Task) {
 		return nil // it was admitted in the same moment
 	}
-	b.finish(j, &reply{err: ErrCancelled})
 	return fmt.Errorf("multiprolab: task %q waited for room in the queue: %w", f.Type, causeOf(ctx))
+}
+
+// awaitRoom notes that main's loop waits for room for a job, if it does. If it must not, the job is
+// taken back.
+func (b *broker) awaitRoom(j *job, typ string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.rules.IsBlocked(&j.Task) {
+		return nil
+	}
+	what := fmt.Sprintf("task %q, for room in the queue,", typ)
+	err := b.beginWaitLocked(MainName, j.Number, b.forRoom(), what)
+	if err != nil {
+		j.forget() // who submitted it gets the error here
+		b.rules.Withdraw(&j.Task)
+	}
+	return err
+}
+
+// waitingOf returns the instances whose loops will not go on before a task has its outcome: who
+// submits it, by, and those that its chain names, if they wait for by in the end.
+func (b *broker) waitingOf(by, chain string) (waiting []queue.Slot) {
+	names := namesIn(chain)
+	stuck := b.loops.waits.StuckWith(by, mail.Want[string](names))
+	for name := range names {
+		if s := b.staff.slot(name); s != nil && stuck[name] {
+			waiting = append(waiting, s.number)
+		}
+	}
+	return waiting
 }

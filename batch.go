@@ -45,22 +45,6 @@ func (r *reply) shares(n int) batch.Shares { return batch.Share(r.payload.Data, 
 // blame is the error of the items that are blamed.
 func (r *reply) blame() error { return cmp.Or(r.err, errBatch) }
 
-// tally counts the outcome of a job with so many items; 0 means that the job is no batch. Items
-// that still have to run count as not received, because Map submits them again.
-func tally(items int, r *reply) batch.Tally {
-	cancelled := errors.Is(r.err, ErrCancelled) || errors.Is(r.err, ErrStopped)
-	switch {
-	case items > 0:
-		s := r.shares(items)
-		return s.Tally(cancelled)
-	case cancelled:
-		return batch.Tally{Cancelled: 1}
-	case r.err != nil:
-		return batch.Tally{Failed: 1}
-	}
-	return batch.Tally{Succeeded: 1}
-}
-
 // bare takes the last outcome out of the result of a batch that is too large for a frame. The
 // outcome begins at the place last; the outcomes before it go into Meta.
 func (r *reply) bare(last int) {

@@ -30,21 +30,22 @@ func benchLanes(b *testing.B, what string, n int) {
 	}
 	th := newTheatre(b, &Config{QueueLimit: 1 << 20}, map[string]WorkerConfig{"p": {Queues: queues, Prefetch: -1}})
 	w := th.enter("p/0", types...)
+	var submitted, ended uint64 // tasks end in their order, for the worker has one at a time
 	submit := func(i int) {
+		submitted++
 		var m taskMeta
 		if what != "types" {
 			m.Queue = queues[i%len(queues)]
 		}
-		j := &job{payload: codec.Payload{Encoding: codec.Bytes, Data: []byte("x")}, meta: m}
-		if err := th.broker.submit(j, types[i%len(types)], true); err != nil {
+		j := newJob(codec.Payload{Encoding: codec.Bytes, Data: []byte("x")}, &m)
+		if err := th.broker.submit(j, &m, types[i%len(types)], true); err != nil {
 			b.Fatal(err)
 		}
 	}
-	end := func() { // the worker has one task
-		for id := range w.tasks.held {
-			w.say(&wire.Frame{Kind: wire.Start, ID: id})
-			w.say(&wire.Frame{Kind: wire.Result, ID: id, Encoding: codec.Bytes})
-		}
+	end := func() {
+		ended++
+		w.say(&wire.Frame{Kind: wire.Start, ID: ended})
+		w.say(&wire.Frame{Kind: wire.Result, ID: ended, Encoding: codec.Bytes})
 	}
 	for i := range 2 * n {
 		submit(i)

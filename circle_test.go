@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/mail"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -18,7 +19,7 @@ func (th *theatre) waitsFor(chain string) *asked {
 	th.t.Helper()
 	a := &asked{what: "t"}
 	th.wait(chain)
-	if err := th.offer(a, &job{meta: taskMeta{Waits: true, Chain: chain}}, "t"); err != nil {
+	if err := th.offer(a, codec.Payload{}, &taskMeta{Waits: true, Chain: chain}, 0, "t"); err != nil {
 		th.t.Fatal(err)
 	}
 	return a
@@ -40,7 +41,7 @@ func (th *theatre) wait(chain string) {
 func (w *puppet) has(a *asked) bool {
 	w.hear()
 	for _, f := range w.waiting {
-		if f.ID == a.job.id {
+		if f.ID == a.taskID() {
 			return true
 		}
 	}
@@ -58,16 +59,16 @@ func TestWaitedForTask(t *testing.T) {
 		"holds up no task behind it": func(t *testing.T, th *theatre, w0, w1 *puppet) {
 			busy := th.must("t")
 			w0.hear()
-			w0.start(busy.job.id)
+			w0.start(busy.taskID())
 			also := th.must("t")
 			w1.hear()
-			w1.start(also.job.id)
+			w1.start(also.taskID())
 			a, behind := th.waitsFor("p/0"), th.must("t")
-			w0.end(busy.job.id, nil)
+			w0.end(busy.taskID(), nil)
 			if w0.has(a) || !w0.has(behind) {
 				t.Error("the task behind it waits beside a worker that could have it")
 			}
-			w1.end(also.job.id, nil)
+			w1.end(also.taskID(), nil)
 			if !w1.has(a) {
 				t.Error("it was not handed out, and is the oldest")
 			}
@@ -118,7 +119,7 @@ func TestWaitedForTask(t *testing.T) {
 			for len(w1.active) == 0 { // it is busy, but goes on some time
 				a := th.must("t")
 				if w1.has(a) {
-					w1.start(a.job.id)
+					w1.start(a.taskID())
 				}
 			}
 			other.lastID++
@@ -147,7 +148,7 @@ func TestWaitedForTask(t *testing.T) {
 			w1.die(w1.death())
 			w1.slot.bury(errors.New("not replaced"))
 			th.wait("p/0")
-			err := th.offer(&asked{what: "t"}, &job{meta: taskMeta{Waits: true, Chain: "p/0"}}, "t")
+			err := th.offer(&asked{what: "t"}, codec.Payload{}, &taskMeta{Waits: true, Chain: "p/0"}, 0, "t")
 			if !errors.Is(err, ErrCallCycle) {
 				t.Errorf("it was taken: %v", err)
 			}
@@ -164,7 +165,8 @@ func TestWaitedForTask(t *testing.T) {
 			p0.ask(true, "pull")
 			a := &asked{what: "pull"}
 			th.wait("q/0")
-			if err := th.offer(a, &job{meta: taskMeta{Waits: true, Chain: "q/0", Queue: "q"}}, "pull"); err != nil {
+			m := &taskMeta{Waits: true, Chain: "q/0", Queue: "q"}
+			if err := th.offer(a, codec.Payload{}, m, 0, "pull"); err != nil {
 				t.Fatal(err)
 			}
 			p0.hear()
@@ -204,13 +206,13 @@ func (th *theatre) stuck(w1 *puppet) *asked {
 		a := th.must("t")
 		for _, w := range th.puppets {
 			if w.has(a) {
-				w.start(a.job.id)
+				w.start(a.taskID())
 			}
 		}
 	}
 	a := th.waitsFor("main,p/0")
-	if a.job.state != queued {
-		th.t.Fatalf("it is in state %d", a.job.state)
+	if state := th.stateOf(a.job); state != "queued" {
+		th.t.Fatalf("it is %s", state)
 	}
 	return a
 }

@@ -37,7 +37,7 @@ func TestWaitForNobody(t *testing.T) {
 		w.say(&wire.Frame{Kind: wire.Await, ID: a.id})
 	})
 	w.hear()
-	if err := w.refused(a.id); err != nil || !th.broker.waits.IsWaiting("p/0") {
+	if err := w.refused(a.id); err != nil || !th.broker.loops.waits.IsWaiting("p/0") {
 		t.Fatalf("the wait was not noted: %v", err)
 	}
 }
@@ -64,7 +64,7 @@ func TestManyWaits(t *testing.T) {
 	if w1.refusals != 1 {
 		t.Error("both wait for tasks that only they take, and the second was not refused")
 	}
-	if n := th.broker.waits.Count("p/0"); n > mail.MaxWaits {
+	if n := th.broker.loops.waits.Count("p/0"); n > mail.MaxWaits {
 		t.Errorf("%d waits are looked at", n)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
 	"github.com/multiprolab/multiprolab/internal/mail"
+	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -18,6 +19,12 @@ type client struct {
 	link atomic.Pointer[link.Link] // nil when the life has ended, and nobody waits any more
 	// credit is what the life may send; the account of the slot guards it.
 	credit mail.Credit
+
+	// number is what the rules of tasks know the life by, from its first task on. The broker's mutex
+	// guards it.
+	number queue.Submitter
+	// lined is the credit of its tasks that wait for room, in bytes. The broker's mutex guards it.
+	lined int64
 
 	mu    lockorder.Mutex[lockorder.Leaf]
 	calls map[uint64]*callEntry // to other workers, that have no reply yet; by the id of the worker's side

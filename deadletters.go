@@ -3,10 +3,10 @@ package multiprolab
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/queue"
 )
 
 // DeadTask is a task that has used up its attempts. It is kept in main, the newest Config.DeadLimit
@@ -19,7 +19,6 @@ type DeadTask struct {
 	At    time.Time      // when the last attempt ended
 
 	payload codec.Payload
-	meta    taskMeta
 	node    *node
 }
 
@@ -31,18 +30,12 @@ func (t *DeadTask) Decode(v any) error {
 	return nil
 }
 
-// bury puts a job into the list of dead letters.
-func (b *broker) bury(j *job, err *AttemptsError) {
-	b.addDead(&DeadTask{ID: j.id, Queue: j.lane.queue, Type: j.lane.typ, Err: err, At: time.Now(),
-		payload: j.payload, meta: j.meta, node: b.node})
-}
-
-// addDead adds a task to the list of dead letters.
-func (b *broker) addDead(t *DeadTask) {
-	if len(b.dead) >= b.deadLimit {
-		b.dead = slices.Delete(b.dead, 0, 1)
-	}
-	b.dead = append(b.dead, t)
+// addDead makes a dead letter of a job that has no attempt left.
+func (b *broker) addDead(j *job) {
+	to := j.Lane()
+	j.past.dead = &DeadTask{ID: uint64(j.ID()), Queue: to.Queue, Type: to.Type, Err: j.past.all, At: time.Now(),
+		payload: j.payload, node: b.node}
+	j.past.all = nil
 }
 
 // Dead returns the tasks that have used up their attempts, the oldest first. It works in main only;
@@ -54,7 +47,11 @@ func (q *TaskQueue) Dead() []*DeadTask {
 	b := q.main.broker
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.Clone(b.dead)
+	var dead []*DeadTask
+	for _, t := range b.rules.Dead() {
+		dead = append(dead, jobOf(t).past.dead)
+	}
+	return dead
 }
 
 // RetryDead puts the dead tasks with the ids back into their queues, all their attempts before
@@ -66,31 +63,20 @@ func (q *TaskQueue) RetryDead(ids ...uint64) (int, error) {
 	if q.main == nil {
 		return 0, errOnlyMain
 	}
-	return q.main.broker.retryDead(ids)
-}
-
-// retryDead is RetryDead.
-func (b *broker) retryDead(ids []uint64) (n int, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var stays []error
-	retry := func(t *DeadTask) bool {
-		j := &job{id: t.ID, payload: t.payload, meta: t.meta, dead: t}
-		j.meta.Delay = 0
-		j.meta.Waits, j.meta.Chain = false, "" // nobody does any more
-		if err := b.admission(j, t.Type, true); err != nil {
-			stays = append(stays, fmt.Errorf("multiprolab: dead task %q (id %d) stays dead: %w", t.Type, t.ID, err))
-			return false
-		}
-		n++
-		return true
-	}
-	b.dead = slices.DeleteFunc(b.dead, func(t *DeadTask) bool { return named(t, ids) && retry(t) })
+	n, stays := q.main.broker.retryDead(ids)
 	return n, errors.Join(stays...)
 }
 
-// named reports whether a task is one of those with the ids, which are all if there are none.
-func named(t *DeadTask, ids []uint64) bool { return len(ids) == 0 || slices.Contains(ids, t.ID) }
+// retryDead puts dead letters back into their queues; see TaskQueue.RetryDead.
+func (b *broker) retryDead(ids []uint64) (n int, stays []error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n = b.rules.RetryDead(queueIDs(ids), func(t *queue.Task, why queue.Refusal) {
+		err := b.refusalError(why, t.Lane(), t.Size)
+		stays = append(stays, fmt.Errorf("multiprolab: dead %s stays dead: %w", taskText(t), err))
+	})
+	return n, stays
+}
 
 // DropDead removes the dead tasks with the ids; without ids all. It returns the number that it
 // found. It works in main only.
@@ -101,7 +87,14 @@ func (q *TaskQueue) DropDead(ids ...uint64) int {
 	b := q.main.broker
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	before := len(b.dead)
-	b.dead = slices.DeleteFunc(b.dead, func(t *DeadTask) bool { return named(t, ids) })
-	return before - len(b.dead)
+	return b.rules.DropDead(queueIDs(ids))
+}
+
+// queueIDs are ids of tasks as the rules have them.
+func queueIDs(ids []uint64) []queue.ID {
+	all := make([]queue.ID, len(ids))
+	for i, id := range ids {
+		all[i] = queue.ID(id)
+	}
+	return all
 }

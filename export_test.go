@@ -37,79 +37,45 @@ func (q *TaskQueue) Residue() (left []string) {
 			left = append(left, fmt.Sprintf("%d %s", n, what))
 		}
 	}
-	say(len(b.jobs), "jobs")
-	for _, j := range b.jobs {
-		if len(left) < 20 {
-			holder := "nobody"
-			if j.holder != nil {
-				holder = fmt.Sprintf(
-					"%s/life %d (gone %v, suspect %d, held %d)",
-					j.holder.peer.slot.name,
-					j.holder.peer.life,
-					j.holder.gone,
-					j.holder.suspect,
-					len(j.holder.held),
-				)
-			}
-			left = append(
-				left,
-				fmt.Sprintf(
-					"%v: state %d, held by %s, attempts %d, recalled %v, condemned %v, key %q",
-					j,
-					j.state,
-					holder,
-					j.attempts,
-					j.recalled,
-					j.condemned,
-					j.meta.Key,
-				),
-			)
-		}
-	}
-	say(len(b.submitted), "submissions")
-	say(len(b.keys), "keys")
-	say(b.waiting, "jobs that count as waiting")
-	say(b.bytes, "bytes that count as waiting")
+	r := b.rules.Residue()
+	say(r.Tasks, "tasks")
+	say(r.Out, "tasks with workers")
+	say(r.Submitted, "submissions of workers")
+	say(r.Blocked, "tasks that wait for room")
+	say(r.Waiting, "tasks that count as waiting")
+	say(r.Bytes, "bytes that count as waiting")
+	say(r.Assigned, "tasks that are assigned")
+	say(r.Batches, "batches that run")
+	say(r.Keys, "keys")
+	say(r.Alarms, "alarms")
+	say(r.Stirred+r.Woken, "lanes and workers to be looked after")
 	say(len(b.joiners), "joiners")
-	for _, w := range b.workers {
-		say(len(w.held), "jobs held by "+w.peer.slot.name)
-		say(w.suspect, "suspicions against "+w.peer.slot.name)
-	}
-	say(b.blocked.n, "jobs in the list of those that wait for room")
-	say(len(b.batches), "batches that run")
-	say(len(b.stirred)+len(b.woken), "lanes and workers to be looked after")
-	for _, a := range b.agenda {
-		if a.job != nil {
-			say(1, fmt.Sprintf("alarm of %v", a.job))
-		}
-	}
-	for _, k := range b.kinds {
-		say(len(k.work)+len(k.circled), "lanes offered")
-		for _, h := range k.pulled {
-			say(len(h), "lanes offered to be pulled")
-		}
-	}
-	for _, l := range b.lanes {
-		say(l.total, "jobs of lane "+l.typ)
-		say(l.jobs.n, "jobs in lane "+l.typ)
+	for _, p := range b.staff.peers {
+		say(b.rules.Held(p.worker), "tasks held by "+p.slot.name)
+		say(int(p.holds.Load()), "tasks counted for "+p.slot.name)
+		say(int(p.client.lined), "bytes that hold credit of "+p.slot.name)
 	}
 	if b.store == nil {
 		return left
 	}
 	b.store.mu.Lock()
-	say(len(b.store.byID), "tasks that are to be fetched")
-	say(len(b.store.leased), "tasks that are leased")
-	say(len(b.store.dropped), "tasks that are to be dropped")
+	say(len(b.store.jobs.byID), "tasks that are to be fetched")
+	say(len(b.store.jobs.leased), "tasks that are leased")
+	say(len(b.store.jobs.dropped), "tasks that are to be dropped")
 	say(b.store.todo.Len()+len(b.store.puts), "things to be told to the backend")
+	names := []string{}
+	for _, f := range b.store.fetchers {
+		names = append(names, f.name)
+	}
 	b.store.mu.Unlock()
-	for _, l := range b.lanes {
-		d, err := b.store.backend.Depth(context.Background(), l.name)
+	for _, name := range names {
+		d, err := b.store.backend.Depth(context.Background(), name)
 		if err != nil {
 			left = append(left, err.Error())
 		}
-		say(d.Ready, "tasks ready in "+l.name)
-		say(d.Leased, "tasks leased in "+l.name)
-		say(d.Delayed, "tasks delayed in "+l.name)
+		say(d.Ready, "tasks ready in "+name)
+		say(d.Leased, "tasks leased in "+name)
+		say(d.Delayed, "tasks delayed in "+name)
 	}
 	return left
 }

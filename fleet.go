@@ -221,6 +221,7 @@ func (w *workerFleet) place(e *fleet.Effect) {
 	slots := append(slices.Clip(p.list()), s)
 	p.slots.Store(&slots)
 	w.slots[s.id] = s
+	w.main.broker.resize(p, []*slot{s}, nil)
 }
 
 // noteWaits tells the broker of each slot that begins to wait for another one before it may start,
@@ -289,8 +290,9 @@ func (w *workerFleet) resize(p *pool, n int) (did bool) {
 				delete(w.slots, s.id)
 			}
 		}
-		slots = slots[:n:n]
-		p.slots.Store(&slots)
+		left, removed := slots[:n:n], slots[n:]
+		p.slots.Store(&left)
+		w.main.broker.resize(p, nil, removed)
 	}, nil)
 	return did
 }

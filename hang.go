@@ -17,6 +17,9 @@ func newPulse(p *peer) *life.Pulse {
 	return p.process.NewPulse(p.slot.pool.cfg.HeartbeatTimeout)
 }
 
+// dumpTimeout is how long a worker that is about to be killed has to say where its goroutines are.
+const dumpTimeout = 80 * time.Millisecond
+
 // killHung ends a worker that hangs, with the stacks of its goroutines if it can give them. The
 // supervisor calls it.
 func (p *peer) killHung(h *life.Hang) { p.process.KillHung(h, hangText(h), dumpTimeout) }

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -119,7 +120,7 @@ func (d *day) event() string {
 			if m.Waits = w != nil; m.Waits {
 				m.Chain = "main," + w.slot.name
 			}
-			err = d.offer(&asked{what: typ}, &job{meta: m}, typ)
+			err = d.offer(&asked{what: typ}, codec.Payload{}, &m, 0, typ)
 		} else {
 			_, err = d.submit(by, typ, 0, o)
 		}
@@ -191,8 +192,8 @@ func (d *day) event() string {
 		b.retire(w.peer)
 		return "the retirement of " + w.slot.name
 	case n < 97:
-		if pulls := w.tasks.kind.pulls; len(pulls) > 0 {
-			w.ask(d.r.IntN(3) > 0, pulls[d.r.IntN(len(pulls)):]...)
+		if len(w.pulls) > 0 {
+			w.ask(d.r.IntN(3) > 0, w.pulls[d.r.IntN(len(w.pulls)):]...)
 			return "a GetTask of " + w.slot.name
 		}
 	default:

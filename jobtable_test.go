@@ -12,7 +12,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// The table of states and events in job.go, cell by cell: what each event makes of a job in each
+// The table of states and events in internal/queue, cell by cell, as workers and submitters see it: what each event makes of a job in each
 // state. A cell is the next state and, if that is ended, the outcome; "." is that nothing changes,
 // "lie" that main accuses the worker, and what becomes of the job then follows. What the states are
 // is in scenes, what the events are in happenings; who submits the job makes no difference.
@@ -130,6 +130,7 @@ type scene struct {
 	a      *asked  // the job
 	j      *job
 	items  int
+	paused bool // the queue is
 }
 
 // ask submits the job of the scene.
@@ -157,17 +158,24 @@ func (s *scene) submits(by *puppet, items int, o *TaskOptions) *asked {
 func (s *scene) fill(o *TaskOptions) {
 	s.filler = s.submits(nil, 0, o)
 	s.w.hear()
-	s.w.start(s.filler.job.id)
+	s.w.start(s.filler.taskID())
 }
 
 // run has w start with the job.
 func (s *scene) run() {
 	s.w.hear()
-	s.w.start(s.j.id)
+	s.w.start(s.a.taskID())
 }
 
 // another has another worker become ready.
 func (s *scene) another() { s.enter("p/1", "t") }
+
+const (
+	// sitTime is how long a task sits with a worker that does not begin with it, for the first time.
+	sitTime = 2 * time.Millisecond
+	// splitTime is how long a batch runs before it is split.
+	splitTime = 2 * time.Millisecond
+)
 
 // cutShort has the batch of the scene be asked to split.
 func (s *scene) cutShort() {
@@ -189,7 +197,7 @@ var scenes = map[string]func(s *scene){
 	"recalled": func(s *scene) {
 		s.fill(nil)
 		time.Sleep(time.Microsecond)
-		s.w.end(s.filler.job.id, nil) // it is a quick one, and gets tasks ahead
+		s.w.end(s.filler.taskID(), nil) // it is a quick one, and gets tasks ahead
 		s.fill(nil)
 		s.ask(0, nil)
 		s.another()
@@ -230,22 +238,22 @@ var scenes = map[string]func(s *scene){
 		}
 		s.items = 3
 	},
-	"ended": func(s *scene) { s.ask(0, nil); s.run(); s.w.end(s.j.id, nil) },
+	"ended": func(s *scene) { s.ask(0, nil); s.run(); s.w.end(s.a.taskID(), nil) },
 }
 
 // result is what w says of the job.
 func (s *scene) result(items int, err error) error {
-	f := resultFrame(s.j.id, items, err)
+	f := resultFrame(s.a.taskID(), items, err)
 	s.w.hear()
-	s.w.drop(s.j.id)
+	s.w.drop(s.a.taskID())
 	return s.w.try(f)
 }
 
 // splits is what w says when it gives items of the job back.
 func (s *scene) splits(from uint64) error {
 	s.w.hear()
-	delete(s.w.recalled, s.j.id)
-	return s.w.try(wire.NewSplit(s.j.id, from))
+	delete(s.w.recalled, s.a.taskID())
+	return s.w.try(wire.NewSplit(s.a.taskID(), from))
 }
 
 // happenings are the events. What they return is why a worker is accused.
@@ -255,38 +263,38 @@ var happenings = map[string]func(s *scene) error{
 	"anHour":        func(s *scene) error { time.Sleep(time.Hour); return nil },
 	"start": func(s *scene) error {
 		s.w.hear()
-		if slices.ContainsFunc(s.w.waiting, func(f wire.Frame) bool { return f.ID == s.j.id }) {
-			s.w.start(s.j.id)
+		if slices.ContainsFunc(s.w.waiting, func(f wire.Frame) bool { return f.ID == s.a.taskID() }) {
+			s.w.start(s.a.taskID())
 			return nil
 		}
-		return s.w.try(&wire.Frame{Kind: wire.Start, ID: s.j.id})
+		return s.w.try(&wire.Frame{Kind: wire.Start, ID: s.a.taskID()})
 	},
 	"ok":      func(s *scene) error { return s.result(s.items, nil) },
 	"tooMany": func(s *scene) error { return s.result(s.items+1, nil) },
 	"nothing": func(s *scene) error {
 		s.w.hear()
-		s.w.drop(s.j.id)
-		return s.w.try(&wire.Frame{Kind: wire.Result, ID: s.j.id, Flags: wire.FlagBatch})
+		s.w.drop(s.a.taskID())
+		return s.w.try(&wire.Frame{Kind: wire.Result, ID: s.a.taskID(), Flags: wire.FlagBatch})
 	},
 	"error":       func(s *scene) error { return s.result(0, &RemoteError{Text: "no"}) },
 	"isCancelled": func(s *scene) error { return s.result(0, ErrCancelled) },
 	"retryAfter":  func(s *scene) error { return s.result(0, &RemoteError{Text: "not yet", after: time.Minute}) },
 	"returned": func(s *scene) error {
 		s.w.hear()
-		s.w.drop(s.j.id)
-		return s.w.try(&wire.Frame{Kind: wire.Returned, ID: s.j.id})
+		s.w.drop(s.a.taskID())
+		return s.w.try(&wire.Frame{Kind: wire.Returned, ID: s.a.taskID()})
 	},
 	"split":       func(s *scene) error { return s.splits(3) },
 	"splitAtNone": func(s *scene) error { return s.splits(0) },
 	"splitAtAll":  func(s *scene) error { return s.splits(8) }, // it has begun with all of them
 	"splitBeyond": func(s *scene) error { return s.splits(9) },
-	"progress":    func(s *scene) error { return s.w.try(&wire.Frame{Kind: wire.Progress, ID: s.j.id, Type: "t"}) },
+	"progress":    func(s *scene) error { return s.w.try(&wire.Frame{Kind: wire.Progress, ID: s.a.taskID(), Type: "t"}) },
 	"dies":        func(s *scene) error { s.w.die(s.w.death()); return nil },
 	"leaves":      func(s *scene) error { s.w.die(nil); return nil },
 	"retires":     func(s *scene) error { s.broker.retire(s.w.peer); return nil },
 	"fillerEnds": func(s *scene) error {
-		if s.filler != nil && s.stateOf(s.filler.job) == running {
-			s.w.end(s.filler.job.id, nil)
+		if s.filler != nil && s.stateOf(s.filler.job) == "running" {
+			s.w.end(s.filler.taskID(), nil)
 		}
 		return nil
 	},
@@ -351,35 +359,19 @@ func (s *scene) lives(name string, fn func(w *puppet)) {
 	}
 }
 
-func (th *theatre) stateOf(j *job) jobState {
+// stateOf is the state of a job, without what is to become of it.
+func (th *theatre) stateOf(j *job) string {
 	th.broker.mu.Lock()
 	defer th.broker.mu.Unlock()
-	return j.state
+	state, _, _ := strings.Cut(j.State(), "+")
+	return state
 }
 
-// state is the state of the job as the table says it, with its outcome in place of the state if it
-// has ended.
+// state is the state of the job as the table says it.
 func (s *scene) state() string {
 	s.broker.mu.Lock()
 	defer s.broker.mu.Unlock()
-	j := s.j
-	name := map[jobState]string{blocked: "blocked", delayed: "delayed", stored: "stored", queued: "queued",
-		parked: "parked", assigned: "assign", running: "run", ended: "ended"}[j.state]
-	marks := ""
-	if j.holder != nil {
-		for _, m := range []struct {
-			is   bool
-			mark string
-		}{{j.recalled, "r"}, {j.cut, "x"}, {j.condemned != nil, "c"}, {j.holder.doomed, "k"}} {
-			if m.is {
-				marks += m.mark
-			}
-		}
-	}
-	if marks != "" {
-		name += "+" + marks
-	}
-	return name
+	return strings.NewReplacer("assigned", "assign", "running", "run").Replace(s.j.State())
 }
 
 // outcome names the outcome of the job.

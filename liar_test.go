@@ -193,7 +193,8 @@ func (h *honest) step(how byte) {
 	case h.active != nil:
 		r := &reply{payload: codec.Payload{Encoding: codec.Bytes, Data: []byte("ok")}}
 		if h.active.Flags&wire.FlagBatch != 0 {
-			n, _ := batch.Count(h.active.Body)
+			o, _ := batch.Whole(h.active.Body)
+			n := o.Count()
 			if h.cut {
 				n = 1
 			}

@@ -317,7 +317,7 @@ func (s *slot) bury(err error) {
 	lost, calls := s.out.close(err)
 	s.failCalls(calls, err, false)
 	s.deadLetters(lost, err)
-	s.main.broker.reconsider()
+	s.main.broker.bury(s, err)
 }
 
 // deadLetters reports the messages that the end of one life, or of the instance, has lost.

@@ -2,11 +2,13 @@ package multiprolab
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/mail"
+	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -14,81 +16,79 @@ import (
 // named by its instance, or MainName. The broker's mutex guards the waits: what a task waits for is
 // what may become of it.
 
-// forJob is the wait for the outcome of a task. One that nobody takes any more is about to get it.
-func (b *broker) forJob(j *job) mail.Want[string] {
+// loopWaits is who waits for whom. It exists in main; the broker's mutex guards it.
+type loopWaits struct {
+	waits mail.Waits[string] // of loops, by the names of their processes
+	// under is for whom the loop of a process is at work while it waits: by the process and the
+	// number of the wait, the chain of the call that it is for, as far as others are in that.
+	under map[string]map[uint64]string
+	// clients is the latest lives of workers that have submitted tasks, by their names.
+	clients map[string]*client
+}
+
+func newLoopWaits() loopWaits {
+	return loopWaits{under: map[string]map[uint64]string{}, clients: map[string]*client{}}
+}
+
+// namesIn yields the names in a chain.
+func namesIn(chain string) iter.Seq[string] { return strings.SplitSeq(chain, ",") }
+
+// named is a wait for those that the rules name, of which each suffices.
+func (b *broker) named(helpers func(yield func(queue.Helper) bool)) mail.Want[string] {
 	return func(yield func(string) bool) {
-		none := true
-		b.workersFor(j, func(name string) bool {
-			none = false
-			return yield(name)
-		})
-		if none {
-			yield(anybody)
+		for h := range helpers {
+			if !yield(b.nameOf(h)) {
+				return
+			}
 		}
 	}
 }
 
-// workersFor yields the workers of which each could bring a job further: the one that runs it, or
-// that has its key, or those that may get it. A worker that is started may turn out to take it.
-func (b *broker) workersFor(j *job, yield func(string) bool) {
-	if k := b.keys[j.meta.Key]; j.meta.Key != "" && k != nil && k.owner != nil && k.owner != j {
-		j = k.owner
+// nameOf names the process whose loop brings a task further.
+func (b *broker) nameOf(h queue.Helper) string {
+	s := b.staff.slots[h.Slot]
+	switch {
+	case s == nil:
+		return anybody
+	case h.Pulled != nil: // who has asked for a task may work on it beside its loop
+		return b.pulledBy(s.name, jobOf(h.Pulled))
 	}
-	if j.state == running {
-		if j.holder.kind.types[j.lane.typ] == given {
-			yield(j.holder.peer.slot.name)
-		} else {
-			yield(b.pulledBy(j)) // who has asked for a task may work on it beside its loop
-		}
-		return
-	}
-	for _, p := range b.pools {
-		if !slices.Contains(p.cfg.Queues, j.lane.queue) {
-			continue
-		}
-		for _, s := range p.list() {
-			w := s.worker
-			switch {
-			case w == nil && s.whyGone() != nil:
-				continue
-			case w != nil && (slices.Contains(j.lane.waited, w) || w.retiring && s.leaving.Load()):
-				continue
-			case w != nil && !w.retiring && !w.kind.takes(j.lane.queue, j.lane.typ):
-				continue
-			case w != nil && w.kind.takes(j.lane.queue, j.lane.typ) && w.kind.types[j.lane.typ] != given:
-				yield(anybody)
-				return
-			}
-			if !yield(s.name) {
-				return
-			}
-		}
-	}
+	return s.name
 }
 
 // pulledBy returns who brings a job further that a worker has asked for and works on: nobody's loop
 // in particular, unless the loop of the worker waits for something that is done under the job.
-func (b *broker) pulledBy(j *job) string {
-	holder := j.holder.peer.slot.name
-	for id, chain := range b.under[holder] {
-		if b.waits.Find(holder, id) != nil && slices.Contains(strings.Split(chain, ","), j.submitter.name()) {
+func (b *broker) pulledBy(holder string, j *job) string {
+	for id, chain := range b.loops.under[holder] {
+		if b.loops.waits.Find(holder, id) != nil && slices.Contains(strings.Split(chain, ","), j.by()) {
 			return holder
 		}
 	}
 	return anybody
 }
 
+// forJob is the wait for the outcome of a job.
+func (b *broker) forJob(j *job) mail.Want[string] {
+	return b.named(func(yield func(queue.Helper) bool) {
+		if j.Ended() { // it is about to get it
+			yield(queue.Helper{})
+			return
+		}
+		b.rules.Helpers(&j.Task, yield)
+	})
+}
+
 // noteChain notes for whom the loop of a process is at work while it waits: see pulledBy.
 func (b *broker) noteChain(by string, id uint64, chain string) {
-	chains := b.under[by]
+	chains := b.loops.under[by]
 	for id := range chains {
-		if b.waits.Find(by, id) == nil { // it is over
+		if b.loops.waits.Find(by, id) == nil { // it is over
 			delete(chains, id)
 		}
 	}
 	if chains == nil {
 		chains = map[uint64]string{}
-		b.under[by] = chains
+		b.loops.under[by] = chains
 	}
 	if len(chains) < mail.MaxWaits {
 		chains[id] = chain
@@ -99,25 +99,15 @@ func (b *broker) noteChain(by string, id uint64, chain string) {
 const anybody = "*"
 
 // forRoom is the wait for room in the queue: any worker may make it.
-func (b *broker) forRoom() mail.Want[string] {
-	return func(yield func(string) bool) {
-		for _, p := range b.pools {
-			for _, s := range p.list() {
-				if (s.worker != nil || s.whyGone() == nil) && !yield(s.name) {
-					return
-				}
-			}
-		}
-	}
-}
+func (b *broker) forRoom() mail.Want[string] { return b.named(b.rules.RoomHelpers) }
 
 // beginCall is beginWait for a call, which is made while the loops of its chain wait, or may.
 func (b *broker) beginCall(by, to string, f *wire.Frame) error {
 	b.mu.Mutex.Lock()
 	defer b.mu.Mutex.Unlock()
-	if f.Meta != by && b.waits.Count(by) < mail.MaxWaits {
+	if f.Meta != by && b.loops.waits.Count(by) < mail.MaxWaits {
 		b.noteChain(by, f.ID, f.Meta)
-		b.waits.Note(by, f.ID, mail.For(to)) // already, so that the chain counts
+		b.loops.waits.Note(by, f.ID, mail.For(to)) // already, so that the chain counts
 	}
 	return b.beginWaitLocked(by, f.ID, mail.For(to), fmt.Sprintf("call %q to %s", f.Type, to))
 }
@@ -131,7 +121,7 @@ func (b *broker) beginWait(by string, id uint64, w mail.Want[string], what strin
 }
 
 func (b *broker) beginWaitLocked(by string, id uint64, w mail.Want[string], what string) error {
-	if b.waits.Begin(by, id, w) {
+	if b.loops.waits.Begin(by, id, w) {
 		return nil
 	}
 	return b.circleError(by, w, what)
@@ -140,7 +130,7 @@ func (b *broker) beginWaitLocked(by string, id uint64, w mail.Want[string], what
 func (b *broker) circleError(by string, w mail.Want[string], what string) error {
 	return &sentinelError{
 		fmt.Sprintf("multiprolab: %s would wait for itself (%s): let one of them use Send or Submit, "+
-			"or wait in a goroutine", what, strings.Join(b.waits.Path(by, w), " -> ")),
+			"or wait in a goroutine", what, strings.Join(b.loops.waits.Path(by, w), " -> ")),
 		ErrCallCycle,
 	}
 }
@@ -149,14 +139,19 @@ func (b *broker) circleError(by string, w mail.Want[string], what string) error 
 // good, or turned out to take other types.
 func (b *broker) breakCircles() {
 	for {
-		stuck := b.waits.Stuck()
+		stuck := b.loops.waits.Stuck()
 		if len(stuck) == 0 {
 			return
 		}
 		var last *job // that was submitted, as if its submitter had waited last
-		for _, j := range b.jobs {
-			if (last == nil || j.id > last.id) && b.isStuck(j, stuck) {
-				last = j
+		for name := range stuck {
+			for id, want := range b.loops.waits.Of(name) {
+				if want.Ends(stuck) {
+					continue
+				}
+				if j := b.awaited(name, id); j != nil && (last == nil || j.ID() > last.ID()) {
+					last = j
+				}
 			}
 		}
 		if last == nil {
@@ -166,31 +161,33 @@ func (b *broker) breakCircles() {
 	}
 }
 
-// isStuck reports whether a stuck process waits for a job that no worker has begun with, and nobody
-// else will bring it further.
-func (b *broker) isStuck(j *job, stuck map[string]bool) bool {
-	w := b.waits.Find(j.submitter.name(), j.submitterID)
-	lives := j.submitter == nil || j.submitter.link.Load() != nil
-	return lives && w != nil && j.state != running && j.condemned == nil && !w.Ends(stuck)
+// awaited returns the job that a wait is for, if it is for one that no worker has begun with and
+// whose end is not certain, and nil else.
+func (b *broker) awaited(name string, id uint64) *job {
+	var c *client
+	if name != MainName {
+		if c = b.loops.clients[name]; c == nil || c.link.Load() == nil {
+			return nil
+		}
+	}
+	if j := b.submitted(c, id); j != nil && b.rules.MayRefuse(&j.Task) {
+		return j
+	}
+	return nil
 }
 
 // refuse ends the wait for a job: the job as well if it was submitted to be waited for.
 func (b *broker) refuse(j *job) {
-	by := j.submitter.name()
-	err := b.circleError(by, b.forJob(j), fmt.Sprintf("task %q", j.lane.typ))
-	if j.meta.Waits && j.holder == nil {
-		b.finish(j, &reply{err: err})
-		return
-	}
-	b.waits.End(by, j.submitterID)
-	if j.meta.Waits {
-		b.condemn(j, err, 0, b.clock.now())
-		return
-	}
-	if j.submitter != nil {
-		j.submitter.answer(link.Soon, refusalFrame(j.submitterID, j.spell, err))
-	} else if s := b.node.submission(j.submitterID, false); s != nil {
-		s.refuse(j.spell, err)
+	err := b.circleError(j.by(), b.forJob(j), fmt.Sprintf("task %q", j.Lane().Type))
+	b.loops.waits.End(j.by(), j.Number)
+	switch {
+	case j.waits:
+		j.history().refusal = err
+		b.rules.Refuse(&j.Task, b.now())
+	case j.client != nil:
+		j.client.answer(link.Soon, refusalFrame(j.Number, j.spell, err))
+	case j.sub != nil:
+		j.sub.refuse(j.spell, err)
 	}
 }
 
@@ -203,14 +200,14 @@ func refusalFrame(id, spell uint64, err error) *wire.Frame {
 func (b *broker) endWait(by string, id uint64) {
 	b.mu.Mutex.Lock()
 	defer b.mu.Mutex.Unlock()
-	b.waits.End(by, id)
+	b.loops.waits.End(by, id)
 }
 
 // endWaits notes that the loop of a process waits for nothing of what it has begun to wait for.
 func (b *broker) endWaits(by string) {
 	b.mu.Mutex.Lock()
 	defer b.mu.Mutex.Unlock()
-	b.waits.EndAll(by)
+	b.loops.waits.EndAll(by)
 }
 
 // startWait is the number of the wait of an instance that is not started yet, because it needs
@@ -222,12 +219,12 @@ const startWait = 1<<63 + 1
 func (b *broker) waitToStart(name, other string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.waits.End(name, startWait)
+	b.loops.waits.End(name, startWait)
 	if other == "" {
 		return
 	}
-	b.waits.Note(name, startWait, mail.For(other))
-	if len(b.jobs) > 0 {
+	b.loops.waits.Note(name, startWait, mail.For(other))
+	if b.rules.Live() > 0 {
 		b.breakCircles()
 	}
 }
@@ -240,13 +237,7 @@ const roomWait = 1 << 63
 // that the worker has sent and that takes room is tasks that wait for the queue themselves.
 func (b *broker) forCredit(c *client) mail.Want[string] {
 	return func(yield func(string) bool) {
-		kept := c.kept()
-		for j := b.blocked.first; j != nil; j = j.next {
-			if j.submitter == c {
-				kept -= j.cost
-			}
-		}
-		if kept > 0 {
+		if c.kept() > c.lined {
 			yield(anybody) // others have messages of it, and take them
 			return
 		}
@@ -266,12 +257,12 @@ func (b *broker) await(submitter *client, id, spell uint64, room bool) error {
 	if room {
 		return b.beginWaitLocked(submitter.name(), roomWait, b.forCredit(submitter), "a wait for room in the queue")
 	}
-	j := b.submitted[submissionKey{submitter, id}]
+	j := b.submitted(submitter, id)
 	if j == nil || b.store != nil { // other programs may work on it
 		return nil
 	}
 	j.spell = spell
-	return b.beginWaitLocked(submitter.name(), id, b.forJob(j), fmt.Sprintf("task %q", j.lane.typ))
+	return b.beginWaitLocked(submitter.name(), id, b.forJob(j), fmt.Sprintf("task %q", j.Lane().Type))
 }
 
 // beginJoin notes that main's loop waits for all tasks: for each worker, as long as it runs one. It
@@ -285,14 +276,15 @@ func (b *broker) beginJoin() (over func(), err error) {
 			id := b.node.nextID()
 			ids = append(ids, id)
 			if err = b.beginWaitLocked(MainName, id, w, "Join"); err == nil {
-				b.waits.Note(MainName, id, w) // however many workers there are
+				b.loops.waits.Note(MainName, id, w) // however many workers there are
 			}
 		}
 	}
-	for _, p := range b.pools {
-		begin(b.forQueuesOf(p))
+	for i, p := range b.staff.pools {
+		pool := queue.Pool(i + 1)
+		begin(b.named(func(yield func(queue.Helper) bool) { b.rules.PoolHelpers(pool, yield) }))
 		for _, s := range p.list() {
-			begin(b.forTasksOf(s))
+			begin(b.named(func(yield func(queue.Helper) bool) { b.rules.SlotHelpers(s.number, yield) }))
 		}
 	}
 	over = func() {
@@ -302,43 +294,8 @@ func (b *broker) beginJoin() (over func(), err error) {
 	}
 	if err != nil {
 		for _, id := range ids {
-			b.waits.End(MainName, id)
+			b.loops.waits.End(MainName, id)
 		}
 	}
 	return over, err
-}
-
-// forTasksOf is the wait for the tasks that a worker has.
-func (b *broker) forTasksOf(s *slot) mail.Want[string] {
-	return func(yield func(string) bool) {
-		var ahead *job
-		if w := s.worker; w != nil {
-			for _, j := range w.held {
-				if j.state == running {
-					yield(s.name)
-					return
-				}
-				ahead = j
-			}
-		}
-		if ahead == nil {
-			yield(anybody)
-			return
-		}
-		b.forJob(ahead)(yield)
-	}
-}
-
-// forQueuesOf is the wait for the tasks that no worker has yet, in the queues of a pool: for one of
-// them, which stands for the others.
-func (b *broker) forQueuesOf(p *pool) mail.Want[string] {
-	return func(yield func(string) bool) {
-		for _, l := range b.lanes {
-			if l.open() && slices.Contains(p.cfg.Queues, l.queue) {
-				b.forJob(l.jobs.first)(yield)
-				return
-			}
-		}
-		yield(anybody)
-	}
 }

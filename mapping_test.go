@@ -20,6 +20,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -136,59 +137,31 @@ func FuzzMapOfLiars(f *testing.F) {
 	})
 }
 
-// TestTally: what the end of a job adds to the counters is what it counted for, and each item has
-// the outcome that Map gives it.
-func TestTally(t *testing.T) {
-	died, no := &WorkerDiedError{}, errors.New("no")
-	stopped := &stoppedError{no}
-	for _, c := range []struct {
-		name string
-		n    int // items, as they are after what was split off; 0: no batch
-		has  int // outcomes in the result, of which every third is an error
-		err  error
-		died bool
-		want batch.Tally
-	}{
-		{"a task", 0, 0, nil, false, batch.Tally{Succeeded: 1}},
-		{"a task that failed", 0, 0, no, false, batch.Tally{Failed: 1}},
-		{"a task that was cancelled", 0, 0, ErrCancelled, false, batch.Tally{Cancelled: 1}},
-		{"a task that was stopped", 0, 0, stopped, false, batch.Tally{Cancelled: 1}},
-		{"a task that died", 0, 0, died, false, batch.Tally{Failed: 1}},
-		{"a batch", 6, 6, nil, false, batch.Tally{Succeeded: 4, Failed: 2}},
-		{"a batch of one", 1, 1, nil, false, batch.Tally{Succeeded: 1}},
-		{"a batch that ended early", 6, 1, nil, false, batch.Tally{Succeeded: 1, NotReceived: 5}},
-		{"a batch with nothing", 6, 0, nil, false, batch.Tally{Failed: 1, NotReceived: 5}},
-		{"a batch with more than it had", 4, 9, nil, false, batch.Tally{Succeeded: 3, Failed: 1}},
-		{"a batch that failed", 6, 0, no, false, batch.Tally{Failed: 6}},
-		{"a batch that failed with outcomes", 6, 3, no, false, batch.Tally{Succeeded: 2, Failed: 4}},
-		{"a batch that was cancelled", 6, 0, ErrCancelled, false, batch.Tally{Cancelled: 6}},
-		{"a batch that was stopped", 6, 0, stopped, false, batch.Tally{Cancelled: 6}},
-		{"a death before the first item ended", 6, 0, died, true, batch.Tally{Failed: 1, NotReceived: 5}},
-		{"a death in the middle", 6, 3, died, true, batch.Tally{Succeeded: 2, Failed: 2, NotReceived: 2}},
-		{"a death in the last item", 6, 5, died, true, batch.Tally{Succeeded: 4, Failed: 2}},
-		{"a death behind the last item", 6, 6, died, true, batch.Tally{Succeeded: 4, Failed: 2}},
-		{"a death with more than it had", 6, 9, died, true, batch.Tally{Succeeded: 4, Failed: 2}},
-		{"a death in a batch of one", 1, 0, died, true, batch.Tally{Failed: 1}},
-		{"a death behind a batch of one", 1, 1, died, true, batch.Tally{Succeeded: 1}},
-		{"a death of which nothing is known", 6, 0, died, false, batch.Tally{Failed: 6}},
-		{"a death while it was cancelled", 6, 3, ErrCancelled, true, batch.Tally{Succeeded: 2, Failed: 1, Cancelled: 1, NotReceived: 2}},
-		{"a death while it was stopped", 6, 6, stopped, true, batch.Tally{Succeeded: 4, Failed: 2}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			got := tally(c.n, &reply{payload: codec.Payload{Data: someOutcomes(c.has)}, err: c.err, died: c.died})
-			require.Equal(t, c.want, got)
-		})
-	}
-	for n := range 6 {
-		for has := range n + 3 {
-			for _, err := range []error{nil, no, died, ErrCancelled, stopped} {
-				for _, died := range []bool{false, err != nil} {
-					got := tally(n, &reply{payload: codec.Payload{Data: someOutcomes(has)}, err: err, died: died})
-					what := fmt.Sprintf("%d items, %d outcomes, %v, died %v: %+v", n, has, err, died, got)
-					require.Equal(t, max(1, n), got.Succeeded+got.Failed+got.Cancelled+got.NotReceived, what)
-					require.GreaterOrEqual(t, min(got.Succeeded, got.Failed, got.Cancelled, got.NotReceived), 0, what)
-					require.Less(t, got.NotReceived, max(1, n), what+": it would go round for ever")
+// TestSharesAgree: what the rules count for the items of a batch is what Map makes of them, however
+// the batch ends, and each item has one share.
+func TestSharesAgree(t *testing.T) {
+	no := &RemoteError{Text: "no"}
+	for n := 1; n < 7; n++ { // items, as they are after what was split off
+		for has := range n + 1 { // outcomes in the result, of which every third is an error
+			for what, r := range map[string]*reply{
+				"a result":     {payload: codec.Payload{Data: someOutcomes(has)}},
+				"an error":     {err: no},
+				"a death":      {payload: codec.Payload{Data: someOutcomes(has)}, err: &WorkerDiedError{}, died: true},
+				"the end":      {err: &stoppedError{no}},
+				"cancellation": {err: ErrCancelled},
+			} {
+				v := verdictOf(r, r.err == nil)
+				if r.died {
+					o := batch.OutcomesOf(r.payload.Data, n)
+					v = queue.Verdict{Kind: queue.Died, Kept: true, Items: tallyOf(&o)}
 				}
+				what = fmt.Sprintf("%s of %d items, %d outcomes", what, n, has)
+				s := r.shares(n)
+				require.Equal(t, queue.Tally{OK: int32(s.OK), Failed: int32(s.Failed), Later: int32(s.Later)}, v.Items, what)
+				blamed, again := v.Shares(n)
+				require.Equal(t, [2]int{s.Blamed, s.Again}, [2]int{blamed, again}, what)
+				require.Equal(t, n, s.Count()+blamed+again, what)
+				require.Less(t, again, n, what+": it would go round for ever")
 			}
 		}
 	}
@@ -202,8 +175,11 @@ func (stillBody) Kill()    {}
 
 // stillPeer is the first worker of the first pool, which says nothing by itself. What main says to
 // it is written to out by flush.
-func stillPeer(m *Main, out io.Writer) *peer {
-	p := newPeer(m.pools[0].list()[0], 1)
+func stillPeer(m *Main, out io.Writer) *peer { return stillPeerOf(m.pools[0].list()[0], out) }
+
+// stillPeerOf is the same in an instance.
+func stillPeerOf(s *slot, out io.Writer) *peer {
+	p := newPeer(s, 1)
 	p.connect(stillBody{}, new(bytes.Buffer), out)
 	return p
 }
@@ -221,7 +197,7 @@ func TestTally_Counters(t *testing.T) {
 				}
 				what := fmt.Sprintf("%d of %d items kept, %d outcomes, %s", kept, items, has, end)
 				m := New(&Config{InProcess: true, Logger: slog.New(slog.DiscardHandler)})
-				m.RegisterWorker("w", func(context.Context, *Worker) error { return nil }, nil)
+				m.RegisterWorker("w", func(context.Context, *Worker) error { return nil }, &WorkerConfig{Count: 2})
 				require.NoError(t, m.prepare())
 				p := stillPeer(m, io.Discard)
 				b := m.broker
@@ -232,19 +208,26 @@ func TestTally_Counters(t *testing.T) {
 					return s
 				}
 				b.enter(p, &readiness{Tasks: []string{"t"}})
-				require.NoError(t, b.submit(&job{batch: items}, "t", false))
+				j := newJob(codec.Payload{}, &taskMeta{})
+				j.Items = items
+				require.NoError(t, b.submit(j, &taskMeta{}, "t", false))
 				require.EqualValues(t, items, check("submitted").Received)
 				require.NoError(t, b.started(p, 1))
 				require.EqualValues(t, items, check("started").Running)
 				if kept < items {
-					b.recall(b.jobs[1])
+					b.enter(stillPeerOf(p.slot.pool.list()[1], io.Discard), &readiness{Tasks: []string{"t"}})
+					b.mu.Lock()
+					b.rules.Tick(b.now() + time.Second) // it has nothing to do since some time
+					b.mu.Unlock()
 					require.NoError(t, b.split(p, 1, uint64(kept)))
 					require.EqualValues(t, kept, check("split").Running)
 				}
 				first, second, _ := strings.Cut(end, ", ")
 				switch first {
 				case "cancel":
-					b.condemn(b.jobs[1], ErrCancelled, 0, b.clock.now())
+					b.mu.Lock()
+					b.rules.Cancel(&j.Task, false, b.now())
+					b.mu.Unlock()
 				case "stop":
 					b.stop(ErrStopped, false)
 				default:
@@ -403,8 +386,11 @@ func FuzzOutcomes(f *testing.F) {
 			r.err = ErrCancelled
 		}
 		s := r.shares(n)
-		sum := tally(n, r)
-		require.Equal(t, n, sum.Succeeded+sum.Failed+sum.Cancelled+sum.NotReceived)
+		require.Equal(t, n, s.Count()+s.Blamed+s.Again)
+		if o, wellFormed := batch.Whole(b); r.err == nil && wellFormed && o.Count() <= n {
+			blamed, again := verdictOf(r, true).Shares(n)
+			require.Equal(t, [2]int{s.Blamed, s.Again}, [2]int{blamed, again}, "the counters count as many")
+		}
 		part := &mapBatch{vouch: r.vouch, results: batch.Read(s.Body)}
 		for range s.Blamed {
 			part.outcomes = append(part.outcomes, reply{err: r.blame()})
@@ -456,7 +442,7 @@ func FuzzBareResult(f *testing.F) {
 		lie := &wire.Frame{Kind: wire.Result, Flags: wire.FlagBatch, Encoding: encoding, Defs: defs, Meta: meta,
 			Body: body}
 		hear := replyOf(lie)
-		batch.Count(hear.payload.Data)
+		batch.Whole(hear.payload.Data)
 		batch.Share(hear.payload.Data, 3, batch.Returned)
 	})
 }

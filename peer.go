@@ -10,6 +10,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -36,8 +37,9 @@ type peer struct {
 	process *life.Life
 	// client is what is kept of the life when it is gone. It is set by connect.
 	client *client
-	// tasks is the life as the broker knows it, once it is ready. The broker's mutex guards it.
-	tasks *taskWorker
+	// worker is what the rules of tasks know the life by, once it is ready; else 0. The broker's mutex
+	// guards it.
+	worker queue.Worker
 	// holds counts the tasks that it has and has not finished.
 	holds atomic.Int32
 }
@@ -349,8 +351,9 @@ func (p *peer) submit(f *wire.Frame) error {
 		p.client.grant(n)
 		return lie("the options of a task make no sense: %v", err)
 	}
-	j := &job{payload: payloadOf(f), meta: meta, limit: limitIn(f), submitter: p.client, submitterID: f.ID, cost: n}
-	err = p.slot.main.broker.submit(j, f.Type, f.Flags&wire.FlagWait != 0)
+	j := newJob(payloadOf(f), &meta)
+	j.limit, j.client, j.Number, j.cost = limitIn(f), p.client, f.ID, n
+	err = p.slot.main.broker.submit(j, &meta, f.Type, f.Flags&wire.FlagWait != 0)
 	if err != nil {
 		p.client.grant(n)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/fleet"
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -201,12 +202,8 @@ type slot struct {
 	// next slot with this name.
 	account *account
 
-	// worker is the present life as the broker knows it, once it is ready; else nil. The broker's
-	// mutex guards it.
-	worker *taskWorker
-	// kind is that of the tasks that the last life took which was ready, or nil. The broker's mutex
-	// guards it.
-	kind *kind
+	// number is what the rules of tasks know the slot by. The broker gives it, before the first life.
+	number queue.Slot
 
 	// live is the process of the present life, or nil between two. The goroutine of the life sets
 	// it; anybody may read it.

@@ -84,6 +84,7 @@ type puppet struct {
 	th       *theatre
 	body     *puppetBody
 	out      bytes.Buffer // what main has written
+	pulls    []string     // types of tasks that it asks for
 	waiting  []wire.Frame // tasks that it has not started
 	active   []wire.Frame // tasks that it has
 	recalled map[uint64]bool
@@ -114,6 +115,7 @@ func (th *theatre) enter(name string, types ...string) *puppet {
 			r.Tasks = append(r.Tasks, typ)
 		}
 	}
+	w.pulls = r.Pulls
 	th.puppets = append(th.puppets, w)
 	w.say(packedFrame(wire.Hello, &life.Hello{}))
 	w.say(packedFrame(wire.Ready, &r))
@@ -244,8 +246,17 @@ func (w *puppet) end(id uint64, err error) {
 func (th *theatre) itemsOf(id uint64) int {
 	th.broker.mu.Lock()
 	defer th.broker.mu.Unlock()
-	return th.broker.jobs[id].batch
+	for _, a := range th.asked {
+		if a.taskID() == id {
+			return int(a.job.Items)
+		}
+	}
+	th.t.Fatalf("nobody knows task %d", id)
+	return 0
 }
+
+// taskID is the number of the task as workers know it.
+func (a *asked) taskID() uint64 { return uint64(a.job.ID()) }
 
 // resultFrame is the outcome of a task, or of a batch of some items.
 func resultFrame(id uint64, items int, err error) *wire.Frame {
@@ -327,7 +338,6 @@ func (th *theatre) submit(by *puppet, typ string, items int, o *TaskOptions) (*a
 	if items > 0 {
 		p.Data = batchOf(items)
 	}
-	b := th.broker
 	if by != nil {
 		by.lastID++
 		a.id = by.lastID
@@ -338,9 +348,9 @@ func (th *theatre) submit(by *puppet, typ string, items int, o *TaskOptions) (*a
 		if err := by.refused(a.id); err != nil {
 			return nil, err
 		}
-		b.mu.Lock()
-		a.job = b.submitted[submissionKey{by.peer.client, a.id}]
-		b.mu.Unlock()
+		th.broker.mu.Lock()
+		a.job = th.broker.submitted(by.peer.client, a.id)
+		th.broker.mu.Unlock()
 		th.asked = append(th.asked, a)
 		return a, nil
 	}
@@ -348,23 +358,25 @@ func (th *theatre) submit(by *puppet, typ string, items int, o *TaskOptions) (*a
 	if err != nil {
 		th.t.Fatal(err)
 	}
-	return a, th.offer(a, &job{payload: p, meta: m, batch: items}, typ)
+	return a, th.offer(a, p, &m, items, typ)
 }
 
 // offer is the part of a submission of main that does not wait.
-func (th *theatre) offer(a *asked, j *job, typ string) error {
+func (th *theatre) offer(a *asked, p codec.Payload, m *taskMeta, items int, typ string) error {
 	n := th.node
-	s := &Submission{node: n, typ: typ, batch: j.batch,
+	j := newJob(p, m)
+	j.Items = int32(items)
+	s := &Submission{node: n, typ: typ, batch: items,
 		done: make(chan struct{}), news: make(chan struct{}, 1), accepted: make(chan struct{})}
 	s.split = func(count int) { a.cuts = append(a.cuts, count) }
 	n.mu.Lock()
 	n.lastID++
-	s.id, j.submitterID = n.lastID, n.lastID
+	s.id, j.Number, j.sub = n.lastID, n.lastID, s
 	n.submissions[s.id] = s
 	n.mu.Unlock()
 	a.sub, a.job = s, j
 	s.onDone(func() { a.outcomes, a.err = a.outcomes+1, s.outcome.err })
-	if err := th.broker.submit(j, typ, true); err != nil {
+	if err := th.broker.submit(j, m, typ, true); err != nil {
 		n.submission(s.id, true)
 		return err
 	}
@@ -407,7 +419,8 @@ func (a *asked) cancel() {
 	}
 }
 
-// check looks whether the books of the broker are in order: what must be true after every event.
+// check looks whether the books are in order: what must be true after every event. What the rules
+// keep by themselves is looked at in internal/queue.
 func (th *theatre) check(when string) {
 	th.t.Helper()
 	b := th.broker
@@ -417,82 +430,66 @@ func (th *theatre) check(when string) {
 		th.t.Helper()
 		th.t.Fatalf("after %s: %s", when, fmt.Sprintf(format, args...))
 	}
-	var waiting, bytes int
-	states := map[jobState]int{}
-	var notBegun, begun uint64
-	owners := map[string]*job{}
-	for _, j := range b.jobs {
-		switch j.state {
-		case running:
-			begun += uint64(j.size())
-		default:
-			notBegun += uint64(j.size())
+	s := b.rules.Stats()
+	if s.Received != s.Succeeded+s.Failed+s.Cancelled+s.Queued+s.Running {
+		wrong("the counters do not add up: %+v", s)
+	}
+	lined := map[*client]int64{}
+	live := 0
+	for _, a := range th.asked {
+		j := a.job
+		if j == nil {
+			continue
 		}
-		states[j.state]++
-		if j.state.waits() {
-			waiting++
+		if a.of != nil && b.rules.IsBlocked(&j.Task) {
+			lined[a.of.client] += j.cost
 		}
-		if j.state.weighs() {
-			bytes += j.bytes()
-		}
-		if held := j.state == assigned || j.state == running; held != (j.holder != nil) {
-			wrong("%v is in state %d, and its holder is %v", j, j.state, j.holder)
-		}
-		if j.holder != nil {
-			if j.holder.held[j.id] != j || j.in != nil {
-				wrong("%v is held by %s, which does not have it, or is in a list", j, j.holder.peer.slot.name)
+		if j.Ended() {
+			if j.sub != nil || j.client != nil || j.cost != 0 || j.lease != nil || b.submitted(a.client(), a.number()) == j {
+				wrong("%v has ended, and somebody waits for it", j)
 			}
-			if j.meta.Key != "" && owners[j.meta.Key] != nil {
-				wrong("%v and %v have one key and are both with workers", j, owners[j.meta.Key])
-			}
-			if owners[j.meta.Key] = j; j.meta.Key != "" && b.keys[j.meta.Key].owner != j {
-				wrong("%v is with a worker and does not have its key", j)
-			}
+			continue
 		}
-		if in := map[jobState]*jobList{queued: &j.lane.jobs, blocked: &b.blocked}[j.state]; in != nil && j.in != in {
-			wrong("%v is in state %d and not in its list", j, j.state)
+		live++
+		if j.sub == nil && j.client == nil && (j.past == nil || j.past.dead == nil) {
+			wrong("%v is %s, and nobody waits for it", j, j.State())
 		}
-		timed := j.state == delayed && b.store == nil
-		timed = timed || j.state == running && (j.condemned != nil || j.meta.Timeout > 0)
-		mayLack := j.state == assigned || timed && j.holder != nil && j.holder.doomed
-		if set := j.alarm.place > 0; set != timed && !mayLack {
-			wrong("%v is in state %d (condemned: %v), and its alarm is set: %v", j, j.state, j.condemned, set)
-		}
-		if err := b.servable(j.lane.laneKey, j.lane.waited); j.holder == nil && err != nil {
-			wrong("%v waits for nobody: %v", j, err)
+		if holds := j.cost > 0; j.client != nil && holds != b.rules.IsBlocked(&j.Task) {
+			wrong("%v is %s, and holds %d bytes of credit", j, j.State(), j.cost)
 		}
 	}
-	s := b.stats
-	if s.Queued != notBegun || s.Running != begun || s.Received != s.Succeeded+s.Failed+s.Cancelled+s.Queued+s.Running {
-		wrong("the counters do not add up: %+v, and %d are queued, %d run", s, notBegun, begun)
+	if live > b.rules.Live() {
+		wrong("%d tasks have no outcome, and %d are counted", live, b.rules.Live())
 	}
-	if waiting != b.waiting || bytes != b.bytes {
-		wrong("%d jobs of %d bytes wait, and %d of %d are counted", waiting, bytes, b.waiting, b.bytes)
-	}
-	if b.blocked.n > 0 && !b.halted && b.hasRoom(b.blocked.first) {
-		wrong("%d wait for room, and there is some", b.blocked.n)
-	}
-	for key, k := range b.keys {
-		for _, line := range k.lines {
-			if k.owner == nil && line.parked.n > 0 && line.next == nil {
-				wrong("the key %q is free, and %d wait for it", key, line.parked.n)
-			}
+	for c, cost := range lined {
+		if c.lined != cost {
+			wrong("the tasks of %s that wait for room hold %d bytes of its credit, and %d are noted", c.name(), cost, c.lined)
 		}
 	}
-	for _, w := range b.workers {
-		for _, l := range b.lanes {
-			if !l.open() || b.halted || slices.Contains(l.waited, w) || !w.kind.takes(l.queue, l.typ) {
-				continue
-			}
-			place := w.kind.types[l.typ]
-			if place == given && w.hasRoom() || place != given && w.sound() && w.fetchOf(place) >= 0 {
-				wrong("%v waits beside %s, which could have it", l.jobs.first, w.peer.slot.name)
-			}
+	for _, w := range th.puppets {
+		if n, held := int(w.holds.Load()), b.rules.Held(w.worker); n != held || b.staff.peers[w.worker] != w.peer {
+			wrong("%s has %d tasks, and %d are counted", w.slot.name, held, n)
 		}
 	}
-	if n := b.inState[assigned]; n != states[assigned] {
-		wrong("%d jobs are assigned, and %d are counted", states[assigned], n)
+	if len(b.mu.posted)+len(b.mu.doomed) > 0 {
+		wrong("something is left to be done")
 	}
+}
+
+// client is who has submitted it, or nil for main.
+func (a *asked) client() *client {
+	if a.of == nil {
+		return nil
+	}
+	return a.of.client
+}
+
+// number is the submitter's number for it.
+func (a *asked) number() uint64 {
+	if a.of == nil {
+		return a.sub.id
+	}
+	return a.id
 }
 
 // undropped returns the number of tasks that have ended and are still in a Backend.
@@ -503,7 +500,7 @@ func (th *theatre) undropped() int {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.dropped)
+	return len(s.jobs.dropped)
 }
 
 // settle lets honest workers do all that is left, ends the program and checks that each submission
@@ -534,8 +531,8 @@ func (th *theatre) settle(types ...string) {
 				w.die(w.death())
 				continue
 			}
-			if pulls := w.tasks.kind.pulls; len(pulls) > 0 && len(w.fetching) < 60 {
-				w.ask(true, pulls...)
+			if len(w.pulls) > 0 && len(w.fetching) < 60 {
+				w.ask(true, w.pulls...)
 			}
 			w.work()
 		}

@@ -1,6 +1,7 @@
 package multiprolab
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -26,7 +27,7 @@ func (th *theatre) sized(bytes int, o *TaskOptions) *asked {
 	}
 	a := &asked{what: "t"}
 	p := codec.Payload{Encoding: codec.Bytes, Data: make([]byte, bytes)}
-	if err := th.offer(a, &job{payload: p, meta: m}, "t"); err != nil {
+	if err := th.offer(a, p, &m, 0, "t"); err != nil {
 		th.t.Fatal(err)
 	}
 	return a
@@ -41,6 +42,9 @@ func (th *theatre) tries(bytes int, o *TaskOptions) error {
 	return err
 }
 
+// taskCost is what a task counts for beyond its body, in bytes.
+const taskCost = 1 << 10
+
 func TestQueueBytes(t *testing.T) {
 	const full, half = 100 << 10, 50 << 10
 	hour := &TaskOptions{Delay: time.Hour}
@@ -50,7 +54,7 @@ func TestQueueBytes(t *testing.T) {
 			for _, c := range []struct {
 				bytes int
 				fits  bool
-			}{{half, false}, {half - 3*jobCost, true}, {half - 2*jobCost, true}, {half - 2*jobCost + 1, false},
+			}{{half, false}, {half - 3*taskCost, true}, {half - 2*taskCost, true}, {half - 2*taskCost + 1, false},
 				{0, true}} {
 				err := th.tries(c.bytes, nil)
 				if c.fits != (err == nil) || !c.fits && !errors.Is(err, ErrQueueFull) {
@@ -73,22 +77,22 @@ func TestQueueBytes(t *testing.T) {
 			first := th.sized(half, nil)
 			second := th.sized(half, nil)
 			third := th.sized(1, nil) // it does not overtake
-			if th.stateOf(second.job) != blocked || th.stateOf(third.job) != blocked {
+			if th.stateOf(second.job) != "blocked" || th.stateOf(third.job) != "blocked" {
 				t.Fatal("they do not wait")
 			}
 			first.cancel()
-			if th.stateOf(second.job) != queued || th.stateOf(third.job) != queued {
+			if th.stateOf(second.job) != "queued" || th.stateOf(third.job) != "queued" {
 				t.Error("they wait on, though there is room")
 			}
 		},
 		"let a larger task pass alone": func(t *testing.T, th *theatre) {
 			small := th.sized(1, nil)
 			large := th.sized(2*full, nil)
-			if th.stateOf(large.job) != blocked {
+			if th.stateOf(large.job) != "blocked" {
 				t.Fatal("it does not wait")
 			}
 			small.cancel()
-			if th.stateOf(large.job) != queued {
+			if th.stateOf(large.job) != "queued" {
 				t.Error("it waits for ever")
 			}
 			if err := th.tries(0, nil); !errors.Is(err, ErrQueueFull) {
@@ -132,6 +136,44 @@ func TestQueueBytesHaveADefault(t *testing.T) {
 	}
 }
 
+// A million tasks of an int may wait: what main keeps of each is little.
+func TestBytesOfQueuedTasks(t *testing.T) {
+	const n, most = 100_000, 400
+	for _, by := range []string{"main", "a worker"} {
+		cfg := &Config{QueueLimit: 1 << 30, QueueBytes: math.MaxInt}
+		th := newTheatre(t, cfg, map[string]WorkerConfig{"p": {}})
+		w := th.enter("p/0", "t")
+		th.Tasks().Pause("")
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		for i := range n {
+			p, err := th.encode("", "t", i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var m taskMeta
+			j := newJob(p, &m)
+			j.Number = uint64(i + 1)
+			if by != "main" {
+				j.client = w.client
+			}
+			if err := th.broker.submit(j, &m, "t", true); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.hear() // that they were accepted
+		w.out = bytes.Buffer{}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		each := int64(after.HeapAlloc-before.HeapAlloc) / n
+		if t.Logf("a task of %s takes %d bytes", by, each); each > most {
+			t.Errorf("a task of %s takes %d bytes, and should take %d at most", by, each, most)
+		}
+		th.broker.end(ErrStopped)
+	}
+}
+
 // Delayed tasks, and those that wait for another attempt, take no room from those that are due.
 func TestDelayedTasksTakeNoRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -142,7 +184,7 @@ func TestDelayedTasksTakeNoRoom(t *testing.T) {
 			th.sized(1, later)
 		}
 		for range 2 {
-			if a := th.sized(1, nil); th.stateOf(a.job) != queued {
+			if a := th.sized(1, nil); th.stateOf(a.job) != "queued" {
 				t.Fatal("it waits for room")
 			}
 		}
@@ -156,7 +198,7 @@ func TestDelayedTasksTakeNoRoom(t *testing.T) {
 		th.check("the submissions")
 		time.Sleep(2 * time.Hour) // they are due now, and there are more than may be
 		th.check("their time")
-		if th.stateOf(waits.job) != blocked {
+		if th.stateOf(waits.job) != "blocked" {
 			t.Error("it has overtaken")
 		}
 		th.settle("t")
@@ -171,10 +213,10 @@ func TestTimesWithoutEnd(t *testing.T) {
 		endless := &TaskOptions{Timeout: math.MaxInt64, Grace: math.MaxInt64}
 		a := th.sized(1, endless)
 		w.hear()
-		w.start(a.job.id)
+		w.start(a.taskID())
 		late := th.sized(1, &TaskOptions{Delay: math.MaxInt64})
 		time.Sleep(24 * time.Hour)
-		if th.stateOf(a.job) != running || a.job.condemned != nil || th.stateOf(late.job) != delayed {
+		if th.stateOf(a.job) != "running" || a.job.State() != "running" || th.stateOf(late.job) != "delayed" {
 			t.Error("an endless time has come")
 		}
 		a.cancel()
@@ -183,7 +225,7 @@ func TestTimesWithoutEnd(t *testing.T) {
 		if w.body.killed.Load() {
 			t.Error("an endless grace is over")
 		}
-		w.end(a.job.id, nil)
+		w.end(a.taskID(), nil)
 		th.settle("t")
 	})
 }
@@ -204,7 +246,7 @@ func TestCancelledTasksLetTheirBodiesGo(t *testing.T) {
 				case "parked":
 					busy := th.sized(1, o)
 					w.hear()
-					w.start(busy.job.id)
+					w.start(busy.taskID())
 					th.enter("p/1", "t") // it brings the next one to the front
 				case "blocked":
 					th.Tasks().Pause("")
@@ -214,7 +256,7 @@ func TestCancelledTasksLetTheirBodiesGo(t *testing.T) {
 				}
 				a := th.sized(1<<20, o)
 				body := weak.Make(&a.job.payload.Data[0])
-				if th.stateOf(a.job) == assigned || th.stateOf(a.job) == running {
+				if th.stateOf(a.job) == "assigned" || th.stateOf(a.job) == "running" {
 					t.Fatal("it waits for nobody")
 				}
 				cancel(th, a)
@@ -243,7 +285,7 @@ func TestCancelPendingTakesAllAndNoMore(t *testing.T) {
 		w := th.enter("p/0", "t")
 		busy := th.sized(1, nil)
 		w.hear()
-		w.start(busy.job.id)
+		w.start(busy.taskID())
 		var here, there []*asked
 		for i := range 8 { // of which 3 are in the queue, and the others wait for room
 			if i%2 == 0 {
@@ -277,11 +319,17 @@ func (th *theatre) dead(w *puppet, typ string) *DeadTask {
 	if err != nil {
 		th.t.Fatal(err)
 	}
+	return th.fails(w, a)
+}
+
+// fails has a task fail in both its attempts, and returns it as a dead letter.
+func (th *theatre) fails(w *puppet, a *asked) *DeadTask {
+	th.t.Helper()
 	for range 2 {
 		synctest.Wait()
 		w.hear()
-		w.start(a.job.id)
-		w.end(a.job.id, &RemoteError{Text: "no"})
+		w.start(a.taskID())
+		w.end(a.taskID(), &RemoteError{Text: "no"})
 	}
 	dead := th.Tasks().Dead()
 	return dead[len(dead)-1]
@@ -364,8 +412,14 @@ func TestRetryDead(t *testing.T) {
 			}
 		},
 		"goes to any worker, whoever waited for it once": func(t *testing.T, th *theatre, w *puppet) {
-			id := th.dead(w, "t").ID
-			th.Tasks().Dead()[0].meta.Waits, th.Tasks().Dead()[0].meta.Chain = true, "p/0"
+			m := again.meta("main,p/0") // of which the second does not wait yet
+			m.Waits = true
+			a := &asked{what: "t"}
+			if err := th.offer(a, codec.Payload{}, &m, 0, "t"); err != nil {
+				t.Fatal(err)
+			}
+			id := th.fails(w, a).ID
+			th.wait("p/0")
 			th.retry(id)
 			w.hear()
 			if len(w.waiting) != 1 {
@@ -449,9 +503,9 @@ func TestPrefetchOff(t *testing.T) {
 				w := th.enter("p/0", "t")
 				quick := th.sized(1, nil)
 				w.hear()
-				w.start(quick.job.id)
+				w.start(quick.taskID())
 				time.Sleep(time.Microsecond)
-				w.end(quick.job.id, nil)
+				w.end(quick.taskID(), nil)
 				for range 20 {
 					th.sized(1, nil)
 				}
@@ -462,33 +516,4 @@ func TestPrefetchOff(t *testing.T) {
 			})
 		})
 	}
-}
-
-// A task that a worker does not begin, since a message keeps it busy, goes to one that has nothing
-// to do; it does not go to and fro without end if none begins with it.
-func TestTaskIsTakenFromABusyWorker(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		th := newTheatre(t, nil, map[string]WorkerConfig{"p": {Count: 2}})
-		w0 := th.enter("p/0", "t")
-		a := th.sized(1, nil)
-		w1 := th.enter("p/1", "t")
-		moves := 0
-		for begun := time.Now(); time.Since(begun) < time.Minute; time.Sleep(time.Millisecond) {
-			for _, w := range []*puppet{w0, w1} { // both handle messages; who reads the wire answers
-				w.hear()
-				if w.recalled[a.job.id] {
-					moves++
-					w.obey()
-					th.check("a move")
-				}
-			}
-			if moves == 1 && !w1.has(a) {
-				t.Fatal("the worker that has nothing to do does not get it")
-			}
-		}
-		if moves < 9 || moves > 80 {
-			t.Errorf("it went %d times to and fro in a minute", moves)
-		}
-		th.settle("t")
-	})
 }

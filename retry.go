@@ -2,9 +2,7 @@ package multiprolab
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"time"
 )
@@ -60,41 +58,6 @@ func (p *RetryPolicy) check() error {
 		}
 	}
 	return nil
-}
-
-// retries reports whether a failure is worth another attempt.
-func (p *RetryPolicy) retries(err error) bool {
-	on := p.On
-	if on == 0 {
-		on = RetryDeaths | RetryTimeouts | RetryErrors
-	}
-	var died *WorkerDiedError
-	var memory *MemoryLimitError
-	var timeout *TimeoutError
-	var remote *RemoteError
-	switch {
-	case errors.As(err, &died), errors.As(err, &memory):
-		return on&RetryDeaths != 0
-	case errors.As(err, &timeout):
-		return on&RetryTimeouts != 0
-	case errors.As(err, &remote):
-		return on&RetryErrors != 0 && !remote.final
-	}
-	return false // a body that cannot be decoded, or a type without a handler, will not be better the next time
-}
-
-// pause returns the pause after the n-th attempt, before the next. Half of it is random, so that
-// tasks that failed together do not come back together.
-func (p *RetryPolicy) pause(n int) time.Duration {
-	most := cmp.Or(p.Max, 30*time.Second)
-	d := float64(cmp.Or(p.First, 100*time.Millisecond))
-	for range n - 1 {
-		if d *= cmp.Or(p.Factor, 2); d >= float64(most) {
-			break
-		}
-	}
-	d = min(d, float64(most))
-	return time.Duration(d/2 + rand.Float64()*d/2)
 }
 
 // steer is an error that a handler returns to say how its task goes on. It exists in the process of

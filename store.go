@@ -6,10 +6,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/ring"
 )
 
@@ -25,26 +27,32 @@ const (
 // store connects the broker to a Backend that may take its time: nothing in the broker waits for
 // it. It exists in main. Tasks that are submitted are stored by one goroutine in their order; the
 // ends of leases are told by the same one; each lane has a goroutine that fetches as many tasks as
-// there is room for with the workers. What was fetched waits in the broker's lanes.
+// the rules have asked for.
 type store struct {
 	broker  *broker
 	backend Backend
 	run     string // tells the tasks of this run from those of others
-	lastID  uint64 // of what was stored in this run; guarded by the broker's mutex
 	logf    func(format string, args ...any)
+	names   laneNames
+	lastID  uint64 // of what was stored in this run; guarded by the broker's mutex
 
 	ctx    context.Context // of everything: ends with close
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
-	mu       sync.Mutex
+	mu       sync.Mutex                           // guards all below; the broker's is never taken under it
 	todo     ring.Ring[func(ctx context.Context)] // what is to be said to the Backend, in order
 	puts     []storing                            // to be stored, after what is in todo
-	wake     chan struct{}
-	byID     map[string]*job     // that are to be fetched
-	leased   map[string]*job     // that have been fetched and have not ended
-	dropped  map[string]bool     // have ended before they were fetched
-	fetchers map[string]*fetcher // by lane
+	wake     chan struct{}                        // has room for one: there is something in todo or puts
+	jobs     storedJobs
+	fetchers map[queue.Lane]*fetcher
+}
+
+// storedJobs are the jobs that a Backend has. It exists in main; the mutex of its store guards it.
+type storedJobs struct {
+	byID    map[string]*job // that are to be fetched
+	leased  map[string]*job // that have been fetched and have not ended
+	dropped map[string]bool // that have ended before they were fetched
 }
 
 // storing is a job that is to be stored, as the Backend gets it. It exists in main.
@@ -53,17 +61,25 @@ type storing struct {
 	task QueuedTask
 }
 
-// fetcher draws the tasks of one lane.
-type fetcher struct {
-	lane *lane
-	wake chan struct{} // there may be room
-	ctx  context.Context
-	stop context.CancelFunc
+// laneNames knows what the queue of a lane is called in a Backend. It exists in main; the broker's
+// mutex guards it.
+type laneNames struct {
+	lane queue.Lane // that was asked for last
+	name string     // its name
+}
+
+// of returns the name for a lane: most tasks that follow each other are of the same.
+func (n *laneNames) of(l queue.Lane) string {
+	if n.lane != l || n.name == "" {
+		n.lane, n.name = l, l.Queue+"/"+l.Type+"/"+strconv.Itoa(int(l.Priority))
+	}
+	return n.name
 }
 
 func newStore(b *broker, cfg *Config) *store {
 	s := &store{broker: b, backend: cfg.Backend, run: newCookie()[:16], wake: make(chan struct{}, 1),
-		byID: map[string]*job{}, leased: map[string]*job{}, dropped: map[string]bool{}, fetchers: map[string]*fetcher{}}
+		jobs:     storedJobs{byID: map[string]*job{}, leased: map[string]*job{}, dropped: map[string]bool{}},
+		fetchers: map[queue.Lane]*fetcher{}}
 	logger := cfg.Logger
 	s.logf = func(format string, args ...any) { logger.Warn("multiprolab: " + fmt.Sprintf(format, args...)) }
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -114,35 +130,20 @@ func (s *store) later(fn func(ctx context.Context)) {
 	wakeUp(s.wake)
 }
 
-// put stores a task. The broker holds its mutex.
-func (s *store) put(j *job) {
+// put stores a job, which is due after a time. The broker holds its mutex.
+func (s *store) put(j *job, after time.Duration) {
 	s.lastID++
 	j.storedAs = fmt.Sprintf("%s-%d", s.run, s.lastID)
-	t := QueuedTask{ID: j.storedAs, Queue: j.lane.name, Type: j.lane.typ, Body: s.pack(j.payload),
-		Options: j.meta.marshal()}
-	if j.meta.Delay > 0 {
-		t.NotBefore = time.Now().Add(j.meta.Delay)
+	to := j.Lane()
+	t := QueuedTask{ID: j.storedAs, Queue: s.names.of(to), Type: to.Type, Body: s.pack(j.payload), Options: j.stored()}
+	if after > 0 {
+		t.NotBefore = time.Now().Add(after)
 	}
 	s.mu.Lock()
-	s.byID[t.ID] = j
+	s.jobs.byID[t.ID] = j
 	s.puts = append(s.puts, storing{j, t})
 	s.mu.Unlock()
-	// If no worker takes it yet, it is fetched once one does: see enter.
-	base := s.broker.lane(laneKey{queue: j.lane.queue, typ: j.lane.typ, priority: j.lane.priority}, nil)
-	if len(base.offers) > 0 {
-		s.fetch(base)
-	} else {
-		s.broker.dropLane(base)
-	}
 	wakeUp(s.wake)
-}
-
-// expect notes that a task will come again. The broker holds its mutex.
-func (s *store) expect(j *job) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.leased, j.storedAs)
-	s.byID[j.storedAs] = j
 }
 
 func (s *store) enqueue(ctx context.Context, puts []storing) {
@@ -155,140 +156,133 @@ func (s *store) enqueue(ctx context.Context, puts []storing) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, p := range puts {
-		switch {
-		case err != nil:
-			b.finish(p.job, &reply{err: fmt.Errorf("multiprolab: %v could not be stored: %w", p.job, err)})
-		case p.job.state != ended:
-			b.accept(p.job)
+		var cause error
+		if err != nil {
+			cause = fmt.Errorf("multiprolab: %v could not be stored: %w", p.job, err)
 		}
+		b.rules.Stored(&p.job.Task, err == nil, cause)
 	}
 }
 
-// settle tells the Backend how a task has ended: at once if its lease is here, and else when it
+// settle tells the Backend how a job has ended: at once if its lease is here, and else when it
 // comes. The broker holds its mutex.
-func (s *store) settle(j *job, how settlement, why error) {
+func (s *store) settle(j *job, how queue.Settlement, why error) {
 	lease := j.lease
 	j.lease = nil
 	s.mu.Lock()
-	delete(s.leased, j.storedAs)
-	if s.byID[j.storedAs] == j {
-		delete(s.byID, j.storedAs)
-		if how != keep {
-			s.dropped[j.storedAs] = true
+	delete(s.jobs.leased, j.storedAs)
+	if s.jobs.byID[j.storedAs] == j {
+		delete(s.jobs.byID, j.storedAs)
+		if how != queue.Keep {
+			s.jobs.dropped[j.storedAs] = true
 		}
 	}
 	s.mu.Unlock()
 	switch {
 	case lease == nil:
-	case how == keep:
-		lease.giveBack(0, brief(why), nil)
-	case how == giveUp:
+	case how == queue.Keep:
+		lease.giveBack(0, brief(cmp.Or(why, ErrStopped)), nil)
+	case how == queue.GiveUp:
 		lease.giveUp(brief(why))
 	default:
 		lease.done()
 	}
 }
 
-// fetch sees to it that tasks of a lane are fetched, as long as workers take them. The broker holds
-// its mutex.
-func (s *store) fetch(l *lane) {
+// putBack gives a job back to the Backend for its next attempt, which is due after a time. The
+// broker holds its mutex.
+func (s *store) putBack(j *job, after time.Duration, why error) {
+	lease := j.lease
+	j.lease = nil
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.fetchers[l.name] != nil || s.ctx.Err() != nil {
-		return
-	}
-	f := &fetcher{lane: l, wake: make(chan struct{}, 1)}
-	f.ctx, f.stop = context.WithCancel(s.ctx)
-	s.fetchers[l.name] = f
-	wakeUp(f.wake)
-	s.work.Go(func() { s.draw(f) }) // ends with close, or fetchNoMore
-}
-
-// fetchNoMore ends the fetching for a lane that nobody takes from. The broker holds its mutex.
-func (s *store) fetchNoMore(l *lane) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if f := s.fetchers[l.name]; f != nil {
-		f.stop()
-		delete(s.fetchers, l.name)
-	}
-}
-
-// demand tells the fetchers that there may be room with the workers.
-func (s *store) demand() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, f := range s.fetchers {
-		wakeUp(f.wake)
-	}
-}
-
-// draw fetches the tasks of a lane, as many as there is room for.
-func (s *store) draw(f *fetcher) {
-	for {
-		select {
-		case <-f.wake:
-		case <-f.ctx.Done():
-			return
-		}
-		for room := s.broker.roomFor(f.lane); room > 0; room = s.broker.roomFor(f.lane) {
-			leases, err := s.backend.Fetch(f.ctx, f.lane.name, room)
-			if f.ctx.Err() != nil {
-				for _, l := range leases {
-					newLease(s, l).giveBack(0, "nobody takes it now", nil)
-				}
-				return
-			}
-			if err != nil {
-				s.logf("fetching tasks of %s: %v", f.lane.name, err)
-				timer := time.NewTimer(storePause)
-				select {
-				case <-timer.C:
-				case <-f.ctx.Done():
-				}
-				timer.Stop()
-				continue
-			}
-			for _, l := range leases {
-				s.arrive(f.lane, l)
-			}
-		}
-	}
+	delete(s.jobs.leased, j.storedAs)
+	s.jobs.byID[j.storedAs] = j
+	s.mu.Unlock()
+	b := s.broker
+	lease.giveBack(after, brief(why), func(err error) {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.rules.Unstored(&j.Task, fmt.Errorf("multiprolab: %v could not be put back into its queue: %w", j, err))
+	})
 }
 
 // arrive hands a task that was fetched to the broker.
-func (s *store) arrive(l *lane, of Lease) {
-	t := of.Task()
+func (s *store) arrive(from queue.Lane, of Lease) {
 	lease := newLease(s, of)
 	lease.keep()
-	s.mu.Lock()
-	j, dropped := cmp.Or(s.byID[t.ID], s.leased[t.ID]), s.dropped[t.ID]
-	delete(s.byID, t.ID)
-	delete(s.dropped, t.ID)
-	if j != nil {
-		s.leased[t.ID] = j
-	}
-	s.mu.Unlock()
-	if dropped {
-		lease.done()
+	if s.arriveOwn(from, lease) {
 		return
 	}
-	if j != nil {
-		s.broker.arrived(j, lease)
-		return
-	}
-	j = &job{storedAs: t.ID, attempts: max(of.Attempt()-1, t.Attempts)} // of an earlier run, or of another main
-	var err error
-	if j.meta, err = unmarshalTaskMeta(t.Options); err == nil {
-		j.payload, err = s.unpack(t.Body)
-	}
+	b := s.broker
+	t := of.Task()
+	j, err := s.foreign(t)
 	if err != nil {
 		s.logf("task %q (id %s) cannot be read and is given up: %v", t.Type, t.ID, err)
 		lease.giveUp(err.Error())
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.rules.Missed(from)
 		return
 	}
-	j.meta.Waits, j.meta.Chain = false, "" // who waited for it then, does not now
-	s.broker.found(j, l, lease)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	j.lease = lease
+	if r := b.rules.Found(&j.Task, from, max(of.Attempt()-1, t.Attempts)); r.Refused() {
+		lease.giveBack(0, "no worker takes it now", nil)
+		return
+	}
+	s.mu.Lock()
+	s.jobs.leased[j.storedAs] = j
+	s.mu.Unlock()
+}
+
+// arriveOwn hands a task that was fetched to the broker if it is one of this run, and reports
+// whether it is.
+func (s *store) arriveOwn(from queue.Lane, lease *storedLease) bool {
+	id := lease.of.Task().ID
+	b := s.broker
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.mu.Lock()
+	j, dropped := cmp.Or(s.jobs.byID[id], s.jobs.leased[id]), s.jobs.dropped[id]
+	delete(s.jobs.byID, id)
+	delete(s.jobs.dropped, id)
+	if j != nil {
+		s.jobs.leased[id] = j
+	}
+	s.mu.Unlock()
+	switch {
+	case dropped:
+		lease.done()
+		b.rules.Missed(from)
+	case j != nil:
+		old := j.lease
+		j.lease = lease
+		if b.rules.Arrived(&j.Task) && old != nil { // its lease was lost, and it has come again
+			old.forget()
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// foreign makes a job of a task of an earlier run, or of another main. Nobody waits for it: who did
+// then, does not now.
+func (s *store) foreign(t QueuedTask) (*job, error) {
+	meta, err := unmarshalTaskMeta(t.Options)
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.unpack(t.Body)
+	if err != nil {
+		return nil, err
+	}
+	meta.Waits, meta.Chain = false, ""
+	j := newJob(p, &meta)
+	j.storedAs = t.ID
+	j.Options = meta.options()
+	return j, nil
 }
 
 // pack makes a body that is complete in itself.
@@ -326,171 +320,4 @@ func (s *store) close() {
 	if err := s.backend.Close(ctx); err != nil {
 		s.logf("closing the backend of the task queue: %v", err)
 	}
-}
-
-// storedLease is a lease of a Backend as the broker has it: its ends are told by the store's
-// goroutine, so that none of its methods waits, and it is extended until then. An error of the
-// Backend is logged: a task that it hands out again runs again, here or elsewhere. It exists in
-// main; any goroutine may use it.
-type storedLease struct {
-	of    Lease
-	store *store
-
-	mu    sync.Mutex
-	timer *time.Timer
-	over  bool
-}
-
-func newLease(s *store, of Lease) *storedLease { return &storedLease{of: of, store: s} }
-
-// keep extends the lease when half of its time has passed, again and again. One that the Backend
-// says is lost is extended no more: the task runs on here, and others may work on it as well.
-func (l *storedLease) keep() {
-	deadline := l.of.Deadline()
-	if deadline.IsZero() {
-		return
-	}
-	l.extendAfter(time.Until(deadline) / 2)
-}
-
-func (l *storedLease) extendAfter(d time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.over {
-		l.timer = time.AfterFunc(max(d, 0), func() { l.store.later(l.extend) })
-	}
-}
-
-func (l *storedLease) extend(ctx context.Context) {
-	if l.ended() {
-		return
-	}
-	switch err := l.of.Extend(ctx); {
-	case err == nil:
-		l.keep()
-	case errors.Is(err, ErrLeaseLost):
-		l.store.logf("the lease of %s is lost: the backend may hand it out again while it runs here", l.what())
-	default:
-		l.store.logf("the lease of %s could not be extended: %v", l.what(), err)
-		l.extendAfter(max(storePause, time.Until(l.of.Deadline())/2))
-	}
-}
-
-// what names the task of the lease.
-func (l *storedLease) what() string {
-	t := l.of.Task()
-	return fmt.Sprintf("task %q (id %s)", t.Type, t.ID)
-}
-
-func (l *storedLease) ended() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.over
-}
-
-// forget ends the lease without a word: another one has come in its place.
-func (l *storedLease) forget() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.over = true
-	if l.timer != nil {
-		l.timer.Stop()
-	}
-}
-
-// end has the end of the lease told to the Backend. failed, if not nil, is called if that cannot be
-// done.
-func (l *storedLease) end(say func(ctx context.Context) error, failed func(err error)) {
-	l.forget()
-	l.store.later(func(ctx context.Context) {
-		if err := say(ctx); err != nil {
-			l.store.logf("the end of %s could not be told to the backend, which may hand it out again: %v",
-				l.what(), err)
-			if failed != nil {
-				failed(err)
-			}
-		}
-	})
-}
-
-// done removes the task.
-func (l *storedLease) done() { l.end(l.of.Ack, nil) }
-
-// giveBack gives the task back, to be due after a time. failed, if not nil, is called if that
-// cannot be told.
-func (l *storedLease) giveBack(after time.Duration, cause string, failed func(err error)) {
-	l.end(func(ctx context.Context) error { return l.of.Retry(ctx, after, cause) }, failed)
-}
-
-// giveUp makes the task one that is dead.
-func (l *storedLease) giveUp(reason string) {
-	l.end(func(ctx context.Context) error { return l.of.Dead(ctx, reason) }, nil)
-}
-
-// The broker's side.
-
-// roomFor returns how many tasks of a lane the workers have room for, less those that are here
-// already.
-func (b *broker) roomFor(l *lane) int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.halted || l.paused {
-		return 0
-	}
-	room := -l.jobs.n
-	for _, o := range l.offers {
-		for _, w := range o.kind.workers {
-			switch {
-			case !w.sound():
-			case o.pull == given:
-				room += max(0, w.window()-len(w.held))
-			default:
-				for _, f := range w.fetches {
-					if f.types.has(o.pull) {
-						room++
-					}
-				}
-			}
-		}
-	}
-	return room
-}
-
-// arrived takes a job of this run that was fetched.
-func (b *broker) arrived(j *job, lease *storedLease) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	switch {
-	case j.state == ended && !j.kept: // while it was on its way
-		b.store.settle(j, done, nil)
-		lease.done()
-	case j.state == ended || b.halted:
-		b.store.settle(j, keep, nil)
-		lease.giveBack(0, "the program ended", nil)
-	case j.state == stored || j.state == delayed:
-		j.lease = lease
-		b.lineUp(j, false)
-	default: // its lease was lost, and it has come again
-		j.lease.forget()
-		j.lease = lease
-	}
-}
-
-// found takes a job of an earlier run, or of another main, that was fetched.
-func (b *broker) found(j *job, l *lane, lease *storedLease) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if err := b.servable(l.laneKey, nil); err != nil || b.halted {
-		lease.giveBack(0, "no worker takes it now", nil)
-		return
-	}
-	l = b.lane(l.laneKey, nil) // it may have been dropped, and be there again
-	b.lastID++
-	j.id, j.lease = b.lastID, lease
-	b.store.mu.Lock()
-	b.store.leased[j.storedAs] = j
-	b.store.mu.Unlock()
-	b.enlist(j, l)
-	b.stats.Received++
-	b.lineUp(j, false)
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// The table of job.go with a Backend of the user's: the next state of a job or its outcome, and
+// The table with a Backend of the user's: the next state of a job or its outcome, and
 // what the Backend has been told since. "?" in front is that the log says that it could not be
 // told. "." is that nothing changes, and the Backend is told nothing.
 const storeTable = `
@@ -129,6 +129,7 @@ var storeScenes = map[string]func(s *scene){
 		s.ask(0, nil)
 		synctest.Wait()
 		s.Tasks().Pause(DefaultQueue)
+		s.paused = true
 		s.w.obey()
 	},
 	"assigned": func(s *scene) { s.ask(0, nil) },
@@ -138,11 +139,11 @@ var storeScenes = map[string]func(s *scene){
 		s.ask(0, again)
 		synctest.Wait()
 		s.run()
-		s.w.end(s.j.id, &RemoteError{Text: "the first time"})
+		s.w.end(s.a.taskID(), &RemoteError{Text: "the first time"})
 		synctest.Wait()
 		s.run()
 	},
-	"ended": func(s *scene) { s.ask(0, nil); synctest.Wait(); s.run(); s.w.end(s.j.id, nil) },
+	"ended": func(s *scene) { s.ask(0, nil); synctest.Wait(); s.run(); s.w.end(s.a.taskID(), nil) },
 }
 
 // fillStored gives w something else to do.
@@ -150,20 +151,20 @@ func (s *scene) fillStored() {
 	s.filler = s.submits(nil, 0, nil)
 	synctest.Wait()
 	s.w.hear()
-	s.w.start(s.filler.job.id)
+	s.w.start(s.filler.taskID())
 }
 
 var storeHappenings = map[string]func(s *scene) error{
 	"stopAndFail": func(s *scene) error {
 		s.broker.stop(ErrStopped, false)
-		if s.stateOf(s.j) == running {
+		if s.stateOf(s.j) == "running" {
 			return s.result(0, &RemoteError{Text: "no"})
 		}
 		return nil
 	},
 	"stopAndDelay": func(s *scene) error {
 		s.broker.stop(ErrStopped, false)
-		if s.stateOf(s.j) == running {
+		if s.stateOf(s.j) == "running" {
 			return s.result(0, &RemoteError{Text: "not yet", after: time.Minute})
 		}
 		return nil
@@ -185,17 +186,14 @@ var storeHappenings = map[string]func(s *scene) error{
 		}
 		s.enter("p/1", "t")
 		synctest.Wait()
-		s.broker.mu.Lock()
-		paused := s.j.lane.paused
-		s.broker.mu.Unlock()
-		if !paused && s.lease() == old {
+		if !s.paused && s.lease() == old {
 			return errors.New("the new lease has not been taken over")
 		}
 		return nil
 	},
 	"noAck": func(s *scene) error {
 		s.ledger().broken = "ack"
-		if s.stateOf(s.j) == running {
+		if s.stateOf(s.j) == "running" {
 			return s.result(0, nil)
 		}
 		s.a.cancel()
@@ -315,7 +313,7 @@ func TestLanesGoWithTheirWorkers(t *testing.T) {
 						defer s.mu.Unlock()
 						fetched = len(s.fetchers)
 					}
-					return len(th.broker.lanes), fetched
+					return th.broker.rules.Residue().Lanes, fetched
 				}
 				for life := range 5 {
 					w := th.enter("p/0", "t", fmt.Sprint("type", life))

@@ -150,11 +150,11 @@ func TestBareRoundTrip(t *testing.T) {
 }
 
 // What no honest worker writes is told from what one does.
-func TestCount(t *testing.T) {
+func TestWhole(t *testing.T) {
 	for n := 1; n < 9; n++ {
-		got, wellFormed := batch.Count(outcomes(n))
+		o, wellFormed := batch.Whole(outcomes(n))
 		require.True(t, wellFormed)
-		require.Equal(t, n, got)
+		require.Equal(t, n, o.Count())
 	}
 	good := outcomes(1)
 	odd := func(head byte) []byte {
@@ -176,7 +176,7 @@ func TestCount(t *testing.T) {
 		"text with definitions":           odd(1<<7 | codec.String<<1),
 		"definitions that are missing":    odd(1<<7 | codec.GobValue<<1),
 	} {
-		_, wellFormed := batch.Count(b)
+		_, wellFormed := batch.Whole(b)
 		require.False(t, wellFormed, name)
 	}
 }
@@ -203,8 +203,8 @@ func TestBareOfLiars(t *testing.T) {
 		r, ok := batch.OfBare(c.text, p)
 		require.Equal(t, c.want, ok, c.name)
 		if ok {
-			n, wellFormed := batch.Count(r.Outcomes)
-			require.Equal(t, [2]any{1, true}, [2]any{n, wellFormed}, c.name)
+			o, wellFormed := batch.Whole(r.Outcomes)
+			require.Equal(t, [2]any{1, true}, [2]any{o.Count(), wellFormed}, c.name)
 		}
 	}
 }
@@ -268,7 +268,8 @@ func FuzzBody(f *testing.F) {
 		require.LessOrEqual(t, cap(part), max(2*len(b), 64))
 		require.Len(t, all(t, part), max(0, min(n, len(read))-n/3))
 
-		count, wellFormed := batch.Count(b)
+		whole, wellFormed := batch.Whole(b)
+		count := whole.Count()
 		require.Equal(t, len(read), count)
 		o := batch.OutcomesOf(b, n)
 		require.True(t, bytes.HasPrefix(b, o.Body))
@@ -282,16 +283,11 @@ func FuzzBody(f *testing.F) {
 		require.Equal(t, n, s.Count()+s.Blamed+s.Again)
 		require.GreaterOrEqual(t, min(s.Blamed, s.Again), 0)
 		require.Positive(t, s.Count()+s.Blamed, "nothing is done with: it would go round for ever")
-		for _, cancelled := range []bool{false, true} {
-			sum := s.Tally(cancelled)
-			require.Equal(t, n, sum.Succeeded+sum.Failed+sum.Cancelled+sum.NotReceived)
-			require.Equal(t, s.Again+s.Later, sum.NotReceived)
-		}
 
 		if res, ok := batch.OfBare(text, codec.Payload{Encoding: end, Defs: uint64(n), Data: b}); ok {
 			require.LessOrEqual(t, cap(res.Outcomes), 2*(len(text)+len(b))+128)
-			n, _ := batch.Count(res.Outcomes)
-			batch.Share(res.Outcomes, n+1, how)
+			o, _ := batch.Whole(res.Outcomes)
+			batch.Share(res.Outcomes, o.Count()+1, how)
 		}
 		require.Equal(t, was, b, "it was written to")
 	})
@@ -309,38 +305,34 @@ func outcomes(n int) (b []byte) {
 	return b
 }
 
-// What the end of a batch adds to the counters is what it was counted for.
-func TestTally(t *testing.T) {
-	type tally = batch.Tally
+// Each item of a batch has one share, however the batch ends.
+func TestShares(t *testing.T) {
+	type shares struct{ ok, failed, blamed, again int }
 	for _, c := range []struct {
-		name      string
-		n         int // items, as they are after what was cut off
-		has       int // outcomes in the result, of which every third is an error
-		end       batch.Ending
-		cancelled bool
-		want      tally
+		name string
+		n    int // items, as they are after what was cut off
+		has  int // outcomes in the result, of which every third is an error
+		end  batch.Ending
+		want shares
 	}{
-		{"a batch", 6, 6, batch.Returned, false, tally{4, 2, 0, 0}},
-		{"a batch of one", 1, 1, batch.Returned, false, tally{1, 0, 0, 0}},
-		{"a batch that ended early", 6, 1, batch.Returned, false, tally{1, 0, 0, 5}},
-		{"a batch with nothing", 6, 0, batch.Returned, false, tally{0, 1, 0, 5}},
-		{"a batch with more than it had", 4, 9, batch.Returned, false, tally{3, 1, 0, 0}},
-		{"a batch that failed", 6, 0, batch.Broken, false, tally{0, 6, 0, 0}},
-		{"a batch that failed with outcomes", 6, 3, batch.Broken, false, tally{2, 4, 0, 0}},
-		{"a batch that was cancelled", 6, 0, batch.Broken, true, tally{0, 0, 6, 0}},
-		{"a death before the first item ended", 6, 0, batch.Died, false, tally{0, 1, 0, 5}},
-		{"a death in the middle", 6, 3, batch.Died, false, tally{2, 2, 0, 2}},
-		{"a death in the last item", 6, 5, batch.Died, false, tally{4, 2, 0, 0}},
-		{"a death behind the last item", 6, 6, batch.Died, false, tally{4, 2, 0, 0}},
-		{"a death with more than it had", 6, 9, batch.Died, false, tally{4, 2, 0, 0}},
-		{"a death in a batch of one", 1, 0, batch.Died, false, tally{0, 1, 0, 0}},
-		{"a death behind a batch of one", 1, 1, batch.Died, false, tally{1, 0, 0, 0}},
-		{"a death while it was cancelled", 6, 3, batch.Died, true, tally{2, 1, 1, 2}},
-		{"a death behind all while it was cancelled", 6, 6, batch.Died, true, tally{4, 2, 0, 0}},
+		{"a batch", 6, 6, batch.Returned, shares{4, 2, 0, 0}},
+		{"a batch of one", 1, 1, batch.Returned, shares{1, 0, 0, 0}},
+		{"a batch that ended early", 6, 1, batch.Returned, shares{1, 0, 0, 5}},
+		{"a batch with nothing", 6, 0, batch.Returned, shares{0, 0, 1, 5}},
+		{"a batch with more than it had", 4, 9, batch.Returned, shares{3, 1, 0, 0}},
+		{"a batch that failed", 6, 0, batch.Broken, shares{0, 0, 6, 0}},
+		{"a batch that failed with outcomes", 6, 3, batch.Broken, shares{2, 1, 3, 0}},
+		{"a death before the first item ended", 6, 0, batch.Died, shares{0, 0, 1, 5}},
+		{"a death in the middle", 6, 3, batch.Died, shares{2, 1, 1, 2}},
+		{"a death in the last item", 6, 5, batch.Died, shares{4, 1, 1, 0}},
+		{"a death behind the last item", 6, 6, batch.Died, shares{4, 2, 0, 0}},
+		{"a death with more than it had", 6, 9, batch.Died, shares{4, 2, 0, 0}},
+		{"a death in a batch of one", 1, 0, batch.Died, shares{0, 0, 1, 0}},
+		{"a death behind a batch of one", 1, 1, batch.Died, shares{1, 0, 0, 0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := batch.Share(outcomes(c.has), c.n, c.end)
-			require.Equal(t, c.want, s.Tally(c.cancelled))
+			require.Equal(t, c.want, shares{s.OK, s.Failed, s.Blamed, s.Again})
 		})
 	}
 }

@@ -35,13 +35,12 @@ func OutcomesOf(b []byte, most int) (o Outcomes) {
 	return o
 }
 
-// Count returns how many outcomes are in the body of a result, and whether the body is well-formed:
-// an honest worker writes one outcome or more, each whole, and nothing behind them. More outcomes
-// than the batch has items are a lie as well, which the caller has to find out.
-func Count(b []byte) (n int, wellFormed bool) {
-	o := OutcomesOf(b, math.MaxInt)
-	n = o.Count()
-	return n, n > 0 && len(o.Body) == len(b)
+// Whole returns the outcomes in the body of a result, and whether the body is well-formed: an honest
+// worker writes one outcome or more, each whole, and nothing behind them. More outcomes than the
+// batch has items are a lie as well, which the caller has to find out.
+func Whole(b []byte) (o Outcomes, wellFormed bool) {
+	o = OutcomesOf(b, math.MaxInt)
+	return o, o.Count() > 0 && len(o.Body) == len(b)
 }
 
 // Ending is how the attempt at a batch ended.
@@ -80,24 +79,4 @@ func Share(b []byte, n int, end Ending) Shares {
 	}
 	s.Again = left - s.Blamed
 	return s
-}
-
-// Tally is what the end of an attempt adds to the counters of the queue. Its numbers add up to the
-// number of items that the attempt was for.
-type Tally struct {
-	Succeeded   int // how many items ended with a value
-	Failed      int // how many items ended with an error
-	Cancelled   int // how many items were cancelled, or ended with the program
-	NotReceived int // how many items will be submitted again, and so do not count as received yet
-}
-
-// Tally counts the shares. With cancelled set, the items that are blamed count as cancelled.
-func (s *Shares) Tally(cancelled bool) Tally {
-	t := Tally{Succeeded: s.OK, Failed: s.Failed, NotReceived: s.Later + s.Again}
-	if cancelled {
-		t.Cancelled = s.Blamed
-	} else {
-		t.Failed += s.Blamed
-	}
-	return t
 }

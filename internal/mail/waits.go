@@ -130,6 +130,22 @@ func (g *Waits[P]) Find(by P, id uint64) Want[P] {
 	return nil
 }
 
+// Of yields the waits of a process that are noted, with their numbers, in the order in which they
+// began.
+func (g *Waits[P]) Of(by P) iter.Seq2[uint64, Want[P]] {
+	return func(yield func(uint64, Want[P]) bool) {
+		p := g.named[by]
+		if p == nil {
+			return
+		}
+		for _, w := range p.waits {
+			if !yield(w.id, w.want) {
+				return
+			}
+		}
+	}
+}
+
 // IsWaiting reports whether a process waits.
 func (g *Waits[P]) IsWaiting(p P) bool { return g.named[p] != nil }
 

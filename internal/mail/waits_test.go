@@ -149,6 +149,8 @@ func (c *crowd) check() {
 	for p := range c.n {
 		must(c.waits.IsWaiting(p) == (len(c.model[p]) > 0), "who waits is known")
 		must(c.waits.Count(p) == len(c.model[p]), "the waits are known")
+		ids := maps.Keys(maps.Collect(c.waits.Of(p)))
+		must(slices.Equal(slices.Sorted(ids), slices.Sorted(maps.Keys(c.model[p]))), "the waits are known by their numbers")
 	}
 	if len(c.model) > 0 && c.oneIn(8) { // it is slow
 		for p := range c.n {

@@ -1,11 +1,17 @@
 package queue
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // This file is the steps in which a task gets room in the queue. Tasks that are due count for the
 // limit of tasks until a worker has them; those and delayed ones count for the limit of bytes. What
 // a worker holds counts for neither: it may submit further tasks, for which room must come. A task
 // that comes back, or becomes due, needs no room, and may bring the queue above its limits.
+
+// Allow sets Config.LimitBytes, if that was 0, before the first Submit.
+func (q *Queue) Allow(bytes int) { q.cfg.LimitBytes = cmp.Or(q.cfg.LimitBytes, bytes) }
 
 // full returns why a task has to wait for room, or none. It does not overtake those that wait,
 // unless it needs nothing that the first of them waits for.

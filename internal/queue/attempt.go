@@ -50,7 +50,7 @@ func (q *Queue) begin(t *Task, now Time) {
 	q.timers.drop(t)
 	q.move(t, running)
 	w := t.holder
-	w.away, t.sat = false, 0
+	w.away, t.sat = 0, 0
 	w.forget(t.id)
 	t.began = q.timers.now
 	t.attempts++
@@ -197,7 +197,7 @@ func (q *Queue) again(t *Task, v Verdict, w Worker, d time.Duration) {
 	switch {
 	case q.cfg.Stored:
 		q.waitFor(t, d)
-		q.emit(Effect{Kind: Settle, Task: t, Settlement: Later, After: d, Verdict: v})
+		q.emit(Effect{Kind: Settle, Task: t, Worker: w, Settlement: Later, After: d, Verdict: v})
 	case d > 0:
 		q.wait(t, delayed)
 		q.timers.set(t, ripens, after(q.timers.now, d))

@@ -23,7 +23,7 @@ func (q *Queue) condemn(t *Task, by condemned, soft bool) {
 // worker must not be hit if it is killed.
 func (q *Queue) allowGrace(t *Task) {
 	q.recallAhead(t.holder)
-	q.timers.set(t, dumps, after(q.timers.now, t.grace()-t.lead()))
+	q.timers.set(t, dumps, after(q.timers.now, t.Grace()-t.lead()))
 }
 
 // askForStacks asks the holder of a condemned task, which still runs, where it is.
@@ -35,5 +35,5 @@ func (q *Queue) askForStacks(t *Task) {
 // kill kills the holder of a condemned task, which still runs: its grace is over.
 func (q *Queue) kill(t *Task) {
 	t.holder.doomed = true
-	q.emit(Effect{Kind: Kill, Worker: t.holder.id, Task: t})
+	q.emit(Effect{Kind: Kill, Worker: t.holder.id, Task: t, Verdict: t.condemned.verdict()})
 }

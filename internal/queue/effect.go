@@ -22,8 +22,8 @@ const (
 	Cancel
 	// Dump: Worker is asked where its goroutines are. It is about to be killed.
 	Dump
-	// Kill: Worker is killed, for the Task did not end in its grace. It may take its time, after
-	// the lock.
+	// Kill: Worker is killed, for the Task did not end in its grace after it was certain to end
+	// with Verdict. It may take its time, after the lock.
 	Kill
 	// NoTask: the request N of Worker gets no task.
 	NoTask
@@ -41,6 +41,7 @@ const (
 	// submitter has its credit back.
 	Store
 	// Settle: the Backend is told how the lease of the Task ends: Settlement, and After for Later.
+	// Verdict is how the attempt has ended, on Worker if that is not 0.
 	// If there is no lease now, it is told when there is one, unless it is to keep the task.
 	Settle
 	// Draw: up to N more tasks of the Lane are fetched from the Backend. Each is one Arrived, Found
@@ -94,5 +95,5 @@ type Effect struct {
 	At         Time          // of Wake
 	After      time.Duration // from now on
 	Lane       *Lane         // of Draw and DrawNoMore; not to be changed
-	Verdict    Verdict       // of Again, Outcome and Settle
+	Verdict    Verdict       // of Kill, Again, Outcome and Settle
 }

@@ -79,7 +79,7 @@ func (d *day) overdue() {
 			if t := m.options().Timeout; t > 0 && m.beganAt+t <= d.told {
 				d.wrong("the time of %v is over", m)
 			}
-		case !m.dumped && m.doomAt+m.grace()-m.lead() <= d.told:
+		case !m.dumped && m.doomAt+m.Grace()-m.lead() <= d.told:
 			d.wrong("%v was to be asked for its stacks", m)
 		case m.dumped && m.killAt <= d.told:
 			d.wrong("the grace of %v is over", m)
@@ -154,7 +154,7 @@ func (d *day) apply(e *Effect, fates []ending) {
 		}
 		w.inbox = append(w.inbox, frame{kind: Cancel, task: m})
 	case Dump:
-		if m.where != out || !m.begun || m.doom == Done || m.dumped || d.told < m.doomAt+m.grace()-m.lead() {
+		if m.where != out || !m.begun || m.doom == Done || m.dumped || d.told < m.doomAt+m.Grace()-m.lead() {
 			d.wrong("%v is asked for stacks", m)
 		}
 		m.dumped, m.killAt = true, d.told+m.lead()

@@ -81,7 +81,7 @@ func (q *Queue) endAs(t *Task, v Verdict, w Worker, how Settlement) {
 		letter = q.bury(t, OldLetter)
 	}
 	if settles {
-		q.emit(Effect{Kind: Settle, Task: t, Settlement: how, Verdict: v})
+		q.emit(Effect{Kind: Settle, Task: t, Worker: w, Settlement: how, Verdict: v})
 	}
 	if t.From != 0 && t.Number != 0 {
 		delete(q.submitted, submission{t.From, t.Number})

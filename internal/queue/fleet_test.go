@@ -63,6 +63,7 @@ type fakeSlot struct {
 	gone bool
 	last bool // the present life is the last
 	out  bool // of its pool
+	born bool // a life of it has become ready since
 }
 
 // frame is something that a worker has been sent and has not read.

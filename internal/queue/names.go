@@ -1,7 +1,7 @@
 // Package queue is the rules of tasks: what becomes of each, who works on it, and when. It belongs
 // to main. It decides and does nothing else: there is no goroutine, lock, clock, pipe or text in
-// it, and it never looks into the body of a task. Main does not use it yet: broker.go and what it
-// needs still decide for themselves, and are to carry out what it says.
+// it, and it never looks into the body of a task. Main's broker guards it, tells it what happens
+// and carries out what it says.
 //
 // What happens is told by calling a method of Queue, an event. What is to be done about it is in a
 // list of effects, which the caller takes with Effects after each event and carries out in its

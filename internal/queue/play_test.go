@@ -175,7 +175,7 @@ func (d *day) cancel() {
 func (d *day) enter() {
 	var free []*fakeSlot
 	for _, s := range d.slots {
-		if s.life == nil && !s.gone && !s.out && !s.last {
+		if s.life == nil && !s.gone && (!s.out && !s.last || s.out && !s.born) {
 			free = append(free, s)
 		}
 	}
@@ -199,6 +199,9 @@ func (d *day) enter() {
 func (d *day) born(w *fakeWorker) {
 	s := w.slot
 	s.life, s.kind = w, append(append([]string{}, w.handles...), w.pulls...)
+	if s.out { // it was on its way when its slot was taken away
+		s.born, w.retiring = true, true
+	}
 	d.workers = append(d.workers, w)
 	d.did("enter", w.id, w.handles, w.pulls)
 	if lie := d.q.Enter(w.id, s.id, w.handles, w.pulls); lie.Told() {
@@ -318,7 +321,7 @@ func (d *day) resize() {
 	case 1:
 		if !s.out {
 			d.did("remove", s.id)
-			s.out, s.last = true, true
+			s.out, s.last, s.born = true, true, s.life != nil
 			d.q.Remove(s.id)
 			d.carryOut()
 		}

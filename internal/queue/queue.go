@@ -9,7 +9,7 @@ import (
 // Config is what a Queue is told at its beginning.
 type Config struct {
 	Limit      int                // of tasks that wait and are due; beyond it submitters wait
-	LimitBytes int                // of the bytes of tasks that wait
+	LimitBytes int                // of the bytes of tasks that wait; see Queue.Allow
 	DeadLimit  int                // of dead letters; beyond it the oldest are dropped
 	Stored     bool               // tasks wait in a Backend of the user's
 	Rand       func() float64     // from 0 on, below 1: for pauses
@@ -39,6 +39,7 @@ type Queue struct {
 	waiting   int                  // tasks that count for Config.Limit
 	bytes     int                  // of the tasks that count for Config.LimitBytes
 	assigned  int                  // tasks that workers have and have not begun
+	aways     uint64               // how often a task was taken from a worker that had not begun it for some time
 	batches   []*Task              // tasks that run, of several items, in the order in which they began
 	dead      ring.Ring[*Task]     // dead letters, the oldest first; they have ended
 
@@ -50,7 +51,7 @@ type Queue struct {
 	allPaused bool                 // every queue is
 
 	pools   []*pool             // in the order in which they were added
-	slots   map[Slot]*slot      // those of the pools, and those that were removed and have a life still
+	slots   map[Slot]*slot      // those of the pools, and those that were removed and may have a life still
 	workers map[Worker]*worker  // that are ready
 	ready   []*worker           // those in workers, in the order in which they became ready
 	kinds   []*kind             // of these workers

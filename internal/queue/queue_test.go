@@ -27,7 +27,7 @@ func helpers(all func(yield func(Helper) bool)) string {
 	var b strings.Builder
 	for h := range iter.Seq[Helper](all) {
 		fmt.Fprintf(&b, "%d", h.Slot)
-		if h.Pulled {
+		if h.Pulled != nil {
 			b.WriteByte('p')
 		}
 		b.WriteByte(' ')
@@ -133,7 +133,7 @@ func TestRequestsAreBounded(t *testing.T) {
 	if lie := s.q.Fetch(a, MaxFetches+1, slices.Values([]string{"p"}), true); lie.Kind != AskedTooOften {
 		t.Errorf("it is accused of %+v", lie)
 	}
-	many := make([]string, maxTypes+1)
+	many := make([]string, MaxTypes+1)
 	if lie := s.q.Enter(99, s.slots["a/1"], many, nil); lie.Kind != TooManyTypes {
 		t.Errorf("it is accused of %+v", lie)
 	}
@@ -283,7 +283,11 @@ func TestTaskLeavesABusyWorker(t *testing.T) {
 	for begun := s.now; s.now < begun+time.Minute; s.pass(time.Millisecond) {
 		if task.recalled {
 			moves++
-			s.honest(s.q.Returned(task.holder.id, task.id))
+			had := task.holder.id
+			s.honest(s.q.Returned(had, task.id))
+			if task.holder.id == had {
+				t.Fatalf("at move %d it went back to the worker that had not begun it", moves)
+			}
 		}
 	}
 	if moves < 9 || moves > 80 {

@@ -37,9 +37,9 @@ func (q *Queue) recallFor(w *worker) {
 		n := v.spare(w)
 		switch {
 		case n == 0:
-		case n == 1 && v.held.n == 1 && (!v.away || w.away):
+		case n == 1 && v.held.n == 1 && (!v.isAway() || w.isAway()):
 			q.watchAll(v, w)
-		case w.away && !v.away && v.sound() && v.held.n <= v.window():
+		case w.isAway() && !v.isAway() && v.sound() && v.held.n <= v.window():
 			q.watchAll(v, w) // it would get at once what it gives back, for a message may keep w
 		case n > most:
 			victim, most = v, n
@@ -92,10 +92,12 @@ func (q *Queue) watch(t *Task) {
 }
 
 // takeBack has a task that a worker has not begun for some time recalled, if another one has
-// nothing to do.
+// nothing to do. Of those from which tasks were taken so, the first gets the next one: it goes
+// round, and not back to who has just given it up.
 func (q *Queue) takeBack(t *Task) {
 	if !t.recalled && q.idleFor(t) {
-		t.holder.away = true
+		q.aways++
+		t.holder.away = q.aways
 		t.sat = min(t.sat+1, 10)
 		q.recall(t)
 	}

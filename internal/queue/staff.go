@@ -7,8 +7,8 @@ import "slices"
 // may come: a slot without a life will have one, of which nobody knows what it takes, until Gone
 // says that it will not.
 
-// maxTypes is how many types of tasks one worker may take.
-const maxTypes = 1 << 16
+// MaxTypes is how many types of tasks one worker may take.
+const MaxTypes = 1 << 16
 
 // AddPool makes a pool known, without slots.
 func (q *Queue) AddPool(p Pool, o PoolOptions) {
@@ -27,7 +27,8 @@ func (q *Queue) AddSlot(s Slot, in Pool) {
 	}
 }
 
-// Remove takes a slot out of its pool, which shrinks. Its present life is its last.
+// Remove takes a slot out of its pool, which shrinks. Its present life is its last: one that is not
+// ready yet may become so all the same, and is retired from its beginning.
 func (q *Queue) Remove(id Slot) {
 	s := q.slots[id]
 	if s == nil {
@@ -35,9 +36,7 @@ func (q *Queue) Remove(id Slot) {
 	}
 	s.removed, s.leaving = true, true
 	s.pool.slots = slices.DeleteFunc(s.pool.slots, func(o *slot) bool { return o == s })
-	if s.worker == nil {
-		delete(q.slots, id)
-	}
+	q.forgetSlot(s)
 	q.staffed(s)
 }
 
@@ -53,7 +52,15 @@ func (q *Queue) Last(id Slot) {
 func (q *Queue) Gone(id Slot, cause any) {
 	if s := q.slots[id]; s != nil {
 		s.gone, s.cause = true, cause
+		q.forgetSlot(s)
 		q.staffed(s)
+	}
+}
+
+// forgetSlot forgets a slot that is in no pool, and of which nothing is to come.
+func (q *Queue) forgetSlot(s *slot) {
+	if s.removed && s.gone && s.worker == nil {
+		delete(q.slots, s.id)
 	}
 }
 
@@ -67,11 +74,11 @@ func (q *Queue) staffed(s *slot) {
 // Enter makes a worker known that has become ready: which types of tasks it is given, and which it
 // asks for.
 func (q *Queue) Enter(id Worker, at Slot, handles, pulls []string) Lie {
-	if n := len(handles) + len(pulls); n > maxTypes {
+	if n := len(handles) + len(pulls); n > MaxTypes {
 		return Lie{Kind: TooManyTypes, N: uint64(n)}
 	}
 	s := q.slots[at]
-	w := &worker{id: id, slot: s}
+	w := &worker{id: id, slot: s, retiring: s.removed}
 	if lie := q.joinKind(w, handles, pulls); lie.Told() {
 		return lie
 	}

@@ -84,6 +84,12 @@ func (q *Queue) Refuse(t *Task, now Time) {
 	}
 }
 
+// MayRefuse reports whether Refuse would make a difference: no worker has begun with the task, and
+// it is not certain yet how it ends.
+func (q *Queue) MayRefuse(t *Task) bool {
+	return t.state != fresh && t.state != running && t.state != ended && t.condemned == spared
+}
+
 // giveUp ends a task, or condemns it if a worker has it.
 func (q *Queue) giveUp(t *Task, by condemned, soft bool, now Time) {
 	if t.state == fresh || t.state == ended {

@@ -367,27 +367,7 @@ func (s *scene) state() string {
 			NoWorker: "none", Unknown: "unknown", Cycle: "circle",
 		}[v[0].Kind]
 	}
-	name := [...]string{
-		blocked: "blocked", delayed: "delayed", stored: "stored", queued: "queued", parked: "parked",
-		assigned: "assign", running: "run", ended: "?",
-	}[t.state]
-	marks := ""
-	if t.recalled {
-		marks += "r"
-	}
-	if t.cut {
-		marks += "x"
-	}
-	if t.condemned != spared {
-		marks += "c"
-	}
-	if t.holder != nil && t.holder.doomed {
-		marks += "k"
-	}
-	if marks != "" {
-		name += "+" + marks
-	}
-	return name
+	return strings.NewReplacer("assigned", "assign", "running", "run", "ended", "?").Replace(t.State())
 }
 
 // rows yields the cells of a table.

@@ -203,6 +203,39 @@ func (t *Task) Lane() Lane { return t.lane.Lane }
 // Ended reports whether the task has its outcome.
 func (t *Task) Ended() bool { return t.state == ended }
 
+// Holder is the worker that has the task, or 0.
+func (t *Task) Holder() Worker {
+	if t.holder == nil {
+		return 0
+	}
+	return t.holder.id
+}
+
+// State is the state of the task in a word, for who looks into the books, with a mark behind a plus
+// for what is to become of it at its holder: r if it was recalled, x if it was cut, c if it is
+// condemned, k if the holder is being killed.
+func (t *Task) State() string {
+	word := [...]string{
+		"fresh", "blocked", "delayed", "stored", "queued", "parked", "assigned", "running", "ended",
+	}[t.state]
+	if t.holder == nil {
+		return word
+	}
+	marks := ""
+	for _, m := range []struct {
+		is   bool
+		mark string
+	}{{t.recalled, "r"}, {t.cut, "x"}, {t.condemned != spared, "c"}, {t.holder.doomed, "k"}} {
+		if m.is {
+			marks += m.mark
+		}
+	}
+	if marks != "" {
+		word += "+" + marks
+	}
+	return word
+}
+
 // options are those of the task.
 func (t *Task) options() *Options {
 	if t.Options == nil {
@@ -226,8 +259,8 @@ func (t *Task) key() string { return t.options().Key }
 // allowed is how many attempts may begin.
 func (t *Task) allowed() int32 { return int32(min(max(1, t.options().Attempts), math.MaxInt32)) }
 
-// grace is the time that a condemned attempt has to end by itself.
-func (t *Task) grace() time.Duration {
+// Grace is the time that a condemned attempt has to end by itself.
+func (t *Task) Grace() time.Duration {
 	if d := t.options().Grace; d > 0 {
 		return d
 	}
@@ -235,7 +268,7 @@ func (t *Task) grace() time.Duration {
 }
 
 // lead is the end of the grace, in which the worker can say where it is.
-func (t *Task) lead() time.Duration { return min(dumpTime, t.grace()/2) }
+func (t *Task) lead() time.Duration { return min(dumpTime, t.Grace()/2) }
 
 // count is the number of tasks that the task counts for.
 func (t *Task) count() int { return max(1, int(t.Items)) }

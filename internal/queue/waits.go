@@ -6,8 +6,8 @@ import "slices"
 
 // Helper is one that could end a wait.
 type Helper struct {
-	Slot   Slot // a worker, whose loop does it; 0: anybody
-	Pulled bool // the worker has asked for the task, and may work on it beside its loop
+	Slot   Slot  // a worker, whose loop does it; 0: anybody
+	Pulled *Task // that the worker has asked for, and may work on beside its loop; else nil
 }
 
 // Helpers yields those of which each could bring a task further: the worker that runs it, or runs
@@ -18,7 +18,11 @@ func (q *Queue) Helpers(t *Task, yield func(Helper) bool) {
 		t = k.owner
 	}
 	if t.state == running {
-		yield(Helper{Slot: t.holder.slot.id, Pulled: t.holder.kind.types[t.lane.Type] != given})
+		h := Helper{Slot: t.holder.slot.id}
+		if t.holder.kind.types[t.lane.Type] != given {
+			h.Pulled = t
+		}
+		yield(h)
 		return
 	}
 	q.helpersOf(t.lane.Lane, t.lane.waiters, yield)

@@ -24,7 +24,7 @@ type worker struct {
 	gone     bool          // it has left
 	retiring bool          // it gets nothing new, and is led out once it holds nothing
 	doomed   bool          // it is being killed
-	away     bool          // it gave back what it had not begun, though it had nothing else: a message keeps it
+	away     uint64        // above 0: a message keeps it, for it has not begun the only task that it had; see takeBack
 	batches  bool          // the last that it was done with was a batch of several items
 	woken    bool          // it is in Queue.woken
 }
@@ -69,6 +69,9 @@ func (w *worker) hasRoom() bool { return w.sound() && w.held.n < w.window() }
 // idle reports whether the worker could have something to do, and has nothing.
 func (w *worker) idle() bool { return w.sound() && w.held.n == 0 }
 
+// isAway reports whether a message seems to keep the worker.
+func (w *worker) isAway() bool { return w.away > 0 }
+
 // mayHave reports whether the worker is one that is given tasks of a lane.
 func (w *worker) mayHave(l *lane) bool {
 	if l.isWaitedBy(w) {
@@ -85,8 +88,8 @@ func (w *worker) mayHave(l *lane) bool {
 // before reports whether a worker that has room gets a task before another one, whatever messages
 // they have.
 func (w *worker) before(o *worker) bool {
-	if w.away != o.away {
-		return o.away
+	if w.isAway() != o.isAway() {
+		return o.isAway()
 	}
 	return w.held.n < o.held.n
 }

@@ -1,0 +1,202 @@
+package multiprolab
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/queue"
+	"github.com/multiprolab/multiprolab/internal/wire"
+)
+
+// This file is what is to be done about the events of the queue, in main. All of it runs under the
+// broker's mutex, and nothing of it waits.
+
+// maxSpare is how many effects of one event are room enough to be kept for the next.
+const maxSpare = 1 << 10
+
+// carryOut does what is to be done about the events since the last call, in its order, and about
+// what happens by that.
+func (b *broker) carryOut() {
+	for {
+		effects := b.rules.Effects(b.spare)
+		b.spare = effects
+		if len(effects) == 0 {
+			return
+		}
+		for i := range effects {
+			b.carry(&effects[i])
+		}
+		if cap(effects) > maxSpare {
+			b.spare = nil
+		}
+	}
+}
+
+// carry does one thing that is to be done.
+func (b *broker) carry(e *queue.Effect) {
+	switch e.Kind {
+	case queue.Admitted:
+		b.accept(jobOf(e.Task))
+	case queue.Assign:
+		b.assign(e)
+	case queue.Recall:
+		b.tell(e.Worker, &wire.Frame{Kind: wire.Recall, ID: uint64(e.Task.ID())})
+	case queue.Cancel:
+		b.tell(e.Worker, &wire.Frame{Kind: wire.Cancel, Type: "task", ID: uint64(e.Task.ID()), Flags: softly(e.Soft)})
+	case queue.NoTask:
+		b.tell(e.Worker, &wire.Frame{Kind: wire.NoTask, ID: e.N})
+	case queue.Dump, queue.Kill, queue.Retired:
+		b.lead(e)
+	case queue.Shrunk:
+		if s := jobOf(e.Task).sub; s != nil && s.split != nil {
+			s.split(int(e.N))
+		}
+	case queue.Again:
+		b.again(jobOf(e.Task), e)
+	case queue.Outcome:
+		b.finish(jobOf(e.Task), e)
+	case queue.Store:
+		b.giveBack(jobOf(e.Task))
+		b.store.put(jobOf(e.Task), e.After)
+	case queue.Settle:
+		b.settle(jobOf(e.Task), e)
+	case queue.Draw:
+		b.store.draw(*e.Lane, int(e.N))
+	case queue.DrawNoMore:
+		b.store.drawNoMore(*e.Lane)
+	case queue.Wake:
+		if e.At == 0 || b.wake(e.At) {
+			b.rules.Tick(b.now())
+		}
+	case queue.Takers:
+		b.breakCircles()
+	case queue.Idle:
+		for _, done := range b.joiners {
+			close(done)
+		}
+		b.joiners = nil
+	}
+}
+
+// tell sends a worker a frame that always fits.
+func (b *broker) tell(w queue.Worker, f *wire.Frame) {
+	if p := b.staff.peers[w]; p != nil {
+		p.link.Tell(link.Soon, f)
+	}
+}
+
+// lead brings a worker nearer to its end.
+func (b *broker) lead(e *queue.Effect) {
+	p := b.staff.peers[e.Worker]
+	switch {
+	case p == nil:
+	case e.Kind == queue.Dump:
+		p.askStacks()
+	case e.Kind == queue.Retired:
+		wakeUp(p.retired)
+	default:
+		j := jobOf(e.Task)
+		why := fmt.Sprintf("%v did not return within the grace of %v: %s", j, j.Grace(), brief(b.errorOf(j, e)))
+		b.mu.doomed = append(b.mu.doomed, doomed{p, why})
+	}
+}
+
+// assign sends a worker a task.
+func (b *broker) assign(e *queue.Effect) {
+	p, j := b.staff.peers[e.Worker], jobOf(e.Task)
+	p.holds.Add(1)
+	f := &wire.Frame{Kind: wire.Task, ID: uint64(j.ID()), From: j.by(), Type: j.Lane().Type}
+	if e.N != 0 {
+		f.ForFetch(e.N)
+	}
+	timeout := j.timeout()
+	if attempt := j.Attempt(); attempt > 1 || j.chain != "" || timeout > 0 {
+		f.Meta = taskMeta{Attempt: attempt, Chain: j.chain, Timeout: timeout}.marshal()
+	}
+	if j.limit != nil {
+		f.Left = leftUntil(j.limit.due)
+	}
+	setPayload(f, j.payload)
+	if j.Items > 0 {
+		f.Flags |= wire.FlagBatch
+	}
+	if timeout > 0 {
+		f.Flags |= wire.FlagTimed
+	}
+	how := link.Quietly
+	if j.Items == 0 && !e.First { // more may follow, to be written together
+		how = link.Soon
+	}
+	switch err := p.link.Post(how, f); {
+	case err == link.ErrClosed: // the worker is gone: leave gives the job to another
+	case err != nil: // no worker can be sent it, and this one has done nothing wrong
+		err = fmt.Errorf("multiprolab: %v could not be sent to worker %s: %w", j, p.slot.name, err)
+		b.rules.Unsent(e.Worker, j.ID(), err)
+	case how == link.Quietly && !slices.Contains(b.mu.posted, p.link):
+		b.mu.posted = append(b.mu.posted, p.link)
+	}
+}
+
+// again notes how an attempt has ended that another one follows.
+func (b *broker) again(j *job, e *queue.Effect) {
+	b.released(e.Worker)
+	if v := &e.Verdict; v.Kind != queue.Failed || v.After == 0 { // else it does not count
+		h := j.history()
+		h.failures = append(h.failures, b.errorOf(j, e))
+	}
+}
+
+// released counts a task that a worker has no more.
+func (b *broker) released(w queue.Worker) {
+	if p := b.staff.peers[w]; p != nil {
+		p.holds.Add(-1)
+	}
+}
+
+// finish gives a job its outcome.
+func (b *broker) finish(j *job, e *queue.Effect) {
+	b.released(e.Worker)
+	r := b.outcome(j, e)
+	if e.Letter == queue.NewLetter {
+		r = &reply{err: b.lastOf(j, e)}
+		b.addDead(j)
+	}
+	b.giveBack(j)
+	j.letGo()
+	if j.client == nil || j.client.link.Load() != nil {
+		b.loops.waits.End(j.by(), j.Number)
+	}
+	sub, client := j.sub, j.client
+	j.forget()
+	switch {
+	case sub != nil:
+		b.node.resolve(sub.id, r)
+	case client != nil:
+		client.answer(link.Soon, replyFrame(wire.Result, j.Number, r))
+	}
+}
+
+// lastOf is the end of a job that has no attempt left.
+func (b *broker) lastOf(j *job, e *queue.Effect) *AttemptsError {
+	h := j.history()
+	if h.all == nil {
+		h.all = &AttemptsError{Type: j.Lane().Type, Attempts: append(h.failures, b.errorOf(j, e))}
+		h.failures = nil
+	}
+	return h.all
+}
+
+// settle tells the Backend how the lease of a job ends.
+func (b *broker) settle(j *job, e *queue.Effect) {
+	switch {
+	case e.Settlement == queue.GiveUp:
+		b.store.settle(j, e.Settlement, b.lastOf(j, e))
+	case e.Settlement == queue.Later:
+		b.store.putBack(j, e.After, b.errorOf(j, e))
+	case e.Verdict.Kind == queue.Done:
+		b.store.settle(j, e.Settlement, nil)
+	default:
+		b.store.settle(j, e.Settlement, b.errorOf(j, e))
+	}
+}

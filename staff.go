@@ -1,0 +1,311 @@
+package multiprolab
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/multiprolab/multiprolab/internal/batch"
+	"github.com/multiprolab/multiprolab/internal/queue"
+	"github.com/multiprolab/multiprolab/internal/wire"
+)
+
+// This file is the part of the broker, in main, that knows the workers, and hears what they say of
+// tasks: that they have begun with one, or ended it, give one back or ask for one. A worker is not
+// trusted: what no honest one says is an error, which ends it.
+
+// staff is who works on tasks, as the rules and as the broker know it. It exists in main; the
+// broker's mutex guards it.
+type staff struct {
+	pools []*pool                // the first has number 1
+	slots map[queue.Slot]*slot   // of which a life is there, or may come
+	peers map[queue.Worker]*peer // lives that are ready, until they have left
+	last  struct {               // the numbers that were given last: none is given twice
+		slot   queue.Slot
+		worker queue.Worker
+		client queue.Submitter
+	}
+}
+
+func newStaff() staff {
+	return staff{slots: map[queue.Slot]*slot{}, peers: map[queue.Worker]*peer{}}
+}
+
+// poolNumber is the number by which the rules know a pool, or 0.
+func (s *staff) poolNumber(p *pool) queue.Pool { return queue.Pool(slices.Index(s.pools, p) + 1) }
+
+// slot returns an instance by its name, or nil.
+func (s *staff) slot(name string) *slot {
+	pool, i, ok := splitInstance(name)
+	if !ok {
+		return nil
+	}
+	for _, p := range s.pools {
+		if p.name != pool {
+			continue
+		}
+		if slots := p.list(); i < len(slots) {
+			return slots[i]
+		}
+	}
+	return nil
+}
+
+// busy is how many messages and calls a worker has to handle.
+func (s *staff) busy(w queue.Worker) int {
+	if p := s.peers[w]; p != nil {
+		return p.slot.pending()
+	}
+	return 0
+}
+
+// name is that of a worker that is ready, or "".
+func (s *staff) name(w queue.Worker) string {
+	if p := s.peers[w]; p != nil {
+		return p.slot.name
+	}
+	return ""
+}
+
+// names are those of workers that are ready.
+func (s *staff) names(workers []queue.Worker) string {
+	var names []string
+	for _, w := range workers {
+		if name := s.name(w); name != "" { // else its life has ended, and it does not wait any more
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// addPool makes a pool known with its instances. The caller holds the mutex.
+func (b *broker) addPool(p *pool) {
+	b.staff.pools = append(b.staff.pools, p)
+	o := queue.PoolOptions{Queues: p.cfg.Queues, Prefetch: p.cfg.Prefetch, MaxTasks: p.cfg.MaxTasks}
+	b.rules.AddPool(b.staff.poolNumber(p), o)
+	b.addSlots(p, p.list())
+}
+
+// addSlots makes instances known that a pool has got. The caller holds the mutex.
+func (b *broker) addSlots(p *pool, added []*slot) {
+	number := b.staff.poolNumber(p)
+	for _, s := range added {
+		b.staff.last.slot++
+		s.number = b.staff.last.slot
+		b.staff.slots[s.number] = s
+		b.rules.AddSlot(s.number, number)
+	}
+}
+
+// resize makes the instances known that a pool has got, and takes those away that it has no more.
+// Before open no pool is known, nor need be.
+func (b *broker) resize(p *pool, added, removed []*slot) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.staff.poolNumber(p) == 0 {
+		return
+	}
+	b.addSlots(p, added)
+	for _, s := range removed {
+		b.rules.Remove(s.number)
+		b.carryOut()
+		if s.gone.Load() != nil { // else bury forgets it
+			delete(b.staff.slots, s.number)
+		}
+	}
+}
+
+// bury notes that there will be no further life of an instance, and why.
+func (b *broker) bury(s *slot, why error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.rules.Gone(s.number, why)
+	b.carryOut()
+	if !s.pool.has(s) {
+		delete(b.staff.slots, s.number)
+	}
+}
+
+// enter makes a worker known that has become ready.
+func (b *broker) enter(p *peer, r *readiness) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := &b.staff
+	s.last.worker++
+	p.worker = s.last.worker
+	s.peers[p.worker] = p
+	if lies := b.rules.Enter(p.worker, p.slot.number, r.Tasks, r.Pulls); lies.Told() {
+		delete(s.peers, p.worker)
+		p.worker = 0
+		return accuse(lies, "takes")
+	}
+	return nil
+}
+
+// leave takes a worker away that has ended. What it held and had not started goes back to the front
+// of the queue; an attempt that it had started has failed. how is nil if it said goodbye. It
+// reports whether the worker was working on one.
+func (b *broker) leave(p *peer, how error) (blamed bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.staff.peers[p.worker] != p {
+		return false
+	}
+	end := &death{peer: p, how: how}
+	d := queue.Death{Unfinished: queue.ID(p.unfinished), Cause: end}
+	if t, _ := b.rules.Running(p.worker, d.Unfinished); t != nil && t.Items > 0 { // what it had finished stands
+		o := batch.OutcomesOf(p.outcomes, int(t.Items))
+		end.outcomes, d.Items = o.Body, tallyOf(&o)
+	}
+	blamed = b.rules.Leave(p.worker, d, b.now())
+	b.carryOut() // which still knows the worker
+	delete(b.staff.peers, p.worker)
+	p.holds.Store(0)
+	return blamed
+}
+
+// retire gives a worker nothing new; what it has not started goes to others. When it holds nothing
+// any more its supervisor replaces it. It reports whether the worker is one that can be retired:
+// ready, and alive.
+func (b *broker) retire(p *peer) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.staff.peers[p.worker] != p {
+		return false
+	}
+	if p.slot.leaving.Load() {
+		b.rules.Last(p.slot.number)
+	}
+	return b.rules.Retire(p.worker)
+}
+
+// takers returns how many workers of a pool take tasks of a type, or may turn out to do so, and
+// whether one of them asks for them with GetTask.
+func (b *broker) takers(p *pool, typ string) (n int, ask bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.rules.Takers(b.staff.poolNumber(p), typ)
+}
+
+// started notes that a worker has begun with a task.
+func (b *broker) started(p *peer, id uint64) error {
+	now := b.now() // before the mutex, which others want
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return accuse(b.rules.Began(p.worker, queue.ID(id), now), "started")
+}
+
+// recovered notes that a worker that is gone had begun with a task, as its black box says. What it
+// says of a task that has ended meanwhile, or of which main knows already, is no news.
+func (b *broker) recovered(p *peer, id uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.rules.Recovered(p.worker, queue.ID(id), b.now())
+}
+
+// result takes the outcome of an attempt from its worker: of a batch, if many is set.
+func (b *broker) result(p *peer, id uint64, r *reply, many bool) error {
+	v := verdictOf(r, many)
+	if many {
+		r.vouch = p.vouchError
+	}
+	now := b.now() // before the mutex, which others want
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return accuse(b.rules.Ended(p.worker, queue.ID(id), v, now), "ended")
+}
+
+// returned takes back a task that was recalled.
+func (b *broker) returned(p *peer, id uint64) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	lies := b.rules.Returned(p.worker, queue.ID(id))
+	b.carryOut()
+	p.holds.Store(int32(b.rules.Held(p.worker)))
+	return accuse(lies, "gave back")
+}
+
+// split takes back the items of a batch that a worker has not started.
+func (b *broker) split(p *peer, id uint64, from uint64) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	lies := b.rules.Split(p.worker, queue.ID(id), from)
+	if lies.Kind == queue.NotRecalled {
+		return lie("it split %s, which it was not asked to", taskText(lies.Task))
+	}
+	return accuse(lies, "split")
+}
+
+// fetch answers a GetTask: at once if it can or must, else when a task comes.
+func (b *broker) fetch(p *peer, id uint64, types string, wait bool) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	lies := b.rules.Fetch(p.worker, queue.FetchID(id), strings.SplitSeq(types, ","), wait)
+	if lies.Kind == queue.AskedForMany {
+		n := strings.Count(types, ",") + 1
+		return lie("it asked for a task of one of %d types, and has declared %d in PullTasks", n, lies.N-1)
+	}
+	return accuse(lies, "asked for")
+}
+
+// cancelFetch takes a waiting GetTask back. If a task was sent meanwhile, that is the answer, and
+// nothing is left to be cancelled.
+func (b *broker) cancelFetch(p *peer, id uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.rules.CancelFetch(p.worker, queue.FetchID(id))
+}
+
+// progress passes news of a running job on to its submitter. What comes when the job has ended, or
+// waits for another attempt, is dropped: the handler may have left a goroutine behind. News that
+// cannot be sent change nothing about the task, which goes on: they are a dead letter.
+// They hold n bytes of the credit of the worker as long as they wait for who waits for the outcome.
+func (b *broker) progress(p *peer, f *wire.Frame, n int64) error {
+	news := &Message{Sender: p.slot.name, Receiver: MainName, Type: f.Type, payload: payloadOf(f), size: n,
+		left: p.client.leave, scope: scope{node: b.node}}
+	by, err := b.submitterOf(p, f.ID)
+	switch {
+	case err != nil:
+		return err
+	case by == nil: // nobody waits, nor will
+	case by.submission != nil:
+		by.submission.addProgress(news)
+		return nil
+	default:
+		f.ID, f.From = by.id, p.slot.name
+		if err := by.client.pass(f); err != nil {
+			p.slot.main.emit(&DeadLetter{Sender: f.From, Receiver: by.client.name(), Type: f.Type, Size: len(f.Body),
+				Reason: err.Error()})
+		}
+	}
+	news.leaveInbox()
+	return nil
+}
+
+// submitter is who has submitted a task: a submission in main, or one of a worker, by its number
+// there.
+type submitter struct {
+	submission *Submission
+	client     *client
+	id         uint64
+}
+
+// submitterOf returns who has submitted a task that the worker runs, or nil if there is none. It
+// returns an error if the worker cannot be honest.
+func (b *broker) submitterOf(p *peer, id uint64) (*submitter, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t, lies := b.rules.Running(p.worker, queue.ID(id))
+	switch {
+	case lies.Told():
+		return nil, accuse(lies, "reported on")
+	case t == nil:
+		return nil, nil
+	}
+	switch j := jobOf(t); {
+	case j.client != nil:
+		return &submitter{client: j.client, id: j.Number}, nil
+	case j.sub != nil:
+		return &submitter{submission: j.sub}, nil
+	}
+	return nil, nil
+}
