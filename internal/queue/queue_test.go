@@ -294,3 +294,34 @@ func TestTaskLeavesABusyWorker(t *testing.T) {
 		t.Errorf("it went %d times to and fro in a minute", moves)
 	}
 }
+
+// A life that becomes ready after its slot was taken out of the pool gets nothing, and is retired;
+// nothing of the slot is kept when it has ended, or when none has come.
+func TestLifeOfARemovedSlot(t *testing.T) {
+	s := players(t, Config{})
+	for _, comes := range []bool{true, false} {
+		name := map[bool]string{true: "a/0", false: "a/1"}[comes]
+		slot := s.slots[name]
+		s.q.Remove(slot)
+		if comes {
+			s.effects = nil
+			w := s.enter(name, []string{"t"}, nil)
+			is := func(e Effect) bool { return e.Kind == Retired && e.Worker == w }
+			if !slices.ContainsFunc(s.effects, is) {
+				t.Error("it is not retired")
+			}
+			if r, _ := s.q.Submit(&Task{}, laneT, nil, true, s.now); r.Refused() {
+				t.Errorf("a/1 may take a task, and it is refused: %d", r.Kind)
+			}
+			if s.carryOut(); s.q.Held(w) > 0 {
+				t.Error("it gets a task")
+			}
+			s.die(name)
+		}
+		s.q.Gone(slot, "it has left")
+		s.carryOut()
+		if s.q.slots[slot] != nil {
+			t.Errorf("%s is kept", name)
+		}
+	}
+}
