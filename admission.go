@@ -103,21 +103,6 @@ func (b *broker) giveBack(j *job) {
 	j.cost = 0
 }
 
-// submitted returns the job that a worker, or with nil main, has submitted under a number and that
-// has no outcome, or nil. The caller holds the mutex.
-func (b *broker) submitted(by *client, id uint64) *job {
-	if by == nil {
-		if s := b.node.submission(id, false); s != nil {
-			return s.job
-		}
-		return nil
-	}
-	if t := b.rules.Submitted(by.number, id); t != nil {
-		return jobOf(t)
-	}
-	return nil
-}
-
 // cancel cancels a job for its submitter: since the deadline of that one has passed, if soft is
 // set.
 func (b *broker) cancel(submitter *client, id uint64, soft bool) {
@@ -201,4 +186,17 @@ func (b *broker) waitingOf(by, chain string) (waiting []queue.Slot) {
 		}
 	}
 	return waiting
+}
+
+// optionsOf returns the options as the rules have them, or nil if all are the defaults. Tasks that
+// follow each other and have the same share them. The caller holds the mutex.
+func (b *broker) optionsOf(m *taskMeta) *queue.Options {
+	o := m.rules()
+	if o == (queue.Options{}) {
+		return nil
+	}
+	if b.recent == nil || *b.recent != o {
+		b.recent = m.options()
+	}
+	return b.recent
 }

@@ -35,12 +35,14 @@ func BenchmarkStart(b *testing.B) {
 			require.NoError(b, cmd.Wait())
 		}
 	})
-	b.Run("worker", func(b *testing.B) {
-		for b.Loop() {
-			l := benchLab(b, workers("lab", 1))
-			require.NoError(b, l.Close())
-		}
-	})
+	for _, n := range []int{1, 100} {
+		b.Run(fmt.Sprint("workers ", n), func(b *testing.B) {
+			for b.Loop() {
+				l := benchLab(b, workers("lab", n))
+				require.NoError(b, l.Close())
+			}
+		})
+	}
 }
 
 // benchLab starts an app for a benchmark.

@@ -2,7 +2,6 @@ package multiprolab
 
 import (
 	"cmp"
-	"math/rand/v2"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/link"
@@ -41,9 +40,9 @@ type broker struct {
 // when the mutex is free: what one event posts cannot overtake what an earlier one has posted.
 type brokerMutex struct {
 	lockorder.Mutex[lockorder.Tasks]
-	broker *broker
-	posted []*link.Link // to which something was posted that Unlock is to write
-	doomed []doomed     // workers that Unlock is to have killed
+	carryOut func()       // does what is to be done about the events so far; the caller holds the mutex
+	posted   []*link.Link // to which something was posted that Unlock is to write
+	doomed   []doomed     // workers that Unlock is to have killed
 }
 
 // doomed is a worker that is to be killed with its task, and why.
@@ -54,7 +53,7 @@ type doomed struct {
 
 // Unlock implements sync.Locker. It never waits for a pipe, nor for a worker.
 func (m *brokerMutex) Unlock() {
-	m.broker.carryOut()
+	m.carryOut()
 	var few [2]*link.Link // mostly that is enough, and no memory is needed
 	posted := append(few[:0], m.posted...)
 	clear(m.posted)
@@ -67,47 +66,6 @@ func (m *brokerMutex) Unlock() {
 	}
 	for _, d := range kill {
 		go d.peer.killWithTask(d.why) // ends when the worker has printed its stacks, or after quitTimeout
-	}
-}
-
-// TaskStats counts tasks. At any moment Received = Succeeded + Failed + Cancelled + Queued +
-// Running.
-type TaskStats struct {
-	Received  uint64 // accepted by the queue, or waiting for room in it
-	Succeeded uint64
-	Failed    uint64
-	Cancelled uint64 // by their submitters, or because the program ends
-	Queued    uint64 // not started on a worker
-	Running   uint64
-}
-
-func newBroker(n *node, cfg *Config) *broker {
-	b := &broker{node: n, epoch: time.Now(), staff: newStaff(), loops: newLoopWaits()}
-	b.mu.broker = b
-	b.rules = queue.New(queue.Config{
-		Limit:      cfg.QueueLimit,
-		LimitBytes: cfg.QueueBytes,
-		DeadLimit:  cfg.DeadLimit,
-		Stored:     cfg.Backend != nil,
-		Rand:       rand.Float64,
-		Busy:       b.staff.busy,
-	})
-	if cfg.Backend != nil {
-		b.store = newStore(b, cfg)
-	}
-	return b
-}
-
-// open gives the broker the workers that there will be. Tasks are taken from then on.
-func (b *broker) open(pools []*pool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.rules.Allow(defaultQueueBytes())
-	for _, p := range pools {
-		b.addPool(p)
-	}
-	if b.store != nil {
-		b.store.open()
 	}
 }
 
@@ -165,21 +123,6 @@ func (b *broker) join() <-chan struct{} {
 	return done
 }
 
-// end gives every task that is left the outcome err. It is called when no worker is left.
-func (b *broker) end(err error) {
-	b.mu.Lock()
-	b.stopped = cmp.Or(b.stopped, err)
-	b.rules.End()
-	b.carryOut()
-	if b.timer != nil {
-		b.timer.Stop()
-	}
-	b.mu.Unlock()
-	if b.store != nil {
-		b.store.close()
-	}
-}
-
 // count counts the tasks.
 func (b *broker) count() TaskStats {
 	b.mu.Lock()
@@ -193,4 +136,20 @@ func (b *broker) count() TaskStats {
 		Queued:    uint64(s.Queued),
 		Running:   uint64(s.Running),
 	}
+}
+
+// submitted returns the job that a worker, or with nil main, has submitted under a number and that
+// has no outcome, or nil. The caller holds the mutex.
+func (b *broker) submitted(by *client, id uint64) *job {
+	if by == nil {
+		if s := b.node.submission(id, false); s != nil {
+			j, _ := s.job.(*job)
+			return j
+		}
+		return nil
+	}
+	if t := b.rules.Submitted(by.number, id); t != nil {
+		return jobOf(t)
+	}
+	return nil
 }

@@ -23,7 +23,7 @@ func (e *callEntry) cancel(soft bool) {
 		e.callee.cancelCall(e, soft)
 		return
 	}
-	e.callee.main.router.replied(e, &reply{err: context.Canceled}, nil).Push()
+	e.callee.desk.calls.replied(e, &reply{err: context.Canceled}, nil).Push()
 }
 
 // newCall returns the entry of a call to the instance, nil for one of main.
@@ -42,4 +42,14 @@ func (s *slot) cancelCall(e *callEntry, soft bool) {
 		from = e.origin.slot.name
 	}
 	s.tell(&wire.Frame{Kind: wire.Cancel, Flags: softly(soft), Type: "call", ID: number, From: from})
+}
+
+// lost tells the caller of a call, and main of a message.
+func (c *client) lost(p *parcel, err error) {
+	calls := c.slot.desk.calls
+	if e, ok := p.call.(*callEntry); ok {
+		calls.replied(e, &reply{err: err}, nil).Push()
+		return
+	}
+	calls.bounce(p.frame, err)
 }

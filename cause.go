@@ -1,10 +1,5 @@
 package multiprolab
 
-import (
-	"github.com/multiprolab/multiprolab/internal/pack"
-	"github.com/multiprolab/multiprolab/internal/wire"
-)
-
 // This file is why a program ends: what has asked for it, or the error that it ends of, and how
 // that gets into every later error.
 
@@ -21,23 +16,4 @@ func (m *Main) Cause() error {
 	m.lifeMu.Lock()
 	defer m.lifeMu.Unlock()
 	return m.cause
-}
-
-// ending is the event of the end that has begun.
-func (m *Main) ending() *ProgramEnding {
-	m.lifeMu.Lock()
-	defer m.lifeMu.Unlock()
-	return &ProgramEnding{Cause: m.cause, Failed: m.failed}
-}
-
-// causeCut is how much of the cause of an end each worker is told: enough for its errors.
-var causeCut = errorCut{text: 1 << 10, stderr: 1 << 10, earlier: 1, parts: 4}
-
-// exitFrame tells a worker to end, and if it is for good, why.
-func exitFrame(mode ShutdownMode, why error) *wire.Frame {
-	var packed []byte
-	if why != nil && why != ErrStopped {
-		packed = pack.Marshal(&errorPacking{err: why, cut: causeCut})
-	}
-	return wire.NewExit(uint64(mode), packed)
 }

@@ -20,8 +20,8 @@ type client struct {
 	// credit is what the life may send; the account of the slot guards it.
 	credit mail.Credit
 
-	// number is what the rules of tasks know the life by, from its first task on. The broker's mutex
-	// guards it.
+	// number is what the rules of tasks know the life by, from its first task on. The broker's
+	// mutex guards it.
 	number queue.Submitter
 	// lined is the credit of its tasks that wait for room, in bytes. The broker's mutex guards it.
 	lined int64
@@ -69,7 +69,7 @@ func (c *client) called(e *callEntry) {
 // waitOver notes that the loop of the worker does not wait for a call or a task any more.
 func (c *client) waitOver(id uint64) {
 	if c.link.Load() != nil { // else it has another life, perhaps, with waits of its own
-		c.slot.main.broker.endWait(c.slot.name, id)
+		c.slot.desk.tasks.endWait(c.slot.name, id)
 	}
 }
 
@@ -131,7 +131,7 @@ func (c *client) pass(f *wire.Frame) error {
 // and who handles one is told that nobody waits for the reply.
 func (c *client) gone() {
 	c.link.Store(nil)
-	c.slot.main.broker.endWaits(c.slot.name)
+	c.slot.desk.tasks.endWaits(c.slot.name)
 	c.mu.Lock()
 	calls := c.calls
 	c.calls = nil
@@ -139,7 +139,7 @@ func (c *client) gone() {
 	for _, e := range calls {
 		e.cancel(false)
 	}
-	c.slot.main.receiver.cancelAll(c)
+	c.slot.desk.receiver.cancelAll(c)
 }
 
 // account is the credit of the worker in a slot, for all its lives. Its rules are mail.Account. It

@@ -8,17 +8,27 @@ import (
 	"strings"
 )
 
+// announcer tells of what happens: the log, who watches, and the user's function. It exists in
+// main. It does not change after New, but for watchers, which guard themselves; any goroutine may
+// use it.
+type announcer struct {
+	config   *Config          // the configuration, with the defaults filled in
+	inbox    *MessageReceiver // the receiver of main, whose loop calls the user's function
+	ends     <-chan struct{}  // closed when the end of the program was asked for
+	watchers watchers         // who watches the workers
+}
+
 // emit logs an event, and hands it to the user's function on the loop of main.
-func (m *Main) emit(e Event) {
+func (a *announcer) emit(e Event) {
 	level, text, attrs := e.record()
-	m.cfg.Logger.LogAttrs(context.Background(), m.levelNow(e, level), "multiprolab: "+text, attrs...)
-	m.tell(e, attrs)
+	a.config.Logger.LogAttrs(context.Background(), a.levelNow(e, level), "multiprolab: "+text, attrs...)
+	a.tell(e, attrs)
 }
 
 // levelNow is the level of an event that has one in a program that ends, and another one in a
 // program that goes on.
-func (m *Main) levelNow(e Event, level slog.Level) slog.Level {
-	ending := closed(m.exitAsked)
+func (a *announcer) levelNow(e Event, level slog.Level) slog.Level {
+	ending := closed(a.ends)
 	switch e := e.(type) {
 	case *DeadLetter:
 		if level == slog.LevelDebug && !ending {
@@ -36,9 +46,9 @@ func (m *Main) levelNow(e Event, level slog.Level) slog.Level {
 const firstLetters = 3
 
 // emitLost is emit for what one death has lost: one record for all, and an event for each.
-func (m *Main) emitLost(lost []*DeadLetter) {
+func (a *announcer) emitLost(lost []*DeadLetter) {
 	if len(lost) == 1 {
-		m.emit(lost[0])
+		a.emit(lost[0])
 	}
 	if len(lost) < 2 {
 		return
@@ -53,9 +63,9 @@ func (m *Main) emitLost(lost []*DeadLetter) {
 	}
 	e := lost[0]
 	level, _, _ := e.record()
-	m.cfg.Logger.LogAttrs(
+	a.config.Logger.LogAttrs(
 		context.Background(),
-		m.levelNow(e, level),
+		a.levelNow(e, level),
 		"multiprolab: messages not delivered",
 		slog.String("receiver", e.Receiver),
 		slog.Int("count", len(lost)),
@@ -65,18 +75,18 @@ func (m *Main) emitLost(lost []*DeadLetter) {
 	)
 	for _, e := range lost {
 		_, _, attrs := e.record()
-		m.tell(e, attrs)
+		a.tell(e, attrs)
 	}
 }
 
 // tell hands an event to who watches, and to the user's function on the loop of main.
-func (m *Main) tell(e Event, attrs []slog.Attr) {
-	m.watchers.notify(e)
-	if m.cfg.OnEvent != nil {
+func (a *announcer) tell(e Event, attrs []slog.Attr) {
+	a.watchers.notify(e)
+	if a.config.OnEvent != nil {
 		size := frameCost
-		for _, a := range attrs {
-			size += len(a.Value.String())
+		for _, attr := range attrs {
+			size += len(attr.Value.String())
 		}
-		m.receiver.soon(func() { m.cfg.OnEvent(e) }, size)
+		a.inbox.soon(func() { a.config.OnEvent(e) }, size)
 	}
 }

@@ -29,7 +29,7 @@ func AttemptOf(f *wire.Frame) int {
 
 // Residue says what the queue still holds: nothing, when every task has had its outcome.
 func (q *TaskQueue) Residue() (left []string) {
-	b := q.main.broker
+	b := q.main.(*broker)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	say := func(n int, what string) {
@@ -112,12 +112,12 @@ func AcrossAWire(err error) error { return unmarshalError(marshalError(err)) }
 // LevelOf returns the level of the record of an event, in a program that ends or in one that goes
 // on.
 func LevelOf(e Event, ending bool) slog.Level {
-	m := &Main{milestones: newMilestones()}
+	ends := make(chan struct{})
 	if ending {
-		close(m.exitAsked)
+		close(ends)
 	}
 	level, _, _ := e.record()
-	return m.levelNow(e, level)
+	return (&announcer{ends: ends}).levelNow(e, level)
 }
 
 // LeftLate returns the event of a worker that was killed because it did not leave in time.

@@ -3,23 +3,25 @@ package multiprolab
 import (
 	"io"
 	"sync"
+	"weak"
 
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
-// fakeLives counts the lives of slots that tests begin without the rules of lives.
+// fakeLives counts the lives of slots that tests begin without the rules of lives. It keeps no slot.
 var fakeLives = struct {
 	sync.Mutex
-	of map[*slot]int
-}{of: map[*slot]int{}}
+	of map[weak.Pointer[slot]]int
+}{of: map[weak.Pointer[slot]]int{}}
 
 // nextLife is the number of the next such life of a slot.
 func nextLife(s *slot) int {
 	fakeLives.Lock()
 	defer fakeLives.Unlock()
-	fakeLives.of[s]++
-	return fakeLives.of[s]
+	w := weak.Make(s)
+	fakeLives.of[w]++
+	return fakeLives.of[w]
 }
 
 // fakeBody is a process that is only its wire.

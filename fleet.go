@@ -70,7 +70,7 @@ func (w *workerFleet) open() error {
 	defer w.mu.Unlock()
 	descs := make([]fleet.PoolDesc, len(m.pools))
 	for i, p := range m.pools {
-		d, err := m.describe(p)
+		d, err := m.registry.describe(p)
 		if err != nil {
 			return err
 		}
@@ -171,14 +171,14 @@ func (w *workerFleet) follow(e *fleet.Effect) {
 	case fleet.Wake:
 		w.wakeAt(e.At)
 	case fleet.Spawn:
-		w.then(func() { w.present[s.id] = s.begin(&effect) })
+		w.then(func() { w.present[s.id] = m.beginLife(s, &effect) })
 	case fleet.Retire:
 		w.then(func() { s.retire() })
 	case fleet.LeadOut:
 		w.then(func() { w.present[s.id].leadOut(&effect, m.errorOf(s, &effect.Reason)) })
 	case fleet.Down:
 		w.then(func() {
-			s.tellDown(w.present[s.id], &effect)
+			m.tellDown(s, w.present[s.id], &effect)
 			delete(w.present, s.id)
 		})
 	case fleet.Bury:
@@ -187,7 +187,7 @@ func (w *workerFleet) follow(e *fleet.Effect) {
 		}
 		w.then(func() {
 			delete(w.present, s.id) // of a life that was told to end before there was anything
-			s.bury(m.errorOf(s, &effect.Reason))
+			m.bury(s, m.errorOf(s, &effect.Reason))
 		})
 	case fleet.Replaced:
 		answer := w.answers[e.Ask]
@@ -217,7 +217,7 @@ func (w *workerFleet) place(e *fleet.Effect) {
 	if e.Index == len(p.accounts) {
 		p.accounts = append(p.accounts, newAccount(int64(w.main.cfg.Window)))
 	}
-	s := newSlot(w.main, p, e.Slot, e.Index)
+	s := newSlot(w.main.desk, p, e.Slot, e.Index)
 	slots := append(slices.Clip(p.list()), s)
 	p.slots.Store(&slots)
 	w.slots[s.id] = s

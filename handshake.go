@@ -11,8 +11,8 @@ import (
 // time. The supervisor runs it.
 
 // welcome tells the worker what it needs to know.
-func (p *peer) welcome() {
-	m, cfg := p.slot.main, &p.slot.pool.cfg
+func (p *peer) welcome(m *Main) {
+	cfg := &p.slot.pool.cfg
 	p.process.Welcome(life.Welcome{
 		Identity:       m.identity,
 		Pools:          m.poolSizes(),
@@ -28,8 +28,7 @@ func (p *peer) welcome() {
 }
 
 // handshake waits until the worker has said hello. It refuses a worker of another binary.
-func (p *peer) handshake(ctx context.Context) error {
-	m := p.slot.main
+func (p *peer) handshake(ctx context.Context, m *Main) error {
 	switch p.process.Hello(ctx, m.cfg.StartTimeout) {
 	case life.Came:
 		return nil
@@ -55,8 +54,7 @@ func (p *peer) handshake(ctx context.Context) error {
 }
 
 // becomeReady waits until the worker's setup function has returned.
-func (p *peer) becomeReady(ctx context.Context) error {
-	m := p.slot.main
+func (p *peer) becomeReady(ctx context.Context, m *Main) error {
 	switch failure, how := p.process.Ready(ctx, m.cfg.SetupTimeout); {
 	case how == life.Came && failure == "":
 		return nil

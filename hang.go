@@ -11,7 +11,7 @@ import (
 
 // newPulse asks the worker for signs of life, if its config says so. The supervisor calls it.
 func newPulse(p *peer) *life.Pulse {
-	if p.slot.main.cfg.InProcess {
+	if p.slot.desk.cfg.InProcess {
 		return p.process.NewPulse(0)
 	}
 	return p.process.NewPulse(p.slot.pool.cfg.HeartbeatTimeout)

@@ -23,10 +23,24 @@ type job struct {
 	spell    uint64        // the submitter's number for the time that its loop waits for it, see Submission
 	cost     int64         // what it holds of its submitter's credit while it waits for room, in bytes
 	storedAs string        // its id in a Backend; "" without one
-	lease    *storedLease  // from when it was fetched from a Backend to the end of the attempt; else nil
+	lease    jobLease      // from when it was fetched from a Backend to the end of the attempt; else nil
 	past     *past         // what only few jobs have; or nil
 	waits    bool          // the loops in chain do wait: nothing else happens there until the outcome is there
 	admitted bool          // its submitter was told that the queue has it
+}
+
+// jobLease is the lease of a Backend under which a job is worked on; see storedLease. No method
+// waits.
+type jobLease interface {
+	// done says that the job has its outcome.
+	done()
+	// giveUp says that no attempt is left, and why.
+	giveUp(reason string)
+	// giveBack makes the job ready again after a time. failed is called if that cannot be; it may
+	// be nil.
+	giveBack(after time.Duration, reason string, failed func(err error))
+	// forget says that the lease was lost.
+	forget()
 }
 
 // past is what is kept of a job because of what has happened to it. It exists in main; the broker's
@@ -98,19 +112,6 @@ func (m *taskMeta) rules() queue.Options {
 		Factor:   m.Retry.Factor,
 		Max:      m.Retry.Max,
 	}
-}
-
-// optionsOf returns the options as the rules have them, or nil if all are the defaults. Tasks that
-// follow each other and have the same share them. The caller holds the mutex.
-func (b *broker) optionsOf(m *taskMeta) *queue.Options {
-	o := m.rules()
-	if o == (queue.Options{}) {
-		return nil
-	}
-	if b.recent == nil || *b.recent != o {
-		b.recent = m.options()
-	}
-	return b.recent
 }
 
 // The faults of the rules are those of RetryPolicy; else this does not compile.

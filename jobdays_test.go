@@ -185,7 +185,7 @@ func (d *day) event() string {
 		}
 		w.die(how)
 		if d.r.IntN(40) == 0 && b.store == nil { // else what is cancelled would stay in the Backend
-			w.slot.bury(errors.New("it is not replaced"))
+			d.bury(w.slot, errors.New("it is not replaced"))
 		}
 		return fmt.Sprintf("the end of %s (%v)", w.slot.name, how)
 	case n < 92:

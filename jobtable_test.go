@@ -306,7 +306,7 @@ var happenings = map[string]func(s *scene) error{
 	"allGone": func(s *scene) error {
 		for _, name := range []string{"p/1", "p/0"} {
 			s.lives(name, func(w *puppet) { w.die(w.death()) })
-			s.slot(name).bury(errors.New("it is not replaced"))
+			s.bury(s.slot(name), errors.New("it is not replaced"))
 		}
 		return nil
 	},

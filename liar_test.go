@@ -594,7 +594,7 @@ func (tr *trial) rebirth() {
 // finish ends the trial: the liar is gone for good, the honest worker does what is left.
 func (tr *trial) finish() {
 	m := tr.main
-	tr.liar.slot.bury(tr.liar.die(m))
+	tr.main.bury(tr.liar.slot, tr.liar.die(m))
 	for range 400 + 4*len(tr.all) {
 		tr.good.step(1)
 		tr.check("in the end")

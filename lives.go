@@ -16,6 +16,8 @@ import (
 // process until nothing of it is left. It exists in main. What follows from its end is for the
 // rules of lives to say; see workerFleet.
 type lifetime struct {
+	// main is the Main of the instance. It never changes.
+	main *Main
 	// slot is the instance. It never changes.
 	slot *slot
 	// number is that of the life, from 1. It never changes.
@@ -36,20 +38,19 @@ type lifetime struct {
 	err error
 }
 
-// begin begins the next life of the instance, on a goroutine of its own: it ends with the life, and
-// conduct waits for it.
-func (s *slot) begin(e *fleet.Effect) *lifetime {
-	l := &lifetime{slot: s, number: e.Life}
+// beginLife begins the next life of the instance, on a goroutine of its own: it ends with the life,
+// and conduct waits for it.
+func (m *Main) beginLife(s *slot, e *fleet.Effect) *lifetime {
+	l := &lifetime{main: m, slot: s, number: e.Life}
 	l.told, l.tell = context.WithCancelCause(context.Background())
-	s.main.fleet.lives.Go(l.run)
+	m.fleet.lives.Go(l.run)
 	return l
 }
 
 // run leads the life, and tells the rules how far it comes.
 func (l *lifetime) run() {
 	defer l.tell(nil)
-	s := l.slot
-	m := s.main
+	s, m := l.slot, l.main
 	if l.told.Err() != nil { // it was told to end before there was anything
 		m.fleet.ended(s, fleet.How{})
 		return
@@ -62,14 +63,14 @@ func (l *lifetime) run() {
 	}
 	l.peer = p
 	s.beginLife(p)
-	p.welcome()
+	p.welcome(m)
 	m.emit(&WorkerStarted{Worker: s.name, PID: p.pid(), Life: l.number})
 	m.fleet.started(s)
-	if err = p.handshake(l.told); err == nil {
+	if err = p.handshake(l.told, m); err == nil {
 		s.out.attachWhole(p.link)
 		p.greeted.Store(true)
 		m.fleet.greeted(s)
-		err = p.becomeReady(l.told)
+		err = p.becomeReady(l.told, m)
 	}
 	if err == nil {
 		p.watchMemory()
@@ -101,7 +102,7 @@ func (l *lifetime) attend() {
 		case <-l.told.Done():
 			return
 		case <-p.retired:
-			p.slot.main.fleet.idle(p.slot)
+			l.main.fleet.idle(l.slot)
 		case h := <-p.process.Hangs():
 			p.killHung(h)
 			return
@@ -118,8 +119,7 @@ func (l *lifetime) attend() {
 // life has ended. led says that it was told to end; else err is why it did not become ready, or
 // nil.
 func (l *lifetime) bequeath(led bool, err error) fleet.How {
-	p, s := l.peer, l.slot
-	m := s.main
+	p, s, m := l.peer, l.slot, l.main
 	how := p.end(m)
 	if p.ended.Raced {
 		m.noteRace(p.raceError(how))
@@ -157,8 +157,7 @@ func (l *lifetime) bequeath(led bool, err error) fleet.How {
 
 // tellDown tells those who watch of the end of a life or, if that is nil, that none could begin.
 // The rules have said what follows.
-func (s *slot) tellDown(l *lifetime, e *fleet.Effect) {
-	m := s.main
+func (m *Main) tellDown(s *slot, l *lifetime, e *fleet.Effect) {
 	if l == nil { // it needs another one, which is gone
 		m.emit(&WorkerFailed{
 			Worker:  s.name,
@@ -203,7 +202,7 @@ func (s *slot) tellDown(l *lifetime, e *fleet.Effect) {
 // retire has the broker give the present life nothing new.
 func (s *slot) retire() {
 	if p := s.running(); p != nil {
-		s.main.broker.retire(p)
+		s.desk.tasks.retire(p)
 	}
 }
 
@@ -231,7 +230,7 @@ func (l *lifetime) leadOut(e *fleet.Effect, why error) {
 // with its time. A second request to exit may cut it short. It returns when the worker has ended,
 // or was killed.
 func (l *lifetime) end() {
-	p, m := l.peer, l.slot.main
+	p, m := l.peer, l.main
 	if !p.greeted.Load() {
 		p.ledOut = true
 		p.kill("it was ended before it had started")
@@ -307,17 +306,17 @@ func (s *slot) failCalls(calls []carriedCall, err error, begun bool) {
 		if begun {
 			cause = during(err, `call "`+e.typ+`"`)
 		}
-		s.main.router.replied(e, &reply{err: cause}, nil).Push()
+		s.desk.calls.replied(e, &reply{err: cause}, nil).Push()
 	}
 }
 
 // bury ends the instance for good: everything that waits for it fails with err.
-func (s *slot) bury(err error) {
+func (m *Main) bury(s *slot, err error) {
 	s.gone.Store(&err)
 	lost, calls := s.out.close(err)
 	s.failCalls(calls, err, false)
 	s.deadLetters(lost, err)
-	s.main.broker.bury(s, err)
+	m.broker.bury(s, err)
 }
 
 // deadLetters reports the messages that the end of one life, or of the instance, has lost.
@@ -327,7 +326,7 @@ func (s *slot) deadLetters(lost []letter, err error) {
 	for i, l := range lost {
 		events[i] = &DeadLetter{Sender: l.from, Receiver: s.name, Type: l.typ, Size: l.size, Reason: reason}
 	}
-	s.main.emitLost(events)
+	s.desk.emitLost(events)
 }
 
 // permanent reports whether another start would fail alike.

@@ -16,20 +16,6 @@ import (
 // named by its instance, or MainName. The broker's mutex guards the waits: what a task waits for is
 // what may become of it.
 
-// loopWaits is who waits for whom. It exists in main; the broker's mutex guards it.
-type loopWaits struct {
-	waits mail.Waits[string] // of loops, by the names of their processes
-	// under is for whom the loop of a process is at work while it waits: by the process and the
-	// number of the wait, the chain of the call that it is for, as far as others are in that.
-	under map[string]map[uint64]string
-	// clients is the latest lives of workers that have submitted tasks, by their names.
-	clients map[string]*client
-}
-
-func newLoopWaits() loopWaits {
-	return loopWaits{under: map[string]map[uint64]string{}, clients: map[string]*client{}}
-}
-
 // namesIn yields the names in a chain.
 func namesIn(chain string) iter.Seq[string] { return strings.SplitSeq(chain, ",") }
 
@@ -191,11 +177,6 @@ func (b *broker) refuse(j *job) {
 	}
 }
 
-// refusalFrame tells a worker that its loop must not wait for a task.
-func refusalFrame(id, spell uint64, err error) *wire.Frame {
-	return wire.NewRefusal(id, spell, marshalError(err))
-}
-
 // endWait notes that a wait is over.
 func (b *broker) endWait(by string, id uint64) {
 	b.mu.Mutex.Lock()
@@ -228,10 +209,6 @@ func (b *broker) waitToStart(name, other string) {
 		b.breakCircles()
 	}
 }
-
-// roomWait is the number of the wait of a worker for room, which no call and no task has: a worker
-// that says many has one.
-const roomWait = 1 << 63
 
 // forCredit is the wait of a worker for room for what it sends. It is a wait for the queue if all
 // that the worker has sent and that takes room is tasks that wait for the queue themselves.

@@ -20,6 +20,7 @@ type Main struct {
 	origin
 	milestones
 	standing
+	*announcer
 	// cfg is the configuration, with the defaults filled in. It never changes.
 	cfg Config
 	// fleet, router, broker and queue are the parts that carry out the rules: of lives, of messages
@@ -28,11 +29,12 @@ type Main struct {
 	router *MessageRouter
 	broker *broker
 	queue  *TaskQueue
+	// desk is what the parts of main that deal with one worker know of it. It never changes but for
+	// the identity, which prepare sets.
+	desk *desk
 	// stdout and stderr are where the workers' output goes. They guard themselves.
 	stdout *sharedWriter
 	stderr *sharedWriter
-	// watchers are who watches the workers. They guard themselves.
-	watchers watchers
 	// own are the loops that this process runs. They guard themselves.
 	own ownLoops
 	// service is the service manager, or nil. Run sets it at first.

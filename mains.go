@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
@@ -97,4 +98,11 @@ func (m *Main) notHere(w *Worker) *elsewhereError {
 			m.cfg.Name,
 		),
 	}
+}
+
+// descent says how far this process is on its way to the worker that it is to become. It belongs to
+// the process, like the role itself. Any goroutine may use it.
+var descent struct {
+	level  atomic.Int32 // how many setup functions of outer workers the process has entered
+	become atomic.Bool  // the process has become the worker
 }

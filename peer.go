@@ -22,9 +22,6 @@ const callPause = 200 * time.Microsecond
 // is left. It exists in main. Its reader calls receive; everything else may be called from any
 // goroutine, where nothing else is said.
 type peer struct {
-	incoming   // for the reader alone
-	supervised // for the supervisor alone, where nothing else is said
-
 	// slot is the instance. It does not change.
 	slot *slot
 	// life is the number of the life, from 1. It does not change.
@@ -37,11 +34,14 @@ type peer struct {
 	process *life.Life
 	// client is what is kept of the life when it is gone. It is set by connect.
 	client *client
-	// worker is what the rules of tasks know the life by, once it is ready; else 0. The broker's mutex
-	// guards it.
+	// worker is what the rules of tasks know the life by, once it is ready; else 0. The broker's
+	// mutex guards it.
 	worker queue.Worker
 	// holds counts the tasks that it has and has not finished.
 	holds atomic.Int32
+
+	incoming   // for the reader alone
+	supervised // for the supervisor alone, where nothing else is said
 }
 
 // supervised is how far a life of a worker has come, in main. The supervisor alone may touch it,
@@ -71,9 +71,9 @@ func newPeer(s *slot, number int) *peer {
 
 // connect gives the life its process, and the two ends of its wire that are main's.
 func (p *peer) connect(b life.Body, from io.Reader, to io.Writer) {
-	m := p.slot.main
-	cfg := &m.cfg
-	p.link = newLink(m.codec, from, to, link.Options{
+	d := p.slot.desk
+	cfg := d.cfg
+	p.link = newLink(d.codec, from, to, link.Options{
 		MaxBody:     cfg.MaxMessageSize,
 		Choke:       chokeWindows * int64(cfg.Window),
 		BeforeChoke: p.pushAll,
@@ -81,9 +81,9 @@ func (p *peer) connect(b life.Body, from io.Reader, to io.Writer) {
 		Fail:        func(err error) { p.process.Fail(err) },
 	})
 	p.process = life.New(b, p.link, life.Options{
-		Identity:       m.identity,
+		Identity:       d.identity,
 		HandlerTimeout: p.slot.pool.cfg.HandlerTimeout,
-		Ready:          func(r *life.Readiness) error { return m.broker.enter(p, r) },
+		Ready:          func(r *life.Readiness) error { return d.tasks.enter(p, r) },
 	})
 	p.client = newClient(p.slot, p.link)
 }
@@ -162,7 +162,7 @@ func (p *peer) take(f *wire.Frame) error {
 	if mine, err := p.process.Take(f); mine {
 		return err
 	}
-	b := p.slot.main.broker
+	b := p.slot.desk.tasks
 	switch f.Kind {
 	case wire.Credit:
 		return p.credited(f)
@@ -201,7 +201,7 @@ func (p *peer) take(f *wire.Frame) error {
 // takeFree handles the frames that cost the worker nothing, because each of them is allowed by
 // something before, once.
 func (p *peer) takeFree(f *wire.Frame) error {
-	m, b, may := p.slot.main, p.slot.main.broker, &p.allowed
+	d, b, may := p.slot.desk, p.slot.desk.tasks, &p.allowed
 	unless := func(ok bool) error { // a worker that sends what nothing allows lies
 		if ok {
 			return nil
@@ -212,7 +212,7 @@ func (p *peer) takeFree(f *wire.Frame) error {
 	case wire.Undelivered:
 		l, ok := p.slot.out.settled(f.Serial())
 		if ok {
-			m.emit(
+			d.emit(
 				&DeadLetter{
 					Sender:   l.from,
 					Receiver: p.slot.name,
@@ -226,7 +226,7 @@ func (p *peer) takeFree(f *wire.Frame) error {
 	case wire.Failed:
 		l, ok := p.slot.out.settled(f.Serial())
 		if ok {
-			m.emit(
+			d.emit(
 				&HandlerFailed{
 					Sender:   l.from,
 					Receiver: p.slot.name,
@@ -242,7 +242,7 @@ func (p *peer) takeFree(f *wire.Frame) error {
 		}
 		may.cancels--
 		if f.Type == "call" {
-			m.router.cancelCallOf(p.client, f.ID, f.Flags&wire.FlagSoft != 0)
+			d.calls.cancelCallOf(p.client, f.ID, f.Flags&wire.FlagSoft != 0)
 		} else {
 			b.cancel(p.client, f.ID, f.Flags&wire.FlagSoft != 0)
 		}
@@ -276,7 +276,7 @@ func (p *peer) takeFree(f *wire.Frame) error {
 			return unless(false)
 		}
 		may.exited = true
-		m.Exit()
+		d.exit()
 	default:
 		return lie("a worker does not send %v frames", f.Kind)
 	}
@@ -313,7 +313,7 @@ func (p *peer) forward(f *wire.Frame) error {
 	if f.Kind == wire.Message {
 		f.Meta, f.Left = "", 0 // a message has none, whatever the worker wrote there
 	}
-	p.slot.main.router.forward(p, f, n)
+	p.slot.desk.calls.forward(p, f, n)
 	return nil
 }
 
@@ -332,7 +332,7 @@ func (p *peer) replied(f *wire.Frame) error {
 		p.served = now.Sub(p.lastServed) < callPause // the caller, who will call again
 		p.lastServed = now
 	}
-	p.pushSoon(p.slot.main.router.replied(e, r, f))
+	p.pushSoon(p.slot.desk.calls.replied(e, r, f))
 	return nil
 }
 
@@ -353,7 +353,7 @@ func (p *peer) submit(f *wire.Frame) error {
 	}
 	j := newJob(payloadOf(f), &meta)
 	j.limit, j.client, j.Number, j.cost = limitIn(f), p.client, f.ID, n
-	err = p.slot.main.broker.submit(j, &meta, f.Type, f.Flags&wire.FlagWait != 0)
+	err = p.slot.desk.tasks.submit(j, &meta, f.Type, f.Flags&wire.FlagWait != 0)
 	if err != nil {
 		p.client.grant(n)
 	}
@@ -364,4 +364,21 @@ func (p *peer) submit(f *wire.Frame) error {
 		p.link.Answer(link.Soon, replyFrame(wire.Result, f.ID, &reply{err: err}))
 	}
 	return nil
+}
+
+// vouch reads the outcome that a worker gives. Who it comes from is what main knows, and an error
+// is one that a worker can have: it cannot speak of the deaths of others.
+func (p *peer) vouch(f *wire.Frame) *reply {
+	r := replyOf(f)
+	r.err = p.vouchError(f.Type, r.err)
+	return r
+}
+
+// vouchError is vouched for what this worker says of a message, a call or a task of the type.
+func (p *peer) vouchError(typ string, err error) error {
+	var stopCause func() error
+	if d := p.slot.desk; d != nil {
+		stopCause = d.stopCause
+	}
+	return vouched(p.slot.name, p.pid(), stopCause, typ, err)
 }

@@ -2,7 +2,6 @@ package multiprolab
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -56,40 +55,7 @@ type pool struct {
 	accounts []*account
 }
 
-// RegisterWorker registers cfg.Count identical workers under a name. setup runs in each worker's
-// process, and nothing else does: there it registers handlers and actions. Instances are named
-// name/0, name/1 and so on. It panics if the name is empty, reserved, malformed or taken.
-func (m *Main) RegisterWorker(name string, setup func(ctx context.Context, w *Worker) error, cfg *WorkerConfig) {
-	site := callSite()
-	if err := checkWorkerName(name); err != nil {
-		registrationPanic("%v (%s)", err, site)
-	}
-	if setup == nil {
-		registrationPanic("the setup function of worker %q is nil (%s)", name, site)
-	}
-	if old := m.pool(name); old != nil {
-		registrationPanic(
-			"worker %q is registered twice, at %s and at %s: choose another name, or use WorkerConfig.Count for "+
-				"identical workers",
-			name,
-			old.site,
-			site,
-		)
-	}
-	m.lifeMu.Lock()
-	defer m.lifeMu.Unlock()
-	if m.state != mainNew {
-		registrationPanic("worker %q is registered after Run or Start: register it before (%s)", name, site)
-	}
-	p := &pool{name: name, setup: setup, site: site}
-	var err error
-	if p.cfg, err = cfg.filled(); err != nil && m.err == nil {
-		m.err = fmt.Errorf("worker %q (%s): %w", name, site, err)
-	}
-	m.pools = append(m.pools, p)
-}
-
-func (m *Main) pool(name string) *pool {
+func (m *registry) pool(name string) *pool {
 	for _, p := range m.pools {
 		if p.name == name {
 			return p
@@ -98,43 +64,12 @@ func (m *Main) pool(name string) *pool {
 	return nil
 }
 
-func (m *Main) poolNames() []string {
+func (m *registry) poolNames() []string {
 	var names []string
 	for _, p := range m.pools {
 		names = append(names, p.name)
 	}
 	return names
-}
-
-// describe is what the rules have to know of a pool. It returns an error if the pool needs one that
-// does not exist.
-func (m *Main) describe(p *pool) (fleet.PoolDesc, error) {
-	cfg := &p.cfg
-	d := fleet.PoolDesc{
-		Count:      cfg.Count,
-		Policy:     fleet.Policy(cfg.Restart),
-		StopWorker: cfg.OnRestartLimit == StopWorker,
-		Limit:      cfg.RestartLimit,
-		Window:     cfg.RestartWindow,
-		Delay:      cfg.RestartDelay,
-		Factor:     cfg.RestartFactor,
-		MaxDelay:   cfg.RestartMaxDelay,
-		Jitter:     cfg.RestartJitter,
-		Reset:      cfg.RestartReset,
-		MaxAge:     cfg.MaxAge,
-	}
-	for _, name := range cfg.Needs {
-		i := slices.IndexFunc(m.pools, func(q *pool) bool { return q.name == name })
-		if i < 0 {
-			return d, &ConfigError{
-				"WorkerConfig.Needs of worker " + p.name,
-				name,
-				"no worker is registered under this name; registered are " + strings.Join(m.poolNames(), ", "),
-			}
-		}
-		d.Needs = append(d.Needs, fleet.Pool(i))
-	}
-	return d, nil
 }
 
 // mostLooks is at how many instances leastBusy looks: a message to a thousand workers costs no more
@@ -186,8 +121,8 @@ func (p *pool) has(s *slot) bool {
 // it one after the other. It exists in main. The rules of lives say when its lives begin and end;
 // see workerFleet.
 type slot struct {
-	// main is the Main of the instance. It never changes, as nothing does before out.
-	main *Main
+	// desk is what the instance knows of main. It never changes, as nothing does before out.
+	desk *desk
 	// pool is that of the instance, also when the instance has left it.
 	pool *pool
 	// index is the number of the instance within its pool.
@@ -202,7 +137,8 @@ type slot struct {
 	// next slot with this name.
 	account *account
 
-	// number is what the rules of tasks know the slot by. The broker gives it, before the first life.
+	// number is what the rules of tasks know the slot by. The broker gives it, before the first
+	// life.
 	number queue.Slot
 
 	// live is the process of the present life, or nil between two. The goroutine of the life sets
@@ -222,14 +158,14 @@ type slot struct {
 	over bool
 }
 
-func newSlot(m *Main, p *pool, id fleet.Slot, i int) *slot {
+func newSlot(d *desk, p *pool, id fleet.Slot, i int) *slot {
 	return &slot{
-		main:    m,
+		desk:    d,
 		pool:    p,
 		index:   i,
 		name:    instanceName(p.name, i),
 		id:      id,
-		out:     newOutbox(int64(m.cfg.Window), true),
+		out:     newOutbox(int64(d.cfg.Window), true),
 		account: p.accounts[i],
 	}
 }
@@ -289,10 +225,41 @@ func (s *slot) owes() bool {
 }
 
 // poolSizes returns the number of workers of each pool.
-func (m *Main) poolSizes() life.Pools {
+func (m *registry) poolSizes() life.Pools {
 	sizes := life.Pools{}
 	for _, p := range m.pools {
 		sizes[p.name] = len(p.list())
 	}
 	return sizes
+}
+
+// describe is what the rules have to know of a pool. It returns an error if the pool needs one that
+// does not exist.
+func (m *registry) describe(p *pool) (fleet.PoolDesc, error) {
+	cfg := &p.cfg
+	d := fleet.PoolDesc{
+		Count:      cfg.Count,
+		Policy:     fleet.Policy(cfg.Restart),
+		StopWorker: cfg.OnRestartLimit == StopWorker,
+		Limit:      cfg.RestartLimit,
+		Window:     cfg.RestartWindow,
+		Delay:      cfg.RestartDelay,
+		Factor:     cfg.RestartFactor,
+		MaxDelay:   cfg.RestartMaxDelay,
+		Jitter:     cfg.RestartJitter,
+		Reset:      cfg.RestartReset,
+		MaxAge:     cfg.MaxAge,
+	}
+	for _, name := range cfg.Needs {
+		i := slices.IndexFunc(m.pools, func(q *pool) bool { return q.name == name })
+		if i < 0 {
+			return d, &ConfigError{
+				"WorkerConfig.Needs of worker " + p.name,
+				name,
+				"no worker is registered under this name; registered are " + strings.Join(m.poolNames(), ", "),
+			}
+		}
+		d.Needs = append(d.Needs, fleet.Pool(i))
+	}
+	return d, nil
 }

@@ -20,31 +20,35 @@ import (
 // from a worker comes from its link -> peer.receive -> MessageRouter.forward -> outbox of the other
 // worker, or the inbox of main.
 type MessageRouter struct {
-	main *Main
+	node     *node     // main, as a process
+	registry *registry // the pools
+	standing *standing // how far main has come
+	broker   *broker   // the queue, and who waits for whom
+	desk     *desk     // the rest of what the parts of main share
 }
 
 // Send sends a one-way message from main; see the function Send.
 func (r *MessageRouter) Send(ctx context.Context, receiver, typ string, body any) error {
-	return r.main.node.send(ctx, 0, receiver, typ, body)
+	return r.node.send(ctx, 0, receiver, typ, body)
 }
 
 // Broadcast sends a one-way message from main to every instance of a pool, or to every worker if
 // pool is empty.
 func (r *MessageRouter) Broadcast(ctx context.Context, pool, typ string, body any) error {
-	return r.main.node.send(ctx, wire.FlagBroadcast, pool, typ, body)
+	return r.node.send(ctx, wire.FlagBroadcast, pool, typ, body)
 }
 
 // Call sends a call from main, waits for its reply and decodes it into the value that reply points
 // to; see the function Call.
 func (r *MessageRouter) Call(ctx context.Context, receiver, typ string, body, reply any) error {
-	return r.main.node.call(ctx, receiver, typ, body, reply)
+	return r.node.call(ctx, receiver, typ, body, reply)
 }
 
 // Receivers returns the names of all receivers: "main" and every instance, in the order of their
 // registration.
 func (r *MessageRouter) Receivers() []string {
 	names := []string{MainName}
-	for _, p := range r.main.pools {
+	for _, p := range r.registry.pools {
 		for _, s := range p.list() {
 			names = append(names, s.name)
 		}
@@ -55,24 +59,24 @@ func (r *MessageRouter) Receivers() []string {
 // resolve finds the instance that a name means: itself, or of a pool the one with the least to do.
 func (r *MessageRouter) resolve(name string) (*slot, error) {
 	if pool, i, ok := splitInstance(name); ok {
-		if p := r.main.pool(pool); p != nil {
+		if p := r.registry.pool(pool); p != nil {
 			if slots := p.list(); i < len(slots) {
 				return slots[i], nil
 			}
 		}
-	} else if p := r.main.pool(name); p != nil {
+	} else if p := r.registry.pool(name); p != nil {
 		return p.leastBusy(), nil
 	}
-	return nil, &UnknownReceiverError{Receiver: name, Known: append(r.main.poolNames(), MainName)}
+	return nil, &UnknownReceiverError{Receiver: name, Known: append(r.registry.poolNames(), MainName)}
 }
 
 // targets returns the instances that a broadcast goes to.
 func (r *MessageRouter) targets(name string, except *slot) ([]*slot, error) {
-	pools := r.main.pools
+	pools := r.registry.pools
 	if name != "" {
-		p := r.main.pool(name)
+		p := r.registry.pool(name)
 		if p == nil {
-			return nil, &UnknownReceiverError{Receiver: name, Known: r.main.poolNames()}
+			return nil, &UnknownReceiverError{Receiver: name, Known: r.registry.poolNames()}
 		}
 		pools = []*pool{p}
 	}
@@ -89,7 +93,7 @@ func (r *MessageRouter) targets(name string, except *slot) ([]*slot, error) {
 
 // send is the uplink of main.
 func (r *MessageRouter) send(ctx context.Context, f *wire.Frame) error {
-	if err := r.main.running(); err != nil {
+	if err := r.standing.running(); err != nil {
 		return err
 	}
 	if f.Flags&wire.FlagBroadcast != 0 {
@@ -127,12 +131,12 @@ func (r *MessageRouter) toSelf(f *wire.Frame) error {
 	if f.Kind == wire.Call {
 		m.reply = func(reply *reply) {
 			reply.payload = reply.payload.Own()
-			r.main.node.answer(m.id, reply)
+			r.node.answer(m.id, reply)
 		}
-	} else if r.main.receiver.full() {
+	} else if r.node.receiver.full() {
 		return fmt.Errorf("multiprolab: message %q of main to itself: %w", f.Type, ErrBacklog)
 	}
-	r.main.receiver.deliver(m)
+	r.node.receiver.deliver(m)
 	return nil
 }
 
@@ -145,18 +149,18 @@ func (r *MessageRouter) message(f *wire.Frame) *Message {
 		chain:    f.Meta,
 		payload:  payloadOf(f),
 		size:     cost(f),
-		scope:    scope{node: r.main.node, limit: limitIn(f)},
+		scope:    scope{node: r.node, limit: limitIn(f)},
 	}
 }
 
 // call is the uplink of main. It sends the call, and returns the way of its reply.
 func (r *MessageRouter) call(ctx context.Context, f *wire.Frame) (*replyWay, error) {
-	if err := r.main.running(); err != nil {
+	if err := r.standing.running(); err != nil {
 		return nil, err
 	}
 	if f.To == MainName {
 		if f.Meta != "" {
-			if err := r.main.broker.beginCall(MainName, MainName, f); err != nil {
+			if err := r.broker.beginCall(MainName, MainName, f); err != nil {
 				return nil, err
 			}
 		}
@@ -172,7 +176,7 @@ func (r *MessageRouter) call(ctx context.Context, f *wire.Frame) (*replyWay, err
 	}
 	e := s.newCall(nil, f)
 	if err := s.out.send(ctx, f, e, true); err != nil {
-		r.main.broker.endWait(MainName, id)
+		r.broker.endWait(MainName, id)
 		return nil, fmt.Errorf("multiprolab: call %q to %s: %w", f.Type, s.name, err)
 	}
 	return &replyWay{link: s.out.push(), others: s.owes, entry: e}, nil
@@ -186,7 +190,7 @@ func (r *MessageRouter) waitFor(by string, s *slot, f *wire.Frame) (*slot, error
 		return s, nil
 	}
 	begin := func(s *slot) error {
-		return r.main.broker.beginCall(by, s.name, f)
+		return r.broker.beginCall(by, s.name, f)
 	}
 	err := begin(s)
 	if err != nil && f.To == s.pool.name {
@@ -218,14 +222,14 @@ func (r *MessageRouter) forward(from *peer, f *wire.Frame, n int64) {
 				c.answer(link.Soon, replyFrame(wire.Reply, m.id, reply))
 			}
 			if m.chain != "" {
-				if err := r.main.broker.beginCall(c.slot.name, MainName, f); err != nil {
+				if err := r.broker.beginCall(c.slot.name, MainName, f); err != nil {
 					c.grant(n)
 					c.answer(link.Soon, replyFrame(wire.Reply, m.id, &reply{err: err}))
 					return
 				}
 			}
 		}
-		r.main.receiver.deliver(m)
+		r.node.receiver.deliver(m)
 	default:
 		s, err := r.resolve(f.To)
 		if f.Kind == wire.Call {
@@ -244,19 +248,9 @@ func (r *MessageRouter) forward(from *peer, f *wire.Frame, n int64) {
 	}
 }
 
-// lost tells the caller of a call, and main of a message.
-func (c *client) lost(p *parcel, err error) {
-	r := c.slot.main.router
-	if e, ok := p.call.(*callEntry); ok {
-		r.replied(e, &reply{err: err}, nil).Push()
-		return
-	}
-	r.bounce(p.frame, err)
-}
-
 // bounce reports a one-way message that cannot be delivered.
 func (r *MessageRouter) bounce(f *wire.Frame, err error) {
-	r.main.emit(&DeadLetter{Sender: f.From, Receiver: f.To, Type: f.Type, Size: len(f.Body), Reason: err.Error()})
+	r.desk.emit(&DeadLetter{Sender: f.From, Receiver: f.To, Type: f.Type, Size: len(f.Body), Reason: err.Error()})
 }
 
 // forwardCall routes a call of a worker to an instance, unless err says why it cannot. The caller
@@ -320,9 +314,9 @@ func (b *broadcast) done() {
 func (r *MessageRouter) replied(e *callEntry, outcome *reply, f *wire.Frame) (to *link.Link) {
 	if e.origin == nil {
 		if e.loops {
-			r.main.broker.endWait(MainName, e.id)
+			r.broker.endWait(MainName, e.id)
 		}
-		r.main.node.answer(e.id, outcome)
+		r.node.answer(e.id, outcome)
 		return nil
 	}
 	if f == nil {
@@ -337,11 +331,11 @@ func (r *MessageRouter) replied(e *callEntry, outcome *reply, f *wire.Frame) (to
 // The rest of the uplink of main.
 
 func (r *MessageRouter) cancelCall(id uint64, way *replyWay, soft bool) {
-	r.main.broker.endWait(MainName, id)
+	r.broker.endWait(MainName, id)
 	if e, ok := way.entry.(*callEntry); ok {
 		e.cancel(soft)
 	} else {
-		r.main.receiver.cancel(id, MainName, nil, soft)
+		r.node.receiver.cancel(id, MainName, nil, soft)
 	}
 }
 
@@ -353,25 +347,24 @@ func (r *MessageRouter) cancelCallOf(origin *client, id uint64, soft bool) {
 		e.cancel(soft)
 		return
 	}
-	r.main.receiver.cancel(id, origin.slot.name, origin, soft)
+	r.node.receiver.cancel(id, origin.slot.name, origin, soft)
 }
 
 func (r *MessageRouter) submit(ctx context.Context, s *Submission, f *wire.Frame) error {
-	if err := r.main.running(); err != nil {
+	if err := r.standing.running(); err != nil {
 		return err
 	}
-	return r.main.broker.mainSubmit(ctx, s, f)
+	return r.broker.mainSubmit(ctx, s, f)
 }
 
 func (r *MessageRouter) batches(typ string, o *TaskOptions) int {
-	m := r.main
 	plain := o.Timeout == 0 && o.Key == "" && o.Delay == 0 && o.Attempts <= 1 && o.OnProgress == nil
-	if !plain || m.broker.store != nil || !proc.HasBox && !m.cfg.InProcess {
+	if !plain || r.broker.store != nil || !proc.HasBox && !r.desk.cfg.InProcess {
 		return 0
 	}
 	n := 0
-	for _, p := range m.pools {
-		takers, ask := m.broker.takers(p, typ)
+	for _, p := range r.registry.pools {
+		takers, ask := r.broker.takers(p, typ)
 		if takers > 0 && (p.cfg.MaxTasks > 0 || ask) {
 			return 0 // it is counted in tasks, or asks for one at a time
 		}
@@ -381,27 +374,27 @@ func (r *MessageRouter) batches(typ string, o *TaskOptions) int {
 }
 
 func (r *MessageRouter) awaits(s *Submission, spell uint64) error {
-	return r.main.broker.await(nil, s.id, spell, false)
+	return r.broker.await(nil, s.id, spell, false)
 }
 
-func (r *MessageRouter) awaitsNoMore(id uint64) { r.main.broker.endWait(MainName, id) }
+func (r *MessageRouter) awaitsNoMore(id uint64) { r.broker.endWait(MainName, id) }
 
-func (r *MessageRouter) waitsForNothing() { r.main.broker.endWaits(MainName) }
+func (r *MessageRouter) waitsForNothing() { r.broker.endWaits(MainName) }
 
-func (r *MessageRouter) cancelTask(id uint64, soft bool) { r.main.broker.cancel(nil, id, soft) }
+func (r *MessageRouter) cancelTask(id uint64, soft bool) { r.broker.cancel(nil, id, soft) }
 
 func (r *MessageRouter) undelivered(m *Message, reason error) {
-	r.main.emit(
+	r.desk.emit(
 		&DeadLetter{Sender: m.Sender, Receiver: m.Receiver, Type: m.Type, Size: m.Size(), Reason: reason.Error()},
 	)
 }
 
 func (r *MessageRouter) failed(m *Message, err error) {
-	r.main.emit(&HandlerFailed{Sender: m.Sender, Receiver: m.Receiver, Type: m.Type, Err: err})
+	r.desk.emit(&HandlerFailed{Sender: m.Sender, Receiver: m.Receiver, Type: m.Type, Err: err})
 }
 
 func (r *MessageRouter) idle() {}
 
 func (r *MessageRouter) wait(ctx context.Context, d time.Duration) {
-	waitFor(ctx, r.main.receiver.wake, d)
+	waitFor(ctx, r.node.receiver.wake, d)
 }

@@ -1,8 +1,6 @@
 package multiprolab
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"io"
 	"os"
@@ -64,13 +62,6 @@ func (m *Main) startProcess(s *slot, number int, cookie string, out io.Writer) (
 		prints.Stdout = out
 	}
 	return life.Start(m.spawner, spec, prints, m.kernelKills)
-}
-
-// newCookie returns a text that nobody else uses.
-func newCookie() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // it never fails
-	return hex.EncodeToString(b[:])
 }
 
 // output returns where the stdout of a worker goes as far as main passes it on: with a writer in

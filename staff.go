@@ -1,7 +1,6 @@
 package multiprolab
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/multiprolab/multiprolab/internal/batch"
@@ -12,70 +11,6 @@ import (
 // This file is the part of the broker, in main, that knows the workers, and hears what they say of
 // tasks: that they have begun with one, or ended it, give one back or ask for one. A worker is not
 // trusted: what no honest one says is an error, which ends it.
-
-// staff is who works on tasks, as the rules and as the broker know it. It exists in main; the
-// broker's mutex guards it.
-type staff struct {
-	pools []*pool                // the first has number 1
-	slots map[queue.Slot]*slot   // of which a life is there, or may come
-	peers map[queue.Worker]*peer // lives that are ready, until they have left
-	last  struct {               // the numbers that were given last: none is given twice
-		slot   queue.Slot
-		worker queue.Worker
-		client queue.Submitter
-	}
-}
-
-func newStaff() staff {
-	return staff{slots: map[queue.Slot]*slot{}, peers: map[queue.Worker]*peer{}}
-}
-
-// poolNumber is the number by which the rules know a pool, or 0.
-func (s *staff) poolNumber(p *pool) queue.Pool { return queue.Pool(slices.Index(s.pools, p) + 1) }
-
-// slot returns an instance by its name, or nil.
-func (s *staff) slot(name string) *slot {
-	pool, i, ok := splitInstance(name)
-	if !ok {
-		return nil
-	}
-	for _, p := range s.pools {
-		if p.name != pool {
-			continue
-		}
-		if slots := p.list(); i < len(slots) {
-			return slots[i]
-		}
-	}
-	return nil
-}
-
-// busy is how many messages and calls a worker has to handle.
-func (s *staff) busy(w queue.Worker) int {
-	if p := s.peers[w]; p != nil {
-		return p.slot.pending()
-	}
-	return 0
-}
-
-// name is that of a worker that is ready, or "".
-func (s *staff) name(w queue.Worker) string {
-	if p := s.peers[w]; p != nil {
-		return p.slot.name
-	}
-	return ""
-}
-
-// names are those of workers that are ready.
-func (s *staff) names(workers []queue.Worker) string {
-	var names []string
-	for _, w := range workers {
-		if name := s.name(w); name != "" { // else its life has ended, and it does not wait any more
-			names = append(names, name)
-		}
-	}
-	return strings.Join(names, ", ")
-}
 
 // addPool makes a pool known with its instances. The caller holds the mutex.
 func (b *broker) addPool(p *pool) {
@@ -107,7 +42,7 @@ func (b *broker) resize(p *pool, added, removed []*slot) {
 	b.addSlots(p, added)
 	for _, s := range removed {
 		b.rules.Remove(s.number)
-		b.carryOut()
+		b.mu.carryOut()
 		if s.gone.Load() != nil { // else bury forgets it
 			delete(b.staff.slots, s.number)
 		}
@@ -119,7 +54,7 @@ func (b *broker) bury(s *slot, why error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.rules.Gone(s.number, why)
-	b.carryOut()
+	b.mu.carryOut()
 	if !s.pool.has(s) {
 		delete(b.staff.slots, s.number)
 	}
@@ -157,7 +92,7 @@ func (b *broker) leave(p *peer, how error) (blamed bool) {
 		end.outcomes, d.Items = o.Body, tallyOf(&o)
 	}
 	blamed = b.rules.Leave(p.worker, d, b.now())
-	b.carryOut() // which still knows the worker
+	b.mu.carryOut() // which still knows the worker
 	delete(b.staff.peers, p.worker)
 	p.holds.Store(0)
 	return blamed
@@ -219,7 +154,7 @@ func (b *broker) returned(p *peer, id uint64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	lies := b.rules.Returned(p.worker, queue.ID(id))
-	b.carryOut()
+	b.mu.carryOut()
 	p.holds.Store(int32(b.rules.Held(p.worker)))
 	return accuse(lies, "gave back")
 }
@@ -273,7 +208,7 @@ func (b *broker) progress(p *peer, f *wire.Frame, n int64) error {
 	default:
 		f.ID, f.From = by.id, p.slot.name
 		if err := by.client.pass(f); err != nil {
-			p.slot.main.emit(&DeadLetter{Sender: f.From, Receiver: by.client.name(), Type: f.Type, Size: len(f.Body),
+			p.slot.desk.emit(&DeadLetter{Sender: f.From, Receiver: by.client.name(), Type: f.Type, Size: len(f.Body),
 				Reason: err.Error()})
 		}
 	}

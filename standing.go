@@ -13,7 +13,6 @@ var (
 		"multiprolab: Run or Start was called before on this Main: make a new one with New for each life, with a " +
 			"Config.Name of its own",
 	)
-	errOnlyMain = errors.New("multiprolab: this works only in the main process")
 )
 
 // standing is how far a Main has come, and why it ends. It exists in main.
@@ -138,4 +137,11 @@ func (s *standing) stopCauseLocked() error {
 		return ErrStopped
 	}
 	return &stoppedError{s.cause}
+}
+
+// ending is the event of the end that has begun.
+func (s *standing) ending() *ProgramEnding {
+	s.lifeMu.Lock()
+	defer s.lifeMu.Unlock()
+	return &ProgramEnding{Cause: s.cause, Failed: s.failed}
 }

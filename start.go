@@ -20,11 +20,29 @@ func New(cfg *Config) *Main {
 	m.made, m.nested = callSite(), insideWorker(context.Background())
 	m.cfg, m.err = cfg.filled()
 	m.node = newNode(MainName, &codec.Codec{}, m.cfg.MaxMessageSize, m.cfg.Window)
-	m.router = &MessageRouter{main: m}
-	m.up, m.stopped = m.router, m.stopCause
+	m.announcer = &announcer{config: &m.cfg, inbox: m.receiver, ends: m.exitAsked}
 	m.broker = newBroker(m.node, &m.cfg)
-	m.queue = &TaskQueue{node: m.node, main: m}
+	m.queue = &TaskQueue{node: m.node, main: m.broker}
 	m.fleet = newWorkerFleet(m)
+	m.desk = &desk{
+		cfg:       &m.cfg,
+		codec:     m.codec,
+		receiver:  m.receiver,
+		tasks:     m.broker,
+		emit:      m.emit,
+		emitLost:  m.emitLost,
+		exit:      m.Exit,
+		stopCause: m.stopCause,
+	}
+	m.router = &MessageRouter{
+		node:     m.node,
+		registry: &m.registry,
+		standing: &m.standing,
+		broker:   m.broker,
+		desk:     m.desk,
+	}
+	m.desk.calls = m.router
+	m.up, m.stopped = m.router, m.stopCause
 	m.loop.held, m.loop.fail = true, m.fail
 	m.stdout, m.stderr = &sharedWriter{w: m.cfg.Stdout}, &sharedWriter{w: os.Stderr}
 	if m.cfg.Stderr != nil {
@@ -144,6 +162,7 @@ func (m *Main) prepare() error {
 		if m.identity, err = proc.Identity(); err != nil {
 			return fmt.Errorf("multiprolab: the program's own file cannot be examined: %w", err)
 		}
+		m.desk.identity = m.identity
 		m.spawner = proc.NewSpawner()
 		m.oomScoreAdj, m.kernelKills = proc.OOMScoreAdj(), newKernelKills()
 	}

@@ -212,7 +212,8 @@ var storeHappenings = map[string]func(s *scene) error{
 func (s *scene) lease() *storedLease {
 	s.broker.mu.Lock()
 	defer s.broker.mu.Unlock()
-	return s.j.lease
+	lease, _ := s.j.lease.(*storedLease)
+	return lease
 }
 
 func (s *scene) ledger() *ledger { return s.broker.store.backend.(*ledger) }

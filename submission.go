@@ -38,8 +38,9 @@ type Submission struct {
 	// nil if the task is no batch.
 	split func(count int)
 
-	// job is the task as the queue has it, in main and until the outcome. The broker's mutex guards it.
-	job *job
+	// job is the task as the queue has it, in main and until the outcome: a *job. The broker's
+	// mutex guards it.
+	job any
 
 	// loopMu guards loops. It is held while main is told that the loop waits, or waits no longer.
 	// It is taken before every other lock.

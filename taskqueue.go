@@ -1,13 +1,38 @@
 package multiprolab
 
-import "context"
+import (
+	"context"
+	"errors"
+)
+
+var errOnlyMain = errors.New("multiprolab: this works only in the main process")
 
 // TaskQueue is a process's door to the one queue of tasks, which is in main. Main and every worker
 // may submit; workers that have registered a handler for the type, or pull it, take tasks in the
 // order of submission. All methods may be called from any goroutine.
 type TaskQueue struct {
-	node *node
-	main *Main // nil in a worker
+	node *node       // the process
+	main queueKeeper // main's broker; nil in a worker
+}
+
+// queueKeeper is main's broker as a TaskQueue knows it: what only main can do with the queue.
+type queueKeeper interface {
+	// beginJoin says that main's loop waits until no task is left, or why it must not.
+	beginJoin() (over func(), err error)
+	// join returns a channel that is closed when no task is left.
+	join() <-chan struct{}
+	// cancelPending cancels what no worker has been given.
+	cancelPending(queue string) int
+	// pause stops handing out the tasks of a queue, or goes on with it.
+	pause(queue string, on bool)
+	// count counts the tasks.
+	count() TaskStats
+	// dead returns the dead letters, the oldest first.
+	deadTasks() []*DeadTask
+	// retryDead puts dead letters back into their queues, and says why others stay.
+	retryDead(ids []uint64) (n int, stays []error)
+	// dropDead removes dead letters, and returns their number.
+	dropDead(ids []uint64) int
 }
 
 // Submit puts a task into the queue. It waits while the queue is full; ctx limits this wait alone.
@@ -30,14 +55,14 @@ func (q *TaskQueue) Join(ctx context.Context) error {
 	}
 	defer stall(ctx)()
 	if scopeOf(ctx) != nil {
-		over, err := q.main.broker.beginJoin()
+		over, err := q.main.beginJoin()
 		if err != nil {
 			return err
 		}
 		defer over()
 	}
 	select {
-	case <-q.main.broker.join():
+	case <-q.main.join():
 		return nil
 	case <-ctx.Done():
 		return causeOf(ctx)
@@ -50,21 +75,21 @@ func (q *TaskQueue) CancelPending(queue string) int {
 	if q.main == nil {
 		return 0
 	}
-	return q.main.broker.cancelPending(queue)
+	return q.main.cancelPending(queue)
 }
 
 // Pause stops handing out the tasks of a queue, or those of every queue if it is "". Those that run
 // go on; new ones are taken and wait. It works in main only.
 func (q *TaskQueue) Pause(queue string) {
 	if q.main != nil {
-		q.main.broker.pause(queue, true)
+		q.main.pause(queue, true)
 	}
 }
 
 // Resume ends the Pause of a queue; with "" every Pause. It works in main only.
 func (q *TaskQueue) Resume(queue string) {
 	if q.main != nil {
-		q.main.broker.pause(queue, false)
+		q.main.pause(queue, false)
 	}
 }
 
@@ -73,5 +98,47 @@ func (q *TaskQueue) Stats() TaskStats {
 	if q.main == nil {
 		return TaskStats{}
 	}
-	return q.main.broker.count()
+	return q.main.count()
+}
+
+// Dead returns the tasks that have used up their attempts, the oldest first. It works in main only;
+// in a worker it returns nil.
+func (q *TaskQueue) Dead() []*DeadTask {
+	if q.main == nil {
+		return nil
+	}
+	return q.main.deadTasks()
+}
+
+// RetryDead puts the dead tasks with the ids back into their queues, all their attempts before
+// them; without ids all. They keep their ids. Nobody waits for their outcomes: a task that fails
+// again comes back to the list, and so does one that no worker can be found for. It returns the
+// number of tasks that it has put back, and an error for those that it could not, which stay in the
+// list. It works in main only.
+func (q *TaskQueue) RetryDead(ids ...uint64) (int, error) {
+	if q.main == nil {
+		return 0, errOnlyMain
+	}
+	n, stays := q.main.retryDead(ids)
+	return n, errors.Join(stays...)
+}
+
+// DropDead removes the dead tasks with the ids; without ids all. It returns the number that it
+// found. It works in main only.
+func (q *TaskQueue) DropDead(ids ...uint64) int {
+	if q.main == nil {
+		return 0
+	}
+	return q.main.dropDead(ids)
+}
+
+// TaskStats counts tasks. At any moment Received = Succeeded + Failed + Cancelled + Queued +
+// Running.
+type TaskStats struct {
+	Received  uint64 // accepted by the queue, or waiting for room in it
+	Succeeded uint64
+	Failed    uint64
+	Cancelled uint64 // by their submitters, or because the program ends
+	Queued    uint64 // not started on a worker
+	Running   uint64
 }

@@ -1,6 +1,8 @@
 package multiprolab
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"strings"
 	"unicode/utf8"
 )
@@ -25,4 +27,11 @@ func cutText(s string, n int) string {
 		n--
 	}
 	return s[:n] + " ..."
+}
+
+// newCookie returns a text that nobody else uses.
+func newCookie() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return hex.EncodeToString(b[:])
 }

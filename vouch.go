@@ -4,39 +4,32 @@ import (
 	"context"
 	"errors"
 	"slices"
-
-	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
 // This file is what main makes of the errors that a worker gives, which is not trusted.
 
-// vouch reads the outcome that a worker gives. Who it comes from is what main knows, and an error
-// is one that a worker can have: it cannot speak of the deaths of others.
-func (p *peer) vouch(f *wire.Frame) *reply {
-	r := replyOf(f)
-	r.err = p.vouchError(f.Type, r.err)
-	return r
-}
-
-func (p *peer) vouchError(typ string, err error) error {
+// vouched is an error that a worker gives, as main passes it on: one that a worker can have, for it
+// cannot speak of the deaths of others. Who it comes from is what main knows. stopCause returns
+// what main says of its end; nil if there is no main.
+func vouched(worker string, pid int, stopCause func() error, typ string, err error) error {
 	switch err := err.(type) {
 	case nil, *SizeError:
 	case *EncodeError:
 		err.Err = textOf(err.Err)
 	case *RemoteError:
-		err.Worker, err.PID = p.slot.name, p.pid()
+		err.Worker, err.PID = worker, pid
 		err.is = slices.DeleteFunc(err.is, func(e error) bool { return !slices.Contains(stdSentinels, e) })
 	case *DecodeError:
-		err.Receiver, err.Err = p.slot.name, textOf(err.Err)
+		err.Receiver, err.Err = worker, textOf(err.Err)
 	case *UnknownTypeError:
-		err.Receiver = p.slot.name
+		err.Receiver = worker
 	default:
 		var is []error
 		for _, own := range []error{ErrCallCycle, ErrBacklog, ErrStopped, ErrCancelled, context.Canceled} {
 			switch {
 			case !errors.Is(err, own):
-			case own == ErrStopped && p.slot.main != nil: // which knows of what
-				is = append(is, p.slot.main.stopCause())
+			case own == ErrStopped && stopCause != nil: // which knows of what
+				is = append(is, stopCause())
 			default:
 				is = append(is, own)
 			}
@@ -44,7 +37,7 @@ func (p *peer) vouchError(typ string, err error) error {
 		if is != nil {
 			return &carriedError{err.Error(), is}
 		}
-		return &RemoteError{Worker: p.slot.name, PID: p.pid(), Type: typ, Text: err.Error()}
+		return &RemoteError{Worker: worker, PID: pid, Type: typ, Text: err.Error()}
 	}
 	return err
 }

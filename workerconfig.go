@@ -1,17 +1,8 @@
 package multiprolab
 
 import (
-	"cmp"
-	"fmt"
-	"path"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 )
-
-// leastMemoryLimit is the least WorkerConfig.MemoryLimit, in bytes.
-const leastMemoryLimit = 64 << 20
 
 // Restart says when a worker is replaced.
 type Restart int
@@ -172,118 +163,4 @@ type WorkerConfig struct {
 	// CPUTime is the processor time that the worker's process may use in its life, in whole seconds
 	// (rounded up). One that uses more dies of it. Defaults to no limit.
 	CPUTime time.Duration
-}
-
-// filled returns a copy with the defaults filled in. The error names the first field whose value
-// cannot be.
-func (c *WorkerConfig) filled() (WorkerConfig, error) {
-	var f WorkerConfig
-	if c != nil {
-		f = *c
-	}
-	f.Env, f.DropEnv, f.Queues, f.Needs, f.CPUs = slices.Clone(
-		f.Env,
-	), slices.Clone(
-		f.DropEnv,
-	), slices.Clone(
-		f.Queues,
-	), slices.Clone(
-		f.Needs,
-	), slices.Clone(
-		f.CPUs,
-	)
-	if len(f.Queues) == 0 {
-		f.Queues = []string{DefaultQueue}
-	}
-	f.Prefetch = max(0, cmp.Or(f.Prefetch, 64))
-	err := cmp.Or(
-		notNegative("WorkerConfig.Count", f.Count),
-		notNegative("WorkerConfig.RestartWindow", f.RestartWindow),
-		notNegative("WorkerConfig.RestartDelay", f.RestartDelay),
-		notNegative("WorkerConfig.RestartMaxDelay", f.RestartMaxDelay),
-		notNegative("WorkerConfig.RestartReset", f.RestartReset),
-		notNegative("WorkerConfig.HandlerTimeout", f.HandlerTimeout),
-		notNegative("WorkerConfig.MaxTasks", f.MaxTasks),
-		notNegative("WorkerConfig.MaxAge", f.MaxAge),
-		notNegative("WorkerConfig.MaxRSS", f.MaxRSS),
-		notNegative("WorkerConfig.MemoryLimit", f.MemoryLimit),
-		notNegative("WorkerConfig.GoMemoryLimit", f.GoMemoryLimit),
-		notNegative("WorkerConfig.GOMAXPROCS", f.GOMAXPROCS),
-		notNegative("WorkerConfig.OpenFiles", f.OpenFiles),
-		notNegative("WorkerConfig.CPUTime", f.CPUTime),
-		f.checkValues(),
-		f.checkProcess(),
-	)
-	f.Count = cmp.Or(f.Count, 1)
-	f.RestartLimit = cmp.Or(f.RestartLimit, 10)
-	f.RestartWindow = cmp.Or(f.RestartWindow, time.Minute)
-	f.RestartDelay = cmp.Or(f.RestartDelay, 100*time.Millisecond)
-	f.RestartFactor = cmp.Or(f.RestartFactor, 2)
-	f.RestartMaxDelay = cmp.Or(f.RestartMaxDelay, 5*time.Second)
-	f.RestartJitter = max(0, cmp.Or(f.RestartJitter, 0.2))
-	f.RestartReset = cmp.Or(f.RestartReset, f.RestartWindow)
-	f.HeartbeatTimeout = cmp.Or(f.HeartbeatTimeout, 30*time.Second)
-	return f, err
-}
-
-// checkValues checks the fields that do not depend on the platform. The error is of the interface
-// type, so that cmp.Or can compare it with nil.
-func (c *WorkerConfig) checkValues() error {
-	switch {
-	case c.MemoryLimit > 0 && c.MemoryLimit < leastMemoryLimit:
-		return &ConfigError{
-			"WorkerConfig.MemoryLimit",
-			c.MemoryLimit,
-			fmt.Sprintf("a Go program does not start with so little: give at least %d bytes", leastMemoryLimit),
-		}
-	case c.Restart < RestartOnFailure || c.Restart > RestartAlways:
-		return &ConfigError{
-			"WorkerConfig.Restart",
-			int(c.Restart),
-			"use RestartOnFailure, RestartNever or RestartAlways",
-		}
-	case c.OnRestartLimit < EndProgram || c.OnRestartLimit > StopWorker:
-		return &ConfigError{"WorkerConfig.OnRestartLimit", int(c.OnRestartLimit), "use EndProgram or StopWorker"}
-	case c.RestartFactor != 0 && !(c.RestartFactor >= 1): // also if it is a NaN
-		return &ConfigError{
-			"WorkerConfig.RestartFactor",
-			c.RestartFactor,
-			"pauses cannot shrink: leave it zero for 2, or give 1 or more",
-		}
-	case !(c.RestartJitter <= 1):
-		return &ConfigError{
-			"WorkerConfig.RestartJitter",
-			c.RestartJitter,
-			"it is a part of the pause: give a number from 0 to 1, or a negative one for no jitter",
-		}
-	}
-	for i, q := range c.Queues {
-		if bad := checkQueueName(q); bad != nil {
-			return &ConfigError{fmt.Sprintf("WorkerConfig.Queues[%d]", i), q, bad.Error()}
-		}
-	}
-	for i, e := range c.Env {
-		if name, _, ok := strings.Cut(e, "="); !ok || name == "" {
-			return &ConfigError{fmt.Sprintf("WorkerConfig.Env[%d]", i), e, `write it as "NAME=value"`}
-		}
-		if hasNUL(e) {
-			return &ConfigError{fmt.Sprintf("WorkerConfig.Env[%d]", i), strconv.Quote(e), noNUL}
-		}
-	}
-	if hasNUL(c.Dir) {
-		return &ConfigError{"WorkerConfig.Dir", strconv.Quote(c.Dir), noNUL}
-	}
-	for i, pattern := range c.DropEnv {
-		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
-			return &ConfigError{
-				fmt.Sprintf("WorkerConfig.DropEnv[%d]", i),
-				pattern,
-				`write the name of a variable, or a pattern such as "AWS_*"`,
-			}
-		}
-		if hasNUL(pattern) {
-			return &ConfigError{fmt.Sprintf("WorkerConfig.DropEnv[%d]", i), strconv.Quote(pattern), noNUL}
-		}
-	}
-	return nil
 }

@@ -2,9 +2,12 @@ package multiprolab
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
+	"io"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/life"
@@ -156,4 +159,61 @@ func (w *Worker) setUp(setup func(context.Context, *Worker) error) error {
 		}
 	}()
 	return setup(&setupContext{w.ctx, s}, w)
+}
+
+// wrapWire wraps both directions of a worker's wire. It is nil except in the workers of tests,
+// which use it to die between two frames, or in the middle of a frame, and to note which frames
+// have gone out.
+var wrapWire func(w *Worker, r io.Reader, out io.Writer) (io.Reader, io.Writer)
+
+// run connects the worker to its wire and lives its life. It calls lost if main is gone before the
+// worker has said goodbye. The goroutines that it starts end with the wire, which the caller
+// closes.
+func (w *Worker) run(
+	r io.Reader,
+	out io.Writer,
+	setup func(context.Context, *Worker) error,
+	identity, cookie string,
+	lost func(error),
+) error {
+	mark, err := hex.DecodeString(cookie)
+	if err != nil {
+		return err
+	}
+	if _, err := out.Write(mark); err != nil {
+		return err
+	}
+	if wrapWire != nil {
+		r, out = wrapWire(w, r, out)
+	}
+	w.link = newLink(w.codec, r, out, link.Options{MaxBody: w.maxBody, OneFrame: true, Fail: w.kill})
+	w.receiver.interrupt = w.link.Interrupt
+	if w.role.process && wrapWire == nil { // a test that wraps the wire sees only what goes through the pipe
+		w.link.SetBox(proc.Box())
+		w.link.Share(proc.Shared(), false, nil) // the memory stays mapped as long as the process lives
+	}
+	if err := w.link.ReadUntil(w.receive, func() bool { return w.welcome != nil }); err != nil {
+		lost(err)
+		return err
+	}
+	wrote := make(chan struct{})
+	go func() { // ends when this function closes the link, or when the pipe is closed
+		defer close(wrote)
+		_ = w.link.WriteLoop()
+	}()
+	var ending atomic.Bool
+	go func() { // ends with the pipe or, in a process of its own, with the process
+		err := w.link.ReadLoop(w.receive)
+		if !ending.Load() {
+			lost(err)
+		}
+		w.node.close(errors.Join(w.stopCause(), err))
+	}()
+	var what string
+	err = w.live(func() error { return w.serve(setup, identity, &what) }, &what)
+	ending.Store(true)
+	w.link.Close()
+	<-wrote
+	w.kill(w.stopCause())
+	return err
 }

@@ -1,30 +1,17 @@
 package multiprolab
 
 import (
-	"context"
-	"encoding/hex"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
-	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
 // This file is how a process becomes the worker that it was started as, and how a worker is
 // connected to its wire.
-
-// descent says how far this process is on its way to the worker that it is to become. It belongs to
-// the process, like the role itself. Any goroutine may use it.
-var descent struct {
-	level  atomic.Int32 // how many setup functions of outer workers the process has entered
-	become atomic.Bool  // the process has become the worker
-}
 
 // takeRole makes this process the worker that its role says; in that case it does not return. In a
 // main process, and for a Main that runs inside a worker, it returns nil. For the Main of another
@@ -122,61 +109,4 @@ func (m *Main) becomeWorker(p *pool, role *proc.Role) {
 		os.Exit(1)
 	}
 	os.Exit(0)
-}
-
-// wrapWire wraps both directions of a worker's wire. It is nil except in the workers of tests,
-// which use it to die between two frames, or in the middle of a frame, and to note which frames
-// have gone out.
-var wrapWire func(w *Worker, r io.Reader, out io.Writer) (io.Reader, io.Writer)
-
-// run connects the worker to its wire and lives its life. It calls lost if main is gone before the
-// worker has said goodbye. The goroutines that it starts end with the wire, which the caller
-// closes.
-func (w *Worker) run(
-	r io.Reader,
-	out io.Writer,
-	setup func(context.Context, *Worker) error,
-	identity, cookie string,
-	lost func(error),
-) error {
-	mark, err := hex.DecodeString(cookie)
-	if err != nil {
-		return err
-	}
-	if _, err := out.Write(mark); err != nil {
-		return err
-	}
-	if wrapWire != nil {
-		r, out = wrapWire(w, r, out)
-	}
-	w.link = newLink(w.codec, r, out, link.Options{MaxBody: w.maxBody, OneFrame: true, Fail: w.kill})
-	w.receiver.interrupt = w.link.Interrupt
-	if w.role.process && wrapWire == nil { // a test that wraps the wire sees only what goes through the pipe
-		w.link.SetBox(proc.Box())
-		w.link.Share(proc.Shared(), false, nil) // the memory stays mapped as long as the process lives
-	}
-	if err := w.link.ReadUntil(w.receive, func() bool { return w.welcome != nil }); err != nil {
-		lost(err)
-		return err
-	}
-	wrote := make(chan struct{})
-	go func() { // ends when this function closes the link, or when the pipe is closed
-		defer close(wrote)
-		_ = w.link.WriteLoop()
-	}()
-	var ending atomic.Bool
-	go func() { // ends with the pipe or, in a process of its own, with the process
-		err := w.link.ReadLoop(w.receive)
-		if !ending.Load() {
-			lost(err)
-		}
-		w.node.close(errors.Join(w.stopCause(), err))
-	}()
-	var what string
-	err = w.live(func() error { return w.serve(setup, identity, &what) }, &what)
-	ending.Store(true)
-	w.link.Close()
-	<-wrote
-	w.kill(w.stopCause())
-	return err
 }

@@ -35,9 +35,9 @@ func OutcomesOf(b []byte, most int) (o Outcomes) {
 	return o
 }
 
-// Whole returns the outcomes in the body of a result, and whether the body is well-formed: an honest
-// worker writes one outcome or more, each whole, and nothing behind them. More outcomes than the
-// batch has items are a lie as well, which the caller has to find out.
+// Whole returns the outcomes in the body of a result, and whether the body is well-formed: an
+// honest worker writes one outcome or more, each whole, and nothing behind them. More outcomes than
+// the batch has items are a lie as well, which the caller has to find out.
 func Whole(b []byte) (o Outcomes, wellFormed bool) {
 	o = OutcomesOf(b, math.MaxInt)
 	return o, o.Count() > 0 && len(o.Body) == len(b)

@@ -16,6 +16,7 @@ type KernelKills struct {
 	// groups finds the control groups. They have a lock of their own.
 	groups *proc.MemoryGroups
 
+	// mu guards known.
 	mu sync.Mutex
 	// known is the number of each group that is accounted for. mu guards it.
 	known map[string]uint64

@@ -106,6 +106,7 @@ type signs struct {
 // known is what has become known of a life. It exists in main; any goroutine may touch it, under
 // its mutex.
 type known struct {
+	// mu guards every other field.
 	mu sync.Mutex
 	// reason is why main has ended the life. The first reason stands.
 	reason Reason

@@ -486,6 +486,53 @@ func TestWireThatIsHeldOpenIsClosed(t *testing.T) {
 		p.Wait()
 		require.True(t, closed(p.wrote))
 	})
+	synctest.Test(t, func(t *testing.T) { // and if that does not end the reading, it is given up
+		p := play(Options{})
+		hangUp := p.body.onClose
+		p.body.onClose = nil
+		p.Converse("", func([]byte) {}, p.handle)
+		p.body.box = make([]byte, link.BoxHeader+4096+link.NoteRoom)
+		p.end()
+		begun := time.Now()
+		_, ok := p.Drain()
+		require.False(t, ok, "somebody reads still: what is in the box may come by the wire")
+		require.Equal(t, 2*drainTimeout, time.Since(begun))
+		p.Wait()
+		hangUp()
+		<-p.Read()
+	})
+}
+
+// Bodies go through the shared memory once the worker has said that it has it, too.
+func TestSharingBeginsWithHello(t *testing.T) {
+	memory := make([]byte, proc.SharedSize)
+	for _, shares := range []bool{false, true} {
+		clear(memory[:1<<10])
+		clear(memory[proc.SharedSize/2:][:1<<10])
+		p := play(Options{})
+		p.link.Share(memory, true, nil)
+		_, err := p.Take(packed(wire.Hello, &Hello{Shares: shares}))
+		require.NoError(t, err)
+		require.Equal(t, Came, p.Hello(t.Context(), time.Minute))
+		require.NoError(t, p.link.Post(link.Soon, &wire.Frame{Kind: wire.Message, Body: make([]byte, 1<<20)}))
+		require.NoError(t, p.link.Flush())
+		require.Equal(t, shares, p.out.Len() < 1<<10, "%d bytes in the pipe", p.out.Len())
+	}
+}
+
+// The kernel may have taken who has died of SIGKILL, or of nobody knows what, and not by main.
+func TestMayBeTheKernel(t *testing.T) {
+	killed, unknown := proc.Status{ExitCode: -1, Signal: "SIGKILL"}, proc.Status{ExitCode: -1, Unknown: "u"}
+	for _, c := range []struct {
+		e    End
+		want bool
+	}{
+		{End{Status: killed}, true}, {End{Status: unknown}, true},
+		{End{Status: killed, Reason: Reason{Cause: Told}}, false}, {End{Status: unknown, Reason: Reason{Cause: Lingered}}, false},
+		{End{Status: proc.Status{ExitCode: 2}}, false}, {End{Status: proc.Status{ExitCode: -1, Signal: "SIGTERM"}}, false},
+	} {
+		require.Equal(t, c.want, c.e.mayBeTheKernel(), "%+v", c.e)
+	}
 }
 
 // What a worker has left in its black box counts: frames are handled, the rest is returned, once.

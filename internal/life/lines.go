@@ -17,6 +17,7 @@ type Lines struct {
 	// next gets the lines, each in a call of its own. It does not change.
 	next io.Writer
 
+	// mu guards buf.
 	mu sync.Mutex
 	// buf is what has come of a line that has not ended. mu guards it.
 	buf []byte

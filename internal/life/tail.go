@@ -28,6 +28,7 @@ type tail struct {
 	// timer ends the time in which something is held back; nil if nothing is. out guards it.
 	timer *time.Timer
 
+	// mu guards what comes and how much of it is kept. It is taken after out.
 	mu sync.Mutex
 	// cutter says what is passed on. mu guards it.
 	cutter crashCutter

@@ -89,8 +89,9 @@ func (q *Queue) place(l *lane) {
 
 // choose returns the worker that gets the next task of the lane: one with a request that waits for
 // it, and the place of that, or with -1 the one with the least to do: with the fewest tasks or, of
-// those with as many, the fewest messages and calls. It returns nil if none has room. spare reports
-// whether there is another one that has nothing to do.
+// those with as many, the fewest messages and calls. Of several from which a task was taken that
+// they had not begun, it is the one from which that was longest ago. It returns nil if none has
+// room. spare reports whether there is another one that has nothing to do.
 func (q *Queue) choose(l *lane) (best *worker, at int, spare bool) {
 	load := -1 // of best in messages and calls; -1: unknown
 	for _, o := range l.offers {

@@ -1,0 +1,54 @@
+package multiprolab
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"time"
+
+	"github.com/multiprolab/multiprolab/internal/queue"
+)
+
+func newBroker(n *node, cfg *Config) *broker {
+	b := &broker{node: n, epoch: time.Now(), staff: newStaff(), loops: newLoopWaits()}
+	b.mu.carryOut = b.carryOut
+	b.rules = queue.New(queue.Config{
+		Limit:      cfg.QueueLimit,
+		LimitBytes: cfg.QueueBytes,
+		DeadLimit:  cfg.DeadLimit,
+		Stored:     cfg.Backend != nil,
+		Rand:       rand.Float64,
+		Busy:       b.staff.busy,
+	})
+	if cfg.Backend != nil {
+		b.store = newStore(b, cfg)
+	}
+	return b
+}
+
+// open gives the broker the workers that there will be. Tasks are taken from then on.
+func (b *broker) open(pools []*pool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.rules.Allow(defaultQueueBytes())
+	for _, p := range pools {
+		b.addPool(p)
+	}
+	if b.store != nil {
+		b.store.open()
+	}
+}
+
+// end gives every task that is left the outcome err. It is called when no worker is left.
+func (b *broker) end(err error) {
+	b.mu.Lock()
+	b.stopped = cmp.Or(b.stopped, err)
+	b.rules.End()
+	b.mu.carryOut()
+	if b.timer != nil {
+		b.timer.Stop()
+	}
+	b.mu.Unlock()
+	if b.store != nil {
+		b.store.close()
+	}
+}

@@ -1,0 +1,28 @@
+package multiprolab
+
+import (
+	"time"
+
+	"github.com/multiprolab/multiprolab/internal/codec"
+)
+
+// DeadTask is a task that has used up its attempts. It is kept in main, the newest Config.DeadLimit
+// of them, until it is retried or dropped.
+type DeadTask struct {
+	ID    uint64
+	Queue string
+	Type  string
+	Err   *AttemptsError // how each attempt ended
+	At    time.Time      // when the last attempt ended
+
+	payload codec.Payload
+	node    *node
+}
+
+// Decode decodes the body of the task into the value that v points to; see Message.Decode.
+func (t *DeadTask) Decode(v any) error {
+	if err := t.node.codec.Decode(t.payload, v); err != nil {
+		return &DecodeError{Receiver: MainName, Type: t.Type, Err: err}
+	}
+	return nil
+}

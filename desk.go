@@ -1,0 +1,86 @@
+package multiprolab
+
+import (
+	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/pack"
+	"github.com/multiprolab/multiprolab/internal/wire"
+)
+
+// desk is what the parts of main that deal with one worker (slot, peer, client, callEntry) know of
+// main as a whole: where the frames of a worker go, and what all of them need. It exists in main.
+// There is one for all workers. It does not change once the program runs; any goroutine may read
+// it.
+type desk struct {
+	cfg       *Config                  // the configuration, with the defaults filled in
+	codec     *codec.Codec             // the definitions of types that main has met
+	receiver  *MessageReceiver         // the receiver of main
+	identity  string                   // the identity of the program's file; "" for workers in this process
+	calls     callDesk                 // where messages, calls and replies go
+	tasks     taskDesk                 // where everything about tasks goes
+	emit      func(e Event)            // tells of an event
+	emitLost  func(lost []*DeadLetter) // tells of the messages that one death has lost
+	exit      func()                   // requests the end of the program
+	stopCause func() error             // returns what ends everything that comes too late
+}
+
+// callDesk is what main's router is for the workers. No method waits.
+type callDesk interface {
+	// forward routes a message or a call of a worker, which cost it n bytes of credit.
+	forward(from *peer, f *wire.Frame, n int64)
+	// replied routes the outcome of a call back to its caller, and returns the link to be pushed,
+	// or nil.
+	replied(e *callEntry, outcome *reply, f *wire.Frame) (to *link.Link)
+	// cancelCallOf says that a worker does not wait for the reply to its call any more.
+	cancelCallOf(origin *client, id uint64, soft bool)
+	// bounce reports a message that cannot be delivered.
+	bounce(f *wire.Frame, err error)
+}
+
+// taskDesk is what main's broker is for the workers. An error says that the worker lies, or why a
+// task or a wait is refused. No method waits.
+type taskDesk interface {
+	// enter makes a worker known that has become ready.
+	enter(p *peer, r *readiness) error
+	// retire gives a worker nothing new, and reports whether it is one that can be retired.
+	retire(p *peer) bool
+	// submit takes a task of a worker.
+	submit(j *job, m *taskMeta, typ string, wait bool) error
+	// cancel cancels a task for the worker that has submitted it.
+	cancel(submitter *client, id uint64, soft bool)
+	// started, split, returned, progress and result are what a worker says of a task that it has.
+	started(p *peer, id uint64) error
+	split(p *peer, id, from uint64) error
+	returned(p *peer, id uint64) error
+	progress(p *peer, f *wire.Frame, n int64) error
+	result(p *peer, id uint64, r *reply, many bool) error
+	// fetch asks for a task, and cancelFetch takes that back.
+	fetch(p *peer, id uint64, types string, wait bool) error
+	cancelFetch(p *peer, id uint64)
+	// await says that the loop of a worker waits for a task, or for room.
+	await(c *client, id, spell uint64, room bool) error
+	// endWait says that a wait is over, and endWaits that all waits of a process are.
+	endWait(by string, id uint64)
+	endWaits(by string)
+}
+
+// causeCut is how much of the cause of an end each worker is told: enough for its errors.
+var causeCut = errorCut{text: 1 << 10, stderr: 1 << 10, earlier: 1, parts: 4}
+
+// exitFrame tells a worker to end, and if it is for good, why.
+func exitFrame(mode ShutdownMode, why error) *wire.Frame {
+	var packed []byte
+	if why != nil && why != ErrStopped {
+		packed = pack.Marshal(&errorPacking{err: why, cut: causeCut})
+	}
+	return wire.NewExit(uint64(mode), packed)
+}
+
+// roomWait is the number of the wait of a worker for room, which no call and no task has: a worker
+// that says many has one.
+const roomWait = 1 << 63
+
+// refusalFrame tells a worker that its loop must not wait for a task.
+func refusalFrame(id, spell uint64, err error) *wire.Frame {
+	return wire.NewRefusal(id, spell, marshalError(err))
+}
