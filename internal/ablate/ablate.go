@@ -44,8 +44,6 @@ const (
 	Deaf Mechanism = "deaf"
 	// Engine is the codec that is compiled for each type. Without it encoding/gob does the work.
 	Engine Mechanism = "engine"
-	// Texts is that the strings of a short value share their memory.
-	Texts Mechanism = "texts"
 	// Lending is that values for frames are encoded into memory that is used again, and that a
 	// []byte is not copied before the frame is laid out.
 	Lending Mechanism = "lending"
@@ -63,6 +61,6 @@ const (
 
 // All are the mechanisms.
 var All = []Mechanism{
-	Turns, Lazy, Quiet, Spares, Box, Shared, Shared512, Room, Poll, Deaf, Engine, Texts, Lending, Contexts, Pace,
+	Turns, Lazy, Quiet, Spares, Box, Shared, Shared512, Room, Poll, Deaf, Engine, Lending, Contexts, Pace,
 	Memory, Ahead,
 }

@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"time"
 	"unsafe"
-
-	"github.com/multiprolab/multiprolab/internal/ablate"
 )
 
 // This file is how an engine reads a value.
@@ -21,9 +19,8 @@ import (
 var errRange = errors.New("a value is out of range")
 
 const (
-	maxAtOnce   = 10 << 20                    // how many bytes are allocated at once; a slice may grow further
-	tooBig      = 1 << 30 << (^uint(0) >> 62) // how many bytes a slice may have: gob's own limit
-	sharedTexts = 256                         // up to how many bytes data counts as short, see reader.text
+	maxAtOnce = 10 << 20                    // how many bytes are allocated at once; a slice may grow further
+	tooBig    = 1 << 30 << (^uint(0) >> 62) // how many bytes a slice may have: gob's own limit
 )
 
 // reader reads gob's bytes. After the first fault everything that it reads is zero. One goroutine
@@ -37,9 +34,6 @@ type reader struct {
 	at    int    // how many bytes of data have been read
 	aside int    // how many bytes behind at are set aside for other elements
 	err   error  // the first fault, or nil
-
-	texts   string // if data is short, the rest of it from the first text on, of which all texts are parts; or ""
-	textsAt int    // where in data texts begins
 }
 
 // fail notes a fault, unless there was one before.
@@ -108,19 +102,8 @@ func (r *reader) bytes() []byte {
 	return b
 }
 
-// text reads a text. If data is short, all texts in it share memory: so a text that somebody keeps
-// keeps no more than sharedTexts bytes alive.
-func (r *reader) text() string {
-	b := r.bytes()
-	if len(b) == 0 || len(r.data) > sharedTexts || ablate.Without(ablate.Texts) {
-		return string(b)
-	}
-	if r.texts == "" {
-		r.textsAt = r.at - len(b)
-		r.texts = string(r.data[r.textsAt:])
-	}
-	return r.texts[r.at-len(b)-r.textsAt : r.at-r.textsAt]
-}
+// text reads a text.
+func (r *reader) text() string { return string(r.bytes()) }
 
 // count reads the number of elements that follow, each of which takes least bytes or more.
 func (r *reader) count(least int) int {
