@@ -113,7 +113,7 @@ func (q *Queue) choose(l *lane) (best *worker, at int, spare bool) {
 				if load < 0 {
 					load = q.busy(best)
 				}
-				if load == 0 && spare && !best.isAway() {
+				if load == 0 && spare && best.held.n == 0 && !best.isAway() {
 					return best, -1, true // nobody has less to do
 				}
 				if n := q.busy(w); n < load || n == load && w.away < best.away {

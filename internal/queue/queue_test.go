@@ -325,3 +325,31 @@ func TestLifeOfARemovedSlot(t *testing.T) {
 		}
 	}
 }
+
+// A worker that a message seems to keep has nothing to do, and is passed over. That says nothing of
+// the workers behind it.
+func TestIdleWorkerGetsTheTaskBehindOneThatAMessageKeeps(t *testing.T) {
+	s := newStage(t, Config{Limit: 100})
+	s.addPool(PoolOptions{Queues: []string{"q"}, Prefetch: 64}, "busy", "kept", "other", "idle")
+	to := Lane{Queue: "q", Type: "x"}
+	begin := func(slot string) {
+		w := s.enter(slot, []string{"x"}, nil)
+		s.q.workers[w].took = time.Millisecond
+		task := &Task{}
+		s.submit(task, to)
+		if task.Holder() != w {
+			t.Fatalf("the task is with worker %d, and should be with %s", task.Holder(), slot)
+		}
+		s.q.Began(w, task.ID(), s.now)
+		s.carryOut()
+	}
+	begin("busy")
+	s.q.workers[s.enter("kept", []string{"x"}, nil)].away = 1
+	begin("other")
+	idle := s.enter("idle", []string{"x"}, nil)
+	task := &Task{}
+	s.submit(task, to)
+	if task.Holder() != idle || task.recalled {
+		t.Fatalf("the task is %s at worker %d", task.State(), task.Holder())
+	}
+}
