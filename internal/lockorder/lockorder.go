@@ -19,6 +19,9 @@ type (
 	Fleet struct{}
 	// Tasks guards the rules of tasks, in main.
 	Tasks struct{}
+	// Outcome guards the outcome of one Submission, and the reports of progress that have come before
+	// it. What these have taken of a worker's credit is given back while it is held.
+	Outcome struct{}
 	// Task guards the end of one task, in a worker.
 	Task struct{}
 	// Inbox guards the tasks that a worker holds.
@@ -33,8 +36,6 @@ type (
 	Writing struct{}
 	// Chunks guards what was posted to one wire, see package link.
 	Chunks struct{}
-	// Outcome guards the outcome of one Submission.
-	Outcome struct{}
 	// Leaf is the rank of every lock under which no other lock is taken.
 	Leaf struct{}
 )
@@ -47,12 +48,12 @@ func (Turn) rank() int     { return 2 }
 func (Places) rank() int   { return 3 }
 func (Fleet) rank() int    { return 4 }
 func (Tasks) rank() int    { return 5 }
-func (Task) rank() int     { return 6 }
-func (Inbox) rank() int    { return 7 }
-func (Receipts) rank() int { return 8 }
-func (Outbox) rank() int   { return 9 }
-func (Account) rank() int  { return 10 }
-func (Writing) rank() int  { return 11 }
-func (Chunks) rank() int   { return 12 }
-func (Outcome) rank() int  { return 13 }
+func (Outcome) rank() int  { return 6 }
+func (Task) rank() int     { return 7 }
+func (Inbox) rank() int    { return 8 }
+func (Receipts) rank() int { return 9 }
+func (Outbox) rank() int   { return 10 }
+func (Account) rank() int  { return 11 }
+func (Writing) rank() int  { return 12 }
+func (Chunks) rank() int   { return 13 }
 func (Leaf) rank() int     { return 14 }
