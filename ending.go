@@ -151,7 +151,7 @@ func (m *Main) Exit() {
 // request the end. The end of ctx ends the waiting alone. On the loop of main, in a handler, an
 // action or Config.OnEvent, it would wait for itself: there it returns an error at once.
 func (m *Main) Wait(ctx context.Context) error {
-	if m.running() == errNotStarted {
+	if m.isNew() {
 		return errNotStarted
 	}
 	if e := m.outside(); e != nil {
@@ -195,7 +195,7 @@ func (m *Main) Close() error { return m.finish(context.Background(), m.cfg.Shutd
 // harsher one. Before Start it is remembered, as Exit is: nothing is started then. On the loop of
 // main it does not wait, as Close.
 func (m *Main) Stop(ctx context.Context, mode ShutdownMode) error {
-	if m.running() == errNotStarted {
+	if m.isNew() {
 		m.exit(mode, ErrExit)
 	}
 	return m.finish(ctx, mode, "Stop")
@@ -203,7 +203,7 @@ func (m *Main) Stop(ctx context.Context, mode ShutdownMode) error {
 
 // finish is Stop under the name that the caller knows.
 func (m *Main) finish(ctx context.Context, mode ShutdownMode, call string) error {
-	if m.running() == errNotStarted {
+	if m.isNew() {
 		return nil
 	}
 	if e := m.outside(); e != nil {

@@ -20,11 +20,8 @@ func (m *Main) Resize(pool string, n int) error {
 	if closed(m.exitAsked) {
 		return m.stopCause()
 	}
-	if !m.fleet.resize(p, n) {
-		if closed(m.exitAsked) {
-			return m.stopCause()
-		}
-		return errNotStarted // Run or Start is at it
+	if !m.fleet.resize(p, n) { // the end is just being asked for
+		return m.stopCause()
 	}
 	sizes := m.poolSizes()
 	for _, p := range m.pools {

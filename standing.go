@@ -21,7 +21,8 @@ type standing struct {
 	lifeMu sync.Mutex
 	// state is how far the Main has come.
 	state mainState
-	// serving says that the state is mainRunning; it may be read without lifeMu.
+	// serving says that the state is mainRunning, and that all is made that messages and tasks need.
+	// It may be read without lifeMu.
 	serving atomic.Bool
 	// whole is the context of the handlers: it ends with the last worker, or when all are killed.
 	// It is set when Run or Start begins.
@@ -69,12 +70,23 @@ func (s *standing) running() error {
 	switch s.state {
 	case mainNew:
 		return errNotStarted
+	case mainRunning:
+		if !s.serving.Load() { // Run or Start is at it
+			return errNotStarted
+		}
 	case mainEnded:
 		return s.stopCauseLocked()
 	case mainElsewhere:
 		return s.elsewhere
 	}
 	return nil
+}
+
+// isNew reports whether neither Run nor Start was called.
+func (s *standing) isNew() bool {
+	s.lifeMu.Lock()
+	defer s.lifeMu.Unlock()
+	return s.state == mainNew
 }
 
 // elsewhereError says, in the process of a worker, that a Main does not run there.

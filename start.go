@@ -113,7 +113,6 @@ func (m *Main) begin(ctx context.Context) error {
 		return errTwice
 	}
 	m.state = mainRunning
-	m.serving.Store(true)
 	m.nested = m.nested || insideWorker(ctx)
 	m.whole, m.cancel = context.WithCancelCause(context.WithoutCancel(ctx)) // handlers see the values of ctx
 	if closed(m.killAsked) {
@@ -135,6 +134,9 @@ func (m *Main) begin(ctx context.Context) error {
 		m.conclude(err)
 		return err
 	}
+	m.lifeMu.Lock()
+	m.serving.Store(true)
+	m.lifeMu.Unlock()
 	unwatch := context.AfterFunc(ctx, func() { m.exit(m.cfg.Shutdown, &contextError{causeOf(ctx)}) })
 	go m.conduct(unwatch) // ends when every worker has; Wait waits for it
 	return nil
