@@ -37,6 +37,9 @@ type peer struct {
 	// worker is what the rules of tasks know the life by, once it is ready; else 0. The broker's
 	// mutex guards it.
 	worker queue.Worker
+	// left says that main has given the life up: it does not become ready any more. The broker's mutex
+	// guards it.
+	left bool
 	// holds counts the tasks that it has and has not finished.
 	holds atomic.Int32
 

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/multiprolab/multiprolab/internal/batch"
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -64,6 +65,9 @@ func (b *broker) bury(s *slot, why error) {
 func (b *broker) enter(p *peer, r *readiness) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if p.left { // it was given up before this was read
+		return link.ErrClosed
+	}
 	s := &b.staff
 	s.last.worker++
 	p.worker = s.last.worker
@@ -82,6 +86,7 @@ func (b *broker) enter(p *peer, r *readiness) error {
 func (b *broker) leave(p *peer, how error) (blamed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	p.left = true
 	if b.staff.peers[p.worker] != p {
 		return false
 	}
