@@ -10,16 +10,16 @@ import (
 )
 
 // This file is the part of the broker, in main, that takes tasks from their submitters into the
-// queue, and takes them out again when they are cancelled.
+// queue, and takes tasks out again that are cancelled.
 
-// submit takes a task. It returns an error if it was not accepted; else the outcome will come.
+// submit takes a task into the queue. If it returns no error, the task will have an outcome.
 func (b *broker) submit(j *job, m *taskMeta, typ string, wait bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.admission(j, m, typ, wait)
 }
 
-// admission is submit. The caller holds the mutex.
+// admission is submit for a caller that holds the mutex.
 func (b *broker) admission(j *job, m *taskMeta, typ string, wait bool) error {
 	if b.stopped != nil {
 		return b.stopped
@@ -61,13 +61,13 @@ func (b *broker) admission(j *job, m *taskMeta, typ string, wait bool) error {
 		j.client.lined += j.cost
 	}
 	if awaited && b.loops.waits.Find(j.by(), j.Number) != nil {
-		b.loops.waits.Note(j.by(), j.Number, b.forJob(j)) // as it is from now on
+		b.loops.waits.Note(j.by(), j.Number, b.forJob(j)) // now the rules know who helps with the job
 	}
 	return nil
 }
 
-// numberOf is the number by which the rules know a life of a worker as a submitter. The first task
-// of the life gives it one.
+// numberOf returns the number by which the rules know a life of a worker as a submitter. The first
+// task of the life gives it one. The caller holds the mutex.
 func (b *broker) numberOf(c *client) queue.Submitter {
 	if c.number == 0 {
 		b.staff.last.client++
@@ -77,7 +77,7 @@ func (b *broker) numberOf(c *client) queue.Submitter {
 	return c.number
 }
 
-// accept tells the submitter that the queue has the task.
+// accept tells the submitter of a job that the queue has taken it.
 func (b *broker) accept(j *job) {
 	b.giveBack(j)
 	j.letGo()
@@ -86,7 +86,7 @@ func (b *broker) accept(j *job) {
 	}
 }
 
-// letGo lets the submitter in main go on that waits for room for the job.
+// letGo lets a submitter in main go on if it waits for room for the job.
 func (j *job) letGo() {
 	if !j.admitted && j.sub != nil {
 		close(j.sub.accepted)
@@ -94,7 +94,7 @@ func (j *job) letGo() {
 	j.admitted = true
 }
 
-// giveBack gives the submitter the credit back that the job held while it waited for room.
+// giveBack returns to the submitter the credit that the job held while it waited for room.
 func (b *broker) giveBack(j *job) {
 	if j.cost > 0 && j.client != nil {
 		j.client.lined -= j.cost
@@ -103,34 +103,34 @@ func (b *broker) giveBack(j *job) {
 	j.cost = 0
 }
 
-// cancel cancels a job for its submitter: since the deadline of that one has passed, if soft is
-// set.
+// cancel cancels a job for its submitter. If soft is set, the reason is that the deadline of the
+// submitter has passed.
 func (b *broker) cancel(submitter *client, id uint64, soft bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.loops.waits.End(submitter.name(), id)
-	if j := b.submitted(submitter, id); j != nil { // else it has its outcome
+	if j := b.submitted(submitter, id); j != nil { // otherwise the job has its outcome
 		b.rules.Cancel(&j.Task, soft, b.now())
 	}
 }
 
-// cancelPending cancels what no worker has been given, of one queue or, with "", of all: what it
-// finds, and nothing that goes on meanwhile.
+// cancelPending cancels the tasks of one queue, or of every queue if the name is "", that no worker
+// has been given at this moment. It returns how many these were.
 func (b *broker) cancelPending(queue string) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.rules.CancelPending(queue)
 }
 
-// mainSubmit is the uplink's submit for tasks of main itself: it waits while the queue is full,
-// unless the submission says that it stands in line.
+// mainSubmit submits a task of main itself. While the queue is full it waits, unless the submission
+// says that the task stands in line.
 func (b *broker) mainSubmit(ctx context.Context, s *Submission, f *wire.Frame) error {
 	meta, err := unmarshalTaskMeta(f.Meta)
 	if err != nil {
 		return err
 	}
 	payload := payloadOf(f)
-	if s.batch == 0 { // else it stays as it is until there is an outcome
+	if s.batch == 0 { // the bytes of a batch do not change before it has its outcome
 		payload = payload.Own()
 	}
 	j := newJob(payload, &meta)
@@ -153,13 +153,13 @@ func (b *broker) mainSubmit(ctx context.Context, s *Submission, f *wire.Frame) e
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.rules.Withdraw(&j.Task) {
-		return nil // it was admitted in the same moment
+		return nil // the queue has taken it in the same moment
 	}
 	return fmt.Errorf("multiprolab: task %q waited for room in the queue: %w", f.Type, causeOf(ctx))
 }
 
-// awaitRoom notes that main's loop waits for room for a job, if it does. If it must not, the job is
-// taken back.
+// awaitRoom notes that the loop of main waits for room for a job, unless the queue has taken the
+// job by now. If the loop must not wait, the job is taken back.
 func (b *broker) awaitRoom(j *job, typ string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -169,14 +169,15 @@ func (b *broker) awaitRoom(j *job, typ string) error {
 	what := fmt.Sprintf("task %q, for room in the queue,", typ)
 	err := b.beginWaitLocked(MainName, j.Number, b.forRoom(), what)
 	if err != nil {
-		j.forget() // who submitted it gets the error here
+		j.forget() // the submitter gets the error from this call
 		b.rules.Withdraw(&j.Task)
 	}
 	return err
 }
 
-// waitingOf returns the instances whose loops will not go on before a task has its outcome: who
-// submits it, by, and those that its chain names, if they wait for by in the end.
+// waitingOf returns the instances whose loops do not go on before a task has its outcome. These are
+// the submitter, whose name is by, and those instances in its chain that in the end wait for the
+// submitter.
 func (b *broker) waitingOf(by, chain string) (waiting []queue.Slot) {
 	names := namesIn(chain)
 	stuck := b.loops.waits.StuckWith(by, mail.Want[string](names))
@@ -188,8 +189,8 @@ func (b *broker) waitingOf(by, chain string) (waiting []queue.Slot) {
 	return waiting
 }
 
-// optionsOf returns the options as the rules have them, or nil if all are the defaults. Tasks that
-// follow each other and have the same share them. The caller holds the mutex.
+// optionsOf returns the options of a task as the rules have them, or nil if all of them are the
+// defaults. Consecutive tasks with the same options share them. The caller holds the mutex.
 func (b *broker) optionsOf(m *taskMeta) *queue.Options {
 	o := m.rules()
 	if o == (queue.Options{}) {

@@ -9,52 +9,73 @@ import (
 	"github.com/multiprolab/multiprolab/internal/queue"
 )
 
-// broker owns the task queue. It exists in main. Any goroutine may call it, and nothing under its
-// mutex waits. What becomes of a task, who works on it and when is decided by the rules in
-// internal/queue: the broker tells them what happens, and carries out what they say.
+// broker owns the task queue. It exists in main. Any goroutine may call it, and nothing waits while
+// its mutex is held. The rules in internal/queue decide what becomes of a task, who works on it and
+// when: the broker tells them what happens, and carries out what they say.
 //
-// The others of its files: job.go is what it keeps of a task, admission.go takes tasks from their
-// submitters, staff.go is the workers and what they say, effects.go what is to be done about it,
-// verdicts.go the errors, store.go and fetcher.go the way to a Backend of the user's, loopwaits.go
-// who waits for whom.
+// Its other files are: job.go is what it keeps of a task; admission.go takes tasks from their
+// submitters; staff.go and roster.go are the workers and what they say; effects.go carries out what
+// the rules say; verdicts.go makes the errors; deadletters.go is the list of dead letters; store.go
+// and fetcher.go are the way to a Backend of the user; loopwaits.go is who waits for whom.
 type broker struct {
-	node  *node
-	store *store    // the way to a Backend of the user; nil: tasks wait in main's memory
-	epoch time.Time // from which the rules count the time
+	// node is main as a process. It never changes.
+	node *node
+	// store is the way to a Backend of the user. It is nil if tasks wait in main's memory. It never
+	// changes, and has a lock of its own.
+	store *store
+	// epoch is the moment from which the rules count the time. It never changes.
+	epoch time.Time
 
-	// mu guards all below, what it says of itself in job, in slot, in peer and in client, and
-	// Submission.job.
-	mu      brokerMutex
-	rules   *queue.Queue
-	spare   []queue.Effect // memory that carryOut and the rules use by turns
-	timer   *time.Timer    // which calls tick; nil before its first use
-	staff   staff
-	loops   loopWaits
-	recent  *queue.Options  // of the last task that had any: most tasks that follow have the same
-	stopped error           // why no new task is taken; or nil
-	joiners []chan struct{} // each is closed when no task is left
+	// mu guards rules, spare, timer, staff, loops, recent, stopped and joiners, Submission.job, and
+	// those fields of job, slot, peer and client whose comments name the broker's mutex.
+	mu brokerMutex
+	// rules are the rules of tasks.
+	rules *queue.Queue
+	// spare is memory for effects that carryOut and the rules use by turns.
+	spare []queue.Effect
+	// timer calls tick when the rules have asked for that; nil before its first use.
+	timer *time.Timer
+	// staff is the workers that may work on tasks.
+	staff staff
+	// loops is who waits for whom.
+	loops loopWaits
+	// recent is the options of the latest task that had any: most tasks that follow it have the
+	// same.
+	recent *queue.Options
+	// stopped is why no new task is taken, or nil.
+	stopped error
+	// joiners are channels that are closed, each once, when no task is left.
+	joiners []chan struct{}
 }
 
-// brokerMutex is the broker's mutex, in main. Who lets it go carries out first what is to be done
-// about the events under it, in the order in which they were. Frames are posted then, and written
-// when the mutex is free: what one event posts cannot overtake what an earlier one has posted.
+// brokerMutex is the broker's mutex, in main. Unlock first carries out what the rules have said to
+// the events since Lock, in their order. Frames are posted before the mutex is free, and written
+// after that: so what one event posts cannot overtake what an earlier event has posted.
 type brokerMutex struct {
+	// Mutex is the lock itself. Who locks it alone carries out nothing.
 	lockorder.Mutex[lockorder.Tasks]
-	carryOut func()       // does what is to be done about the events so far; the caller holds the mutex
-	posted   []*link.Link // to which something was posted that Unlock is to write
-	doomed   []doomed     // workers that Unlock is to have killed
+	// carryOut carries out what the rules have said to the events so far. The caller holds the
+	// mutex. It never changes.
+	carryOut func()
+	// posted are the links that have frames which Unlock is to write. The mutex guards them.
+	posted []*link.Link
+	// doomed are the workers that Unlock is to have killed. The mutex guards them.
+	doomed []doomed
 }
 
-// doomed is a worker that is to be killed with its task, and why.
+// doomed is a worker that is to be killed together with its task. It exists in main; the mutex of
+// the broker guards it.
 type doomed struct {
+	// peer is the life of the worker.
 	peer *peer
-	why  string
+	// why is the reason, for people.
+	why string
 }
 
-// Unlock implements sync.Locker. It never waits for a pipe, nor for a worker.
+// Unlock implements sync.Locker. It waits neither for a pipe nor for a worker.
 func (m *brokerMutex) Unlock() {
 	m.carryOut()
-	var few [2]*link.Link // mostly that is enough, and no memory is needed
+	var few [2]*link.Link // mostly these are enough, and nothing is allocated
 	posted := append(few[:0], m.posted...)
 	clear(m.posted)
 	m.posted = m.posted[:0]
@@ -69,11 +90,11 @@ func (m *brokerMutex) Unlock() {
 	}
 }
 
-// now is the time as the rules count it.
+// now returns the time as the rules count it.
 func (b *broker) now() queue.Time { return time.Since(b.epoch) }
 
-// wake has tick called at a moment, and at no other. If that has passed it does nothing, and
-// reports so.
+// wake sets the timer: tick is called at this moment, and at no other. If the moment has passed,
+// wake does nothing and returns true.
 func (b *broker) wake(at queue.Time) (passed bool) {
 	wait := at - b.now()
 	switch {
@@ -87,22 +108,23 @@ func (b *broker) wake(at queue.Time) (passed bool) {
 	return false
 }
 
-// tick has the rules do what is to be done by now. It runs on a goroutine of the timer.
+// tick tells the rules the time, so that they do what is due. It runs on a goroutine of the timer.
 func (b *broker) tick() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.rules.Tick(b.now())
 }
 
-// pause stops handing out the tasks of a queue or, with "", of every queue, or goes on with it.
+// pause stops the handing out of tasks, if on is set, or lets it go on. It concerns one queue or,
+// if the name is "", every queue.
 func (b *broker) pause(queue string, on bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.rules.Pause(queue, on)
 }
 
-// stop refuses new tasks with err. Unless drain is set, those that no worker has end with it as
-// well. The first error stands.
+// stop refuses new tasks with an error. If drain is not set, the tasks that no worker has end with
+// that error as well. The error of the first call stands.
 func (b *broker) stop(err error, drain bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -123,7 +145,7 @@ func (b *broker) join() <-chan struct{} {
 	return done
 }
 
-// count counts the tasks.
+// count returns how many tasks there are and were.
 func (b *broker) count() TaskStats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -138,8 +160,8 @@ func (b *broker) count() TaskStats {
 	}
 }
 
-// submitted returns the job that a worker, or with nil main, has submitted under a number and that
-// has no outcome, or nil. The caller holds the mutex.
+// submitted returns the job without an outcome that a worker, or main if by is nil, has submitted
+// under this number. It returns nil if there is none. The caller holds the mutex.
 func (b *broker) submitted(by *client, id uint64) *job {
 	if by == nil {
 		if s := b.node.submission(id, false); s != nil {

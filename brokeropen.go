@@ -8,6 +8,9 @@ import (
 	"github.com/multiprolab/multiprolab/internal/queue"
 )
 
+// This file is the beginning and the end of the broker, in main.
+
+// newBroker returns a broker that takes no tasks before open.
 func newBroker(n *node, cfg *Config) *broker {
 	b := &broker{node: n, epoch: time.Now(), staff: newStaff(), loops: newLoopWaits()}
 	b.mu.carryOut = b.carryOut
@@ -25,7 +28,7 @@ func newBroker(n *node, cfg *Config) *broker {
 	return b
 }
 
-// open gives the broker the workers that there will be. Tasks are taken from then on.
+// open makes the pools and their instances known to the broker. From then on it takes tasks.
 func (b *broker) open(pools []*pool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -38,7 +41,7 @@ func (b *broker) open(pools []*pool) {
 	}
 }
 
-// end gives every task that is left the outcome err. It is called when no worker is left.
+// end gives every task that is left the outcome err. It is called once no worker is left.
 func (b *broker) end(err error) {
 	b.mu.Lock()
 	b.stopped = cmp.Or(b.stopped, err)

@@ -1,7 +1,7 @@
 package multiprolab
 
-// This file is why a program ends: what has asked for it, or the error that it ends of, and how
-// that gets into every later error.
+// This file is why a program ends, as Main.Cause says it: it was asked to end, or an error has
+// ended it.
 
 // Cause returns why the program ends, or has ended: nil as long as it goes on. If somebody has
 // asked for the end, it matches ErrExit: it is ErrExit after Exit, Close, Stop and Worker.Exit, a

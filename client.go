@@ -11,32 +11,40 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// client is one life of a worker for those who owe it something: the callee of its calls, the queue
-// of its tasks. It exists in main. It is small and may be kept for as long as the debt lasts, which
-// can be long after the life: a peer, with what was read and written of its wire, may not.
+// client is one life of a worker as those see it who owe it something: those who handle its calls,
+// and the queue that has its tasks. It exists in main. It is small, and may be kept as long as
+// somebody owes it something, which can be long after the life; a peer may not, because it holds
+// what was read from its wire and what was to be written to it.
 type client struct {
+	// slot is the instance whose life it is. It never changes.
 	slot *slot
-	link atomic.Pointer[link.Link] // nil when the life has ended, and nobody waits any more
-	// credit is what the life may send; the account of the slot guards it.
+	// link is main's end of the wire; nil when the life has ended, and the worker waits for nothing
+	// any more. Any goroutine may read it.
+	link atomic.Pointer[link.Link]
+	// credit is what the life may send. The mutex of the account guards it.
 	credit mail.Credit
-
-	// number is what the rules of tasks know the life by, from its first task on. The broker's
-	// mutex guards it.
+	// number is the number by which the rules of tasks know the life as a submitter; 0 before its
+	// first task. The broker's mutex guards it.
 	number queue.Submitter
-	// lined is the credit of its tasks that wait for room, in bytes. The broker's mutex guards it.
+	// lined is how many bytes of credit those of its tasks hold that wait for room. The broker's
+	// mutex guards it.
 	lined int64
 
-	mu    lockorder.Mutex[lockorder.Leaf]
-	calls map[uint64]*callEntry // to other workers, that have no reply yet; by the id of the worker's side
+	// mu guards calls.
+	mu lockorder.Mutex[lockorder.Leaf]
+	// calls are its calls to other workers that have no reply yet, by the numbers that the worker
+	// has given them.
+	calls map[uint64]*callEntry
 }
 
+// newClient returns the client of a life that has just begun, with its wire.
 func newClient(s *slot, l *link.Link) *client {
 	c := &client{slot: s}
 	c.link.Store(l)
 	return c
 }
 
-// name is that of the worker, or MainName for none.
+// name returns the name of the worker, or MainName if c is nil.
 func (c *client) name() string {
 	if c == nil {
 		return MainName
@@ -44,7 +52,7 @@ func (c *client) name() string {
 	return c.slot.name
 }
 
-// calling notes a call of the worker to another one.
+// calling notes a call of the worker to another worker.
 func (c *client) calling(e *callEntry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -66,21 +74,21 @@ func (c *client) called(e *callEntry) {
 	}
 }
 
-// waitOver notes that the loop of the worker does not wait for a call or a task any more.
+// waitOver notes that the loop of the worker does not wait for this call or task any more.
 func (c *client) waitOver(id uint64) {
-	if c.link.Load() != nil { // else it has another life, perhaps, with waits of its own
+	if c.link.Load() != nil { // otherwise the next life may have begun, whose waits have the same numbers
 		c.slot.desk.tasks.endWait(c.slot.name, id)
 	}
 }
 
-// call returns the call with the id that the worker waits for, or nil.
+// call returns the call of this number that the worker waits for, or nil.
 func (c *client) call(id uint64) *callEntry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.calls[id]
 }
 
-// mayCall refuses a call that an honest worker does not make.
+// mayCall returns an error if an honest worker would not make this call.
 func (c *client) mayCall(f *wire.Frame) error {
 	if err := checkChain(f.Meta); err != nil {
 		return lie("%v", err)
@@ -99,7 +107,7 @@ func (c *client) mayCall(f *wire.Frame) error {
 }
 
 // answer gives the worker the outcome of a call or a task, and returns the link that it was posted
-// to: nil if the worker is gone, and nobody waits.
+// to. It returns nil if the life has ended, because then nobody waits.
 func (c *client) answer(how link.Haste, f *wire.Frame) *link.Link {
 	l := c.link.Load()
 	if l != nil {
@@ -108,14 +116,15 @@ func (c *client) answer(how link.Haste, f *wire.Frame) *link.Link {
 	return l
 }
 
-// tell posts a frame that always fits to the worker, if it is there.
+// tell posts a frame to the worker for which no room is needed, unless its life has ended.
 func (c *client) tell(f *wire.Frame) {
 	if l := c.link.Load(); l != nil {
 		l.Tell(link.Soon, f)
 	}
 }
 
-// pass posts news for the worker, if it is there. It returns why they cannot be sent at all.
+// pass posts a report of progress to the worker, unless its life has ended or ends because the
+// worker has left too much unread. It returns an error if the report cannot be sent at all.
 func (c *client) pass(f *wire.Frame) error {
 	l := c.link.Load()
 	if l == nil || l.Behind() {
@@ -127,8 +136,9 @@ func (c *client) pass(f *wire.Frame) error {
 	return nil
 }
 
-// gone ends what the worker waits for: its life has ended. Calls that wait for room are taken back,
-// and who handles one is told that nobody waits for the reply.
+// gone ends everything that the worker waits for, because its life has ended. Its calls that wait
+// for room are taken back; whoever handles one of the others is told that nobody waits for the
+// reply.
 func (c *client) gone() {
 	c.link.Store(nil)
 	c.slot.desk.tasks.endWaits(c.slot.name)
@@ -142,17 +152,23 @@ func (c *client) gone() {
 	c.slot.desk.receiver.cancelAll(c)
 }
 
-// account is the credit of the worker in a slot, for all its lives. Its rules are mail.Account. It
-// exists in main. Any goroutine may use it, and no method waits.
+// account is the credit of all lives of one instance. Its rules are mail.Account. It exists in
+// main. Any goroutine may use it, and no method waits.
 type account struct {
-	window int64 // of one life, in bytes; set before the first
+	// window is how many bytes one life may have under way. It never changes.
+	window int64
 
-	mu      lockorder.Mutex[lockorder.Account]
-	rules   *mail.Account // the credit of all lives; it and the credit field of each life's client are guarded by mu
-	present *client       // the life that is told; nil before the first; guarded by mu
-	late    bool          // flush is about to run; guarded by mu
+	// mu guards rules, present and late, and the field credit of the client of each life.
+	mu lockorder.Mutex[lockorder.Account]
+	// rules keep the credit of all lives.
+	rules *mail.Account
+	// present is the life that is told of its credit; nil before the first life.
+	present *client
+	// late says that a timer is set that calls flush.
+	late bool
 }
 
+// newAccount returns the account of an instance, before its first life.
 func newAccount(window int64) *account {
 	return &account{window: window, rules: mail.NewAccount(window)}
 }
@@ -161,7 +177,7 @@ func newAccount(window int64) *account {
 // for it.
 const grantTime = 5 * time.Millisecond
 
-// open begins a life, and returns the room that it has, in bytes; see mail.Account.Open.
+// open begins a life, and returns how many bytes it may send; see mail.Account.Open.
 func (a *account) open(c *client) int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -169,8 +185,8 @@ func (a *account) open(c *client) int64 {
 	return a.rules.Open(&c.credit)
 }
 
-// charge books a frame that the worker has sent, checks that there was room for it, and returns
-// what it costs.
+// charge books a frame that the worker has sent, and returns how many bytes of credit it costs. It
+// returns an error if there was no room for the frame.
 func (c *client) charge(f *wire.Frame) (n int64, err error) {
 	n = cost(f)
 	a := c.slot.account
@@ -178,7 +194,7 @@ func (c *client) charge(f *wire.Frame) (n int64, err error) {
 	defer a.mu.Unlock()
 	switch a.rules.Charge(&c.credit, n) {
 	case mail.Gone:
-		return n, link.ErrClosed // it was written by a life before
+		return n, link.ErrClosed // an earlier life has written it
 	case mail.Excess:
 		spent := c.credit.Spent() + n
 		return n, lie("it sent %d bytes of messages with a window of %d", spent, a.window)
@@ -187,9 +203,9 @@ func (c *client) charge(f *wire.Frame) (n int64, err error) {
 	return n, nil
 }
 
-// grant gives back what is not kept any more of what the worker has sent. The worker is told when a
-// quarter of the window has gathered, or after a moment if it has less than half a window left:
-// else no sender waits.
+// grant returns credit for bytes of the worker that main does not keep any more. The worker is told
+// when a quarter of its window has gathered or, if less than half of the window is left to it,
+// after grantTime. With more left than that no sender waits.
 func (c *client) grant(bytes int64) {
 	a := c.slot.account
 	a.mu.Lock()
@@ -201,7 +217,7 @@ func (c *client) grant(bytes int64) {
 	a.mu.Unlock()
 }
 
-// hurry sees to it that the worker is told soon of what is due to it, if it may be waiting for
+// hurry sets the timer for telling the worker what is due to it, if the worker may be waiting for
 // that. The caller holds mu.
 func (a *account) hurry() {
 	if !a.late && a.rules.Hurries() {
@@ -210,15 +226,14 @@ func (a *account) hurry() {
 	}
 }
 
-// flush tells the worker what is due to it. It runs on a timer's goroutine.
+// flush tells the worker what is due to it. It runs on a goroutine of the timer.
 func (a *account) flush() {
 	a.mu.Lock()
 	a.late = false
 	a.payAndUnlock()
 }
 
-// payAndUnlock tells the worker what is due to it, after it has given back mu, which the caller
-// holds.
+// payAndUnlock unlocks mu, which the caller holds, and tells the worker what is due to it.
 func (a *account) payAndUnlock() {
 	bytes, present := a.rules.Pay(), a.present
 	a.mu.Unlock()
@@ -227,7 +242,7 @@ func (a *account) payAndUnlock() {
 	}
 }
 
-// kept is what main keeps of what this life has sent, in bytes.
+// kept returns how many bytes main keeps of what this life has sent.
 func (c *client) kept() int64 {
 	a := c.slot.account
 	a.mu.Lock()
@@ -235,7 +250,7 @@ func (c *client) kept() int64 {
 	return c.credit.Kept()
 }
 
-// leave is grant as the inbox of main calls it.
+// leave is grant in the form in which the inbox of main calls it.
 func (c *client) leave(_ *Message, bytes int64, _ bool) {
 	if bytes > 0 {
 		c.grant(bytes)

@@ -7,7 +7,9 @@ import (
 	"github.com/multiprolab/multiprolab/internal/queue"
 )
 
-// addDead makes a dead letter of a job that has no attempt left.
+// This file is the list of dead letters, as the broker in main keeps it.
+
+// addDead makes a dead letter of a job that has no attempt left. The caller holds the mutex.
 func (b *broker) addDead(j *job) {
 	to := j.Lane()
 	j.past.dead = &DeadTask{ID: uint64(j.ID()), Queue: to.Queue, Type: to.Type, Err: j.past.all, At: time.Now(),
@@ -44,7 +46,7 @@ func (b *broker) dropDead(ids []uint64) int {
 	return b.rules.DropDead(queueIDs(ids))
 }
 
-// queueIDs are ids of tasks as the rules have them.
+// queueIDs returns numbers of tasks in the form in which the rules have them.
 func queueIDs(ids []uint64) []queue.ID {
 	all := make([]queue.ID, len(ids))
 	for i, id := range ids {

@@ -15,8 +15,8 @@ type DeadTask struct {
 	Err   *AttemptsError // how each attempt ended
 	At    time.Time      // when the last attempt ended
 
-	payload codec.Payload
-	node    *node
+	payload codec.Payload // the body of the task; it never changes
+	node    *node         // main as a process, whose codec decodes the body; it never changes
 }
 
 // Decode decodes the body of the task into the value that v points to; see Message.Decode.

@@ -8,8 +8,8 @@ import (
 )
 
 // desk is what the parts of main that deal with one worker (slot, peer, client, callEntry) know of
-// main as a whole: where the frames of a worker go, and what all of them need. It exists in main.
-// There is one for all workers. It does not change once the program runs; any goroutine may read
+// main as a whole: where the frames of a worker go, and what all of these parts need. It exists in
+// main, one for all workers. It does not change once the program runs, and any goroutine may read
 // it.
 type desk struct {
 	cfg       *Config                  // the configuration, with the defaults filled in
@@ -24,7 +24,7 @@ type desk struct {
 	stopCause func() error             // returns what ends everything that comes too late
 }
 
-// callDesk is what main's router is for the workers. No method waits.
+// callDesk is what the router of main does for the workers. No method waits.
 type callDesk interface {
 	// forward routes a message or a call of a worker, which cost it n bytes of credit.
 	forward(from *peer, f *wire.Frame, n int64)
@@ -37,37 +37,45 @@ type callDesk interface {
 	bounce(f *wire.Frame, err error)
 }
 
-// taskDesk is what main's broker is for the workers. An error says that the worker lies, or why a
-// task or a wait is refused. No method waits.
+// taskDesk is what the broker of main does for the workers. An error says that the worker lies, or
+// why a task or a wait is refused. No method waits.
 type taskDesk interface {
 	// enter makes a worker known that has become ready.
 	enter(p *peer, r *readiness) error
-	// retire gives a worker nothing new, and reports whether it is one that can be retired.
+	// retire sees to it that a worker is given nothing new. It reports whether the worker is ready
+	// and alive.
 	retire(p *peer) bool
 	// submit takes a task of a worker.
 	submit(j *job, m *taskMeta, typ string, wait bool) error
 	// cancel cancels a task for the worker that has submitted it.
 	cancel(submitter *client, id uint64, soft bool)
-	// started, split, returned, progress and result are what a worker says of a task that it has.
+	// started says that a worker has begun with a task.
 	started(p *peer, id uint64) error
+	// split gives back the items of a batch from this index on.
 	split(p *peer, id, from uint64) error
+	// returned gives back a task that was recalled.
 	returned(p *peer, id uint64) error
+	// progress passes a report on a task on, which cost the worker n bytes of credit.
 	progress(p *peer, f *wire.Frame, n int64) error
+	// result is the outcome of an attempt at a task, or at a batch if many is set.
 	result(p *peer, id uint64, r *reply, many bool) error
-	// fetch asks for a task, and cancelFetch takes that back.
+	// fetch asks for a task of one of some types.
 	fetch(p *peer, id uint64, types string, wait bool) error
+	// cancelFetch takes a fetch back.
 	cancelFetch(p *peer, id uint64)
 	// await says that the loop of a worker waits for a task, or for room.
 	await(c *client, id, spell uint64, room bool) error
-	// endWait says that a wait is over, and endWaits that all waits of a process are.
+	// endWait says that one wait of a process is over.
 	endWait(by string, id uint64)
+	// endWaits says that all waits of a process are over.
 	endWaits(by string)
 }
 
-// causeCut is how much of the cause of an end each worker is told: enough for its errors.
+// causeCut is how much of the cause of the end a worker is told: enough for its own errors.
 var causeCut = errorCut{text: 1 << 10, stderr: 1 << 10, earlier: 1, parts: 4}
 
-// exitFrame tells a worker to end, and if it is for good, why.
+// exitFrame returns the frame that tells a worker to end. why is nil if another life follows;
+// otherwise the frame says why none does.
 func exitFrame(mode ShutdownMode, why error) *wire.Frame {
 	var packed []byte
 	if why != nil && why != ErrStopped {
@@ -76,11 +84,11 @@ func exitFrame(mode ShutdownMode, why error) *wire.Frame {
 	return wire.NewExit(uint64(mode), packed)
 }
 
-// roomWait is the number of the wait of a worker for room, which no call and no task has: a worker
-// that says many has one.
+// roomWait is the number by which the broker knows the wait of a worker for room. No call and no
+// task has it. If a worker says several times that it waits for room, that is one wait.
 const roomWait = 1 << 63
 
-// refusalFrame tells a worker that its loop must not wait for a task.
+// refusalFrame returns the frame that tells a worker that its loop must not wait for a task.
 func refusalFrame(id, spell uint64, err error) *wire.Frame {
 	return wire.NewRefusal(id, spell, marshalError(err))
 }

@@ -9,14 +9,14 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// This file is what is to be done about the events of the queue, in main. All of it runs under the
-// broker's mutex, and nothing of it waits.
+// This file is how the broker, in main, carries out what the rules of tasks say. All of it runs
+// under the broker's mutex, and nothing in it waits.
 
-// maxSpare is how many effects of one event are room enough to be kept for the next.
+// maxSpare is the largest number of effects whose memory is kept for later events.
 const maxSpare = 1 << 10
 
-// carryOut does what is to be done about the events since the last call, in its order, and about
-// what happens by that.
+// carryOut carries out the effects of the events since the last call, in their order, and then
+// those that follow from that, until there are none. The caller holds the mutex.
 func (b *broker) carryOut() {
 	for {
 		effects := b.rules.Effects(b.spare)
@@ -33,7 +33,7 @@ func (b *broker) carryOut() {
 	}
 }
 
-// carry does one thing that is to be done.
+// carry carries out one effect.
 func (b *broker) carry(e *queue.Effect) {
 	switch e.Kind {
 	case queue.Admitted:
@@ -79,14 +79,15 @@ func (b *broker) carry(e *queue.Effect) {
 	}
 }
 
-// tell sends a worker a frame that always fits.
+// tell sends a worker a frame for which no room is needed.
 func (b *broker) tell(w queue.Worker, f *wire.Frame) {
 	if p := b.staff.peers[w]; p != nil {
 		p.link.Tell(link.Soon, f)
 	}
 }
 
-// lead brings a worker nearer to its end.
+// lead carries out an effect that brings a worker nearer to its end: it asks for stacks, has the
+// worker killed with its task, or says that a retired worker holds no task.
 func (b *broker) lead(e *queue.Effect) {
 	p := b.staff.peers[e.Worker]
 	switch {
@@ -125,12 +126,12 @@ func (b *broker) assign(e *queue.Effect) {
 		f.Flags |= wire.FlagTimed
 	}
 	how := link.Quietly
-	if j.Items == 0 && !e.First { // more may follow, to be written together
+	if j.Items == 0 && !e.First { // more tasks may follow, and are written together with this one
 		how = link.Soon
 	}
 	switch err := p.link.Post(how, f); {
-	case err == link.ErrClosed: // the worker is gone: leave gives the job to another
-	case err != nil: // no worker can be sent it, and this one has done nothing wrong
+	case err == link.ErrClosed: // the worker is gone: broker.leave gives its jobs to others
+	case err != nil: // the task cannot be sent to any worker: this worker has done nothing wrong
 		err = fmt.Errorf("multiprolab: %v could not be sent to worker %s: %w", j, p.slot.name, err)
 		b.rules.Unsent(e.Worker, j.ID(), err)
 	case how == link.Quietly && !slices.Contains(b.mu.posted, p.link):
@@ -138,16 +139,16 @@ func (b *broker) assign(e *queue.Effect) {
 	}
 }
 
-// again notes how an attempt has ended that another one follows.
+// again notes how an attempt at a job has ended that is followed by another attempt.
 func (b *broker) again(j *job, e *queue.Effect) {
 	b.released(e.Worker)
-	if v := &e.Verdict; v.Kind != queue.Failed || v.After == 0 { // else it does not count
+	if v := &e.Verdict; v.Kind != queue.Failed || v.After == 0 { // an attempt that the worker puts off does not count
 		h := j.history()
 		h.failures = append(h.failures, b.errorOf(j, e))
 	}
 }
 
-// released counts a task that a worker has no more.
+// released notes that a worker has one task less.
 func (b *broker) released(w queue.Worker) {
 	if p := b.staff.peers[w]; p != nil {
 		p.holds.Add(-1)
@@ -177,7 +178,7 @@ func (b *broker) finish(j *job, e *queue.Effect) {
 	}
 }
 
-// lastOf is the end of a job that has no attempt left.
+// lastOf returns the error of a job that has no attempt left. Further calls return the same error.
 func (b *broker) lastOf(j *job, e *queue.Effect) *AttemptsError {
 	h := j.history()
 	if h.all == nil {

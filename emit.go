@@ -8,14 +8,17 @@ import (
 	"strings"
 )
 
-// announcer tells of what happens: the log, who watches, and the user's function. It exists in
-// main. It does not change after New, but for watchers, which guard themselves; any goroutine may
-// use it.
+// announcer tells of events: it tells the log, those who watch the workers, and the user's
+// function. It exists in main. Its fields do not change after New, and any goroutine may use it.
 type announcer struct {
-	config   *Config          // the configuration, with the defaults filled in
-	inbox    *MessageReceiver // the receiver of main, whose loop calls the user's function
-	ends     <-chan struct{}  // closed when the end of the program was asked for
-	watchers watchers         // who watches the workers
+	// config is the configuration, with the defaults filled in.
+	config *Config
+	// inbox is the receiver of main, whose loop calls the user's function.
+	inbox *MessageReceiver
+	// ends is closed when the program was asked to end.
+	ends <-chan struct{}
+	// watchers is who watches the workers. It has a lock of its own.
+	watchers watchers
 }
 
 // emit logs an event, and hands it to the user's function on the loop of main.
@@ -25,27 +28,28 @@ func (a *announcer) emit(e Event) {
 	a.tell(e, attrs)
 }
 
-// levelNow is the level of an event that has one in a program that ends, and another one in a
-// program that goes on.
+// levelNow returns the level of an event for the log. Some events have another level in a program
+// that ends than in a program that goes on.
 func (a *announcer) levelNow(e Event, level slog.Level) slog.Level {
 	ending := closed(a.ends)
 	switch e := e.(type) {
 	case *DeadLetter:
 		if level == slog.LevelDebug && !ending {
-			return slog.LevelWarn // only its receiver has ended
+			return slog.LevelWarn // the program goes on: only the receiver has ended
 		}
 	case *HandlerFailed:
 		if ending && (errors.Is(e.Err, context.Canceled) || errors.Is(e.Err, ErrStopped) || errors.Is(e.Err, ErrExit)) {
-			return slog.LevelDebug // it has heeded the end of its context
+			return slog.LevelDebug // the handler has returned because its context had ended
 		}
 	}
 	return level
 }
 
-// firstLetters is how many of the dead letters of one death its record names.
+// firstLetters is how many of the dead letters of one death the record in the log names.
 const firstLetters = 3
 
-// emitLost is emit for what one death has lost: one record for all, and an event for each.
+// emitLost is emit for the messages that one death has lost: the log gets one record of all of
+// them, and everybody else an event for each.
 func (a *announcer) emitLost(lost []*DeadLetter) {
 	if len(lost) == 1 {
 		a.emit(lost[0])
@@ -79,7 +83,7 @@ func (a *announcer) emitLost(lost []*DeadLetter) {
 	}
 }
 
-// tell hands an event to who watches, and to the user's function on the loop of main.
+// tell hands an event to those who watch and, on the loop of main, to the user's function.
 func (a *announcer) tell(e Event, attrs []slog.Attr) {
 	a.watchers.notify(e)
 	if a.config.OnEvent != nil {

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// This file is how a program ends, in main: what asks for it, in which order all end, and how one
-// waits for it.
+// This file is how a program ends, in main: who requests the end, the order in which everything
+// ends, and how to wait for it.
 
-// conduct is the life of the whole beside the loop: it begins the lives of the workers, waits for
-// the exit, and ends everything in order.
+// conduct leads the program beside the loop of main: it begins the lives of the workers, waits
+// until the end is requested, and then ends everything in order. It runs on a goroutine of its own.
 func (m *Main) conduct(unwatch func() bool) {
-	never := closed(m.exitAsked) // the end was asked for before the start, which says so
+	never := closed(m.exitAsked) // the end was requested before the start: Start says that
 	m.fleet.run()
 	<-m.exitAsked
 	if !never {
@@ -34,8 +34,8 @@ func (m *Main) conduct(unwatch func() bool) {
 	m.broker.end(m.stopCause())
 	m.loop.exit(DrainQueue) // what the workers sent before they ended is still handled
 	<-m.loopEnded
-	m.receiver.seal(m.stopCause()) // what is left there is reported
-	for m.tellRest() {             // no handler runs any more
+	m.receiver.seal(m.stopCause()) // messages that are left there are reported as dead letters
+	for m.tellRest() {             // until there are no more events: no handler runs any more
 	}
 	m.node.close(m.stopCause())
 	if m.spawner != nil {
@@ -44,7 +44,8 @@ func (m *Main) conduct(unwatch func() bool) {
 	m.conclude(nil)
 }
 
-// drain waits until no task is left, as long as the config allows and nobody presses for the end.
+// drain waits until no task is left, at most for Config.DrainTimeout, and not if somebody requests
+// a faster end.
 func (m *Main) drain() {
 	var timeout <-chan time.Time
 	if m.cfg.DrainTimeout > 0 {
@@ -59,22 +60,23 @@ func (m *Main) drain() {
 	}
 }
 
-// work runs the loop until conduct ends it, or all are killed.
+// work runs the loop of main until conduct ends it, or until everything is killed.
 func (m *Main) work() {
 	m.guard(func() {
-		_ = m.loop.run(m.whole) // an error of an action goes to fail; what is left is the cause of m.whole
+		_ = m.loop.run(m.whole) // errors of actions go to fail; the error here is the cause of m.whole, which is known
 	}, func() { close(m.loopEnded) })
 }
 
-// tellRest calls Config.OnEvent for the last events, when the loop has ended. It reports whether
-// there were any; there may be more then.
+// tellRest calls Config.OnEvent for the last events, after the loop of main has ended. It reports
+// whether there were any; if so, there may be further ones.
 func (m *Main) tellRest() bool {
 	fn, ok := m.receiver.nextUrgent()
 	if !ok {
 		return false
 	}
 	told := make(chan struct{})
-	// It ends with the events. It is a goroutine of its own, because user code may end it.
+	// This goroutine ends with the last of these events. It is there because the function of the
+	// user may end the goroutine that calls it.
 	go m.guard(func() {
 		for ; ok; fn, ok = m.receiver.nextUrgent() {
 			fn()
@@ -84,7 +86,7 @@ func (m *Main) tellRest() bool {
 	return true
 }
 
-// conclude ends the life of the Main.
+// conclude notes that nothing of the program is left. err is why nothing was started, or nil.
 func (m *Main) conclude(err error) {
 	m.lifeMu.Lock()
 	m.state = mainEnded
@@ -101,7 +103,7 @@ func (m *Main) conclude(err error) {
 	close(m.ended)
 }
 
-// fail ends the program with an error, unless it has another one already.
+// fail requests the end of the program because of an error. The first error stands.
 func (m *Main) fail(err error) {
 	m.lifeMu.Lock()
 	if m.runError == nil {
@@ -113,10 +115,12 @@ func (m *Main) fail(err error) {
 	m.exit(FinishRunning, err)
 }
 
-// exit requests the end in a mode, and says why. A later request counts if it is harsher.
+// exit requests the end of the program in this mode, and says why. A later request counts if its
+// mode is harsher.
 func (m *Main) exit(mode ShutdownMode, cause error) {
-	m.fleet.exit(mode) // first: who finds exitAsked closed finds that the rules of lives know
-	// at once: no worker begins another task
+	m.fleet.exit(mode) // before exitAsked is closed, so that the rules of lives know of the end by then
+	// This runs without lifeMu, which the other deferred call gives back before. From then on no
+	// worker begins another task, unless the queue is drained.
 	defer func() { m.broker.stop(m.stopCause(), m.shutdownMode() == DrainQueue) }()
 	m.lifeMu.Lock()
 	defer m.lifeMu.Unlock()
@@ -163,7 +167,8 @@ func (m *Main) Wait(ctx context.Context) error {
 	return m.await(ctx)
 }
 
-// await waits for the end, and says how it was.
+// await waits for the end of the program, and returns what Run returns. The end of ctx ends the
+// waiting alone.
 func (m *Main) await(ctx context.Context) error {
 	select {
 	case <-m.ended:
@@ -201,7 +206,7 @@ func (m *Main) Stop(ctx context.Context, mode ShutdownMode) error {
 	return m.finish(ctx, mode, "Stop")
 }
 
-// finish is Stop under the name that the caller knows.
+// finish is Stop. call is the name of the method that the user has called.
 func (m *Main) finish(ctx context.Context, mode ShutdownMode, call string) error {
 	if m.isNew() {
 		return nil
@@ -216,8 +221,8 @@ func (m *Main) finish(ctx context.Context, mode ShutdownMode, call string) error
 	return m.await(ctx)
 }
 
-// guard runs a part of main's work in which user's functions are called, and then last. It ends the
-// program with an error if one of them ends the goroutine with runtime.Goexit.
+// guard runs part, a piece of the work of main that calls functions of the user, and then last. If
+// one of these functions ends the goroutine with runtime.Goexit, the program ends with an error.
 func (m *Main) guard(part, last func()) {
 	defer m.own.enter(MainName)()
 	finally(part, func(goexit bool) {
@@ -228,7 +233,8 @@ func (m *Main) guard(part, last func()) {
 	})
 }
 
-// endByGoexit ends the program because the goroutine that handles what comes to main ends.
+// endByGoexit ends the program because a function of the user has ended the goroutine of main's
+// loop.
 func (m *Main) endByGoexit() {
 	text := goexitText(m.doing() + " of main")
 	m.cfg.Logger.Error(text, "stack", string(debug.Stack()))
@@ -242,8 +248,8 @@ func (m *Main) endByGoexit() {
 	m.receiver.seal(err) // nobody handles it any more
 }
 
-// waitsForItself returns an error if the calling goroutine is one that the end of m waits for. call
-// names the method that would wait there for that end.
+// waitsForItself returns an error if the end of m waits for the calling goroutine. call names the
+// method that would wait there for that end.
 func (m *Main) waitsForItself(call string) error {
 	name := m.own.name()
 	switch {
@@ -266,7 +272,7 @@ func (m *Main) waitsForItself(call string) error {
 	)
 }
 
-// doing says what main runs on its loop at the moment.
+// doing names what the loop of main runs at the moment.
 func (m *Main) doing() string {
 	if s := m.current.Load(); s != nil {
 		return s.what()

@@ -10,21 +10,28 @@ import (
 	"github.com/multiprolab/multiprolab/internal/queue"
 )
 
-// This file is how tasks come from a Backend, in main: what draws them, and the leases that they
-// come with.
+// This file is how tasks come from a Backend of the user, in main: the fetchers, and the leases of
+// the tasks.
 
-// fetcher draws the tasks of one lane from a Backend. It exists in main, with a goroutine of its
-// own.
+// fetcher fetches the tasks of one lane from a Backend, on a goroutine of its own. It exists in
+// main.
 type fetcher struct {
-	lane   queue.Lane
-	name   string        // of the lane in the Backend
-	credit int           // tasks that are to be fetched and have not come; guarded by the mutex of the store
-	wake   chan struct{} // has room for one: there is more credit
-	ctx    context.Context
-	stop   context.CancelFunc
+	// lane is the lane. It never changes.
+	lane queue.Lane
+	// name is the name of the lane's queue in the Backend. It never changes.
+	name string
+	// credit is how many tasks are to be fetched and have not come. The mutex of the store guards
+	// it.
+	credit int
+	// wake has room for one: it tells the goroutine that there is more credit.
+	wake chan struct{}
+	// ctx ends when the fetcher is to end. It never changes.
+	ctx context.Context
+	// stop ends ctx. It never changes.
+	stop context.CancelFunc
 }
 
-// draw has n more tasks of a lane fetched. The broker holds its mutex.
+// draw lets the fetcher of a lane fetch n more tasks. The broker holds its mutex.
 func (s *store) draw(l queue.Lane, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -42,7 +49,8 @@ func (s *store) draw(l queue.Lane, n int) {
 	wakeUp(f.wake)
 }
 
-// drawNoMore ends the fetching for a lane that nobody takes from. The broker holds its mutex.
+// drawNoMore ends the fetcher of a lane that no worker takes tasks from any more. The broker holds
+// its mutex.
 func (s *store) drawNoMore(l queue.Lane) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,7 +60,7 @@ func (s *store) drawNoMore(l queue.Lane) {
 	}
 }
 
-// run fetches what there is credit for.
+// run fetches tasks as long as there is credit, and waits for more credit otherwise.
 func (f *fetcher) run(s *store) {
 	for {
 		n := f.owed(s, 0)
@@ -83,7 +91,7 @@ func (f *fetcher) run(s *store) {
 	}
 }
 
-// owed takes n tasks that have come from the credit, and returns what is left of it.
+// owed takes n tasks that have come off the credit, and returns what is left of it.
 func (f *fetcher) owed(s *store, n int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,7 +99,7 @@ func (f *fetcher) owed(s *store, n int) int {
 	return f.credit
 }
 
-// pause waits before the next try.
+// pause waits after a call of the Backend that failed.
 func (f *fetcher) pause() {
 	timer := time.NewTimer(storePause)
 	defer timer.Stop()
@@ -101,23 +109,30 @@ func (f *fetcher) pause() {
 	}
 }
 
-// storedLease is a lease of a Backend as the broker has it: its ends are told by the store's
-// goroutine, so that none of its methods waits, and it is extended until then. An error of the
-// Backend is logged: a task that it hands out again runs again, here or elsewhere. It exists in
-// main; any goroutine may use it.
+// storedLease is a lease of a Backend as the broker has it. It is extended until it is ended; the
+// goroutine of the store tells the Backend of the end, so that no method waits. Errors of the
+// Backend are logged: a task that the Backend hands out again runs again, here or in another
+// program. It exists in main; any goroutine may use it.
 type storedLease struct {
-	of    Lease
+	// of is the lease as the Backend has made it. It never changes.
+	of Lease
+	// store is the way to the Backend. It never changes.
 	store *store
 
-	mu    sync.Mutex
+	// mu guards timer and over.
+	mu sync.Mutex
+	// timer extends the lease; nil if the lease has no end.
 	timer *time.Timer
-	over  bool
+	// over says that the lease has ended, or was forgotten.
+	over bool
 }
 
+// newLease returns a lease that is not extended before keep.
 func newLease(s *store, of Lease) *storedLease { return &storedLease{of: of, store: s} }
 
-// keep extends the lease when half of its time has passed, again and again. One that the Backend
-// says is lost is extended no more: the task runs on here, and others may work on it as well.
+// keep extends the lease when half of its time has passed, again and again. A lease that the
+// Backend calls lost is not extended any more: the task runs on here, and others may work on it as
+// well.
 func (l *storedLease) keep() {
 	deadline := l.of.Deadline()
 	if deadline.IsZero() {
@@ -126,6 +141,7 @@ func (l *storedLease) keep() {
 	l.extendAfter(time.Until(deadline) / 2)
 }
 
+// extendAfter sets the timer for the next extension, unless the lease is over.
 func (l *storedLease) extendAfter(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -134,6 +150,7 @@ func (l *storedLease) extendAfter(d time.Duration) {
 	}
 }
 
+// extend extends the lease once. It runs on the goroutine of the store.
 func (l *storedLease) extend(ctx context.Context) {
 	if l.ended() {
 		return
@@ -155,13 +172,15 @@ func (l *storedLease) what() string {
 	return fmt.Sprintf("task %q (id %s)", t.Type, t.ID)
 }
 
+// ended reports whether the lease is over.
 func (l *storedLease) ended() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.over
 }
 
-// forget ends the lease without a word: another one has come in its place.
+// forget ends the lease without telling the Backend, because another lease of the same task has
+// come.
 func (l *storedLease) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -171,8 +190,8 @@ func (l *storedLease) forget() {
 	}
 }
 
-// end has the end of the lease told to the Backend. failed, if not nil, is called if that cannot be
-// done.
+// end ends the lease, and has say tell the Backend of it. If that fails, failed is called, unless
+// it is nil.
 func (l *storedLease) end(say func(ctx context.Context) error, failed func(err error)) {
 	l.forget()
 	l.store.later(func(ctx context.Context) {
@@ -186,16 +205,16 @@ func (l *storedLease) end(say func(ctx context.Context) error, failed func(err e
 	})
 }
 
-// done removes the task.
+// done removes the task from the Backend.
 func (l *storedLease) done() { l.end(l.of.Ack, nil) }
 
-// giveBack gives the task back, to be due after a time. failed, if not nil, is called if that
-// cannot be told.
+// giveBack gives the task back to the Backend, which hands it out again after a time. If the
+// Backend cannot be told, failed is called, unless it is nil.
 func (l *storedLease) giveBack(after time.Duration, cause string, failed func(err error)) {
 	l.end(func(ctx context.Context) error { return l.of.Retry(ctx, after, cause) }, failed)
 }
 
-// giveUp makes the task one that is dead.
+// giveUp tells the Backend that the task is dead.
 func (l *storedLease) giveUp(reason string) {
 	l.end(func(ctx context.Context) error { return l.of.Dead(ctx, reason) }, nil)
 }

@@ -12,17 +12,19 @@ import (
 	"github.com/multiprolab/multiprolab/internal/lockorder"
 )
 
-// workerFleet carries out what the rules of lives say, which are internal/fleet. It exists in main.
-// Any goroutine that holds none of the mutexes below may tell it of an event.
+// workerFleet carries out what the rules of lives say, which are in internal/fleet. It exists in
+// main. Any goroutine may tell it of an event, if it holds neither mu nor a mutex that comes after
+// mu in the order.
 //
-// An event takes mu, tells the rules, and takes over what follows from it. New places and the time
-// of the timer are seen to at once. All else goes to the end of todo, and is done without mu: by
-// who has told the event, unless somebody is at it already, who then does that as well. So it is
-// done one after the other, in the order in which the rules have said it, and no two goroutines
-// swap what two events have brought: those who watch hear of the end of a worker before they hear
-// of the start of its next life. Nothing of it waits, but for the user's Logger.
+// To tell an event is to lock mu, to tell the rules, and to take over what follows. New slots are
+// made, and the timer is set, at once. Everything else is added to the end of todo, and is done
+// without mu: by the goroutine that has told the event or, if another goroutine is busy with todo,
+// by that one. So everything is done one after the other, in the order in which the rules have said
+// it: those who watch hear of the end of a worker before they hear of the start of its next life.
+// Nothing in todo waits, apart from the Logger of the user.
 //
-// The order of the mutexes is: this one, the broker's, those of outboxes and accounts, a link's.
+// The order of the mutexes is: mu, the mutex of the broker, those of outboxes and accounts, those
+// of a link.
 type workerFleet struct {
 	// main is the Main of the workers. It never changes.
 	main *Main
@@ -31,27 +33,31 @@ type workerFleet struct {
 	// lives are the goroutines of the lives, one each. No life begins once AllGone has come.
 	lives sync.WaitGroup
 
-	// mu guards all that follows, but for what says otherwise.
+	// mu guards every field from rules to timer, apart from present.
 	mu lockorder.Mutex[lockorder.Fleet]
 	// rules are the rules of lives.
 	rules *fleet.Fleet
-	// slots finds those that are in their pools, and those that have left them and go on.
+	// slots finds a slot by its number: all that are in their pools, and those that have left their
+	// pool and still have a life.
 	slots map[fleet.Slot]*slot
-	// present are the lives that begin, go on, or have ended and were not told of yet. Only who
-	// does what is in todo touches them, without mu.
+	// present are the lives that begin, go on, or have ended while those who watch have not been
+	// told. Only the goroutine that does what is in todo may touch it, without mu.
 	present map[fleet.Slot]*lifetime
-	// answers are those that Restart waits for; each has room for one.
+	// answers are the channels on which calls of Restart wait for their answer. Each has room for
+	// one.
 	answers map[fleet.Ask]chan error
-	// effects is the memory for what the rules say to one event.
+	// effects is the memory for the effects of one event.
 	effects []fleet.Effect
-	// todo is what follows from events and has not been done yet, in order.
+	// todo is what follows from the events so far and has not been done, in order.
 	todo []func()
-	// busy says that a goroutine does what is in todo, or that run is to begin with it.
+	// busy says that a goroutine does what is in todo or, between open and run, that nobody does it
+	// yet.
 	busy bool
-	// timer calls tick at the time that the rules have asked for last; nil before the first.
+	// timer calls tick at the time that the rules have asked for last; nil before the first time.
 	timer *time.Timer
 }
 
+// newWorkerFleet returns a fleet that knows no pools before open.
 func newWorkerFleet(m *Main) *workerFleet {
 	return &workerFleet{
 		main:    m,
@@ -62,8 +68,8 @@ func newWorkerFleet(m *Main) *workerFleet {
 	}
 }
 
-// open tells the rules of the pools, and makes the instances. No life begins before run. It returns
-// an error if a pool needs one that does not exist, or in the end itself.
+// open tells the rules of the pools and groups, and makes the slots. No life begins before run. It
+// returns an error if a pool needs a pool that does not exist, or needs itself by way of others.
 func (w *workerFleet) open() error {
 	m := w.main
 	w.mu.Lock()
@@ -104,17 +110,17 @@ func (w *workerFleet) open() error {
 	return nil
 }
 
-// run begins the first lives. conduct calls it, once.
+// run begins the first lives. Only conduct calls it, once.
 func (w *workerFleet) run() {
 	w.mu.Lock()
 	w.doAll()
 }
 
-// now is the time of the rules.
+// now returns the time as the rules of lives count it.
 func (w *workerFleet) now() time.Duration { return time.Since(w.epoch) }
 
-// happens tells the rules of an event, and sees to what follows. first, unless it is nil, is done
-// before the rest.
+// happens tells the rules of an event, and sees to what follows from it. first is done before that,
+// unless it is nil.
 func (w *workerFleet) happens(event func(), first func()) {
 	w.mu.Lock()
 	event()
@@ -127,8 +133,8 @@ func (w *workerFleet) happens(event func(), first func()) {
 	w.doAll()
 }
 
-// doAll does what is in todo, and gives mu back, which the caller holds. Only who has set busy, or
-// run, calls it.
+// doAll does what is in todo, until nothing is left, and unlocks mu, which the caller has locked.
+// Only run, and a goroutine that has set busy, may call it.
 func (w *workerFleet) doAll() {
 	for len(w.todo) > 0 {
 		do := w.todo[0]
@@ -142,10 +148,11 @@ func (w *workerFleet) doAll() {
 	w.mu.Unlock()
 }
 
-// then adds what is to be done to the end of todo. The caller holds mu.
+// then adds something to do to the end of todo. The caller holds mu.
 func (w *workerFleet) then(do func()) { w.todo = append(w.todo, do) }
 
-// takeOver takes what the rules have said to an event. The caller holds mu.
+// takeOver takes over what the rules have said to an event: first is done before it, unless first
+// is nil. The caller holds mu.
 func (w *workerFleet) takeOver(first func()) {
 	w.effects = w.rules.Effects(w.effects[:0])
 	for i := range w.effects {
@@ -160,14 +167,14 @@ func (w *workerFleet) takeOver(first func()) {
 	for _, e := range w.effects {
 		w.follow(&e)
 	}
-	clear(w.effects) // reasons hold errors
+	clear(w.effects) // the reasons in them would keep errors in memory
 }
 
-// follow sees to one effect. The caller holds mu.
+// follow carries out one effect, or adds it to todo. The caller holds mu.
 func (w *workerFleet) follow(e *fleet.Effect) {
 	m, s, effect := w.main, w.slots[e.Slot], *e
 	switch e.Kind {
-	case fleet.Place: // it has been made
+	case fleet.Place: // takeOver has made the slot
 	case fleet.Wake:
 		w.wakeAt(e.At)
 	case fleet.Spawn:
@@ -186,7 +193,7 @@ func (w *workerFleet) follow(e *fleet.Effect) {
 			delete(w.slots, s.id)
 		}
 		w.then(func() {
-			delete(w.present, s.id) // of a life that was told to end before there was anything
+			delete(w.present, s.id) // a life that was told to end before it had a process
 			m.bury(s, m.errorOf(s, &effect.Reason))
 		})
 	case fleet.Replaced:
@@ -195,7 +202,7 @@ func (w *workerFleet) follow(e *fleet.Effect) {
 		w.then(func() { answer <- m.errorOf(s, &effect.Reason) })
 	case fleet.AllUp:
 		w.then(func() {
-			if !closed(m.allReady) { // without workers it is from the start
+			if !closed(m.allReady) { // without workers it has been closed at the start
 				close(m.allReady)
 			}
 		})
@@ -210,7 +217,7 @@ func (w *workerFleet) follow(e *fleet.Effect) {
 	}
 }
 
-// place makes a new slot. One that was there with its number has left the account of its lives. The
+// place makes a new slot. It gets the account of the slots that have had its name before. The
 // caller holds mu.
 func (w *workerFleet) place(e *fleet.Effect) {
 	p := w.main.pools[e.Pool]
@@ -224,8 +231,8 @@ func (w *workerFleet) place(e *fleet.Effect) {
 	w.main.broker.resize(p, []*slot{s}, nil)
 }
 
-// noteWaits tells the broker of each slot that begins to wait for another one before it may start,
-// or waits for none any more. The caller holds mu.
+// noteWaits tells the broker which slots wait for another slot before their next life begins, and
+// which of them do not wait any more. The caller holds mu.
 func (w *workerFleet) noteWaits() {
 	for i := range w.effects {
 		e := &w.effects[i]
@@ -238,6 +245,8 @@ func (w *workerFleet) noteWaits() {
 	}
 }
 
+// noteWait tells the broker for whom one slot waits: for another slot, or for nobody if other is 0.
+// The caller holds mu.
 func (w *workerFleet) noteWait(s *slot, other fleet.Slot) {
 	if s.awaits == other {
 		return
@@ -262,19 +271,20 @@ func (w *workerFleet) wakeAt(at time.Duration) {
 	}
 }
 
-// tick runs on the timer's goroutine. It may come when the time has been changed meanwhile, which
-// does no harm.
+// tick tells the rules the time. It runs on a goroutine of the timer. The timer may have been set
+// to another time meanwhile; then tick does no harm.
 func (w *workerFleet) tick() { w.happens(func() { w.rules.Tick(w.now()) }, nil) }
 
-// exit tells that the end of the program was asked for.
+// exit tells the rules that the end of the program was requested.
 func (w *workerFleet) exit(mode ShutdownMode) {
 	w.happens(func() { w.rules.Exit(fleet.Mode(mode)) }, nil)
 }
 
-// end ends all workers, after exit.
+// end tells the rules to end all workers. It is called after exit.
 func (w *workerFleet) end() { w.happens(w.rules.End, nil) }
 
-// resize changes the size of a pool, and reports whether it did: not if the program ends.
+// resize changes the size of a pool. It reports false if it did not, because the program has not
+// begun or ends.
 func (w *workerFleet) resize(p *pool, n int) (did bool) {
 	w.happens(func() {
 		if did = w.rules.Resize(p.id, n); !did {
@@ -298,7 +308,7 @@ func (w *workerFleet) resize(p *pool, n int) (did bool) {
 }
 
 // restart asks for the replacement of an instance. The answer comes when the replacement is ready,
-// or will never be. forget takes the request back.
+// or when it is certain that there will be none. forget takes the request back.
 func (w *workerFleet) restart(s *slot) (answer <-chan error, forget func()) {
 	var ask fleet.Ask
 	c := make(chan error, 1)
@@ -314,26 +324,28 @@ func (w *workerFleet) restart(s *slot) (answer <-chan error, forget func()) {
 	}
 }
 
-// started tells that the process of a life is there, and that its start has been told.
+// started tells the rules that a life has its process, and that the start was announced.
 func (w *workerFleet) started(s *slot) { w.happens(func() { w.rules.Started(s.id) }, nil) }
 
-// greeted tells that a worker has said hello.
+// greeted tells the rules that a worker has said hello.
 func (w *workerFleet) greeted(s *slot) { w.happens(func() { w.rules.Greeted(s.id) }, nil) }
 
-// up tells that a worker is ready; tell tells those who watch.
+// up tells the rules that a worker is ready. tell announces it, before anything that follows from
+// it is done.
 func (w *workerFleet) up(s *slot, tell func()) {
 	w.happens(func() { w.rules.Up(s.id, w.now()) }, tell)
 }
 
-// idle tells that a worker that is retired holds nothing any more.
+// idle tells the rules that a worker that is to be replaced holds no task any more.
 func (w *workerFleet) idle(s *slot) { w.happens(func() { w.rules.Idle(s.id) }, nil) }
 
-// ended tells that nothing is left of a life.
+// ended tells the rules that nothing is left of a life.
 func (w *workerFleet) ended(s *slot, how fleet.How) {
 	w.happens(func() { w.rules.Ended(s.id, how, w.now()) }, nil)
 }
 
-// errorOf is the error of a reason that concerns an instance; nil if there is none.
+// errorOf returns the error of a reason of the rules that concerns an instance, or nil if the
+// reason is no error.
 func (m *Main) errorOf(s *slot, r *fleet.Reason) error {
 	if r.Kind == fleet.None || r.Kind == fleet.Replace {
 		return nil
@@ -341,7 +353,7 @@ func (m *Main) errorOf(s *slot, r *fleet.Reason) error {
 	return m.errorFor(s.pool, s.index, r)
 }
 
-// errorFor is errorOf for an instance that may have been forgotten: number i of a pool.
+// errorFor is errorOf for instance number i of a pool, whose slot may be gone.
 func (m *Main) errorFor(p *pool, i int, r *fleet.Reason) error {
 	name := instanceName(p.name, i)
 	switch r.Kind {
@@ -378,10 +390,13 @@ func (m *Main) errorFor(p *pool, i int, r *fleet.Reason) error {
 	return fmt.Errorf("multiprolab: worker %s has left: %w", name, ErrStopped)
 }
 
-// fellowError is why a worker was ended that has not failed itself.
+// fellowError is why a worker was ended with its group: another worker of the group has failed. It
+// exists in main, and never changes.
 type fellowError struct {
+	// worker is the name of the worker that has failed.
 	worker string
-	err    error
+	// err is what that worker has failed of.
+	err error
 }
 
 func (e *fellowError) Error() string {

@@ -7,10 +7,10 @@ import (
 	"github.com/multiprolab/multiprolab/internal/life"
 )
 
-// This file is the start of a worker's life as main sees it: welcome, hello, ready, each within its
-// time. The supervisor runs it.
+// This file is the start of a worker's life as main sees it: welcome, hello and ready, each within
+// its time. It runs on the goroutine of the life; see lifetime.
 
-// welcome tells the worker what it needs to know.
+// welcome sends the worker what it needs to know.
 func (p *peer) welcome(m *Main) {
 	cfg := &p.slot.pool.cfg
 	p.process.Welcome(life.Welcome{
@@ -27,7 +27,8 @@ func (p *peer) welcome(m *Main) {
 	})
 }
 
-// handshake waits until the worker has said hello. It refuses a worker of another binary.
+// handshake waits until the worker has said hello. It returns an error if the worker runs another
+// binary, ends, or is late.
 func (p *peer) handshake(ctx context.Context, m *Main) error {
 	switch p.process.Hello(ctx, m.cfg.StartTimeout) {
 	case life.Came:
@@ -73,6 +74,7 @@ func (p *peer) becomeReady(ctx context.Context, m *Main) error {
 	return context.Cause(ctx)
 }
 
+// startError returns the error of a worker that was started and did not become ready.
 func (p *peer) startError(reason string, err error) error {
 	return &StartError{Worker: p.slot.name, PID: p.pid(), Reason: reason, Err: err}
 }

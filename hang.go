@@ -7,9 +7,11 @@ import (
 	"github.com/multiprolab/multiprolab/internal/life"
 )
 
-// This file is the reasons for which main ends a life of a worker, in words.
+// This file is the reasons for which main ends the life of a worker, in words, above all of a
+// worker that hangs.
 
-// newPulse asks the worker for signs of life, if its config says so. The supervisor calls it.
+// newPulse returns what asks the worker for signs of life, as its WorkerConfig says. The goroutine
+// of the life calls it.
 func newPulse(p *peer) *life.Pulse {
 	if p.slot.desk.cfg.InProcess {
 		return p.process.NewPulse(0)
@@ -17,14 +19,15 @@ func newPulse(p *peer) *life.Pulse {
 	return p.process.NewPulse(p.slot.pool.cfg.HeartbeatTimeout)
 }
 
-// dumpTimeout is how long a worker that is about to be killed has to say where its goroutines are.
+// dumpTimeout is how long a worker that is about to be killed has for sending the stacks of its
+// goroutines.
 const dumpTimeout = 80 * time.Millisecond
 
-// killHung ends a worker that hangs, with the stacks of its goroutines if it can give them. The
-// supervisor calls it.
+// killHung kills a worker that hangs, after it has sent the stacks of its goroutines if it can. The
+// goroutine of the life calls it.
 func (p *peer) killHung(h *life.Hang) { p.process.KillHung(h, hangText(h), dumpTimeout) }
 
-// hangText says why a worker is ended that hangs.
+// hangText says why a worker that hangs is killed.
 func hangText(h *life.Hang) string {
 	if !h.Silent {
 		return fmt.Sprintf(
@@ -45,12 +48,13 @@ func hangText(h *life.Hang) string {
 	return why
 }
 
-// blame notes why the worker is about to be killed, unless that is known already, and what had
-// stopped its process before, if it is stopped: then it is not its code that hangs. It returns the
-// reason with that.
+// blame notes why the worker is about to be killed, unless there is a reason already. It returns
+// the reason, together with the signal that has stopped the process, if it is stopped: then the
+// fault is not in its code.
 func (p *peer) blame(why string) string { return withStop(why, p.process.Blame(why)) }
 
-// withStop returns a reason for a kill with what had stopped the process before, if anything had.
+// withStop returns the reason of a kill together with what had stopped the process before, if
+// anything had.
 func withStop(why, stoppedBy string) string {
 	if stoppedBy == "" {
 		return why
@@ -58,7 +62,7 @@ func withStop(why, stoppedBy string) string {
 	return fmt.Sprintf("its process was stopped by %s: %s", stoppedBy, why)
 }
 
-// reasonOf says why main ended a life; it returns "" if main did not.
+// reasonOf says why main has ended a life. It returns "" if main has not ended it.
 func reasonOf(r life.Reason) string {
 	why := r.Why
 	switch r.Cause {

@@ -7,33 +7,36 @@ import (
 	"github.com/multiprolab/multiprolab/internal/link"
 )
 
-// incoming is what a life of a worker has sent, in main, as far as it says what may come next and
-// who waits for it. Who reads the wire alone may touch it.
+// incoming is what main remembers of the frames that a life of a worker has sent: what may come
+// next, and who has to be told when all has been read. It exists in main. Only the goroutine that
+// reads the wire may touch it.
 type incoming struct {
-	// allowed is what the worker may still send.
+	// allowed is what the worker may still send without credit.
 	allowed allowance
-	// pushes are links to which something was posted, to be pushed before the next wait.
+	// pushes are links to which frames were posted that have to be written before the reader waits
+	// again.
 	pushes []*link.Link
-	// lastServed is when a caller in main got its last reply.
+	// lastServed is when the latest reply came for a caller in main.
 	lastServed time.Time
-	// served says that a caller in main has got its reply from the frame that is handled.
+	// served says that the frame that is handled now was the reply for a caller in main who calls
+	// again and again.
 	served bool
 }
 
-// allowance is what a worker may still send of the frames that cost it no credit, because something
-// before allows each of them. It exists in main; only who reads the worker's wire uses it.
+// allowance is how many frames without a cost a worker may still send, because earlier frames allow
+// each of them. It exists in main. Only the goroutine that reads the wire may touch it.
 type allowance struct {
-	// cancels counts its calls and tasks, less those that it has cancelled.
+	// cancels is the number of its calls and tasks, less the number of those that it has cancelled.
 	cancels uint64
-	// fetchCancels counts its fetches, less those that it has taken back.
+	// fetchCancels is the number of its fetches, less the number of those that it has taken back.
 	fetchCancels uint64
-	// retired says that it has asked to be replaced.
+	// retired says that the worker has asked to be replaced.
 	retired bool
-	// exited says that it has asked for the end of the program.
+	// exited says that the worker has asked for the end of the program.
 	exited bool
 }
 
-// pushAll pushes the links that pushSoon has noted.
+// pushAll writes what was posted to the links that pushSoon has noted.
 func (i *incoming) pushAll() {
 	for _, l := range i.pushes {
 		l.Push()
@@ -41,8 +44,8 @@ func (i *incoming) pushAll() {
 	i.pushes = i.pushes[:0]
 }
 
-// pushSoon makes receive push a link to which a frame of this worker was posted, when it has read
-// all that it has.
+// pushSoon notes a link to which a frame was posted. receive pushes it once everything that has
+// come from the worker is handled. The link may be nil.
 func (i *incoming) pushSoon(l *link.Link) {
 	if l != nil && !slices.Contains(i.pushes, l) {
 		i.pushes = append(i.pushes, l)

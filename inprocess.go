@@ -10,21 +10,33 @@ import (
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
-// goroutineBody is a worker in goroutines of this process, for Config.InProcess.
+// goroutineBody runs a worker in goroutines of this process, for Config.InProcess. It is a
+// life.Body, and exists in main. Any goroutine may use it.
 type goroutineBody struct {
-	worker     *Worker
-	fromWorker *io.PipeReader // main's ends
-	toWorker   *io.PipeWriter
-	ended      chan struct{}
-	mu         sync.Mutex
-	killed     bool
-	failed     error
-	report     string // of the runtime.Goexit that it died of
+	// worker is the worker. It never changes, and guards itself.
+	worker *Worker
+	// fromWorker is main's end of the pipe on which the worker writes. It never changes.
+	fromWorker *io.PipeReader
+	// toWorker is main's end of the pipe from which the worker reads. It never changes.
+	toWorker *io.PipeWriter
+	// ended is closed when the worker has ended.
+	ended chan struct{}
+
+	// mu guards killed, failed and report.
+	mu sync.Mutex
+	// killed says that Kill was called.
+	killed bool
+	// failed is the error that the worker has ended with, or nil.
+	failed error
+	// report is the report of the runtime.Goexit that the worker died of, or empty.
+	report string
 }
 
+// newGoroutineBody starts a worker on a goroutine of its own. number is that of the life; the
+// worker begins what it writes with cookie.
 func newGoroutineBody(m *Main, s *slot, number int, cookie string) *goroutineBody {
 	b := &goroutineBody{ended: make(chan struct{})}
-	var fromMain *io.PipeReader // the worker's ends
+	var fromMain *io.PipeReader // fromMain and toMain are the worker's ends
 	var toMain *io.PipeWriter
 	b.fromWorker, toMain = io.Pipe()
 	fromMain, b.toWorker = io.Pipe()
@@ -40,7 +52,7 @@ func newGoroutineBody(m *Main, s *slot, number int, cookie string) *goroutineBod
 		b.mu.Lock()
 		b.report = report
 		b.mu.Unlock()
-		_ = b.worker.link.Flush() // what it has said stands; an error is that of a wire that main has closed
+		_ = b.worker.link.Flush() // what the worker has said counts; it fails only if main has closed the wire
 		b.worker.link.Close()
 		hangUp()
 		b.worker.kill(errGoexit)
@@ -77,7 +89,8 @@ func (b *goroutineBody) Quit()                  {}
 func (b *goroutineBody) Box() *io.SectionReader { return nil }
 func (b *goroutineBody) Stopped() string        { return "" }
 
-// Raced is that of life.Body. The goroutines are in this very process.
+// Raced implements life.Body. The goroutines belong to this process, so that a data race is not the
+// worker's.
 func (b *goroutineBody) Raced(proc.Status) bool { return false }
 
 func (b *goroutineBody) Kill() {

@@ -9,24 +9,41 @@ import (
 	"github.com/multiprolab/multiprolab/internal/queue"
 )
 
-// job is a task as main sees it, from its submission to its one outcome. It exists in main. The
-// rules alone know what is to become of it, by the queue.Task; the rest is what they need not know,
-// and the broker's mutex guards it. A million of them may wait, so that its size is held by a test.
+// job is a task as main sees it, from its submission to its one outcome. It exists in main, and the
+// broker's mutex guards it. The rules of tasks know of it only its queue.Task, by which they decide
+// what becomes of it. There may be a million jobs that wait, so a test keeps the size of this type.
 type job struct {
+	// Task is the job as the rules know it.
 	queue.Task
 
-	payload  codec.Payload // the body; that of a batch may be lent, see mapping.sendBatch
-	limit    *timeLimit    // of who waits for the outcome; or nil
-	client   *client       // who has submitted it and waits for the outcome; nil for main, or nobody
-	sub      *Submission   // the same in main; nil for a worker, or nobody
-	chain    string        // the names of the loops that wait for the outcome, or may, with commas between them
-	spell    uint64        // the submitter's number for the time that its loop waits for it, see Submission
-	cost     int64         // what it holds of its submitter's credit while it waits for room, in bytes
-	storedAs string        // its id in a Backend; "" without one
-	lease    jobLease      // from when it was fetched from a Backend to the end of the attempt; else nil
-	past     *past         // what only few jobs have; or nil
-	waits    bool          // the loops in chain do wait: nothing else happens there until the outcome is there
-	admitted bool          // its submitter was told that the queue has it
+	// payload is the body. The body of a batch may be lent, see mapping.sendBatch.
+	payload codec.Payload
+	// limit is the deadline of the submitter, who waits for the outcome; or nil.
+	limit *timeLimit
+	// client is the life of the worker that has submitted the job and waits for the outcome; nil if
+	// main has submitted it, or nobody waits.
+	client *client
+	// sub is the submission of main that waits for the outcome; nil if a worker has submitted the
+	// job, or nobody waits.
+	sub *Submission
+	// chain is the names of the processes whose loops wait for the outcome, or may wait, with
+	// commas between them.
+	chain string
+	// spell is the number of the submitter's present wait for the outcome, see Submission.
+	spell uint64
+	// cost is how many bytes of credit of its submitter the job holds while it waits for room.
+	cost int64
+	// storedAs is its id in a Backend; empty without one.
+	storedAs string
+	// lease is its lease, from when it was fetched from a Backend to the end of the attempt;
+	// otherwise nil.
+	lease jobLease
+	// past is what only few jobs have; nil for all others.
+	past *past
+	// waits says that the loops in chain do wait: nothing else runs on them before the outcome.
+	waits bool
+	// admitted says that the submitter was told that the queue has the job.
+	admitted bool
 }
 
 // jobLease is the lease of a Backend under which a job is worked on; see storedLease. No method
@@ -34,25 +51,30 @@ type job struct {
 type jobLease interface {
 	// done says that the job has its outcome.
 	done()
-	// giveUp says that no attempt is left, and why.
+	// giveUp says that the job has no attempt left, and why.
 	giveUp(reason string)
-	// giveBack makes the job ready again after a time. failed is called if that cannot be; it may
-	// be nil.
+	// giveBack makes the job ready again after a time. If that cannot be done, failed is called,
+	// unless it is nil.
 	giveBack(after time.Duration, reason string, failed func(err error))
-	// forget says that the lease was lost.
+	// forget says that the Backend has lost the lease.
 	forget()
 }
 
-// past is what is kept of a job because of what has happened to it. It exists in main; the broker's
-// mutex guards it.
+// past is what main keeps of a job because of what has happened to it. It exists in main; the
+// broker's mutex guards it.
 type past struct {
-	failures []error        // how the attempts that failed have ended, in order
-	all      *AttemptsError // all of them, from when no attempt is left to the outcome; else nil
-	refusal  error          // the circle of waits that the job was refused for; or nil
-	dead     *DeadTask      // the dead letter that it is, or was before it was retried; or nil
+	// failures are the errors of the attempts that have failed, in order.
+	failures []error
+	// all holds the errors of all attempts, from when no attempt is left until the outcome;
+	// otherwise nil.
+	all *AttemptsError
+	// refusal says in which circle of waits the job would have been; or nil.
+	refusal error
+	// dead is the dead letter that the job is, or that it was before it was retried; or nil.
+	dead *DeadTask
 }
 
-// newJob makes a job of a body. The caller says who waits for its outcome.
+// newJob makes a job of a body. The caller sets who waits for its outcome.
 func newJob(p codec.Payload, meta *taskMeta) *job {
 	j := &job{payload: p, chain: meta.Chain, waits: meta.Waits}
 	j.Data, j.Size = j, len(p.Data)
@@ -64,13 +86,13 @@ func jobOf(t *queue.Task) *job { return t.Data.(*job) }
 
 func (j *job) String() string { return taskText(&j.Task) }
 
-// taskText names a task in errors and logs.
+// taskText names a task in errors and in the log.
 func taskText(t *queue.Task) string { return fmt.Sprintf("task %q (id %d)", t.Lane().Type, t.ID()) }
 
-// by is the name of the process that has submitted the job.
+// by returns the name of the process that has submitted the job.
 func (j *job) by() string { return j.client.name() }
 
-// history returns what is kept of what has happened to the job.
+// history returns the past of the job, which it makes if there is none.
 func (j *job) history() *past {
 	if j.past == nil {
 		j.past = &past{}
@@ -78,7 +100,7 @@ func (j *job) history() *past {
 	return j.past
 }
 
-// forget forgets who has submitted the job: nobody waits for it any more.
+// forget forgets who has submitted the job, because nobody waits for its outcome any more.
 func (j *job) forget() {
 	if j.sub != nil {
 		j.sub.job = nil
@@ -86,12 +108,12 @@ func (j *job) forget() {
 	j.sub, j.client, j.limit, j.chain, j.waits, j.spell = nil, nil, nil, "", false, 0
 }
 
-// laneOf is where a task waits that has some options.
+// laneOf returns the lane in which a task of a type waits if it has these options.
 func (m *taskMeta) laneOf(typ string) queue.Lane {
 	return queue.Lane{Queue: cmp.Or(m.Queue, DefaultQueue), Type: typ, Priority: queue.Priority(m.Priority)}
 }
 
-// options are those of the task as the rules have them, or nil if all are the defaults.
+// options returns the options as the rules have them, or nil if all of them are the defaults.
 func (m *taskMeta) options() *queue.Options {
 	if o := m.rules(); o != (queue.Options{}) {
 		return &o
@@ -99,7 +121,7 @@ func (m *taskMeta) options() *queue.Options {
 	return nil
 }
 
-// rules are the options of the task as the rules have them.
+// rules returns the options as the rules have them.
 func (m *taskMeta) rules() queue.Options {
 	return queue.Options{
 		Timeout:  m.Timeout,
@@ -114,15 +136,15 @@ func (m *taskMeta) rules() queue.Options {
 	}
 }
 
-// The faults of the rules are those of RetryPolicy; else this does not compile.
+// The bits of queue.Fault are those of RetryOn: if they were not, this would not compile.
 const (
 	_ = -uint8(RetryDeaths ^ RetryOn(queue.Deaths))
 	_ = -uint8(RetryTimeouts ^ RetryOn(queue.Timeouts))
 	_ = -uint8(RetryErrors ^ RetryOn(queue.Errors))
 )
 
-// stored is the options of the job as a Backend keeps them: all but who waits for it, who does not
-// in another run.
+// stored returns the options of the job as a Backend keeps them. They do not say who waits for the
+// outcome, because in another run nobody does.
 func (j *job) stored() string {
 	to, m := j.Lane(), taskMeta{}
 	if to.Queue != DefaultQueue {
@@ -136,7 +158,7 @@ func (j *job) stored() string {
 	return m.marshal()
 }
 
-// timeout is the limit of an attempt at the job, or 0.
+// timeout returns how long an attempt at the job may take, or 0 if there is no limit.
 func (j *job) timeout() time.Duration {
 	if j.Options == nil {
 		return 0
@@ -144,7 +166,7 @@ func (j *job) timeout() time.Duration {
 	return j.Options.Timeout
 }
 
-// allowed is how many attempts the job has.
+// allowed returns how many attempts the job has.
 func (j *job) allowed() int {
 	if j.Options == nil {
 		return 1

@@ -12,15 +12,15 @@ import (
 	"github.com/multiprolab/multiprolab/internal/fleet"
 )
 
-// lifetime is one life of an instance as the goroutine sees it that leads it, from the start of its
-// process until nothing of it is left. It exists in main. What follows from its end is for the
-// rules of lives to say; see workerFleet.
+// lifetime is one life of an instance as the goroutine of the life sees it: from the start of its
+// process until nothing of it is left. It exists in main. What follows from the end of a life is
+// for the rules of lives to say; see workerFleet.
 type lifetime struct {
 	// main is the Main of the instance. It never changes.
 	main *Main
 	// slot is the instance. It never changes.
 	slot *slot
-	// number is that of the life, from 1. It never changes.
+	// number is the number of the life, from 1. It never changes.
 	number int
 	// told ends when the life must be ended.
 	told context.Context
@@ -28,18 +28,20 @@ type lifetime struct {
 	tell context.CancelCauseFunc
 	// mode is how the life is led out. It is set before told ends, and read after that.
 	mode ShutdownMode
-	// forGood is why no other life follows, or nil if one does. It is set and read as mode is.
+	// forGood is why no other life follows, or nil if one does. It is set before told ends, and
+	// read after that.
 	forGood error
-	// peer is the process; nil if there was none. The life's own goroutine sets it, and others read
-	// it when the rules have been told of the end.
+	// peer is what main knows of the process; nil if there was none. The goroutine of the life sets
+	// it. Others read it once the rules have been told of the end of the life.
 	peer *peer
-	// err is what the life has ended of; nil if it ended by itself, or as it was told, without an
-	// error. It is set and read as peer is.
+	// err is the error that the life has ended with; nil if it ended by itself, or as it was told,
+	// without an error. The goroutine of the life sets it. Others read it once the rules have been
+	// told of the end of the life.
 	err error
 }
 
-// beginLife begins the next life of the instance, on a goroutine of its own: it ends with the life,
-// and conduct waits for it.
+// beginLife begins the next life of the instance, on a goroutine of its own. That goroutine ends
+// with the life, and conduct waits for it.
 func (m *Main) beginLife(s *slot, e *fleet.Effect) *lifetime {
 	l := &lifetime{main: m, slot: s, number: e.Life}
 	l.told, l.tell = context.WithCancelCause(context.Background())
@@ -47,11 +49,12 @@ func (m *Main) beginLife(s *slot, e *fleet.Effect) *lifetime {
 	return l
 }
 
-// run leads the life, and tells the rules how far it comes.
+// run leads the life from its start to its end, and tells the rules how far it has come. It is the
+// goroutine of the life.
 func (l *lifetime) run() {
 	defer l.tell(nil)
 	s, m := l.slot, l.main
-	if l.told.Err() != nil { // it was told to end before there was anything
+	if l.told.Err() != nil { // it was told to end before it had a process
 		m.fleet.ended(s, fleet.How{})
 		return
 	}
@@ -88,7 +91,7 @@ func (l *lifetime) run() {
 	m.fleet.ended(s, l.bequeath(led, err))
 }
 
-// attend waits until a worker that is ready ends, or must be ended.
+// attend waits until a worker that is ready ends, or until it has to be ended.
 func (l *lifetime) attend() {
 	p := l.peer
 	pulse := newPulse(p)
@@ -115,9 +118,9 @@ func (l *lifetime) attend() {
 	}
 }
 
-// bequeath waits until nothing of the process is left, gives back what it held, and says how the
-// life has ended. led says that it was told to end; else err is why it did not become ready, or
-// nil.
+// bequeath waits until nothing of the process is left, gives back what the worker held, and says
+// how the life has ended. led says that the life was told to end; otherwise err is why it did not
+// become ready, or nil.
 func (l *lifetime) bequeath(led bool, err error) fleet.How {
 	p, s, m := l.peer, l.slot, l.main
 	how := p.end(m)
@@ -155,10 +158,10 @@ func (l *lifetime) bequeath(led bool, err error) fleet.How {
 	}
 }
 
-// tellDown tells those who watch of the end of a life or, if that is nil, that none could begin.
-// The rules have said what follows.
+// tellDown announces the end of a life or, if l is nil, that no life could begin. The rules have
+// said what follows.
 func (m *Main) tellDown(s *slot, l *lifetime, e *fleet.Effect) {
-	if l == nil { // it needs another one, which is gone
+	if l == nil { // the instance needs another worker, which is gone for good
 		m.emit(&WorkerFailed{
 			Worker:  s.name,
 			Life:    e.Life,
@@ -199,22 +202,22 @@ func (m *Main) tellDown(s *slot, l *lifetime, e *fleet.Effect) {
 	}
 }
 
-// retire has the broker give the present life nothing new.
+// retire has the broker give the present life no further task.
 func (s *slot) retire() {
 	if p := s.running(); p != nil {
 		s.desk.tasks.retire(p)
 	}
 }
 
-// leadOut tells the life to end, as the rules say. why is their reason. The exit message is sent at
-// once, so that those that are led out together are told in that order.
+// leadOut tells the life to end, as the rules say. why is the error of their reason. The exit
+// message is sent at once: so workers that are led out together are told in the order of the rules.
 func (l *lifetime) leadOut(e *fleet.Effect, why error) {
 	s := l.slot
 	l.mode = ShutdownMode(e.Mode)
 	if e.ForGood {
 		l.forGood = why
 	}
-	if e.Reason.Kind != fleet.Ended { // at the end of the program nobody is given anything
+	if e.Reason.Kind != fleet.Ended { // at the end of the program no worker is given a task anyway
 		if e.ForGood {
 			s.leaving.Store(true)
 		}
@@ -226,20 +229,20 @@ func (l *lifetime) leadOut(e *fleet.Effect, why error) {
 	l.tell(why)
 }
 
-// end ends a life that was told to end: the exit message, SIGTERM, SIGKILL to all its tree, each
-// with its time. A second request to exit may cut it short. It returns when the worker has ended,
-// or was killed.
+// end ends a life that was told to end. The worker gets the exit message; if it has not ended in
+// time it gets SIGTERM, and in the end it is killed with all that it has started. A request to kill
+// cuts this short. end returns when the worker has ended or was killed.
 func (l *lifetime) end() {
 	p, m := l.peer, l.main
 	if !p.greeted.Load() {
 		p.ledOut = true
 		p.kill("it was ended before it had started")
-		if closed(m.killAsked) { // it may be in its setup function already, and its hello on the way
+		if closed(m.killAsked) { // its hello may be on the way, so that its setup function runs already
 			m.noteKilled(p, "the program was told to end at once")
 		}
 		return
 	}
-	p.tellExit(l.mode, l.forGood) // unless it has been told; it may have said hello in the same moment
+	p.tellExit(l.mode, l.forGood) // leadOut has not told it if the hello came in the same moment
 	why := fmt.Sprintf(
 		"it did not end within %v after the exit message, nor within %v after SIGTERM",
 		m.cfg.ShutdownTimeout,
@@ -273,8 +276,8 @@ func (l *lifetime) end() {
 	m.noteKilled(p, why)
 }
 
-// waitEnd waits until the worker has ended, at most for the time d, and reports whether it has. The
-// request to kill ends the wait.
+// waitEnd waits until the worker has ended, at most for the time d, and reports whether it has
+// ended. A request to kill ends the wait.
 func (m *Main) waitEnd(p *peer, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -287,8 +290,8 @@ func (m *Main) waitEnd(p *peer, d time.Duration) bool {
 	return closed(p.process.Done())
 }
 
-// noteKilled remembers a worker that had to be killed at the end of the program, for Run's error.
-// One that was to be replaced is an event instead.
+// noteKilled remembers, for the error of Run, a worker that had to be killed at the end of the
+// program. While the program goes on it does nothing, because an event tells of the kill.
 func (m *Main) noteKilled(p *peer, why string) {
 	if !closed(m.exitAsked) {
 		return
@@ -298,11 +301,11 @@ func (m *Main) noteKilled(p *peer, why string) {
 	m.killed = append(m.killed, KilledWorker{Worker: p.slot.name, PID: p.pid(), Reason: why})
 }
 
-// failCalls answers calls to the instance that will have no reply. If a life has ended that they
-// were written to, begun is set.
+// failCalls gives an error to callers who will have no reply from the instance. begun says that the
+// calls were written to a life that has ended.
 func (s *slot) failCalls(calls []carriedCall, err error, begun bool) {
 	for _, call := range calls {
-		e, cause := call.(*callEntry), err // of a worker's instance
+		e, cause := call.(*callEntry), err // the outbox of an instance has no other calls
 		if begun {
 			cause = during(err, `call "`+e.typ+`"`)
 		}
@@ -319,7 +322,7 @@ func (m *Main) bury(s *slot, err error) {
 	m.broker.bury(s, err)
 }
 
-// deadLetters reports the messages that the end of one life, or of the instance, has lost.
+// deadLetters reports the messages that were lost with a life, or with the instance.
 func (s *slot) deadLetters(lost []letter, err error) {
 	reason := err.Error()
 	events := make([]*DeadLetter, len(lost))
@@ -329,7 +332,7 @@ func (s *slot) deadLetters(lost []letter, err error) {
 	s.desk.emitLost(events)
 }
 
-// permanent reports whether another start would fail alike.
+// permanent reports whether another start would fail in the same way.
 func permanent(err error) bool {
 	var remote *RemoteError
 	var start *StartError

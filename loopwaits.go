@@ -12,14 +12,16 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// This file is what the waits of loops are for, in main: mail.Waits has the rule. A process is
-// named by its instance, or MainName. The broker's mutex guards the waits: what a task waits for is
-// what may become of it.
+// This file is who waits for whom, in main. The rule that no circle of waits may close is
+// mail.Waits; here it is told for whom each wait is. A process is known by the name of its
+// instance, or as MainName. The broker's mutex guards the waits, because a wait for a task depends
+// on what may become of the task.
 
 // namesIn yields the names in a chain.
 func namesIn(chain string) iter.Seq[string] { return strings.SplitSeq(chain, ",") }
 
-// named is a wait for those that the rules name, of which each suffices.
+// named returns a wait for helpers that the rules of tasks name, of which one is enough to end it.
+// The caller of the wait holds the broker's mutex.
 func (b *broker) named(helpers func(yield func(queue.Helper) bool)) mail.Want[string] {
 	return func(yield func(string) bool) {
 		for h := range helpers {
@@ -30,20 +32,21 @@ func (b *broker) named(helpers func(yield func(queue.Helper) bool)) mail.Want[st
 	}
 }
 
-// nameOf names the process whose loop brings a task further.
+// nameOf returns the name of the process whose loop brings a task further, or anybody.
 func (b *broker) nameOf(h queue.Helper) string {
 	s := b.staff.slots[h.Slot]
 	switch {
 	case s == nil:
 		return anybody
-	case h.Pulled != nil: // who has asked for a task may work on it beside its loop
+	case h.Pulled != nil: // a worker may work beside its loop on a task that it has asked for
 		return b.pulledBy(s.name, jobOf(h.Pulled))
 	}
 	return s.name
 }
 
-// pulledBy returns who brings a job further that a worker has asked for and works on: nobody's loop
-// in particular, unless the loop of the worker waits for something that is done under the job.
+// pulledBy returns who brings a job further that the worker holder has asked for and works on. That
+// is anybody, unless the loop of the worker waits for something that is done for the sake of the
+// job.
 func (b *broker) pulledBy(holder string, j *job) string {
 	for id, chain := range b.loops.under[holder] {
 		if b.loops.waits.Find(holder, id) != nil && slices.Contains(strings.Split(chain, ","), j.by()) {
@@ -53,10 +56,10 @@ func (b *broker) pulledBy(holder string, j *job) string {
 	return anybody
 }
 
-// forJob is the wait for the outcome of a job.
+// forJob returns the wait for the outcome of a job.
 func (b *broker) forJob(j *job) mail.Want[string] {
 	return b.named(func(yield func(queue.Helper) bool) {
-		if j.Ended() { // it is about to get it
+		if j.Ended() { // the submitter is about to get the outcome
 			yield(queue.Helper{})
 			return
 		}
@@ -64,11 +67,12 @@ func (b *broker) forJob(j *job) mail.Want[string] {
 	})
 }
 
-// noteChain notes for whom the loop of a process is at work while it waits: see pulledBy.
+// noteChain notes for whose sake the loop of a process waits: for those in the chain of the call
+// that the wait is for. See pulledBy.
 func (b *broker) noteChain(by string, id uint64, chain string) {
 	chains := b.loops.under[by]
 	for id := range chains {
-		if b.loops.waits.Find(by, id) == nil { // it is over
+		if b.loops.waits.Find(by, id) == nil { // this wait is over
 			delete(chains, id)
 		}
 	}
@@ -81,31 +85,34 @@ func (b *broker) noteChain(by string, id uint64, chain string) {
 	}
 }
 
-// anybody is not the name of a process: it never waits.
+// anybody stands for a helper that never waits. It is not the name of a process.
 const anybody = "*"
 
-// forRoom is the wait for room in the queue: any worker may make it.
+// forRoom returns the wait for room in the queue, which any worker may make.
 func (b *broker) forRoom() mail.Want[string] { return b.named(b.rules.RoomHelpers) }
 
-// beginCall is beginWait for a call, which is made while the loops of its chain wait, or may.
+// beginCall is beginWait for a call. The loops that the chain of the call names wait while the call
+// is made, or may wait.
 func (b *broker) beginCall(by, to string, f *wire.Frame) error {
 	b.mu.Mutex.Lock()
 	defer b.mu.Mutex.Unlock()
 	if f.Meta != by && b.loops.waits.Count(by) < mail.MaxWaits {
 		b.noteChain(by, f.ID, f.Meta)
-		b.loops.waits.Note(by, f.ID, mail.For(to)) // already, so that the chain counts
+		b.loops.waits.Note(by, f.ID, mail.For(to)) // before the wait is tried, so that the chain counts
 	}
 	return b.beginWaitLocked(by, f.ID, mail.For(to), fmt.Sprintf("call %q to %s", f.Type, to))
 }
 
-// beginWait notes that the loop of a process waits, or returns a *sentinelError that wraps
-// ErrCallCycle and says in which circle the wait would be. what is what waits, such as `call "x"`.
+// beginWait notes that the loop of a process waits. If the wait would close a circle, it returns a
+// *sentinelError instead that wraps ErrCallCycle and names the circle. what names what waits, such
+// as `call "x"`.
 func (b *broker) beginWait(by string, id uint64, w mail.Want[string], what string) error {
 	b.mu.Mutex.Lock()
 	defer b.mu.Mutex.Unlock()
 	return b.beginWaitLocked(by, id, w, what)
 }
 
+// beginWaitLocked is beginWait for a caller that holds the mutex.
 func (b *broker) beginWaitLocked(by string, id uint64, w mail.Want[string], what string) error {
 	if b.loops.waits.Begin(by, id, w) {
 		return nil
@@ -113,6 +120,7 @@ func (b *broker) beginWaitLocked(by string, id uint64, w mail.Want[string], what
 	return b.circleError(by, w, what)
 }
 
+// circleError returns the error of a wait that would close a circle. The caller holds the mutex.
 func (b *broker) circleError(by string, w mail.Want[string], what string) error {
 	return &sentinelError{
 		fmt.Sprintf("multiprolab: %s would wait for itself (%s): let one of them use Send or Submit, "+
@@ -121,15 +129,15 @@ func (b *broker) circleError(by string, w mail.Want[string], what string) error 
 	}
 }
 
-// breakCircles refuses waits for tasks that have become parts of circles: workers have ended for
-// good, or turned out to take other types.
+// breakCircles refuses waits for tasks that have become parts of circles, because workers have
+// ended for good or take other types of tasks than was known. The caller holds the mutex.
 func (b *broker) breakCircles() {
 	for {
 		stuck := b.loops.waits.Stuck()
 		if len(stuck) == 0 {
 			return
 		}
-		var last *job // that was submitted, as if its submitter had waited last
+		var last *job // the latest job of the circle: its submitter counts as the last that has begun to wait
 		for name := range stuck {
 			for id, want := range b.loops.waits.Of(name) {
 				if want.Ends(stuck) {
@@ -147,8 +155,8 @@ func (b *broker) breakCircles() {
 	}
 }
 
-// awaited returns the job that a wait is for, if it is for one that no worker has begun with and
-// whose end is not certain, and nil else.
+// awaited returns the job that a wait is for. It returns nil if the wait is for something else, if
+// a worker has begun with the job, or if the end of the job is certain.
 func (b *broker) awaited(name string, id uint64) *job {
 	var c *client
 	if name != MainName {
@@ -162,7 +170,7 @@ func (b *broker) awaited(name string, id uint64) *job {
 	return nil
 }
 
-// refuse ends the wait for a job: the job as well if it was submitted to be waited for.
+// refuse ends the wait for a job. If the job was submitted to be waited for, it ends as well.
 func (b *broker) refuse(j *job) {
 	err := b.circleError(j.by(), b.forJob(j), fmt.Sprintf("task %q", j.Lane().Type))
 	b.loops.waits.End(j.by(), j.Number)
@@ -177,26 +185,27 @@ func (b *broker) refuse(j *job) {
 	}
 }
 
-// endWait notes that a wait is over.
+// endWait notes that a wait of the loop of a process is over.
 func (b *broker) endWait(by string, id uint64) {
 	b.mu.Mutex.Lock()
 	defer b.mu.Mutex.Unlock()
 	b.loops.waits.End(by, id)
 }
 
-// endWaits notes that the loop of a process waits for nothing of what it has begun to wait for.
+// endWaits notes that the loop of a process waits for nothing any more.
 func (b *broker) endWaits(by string) {
 	b.mu.Mutex.Lock()
 	defer b.mu.Mutex.Unlock()
 	b.loops.waits.EndAll(by)
 }
 
-// startWait is the number of the wait of an instance that is not started yet, because it needs
-// others.
+// startWait is the number of the wait of an instance whose next life cannot begin yet, because the
+// instance needs others.
 const startWait = 1<<63 + 1
 
-// waitToStart notes that an instance cannot start before another one is ready, or that it waits for
-// none any more if that is "". Who waits for the instance meanwhile waits for the other, too.
+// waitToStart notes that an instance cannot start before another one is ready or, if other is "",
+// that it waits for no other any more. Whoever waits for the instance meanwhile waits for that
+// other one, too.
 func (b *broker) waitToStart(name, other string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -210,40 +219,40 @@ func (b *broker) waitToStart(name, other string) {
 	}
 }
 
-// forCredit is the wait of a worker for room for what it sends. It is a wait for the queue if all
-// that the worker has sent and that takes room is tasks that wait for the queue themselves.
+// forCredit returns the wait of a worker for room for what it sends. It is a wait for room in the
+// queue, if all that takes room is tasks of the worker that wait for the queue themselves.
 func (b *broker) forCredit(c *client) mail.Want[string] {
 	return func(yield func(string) bool) {
 		if c.kept() > c.lined {
-			yield(anybody) // others have messages of it, and take them
+			yield(anybody) // its messages take room, and their receivers will take them
 			return
 		}
 		b.forRoom()(yield)
 	}
 }
 
-// await notes that the loop of the submitter, nil for main, waits for the outcome of a task that it
-// has submitted without, for the time with the number spell, or for room. A task that has its
-// outcome is none.
+// await notes that the loop of a submitter, which is nil for main, waits for the outcome of a task
+// or, if room is set, for room. The task was submitted without a wait; spell is the number of this
+// wait, see Submission. If the task has its outcome, there is nothing to note.
 func (b *broker) await(submitter *client, id, spell uint64, room bool) error {
 	b.mu.Mutex.Lock()
 	defer b.mu.Mutex.Unlock()
-	if submitter != nil && submitter.link.Load() == nil { // its life has ended
+	if submitter != nil && submitter.link.Load() == nil { // the life has ended, and waits for nothing
 		return nil
 	}
 	if room {
 		return b.beginWaitLocked(submitter.name(), roomWait, b.forCredit(submitter), "a wait for room in the queue")
 	}
 	j := b.submitted(submitter, id)
-	if j == nil || b.store != nil { // other programs may work on it
+	if j == nil || b.store != nil { // other programs may work on a task in a Backend
 		return nil
 	}
 	j.spell = spell
 	return b.beginWaitLocked(submitter.name(), id, b.forJob(j), fmt.Sprintf("task %q", j.Lane().Type))
 }
 
-// beginJoin notes that main's loop waits for all tasks: for each worker, as long as it runs one. It
-// returns what notes the end of that.
+// beginJoin notes that the loop of main waits for all tasks: for each pool, and for each worker as
+// long as it runs a task. It returns a function that notes the end of these waits.
 func (b *broker) beginJoin() (over func(), err error) {
 	b.mu.Mutex.Lock()
 	defer b.mu.Mutex.Unlock()

@@ -23,50 +23,57 @@ type Main struct {
 	*announcer
 	// cfg is the configuration, with the defaults filled in. It never changes.
 	cfg Config
-	// fleet, router, broker and queue are the parts that carry out the rules: of lives, of messages
-	// and, both, of tasks. They never change.
-	fleet  *workerFleet
+	// fleet carries out the rules of lives. It never changes.
+	fleet *workerFleet
+	// router carries messages, calls and replies. It never changes.
 	router *MessageRouter
+	// broker carries out the rules of tasks. It never changes.
 	broker *broker
-	queue  *TaskQueue
-	// desk is what the parts of main that deal with one worker know of it. It never changes but for
-	// the identity, which prepare sets.
+	// queue is the queue as users see it. It never changes.
+	queue *TaskQueue
+	// desk is what the parts of main that deal with one worker know of main. The field never
+	// changes, but prepare sets the identity in it.
 	desk *desk
-	// stdout and stderr are where the workers' output goes. They guard themselves.
+	// stdout is where the workers print, if Config.Stdout is set. It guards itself.
 	stdout *sharedWriter
+	// stderr is where the stderr of the workers goes. It guards itself.
 	stderr *sharedWriter
-	// own are the loops that this process runs. They guard themselves.
+	// own are the loops of Mains and workers that this process runs. It guards itself.
 	own ownLoops
-	// service is the service manager, or nil. Run sets it at first.
+	// service is the way to the service manager, or nil if there is none. Run sets it before
+	// anything else.
 	service *sdnotify.Notifier
 }
 
-// origin is what a Main is made from, and what process it is in. But for made and nested
-// it is set by prepare, and never changes after that.
+// origin is what a Main is made from, and what process it is in. It exists in every process that
+// makes a Main. But for made, nested and warned, prepare sets the fields, and they do not change
+// after that.
 type origin struct {
-	// made is where New was called.
+	// made is the place where New was called. It never changes.
 	made *site
-	// nested says that the Main was made or started inside a worker, and belongs to that.
+	// nested says that the Main was made or started inside a worker, and belongs to that worker. It
+	// does not change once Run or Start has begun.
 	nested bool
-	// identity is that of the program's file.
+	// identity is the identity of the program's file.
 	identity string
-	// path is that of the worker that the Main runs in, if it runs in one.
+	// path is the path of the worker that the Main runs in, if it runs in one.
 	path []string
-	// outer are the names of the Mains around this one then.
+	// outer are the names of the Mains around this Main, if it runs in a worker.
 	outer []string
-	// depth is the number of these Mains.
+	// depth is the number of the Mains around this Main.
 	depth int
-	// procs is GOMAXPROCS of main, or 0 if the environment says it.
+	// procs is the GOMAXPROCS of main, or 0 if the environment sets it.
 	procs int
-	// oomScoreAdj is that of main.
+	// oomScoreAdj is the oom_score_adj of main, see proc(5).
 	oomScoreAdj int
-	// kernelKills knows whom the kernel has ended. It guards itself. It is nil for workers in this
-	// process, as spawner is.
+	// kernelKills knows which processes the kernel has killed for their memory. It guards itself.
+	// It is nil if the workers run in this process.
 	kernelKills *life.KernelKills
-	// spawner starts the processes of the workers. It guards itself.
+	// spawner starts the processes of the workers. It guards itself. It is nil if the workers run
+	// in this process.
 	spawner *proc.Spawner
-	// warned says that the log has been told that Restart does not run new code. It alone changes
-	// later, by anybody.
+	// warned says that the log has been told that Restart does not run new code. Any goroutine may
+	// set it.
 	warned atomic.Bool
 }
 

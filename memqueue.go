@@ -14,32 +14,48 @@ import (
 // Config.Backend main keeps its tasks in its memory by itself, which costs less. Use
 // NewMemoryBackend.
 type MemoryBackend struct {
-	mu     sync.Mutex
+	// mu guards every other field, and everything in the queues.
+	mu sync.Mutex
+	// queues finds a queue by its name.
 	queues map[string]*memQueue
+	// closed says that Close was called.
 	closed bool
 }
 
-// memQueue is one queue of a MemoryBackend.
+// memQueue is one queue of a MemoryBackend, which guards it.
 type memQueue struct {
-	ready   ring.Ring[*memTask]
-	delayed []*memTask  // by NotBefore
-	timer   *time.Timer // for the first of delayed
-	leased  int
-	dead    int
-	wake    chan struct{} // for calls of Fetch that wait: closed when a task becomes ready; nil if none waits
+	// ready are the tasks that can be fetched, the next one first.
+	ready ring.Ring[*memTask]
+	// delayed are the tasks that are not due yet, in the order of NotBefore.
+	delayed []*memTask
+	// timer calls ripen when the first of delayed becomes due; nil before its first use.
+	timer *time.Timer
+	// leased counts the tasks that are leased.
+	leased int
+	// dead counts the tasks that are dead.
+	dead int
+	// wake is closed when a task becomes ready, for the calls of Fetch that wait; nil if none
+	// waits.
+	wake chan struct{}
 }
 
 // memTask is a task of a MemoryBackend that is ready, or delayed.
 type memTask struct {
-	task     QueuedTask
-	attempts int // leases so far
+	// task is the task as Enqueue got it, with the time of the last Retry.
+	task QueuedTask
+	// attempts is how many leases of the task there have been.
+	attempts int
 }
 
-// memLease is a lease of a MemoryBackend: of one taker, and over once it has ended.
+// memLease is a lease of a MemoryBackend. The mutex of the backend guards over; its other fields do
+// not change.
 type memLease struct {
+	// memTask is the task.
 	memTask
+	// backend is the MemoryBackend that the task is in.
 	backend *MemoryBackend
-	over    bool // guarded by the mutex of the backend
+	// over says that the lease has ended.
+	over bool
 }
 
 // NewMemoryBackend returns an empty MemoryBackend.
@@ -47,6 +63,7 @@ func NewMemoryBackend() *MemoryBackend {
 	return &MemoryBackend{queues: map[string]*memQueue{}}
 }
 
+// queue returns the queue of this name, which it makes if there is none. The caller holds mu.
 func (b *MemoryBackend) queue(name string) *memQueue {
 	q := b.queues[name]
 	if q == nil {
@@ -71,13 +88,14 @@ func (b *MemoryBackend) Enqueue(_ context.Context, tasks ...QueuedTask) ([]Recei
 	return receipts, nil
 }
 
-// add puts a task into its queue: where its time says, and else at the end or the front.
+// add puts a task into its queue: among the delayed tasks if it is not due yet, otherwise at the
+// front or at the end of those that are ready. The caller holds mu.
 func (b *MemoryBackend) add(t *memTask, front bool) {
 	q := b.queue(t.task.Queue)
 	switch {
 	case !t.task.NotBefore.IsZero() && time.Until(t.task.NotBefore) > 0:
 		i, _ := slices.BinarySearchFunc(q.delayed, t, func(x, y *memTask) int {
-			return cmp.Or(x.task.NotBefore.Compare(y.task.NotBefore), -1) // behind those of the same time
+			return cmp.Or(x.task.NotBefore.Compare(y.task.NotBefore), -1) // behind the tasks of the same time
 		})
 		q.delayed = slices.Insert(q.delayed, i, t)
 		if i == 0 {
@@ -92,7 +110,7 @@ func (b *MemoryBackend) add(t *memTask, front bool) {
 	q.rouse()
 }
 
-// rouse wakes the calls of Fetch that wait.
+// rouse wakes the calls of Fetch that wait for a task of the queue. The caller holds mu.
 func (q *memQueue) rouse() {
 	if q.wake != nil {
 		close(q.wake)
@@ -100,7 +118,7 @@ func (q *memQueue) rouse() {
 	}
 }
 
-// arm sets the timer of a queue for its first delayed task.
+// arm sets the timer of a queue for its first delayed task. The caller holds mu.
 func (b *MemoryBackend) arm(q *memQueue) {
 	if len(q.delayed) == 0 {
 		return
@@ -113,7 +131,8 @@ func (b *MemoryBackend) arm(q *memQueue) {
 	}
 }
 
-// ripen moves the tasks that have become due to the ready ones.
+// ripen moves the delayed tasks that have become due to those that are ready. It runs on a
+// goroutine of the timer.
 func (b *MemoryBackend) ripen(q *memQueue) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -163,7 +182,7 @@ func (b *MemoryBackend) Fetch(ctx context.Context, name string, credit int) ([]L
 	}
 }
 
-// take leases the first ready task, or returns nil.
+// take leases the first task that is ready, or returns nil if there is none. The caller holds mu.
 func (b *MemoryBackend) take(q *memQueue) *memLease {
 	t, ok := q.ready.Pop()
 	if !ok {
@@ -185,7 +204,7 @@ func (b *MemoryBackend) Depth(_ context.Context, name string) (Depth, error) {
 	return Depth{Ready: q.ready.Len(), Leased: q.leased, Delayed: len(q.delayed), Dead: q.dead}, nil
 }
 
-// Close implements Backend. The tasks are gone.
+// Close implements Backend. The tasks are lost.
 func (b *MemoryBackend) Close(context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -202,7 +221,8 @@ func (b *MemoryBackend) Close(context.Context) error {
 	return nil
 }
 
-// end ends the lease, and returns the queue of its task, if it was still held.
+// end ends the lease, and returns the queue of its task. It returns an error if the lease has ended
+// before. The caller holds mu.
 func (l *memLease) end() (*memQueue, error) {
 	if l.over {
 		return nil, ErrLeaseLost
@@ -256,7 +276,8 @@ func (l *memLease) Extend(context.Context) error {
 	return nil
 }
 
-// Dead implements Lease: it counts the task, and the library keeps it in the list of dead letters.
+// Dead implements Lease. It only counts the task: the library itself keeps the list of dead
+// letters.
 func (l *memLease) Dead(context.Context, string) error {
 	l.backend.mu.Lock()
 	defer l.backend.mu.Unlock()

@@ -1,24 +1,24 @@
 package multiprolab
 
-// milestones are what happens once in the life of a Main. Each channel is closed then, and never
-// written to. Anybody may wait for it.
+// milestones are the events that happen once in the life of a Main. It exists in main. Each channel
+// is closed when its event happens, and nothing is ever sent on it. Any goroutine may wait for it.
 type milestones struct {
-	// exitAsked is closed by the first exit.
+	// exitAsked is closed by the first request to exit.
 	exitAsked chan struct{}
-	// hurryAsked is closed by the first exit with another mode than DrainQueue.
+	// hurryAsked is closed by the first request to exit in another mode than DrainQueue.
 	hurryAsked chan struct{}
-	// killAsked is closed by the first exit with KillAll.
+	// killAsked is closed by the first request to exit in the mode KillAll.
 	killAsked chan struct{}
-	// allReady is closed when every instance has become ready once, or never will, before the end
-	// was asked for.
+	// allReady is closed when every instance has become ready once, or never will, if the end was
+	// not requested before.
 	allReady chan struct{}
-	// readyTold is closed when the service manager has been told of allReady.
+	// readyTold is closed when the service manager has been told that all workers are ready.
 	readyTold chan struct{}
 	// workersGone is closed when no process of a worker is left.
 	workersGone chan struct{}
 	// loopEnded is closed when the loop of main has ended.
 	loopEnded chan struct{}
-	// ended is closed when nothing is left.
+	// ended is closed when nothing is left of the workers and of main's loop.
 	ended chan struct{}
 }
 

@@ -13,20 +13,24 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// registry is what a Main was told before Run or Start. It exists in main, and in a worker as far
-// as needed to find its setup function. Until Run or Start lifeMu guards it; then it never changes.
+// This file is what main knows of its pools, their groups and their instances.
+
+// registry is what a Main was told before Run or Start. It exists in main, and also in a worker,
+// which has to find its setup function. Until Run or Start lifeMu guards it; after that it does not
+// change.
 type registry struct {
 	// err is what is wrong with the configuration; Run and Start return it.
 	err error
-	// pools are those of RegisterWorker, in that order.
+	// pools are the pools, in the order in which RegisterWorker was called.
 	pools []*pool
-	// groups are those of RegisterGroup.
+	// groups are the groups, in the order in which RegisterGroup was called.
 	groups []*group
 }
 
-// group is the workers that share a fate. It exists in main, and never changes once the program
-// runs.
+// group is pools whose workers share their fate. It exists in main, and does not change once the
+// program runs.
 type group struct {
+	// strategy says who is restarted with a worker that has failed.
 	strategy fleet.Strategy
 	// members are the pools in the order of their start.
 	members []*pool
@@ -34,27 +38,33 @@ type group struct {
 	site *site
 }
 
-// pool is what one RegisterWorker registered: identical workers. It exists in main, and in a worker
-// as far as needed to find its setup function.
+// pool is what one call of RegisterWorker has registered: identical workers. It exists in main, and
+// also in a worker, which has to find its setup function.
 type pool struct {
-	name  string
+	// name is the name of the pool. It never changes.
+	name string
+	// setup is the setup function of the workers. It never changes.
 	setup func(ctx context.Context, w *Worker) error
-	cfg   WorkerConfig
-	site  *site
-	// id is the number by which the rules of lives know the pool. It is set before the first life.
+	// cfg is the configuration, with the defaults filled in. It never changes.
+	cfg WorkerConfig
+	// site is where the pool was registered. It never changes.
+	site *site
+	// id is the number by which the rules of lives know the pool. workerFleet.open sets it.
 	id fleet.Pool
-	// group is the group of the pool, or nil. It is set before Run or Start.
+	// group is the group of the pool, or nil. It does not change once Run or Start has begun.
 	group *group
-	// turn is where leastBusy has begun to look last. Anybody may change it.
+	// turn counts the searches of leastBusy, each of which begins at another instance. Any
+	// goroutine may change it.
 	turn atomic.Uint32
-	// slots are the instances. The list is replaced as a whole, never changed, by who holds the
-	// mutex of workerFleet; anybody may read it.
+	// slots are the instances. The list is never changed, only replaced as a whole, by a goroutine
+	// that holds the mutex of workerFleet. Any goroutine may read it.
 	slots atomic.Pointer[[]*slot]
-	// accounts are those of all instances that ever were, by their numbers. The mutex of
+	// accounts are the accounts of all instances that ever were, by their index. The mutex of
 	// workerFleet guards them.
 	accounts []*account
 }
 
+// pool returns the pool of this name, or nil.
 func (m *registry) pool(name string) *pool {
 	for _, p := range m.pools {
 		if p.name == name {
@@ -64,6 +74,7 @@ func (m *registry) pool(name string) *pool {
 	return nil
 }
 
+// poolNames returns the names of all pools, in the order of their registration.
 func (m *registry) poolNames() []string {
 	var names []string
 	for _, p := range m.pools {
@@ -72,13 +83,13 @@ func (m *registry) poolNames() []string {
 	return names
 }
 
-// mostLooks is at how many instances leastBusy looks: a message to a thousand workers costs no more
-// than one to these.
+// mostLooks is how many living instances leastBusy compares at most, so that a message to a pool of
+// a thousand workers costs no more than a message to a pool of this size.
 const mostLooks = 32
 
-// leastBusy returns an instance with nothing to do, or the one with the least to do among those
-// that come next, mostLooks of them; of several that are alike, each in its turn. Instances that
-// have ended for good come last.
+// leastBusy returns an instance that has nothing to do or, if there is none among the next
+// mostLooks instances, the one of these that has the least to do. Instances that have equally much
+// to do take turns. An instance that has ended for good is returned only if all have.
 func (p *pool) leastBusy() *slot {
 	slots := p.list()
 	if len(slots) == 1 {
@@ -111,53 +122,55 @@ func (p *pool) list() []*slot {
 	return nil
 }
 
-// has reports whether the instance is in the pool still.
+// has reports whether the instance is still in the pool.
 func (p *pool) has(s *slot) bool {
 	slots := p.list()
 	return s.index < len(slots) && slots[s.index] == s
 }
 
-// slot is the place of one instance, such as "thumbnailer/2". It outlasts the processes that fill
-// it one after the other. It exists in main. The rules of lives say when its lives begin and end;
-// see workerFleet.
+// slot is the place of one instance, such as "thumbnailer/2". Processes fill it one after the
+// other, and the slot outlasts them. It exists in main. The rules of lives say when its lives begin
+// and end; see workerFleet.
 type slot struct {
-	// desk is what the instance knows of main. It never changes, as nothing does before out.
+	// desk is what the instance knows of main. It never changes.
 	desk *desk
-	// pool is that of the instance, also when the instance has left it.
+	// pool is the pool of the instance, also when the instance has left it. It never changes.
 	pool *pool
-	// index is the number of the instance within its pool.
+	// index is the number of the instance within its pool. It never changes.
 	index int
-	// name is that of the instance.
+	// name is the name of the instance. It never changes.
 	name string
-	// id is the number by which the rules of lives know the slot.
+	// id is the number by which the rules of lives know the slot. It never changes.
 	id fleet.Slot
-	// out is the messages and calls to the instance. It guards itself.
+	// out sends messages and calls to the instance. It guards itself.
 	out *outbox
-	// account is the credit of the instance for what it sends. It guards itself, and goes on to the
-	// next slot with this name.
+	// account is the credit of the instance for what it sends. It guards itself. The next slot of
+	// this name gets it, too.
 	account *account
 
-	// number is what the rules of tasks know the slot by. The broker gives it, before the first
-	// life.
+	// number is the number by which the rules of tasks know the slot. The broker sets it before the
+	// first life.
 	number queue.Slot
 
-	// live is the process of the present life, or nil between two. The goroutine of the life sets
-	// it; anybody may read it.
+	// live is the present life, or nil between two lives. The goroutine of the life sets it; any
+	// goroutine may read it.
 	live atomic.Pointer[peer]
-	// gone is why there will be no further life, once there will be none. Anybody may read it.
+	// gone is why there will be no further life; nil as long as there may be one. Any goroutine may
+	// read it.
 	gone atomic.Pointer[error]
-	// leaving says that the instance leaves while the program goes on, and is not replaced. It is
-	// set once. Anybody may read it.
+	// leaving says that the instance ends for good while the program goes on. It is set once; any
+	// goroutine may read it.
 	leaving atomic.Bool
 
-	// awaits is for whom the next life waits, as the broker was told; 0 for nobody. The mutex of
-	// workerFleet guards it.
+	// awaits is the slot for which the next life waits, as the broker was told last; 0 for none.
+	// The mutex of workerFleet guards it.
 	awaits fleet.Slot
-	// over says that the rules have no further life for the slot. The mutex of workerFleet guards
-	// it.
+	// over says that the rules of lives have no further life for the slot. The mutex of workerFleet
+	// guards it.
 	over bool
 }
 
+// newSlot makes the slot of instance number i of a pool, which has an account for it.
 func newSlot(d *desk, p *pool, id fleet.Slot, i int) *slot {
 	return &slot{
 		desk:    d,
@@ -176,19 +189,21 @@ func (s *slot) beginLife(p *peer) { s.live.Store(p) }
 // finishLife notes that nothing is left of the present life.
 func (s *slot) finishLife() { s.live.Store(nil) }
 
-// running returns the process of the present life, or nil between two.
+// running returns the present life, or nil between two lives.
 func (s *slot) running() *peer { return s.live.Load() }
 
-// tell sends a frame that always fits to the worker, if there is one.
+// tell sends the worker a frame for which no room is needed, if there is a life.
 func (s *slot) tell(f *wire.Frame) {
 	if p := s.running(); p != nil {
 		p.link.Tell(link.Soon, f)
 	}
 }
 
+// alive reports whether there is a life of the instance, or may be one.
 func (s *slot) alive() bool { return s.whyGone() == nil }
 
-// whyGone returns nil if there is a life of the instance or will be, and else why not.
+// whyGone returns why there will be no further life of the instance, or nil if there is one or may
+// be one.
 func (s *slot) whyGone() error {
 	if gone := s.gone.Load(); gone != nil {
 		return *gone
@@ -196,11 +211,11 @@ func (s *slot) whyGone() error {
 	return nil
 }
 
-// loadOfEnded is the load of an instance that has ended for good: more than any other.
+// loadOfEnded is the load of an instance that has ended for good. It is more than any other load.
 const loadOfEnded = 1 << 30
 
-// load is a measure of what the instance has to do: messages, calls and tasks. It takes no lock,
-// for it is asked of many instances for one message.
+// load returns how much the instance has to do, in messages, calls and tasks. It takes no lock,
+// because it is asked of many instances for one message.
 func (s *slot) load() int {
 	if s.gone.Load() != nil {
 		return loadOfEnded
@@ -212,7 +227,8 @@ func (s *slot) load() int {
 	return n
 }
 
-// pending is the number of messages and calls that the instance has to handle. It takes no lock.
+// pending returns the number of messages and calls that the instance has to handle. It takes no
+// lock.
 func (s *slot) pending() int { return s.out.load() }
 
 // owes reports whether somebody waits for the instance to answer a call or to finish a task.
@@ -233,8 +249,8 @@ func (m *registry) poolSizes() life.Pools {
 	return sizes
 }
 
-// describe is what the rules have to know of a pool. It returns an error if the pool needs one that
-// does not exist.
+// describe returns what the rules of lives have to know of a pool. It returns an error if the pool
+// needs a pool that does not exist.
 func (m *registry) describe(p *pool) (fleet.PoolDesc, error) {
 	cfg := &p.cfg
 	d := fleet.PoolDesc{
