@@ -262,7 +262,7 @@ func (b *broker) beginJoin() (over func(), err error) {
 			id := b.node.nextID()
 			ids = append(ids, id)
 			if err = b.beginWaitLocked(MainName, id, w, "Join"); err == nil {
-				b.loops.waits.Note(MainName, id, w) // however many workers there are
+				b.loops.waits.Note(MainName, id, w) // also if there are more waits than mail.MaxWaits
 			}
 		}
 	}
@@ -274,7 +274,7 @@ func (b *broker) beginJoin() (over func(), err error) {
 		}
 	}
 	over = func() {
-		for _, id := range slices.Backward(ids) { // the last began last: see mail.Waits.End
+		for _, id := range slices.Backward(ids) { // in the reverse order of their begin: see mail.Waits.End
 			b.endWait(MainName, id)
 		}
 	}

@@ -14,65 +14,74 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// callPause is the longest pause between two calls in main for which who reads a wire steps aside:
-// a single call should not hold up what the worker sends next.
+// callPause is the longest pause between two replies to calls of main after which the goroutine
+// that reads the wire steps aside for the caller. A caller who makes a single call shall not hold
+// up what the worker sends next.
 const callPause = 200 * time.Microsecond
 
-// peer is one life of a worker as main sees it: from the start of its process until nothing of it
-// is left. It exists in main. Its reader calls receive; everything else may be called from any
-// goroutine, where nothing else is said.
+// peer is one life of a worker as main sees it, from the start of its process until nothing of it
+// is left. It exists in main. The goroutine that reads the wire calls receive; any goroutine may
+// call every other method whose comment does not name the caller.
 type peer struct {
-	// slot is the instance. It does not change.
+	// slot is the instance. It never changes.
 	slot *slot
-	// life is the number of the life, from 1. It does not change.
+	// life is the number of the life, from 1. It never changes.
 	life int
-	// begun is when the life began. It does not change.
+	// begun is when the life began. It never changes.
 	begun time.Time
-	// link is main's end of the wire. It is set by connect, and has locks of its own.
+	// link is main's end of the wire. connect sets it. It guards itself.
 	link *link.Link
-	// process is main's end of the process. It is set by connect, and has a lock of its own.
+	// process is main's end of the process. connect sets it. It guards itself.
 	process *life.Life
-	// client is what is kept of the life when it is gone. It is set by connect.
+	// client is what main keeps of the life after its end. connect sets it.
 	client *client
-	// worker is what the rules of tasks know the life by, once it is ready; else 0. The broker's
-	// mutex guards it.
+	// worker is the number by which the rules of tasks know the life; 0 until the worker is ready.
+	// The broker's mutex guards it.
 	worker queue.Worker
-	// left says that main has given the life up: it does not become ready any more. The broker's mutex
-	// guards it.
+	// left says that main has given the life up: it does not become ready any more. The broker's
+	// mutex guards it.
 	left bool
-	// holds counts the tasks that it has and has not finished.
+	// holds is how many tasks the worker has that it has not finished. The broker changes it; any
+	// goroutine may read it.
 	holds atomic.Int32
 
-	incoming   // for the reader alone
-	supervised // for the supervisor alone, where nothing else is said
+	// incoming is what main remembers of the frames of the worker. The reader alone may touch it.
+	incoming
+	// supervised is how far the life has come. Its fields say who may touch them.
+	supervised
 }
 
-// supervised is how far a life of a worker has come, in main. The supervisor alone may touch it,
-// where nothing else is said.
+// supervised is how far a life of a worker has come, in main. Fields whose comment does not say
+// otherwise may be touched by the goroutine of the life alone; see lifetime.
 type supervised struct {
-	// retired has room for one: the broker says that the life is to be replaced, and holds no task.
+	// retired has room for one: the broker tells the goroutine of the life that the worker, which
+	// is to be replaced, holds no task any more.
 	retired chan struct{}
 	// greeted says that the worker has said hello, and may be told to exit. Any goroutine may read
 	// it.
 	greeted atomic.Bool
-	// told says that it has been told to exit. Any goroutine may touch it.
+	// told says that the worker has been told to exit. Any goroutine may touch it.
 	told atomic.Bool
-	// ledOut says that the supervisor ended the life by force.
+	// ledOut says that the worker was told to end and did not in time, so that it was ended by
+	// force. It is read once the rules of lives know of the end.
 	ledOut bool
-	// ended is how the life has ended; nil until end has returned.
+	// ended is how the life has ended; nil until peer.end has returned. It is read once the rules
+	// of lives know of the end.
 	ended *life.End
-	// unfinished is the task that it was running when it died, as its black box says; or 0.
+	// unfinished is the number of the task that the worker was running when it died, as its black
+	// box says; 0 if it was running none.
 	unfinished uint64
-	// outcomes are those that it had of that task, if it was a batch.
+	// outcomes are the outcomes of the items of that task which the worker had worked on, if the
+	// task is a batch.
 	outcomes []byte
 }
 
-// newPeer returns a life of an instance, before it has a process.
+// newPeer returns a life of an instance that has no process yet.
 func newPeer(s *slot, number int) *peer {
 	return &peer{slot: s, life: number, begun: time.Now(), supervised: supervised{retired: make(chan struct{}, 1)}}
 }
 
-// connect gives the life its process, and the two ends of its wire that are main's.
+// connect gives the life its process, and the two pipes of its wire at main's end.
 func (p *peer) connect(b life.Body, from io.Reader, to io.Writer) {
 	d := p.slot.desk
 	cfg := d.cfg
@@ -93,27 +102,27 @@ func (p *peer) connect(b life.Body, from io.Reader, to io.Writer) {
 
 func (p *peer) pid() int { return p.process.PID() }
 
-// kill ends the worker with all that it started. The first reason stands.
+// kill kills the worker with all that it has started, and says why. The first reason stands.
 func (p *peer) kill(why string) { p.process.Kill(why) }
 
-// killWithTask ends the worker with a task that goes on past its grace, which is no fault of its
-// own.
+// killWithTask kills the worker because a task of it goes on past its grace. That is no failure of
+// the worker.
 func (p *peer) killWithTask(why string) { p.process.KillWithTask(why) }
 
 // onPurpose reports whether main has killed the worker with its task.
 func (p *peer) onPurpose() bool { return p.process.Planned() }
 
-// askStacks asks a worker for the stacks of its goroutines.
+// askStacks asks the worker for the stacks of its goroutines.
 func (p *peer) askStacks() { p.process.AskForStacks() }
 
 // dumped returns the stacks that the worker has sent in answer to askStacks.
 func (p *peer) dumped() string { return p.process.Stacks() }
 
-// watchMemory looks again where the process is that has become ready: its setup function may have
-// moved it. The supervisor calls it.
+// watchMemory finds out again in which control group the process is, because the setup function may
+// have moved it. The goroutine of the life calls it.
 func (p *peer) watchMemory() { p.process.WatchMemory() }
 
-// exitValue is what the worker left with SetExitValue.
+// exitValue returns what the worker has left with SetExitValue.
 func (p *peer) exitValue() codec.Payload {
 	if f := p.process.ExitValue(); f != nil {
 		return payloadOf(f)
@@ -123,21 +132,25 @@ func (p *peer) exitValue() codec.Payload {
 
 const (
 	// chokeWindows is how many windows of what a worker is sent it may leave unread before main
-	// reads no more of it: so it cannot ask for more than it takes. An honest worker always reads,
-	// whatever its handlers do.
+	// stops reading from it. So it cannot ask for more than it takes. An honest worker always
+	// reads, whatever its handlers do.
 	chokeWindows = 8
-	// mostWindows is how many windows, and how many messages of the greatest size, of outcomes that
-	// others have for it a worker may leave unread before it has broken the wire.
-	mostWindows, mostLarge = 32, 4
+	// mostWindows is how many windows of outcomes that others have for it a worker may leave
+	// unread. If it leaves more, and more than mostLarge allows, it has broken the wire.
+	mostWindows = 32
+	// mostLarge is how many messages of the greatest size, of outcomes that others have for it, a
+	// worker may leave unread; see mostWindows.
+	mostLarge = 4
 )
 
-// converse reads and writes the wire until it ends. What comes before the cookie goes to before.
+// converse starts the goroutines that read and write the wire until its end. What the worker writes
+// before the cookie goes to before.
 func (p *peer) converse(cookie string, before func([]byte)) {
 	p.process.Converse(cookie, before, p.receive)
 }
 
-// tellExit sends the exit message, once. If no other life follows, why says it, and nothing more is
-// taken for this instance; else it is nil.
+// tellExit sends the exit message, once. why is nil if another life follows; otherwise the message
+// says why none does, and the instance takes no further messages.
 func (p *peer) tellExit(mode ShutdownMode, why error) {
 	if mode == KillAll || !p.greeted.Load() || !p.told.CompareAndSwap(false, true) {
 		return
@@ -150,7 +163,9 @@ func (p *peer) tellExit(mode ShutdownMode, why error) {
 	}
 }
 
-// receive handles a frame from the worker, which is not trusted: an error ends it. It never waits.
+// receive handles a frame of the worker. The worker is not trusted: an error of receive ends it.
+// served says that the frame was a reply for a caller in main who calls again and again. receive
+// never waits.
 func (p *peer) receive(f *wire.Frame) (served bool, err error) {
 	err = p.take(f)
 	if !p.link.Ready() {
@@ -160,7 +175,7 @@ func (p *peer) receive(f *wire.Frame) (served bool, err error) {
 	return served, err
 }
 
-// take handles a frame, and leaves the pushing to receive.
+// take handles a frame for receive, which then pushes what was posted.
 func (p *peer) take(f *wire.Frame) error {
 	if mine, err := p.process.Take(f); mine {
 		return err
@@ -186,11 +201,11 @@ func (p *peer) take(f *wire.Frame) error {
 		if err != nil {
 			return err
 		}
-		f.To, f.Meta, f.Flags, f.Left = "", "", 0, 0 // nobody looks at them
+		f.To, f.Meta, f.Flags, f.Left = "", "", 0, 0 // these have no meaning in a report
 		return b.progress(p, f, n)
 	case wire.Result:
 		r := p.vouch(f)
-		if errors.Is(r.err, ErrStopped) { // that is main's to say of a task
+		if errors.Is(r.err, ErrStopped) { // only main may say that a task was stopped
 			r.err = &RemoteError{Worker: p.slot.name, PID: p.pid(), Type: f.Type, Text: r.err.Error()}
 		}
 		return b.result(p, f.ID, r, f.Flags&wire.FlagBatch != 0)
@@ -201,11 +216,11 @@ func (p *peer) take(f *wire.Frame) error {
 	return p.takeFree(f)
 }
 
-// takeFree handles the frames that cost the worker nothing, because each of them is allowed by
-// something before, once.
+// takeFree handles the frames that cost the worker no credit, because an earlier frame allows each
+// of them once.
 func (p *peer) takeFree(f *wire.Frame) error {
 	d, b, may := p.slot.desk, p.slot.desk.tasks, &p.allowed
-	unless := func(ok bool) error { // a worker that sends what nothing allows lies
+	unless := func(ok bool) error { // if nothing has allowed the frame, the worker lies
 		if ok {
 			return nil
 		}
@@ -249,7 +264,7 @@ func (p *peer) takeFree(f *wire.Frame) error {
 		} else {
 			b.cancel(p.client, f.ID, f.Flags&wire.FlagSoft != 0)
 		}
-	case wire.Await: // it says again and again what main keeps once at most
+	case wire.Await: // however often it comes, main keeps few waits of a worker
 		switch {
 		case f.Flags&wire.FlagSoft == 0:
 			if err := b.await(p.client, f.ID, f.Spell(), f.Type == awaitRoom); err != nil {
@@ -286,7 +301,8 @@ func (p *peer) takeFree(f *wire.Frame) error {
 	return nil
 }
 
-// credited takes in what the worker gives back, and which messages have left its inbox.
+// credited handles a Credit frame: bytes that the worker gives back, and messages that have left
+// its inbox.
 func (p *peer) credited(f *wire.Frame) error {
 	ok := false
 	if f.Flags&wire.FlagSoft != 0 {
@@ -300,7 +316,7 @@ func (p *peer) credited(f *wire.Frame) error {
 	return nil
 }
 
-// forward routes a message or a call of the worker.
+// forward routes a message or a call of the worker to its receiver.
 func (p *peer) forward(f *wire.Frame) error {
 	n, err := p.client.charge(f)
 	if err != nil {
@@ -309,21 +325,21 @@ func (p *peer) forward(f *wire.Frame) error {
 	if f.Kind == wire.Call {
 		p.allowed.cancels++
 		if err := p.client.mayCall(f); err != nil {
-			p.client.grant(n) // nothing is kept of a lie: the next life does not pay for it
+			p.client.grant(n) // main keeps nothing of this frame, and the next life does not pay for it
 			return err
 		}
 	}
 	if f.Kind == wire.Message {
-		f.Meta, f.Left = "", 0 // a message has none, whatever the worker wrote there
+		f.Meta, f.Left = "", 0 // a message has neither chain nor deadline, whatever the worker wrote
 	}
 	p.slot.desk.calls.forward(p, f, n)
 	return nil
 }
 
-// replied routes the reply of the worker to the caller.
+// replied routes a reply of the worker to the caller.
 func (p *peer) replied(f *wire.Frame) error {
 	e, ok := p.slot.out.answered(f.ID).(*callEntry)
-	if !ok { // the library replies once
+	if !ok { // an honest worker replies to each call once
 		return lie("it replied to call %d, which it was not asked, or has replied to already", f.ID)
 	}
 	r := p.vouch(f)
@@ -332,13 +348,14 @@ func (p *peer) replied(f *wire.Frame) error {
 	}
 	if e.origin == nil {
 		now := time.Now()
-		p.served = now.Sub(p.lastServed) < callPause // the caller, who will call again
+		p.served = now.Sub(p.lastServed) < callPause // this caller will soon call again
 		p.lastServed = now
 	}
 	p.pushSoon(p.slot.desk.calls.replied(e, r, f))
 	return nil
 }
 
+// submit hands a task of the worker to the broker.
 func (p *peer) submit(f *wire.Frame) error {
 	n, err := p.client.charge(f)
 	if err != nil {
@@ -369,15 +386,15 @@ func (p *peer) submit(f *wire.Frame) error {
 	return nil
 }
 
-// vouch reads the outcome that a worker gives. Who it comes from is what main knows, and an error
-// is one that a worker can have: it cannot speak of the deaths of others.
+// vouch reads the outcome that a worker gives for a call or a task. Its error becomes one that a
+// worker can have: see vouched.
 func (p *peer) vouch(f *wire.Frame) *reply {
 	r := replyOf(f)
 	r.err = p.vouchError(f.Type, r.err)
 	return r
 }
 
-// vouchError is vouched for what this worker says of a message, a call or a task of the type.
+// vouchError is vouched for what this worker says of a message, a call or a task of this type.
 func (p *peer) vouchError(typ string, err error) error {
 	var stopCause func() error
 	if d := p.slot.desk; d != nil {

@@ -21,7 +21,7 @@ func (m *Main) RegisterError(errs ...error) {
 	}
 }
 
-// warnOfErrors logs which registered types cannot cross. Main calls it once, at the start.
+// warnOfErrors logs which registered types of errors cannot be sent. prepare calls it.
 func (m *Main) warnOfErrors() {
 	for _, known := range m.errors.list {
 		t := reflect.TypeOf(known)
@@ -30,7 +30,7 @@ func (m *Main) warnOfErrors() {
 		}
 		empty := t.Kind() == reflect.Struct && t.NumField() == 0
 		if t.PkgPath() == "errors" || t.PkgPath() == "fmt" || empty || stdStructOf(known) >= 0 {
-			continue // nothing but the identity has to cross, or it needs no registration
+			continue // such an error has nothing to send but what it is
 		}
 		bare, _ := withoutCauses(reflect.New(t).Elem())
 		if _, err := m.codec.Encode(bare); err != nil {

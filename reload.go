@@ -10,6 +10,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
+// This file is how workers are replaced while the program runs, in main: by Restart, and by SIGHUP.
+
 // Restart replaces workers while the program runs, one after the other: an instance, the instances
 // of a pool or, if the name is empty, all, in the order of their registration. Each finishes the
 // task and the messages that it has, gives back the tasks that it has not started, and ends; once
@@ -45,7 +47,7 @@ func (m *Main) Restart(ctx context.Context, name string) error {
 	m.warnOfNewCode()
 	var errs []error
 	for _, s := range slots {
-		if closed(m.exitAsked) { // no life that begins from now on would be another one
+		if closed(m.exitAsked) { // no further life begins
 			errs = append(errs, fmt.Errorf("multiprolab: restarting worker %s: %w", s.name, m.stopCause()))
 			break
 		}
@@ -63,7 +65,7 @@ func (m *Main) Restart(ctx context.Context, name string) error {
 	return errors.Join(errs...)
 }
 
-// warnOfNewCode logs, once, that the workers will not run the program's new file.
+// warnOfNewCode logs, once, that the workers will not run the new file of the program.
 func (m *Main) warnOfNewCode() {
 	if m.cfg.InProcess || m.warned.Load() {
 		return
@@ -78,11 +80,11 @@ func (m *Main) warnOfNewCode() {
 	}
 }
 
-// restart replaces one instance, and waits until the replacement is ready. One that is just being
-// replaced needs no other.
+// restart replaces one instance, and waits until the replacement is ready. If the instance is being
+// replaced already, it waits for that replacement.
 func (m *Main) restart(ctx context.Context, s *slot) error {
 	answer, forget := m.fleet.restart(s)
-	if scopeOf(ctx) != nil { // main's loop waits
+	if scopeOf(ctx) != nil { // the loop of main waits
 		defer stall(ctx)()
 		id := m.node.nextID()
 		if err := m.broker.beginWait(MainName, id, mail.For(s.name), "Restart of "+s.name); err != nil {
@@ -97,7 +99,7 @@ func (m *Main) restart(ctx context.Context, s *slot) error {
 	case <-ctx.Done():
 	}
 	select {
-	case err := <-answer: // both came at once
+	case err := <-answer: // the answer came together with the end of ctx
 		return err
 	default:
 		forget()
@@ -105,13 +107,13 @@ func (m *Main) restart(ctx context.Context, s *slot) error {
 	}
 }
 
-// reload is what SIGHUP asks for: a rolling restart of all workers. Run calls it, on a goroutine of
-// its own.
+// reload replaces all workers one after the other, as SIGHUP asks. handleSignals calls it, on a
+// goroutine of its own.
 func (m *Main) reload(ctx context.Context) {
 	if closed(m.exitAsked) {
 		return
 	}
-	if m.service != nil { // which hears of the start first, even if the signal comes in the same moment
+	if m.service != nil { // the service manager is told of the complete start first
 		select {
 		case <-m.readyTold:
 		case <-m.exitAsked:

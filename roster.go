@@ -8,24 +8,32 @@ import (
 	"github.com/multiprolab/multiprolab/internal/queue"
 )
 
-// staff is who works on tasks, as the rules and as the broker know it. It exists in main; the
-// broker's mutex guards it.
+// This file is what the broker, in main, knows of the workers: their numbers, and who waits for
+// whom.
+
+// staff is the pools, instances and lives that work on tasks, by the numbers by which the rules of
+// tasks know them. It exists in main; the broker's mutex guards it.
 type staff struct {
-	pools []*pool                // the first has number 1
-	slots map[queue.Slot]*slot   // of which a life is there, or may come
-	peers map[queue.Worker]*peer // lives that are ready, until they have left
-	last  struct {               // the numbers that were given last: none is given twice
-		slot   queue.Slot
-		worker queue.Worker
-		client queue.Submitter
+	// pools are the pools. The number of the first one is 1.
+	pools []*pool
+	// slots are the instances that have a life, or may have one, by their numbers.
+	slots map[queue.Slot]*slot
+	// peers are the lives that are ready, until they have left, by their numbers.
+	peers map[queue.Worker]*peer
+	// last is the numbers that were given last: no number is given twice.
+	last struct {
+		slot   queue.Slot      // the number of the newest instance
+		worker queue.Worker    // the number of the life that has become ready last
+		client queue.Submitter // the number of the newest submitter
 	}
 }
 
+// newStaff returns a staff without pools.
 func newStaff() staff {
 	return staff{slots: map[queue.Slot]*slot{}, peers: map[queue.Worker]*peer{}}
 }
 
-// poolNumber is the number by which the rules know a pool, or 0.
+// poolNumber returns the number by which the rules of tasks know a pool; 0 if they do not know it.
 func (s *staff) poolNumber(p *pool) queue.Pool { return queue.Pool(slices.Index(s.pools, p) + 1) }
 
 // slot returns an instance by its name, or nil.
@@ -45,7 +53,7 @@ func (s *staff) slot(name string) *slot {
 	return nil
 }
 
-// busy is how many messages and calls a worker has to handle.
+// busy returns how many messages and calls a worker has to handle.
 func (s *staff) busy(w queue.Worker) int {
 	if p := s.peers[w]; p != nil {
 		return p.slot.pending()
@@ -53,7 +61,7 @@ func (s *staff) busy(w queue.Worker) int {
 	return 0
 }
 
-// name is that of a worker that is ready, or "".
+// name returns the name of a worker that is ready, or "".
 func (s *staff) name(w queue.Worker) string {
 	if p := s.peers[w]; p != nil {
 		return p.slot.name
@@ -61,27 +69,32 @@ func (s *staff) name(w queue.Worker) string {
 	return ""
 }
 
-// names are those of workers that are ready.
+// names returns the names of those workers that are ready, with commas between them.
 func (s *staff) names(workers []queue.Worker) string {
 	var names []string
 	for _, w := range workers {
-		if name := s.name(w); name != "" { // else its life has ended, and it does not wait any more
+		if name := s.name(w); name != "" { // otherwise its life has ended, and it does not wait
 			names = append(names, name)
 		}
 	}
 	return strings.Join(names, ", ")
 }
 
-// loopWaits is who waits for whom. It exists in main; the broker's mutex guards it.
+// loopWaits is who waits for whom; see loopwaits.go. It exists in main; the broker's mutex guards
+// it.
 type loopWaits struct {
-	waits mail.Waits[string] // of loops, by the names of their processes
-	// under is for whom the loop of a process is at work while it waits: by the process and the
-	// number of the wait, the chain of the call that it is for, as far as others are in that.
+	// waits are the waits of loops, by the names of their processes.
+	waits mail.Waits[string]
+	// under says for whose sake the loop of a process waits: by the name of the process and the
+	// number of the wait, it has the chain of the call that is waited for, if the chain names other
+	// processes.
 	under map[string]map[uint64]string
-	// clients is the latest lives of workers that have submitted tasks, by their names.
+	// clients are the latest lives of those workers that have submitted tasks, by the names of the
+	// workers.
 	clients map[string]*client
 }
 
+// newLoopWaits returns loopWaits in which nobody waits.
 func newLoopWaits() loopWaits {
 	return loopWaits{under: map[string]map[uint64]string{}, clients: map[string]*client{}}
 }

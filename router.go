@@ -20,11 +20,16 @@ import (
 // from a worker comes from its link -> peer.receive -> MessageRouter.forward -> outbox of the other
 // worker, or the inbox of main.
 type MessageRouter struct {
-	node     *node     // main, as a process
-	registry *registry // the pools
-	standing *standing // how far main has come
-	broker   *broker   // the queue, and who waits for whom
-	desk     *desk     // the rest of what the parts of main share
+	// node is main as a process. It never changes.
+	node *node
+	// registry is the pools and their instances. The field never changes.
+	registry *registry
+	// standing is how far main has come. It guards itself.
+	standing *standing
+	// broker has the queue, and knows who waits for whom. It guards itself.
+	broker *broker
+	// desk is what the parts of main share that deal with workers. The field never changes.
+	desk *desk
 }
 
 // Send sends a one-way message from main; see the function Send.
@@ -56,7 +61,8 @@ func (r *MessageRouter) Receivers() []string {
 	return names
 }
 
-// resolve finds the instance that a name means: itself, or of a pool the one with the least to do.
+// resolve finds the instance that a name means. If it is the name of a pool, that is the instance
+// with the least to do.
 func (r *MessageRouter) resolve(name string) (*slot, error) {
 	if pool, i, ok := splitInstance(name); ok {
 		if p := r.registry.pool(pool); p != nil {
@@ -70,7 +76,8 @@ func (r *MessageRouter) resolve(name string) (*slot, error) {
 	return nil, &UnknownReceiverError{Receiver: name, Known: append(r.registry.poolNames(), MainName)}
 }
 
-// targets returns the instances that a broadcast goes to.
+// targets returns the instances that a broadcast goes to: those of a pool, or all if the name is
+// "", but not the sender.
 func (r *MessageRouter) targets(name string, except *slot) ([]*slot, error) {
 	pools := r.registry.pools
 	if name != "" {
@@ -91,7 +98,7 @@ func (r *MessageRouter) targets(name string, except *slot) ([]*slot, error) {
 	return slots, nil
 }
 
-// send is the uplink of main.
+// send implements uplink. It sends a message of main, and waits until there is room for it.
 func (r *MessageRouter) send(ctx context.Context, f *wire.Frame) error {
 	if err := r.standing.running(); err != nil {
 		return err
@@ -124,7 +131,7 @@ func (r *MessageRouter) send(ctx context.Context, f *wire.Frame) error {
 	return nil
 }
 
-// toSelf delivers a message of main to main.
+// toSelf delivers a message or a call of main to main itself.
 func (r *MessageRouter) toSelf(f *wire.Frame) error {
 	m := r.message(f)
 	m.payload = m.payload.Own()
@@ -140,6 +147,7 @@ func (r *MessageRouter) toSelf(f *wire.Frame) error {
 	return nil
 }
 
+// message makes the message for a handler of main out of a frame.
 func (r *MessageRouter) message(f *wire.Frame) *Message {
 	return &Message{
 		Sender:   f.From,
@@ -153,7 +161,7 @@ func (r *MessageRouter) message(f *wire.Frame) *Message {
 	}
 }
 
-// call is the uplink of main. It sends the call, and returns the way of its reply.
+// call implements uplink. It sends a call of main, and returns the way by which its reply comes.
 func (r *MessageRouter) call(ctx context.Context, f *wire.Frame) (*replyWay, error) {
 	if err := r.standing.running(); err != nil {
 		return nil, err
@@ -182,9 +190,10 @@ func (r *MessageRouter) call(ctx context.Context, f *wire.Frame) (*replyWay, err
 	return &replyWay{link: s.out.push(), others: s.owes, entry: e}, nil
 }
 
-// waitFor notes that the loop of a process, if it is one, waits for the reply to a call to an
-// instance. If that would be a circle and the call is to a pool, another instance of it will do. It
-// returns the instance to call, or the error of the circle.
+// waitFor notes that the loop of a process waits for the reply to a call to an instance, if it
+// does. If that would close a circle of waits, and the call is to a pool, it chooses another
+// instance of the pool. It returns the instance to call, or an error if every choice closes a
+// circle.
 func (r *MessageRouter) waitFor(by string, s *slot, f *wire.Frame) (*slot, error) {
 	if f.Meta == "" {
 		return s, nil
@@ -203,8 +212,7 @@ func (r *MessageRouter) waitFor(by string, s *slot, f *wire.Frame) (*slot, error
 	return s, err
 }
 
-// forward routes a message or a call of a worker, which cost it n bytes of credit. It runs on the
-// goroutine that reads the worker's wire.
+// forward implements callDesk. It runs on the goroutine that reads the worker's wire.
 func (r *MessageRouter) forward(from *peer, f *wire.Frame, n int64) {
 	f.From = from.slot.name
 	switch {
@@ -248,13 +256,13 @@ func (r *MessageRouter) forward(from *peer, f *wire.Frame, n int64) {
 	}
 }
 
-// bounce reports a one-way message that cannot be delivered.
+// bounce implements callDesk. It reports a one-way message that cannot be delivered.
 func (r *MessageRouter) bounce(f *wire.Frame, err error) {
 	r.desk.emit(&DeadLetter{Sender: f.From, Receiver: f.To, Type: f.Type, Size: len(f.Body), Reason: err.Error()})
 }
 
-// forwardCall routes a call of a worker to an instance, unless err says why it cannot. The caller
-// gets the error as its reply.
+// forwardCall routes a call of a worker to an instance. If err is not nil, or the call cannot be
+// sent, the caller gets the error as its reply.
 func (r *MessageRouter) forwardCall(from *peer, s *slot, f *wire.Frame, n int64, err error) {
 	if err == nil {
 		s, err = r.waitFor(from.slot.name, s, f)
@@ -275,6 +283,7 @@ func (r *MessageRouter) forwardCall(from *peer, s *slot, f *wire.Frame, n int64,
 	from.link.Answer(link.Soon, replyFrame(wire.Reply, id, &reply{err: err}))
 }
 
+// forwardAll routes a broadcast of a worker to all instances that it goes to.
 func (r *MessageRouter) forwardAll(from *peer, f *wire.Frame, n int64) {
 	slots, err := r.targets(f.To, from.slot)
 	if err != nil {
@@ -294,23 +303,28 @@ func (r *MessageRouter) forwardAll(from *peer, f *wire.Frame, n int64) {
 	all.done()
 }
 
-// broadcast is a message of a worker to several, in main. The worker gets its credit back when the
-// last of them has been written.
+// broadcast is one message of a worker to several instances, in main. The worker gets its credit
+// back when the message has been written to the last of them.
 type broadcast struct {
+	// from is the life that has sent the message. It never changes.
 	from *client
-	cost int64        // of from, in bytes
-	left atomic.Int32 // parcels that have not been written, and one for who makes them
+	// cost is how many bytes of credit the message costs it. It never changes.
+	cost int64
+	// left counts the parcels that have not been written, and 1 for forwardAll until it has made
+	// all. Any goroutine may change it.
+	left atomic.Int32
 }
 
+// done notes that one of those that left counts is done with.
 func (b *broadcast) done() {
 	if b.left.Add(-1) == 0 {
 		b.from.grant(b.cost)
 	}
 }
 
-// replied routes the outcome of a call back to its caller, and returns the link to be pushed, or
-// nil. Nobody can answer a call that was not put to it: entries are kept with the instance that was
-// asked.
+// replied implements callDesk: it routes the outcome of a call back to its caller, and returns the
+// link that is to be pushed, or nil. The entry of a call is kept with the instance that was asked,
+// so that nobody else can answer it.
 func (r *MessageRouter) replied(e *callEntry, outcome *reply, f *wire.Frame) (to *link.Link) {
 	if e.origin == nil {
 		if e.loops {
@@ -323,13 +337,12 @@ func (r *MessageRouter) replied(e *callEntry, outcome *reply, f *wire.Frame) (to
 		f = replyFrame(wire.Reply, e.id, outcome)
 	}
 	f.ID, f.Flags = e.id, f.Flags&wire.FlagError
-	f.To, f.From, f.Type, f.Meta, f.Left = "", "", "", "", 0 // a reply has none, whatever the worker wrote there
+	f.To, f.From, f.Type, f.Meta, f.Left = "", "", "", "", 0 // a reply has none of these, whatever was written
 	e.origin.called(e)
 	return e.origin.answer(link.Quietly, f)
 }
 
-// The rest of the uplink of main.
-
+// cancelCall implements uplink: main does not wait for the reply to its call any more.
 func (r *MessageRouter) cancelCall(id uint64, way *replyWay, soft bool) {
 	r.broker.endWait(MainName, id)
 	if e, ok := way.entry.(*callEntry); ok {
@@ -339,8 +352,8 @@ func (r *MessageRouter) cancelCall(id uint64, way *replyWay, soft bool) {
 	}
 }
 
-// cancelCallOf tells the process that handles a call of a worker that the caller does not wait any
-// more. A call that has its reply, or never was, is none.
+// cancelCallOf implements callDesk. It tells the process that handles a call of a worker that the
+// caller does not wait any more. It does nothing if the call has its reply, or never was.
 func (r *MessageRouter) cancelCallOf(origin *client, id uint64, soft bool) {
 	origin.waitOver(id)
 	if e := origin.call(id); e != nil {
@@ -350,6 +363,7 @@ func (r *MessageRouter) cancelCallOf(origin *client, id uint64, soft bool) {
 	r.node.receiver.cancel(id, origin.slot.name, origin, soft)
 }
 
+// submit implements uplink: it submits a task of main.
 func (r *MessageRouter) submit(ctx context.Context, s *Submission, f *wire.Frame) error {
 	if err := r.standing.running(); err != nil {
 		return err
@@ -357,6 +371,8 @@ func (r *MessageRouter) submit(ctx context.Context, s *Submission, f *wire.Frame
 	return r.broker.mainSubmit(ctx, s, f)
 }
 
+// batches implements uplink. It returns how many workers may take batches of a type, or 0 if tasks
+// with these options must not be put into batches.
 func (r *MessageRouter) batches(typ string, o *TaskOptions) int {
 	plain := o.Timeout == 0 && o.Key == "" && o.Delay == 0 && o.Attempts <= 1 && o.OnProgress == nil
 	if !plain || r.broker.store != nil || !proc.HasBox && !r.desk.cfg.InProcess {
@@ -366,35 +382,43 @@ func (r *MessageRouter) batches(typ string, o *TaskOptions) int {
 	for _, p := range r.registry.pools {
 		takers, ask := r.broker.takers(p, typ)
 		if takers > 0 && (p.cfg.MaxTasks > 0 || ask) {
-			return 0 // it is counted in tasks, or asks for one at a time
+			return 0 // workers of this pool are counted in tasks, or ask for one task at a time
 		}
 		n += takers
 	}
 	return n
 }
 
+// awaits implements uplink: the loop of main begins to wait for an outcome.
 func (r *MessageRouter) awaits(s *Submission, spell uint64) error {
 	return r.broker.await(nil, s.id, spell, false)
 }
 
+// awaitsNoMore implements uplink: the loop of main does not wait for this outcome any more.
 func (r *MessageRouter) awaitsNoMore(id uint64) { r.broker.endWait(MainName, id) }
 
+// waitsForNothing implements uplink: the loop of main waits for nothing any more.
 func (r *MessageRouter) waitsForNothing() { r.broker.endWaits(MainName) }
 
+// cancelTask implements uplink: it cancels a task of main.
 func (r *MessageRouter) cancelTask(id uint64, soft bool) { r.broker.cancel(nil, id, soft) }
 
+// undelivered implements uplink: it reports a message that main's inbox did not take, or has lost.
 func (r *MessageRouter) undelivered(m *Message, reason error) {
 	r.desk.emit(
 		&DeadLetter{Sender: m.Sender, Receiver: m.Receiver, Type: m.Type, Size: m.Size(), Reason: reason.Error()},
 	)
 }
 
+// failed implements uplink: it reports a message whose handler in main has failed.
 func (r *MessageRouter) failed(m *Message, err error) {
 	r.desk.emit(&HandlerFailed{Sender: m.Sender, Receiver: m.Receiver, Type: m.Type, Err: err})
 }
 
+// idle implements uplink. Main has nothing to do when its loop has nothing to do.
 func (r *MessageRouter) idle() {}
 
+// wait implements uplink: the loop of main waits for messages, at most for the time d.
 func (r *MessageRouter) wait(ctx context.Context, d time.Duration) {
 	waitFor(ctx, r.node.receiver.wake, d)
 }

@@ -8,10 +8,12 @@ import (
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
-// serve makes Run stand on its own feet as a service: it reaps orphans if it is process 1 of a
-// container, and tells a service manager that asks for it (systemd, Type=notify) when all workers
-// are ready, that the end has begun and, for its watchdog, that the loop of main still turns. It
-// returns the function that ends this.
+// This file is how a program runs as a service of its own, in main.
+
+// serve makes Run stand on its own feet as a service. It reaps orphans if it is process 1 of a
+// container. A service manager that asks for it (systemd, Type=notify) it tells when all workers
+// are ready, when the end has begun and, for the watchdog, that the loop of main still turns. It
+// returns a function that ends this.
 func (m *Main) serve() (stop func()) {
 	stopReaping := proc.ReapOrphans()
 	if m.service == nil {
@@ -27,7 +29,7 @@ func (m *Main) serve() (stop func()) {
 			defer ticker.Stop()
 			tick = ticker.C
 		}
-		var turned atomic.Bool // the loop has come to the last sign
+		var turned atomic.Bool // the loop has run the latest function that asks for a sign
 		turned.Store(true)
 		for {
 			select {
@@ -60,15 +62,15 @@ func (m *Main) serve() (stop func()) {
 	}
 }
 
-// noteReady tells the service manager that the start or a reload is complete, but not once the end
-// has begun: before systemd 259 that would take STOPPING=1 back.
+// noteReady tells the service manager that the start or a reload is complete, unless the end has
+// begun: before systemd 259 that would take STOPPING=1 back.
 func (m *Main) noteReady() {
 	if !closed(m.exitAsked) {
 		m.noteService(m.service.Ready())
 	}
 }
 
-// noteService logs that the service manager could not be told something.
+// noteService logs an error of telling the service manager, if there is one.
 func (m *Main) noteService(err error) {
 	if err != nil {
 		m.cfg.Logger.Warn("multiprolab: the service manager was not told", "error", err)

@@ -11,19 +11,21 @@ import (
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
-// handleSignals makes SIGINT and SIGTERM end the program while Run runs: the first lets the workers
-// finish what they are doing, the second kills them, and ends the process if main's own loop does
-// not end then; a third one does what it does without this library. SIGHUP restarts the workers if
-// this is a service; in a program with a terminal it means that the terminal is gone, and ends the
-// program like SIGTERM. It returns the function that ends this.
+// This file is what signals do to a program that runs in Run, in main.
+
+// handleSignals makes SIGINT and SIGTERM end the program while Run runs. The first signal lets the
+// workers finish what they are doing. The second kills them, and ends the process if the loop of
+// main does not end then. A third does what it does without this library. SIGHUP restarts the
+// workers if this is a service; in a program with a terminal it means that the terminal is gone,
+// and ends the program like SIGTERM. handleSignals returns a function that ends this.
 func (m *Main) handleSignals() (stop func()) {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	// ignored by nohup(1), for example; a worker ignores it until somebody wants it
+	// nohup(1), for example, ignores it for good; a worker ignores it until somebody wants it
 	if hangup != nil && (proc.Current() != nil || !signal.Ignored(hangup)) {
 		signal.Notify(signals, hangup)
 	}
-	terminal := hasTerminal() // now: later it may be gone
+	terminal := hasTerminal() // when the signal comes, the terminal is gone
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	again := make(chan struct{}, 1)
@@ -65,17 +67,17 @@ func (m *Main) handleSignals() (stop func()) {
 	}
 }
 
-// killAllTimeout bounds how long the last signal waits for workers that have been killed. One that
-// has not gone then cannot be, such as a process that is blocked in the kernel.
+// killAllTimeout is how long the last signal waits for workers that were killed. A process that has
+// not gone then cannot be killed, because it is blocked in the kernel, for example.
 const killAllTimeout = 10 * time.Second
 
 // logTimeout is how long the logger has for the record that a signal ends the process.
 const logTimeout = 30 * time.Millisecond
 
-// insist ends the process by the signal, the second one, if the program does not end although its
-// workers are killed and the contexts of main's handlers and actions have ended: because one of
-// these does not return, or waits for the program to end. It returns when the program ends by
-// itself, or with ctx.
+// insist ends the process by its second signal if the program does not end, although its workers
+// are killed and the contexts of main's handlers and actions have ended. That is so if one of these
+// does not return, or waits for the end of the program. insist returns when the program ends by
+// itself, or when ctx ends.
 func (m *Main) insist(ctx context.Context, sig os.Signal) {
 	for _, wait := range []struct {
 		done <-chan struct{}
@@ -93,7 +95,7 @@ func (m *Main) insist(ctx context.Context, sig os.Signal) {
 		return
 	}
 	logged := make(chan struct{})
-	go func() { // ends with the record; the process may end before
+	go func() { // ends when the record is written; the process may end before
 		defer close(logged)
 		what := "the loop of main, which runs " + m.doing()
 		if closed(m.loopEnded) {
@@ -107,6 +109,6 @@ func (m *Main) insist(ctx context.Context, sig os.Signal) {
 			what,
 		)
 	}()
-	within(logged, logTimeout) // the logger may be what it waits for
+	within(logged, logTimeout) // the loop of main may be waiting for the logger
 	dieBy(sig)
 }

@@ -22,10 +22,10 @@ func hasTerminal() bool {
 	return err == nil
 }
 
-// dieBy ends this process as the signal does where nobody catches it, so that a parent sees the
-// signal.
+// dieBy ends this process as the signal would if nobody caught it, so that the parent process sees
+// the signal.
 func dieBy(sig os.Signal) {
-	signal.Reset(sig) // whoever else wants it
+	signal.Reset(sig) // also if the user catches it
 	if s, ok := sig.(syscall.Signal); ok {
 		_ = syscall.Kill(os.Getpid(), s)
 	}

@@ -10,7 +10,10 @@ import (
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
-// spawn starts a life of an instance and its wire. It is called by the instance's supervisor.
+// This file is how a life of a worker gets its process, in main.
+
+// spawn starts a process, or goroutines, for life number of an instance, and the goroutines of its
+// wire. The goroutine of the life calls it.
 func (m *Main) spawn(s *slot, number int) (*peer, error) {
 	p := newPeer(s, number)
 	cookie := newCookie()
@@ -37,7 +40,7 @@ func (m *Main) spawn(s *slot, number int) (*peer, error) {
 	return p, nil
 }
 
-// startProcess re-executes the program as a worker.
+// startProcess starts the program again, as a worker.
 func (m *Main) startProcess(s *slot, number int, cookie string, out io.Writer) (*life.Process, error) {
 	spec := &proc.Spec{
 		Role: proc.Role{
@@ -64,9 +67,9 @@ func (m *Main) startProcess(s *slot, number int, cookie string, out io.Writer) (
 	return life.Start(m.spawner, spec, prints, m.kernelKills)
 }
 
-// output returns where the stdout of a worker goes as far as main passes it on: with a writer in
-// the config everything, line by line and with the worker's name; else only what came before the
-// worker took its stdout over.
+// output returns where main writes what a worker prints. If the config has a writer for it,
+// everything goes there, in lines with the name of the worker; otherwise main writes only what came
+// before the worker took over its stdout.
 func (m *Main) output(worker string) io.Writer {
 	if m.cfg.Stdout == nil {
 		return os.Stdout
@@ -74,7 +77,8 @@ func (m *Main) output(worker string) io.Writer {
 	return life.NewLines(worker+": ", m.stdout)
 }
 
-// memoryGroups finds the control groups. Tests put others in its place.
+// memoryGroups finds the control groups. Tests replace it.
 var memoryGroups = proc.NewMemoryGroups
 
+// newKernelKills returns what knows which workers the kernel has killed for their memory.
 func newKernelKills() *life.KernelKills { return life.NewKernelKills(memoryGroups()) }

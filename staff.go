@@ -9,11 +9,11 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// This file is the part of the broker, in main, that knows the workers, and hears what they say of
-// tasks: that they have begun with one, or ended it, give one back or ask for one. A worker is not
-// trusted: what no honest one says is an error, which ends it.
+// This file is the part of the broker, in main, that knows the workers and hears what they say of
+// tasks: that they begin with a task, end it, give it back, or ask for one. A worker is not
+// trusted: if it says what no honest worker says, that is an error, which ends the worker.
 
-// addPool makes a pool known with its instances. The caller holds the mutex.
+// addPool makes a pool and its instances known to the rules. The caller holds the mutex.
 func (b *broker) addPool(p *pool) {
 	b.staff.pools = append(b.staff.pools, p)
 	o := queue.PoolOptions{Queues: p.cfg.Queues, Prefetch: p.cfg.Prefetch, MaxTasks: p.cfg.MaxTasks}
@@ -21,7 +21,7 @@ func (b *broker) addPool(p *pool) {
 	b.addSlots(p, p.list())
 }
 
-// addSlots makes instances known that a pool has got. The caller holds the mutex.
+// addSlots makes new instances of a pool known to the rules. The caller holds the mutex.
 func (b *broker) addSlots(p *pool, added []*slot) {
 	number := b.staff.poolNumber(p)
 	for _, s := range added {
@@ -32,8 +32,8 @@ func (b *broker) addSlots(p *pool, added []*slot) {
 	}
 }
 
-// resize makes the instances known that a pool has got, and takes those away that it has no more.
-// Before open no pool is known, nor need be.
+// resize makes the new instances of a pool known, and takes away those that the pool has no more.
+// Before open it does nothing, because open makes all instances known.
 func (b *broker) resize(p *pool, added, removed []*slot) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -44,7 +44,7 @@ func (b *broker) resize(p *pool, added, removed []*slot) {
 	for _, s := range removed {
 		b.rules.Remove(s.number)
 		b.mu.carryOut()
-		if s.gone.Load() != nil { // else bury forgets it
+		if s.gone.Load() != nil { // otherwise bury forgets it
 			delete(b.staff.slots, s.number)
 		}
 	}
@@ -80,9 +80,9 @@ func (b *broker) enter(p *peer, r *readiness) error {
 	return nil
 }
 
-// leave takes a worker away that has ended. What it held and had not started goes back to the front
-// of the queue; an attempt that it had started has failed. how is nil if it said goodbye. It
-// reports whether the worker was working on one.
+// leave takes a worker away that has ended. The tasks that it had not begun go back to the front of
+// the queue; an attempt that it had begun has failed. how is nil if the worker has said goodbye.
+// leave reports whether the worker was working on a task.
 func (b *broker) leave(p *peer, how error) (blamed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -92,20 +92,21 @@ func (b *broker) leave(p *peer, how error) (blamed bool) {
 	}
 	end := &death{peer: p, how: how}
 	d := queue.Death{Unfinished: queue.ID(p.unfinished), Cause: end}
-	if t, _ := b.rules.Running(p.worker, d.Unfinished); t != nil && t.Items > 0 { // what it had finished stands
+	if t, _ := b.rules.Running(p.worker, d.Unfinished); t != nil && t.Items > 0 {
+		// The items that it had finished have their outcomes.
 		o := batch.OutcomesOf(p.outcomes, int(t.Items))
 		end.outcomes, d.Items = o.Body, tallyOf(&o)
 	}
 	blamed = b.rules.Leave(p.worker, d, b.now())
-	b.mu.carryOut() // which still knows the worker
+	b.mu.carryOut() // while staff still knows the worker
 	delete(b.staff.peers, p.worker)
 	p.holds.Store(0)
 	return blamed
 }
 
-// retire gives a worker nothing new; what it has not started goes to others. When it holds nothing
-// any more its supervisor replaces it. It reports whether the worker is one that can be retired:
-// ready, and alive.
+// retire gives a worker nothing new; the tasks that it has not begun go to others. When it holds no
+// task any more, the rules of lives replace it. retire reports false if the worker cannot be
+// retired, because it is not ready or has ended.
 func (b *broker) retire(p *peer) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -118,8 +119,8 @@ func (b *broker) retire(p *peer) bool {
 	return b.rules.Retire(p.worker)
 }
 
-// takers returns how many workers of a pool take tasks of a type, or may turn out to do so, and
-// whether one of them asks for them with GetTask.
+// takers returns how many workers of a pool take tasks of a type, or may turn out to take them, and
+// whether one of them gets them with GetTask.
 func (b *broker) takers(p *pool, typ string) (n int, ask bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -128,33 +129,33 @@ func (b *broker) takers(p *pool, typ string) (n int, ask bool) {
 
 // started notes that a worker has begun with a task.
 func (b *broker) started(p *peer, id uint64) error {
-	now := b.now() // before the mutex, which others want
+	now := b.now() // before Lock, so that the mutex is held for a shorter time
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return accuse(b.rules.Began(p.worker, queue.ID(id), now), "started")
 }
 
-// recovered notes that a worker that is gone had begun with a task, as its black box says. What it
-// says of a task that has ended meanwhile, or of which main knows already, is no news.
+// recovered notes that a worker that has ended had begun with a task, as its black box says. If the
+// task has ended meanwhile, or main knew that it had begun, nothing changes.
 func (b *broker) recovered(p *peer, id uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.rules.Recovered(p.worker, queue.ID(id), b.now())
 }
 
-// result takes the outcome of an attempt from its worker: of a batch, if many is set.
+// result takes the outcome of an attempt at a task, or at a batch if many is set, from its worker.
 func (b *broker) result(p *peer, id uint64, r *reply, many bool) error {
 	v := verdictOf(r, many)
 	if many {
 		r.vouch = p.vouchError
 	}
-	now := b.now() // before the mutex, which others want
+	now := b.now() // before Lock, so that the mutex is held for a shorter time
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return accuse(b.rules.Ended(p.worker, queue.ID(id), v, now), "ended")
 }
 
-// returned takes back a task that was recalled.
+// returned takes back a task that was recalled from its worker.
 func (b *broker) returned(p *peer, id uint64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -164,7 +165,7 @@ func (b *broker) returned(p *peer, id uint64) error {
 	return accuse(lies, "gave back")
 }
 
-// split takes back the items of a batch that a worker has not started.
+// split takes back the items of a batch from this index on, which the worker has not begun.
 func (b *broker) split(p *peer, id uint64, from uint64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -175,7 +176,8 @@ func (b *broker) split(p *peer, id uint64, from uint64) error {
 	return accuse(lies, "split")
 }
 
-// fetch answers a GetTask: at once if it can or must, else when a task comes.
+// fetch answers a GetTask of a worker: at once if there is a task, or if the worker does not want
+// to wait; otherwise when a task comes.
 func (b *broker) fetch(p *peer, id uint64, types string, wait bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -206,7 +208,7 @@ func (b *broker) progress(p *peer, f *wire.Frame, n int64) error {
 	switch {
 	case err != nil:
 		return err
-	case by == nil: // nobody waits, nor will
+	case by == nil: // nobody waits for the outcome
 	case by.submission != nil:
 		by.submission.addProgress(news)
 		return nil
@@ -221,16 +223,19 @@ func (b *broker) progress(p *peer, f *wire.Frame, n int64) error {
 	return nil
 }
 
-// submitter is who has submitted a task: a submission in main, or one of a worker, by its number
-// there.
+// submitter is who has submitted a task: a submission of main, or a life of a worker. It exists in
+// main, and never changes.
 type submitter struct {
+	// submission is the submission of main, or nil.
 	submission *Submission
-	client     *client
-	id         uint64
+	// client is the life of the worker, or nil.
+	client *client
+	// id is the number that the worker has given the task.
+	id uint64
 }
 
-// submitterOf returns who has submitted a task that the worker runs, or nil if there is none. It
-// returns an error if the worker cannot be honest.
+// submitterOf returns who has submitted a task that a worker runs, or nil if nobody waits for its
+// outcome. It returns an error if no honest worker would ask.
 func (b *broker) submitterOf(p *peer, id uint64) (*submitter, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -15,52 +15,57 @@ var (
 	)
 )
 
-// standing is how far a Main has come, and why it ends. It exists in main.
+// standing is how far a Main has come, and why it ends. It exists in every process that makes a
+// Main.
 type standing struct {
-	// lifeMu guards what follows. No other mutex of the library is taken while it is held.
+	// lifeMu guards every other field but serving, whole and cancel. No other mutex of the library
+	// is taken while it is held.
 	lifeMu sync.Mutex
 	// state is how far the Main has come.
 	state mainState
 	// serving says that the state is mainRunning, and that all is made that messages and tasks need.
 	// It may be read without lifeMu.
 	serving atomic.Bool
-	// whole is the context of the handlers: it ends with the last worker, or when all are killed.
-	// It is set when Run or Start begins.
+	// whole is the context of all handlers and actions of main. It ends with the last worker, or
+	// when everything is killed. begin sets it before anything of the program runs.
 	whole context.Context
-	// cancel ends whole.
+	// cancel ends whole. begin sets it together with whole.
 	cancel context.CancelCauseFunc
-	// mode is how the program is to end, once exitAsked is closed.
+	// mode is how the program is to end, once the end was requested.
 	mode ShutdownMode
 	// runError is the first error of the program, which Run returns; or nil.
 	runError error
-	// cause is why the program ends; see Main.Cause.
+	// cause is why the program ends, see Main.Cause; or nil.
 	cause error
-	// failed says that the cause is runError: nobody has asked for the end.
+	// failed says that an error is the cause of the end: nobody has requested it before.
 	failed bool
-	// killed are the workers that had to be killed at the end.
+	// killed are the workers that had to be killed at the end of the program.
 	killed []KilledWorker
-	// races are what the race detector has found in workers.
+	// races are the errors of the data races that the race detector has found in workers.
 	races []error
-	// elsewhere is why the Main does not run in this process, in the state mainElsewhere.
+	// elsewhere is why the Main does not run in this process, if the state is mainElsewhere;
+	// otherwise nil.
 	elsewhere *elsewhereError
 }
 
+// mainState is how far a Main has come.
 type mainState int
 
 const (
-	mainNew mainState = iota
-	mainRunning
-	mainEnded
-	mainElsewhere // this is the process of a worker, and the Main does not run here
+	mainNew       mainState = iota // neither Run nor Start was called
+	mainRunning                    // Run or Start has begun
+	mainEnded                      // nothing is left
+	mainElsewhere                  // this is the process of a worker, and the Main does not run here
 )
 
+// shutdownMode returns how the program is to end.
 func (s *standing) shutdownMode() ShutdownMode {
 	s.lifeMu.Lock()
 	defer s.lifeMu.Unlock()
 	return s.mode
 }
 
-// running returns why messages and tasks cannot be sent now, or nil.
+// running returns nil if messages and tasks can be sent, and otherwise why not.
 func (s *standing) running() error {
 	if s.serving.Load() {
 		return nil
@@ -89,23 +94,27 @@ func (s *standing) isNew() bool {
 	return s.state == mainNew
 }
 
-// elsewhereError says, in the process of a worker, that a Main does not run there.
+// elsewhereError says that a Main does not run in this process, which is that of a worker. It never
+// changes.
 type elsewhereError struct {
-	text   string
-	worker *Worker // that this process has become, if the Main is its own; else nil
+	// text is the text of the error.
+	text string
+	// worker is the worker that this process has become, if it is a worker of the Main; else nil.
+	worker *Worker
 }
 
 func (e *elsewhereError) Error() string { return e.text }
 
-// exit is Main.Exit there.
+// exit is Main.Exit in the process of a worker.
 func (e *elsewhereError) exit() {
 	if e.worker != nil {
 		e.worker.Exit()
 	}
 }
 
-// wait is the error of what waits for the end of the Main there. In the process of another one's
-// worker there is nothing to wait for, and the program goes on to its own Main.
+// wait returns the error of a method that waits for the end of the Main. In the process of a worker
+// of another Main it returns nil: nothing has begun there that could end, and the program goes on
+// to that Main.
 func (e *elsewhereError) wait() error {
 	if e.worker == nil {
 		return nil
@@ -113,7 +122,7 @@ func (e *elsewhereError) wait() error {
 	return e
 }
 
-// unlessElsewhere returns the error of a start, or nil if the Main was passed by.
+// unlessElsewhere returns the error of a start; nil if the Main does not run in this process.
 func unlessElsewhere(err error) error {
 	if e := (*elsewhereError)(nil); errors.As(err, &e) {
 		return nil
@@ -121,29 +130,29 @@ func unlessElsewhere(err error) error {
 	return err
 }
 
-// outside returns why the Main does not run in this process, or nil.
+// outside returns why the Main does not run in this process; nil if it does.
 func (s *standing) outside() *elsewhereError {
 	s.lifeMu.Lock()
 	defer s.lifeMu.Unlock()
 	return s.elsewhere
 }
 
-// setCause notes why the program ends, if nothing else has ended it before. The caller holds
-// lifeMu.
+// setCause notes why the program ends. The first cause stands. The caller holds lifeMu.
 func (s *standing) setCause(cause error) {
 	if s.cause == nil {
 		s.cause = cause
 	}
 }
 
-// stopCause returns what ends the tasks that nobody works on any more, and everything else that
-// comes too late: ErrStopped, with the cause of the end.
+// stopCause returns the error of everything that comes too late, and of tasks that nobody works on
+// any more: ErrStopped, together with the cause of the end.
 func (s *standing) stopCause() error {
 	s.lifeMu.Lock()
 	defer s.lifeMu.Unlock()
 	return s.stopCauseLocked()
 }
 
+// stopCauseLocked is stopCause for a caller that holds lifeMu.
 func (s *standing) stopCauseLocked() error {
 	if s.cause == nil || s.cause == ErrExit {
 		return ErrStopped
@@ -151,7 +160,7 @@ func (s *standing) stopCauseLocked() error {
 	return &stoppedError{s.cause}
 }
 
-// ending is the event of the end that has begun.
+// ending returns the event of the end that has begun.
 func (s *standing) ending() *ProgramEnding {
 	s.lifeMu.Lock()
 	defer s.lifeMu.Unlock()

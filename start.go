@@ -13,6 +13,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/sdnotify"
 )
 
+// This file is how a Main is made and started.
+
 // New makes a Main. It starts nothing: what is wrong with the configuration is reported by Run or
 // Start. A nil config means the defaults.
 func New(cfg *Config) *Main {
@@ -63,7 +65,7 @@ func New(cfg *Config) *Main {
 // another Main it returns nil at once: see Config.Name.
 func (m *Main) Run(ctx context.Context) error {
 	if proc.Current() == nil {
-		m.service = sdnotify.FromEnv() // takes it out of the environment of the workers
+		m.service = sdnotify.FromEnv() // this also takes the variable out of the environment of the workers
 	}
 	if err := m.begin(ctx); err != nil {
 		return unlessElsewhere(err)
@@ -73,8 +75,8 @@ func (m *Main) Run(ctx context.Context) error {
 	var err error
 	finally(m.work, func(goexit bool) {
 		err = m.await(context.Background())
-		if goexit && !proc.IsTestBinary() { // there it is the test that has ended
-			panic(err) // else the program might go on without its workers, and without a word
+		if goexit && !proc.IsTestBinary() { // in a test binary only the test has ended
+			panic(err) // otherwise the program might go on silently without its workers
 		}
 	})
 	return err
@@ -104,8 +106,8 @@ func (m *Main) Start(ctx context.Context) error {
 	return fmt.Errorf("multiprolab: exit was requested before all workers were ready: %w", m.stopCause())
 }
 
-// begin checks everything, becomes a worker if this is a worker's process, and starts what runs
-// beside the loop.
+// begin checks everything, and starts what runs beside the loop of main. In the process of a worker
+// of m it becomes the worker, and does not return.
 func (m *Main) begin(ctx context.Context) error {
 	m.lifeMu.Lock()
 	if m.state != mainNew {
@@ -114,7 +116,7 @@ func (m *Main) begin(ctx context.Context) error {
 	}
 	m.state = mainRunning
 	m.nested = m.nested || insideWorker(ctx)
-	m.whole, m.cancel = context.WithCancelCause(context.WithoutCancel(ctx)) // handlers see the values of ctx
+	m.whole, m.cancel = context.WithCancelCause(context.WithoutCancel(ctx)) // so handlers see the values of ctx
 	if closed(m.killAsked) {
 		m.cancel(m.stopCauseLocked())
 	}
@@ -147,7 +149,7 @@ func (m *Main) prepare() error {
 	if m.err != nil {
 		return m.err
 	}
-	if err := m.takeRole(); err != nil { // does not return in a process of a worker of m
+	if err := m.takeRole(); err != nil { // it does not return in the process of a worker of m
 		return err
 	}
 	if !m.cfg.InProcess {
@@ -176,7 +178,7 @@ func (m *Main) prepare() error {
 		m.procs = runtime.GOMAXPROCS(0)
 	}
 	m.broker.open(m.pools)
-	if len(m.pools) == 0 { // even if the end was asked for before
+	if len(m.pools) == 0 { // also if the end was requested before
 		close(m.allReady)
 		m.loop.release()
 	}

@@ -24,51 +24,77 @@ const (
 	storeFlush = 5 * time.Second
 )
 
-// store connects the broker to a Backend that may take its time: nothing in the broker waits for
-// it. It exists in main. Tasks that are submitted are stored by one goroutine in their order; the
-// ends of leases are told by the same one; each lane has a goroutine that fetches as many tasks as
-// the rules have asked for.
+// store connects the broker to a Backend of the user, which may take its time: the broker never
+// waits for it. It exists in main. One goroutine stores the tasks that are submitted, in their
+// order, and tells the Backend how leases end. Each lane has a goroutine that fetches as many tasks
+// as the rules have asked for.
 type store struct {
-	broker  *broker
+	// broker is the broker that the store belongs to. It never changes.
+	broker *broker
+	// backend is the Backend of the user. It never changes.
 	backend Backend
-	run     string // tells the tasks of this run from those of others
-	logf    func(format string, args ...any)
-	names   laneNames
-	lastID  uint64 // of what was stored in this run; guarded by the broker's mutex
+	// run begins the ids of the tasks of this run, so that they differ from those of other runs.
+	run string
+	// logf logs a warning. It never changes.
+	logf func(format string, args ...any)
+	// names knows the names of the queues in the Backend. The broker's mutex guards it.
+	names laneNames
+	// lastID is the number of the task that was stored last in this run. The broker's mutex guards
+	// it.
+	lastID uint64
 
-	ctx    context.Context // of everything: ends with close
+	// ctx is the context of every call of the Backend, apart from those at the end. close ends it.
+	ctx context.Context
+	// cancel ends ctx. It never changes.
 	cancel context.CancelFunc
-	work   sync.WaitGroup
+	// work is the goroutines of the store.
+	work sync.WaitGroup
 
-	mu       sync.Mutex                           // guards all below; the broker's is never taken under it
-	todo     ring.Ring[func(ctx context.Context)] // what is to be said to the Backend, in order
-	puts     []storing                            // to be stored, after what is in todo
-	wake     chan struct{}                        // has room for one: there is something in todo or puts
-	jobs     storedJobs
+	// mu guards todo, puts, jobs, fetchers and the credit of each fetcher. The mutex of the broker
+	// is never locked while it is held.
+	mu sync.Mutex
+	// todo is what is to be said to the Backend, in order.
+	todo ring.Ring[func(ctx context.Context)]
+	// puts are the jobs that are to be stored, after what is in todo was said.
+	puts []storing
+	// wake has room for one: it tells the goroutine that there is something in todo or puts.
+	wake chan struct{}
+	// jobs are the jobs that the Backend has.
+	jobs storedJobs
+	// fetchers are the fetchers of the lanes that workers take tasks from.
 	fetchers map[queue.Lane]*fetcher
 }
 
-// storedJobs are the jobs that a Backend has. It exists in main; the mutex of its store guards it.
+// storedJobs are the jobs that a Backend has, by their ids there. It exists in main; the mutex of
+// the store guards it.
 type storedJobs struct {
-	byID    map[string]*job // that are to be fetched
-	leased  map[string]*job // that have been fetched and have not ended
-	dropped map[string]bool // that have ended before they were fetched
+	// byID are the jobs that are to be fetched.
+	byID map[string]*job
+	// leased are the jobs that have been fetched and have not ended.
+	leased map[string]*job
+	// dropped are the ids of jobs that have ended before they were fetched.
+	dropped map[string]bool
 }
 
-// storing is a job that is to be stored, as the Backend gets it. It exists in main.
+// storing is a job that is to be stored. It exists in main, and never changes.
 type storing struct {
-	job  *job
+	// job is the job.
+	job *job
+	// task is the job in the form in which the Backend gets it.
 	task QueuedTask
 }
 
 // laneNames knows what the queue of a lane is called in a Backend. It exists in main; the broker's
 // mutex guards it.
 type laneNames struct {
-	lane queue.Lane // that was asked for last
-	name string     // its name
+	// lane is the lane that was asked for last.
+	lane queue.Lane
+	// name is the name for that lane, or empty before the first question.
+	name string
 }
 
-// of returns the name for a lane: most tasks that follow each other are of the same.
+// of returns the name for a lane. Consecutive tasks are mostly of the same lane, so the last name
+// is kept.
 func (n *laneNames) of(l queue.Lane) string {
 	if n.lane != l || n.name == "" {
 		n.lane, n.name = l, l.Queue+"/"+l.Type+"/"+strconv.Itoa(int(l.Priority))
@@ -76,6 +102,7 @@ func (n *laneNames) of(l queue.Lane) string {
 	return n.name
 }
 
+// newStore returns the way to the Backend of a config, which is not used before open.
 func newStore(b *broker, cfg *Config) *store {
 	s := &store{broker: b, backend: cfg.Backend, run: newCookie()[:16], wake: make(chan struct{}, 1),
 		jobs:     storedJobs{byID: map[string]*job{}, leased: map[string]*job{}, dropped: map[string]bool{}},
@@ -86,7 +113,7 @@ func newStore(b *broker, cfg *Config) *store {
 	return s
 }
 
-// open starts the goroutine that talks to the Backend. It ends with close.
+// open starts the goroutine that talks to the Backend. That goroutine ends with close.
 func (s *store) open() {
 	s.work.Go(func() {
 		for {
@@ -100,7 +127,7 @@ func (s *store) open() {
 	})
 }
 
-// speak does what is to be done, until nothing is left.
+// speak says to the Backend what is in todo and puts, until nothing is left there.
 func (s *store) speak(ctx context.Context) {
 	for {
 		s.mu.Lock()
@@ -130,7 +157,7 @@ func (s *store) later(fn func(ctx context.Context)) {
 	wakeUp(s.wake)
 }
 
-// put stores a job, which is due after a time. The broker holds its mutex.
+// put stores a job, which becomes due after a time. The broker holds its mutex.
 func (s *store) put(j *job, after time.Duration) {
 	s.lastID++
 	j.storedAs = fmt.Sprintf("%s-%d", s.run, s.lastID)
@@ -146,6 +173,8 @@ func (s *store) put(j *job, after time.Duration) {
 	wakeUp(s.wake)
 }
 
+// enqueue stores jobs with one call of the Backend, and tells the rules of tasks whether that has
+// worked.
 func (s *store) enqueue(ctx context.Context, puts []storing) {
 	tasks := make([]QueuedTask, len(puts))
 	for i, p := range puts {
@@ -164,8 +193,8 @@ func (s *store) enqueue(ctx context.Context, puts []storing) {
 	}
 }
 
-// settle tells the Backend how a job has ended: at once if its lease is here, and else when it
-// comes. The broker holds its mutex.
+// settle tells the Backend how a job has ended: at once if the job is leased here; otherwise when
+// its lease comes. The broker holds its mutex.
 func (s *store) settle(j *job, how queue.Settlement, why error) {
 	lease := j.lease
 	j.lease = nil
@@ -236,8 +265,8 @@ func (s *store) arrive(from queue.Lane, of Lease) {
 	s.mu.Unlock()
 }
 
-// arriveOwn hands a task that was fetched to the broker if it is one of this run, and reports
-// whether it is.
+// arriveOwn hands a task that was fetched to the broker if the task was stored in this run, and
+// reports whether it was.
 func (s *store) arriveOwn(from queue.Lane, lease *storedLease) bool {
 	id := lease.of.Task().ID
 	b := s.broker
@@ -258,7 +287,7 @@ func (s *store) arriveOwn(from queue.Lane, lease *storedLease) bool {
 	case j != nil:
 		old := j.lease
 		j.lease = lease
-		if b.rules.Arrived(&j.Task) && old != nil { // its lease was lost, and it has come again
+		if b.rules.Arrived(&j.Task) && old != nil { // the first lease was lost, and the task has come again
 			old.forget()
 		}
 	default:
@@ -267,8 +296,8 @@ func (s *store) arriveOwn(from queue.Lane, lease *storedLease) bool {
 	return true
 }
 
-// foreign makes a job of a task of an earlier run, or of another main. Nobody waits for it: who did
-// then, does not now.
+// foreign makes a job of a task that was stored in an earlier run, or by another main. Nobody waits
+// for its outcome here.
 func (s *store) foreign(t QueuedTask) (*job, error) {
 	meta, err := unmarshalTaskMeta(t.Options)
 	if err != nil {
@@ -285,7 +314,7 @@ func (s *store) foreign(t QueuedTask) (*job, error) {
 	return j, nil
 }
 
-// pack makes a body that is complete in itself.
+// pack makes a body for the Backend that can be decoded in another run.
 func (s *store) pack(p codec.Payload) []byte {
 	defs := s.broker.node.codec.Definitions(p.Defs)
 	b := binary.AppendUvarint([]byte{p.Encoding}, uint64(len(defs)))
@@ -310,7 +339,7 @@ func (s *store) unpack(b []byte) (p codec.Payload, err error) {
 	return p, err
 }
 
-// close ends the fetching, says to the Backend what is still to be said, and closes it.
+// close ends the fetching, says to the Backend what is still to be said, and closes the Backend.
 func (s *store) close() {
 	s.cancel()
 	s.work.Wait()

@@ -10,22 +10,23 @@ import (
 	"github.com/multiprolab/multiprolab/internal/life"
 )
 
-// This file makes an error, or none, of how a life of a worker has ended. It all happens in main.
+// This file is what main says of how a life of a worker has ended: an error, or nil.
 
-// racedReason is what the error of a worker says of a data race.
+// racedReason is what the error of a worker says of a data race in it.
 const racedReason = "the race detector has found a data race in it (its report is on stderr)"
 
-// maxRaces is how many data races Run tells of at most, each of another life of a worker.
+// maxRaces is how many data races Run tells of at most, each in another life of a worker.
 const maxRaces = 10
 
-// end waits until nothing of the life is left and says how it went: nil if it said goodbye without
-// an error. First the wire is read to its end, so that what the worker wrote before its death
-// counts; then the exit status is there; then comes the verdict. The supervisor calls it.
+// end waits until nothing of the life is left, and says how it went: nil if the worker said goodbye
+// without an error. First the wire is read to its end, so that what the worker wrote before its
+// death counts; then the exit status is there; then comes the verdict. The goroutine of the life
+// calls it.
 func (p *peer) end(m *Main) error {
-	if left, ok := p.process.Drain(); ok { // as Worker.ack and taskInbox.run write it
+	if left, ok := p.process.Drain(); ok { // Worker.ack and taskInbox.run have written this
 		p.slot.out.handled(left.Count)
 		if id := left.Mark; id != 0 {
-			m.broker.recovered(p, id) // in case that its word on it was lost in what it wrote beside the wire's frames
+			m.broker.recovered(p, id) // its Start frame for that task may be lost
 			p.unfinished, p.outcomes = id, left.Note
 		}
 	}
@@ -77,15 +78,15 @@ func (p *peer) verdict(e *life.End) error {
 	return d
 }
 
-// died is the error of a death, without a reason.
+// died returns the error of a death, without its reason.
 func (p *peer) died(e *life.End) *WorkerDiedError {
 	return &WorkerDiedError{Worker: p.slot.name, PID: p.pid(), Life: p.life, ExitCode: e.Status.ExitCode,
 		Signal: e.Status.Signal, CoreDump: e.Status.CoreDump, Stopped: e.Reason.StoppedBy, Uptime: time.Since(p.begun),
 		Stderr: e.Stderr}
 }
 
-// raceError is the error of a data race in a worker that has ended as how says. The supervisor
-// calls it, after end.
+// raceError returns the error of a data race in a worker that has ended with the error how. The
+// goroutine of the life calls it, after end.
 func (p *peer) raceError(how error) error {
 	var died *WorkerDiedError
 	if errors.As(how, &died) {
@@ -95,8 +96,7 @@ func (p *peer) raceError(how error) error {
 		Reason: racedReason, Uptime: time.Since(p.begun), Stderr: p.ended.Stderr}
 }
 
-// noteRace remembers a data race for Run's error, and for those of Wait, Close and Stop. The
-// program goes on.
+// noteRace remembers a data race for the error of Run, Wait, Close and Stop. The program goes on.
 func (m *Main) noteRace(err error) {
 	m.lifeMu.Lock()
 	defer m.lifeMu.Unlock()

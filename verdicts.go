@@ -10,11 +10,11 @@ import (
 	"github.com/multiprolab/multiprolab/internal/queue"
 )
 
-// This file is the way from errors to what the rules of the queue decide by, and back. All texts
-// about tasks are here; the rules have none.
+// This file is the way from errors to what the rules of tasks decide by, and back, in main. All
+// texts about tasks are here; the rules have none.
 
-// verdictOf says what the outcome of an attempt is that a worker gives: the result of a batch, if
-// many is set.
+// verdictOf says for the rules what the outcome of an attempt is that a worker gives. If many is
+// set, it is the result of a batch.
 func verdictOf(r *reply, many bool) queue.Verdict {
 	v := queue.Verdict{Late: r.late, Cause: r}
 	var remote *RemoteError
@@ -29,26 +29,30 @@ func verdictOf(r *reply, many bool) queue.Verdict {
 		v.Kind = queue.Cancelled
 	case errors.As(r.err, &remote):
 		v.Kind, v.Final, v.After = queue.Failed, remote.final, remote.after
-	default: // what cannot be decoded, or has no handler, will not be better the next time
+	default: // a body that cannot be decoded, or a type without a handler, stays so
 		v.Kind, v.Final = queue.Failed, true
 	}
 	return v
 }
 
-// tallyOf counts outcomes.
+// tallyOf counts the outcomes of a batch for the rules.
 func tallyOf(o *batch.Outcomes) queue.Tally {
 	few := func(n int) int32 { return int32(min(n, math.MaxInt32)) }
 	return queue.Tally{OK: few(o.OK), Failed: few(o.Failed), Later: few(o.Later)}
 }
 
-// death is how a worker has ended that had tasks.
+// death is the end of a worker that had tasks. It exists in main, and does not change once the
+// rules have it.
 type death struct {
-	peer     *peer
-	how      error  // nil: it said goodbye
-	outcomes []byte // of the batch that it worked on, as the body of a result
+	// peer is the life of the worker.
+	peer *peer
+	// how is the error that the life has ended with; nil if the worker said goodbye.
+	how error
+	// outcomes are the outcomes of the batch that the worker worked on, as the body of a result.
+	outcomes []byte
 }
 
-// outcome is the outcome of an attempt, or of a job, as its submitter gets it.
+// outcome returns the outcome of a job, or of one attempt at it, as its submitter gets it.
 func (b *broker) outcome(j *job, e *queue.Effect) *reply {
 	switch cause := e.Verdict.Cause.(type) {
 	case *reply:
@@ -63,7 +67,7 @@ func (b *broker) outcome(j *job, e *queue.Effect) *reply {
 	return &reply{err: b.errorOf(j, e)}
 }
 
-// errorOf is the error that an attempt has ended with, or a job.
+// errorOf returns the error that an attempt at a job, or the job itself, has ended with.
 func (b *broker) errorOf(j *job, e *queue.Effect) error {
 	v, to := &e.Verdict, j.Lane()
 	if r, ok := v.Cause.(*reply); ok {
@@ -92,20 +96,20 @@ func (b *broker) errorOf(j *job, e *queue.Effect) error {
 	return cause
 }
 
-// of says what the end of the worker means for a job that it had started. Each job has its own
-// copy.
+// of returns the error of a job that the worker had begun with when it ended. Each job has an error
+// of its own.
 func (d *death) of(j *job) error {
 	p := d.peer
 	what := fmt.Sprintf("task %q (attempt %d of %d)", j.Lane().Type, j.Attempt()-1, j.allowed())
 	var died *WorkerDiedError
-	if errors.As(d.how, &died) { // perhaps in another that says more
+	if errors.As(d.how, &died) { // it may be wrapped in an error that says more
 		return during(d.how, what)
 	}
 	return &WorkerDiedError{Worker: p.slot.name, PID: p.pid(), Life: p.life, During: what,
 		Reason: "it ended without an outcome for the task: end each task from GetTask with Done or Fail"}
 }
 
-// timedOut is the end of an attempt that has run past its time.
+// timedOut returns the error of an attempt that has run past its time.
 func (b *broker) timedOut(j *job, e *queue.Effect) error {
 	end, _ := e.Verdict.Cause.(*death)
 	err := &TimeoutError{Type: j.Lane().Type, Timeout: j.timeout()}
@@ -119,7 +123,8 @@ func (b *broker) timedOut(j *job, e *queue.Effect) error {
 	return err
 }
 
-// refusalError says why a task was not taken, of some bytes.
+// refusalError says why the queue has not taken a task, whose body has so many bytes. The caller
+// holds the mutex.
 func (b *broker) refusalError(r queue.Refusal, to queue.Lane, bytes int) error {
 	switch r.Kind {
 	case queue.RefusedStop:
@@ -139,14 +144,15 @@ func (b *broker) refusalError(r queue.Refusal, to queue.Lane, bytes int) error {
 	return &UnknownTypeError{Verb: "task", Type: to.Type, Queue: to.Queue, Known: b.rules.Known(to.Queue)}
 }
 
-// callCycle is the outcome of a task that only workers take that wait for it.
+// callCycle returns the error of a task that is taken only by workers that wait for it.
 func (b *broker) callCycle(typ string, waiting []queue.Worker) error {
 	text := fmt.Sprintf("multiprolab: task %q would wait for itself: every worker that takes it waits for its "+
 		"outcome (%s): have more workers, or submit it without waiting", typ, b.staff.names(waiting))
 	return &sentinelError{text, ErrCallCycle}
 }
 
-// accuse returns the error that a lie is, or nil. did is what the worker says that it did.
+// accuse returns the error of a lie, or nil if the worker was honest. did is what the worker says
+// that it did.
 func accuse(l queue.Lie, did string) error {
 	task, items := "", int32(0)
 	if l.Task != nil {

@@ -6,11 +6,12 @@ import (
 	"slices"
 )
 
-// This file is what main makes of the errors that a worker gives, which is not trusted.
+// This file is what main makes of the errors that a worker gives. The worker is not trusted.
 
-// vouched is an error that a worker gives, as main passes it on: one that a worker can have, for it
-// cannot speak of the deaths of others. Who it comes from is what main knows. stopCause returns
-// what main says of its end; nil if there is no main.
+// vouched returns an error of a worker as main passes it on. It says which worker it is from,
+// because only main knows that, and it is one that a worker can have: it cannot speak of the death
+// of another worker, for example. stopCause returns why the program ends; it is nil if there is no
+// main.
 func vouched(worker string, pid int, stopCause func() error, typ string, err error) error {
 	switch err := err.(type) {
 	case nil, *SizeError:
@@ -28,7 +29,7 @@ func vouched(worker string, pid int, stopCause func() error, typ string, err err
 		for _, own := range []error{ErrCallCycle, ErrBacklog, ErrStopped, ErrCancelled, context.Canceled} {
 			switch {
 			case !errors.Is(err, own):
-			case own == ErrStopped && stopCause != nil: // which knows of what
+			case own == ErrStopped && stopCause != nil: // main knows why the program ends
 				is = append(is, stopCause())
 			default:
 				is = append(is, own)
@@ -42,8 +43,8 @@ func vouched(worker string, pid int, stopCause func() error, typ string, err err
 	return err
 }
 
-// textOf returns an error with the text of another one and nothing else of it but what it wraps of
-// the standard library.
+// textOf returns an error with the text of err, which wraps nothing of err but errors of the
+// standard library.
 func textOf(err error) error {
 	if err == nil {
 		return nil

@@ -24,7 +24,7 @@ func (m *Main) Watch(ctx context.Context, name string) (<-chan Change, error) {
 		defer close(changes)
 		defer m.watchers.remove(w)
 		for {
-			ended := closed(m.ended) // before the look: nothing comes after it
+			ended := closed(m.ended) // read before next: no change comes after the end
 			c, ok := m.watchers.next(w)
 			if !ok {
 				if ended {

@@ -9,6 +9,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/ring"
 )
 
+// This file is what Main.Watch tells, and who is told, in main.
+
 // ChangeKind says what has happened to a worker.
 type ChangeKind int
 
@@ -53,26 +55,37 @@ type Change struct {
 	Missed int
 }
 
-// watchers is who watches which workers. It exists in main.
+// watchers is who watches which workers. It exists in main. Any goroutine may use it.
 type watchers struct {
-	mu     sync.Mutex
-	last   map[string]Change // of each worker
-	order  []string          // in which they came up first
+	// mu guards every other field, and the fields queue and missed of each watcher.
+	mu sync.Mutex
+	// last is the last change of each worker, by the name of the worker.
+	last map[string]Change
+	// order is the names of these workers, in the order in which they came up first.
+	order []string
+	// active are the calls of Watch that have not ended.
 	active map[*watcher]bool
 }
 
-// watcher is one call of Watch.
+// watcher is one call of Watch. It exists in main.
 type watcher struct {
-	name   string
-	queue  ring.Ring[Change] // guarded by watchers.mu, as is missed
+	// name is the name that is watched; empty for all workers. It never changes.
+	name string
+	// queue is the changes that were not told yet. The mutex of watchers guards it.
+	queue ring.Ring[Change]
+	// missed counts the changes that were dropped since the last one was told. The mutex of
+	// watchers guards it.
 	missed int
-	wake   chan struct{}
+	// wake has room for one: it tells the goroutine of Watch that there is a change.
+	wake chan struct{}
 }
 
+// watches reports whether the changes of this worker are told.
 func (w *watcher) watches(worker string) bool {
 	return w.name == "" || w.name == worker || strings.HasPrefix(worker, w.name+"/")
 }
 
+// add adds a watcher, which is told the last change of each worker first.
 func (ws *watchers) add(w *watcher) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -87,12 +100,14 @@ func (ws *watchers) add(w *watcher) {
 	ws.active[w] = true
 }
 
+// remove ends the telling to a watcher.
 func (ws *watchers) remove(w *watcher) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	delete(ws.active, w)
 }
 
+// next takes the next change that a watcher is to be told; it returns false if there is none.
 func (ws *watchers) next(w *watcher) (Change, bool) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -145,6 +160,6 @@ func (ws *watchers) notify(e Event) {
 	}
 }
 
-// maxMissed is how many changes wait for a slow watcher; of more the oldest are dropped, and
-// counted.
+// maxMissed is how many changes are kept for a slow watcher. If there are more, the oldest ones are
+// dropped and counted.
 const maxMissed = 1024

@@ -62,8 +62,8 @@ type Queue struct {
 
 // submission is a submitter's own number of a task.
 type submission struct {
-	from   Submitter
-	number uint64
+	from   Submitter // who has submitted the task
+	number uint64    // the number that the submitter has given the task
 }
 
 // New returns an empty Queue.
