@@ -55,12 +55,12 @@ func (b *broker) carry(e *queue.Effect) {
 	case queue.Again:
 		b.again(jobOf(e.Task), e)
 	case queue.Outcome:
-		b.finish(jobOf(e.Task), e)
+		b.giveOutcome(jobOf(e.Task), e)
 	case queue.Store:
 		b.giveBack(jobOf(e.Task))
 		b.store.put(jobOf(e.Task), e.After)
 	case queue.Settle:
-		b.settle(jobOf(e.Task), e)
+		b.endLease(jobOf(e.Task), e)
 	case queue.Draw:
 		b.store.draw(*e.Lane, int(e.N))
 	case queue.DrawNoMore:
@@ -155,8 +155,8 @@ func (b *broker) released(w queue.Worker) {
 	}
 }
 
-// finish gives a job its outcome.
-func (b *broker) finish(j *job, e *queue.Effect) {
+// giveOutcome gives a job its outcome.
+func (b *broker) giveOutcome(j *job, e *queue.Effect) {
 	b.released(e.Worker)
 	r := b.outcome(j, e)
 	if e.Letter == queue.NewLetter {
@@ -188,16 +188,16 @@ func (b *broker) lastOf(j *job, e *queue.Effect) *AttemptsError {
 	return h.all
 }
 
-// settle tells the Backend how the lease of a job ends.
-func (b *broker) settle(j *job, e *queue.Effect) {
+// endLease tells the Backend how the lease of a job ends.
+func (b *broker) endLease(j *job, e *queue.Effect) {
 	switch {
 	case e.Settlement == queue.GiveUp:
-		b.store.settle(j, e.Settlement, b.lastOf(j, e))
+		b.store.endLease(j, e.Settlement, b.lastOf(j, e))
 	case e.Settlement == queue.Later:
 		b.store.putBack(j, e.After, b.errorOf(j, e))
 	case e.Verdict.Kind == queue.Done:
-		b.store.settle(j, e.Settlement, nil)
+		b.store.endLease(j, e.Settlement, nil)
 	default:
-		b.store.settle(j, e.Settlement, b.errorOf(j, e))
+		b.store.endLease(j, e.Settlement, b.errorOf(j, e))
 	}
 }

@@ -194,7 +194,7 @@ func (m *Main) await(ctx context.Context) error {
 // Close requests the end in the mode of Config.Shutdown, and waits for it. Unlike Wait it may be
 // called before Start, and does nothing then. On the loop of main it requests the end and returns
 // an error at once, for it would wait for itself: use Exit there.
-func (m *Main) Close() error { return m.finish(context.Background(), m.cfg.Shutdown, "Close") }
+func (m *Main) Close() error { return m.endAndWait(context.Background(), m.cfg.Shutdown, "Close") }
 
 // Stop requests the end in a mode, and waits for it as Wait does. A second Stop may ask for a
 // harsher one. Before Start it is remembered, as Exit is: nothing is started then. On the loop of
@@ -203,11 +203,11 @@ func (m *Main) Stop(ctx context.Context, mode ShutdownMode) error {
 	if m.isNew() {
 		m.exit(mode, ErrExit)
 	}
-	return m.finish(ctx, mode, "Stop")
+	return m.endAndWait(ctx, mode, "Stop")
 }
 
-// finish is Stop. call is the name of the method that the user has called.
-func (m *Main) finish(ctx context.Context, mode ShutdownMode, call string) error {
+// endAndWait is Stop. call is the name of the method that the user has called.
+func (m *Main) endAndWait(ctx context.Context, mode ShutdownMode, call string) error {
 	if m.isNew() {
 		return nil
 	}

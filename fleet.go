@@ -26,30 +26,24 @@ import (
 // The order of the mutexes is: mu, the mutex of the broker, those of outboxes and accounts, those
 // of a link.
 type workerFleet struct {
-	// main is the Main of the workers. It never changes.
-	main *Main
-	// epoch is when the time of the rules begins. It is set by open.
-	epoch time.Time
+	main  *Main     // the Main of the workers; it never changes
+	epoch time.Time // when the time of the rules begins; open sets it
 	// lives are the goroutines of the lives, one each. No life begins once AllGone has come.
 	lives sync.WaitGroup
 
 	// mu guards every field from rules to timer, apart from present.
 	mu lockorder.Mutex[lockorder.Fleet]
-	// rules are the rules of lives.
-	rules *fleet.Fleet
+	rules *fleet.Fleet // the rules of lives
 	// slots finds a slot by its number: all that are in their pools, and those that have left their
 	// pool and still have a life.
 	slots map[fleet.Slot]*slot
 	// present are the lives that begin, go on, or have ended while those who watch have not been
 	// told. Only the goroutine that does what is in todo may touch it, without mu.
 	present map[fleet.Slot]*lifetime
-	// answers are the channels on which calls of Restart wait for their answer. Each has room for
-	// one.
+	// answers are the channels, with room for one, on which calls of Restart wait.
 	answers map[fleet.Ask]chan error
-	// effects is the memory for the effects of one event.
-	effects []fleet.Effect
-	// todo is what follows from the events so far and has not been done, in order.
-	todo []func()
+	effects []fleet.Effect // memory for the effects of one event
+	todo    []func()       // what follows from the events so far and has not been done, in order
 	// busy says that a goroutine does what is in todo or, between open and run, that nobody does it
 	// yet.
 	busy bool

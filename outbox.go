@@ -354,10 +354,10 @@ func (o *outbox) asks() bool {
 	return o.rules.Ledger.Calls() > 0 || o.rules.Waiting() > 0
 }
 
-// finish sends the present life, if there is one, a last frame behind all messages that wait. Later
+// sendLast sends the present life, if there is one, a last frame behind all messages that wait. Later
 // messages wait for the next life. If there will be none, why is not nil, and they are refused with
 // it.
-func (o *outbox) finish(f *wire.Frame, why error) {
+func (o *outbox) sendLast(f *wire.Frame, why error) {
 	o.mu.Lock()
 	defer o.unlock()
 	if o.sealed == nil {

@@ -23,10 +23,8 @@ const callPause = 200 * time.Microsecond
 // is left. It exists in main. The goroutine that reads the wire calls receive; any goroutine may
 // call every other method whose comment does not name the caller.
 type peer struct {
-	// slot is the instance. It never changes.
-	slot *slot
-	// life is the number of the life, from 1. It never changes.
-	life int
+	slot *slot // the instance; it never changes
+	life int   // the number of the life, from 1; it never changes
 	// begun is when the life began. It never changes.
 	begun time.Time
 	// link is main's end of the wire. connect sets it. It guards itself.
@@ -157,7 +155,7 @@ func (p *peer) tellExit(mode ShutdownMode, why error) {
 	}
 	exit := exitFrame(mode, why)
 	if mode == DrainQueue {
-		p.slot.out.finish(exit, why)
+		p.slot.out.sendLast(exit, why)
 	} else {
 		p.link.Tell(link.Soon, exit)
 	}

@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"github.com/multiprolab/multiprolab/internal/link"
-	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -342,16 +340,6 @@ func (r *MessageRouter) replied(e *callEntry, outcome *reply, f *wire.Frame) (to
 	return e.origin.answer(link.Quietly, f)
 }
 
-// cancelCall implements uplink: main does not wait for the reply to its call any more.
-func (r *MessageRouter) cancelCall(id uint64, way *replyWay, soft bool) {
-	r.broker.endWait(MainName, id)
-	if e, ok := way.entry.(*callEntry); ok {
-		e.cancel(soft)
-	} else {
-		r.node.receiver.cancel(id, MainName, nil, soft)
-	}
-}
-
 // cancelCallOf implements callDesk. It tells the process that handles a call of a worker that the
 // caller does not wait any more. It does nothing if the call has its reply, or never was.
 func (r *MessageRouter) cancelCallOf(origin *client, id uint64, soft bool) {
@@ -361,64 +349,4 @@ func (r *MessageRouter) cancelCallOf(origin *client, id uint64, soft bool) {
 		return
 	}
 	r.node.receiver.cancel(id, origin.slot.name, origin, soft)
-}
-
-// submit implements uplink: it submits a task of main.
-func (r *MessageRouter) submit(ctx context.Context, s *Submission, f *wire.Frame) error {
-	if err := r.standing.running(); err != nil {
-		return err
-	}
-	return r.broker.mainSubmit(ctx, s, f)
-}
-
-// batches implements uplink. It returns how many workers may take batches of a type, or 0 if tasks
-// with these options must not be put into batches.
-func (r *MessageRouter) batches(typ string, o *TaskOptions) int {
-	plain := o.Timeout == 0 && o.Key == "" && o.Delay == 0 && o.Attempts <= 1 && o.OnProgress == nil
-	if !plain || r.broker.store != nil || !proc.HasBox && !r.desk.cfg.InProcess {
-		return 0
-	}
-	n := 0
-	for _, p := range r.registry.pools {
-		takers, ask := r.broker.takers(p, typ)
-		if takers > 0 && (p.cfg.MaxTasks > 0 || ask) {
-			return 0 // workers of this pool are counted in tasks, or ask for one task at a time
-		}
-		n += takers
-	}
-	return n
-}
-
-// awaits implements uplink: the loop of main begins to wait for an outcome.
-func (r *MessageRouter) awaits(s *Submission, spell uint64) error {
-	return r.broker.await(nil, s.id, spell, false)
-}
-
-// awaitsNoMore implements uplink: the loop of main does not wait for this outcome any more.
-func (r *MessageRouter) awaitsNoMore(id uint64) { r.broker.endWait(MainName, id) }
-
-// waitsForNothing implements uplink: the loop of main waits for nothing any more.
-func (r *MessageRouter) waitsForNothing() { r.broker.endWaits(MainName) }
-
-// cancelTask implements uplink: it cancels a task of main.
-func (r *MessageRouter) cancelTask(id uint64, soft bool) { r.broker.cancel(nil, id, soft) }
-
-// undelivered implements uplink: it reports a message that main's inbox did not take, or has lost.
-func (r *MessageRouter) undelivered(m *Message, reason error) {
-	r.desk.emit(
-		&DeadLetter{Sender: m.Sender, Receiver: m.Receiver, Type: m.Type, Size: m.Size(), Reason: reason.Error()},
-	)
-}
-
-// failed implements uplink: it reports a message whose handler in main has failed.
-func (r *MessageRouter) failed(m *Message, err error) {
-	r.desk.emit(&HandlerFailed{Sender: m.Sender, Receiver: m.Receiver, Type: m.Type, Err: err})
-}
-
-// idle implements uplink. Main has nothing to do when its loop has nothing to do.
-func (r *MessageRouter) idle() {}
-
-// wait implements uplink: the loop of main waits for messages, at most for the time d.
-func (r *MessageRouter) wait(ctx context.Context, d time.Duration) {
-	waitFor(ctx, r.node.receiver.wake, d)
 }

@@ -69,7 +69,7 @@ func (f *Fleet) Ended(id Slot, how How, now time.Duration) {
 		}
 		f.judge(s, &e)
 	}
-	f.finish()
+	f.endEvent()
 }
 
 // Idle tells that a worker that was to be given nothing new holds nothing any more: one that was
@@ -84,5 +84,5 @@ func (f *Fleet) Idle(id Slot) {
 		why.Kind = Left
 	}
 	f.leadOut(s, DrainQueue, false, why)
-	f.finish()
+	f.endEvent()
 }

@@ -11,7 +11,7 @@ func (f *Fleet) Exit(mode Mode) {
 		for _, p := range slices.Backward(f.pools) {
 			f.releasePool(p)
 		}
-		f.finish()
+		f.endEvent()
 	}
 }
 
@@ -33,7 +33,7 @@ func (f *Fleet) End() {
 			f.end(s)
 		}
 	}
-	f.finish()
+	f.endEvent()
 }
 
 // end ends a slot with the program.

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// finish ends each event: slots that may begin do, and the shell is told of the time at which it
-// has to call Tick, and of the end of all.
-func (f *Fleet) finish() {
+// endEvent is the last part of each event: slots that may begin a life do so, and the shell is told
+// when it has to call Tick next and, once, that every slot is buried.
+func (f *Fleet) endEvent() {
 	f.proceed()
 	if at := f.timers.next(); at != f.timers.told {
 		f.timers.told = at
@@ -77,5 +77,5 @@ func (f *Fleet) advance(now time.Duration) {
 // Tick tells the time. The shell calls it at the time of the last Wake, or later.
 func (f *Fleet) Tick(now time.Duration) {
 	f.advance(now)
-	f.finish()
+	f.endEvent()
 }

@@ -27,7 +27,7 @@ func (f *Fleet) Resize(id Pool, n int) bool {
 		}
 	}
 	f.waiting.stirred = true // those who need the pool may not need the ones that are gone
-	f.finish()
+	f.endEvent()
 	return true
 }
 

@@ -69,7 +69,7 @@ func (f *Fleet) Begin(now time.Duration) {
 				f.doom(s, Reason{Kind: Ended})
 			}
 		}
-		f.finish()
+		f.endEvent()
 		return
 	}
 	f.stage = stageRunning
@@ -82,7 +82,7 @@ func (f *Fleet) Begin(now time.Duration) {
 	} else {
 		f.allSettled()
 	}
-	f.finish()
+	f.endEvent()
 }
 
 // place makes the next slot of a pool and tells the shell of it. The slot is in line, or queued if
@@ -118,7 +118,7 @@ func (f *Fleet) Started(id Slot) {
 	}
 	f.move(s, Starting)
 	f.passTurn(s)
-	f.finish()
+	f.endEvent()
 }
 
 // Greeted tells that a worker has said hello. From now on it is told to end, and not killed at
@@ -129,7 +129,7 @@ func (f *Fleet) Greeted(id Slot) {
 		return
 	}
 	f.move(s, Greeted)
-	f.finish()
+	f.endEvent()
 }
 
 // Up tells that a worker is ready.
@@ -149,5 +149,5 @@ func (f *Fleet) Up(id Slot, now time.Duration) {
 		f.answer(s, Reason{})
 	}
 	f.settle(s)
-	f.finish()
+	f.endEvent()
 }

@@ -122,8 +122,8 @@ func (e *End) mayBeTheKernel() bool {
 	return e.Reason.Cause == Alive && (e.Status.Signal == "SIGKILL" || unknown)
 }
 
-// WatchMemory looks again in which control group the process is that has become ready: its setup
-// function may have moved it. Only the supervisor calls it.
+// WatchMemory finds out again in which control group the process is, because the setup function of
+// the worker may have moved it. Only the goroutine of the life calls it.
 func (l *Life) WatchMemory() {
 	if p, ok := l.body.(*Process); ok {
 		p.watchMemory()

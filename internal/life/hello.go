@@ -9,7 +9,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// This file is how the supervisor waits for what a worker says at its start.
+// This file is how the goroutine of the life waits for what a worker says at its start.
 
 // Welcome tells the worker what it needs to know. Shares is what the link says.
 func (l *Life) Welcome(w Welcome) {
@@ -35,8 +35,8 @@ const (
 	Cancelled
 )
 
-// Hello waits until the worker has said hello, at most for the time d. Only the supervisor calls
-// it, once.
+// Hello waits until the worker has said hello, at most for the time d. Only the goroutine of the
+// life calls it, once.
 func (l *Life) Hello(ctx context.Context, d time.Duration) Answer {
 	h, how := await(ctx, l.hello, l.read, d)
 	switch {
@@ -51,8 +51,8 @@ func (l *Life) Hello(ctx context.Context, d time.Duration) Answer {
 }
 
 // Ready waits until the worker's setup function has returned, at most for the time d, and returns
-// the packed error of that function, which is empty if there is none. Only the supervisor calls it,
-// once.
+// the packed error of that function, which is empty if there is none. Only the goroutine of the
+// life calls it, once.
 func (l *Life) Ready(ctx context.Context, d time.Duration) (failure string, how Answer) {
 	r, how := await(ctx, l.ready, l.read, d)
 	if how != Came {

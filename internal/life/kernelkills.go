@@ -10,8 +10,8 @@ import (
 // group of the program, had no memory left. The kernel does not say so to a parent: all that is
 // there are numbers of the processes that it has ended so. It all happens in main.
 
-// KernelKills knows for how many of these ends a death of a worker has been found, by control
-// group. It exists in main; the supervisors of all lives share it.
+// KernelKills knows, for each control group, for how many of the kills that the kernel has counted
+// a death of a worker was found. It exists in main; the goroutines of all lives share it.
 type KernelKills struct {
 	// groups finds the control groups. They have a lock of their own.
 	groups *proc.MemoryGroups
@@ -30,8 +30,8 @@ type KernelKill struct {
 	Group string
 }
 
-// memoryWatch is the control group of one life of a worker. It exists in main; the supervisor alone
-// uses it.
+// memoryWatch is the control group of one life of a worker. It exists in main; only the goroutine
+// of the life uses it.
 type memoryWatch struct {
 	// group is the control group.
 	group *proc.MemoryGroup

@@ -69,8 +69,8 @@ func (l *Life) KillWithTask(why string) {
 	l.KillWithStacks(why)
 }
 
-// KillHung ends a worker that hangs, with the stacks of its goroutines if it can give them within
-// the time d. The supervisor calls it.
+// KillHung kills a worker that hangs. Before that it asks the worker for the stacks of its
+// goroutines, which have the time d to come. Only the goroutine of the life calls it.
 func (l *Life) KillHung(h *Hang, why string, d time.Duration) {
 	l.known.mu.Lock()
 	l.known.hang = h

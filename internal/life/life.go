@@ -9,8 +9,8 @@
 // Three kinds of goroutines use a Life:
 //
 //   - The reader reads the wire, and calls Take for each frame.
-//   - The supervisor takes the life from its start to its end: Welcome, Hello, Ready, NewPulse,
-//     KillHung, Drain and Wait are for it alone.
+//   - The goroutine of the life leads it from its start to its end: it alone calls Welcome, Hello,
+//     Ready, NewPulse, KillHung, Drain, WatchMemory and Wait.
 //   - Any goroutine may call all other methods at any time.
 //
 // A Life has one lock, that of what has become known of it. Nothing waits, and no other lock is
@@ -53,22 +53,23 @@ type Life struct {
 	// known is what has become known of the life. Its mutex guards it.
 	known known
 
-	// hello has room for one: the first frame of the worker, for the supervisor.
+	// hello has room for one: the first frame of the worker, for the goroutine of the life.
 	hello chan *Hello
 	// ready has room for one: what the worker said when its setup function had returned, for the
-	// supervisor.
+	// goroutine of the life.
 	ready chan *Readiness
-	// hangs has room for one: the report of the worker that a handler has not returned in time. The
-	// supervisor receives it.
+	// hangs has room for one: the report of the worker that a handler has not returned in time, for
+	// the goroutine of the life.
 	hangs chan *Hang
-	// dumps has room for one: it tells the supervisor that the worker has sent its stacks.
+	// dumps has room for one: it tells the goroutine of the life that the worker has sent its
+	// stacks.
 	dumps chan struct{}
 	// read is closed when the wire has been read to its end.
 	read chan struct{}
 	// wrote is closed when nothing more is written to the wire.
 	wrote chan struct{}
-	// drained says that Drain has read what the worker left in its black box. The supervisor alone
-	// touches it.
+	// drained says that Drain has read what the worker left in its black box. Only the goroutine of
+	// the life may touch it.
 	drained bool
 }
 
@@ -110,8 +111,8 @@ type known struct {
 	mu sync.Mutex
 	// reason is why main has ended the life. The first reason stands.
 	reason Reason
-	// planned says that the life was ended with a task of its, past the task's grace, and before
-	// there was another reason.
+	// planned says that the life was ended together with a task that had gone on past its grace,
+	// and that there was no other reason before.
 	planned bool
 	// hang is what did not return, if the life was ended because it hung; else nil.
 	hang *Hang
@@ -152,8 +153,8 @@ func (l *Life) Done() <-chan struct{} { return l.body.Done() }
 // Read returns a channel that is closed when the wire has been read to its end.
 func (l *Life) Read() <-chan struct{} { return l.read }
 
-// Hangs returns the channel by which the supervisor gets the report of the worker that a handler
-// has not returned in time.
+// Hangs returns the channel by which the goroutine of the life gets the report of the worker that a
+// handler has not returned in time.
 func (l *Life) Hangs() <-chan *Hang { return l.hangs }
 
 // Terminate asks the worker to end: SIGTERM.

@@ -34,8 +34,8 @@ type Process struct {
 	env []string
 	// kills are the deaths by the kernel of all workers. They have a lock of their own.
 	kills *KernelKills
-	// memory is the control group that the process is in; nil if the system tells nothing. The
-	// supervisor alone touches it.
+	// memory is the control group that the process is in; nil if the system tells nothing. Only the
+	// goroutine of the life touches it.
 	memory *memoryWatch
 	// ended is closed when the process has ended and its output has been read.
 	ended chan struct{}
@@ -181,8 +181,8 @@ func (p *Process) Raced(st proc.Status) bool {
 // watchMemory looks again in which control group the process is.
 func (p *Process) watchMemory() { p.memory = p.kills.again(p.proc.Pid, p.memory) }
 
-// takenByKernel returns what the kernel has taken the process for, which has died as one does that
-// the kernel takes; nil if it has not. The supervisor alone calls it.
+// takenByKernel says for what memory limit the kernel has killed the process; nil if it has not.
+// The process has died as one does that the kernel kills. Only the goroutine of the life calls it.
 func (p *Process) takenByKernel() *KernelKill {
 	if !p.kills.took(p.memory) {
 		return nil

@@ -19,10 +19,10 @@ func (l *Life) AskForBeat() {
 // LastBeat returns the last sign of life of the worker, or nil.
 func (l *Life) LastBeat() *Beat { return l.signs.beat.Load() }
 
-// Pulse asks one life of a worker for signs of life: a question in every third of the timeout,
-// which the goroutine that reads the wire there answers, beside a handler that spins. Time in which
-// main itself did not run does not count: silence is counted in questions. A Pulse exists in main;
-// the supervisor alone uses it.
+// Pulse asks one life of a worker for signs of life: one question in every third of the timeout.
+// The goroutine that reads the wire there answers, even while a handler spins. Silence is counted
+// in questions, so that time in which main itself did not run does not count. A Pulse exists in
+// main; only the goroutine of the life uses it.
 type Pulse struct {
 	// life is who is asked.
 	life *Life

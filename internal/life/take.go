@@ -69,7 +69,7 @@ func (l *Life) takeHello(f *wire.Frame) error {
 		return err
 	}
 	if l.reading.state = stateHello; h.Identity != l.options.Identity {
-		l.reading.state = stateForeign // the supervisor finds the same
+		l.reading.state = stateForeign // Hello finds out the same
 	}
 	l.hello <- &h // there is room: a second hello is out of turn
 	return nil

@@ -76,9 +76,9 @@ func (q *Queue) endAs(t *Task, v Verdict, w Worker, how Settlement) {
 	letter := NoLetter
 	switch {
 	case how == GiveUp:
-		letter = q.bury(t, NewLetter)
+		letter = q.keepDead(t, NewLetter)
 	case t.revived && v.Kind != Done && v.Kind != Cancelled:
-		letter = q.bury(t, OldLetter)
+		letter = q.keepDead(t, OldLetter)
 	}
 	if settles {
 		q.emit(Effect{Kind: Settle, Task: t, Worker: w, Settlement: how, Verdict: v})
@@ -92,8 +92,8 @@ func (q *Queue) endAs(t *Task, v Verdict, w Worker, how Settlement) {
 	}
 }
 
-// bury puts a task that ends into the list of dead letters.
-func (q *Queue) bury(t *Task, as Letter) Letter {
+// keepDead puts a task that ends into the list of dead letters.
+func (q *Queue) keepDead(t *Task, as Letter) Letter {
 	if q.cfg.DeadLimit <= 0 {
 		return NoLetter
 	}
