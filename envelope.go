@@ -79,3 +79,18 @@ func (n *node) lend(room []byte, receiver, typ string, body any) (codec.Payload,
 	}
 	return p, room, nil
 }
+
+// encode encodes a body into memory of its own, and checks its size.
+func (n *node) encode(receiver, typ string, body any) (codec.Payload, error) {
+	if p, ok := codec.Lend(body); ok && len(p.Data) > n.maxBody { // so that no body is copied that is too large
+		return codec.Payload{}, &SizeError{Type: typ, Size: int64(len(p.Data)), Limit: int64(n.maxBody)}
+	}
+	p, err := n.codec.Encode(body)
+	if err != nil {
+		return p, &EncodeError{Receiver: receiver, Type: typ, GoType: fmt.Sprintf("%T", body), Err: err}
+	}
+	if len(p.Data) > n.maxBody {
+		return p, &SizeError{Type: typ, Size: int64(len(p.Data)), Limit: int64(n.maxBody)}
+	}
+	return p, nil
+}

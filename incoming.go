@@ -51,3 +51,8 @@ func (i *incoming) pushSoon(l *link.Link) {
 		i.pushes = append(i.pushes, l)
 	}
 }
+
+// callPause is the longest pause between two replies to calls of main after which the goroutine
+// that reads the wire steps aside for the caller. A caller who makes a single call shall not hold
+// up what the worker sends next.
+const callPause = 200 * time.Microsecond

@@ -39,7 +39,13 @@ type node struct {
 
 	mostCalls int // how many calls may wait for their replies; 0 means no limit
 
-	mu     lockorder.Mutex[lockorder.Leaf] // guards lastID, calls, submissions and closed
+	outstanding // the calls and the tasks of the process
+}
+
+// outstanding is the calls and tasks of a process that have no outcome. It exists in every process.
+// Any goroutine may use it.
+type outstanding struct {
+	mu     lockorder.Mutex[lockorder.Leaf] // guards every other field
 	lastID uint64                          // the number of the last call or task of this process
 	calls  map[uint64]chan *reply          // where the replies go that are waited for, by the numbers of the calls
 	// submissions is the tasks of this process that have no outcome, by their numbers.
@@ -99,27 +105,11 @@ func newNode(name string, c *codec.Codec, maxBody, window int) *node {
 		name:        name,
 		codec:       c,
 		maxBody:     maxBody,
-		calls:       map[uint64]chan *reply{},
-		submissions: map[uint64]*Submission{},
+		outstanding: outstanding{calls: map[uint64]chan *reply{}, submissions: map[uint64]*Submission{}},
 	}
 	n.receiver = newReceiver(n, int64(window))
 	n.loop = &loop{node: n}
 	return n
-}
-
-// encode encodes a body into memory of its own, and checks its size.
-func (n *node) encode(receiver, typ string, body any) (codec.Payload, error) {
-	if p, ok := codec.Lend(body); ok && len(p.Data) > n.maxBody { // so that no body is copied that is too large
-		return codec.Payload{}, &SizeError{Type: typ, Size: int64(len(p.Data)), Limit: int64(n.maxBody)}
-	}
-	p, err := n.codec.Encode(body)
-	if err != nil {
-		return p, &EncodeError{Receiver: receiver, Type: typ, GoType: fmt.Sprintf("%T", body), Err: err}
-	}
-	if len(p.Data) > n.maxBody {
-		return p, &SizeError{Type: typ, Size: int64(len(p.Data)), Limit: int64(n.maxBody)}
-	}
-	return p, nil
 }
 
 // outcome makes the reply from what user code returned. Its payload is lent until the room is used

@@ -14,11 +14,6 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// callPause is the longest pause between two replies to calls of main after which the goroutine
-// that reads the wire steps aside for the caller. A caller who makes a single call shall not hold
-// up what the worker sends next.
-const callPause = 200 * time.Microsecond
-
 // peer is one life of a worker as main sees it, from the start of its process until nothing of it
 // is left. It exists in main. The goroutine that reads the wire calls receive; any goroutine may
 // call every other method whose comment does not name the caller.
@@ -384,8 +379,7 @@ func (p *peer) submit(f *wire.Frame) error {
 	return nil
 }
 
-// vouch reads the outcome that a worker gives for a call or a task. Its error becomes one that a
-// worker can have: see vouched.
+// vouch reads the outcome that a worker gives, whose error is vouched for.
 func (p *peer) vouch(f *wire.Frame) *reply {
 	r := replyOf(f)
 	r.err = p.vouchError(f.Type, r.err)

@@ -30,15 +30,20 @@ type Worker struct {
 	queue *TaskQueue // this worker's door to the queue; for any goroutine
 	inbox taskInbox  // the tasks that main has handed to the worker, with a lock of its own
 
-	ctx    context.Context         // ends when exit is requested; does not change
-	cancel context.CancelCauseFunc // ends ctx; for any goroutine
-	whole  context.Context         // ends when the worker must end at once, and ctx with it; does not change
-	kill   context.CancelCauseFunc // ends whole; for any goroutine
-
+	workerContexts // the contexts of what users' functions do
 	workerSetup    // what the worker is told before its setup function runs, and what that asks for
 	workerReceipts // what the worker tells main about messages, and main tells it about workers
 	workerReader   // what belongs to the goroutine that reads the wire
 	workerEnd      // how the worker ends
+}
+
+// workerContexts is the contexts of a worker. It exists in the worker process. It does not change
+// after newWorker; any goroutine may use it.
+type workerContexts struct {
+	ctx    context.Context         // ends when exit is requested
+	cancel context.CancelCauseFunc // ends ctx
+	whole  context.Context         // ends when the worker must end at once, and ctx with it
+	kill   context.CancelCauseFunc // ends whole
 }
 
 // workerReceipts is what the worker tells main about the messages that it has got, and what main
