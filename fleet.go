@@ -32,7 +32,7 @@ type workerFleet struct {
 	lives sync.WaitGroup
 
 	// mu guards every field from rules to timer, apart from present.
-	mu lockorder.Mutex[lockorder.Fleet]
+	mu    lockorder.Mutex[lockorder.Fleet]
 	rules *fleet.Fleet // the rules of lives
 	// slots finds a slot by its number: all that are in their pools, and those that have left their
 	// pool and still have a life.

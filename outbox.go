@@ -354,9 +354,9 @@ func (o *outbox) asks() bool {
 	return o.rules.Ledger.Calls() > 0 || o.rules.Waiting() > 0
 }
 
-// sendLast sends the present life, if there is one, a last frame behind all messages that wait. Later
-// messages wait for the next life. If there will be none, why is not nil, and they are refused with
-// it.
+// sendLast sends the present life, if there is one, a last frame behind all messages that wait.
+// Later messages wait for the next life. If there will be none, why is not nil, and they are
+// refused with it.
 func (o *outbox) sendLast(f *wire.Frame, why error) {
 	o.mu.Lock()
 	defer o.unlock()

@@ -55,12 +55,13 @@ const (
 
 // waiters are slots that begin a life as soon as they may.
 type waiters struct {
-	// slots are in the order in which they began to wait. One that does not wait any more is left
-	// out at the next look.
+	// slots are in the order in which they began to wait. A slot that does not wait any more is
+	// taken out at the next look.
 	slots []*slot
-	// looked counts the first of them that were looked at, and could not begin.
+	// looked is how many slots at the front of slots were looked at and could not begin.
 	looked int
-	// stirred says that one of those may be able to begin by now, or never will be.
+	// stirred says that a slot which was looked at may be able to begin by now, or is certain never
+	// to begin.
 	stirred bool
 }
 

@@ -54,8 +54,8 @@ func (q *Queue) DropDead(ids []ID) int {
 	return before - q.dead.Len()
 }
 
-// amongst returns what reports whether a task is one of those with the ids, which are all if there
-// are none.
+// amongst returns a function that reports whether a task has one of these ids. Without ids it
+// reports true for every task.
 func amongst(ids []ID) func(t *Task) bool {
 	if len(ids) == 0 {
 		return func(*Task) bool { return true }

@@ -40,7 +40,7 @@ type Queue struct {
 	bytes     int                  // of the tasks that count for Config.LimitBytes
 	assigned  int                  // tasks that workers have and have not begun
 	aways     uint64               // how often a task was taken from a worker that had not begun it for some time
-	batches   []*Task              // tasks that run, of several items, in the order in which they began
+	batches   []*Task              // batches that run, in the order in which they began
 	dead      ring.Ring[*Task]     // dead letters, the oldest first; they have ended
 
 	byLane    map[laneKey]*lane    // laneOf makes the lanes, dropLane forgets them
