@@ -23,8 +23,8 @@ type standing struct {
 	lifeMu sync.Mutex
 	// state is how far the Main has come.
 	state mainState
-	// serving says that the state is mainRunning, and that all is made that messages and tasks need.
-	// It may be read without lifeMu.
+	// serving says that the state is mainRunning, and that all is made that messages and tasks
+	// need. It may be read without lifeMu.
 	serving atomic.Bool
 	// whole is the context of all handlers and actions of main. It ends with the last worker, or
 	// when everything is killed. begin sets it before anything of the program runs.

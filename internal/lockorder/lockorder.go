@@ -19,8 +19,8 @@ type (
 	Fleet struct{}
 	// Tasks guards the rules of tasks, in main.
 	Tasks struct{}
-	// Outcome guards the outcome of one Submission, and the reports of progress that have come before
-	// it. What these have taken of a worker's credit is given back while it is held.
+	// Outcome guards the outcome of one Submission, and the reports of progress that have come
+	// before it. What these have taken of a worker's credit is given back while it is held.
 	Outcome struct{}
 	// Task guards the end of one task, in a worker.
 	Task struct{}
