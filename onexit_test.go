@@ -49,8 +49,9 @@ var _ = worker("goer", func(_ context.Context, w *multiprolab.Worker) error {
 		say("Send to main", multiprolab.Send(ctx, w, "main", "heard", fmt.Sprint("life ", w.Life(), " says goodbye")))
 		call("Call to main", "main", "seven", nil)
 		say("Send to one that it needs", multiprolab.Send(ctx, w, "lab", "add", 7))
-		call("Call to one that it needs", "lab", "state", nil)
 		say("Broadcast to one that it needs", multiprolab.Broadcast(ctx, w, "lab", "add", 0))
+		// Last: what lab has not handled when it is told to exit, at once after this worker, is a dead letter.
+		call("Call to one that it needs", "lab", "state", nil)
 		say("Send to itself", multiprolab.Send(ctx, w, w.Name(), "farewell", w.Life()))
 		call("Call to itself", w.Name(), "x", nil)
 		n, err := multiprolab.Do[int](ctx, w, "double", 4)
