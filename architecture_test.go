@@ -103,7 +103,7 @@ func TestArchitectureJourneys(t *testing.T) {
 		title, stops, _ := strings.Cut(way, "\n")
 		rooms := map[string]bool{}
 		found := stop.FindAllStringSubmatch(stops, -1)
-		require.Equal(t, len(regexp.MustCompile("(?m)^\\d+\\.").FindAllString(stops, -1)), len(found), title)
+		require.Equal(t, len(regexp.MustCompile(`(?m)^\d+\.`).FindAllString(stops, -1)), len(found), title)
 		for _, s := range found {
 			rooms[s[1]+" "+path.Dir(s[2])] = true
 		}

@@ -49,7 +49,5 @@ func TestOrder(t *testing.T) {
 	turn.Lock()
 	require.Panics(t, other.Lock, "two of the same rank")
 	turn.Unlock()
-	turn.Lock()
-	turn.Unlock()
 	require.Empty(t, heldNow())
 }
