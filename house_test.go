@@ -355,7 +355,8 @@ func TestShape(t *testing.T) {
 				}
 				if names := withoutComment(spec); len(names) > 0 {
 					silent += len(names)
-					t.Logf("%s: nothing says what %s.{%s} are", h.file(spec.Pos()), spec.Name, strings.Join(names, ", "))
+					left := strings.Join(names, ", ")
+					t.Logf("%s: nothing says what %s.{%s} are", h.file(spec.Pos()), spec.Name, left)
 				}
 				if spec.Name.IsExported() {
 					return true

@@ -12,10 +12,11 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// The table of states and events in internal/queue, cell by cell, as workers and submitters see it: what each event makes of a job in each
-// state. A cell is the next state and, if that is ended, the outcome; "." is that nothing changes,
-// "lie" that main accuses the worker, and what becomes of the job then follows. What the states are
-// is in scenes, what the events are in happenings; who submits the job makes no difference.
+// The table of states and events in internal/queue, cell by cell, as workers and submitters see it:
+// what each event makes of a job in each state. A cell is the next state and, if that is ended, the
+// outcome; "." is that nothing changes, "lie" that main accuses the worker, and what becomes of the
+// job then follows. What the states are is in scenes, what the events are in happenings; who
+// submits the job makes no difference.
 var jobTables = []string{`
                blocked    delayed    queued     parked     ended
 cancel         cancelled  cancelled  cancelled  cancelled  .
@@ -171,7 +172,8 @@ func (s *scene) run() {
 func (s *scene) another() { s.enter("p/1", "t") }
 
 const (
-	// sitTime is how long a task sits with a worker that does not begin with it, for the first time.
+	// sitTime is how long a task sits with a worker that does not begin with it, for the first
+	// time.
 	sitTime = 2 * time.Millisecond
 	// splitTime is how long a batch runs before it is split.
 	splitTime = 2 * time.Millisecond

@@ -23,8 +23,9 @@ func main() {
 	peers := flag.String("peers", ".", "regular `expression` of the peers; the bare pipe is always among them")
 	out := flag.String("out", ".", "`directory` for results.csv and chart.svg")
 	rounds := flag.Int("rounds", 0, "rounds of each scenario (default 5, with -quick 1)")
-	rent := flag.String("rent", "", "instead, measure multiprolab without each mechanism that the regular `expression` "+
-		"matches; needs the build tag ablate")
+	rent := flag.String("rent", "",
+		"instead, measure multiprolab without each mechanism that the regular `expression` matches; "+
+			"needs the build tag ablate")
 	flag.Parse()
 	if *rent != "" {
 		if err := measureRent(*rent, *run, *rounds, os.Stdout, os.Stderr); err != nil {
