@@ -53,9 +53,6 @@ func newMapping(ctx context.Context, n *node, typ string, c *MapConfig, batches 
 	if m.flow.workers > 0 {
 		m.flow.late = time.AfterFunc(time.Hour, m.flush)
 		m.flow.late.Stop()
-		if took, ok := n.paces.Load(typ); ok {
-			m.pace.Expect(took.(time.Duration))
-		}
 	}
 	m.news.wake = make(chan struct{}, 1)
 	if c.Unordered {
@@ -258,9 +255,6 @@ func (m *mapping) cancel() {
 	m.flow.partial.Store(false)
 	if m.flow.late != nil {
 		m.flow.late.Stop()
-	}
-	if took := m.pace.Took(); took > 0 {
-		m.node.paces.Store(m.typ, took)
 	}
 	for b := range m.places.open {
 		m.places.items.Push(b)

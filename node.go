@@ -3,7 +3,6 @@ package multiprolab
 import (
 	"context"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,9 +32,6 @@ type node struct {
 	// overdue tells main that the function of a scope has run for so long, which is too long. A
 	// timer's goroutine calls it.
 	overdue func(s *scope, d time.Duration)
-	// paces is how long an item of the last Map took, a time.Duration, by the types of tasks. Any
-	// goroutine may use it.
-	paces sync.Map
 
 	mostCalls int // how many calls may wait for their replies; 0 means no limit
 
@@ -168,9 +164,7 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 		return &sentinelError{
 			fmt.Sprintf(
 				"multiprolab: call %q to %s was not made: %d calls of this process wait for their replies already",
-				typ,
-				receiver,
-				n.mostCalls,
+				typ, receiver, n.mostCalls,
 			),
 			ErrBacklog,
 		}
@@ -262,11 +256,7 @@ func (n *node) submit(ctx context.Context, typ string, body any, o *TaskOptions,
 // submitPayload is submit for a body that is encoded already. With patient set it waits while the
 // queue is full. prepare, if not nil, is called before anybody else can find the submission.
 func (n *node) submitPayload(
-	ctx context.Context,
-	typ string,
-	p codec.Payload,
-	o *TaskOptions,
-	prepare func(*Submission),
+	ctx context.Context, typ string, p codec.Payload, o *TaskOptions, prepare func(*Submission),
 	patient, waits bool,
 ) (*Submission, error) {
 	if ctx.Err() != nil {

@@ -52,8 +52,6 @@ const (
 	Contexts Mechanism = "contexts"
 	// Pace is that a Map measures how long its items take. Without it 64 items travel together.
 	Pace Mechanism = "pace"
-	// Memory is that a Map knows how long the items of the last Map of the same type took.
-	Memory Mechanism = "memory"
 	// Ahead is that as many tasks wait in a worker as it does in some milliseconds. Without it one
 	// task waits there.
 	Ahead Mechanism = "ahead"
@@ -61,6 +59,5 @@ const (
 
 // All are the mechanisms.
 var All = []Mechanism{
-	Turns, Lazy, Quiet, Spares, Box, Shared, Shared512, Room, Poll, Deaf, Engine, Lending, Contexts, Pace,
-	Memory, Ahead,
+	Turns, Lazy, Quiet, Spares, Box, Shared, Shared512, Room, Poll, Deaf, Engine, Lending, Contexts, Pace, Ahead,
 }

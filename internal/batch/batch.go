@@ -105,9 +105,7 @@ func EndWith(b []byte, at int, s Status, p codec.Payload) []byte {
 }
 
 // Append appends an entry.
-func Append(b []byte, s Status, p codec.Payload) []byte {
-	return EndWith(Begin(b), len(b), s, p)
-}
+func Append(b []byte, s Status, p codec.Payload) []byte { return EndWith(Begin(b), len(b), s, p) }
 
 // Reader is the entries of a body that are still to be read. Its zero value has none. One goroutine
 // uses it; a copy of it reads independently.

@@ -14,9 +14,6 @@ const (
 	maxItems = 4096
 	// MaxSize is the length in bytes from which a batch takes no further item.
 	MaxSize = 64 << 10
-	// firstItems is the greatest number of items in the first batches of a Map, if it is known from
-	// an earlier one how long an item takes.
-	firstItems = 64
 	// defaultWindow is the window of a Map whose items are not short.
 	defaultWindow = 64
 	// maxWindow is the greatest window that a Map whose items are short gives itself.
@@ -56,23 +53,12 @@ func NewPace(workers, window, room int) Pace {
 // Window returns how many items may be taken from the sequence and not yielded.
 func (p *Pace) Window() int { return p.window }
 
-// Took returns how long an item takes, or 0 if none has been measured.
-func (p *Pace) Took() time.Duration { return p.took }
-
 // Full reports whether a batch of so many items and bytes is sent without waiting for more items.
 func (p *Pace) Full(items, bytes int) bool { return items >= p.size || bytes >= MaxSize }
 
 // Hungry reports whether some of the workers may have nothing to do, if so many batches were sent
 // and have no outcome. While no worker is hungry, a batch waits until it is full.
 func Hungry(sent, workers int) bool { return sent < 2*workers }
-
-// Expect takes in how long an item took in an earlier Map of the same tasks. An item may take
-// longer now: so the first batches are small, and a batch that holds others up is cut.
-func (p *Pace) Expect(took time.Duration) {
-	if p.workers > 0 && took > 0 && !ablate.Without(ablate.Memory) {
-		p.resize(took, firstItems)
-	}
-}
 
 // Measure takes in how long a worker says that it was busy with so many items, and how many bytes
 // the body of their outcomes has. The next batches are at most four times as large as the last.
@@ -87,12 +73,6 @@ func (p *Pace) Measure(took time.Duration, items, bytes int) {
 		p.took += (each - p.took) / 4
 	}
 	p.fits = min(max(1, p.room*items/bytes), maxItems)
-	p.resize(p.took, 4*p.size)
-}
-
-// resize decides how large the next batches are if an item takes as long as took: they have at most
-// as many items as most says.
-func (p *Pace) resize(took time.Duration, most int) {
 	if ablate.Without(ablate.Pace) {
 		p.size, p.window = 64, max(p.window, 64*(3*p.workers+1))
 		return
@@ -100,7 +80,7 @@ func (p *Pace) resize(took time.Duration, most int) {
 	// For each worker there is a batch that it works on, the next batch, and one that is being
 	// taken in or yielded.
 	share := cmp.Or(p.given, maxWindow) / (3 * p.workers)
-	p.size = min(max(1, int(workTime/took)), max(1, share), most, p.fits)
+	p.size = min(max(1, int(workTime/p.took)), max(1, share), 4*p.size, p.fits)
 	if p.given == 0 && p.size > 1 {
 		p.window = max(defaultWindow, min(maxWindow, p.size*(3*p.workers+1)))
 	}
