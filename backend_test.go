@@ -10,17 +10,18 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/multiprolab/multiprolab"
+	"github.com/multiprolab/multiprolab/backend"
 )
 
-// stays is a MemoryBackend that outlives the Main that uses it, as a durable one would.
-type stays struct{ *multiprolab.MemoryBackend }
+// stays is a backend.Memory that outlives the Main that uses it, as a durable one would.
+type stays struct{ *backend.Memory }
 
 func (stays) Close(context.Context) error { return nil }
 
 // backends are the two ways of the broker to a queue: its own, and any Backend.
-var backends = map[string]func() multiprolab.Backend{
-	"own":   func() multiprolab.Backend { return nil },
-	"other": func() multiprolab.Backend { return multiprolab.NewMemoryBackend() },
+var backends = map[string]func() backend.Backend{
+	"own":   func() backend.Backend { return nil },
+	"other": func() backend.Backend { return backend.NewMemory() },
 }
 
 func TestBackendsAgree(t *testing.T) {
@@ -79,8 +80,8 @@ func TestBackendsAgree(t *testing.T) {
 // Tasks that were not done when a program ended are done by the next one, where the Backend
 // outlives it.
 func TestBackendOutlivesMain(t *testing.T) {
-	backend := stays{multiprolab.NewMemoryBackend()}
-	first := startLab(t, &multiprolab.Config{Backend: backend}, workers("lab", 1))
+	kept := stays{backend.NewMemory()}
+	first := startLab(t, &multiprolab.Config{Backend: kept}, workers("lab", 1))
 	ctx := bounded(t)
 	first.Tasks().Pause(multiprolab.DefaultQueue)
 	var futures []*multiprolab.Future[int]
@@ -95,7 +96,7 @@ func TestBackendOutlivesMain(t *testing.T) {
 		require.ErrorIs(t, err, multiprolab.ErrStopped)
 	}
 
-	second := startLab(t, &multiprolab.Config{Backend: backend}, workers("lab", 1))
+	second := startLab(t, &multiprolab.Config{Backend: kept}, workers("lab", 1))
 	eventually(
 		t,
 		"the second run to do the tasks of the first",
@@ -105,16 +106,16 @@ func TestBackendOutlivesMain(t *testing.T) {
 }
 
 // broken is a Backend that stores nothing.
-type broken struct{ *multiprolab.MemoryBackend }
+type broken struct{ *backend.Memory }
 
 var errDisk = errors.New("the disk is full")
 
-func (broken) Enqueue(context.Context, ...multiprolab.QueuedTask) ([]multiprolab.Receipt, error) {
+func (broken) Enqueue(context.Context, ...backend.Task) ([]backend.Receipt, error) {
 	return nil, errDisk
 }
 
 func TestBackendThatFails(t *testing.T) {
-	l := startLab(t, &multiprolab.Config{Backend: broken{multiprolab.NewMemoryBackend()}}, workers("lab", 1))
+	l := startLab(t, &multiprolab.Config{Backend: broken{backend.NewMemory()}}, workers("lab", 1))
 	_, err := multiprolab.Do[int](bounded(t), l, "double", 1)
 	require.ErrorIs(t, err, errDisk)
 }

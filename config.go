@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/multiprolab/multiprolab/backend"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -106,7 +107,7 @@ type Config struct {
 	QueueBytes int
 	// Backend stores the queued tasks. Main uses it, and closes it in the end. Defaults to nil: the
 	// tasks are kept in main's memory, and end with main.
-	Backend Backend
+	Backend backend.Backend
 	// DeadLimit limits the list of tasks that have used up their attempts; beyond it the oldest are
 	// forgotten. Defaults to 1,000.
 	DeadLimit int

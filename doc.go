@@ -163,7 +163,7 @@
 //	default: // not sent: it does not encode, no worker takes its type, ...
 //	}
 //
-// The queue is in main's memory, or in a [Backend] of yours.
+// The queue is in main's memory, or in a [backend.Backend] of yours.
 //
 // # Actions
 //

@@ -35,9 +35,6 @@ var (
 	ErrCallCycle = errors.New("multiprolab: the call would wait for itself")
 	// ErrCancelled reports a task that its submitter cancelled.
 	ErrCancelled = errors.New("multiprolab: the task was cancelled")
-	// ErrLeaseLost reports that a lease of a Backend has ended, so that the task may be in other
-	// hands.
-	ErrLeaseLost = errors.New("multiprolab: the lease has ended")
 	// ErrNotWorker reports a method that only makes sense while the worker's process is connected
 	// to its main process.
 	ErrNotWorker = errors.New("multiprolab: this worker is not connected to a main process")

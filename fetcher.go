@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/multiprolab/multiprolab/backend"
 	"github.com/multiprolab/multiprolab/internal/queue"
 )
 
@@ -115,7 +116,7 @@ func (f *fetcher) pause() {
 // program. It exists in main; any goroutine may use it.
 type storedLease struct {
 	// of is the lease as the Backend has made it. It never changes.
-	of Lease
+	of backend.Lease
 	// store is the way to the Backend. It never changes.
 	store *store
 
@@ -128,7 +129,7 @@ type storedLease struct {
 }
 
 // newLease returns a lease that is not extended before keep.
-func newLease(s *store, of Lease) *storedLease { return &storedLease{of: of, store: s} }
+func newLease(s *store, of backend.Lease) *storedLease { return &storedLease{of: of, store: s} }
 
 // keep extends the lease when half of its time has passed, again and again. A lease that the
 // Backend calls lost is not extended any more: the task runs on here, and others may work on it as
@@ -158,7 +159,7 @@ func (l *storedLease) extend(ctx context.Context) {
 	switch err := l.of.Extend(ctx); {
 	case err == nil:
 		l.keep()
-	case errors.Is(err, ErrLeaseLost):
+	case errors.Is(err, backend.ErrLeaseLost):
 		l.store.logf("the lease of %s is lost: the backend may hand it out again while it runs here", l.what())
 	default:
 		l.store.logf("the lease of %s could not be extended: %v", l.what(), err)

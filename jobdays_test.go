@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/multiprolab/multiprolab/backend"
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -43,7 +44,7 @@ func newDay(t *testing.T, seed uint64) *day {
 	r := rand.New(rand.NewPCG(seed, 1))
 	cfg := &Config{QueueLimit: 1 + r.IntN(12), DeadLimit: 3}
 	if seed%4 == 3 {
-		cfg.Backend = NewMemoryBackend()
+		cfg.Backend = backend.NewMemory()
 	}
 	d := &day{r: r, theatre: newTheatre(t, cfg, map[string]WorkerConfig{
 		"one":      {Count: 2},

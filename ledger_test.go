@@ -26,6 +26,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/multiprolab/multiprolab"
+	"github.com/multiprolab/multiprolab/backend"
 )
 
 // The ledger test: many tasks over workers that are killed at random and at each step of the
@@ -47,21 +48,21 @@ func TestLedger(t *testing.T) { testLedger(t, *ledgerTasks, nil) }
 
 // TestLedgerBackend: the same, with the tasks in a Backend of the user, which takes its time.
 func TestLedgerBackend(t *testing.T) {
-	testLedger(t, *ledgerTasks/4, &multiprolab.Config{Backend: distantBackend{multiprolab.NewMemoryBackend()}})
+	testLedger(t, *ledgerTasks/4, &multiprolab.Config{Backend: distantBackend{backend.NewMemory()}})
 }
 
 // distantBackend is a Backend with a network before it.
-type distantBackend struct{ multiprolab.Backend }
+type distantBackend struct{ backend.Backend }
 
 func (distantBackend) travel() { time.Sleep(time.Duration(rand.IntN(300)) * time.Microsecond) }
 
-func (b distantBackend) Enqueue(ctx context.Context, tasks ...multiprolab.QueuedTask) ([]multiprolab.Receipt, error) {
+func (b distantBackend) Enqueue(ctx context.Context, tasks ...backend.Task) ([]backend.Receipt, error) {
 	b.travel()
 	defer b.travel()
 	return b.Backend.Enqueue(ctx, tasks...)
 }
 
-func (b distantBackend) Fetch(ctx context.Context, queue string, credit int) ([]multiprolab.Lease, error) {
+func (b distantBackend) Fetch(ctx context.Context, queue string, credit int) ([]backend.Lease, error) {
 	b.travel()
 	defer b.travel()
 	return b.Backend.Fetch(ctx, queue, credit)

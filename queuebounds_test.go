@@ -13,6 +13,7 @@ import (
 	"time"
 	"weak"
 
+	"github.com/multiprolab/multiprolab/backend"
 	"github.com/multiprolab/multiprolab/internal/codec"
 )
 
@@ -432,7 +433,7 @@ func TestRetryDead(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					cfg := &Config{}
 					if kind == "in a Backend" {
-						cfg.Backend = NewMemoryBackend()
+						cfg.Backend = backend.NewMemory()
 					}
 					th := newTheatre(t, cfg, map[string]WorkerConfig{"p": {}})
 					run(t, th, th.enter("p/0", "t", "u"))
@@ -469,25 +470,25 @@ func (th *theatre) isBack(id uint64, text string) {
 
 // noEnqueue is a Backend that stores nothing once it is broken.
 type noEnqueue struct {
-	*MemoryBackend
+	*backend.Memory
 	broken bool
 }
 
-func (b *noEnqueue) Enqueue(ctx context.Context, tasks ...QueuedTask) ([]Receipt, error) {
+func (b *noEnqueue) Enqueue(ctx context.Context, tasks ...backend.Task) ([]backend.Receipt, error) {
 	if b.broken {
 		return nil, errLedger
 	}
-	return b.MemoryBackend.Enqueue(ctx, tasks...)
+	return b.Memory.Enqueue(ctx, tasks...)
 }
 
 // A dead task that the Backend does not store again stays in the list.
 func TestRetryDeadThatCannotBeStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		backend := &noEnqueue{MemoryBackend: NewMemoryBackend()}
-		th := newTheatre(t, &Config{Backend: backend}, map[string]WorkerConfig{"p": {}})
+		b := &noEnqueue{Memory: backend.NewMemory()}
+		th := newTheatre(t, &Config{Backend: b}, map[string]WorkerConfig{"p": {}})
 		id := th.dead(th.enter("p/0", "t"), "t").ID
 		synctest.Wait()
-		backend.broken = true
+		b.broken = true
 		th.retry(id)
 		th.isBack(id, "no")
 		th.broker.end(ErrStopped)

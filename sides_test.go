@@ -16,7 +16,7 @@ import (
 var (
 	mainSide = strings.Fields(`admission.go broker.go brokeropen.go callentry.go cause.go client.go deadletters.go desk.go
 		effects.go emit.go ending.go fetcher.go fleet.go group.go handshake.go hang.go incoming.go
-		job.go lives.go loopwaits.go main.go memqueue.go milestones.go output.go peer.go register.go
+		job.go lives.go loopwaits.go main.go milestones.go output.go peer.go register.go
 		registererror.go reload.go report.go resize.go roster.go router.go routeruplink.go
 		service.go signals.go signals_unix.go signals_windows.go spawn.go staff.go standing.go
 		start.go store.go verdict.go verdicts.go vouch.go watch.go watchers.go`)

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/multiprolab/multiprolab/backend"
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/ring"
@@ -32,7 +33,7 @@ type store struct {
 	// broker is the broker that the store belongs to. It never changes.
 	broker *broker
 	// backend is the Backend of the user. It never changes.
-	backend Backend
+	backend backend.Backend
 	// run begins the ids of the tasks of this run, so that they differ from those of other runs.
 	run string
 	// logf logs a warning. It never changes.
@@ -81,7 +82,7 @@ type storing struct {
 	// job is the job.
 	job *job
 	// task is the job in the form in which the Backend gets it.
-	task QueuedTask
+	task backend.Task
 }
 
 // laneNames knows what the queue of a lane is called in a Backend. It exists in main; the broker's
@@ -162,7 +163,9 @@ func (s *store) put(j *job, after time.Duration) {
 	s.lastID++
 	j.storedAs = fmt.Sprintf("%s-%d", s.run, s.lastID)
 	to := j.Lane()
-	t := QueuedTask{ID: j.storedAs, Queue: s.names.of(to), Type: to.Type, Body: s.pack(j.payload), Options: j.stored()}
+	t := backend.Task{
+		ID: j.storedAs, Queue: s.names.of(to), Type: to.Type, Body: s.pack(j.payload), Options: j.stored(),
+	}
 	if after > 0 {
 		t.NotBefore = time.Now().Add(after)
 	}
@@ -176,7 +179,7 @@ func (s *store) put(j *job, after time.Duration) {
 // enqueue stores jobs with one call of the Backend, and tells the rules of tasks whether that has
 // worked.
 func (s *store) enqueue(ctx context.Context, puts []storing) {
-	tasks := make([]QueuedTask, len(puts))
+	tasks := make([]backend.Task, len(puts))
 	for i, p := range puts {
 		tasks[i] = p.task
 	}
@@ -236,7 +239,7 @@ func (s *store) putBack(j *job, after time.Duration, why error) {
 }
 
 // arrive hands a task that was fetched to the broker.
-func (s *store) arrive(from queue.Lane, of Lease) {
+func (s *store) arrive(from queue.Lane, of backend.Lease) {
 	lease := newLease(s, of)
 	lease.keep()
 	if s.arriveOwn(from, lease) {
@@ -298,7 +301,7 @@ func (s *store) arriveOwn(from queue.Lane, lease *storedLease) bool {
 
 // foreign makes a job of a task that was stored in an earlier run, or by another main. Nobody waits
 // for its outcome here.
-func (s *store) foreign(t QueuedTask) (*job, error) {
+func (s *store) foreign(t backend.Task) (*job, error) {
 	meta, err := unmarshalTaskMeta(t.Options)
 	if err != nil {
 		return nil, err

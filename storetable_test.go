@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/multiprolab/multiprolab/backend"
 )
 
 // The table with a Backend of the user's: the next state of a job or its outcome, and
@@ -40,7 +42,7 @@ noDead        -             -             -             -             error/ack 
 
 // ledger is a Backend that notes the ends of its leases, and can fail.
 type ledger struct {
-	*MemoryBackend
+	*backend.Memory
 	mu     sync.Mutex
 	told   map[string][]string // by the id of the task
 	broken string              // what fails
@@ -49,8 +51,8 @@ type ledger struct {
 
 var errLedger = errors.New("the backend has fallen over")
 
-func (l *ledger) Fetch(ctx context.Context, queue string, credit int) ([]Lease, error) {
-	leases, err := l.MemoryBackend.Fetch(ctx, queue, credit)
+func (l *ledger) Fetch(ctx context.Context, queue string, credit int) ([]backend.Lease, error) {
+	leases, err := l.Memory.Fetch(ctx, queue, credit)
 	for i := range leases {
 		of := &ledgerLease{Lease: leases[i], of: l, until: time.Now().Add(10 * time.Minute)}
 		l.mu.Lock()
@@ -85,7 +87,7 @@ func (l *ledger) takeTold(id string) string {
 }
 
 type ledgerLease struct {
-	Lease
+	backend.Lease
 	of    *ledger
 	mu    sync.Mutex
 	until time.Time
@@ -102,7 +104,7 @@ func (l *ledgerLease) Extend(context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.lost {
-		return ErrLeaseLost
+		return backend.ErrLeaseLost
 	}
 	l.until = time.Now().Add(10 * time.Minute)
 	return nil
@@ -245,7 +247,7 @@ func TestStoreTable(t *testing.T) {
 }
 
 func tryStoreCell(t *testing.T, state, name string, event func(s *scene) error, want string) {
-	l := &ledger{MemoryBackend: NewMemoryBackend(), told: map[string][]string{}}
+	l := &ledger{Memory: backend.NewMemory(), told: map[string][]string{}}
 	s := &scene{theatre: newTheatre(t, &Config{Backend: l}, map[string]WorkerConfig{"p": {Count: 2}})}
 	defer func() {
 		if t.Failed() {
@@ -302,10 +304,10 @@ func tryStoreCell(t *testing.T, state, name string, event func(s *scene) error, 
 // Nothing is kept of the types of workers that are gone: no goroutine that fetches, and no lane. A
 // type that nobody takes yet is not fetched.
 func TestLanesGoWithTheirWorkers(t *testing.T) {
-	for _, backend := range []Backend{nil, NewMemoryBackend()} {
-		t.Run(fmt.Sprintf("%T", backend), func(t *testing.T) {
+	for _, b := range []backend.Backend{nil, backend.NewMemory()} {
+		t.Run(fmt.Sprintf("%T", b), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				th := newTheatre(t, &Config{Backend: backend}, map[string]WorkerConfig{"p": {Count: 2}})
+				th := newTheatre(t, &Config{Backend: b}, map[string]WorkerConfig{"p": {Count: 2}})
 				lanes := func() (n, fetched int) {
 					th.broker.mu.Lock()
 					defer th.broker.mu.Unlock()
@@ -326,7 +328,7 @@ func TestLanesGoWithTheirWorkers(t *testing.T) {
 							}
 							a.cancel()
 						}
-						if _, fetched := lanes(); backend != nil && fetched != 6 {
+						if _, fetched := lanes(); b != nil && fetched != 6 {
 							t.Errorf("%d lanes are fetched for", fetched)
 						}
 					}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/multiprolab/multiprolab"
+	"github.com/multiprolab/multiprolab/backend"
 )
 
 // errBored is why the contexts of these tests end.
@@ -240,8 +241,8 @@ func TestWaitEndsWithItsContext_Main(t *testing.T) {
 			})
 			return <-got
 		},
-		"MemoryBackend.Fetch": func(ctx context.Context, _ *lab) error {
-			b := multiprolab.NewMemoryBackend()
+		"backend.Memory.Fetch": func(ctx context.Context, _ *lab) error {
+			b := backend.NewMemory()
 			defer b.Close(context.Background())
 			_, err := b.Fetch(ctx, "q", 1)
 			return err

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/multiprolab/multiprolab/backend"
 	"github.com/multiprolab/multiprolab/internal/pack"
 )
 
@@ -33,7 +34,7 @@ var errTooDeep = errors.New("and so on")
 // wireSentinels are the sentinels that keep their identity. An index in this list is the number of
 // the sentinel on the wire: both ends are the same program, and have the same list.
 var wireSentinels = append([]error{ErrStopped, ErrExit, ErrQueueFull, ErrBacklog, ErrCallCycle, ErrCancelled, ErrNoTask,
-	ErrLeaseLost, ErrNotWorker}, stdSentinels...)
+	backend.ErrLeaseLost, ErrNotWorker}, stdSentinels...)
 
 // carriedError is an error that came from another process: its text, and the errors that it wrapped
 // there and that keep their types. It exists in the process that it came to, and never changes.

@@ -9,15 +9,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/multiprolab/multiprolab"
+	"github.com/multiprolab/multiprolab/backend"
 )
 
 // patience bounds what TestBackend waits for, so that a broken Backend fails instead of hanging.
 const patience = 30 * time.Second
 
-// TestBackend checks that a Backend keeps the contract of multiprolab.Backend. open returns an
+// TestBackend checks that a Backend keeps the contract of backend.Backend. open returns an
 // empty Backend; TestBackend closes it. Each check is a subtest with a Backend of its own.
-func TestBackend(t *testing.T, open func(t *testing.T) multiprolab.Backend) {
+func TestBackend(t *testing.T, open func(t *testing.T) backend.Backend) {
 	t.Helper()
 	for _, check := range []struct {
 		name string
@@ -55,11 +55,11 @@ func TestBackend(t *testing.T, open func(t *testing.T) multiprolab.Backend) {
 
 type backendTest struct {
 	*testing.T
-	multiprolab.Backend
+	backend.Backend
 	ctx context.Context
 }
 
-func (b *backendTest) enqueue(tasks ...multiprolab.QueuedTask) []multiprolab.Receipt {
+func (b *backendTest) enqueue(tasks ...backend.Task) []backend.Receipt {
 	b.Helper()
 	receipts, err := b.Enqueue(b.ctx, tasks...)
 	if err != nil || len(receipts) != len(tasks) {
@@ -69,7 +69,7 @@ func (b *backendTest) enqueue(tasks ...multiprolab.QueuedTask) []multiprolab.Rec
 }
 
 // fetch takes n tasks, with as many calls of Fetch as it needs.
-func (b *backendTest) fetch(queue string, n int) (leases []multiprolab.Lease) {
+func (b *backendTest) fetch(queue string, n int) (leases []backend.Lease) {
 	b.Helper()
 	for len(leases) < n {
 		more, err := b.Fetch(b.ctx, queue, n-len(leases))
@@ -81,7 +81,7 @@ func (b *backendTest) fetch(queue string, n int) (leases []multiprolab.Lease) {
 	return leases
 }
 
-func (b *backendTest) depth(queue string) multiprolab.Depth {
+func (b *backendTest) depth(queue string) backend.Depth {
 	b.Helper()
 	d, err := b.Depth(b.ctx, queue)
 	if err != nil {
@@ -90,7 +90,7 @@ func (b *backendTest) depth(queue string) multiprolab.Depth {
 	return d
 }
 
-func (b *backendTest) wantDepth(queue string, want multiprolab.Depth) {
+func (b *backendTest) wantDepth(queue string, want backend.Depth) {
 	b.Helper()
 	if d := b.depth(queue); d != want {
 		b.Fatalf("Depth of %s is %+v, want %+v", queue, d, want)
@@ -104,8 +104,8 @@ func (b *backendTest) must(what string, err error) {
 	}
 }
 
-func task(queue string, i int) multiprolab.QueuedTask {
-	return multiprolab.QueuedTask{
+func task(queue string, i int) backend.Task {
+	return backend.Task{
 		ID:    fmt.Sprintf("%s-%d", queue, i),
 		Queue: queue,
 		Type:  "t",
@@ -113,14 +113,14 @@ func task(queue string, i int) multiprolab.QueuedTask {
 	}
 }
 
-func tasks(queue string, n int) (all []multiprolab.QueuedTask) {
+func tasks(queue string, n int) (all []backend.Task) {
 	for i := range n {
 		all = append(all, task(queue, i))
 	}
 	return all
 }
 
-func ids(leases []multiprolab.Lease) (all []string) {
+func ids(leases []backend.Lease) (all []string) {
 	for _, l := range leases {
 		all = append(all, l.Task().ID)
 	}
@@ -152,11 +152,11 @@ func (b *backendTest) credit() {
 	if err != nil || len(leases) < 1 || len(leases) > 3 {
 		b.Fatalf("Fetch with a credit of 3: %d leases, error %v", len(leases), err)
 	}
-	b.wantDepth("q", multiprolab.Depth{Ready: 10 - len(leases), Leased: len(leases)})
+	b.wantDepth("q", backend.Depth{Ready: 10 - len(leases), Leased: len(leases)})
 }
 
 func (b *backendTest) fetchWaits() {
-	got := make(chan []multiprolab.Lease, 1)
+	got := make(chan []backend.Lease, 1)
 	go func() { // ends with the Fetch
 		leases, _ := b.Fetch(b.ctx, "q", 1)
 		got <- leases
@@ -180,7 +180,7 @@ func (b *backendTest) fetchEndsWithContext() {
 		b.Fatalf("Fetch returned %v after the end of its context, want its cause", err)
 	}
 	b.enqueue(task("q", 1))
-	b.wantDepth("q", multiprolab.Depth{Ready: 1})
+	b.wantDepth("q", backend.Depth{Ready: 1})
 }
 
 func (b *backendTest) queuesAreApart() {
@@ -188,25 +188,25 @@ func (b *backendTest) queuesAreApart() {
 	if got := ids(b.fetch("r/s", 1)); got[0] != "r/s-1" {
 		b.Fatalf("queue r/s gave %v", got)
 	}
-	b.wantDepth("q", multiprolab.Depth{Ready: 2})
-	b.wantDepth("r/s", multiprolab.Depth{Leased: 1})
-	b.wantDepth("none", multiprolab.Depth{})
+	b.wantDepth("q", backend.Depth{Ready: 2})
+	b.wantDepth("r/s", backend.Depth{Leased: 1})
+	b.wantDepth("none", backend.Depth{})
 }
 
 func (b *backendTest) ackEndsLease() {
 	b.enqueue(task("q", 1))
 	l := b.fetch("q", 1)[0]
 	b.must("Ack", l.Ack(b.ctx))
-	b.wantDepth("q", multiprolab.Depth{})
+	b.wantDepth("q", backend.Depth{})
 	for what, err := range map[string]error{
 		"Ack": l.Ack(b.ctx), "Retry": l.Retry(b.ctx, 0, "again"), "Dead": l.Dead(b.ctx, "dead"),
 		"Extend": l.Extend(b.ctx),
 	} {
-		if !errors.Is(err, multiprolab.ErrLeaseLost) {
+		if !errors.Is(err, backend.ErrLeaseLost) {
 			b.Errorf("%s after Ack returned %v, want ErrLeaseLost", what, err)
 		}
 	}
-	b.wantDepth("q", multiprolab.Depth{})
+	b.wantDepth("q", backend.Depth{})
 }
 
 func (b *backendTest) retryComesFirst() {
@@ -224,10 +224,10 @@ func (b *backendTest) retryComesFirst() {
 		b.Fatalf("attempts are %d and %d, want 2 and 1", leases[0].Attempt(), leases[1].Attempt())
 	}
 	// The first lease has ended: the task is another taker's.
-	if err := l.Ack(b.ctx); !errors.Is(err, multiprolab.ErrLeaseLost) {
+	if err := l.Ack(b.ctx); !errors.Is(err, backend.ErrLeaseLost) {
 		b.Fatalf("Ack after Retry returned %v while the task is leased again, want ErrLeaseLost", err)
 	}
-	b.wantDepth("q", multiprolab.Depth{Leased: 3})
+	b.wantDepth("q", backend.Depth{Leased: 3})
 }
 
 func (b *backendTest) retryAfter() {
@@ -246,7 +246,7 @@ func (b *backendTest) retryAfter() {
 func (b *backendTest) dead() {
 	b.enqueue(tasks("q", 2)...)
 	b.must("Dead", b.fetch("q", 1)[0].Dead(b.ctx, "it is of no use"))
-	b.wantDepth("q", multiprolab.Depth{Ready: 1, Dead: 1})
+	b.wantDepth("q", backend.Depth{Ready: 1, Dead: 1})
 	if got := ids(b.fetch("q", 1)); got[0] != "q-1" {
 		b.Fatalf("a dead task came back: %v", got)
 	}
@@ -281,7 +281,7 @@ func (b *backendTest) extend() {
 }
 
 func (b *backendTest) taskSurvives() {
-	want := multiprolab.QueuedTask{
+	want := backend.Task{
 		ID:       "id",
 		Queue:    "q",
 		Type:     "type",
@@ -342,7 +342,7 @@ func (b *backendTest) oneTakerEach() {
 	if len(seen) != n {
 		b.Errorf("%d of %d tasks were seen", len(seen), n)
 	}
-	b.wantDepth("q", multiprolab.Depth{})
+	b.wantDepth("q", backend.Depth{})
 }
 
 func (b *backendTest) closed() {

@@ -3,10 +3,10 @@ package multiprolabtest_test
 import (
 	"testing"
 
-	"github.com/multiprolab/multiprolab"
+	"github.com/multiprolab/multiprolab/backend"
 	"github.com/multiprolab/multiprolab/multiprolabtest"
 )
 
 func TestMemoryBackend(t *testing.T) {
-	multiprolabtest.TestBackend(t, func(*testing.T) multiprolab.Backend { return multiprolab.NewMemoryBackend() })
+	multiprolabtest.TestBackend(t, func(*testing.T) backend.Backend { return backend.NewMemory() })
 }

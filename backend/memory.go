@@ -1,8 +1,10 @@
-package multiprolab
+package backend
 
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -10,10 +12,9 @@ import (
 	"github.com/multiprolab/multiprolab/internal/ring"
 )
 
-// MemoryBackend is a Backend in main's memory, for tests and as an example of one. Without a
-// Config.Backend main keeps its tasks in its memory by itself, which costs less. Use
-// NewMemoryBackend.
-type MemoryBackend struct {
+// Memory is a Backend in main's memory, for tests and as an example of one. Without a Backend in
+// its config main keeps its tasks in its memory by itself, which costs less. Use NewMemory.
+type Memory struct {
 	// mu guards every other field, and everything in the queues.
 	mu sync.Mutex
 	// queues finds a queue by its name.
@@ -22,7 +23,7 @@ type MemoryBackend struct {
 	closed bool
 }
 
-// memQueue is one queue of a MemoryBackend, which guards it.
+// memQueue is one queue of a Memory, which guards it.
 type memQueue struct {
 	// ready are the tasks that can be fetched, the next one first.
 	ready ring.Ring[*memTask]
@@ -39,32 +40,32 @@ type memQueue struct {
 	wake chan struct{}
 }
 
-// memTask is a task of a MemoryBackend that is ready, or delayed.
+// memTask is a task of a Memory that is ready, or delayed.
 type memTask struct {
 	// task is the task as Enqueue got it, with the time of the last Retry.
-	task QueuedTask
+	task Task
 	// attempts is how many leases of the task there have been.
 	attempts int
 }
 
-// memLease is a lease of a MemoryBackend. The mutex of the backend guards over; its other fields do
+// memLease is a lease of a Memory. The mutex of the backend guards over; its other fields do
 // not change.
 type memLease struct {
 	// memTask is the task.
 	memTask
-	// backend is the MemoryBackend that the task is in.
-	backend *MemoryBackend
+	// backend is the Memory that the task is in.
+	backend *Memory
 	// over says that the lease has ended.
 	over bool
 }
 
-// NewMemoryBackend returns an empty MemoryBackend.
-func NewMemoryBackend() *MemoryBackend {
-	return &MemoryBackend{queues: map[string]*memQueue{}}
+// NewMemory returns an empty Memory.
+func NewMemory() *Memory {
+	return &Memory{queues: map[string]*memQueue{}}
 }
 
 // queue returns the queue of this name, which it makes if there is none. The caller holds mu.
-func (b *MemoryBackend) queue(name string) *memQueue {
+func (b *Memory) queue(name string) *memQueue {
 	q := b.queues[name]
 	if q == nil {
 		q = &memQueue{}
@@ -74,11 +75,11 @@ func (b *MemoryBackend) queue(name string) *memQueue {
 }
 
 // Enqueue implements Backend. It never waits.
-func (b *MemoryBackend) Enqueue(_ context.Context, tasks ...QueuedTask) ([]Receipt, error) {
+func (b *Memory) Enqueue(_ context.Context, tasks ...Task) ([]Receipt, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
-		return nil, ErrStopped
+		return nil, ErrClosed
 	}
 	receipts := make([]Receipt, len(tasks))
 	for i, t := range tasks {
@@ -90,7 +91,7 @@ func (b *MemoryBackend) Enqueue(_ context.Context, tasks ...QueuedTask) ([]Recei
 
 // add puts a task into its queue: among the delayed tasks if it is not due yet, otherwise at the
 // front or at the end of those that are ready. The caller holds mu.
-func (b *MemoryBackend) add(t *memTask, front bool) {
+func (b *Memory) add(t *memTask, front bool) {
 	q := b.queue(t.task.Queue)
 	switch {
 	case !t.task.NotBefore.IsZero() && time.Until(t.task.NotBefore) > 0:
@@ -119,7 +120,7 @@ func (q *memQueue) rouse() {
 }
 
 // arm sets the timer of a queue for its first delayed task. The caller holds mu.
-func (b *MemoryBackend) arm(q *memQueue) {
+func (b *Memory) arm(q *memQueue) {
 	if len(q.delayed) == 0 {
 		return
 	}
@@ -133,7 +134,7 @@ func (b *MemoryBackend) arm(q *memQueue) {
 
 // ripen moves the delayed tasks that have become due to those that are ready. It runs on a
 // goroutine of the timer.
-func (b *MemoryBackend) ripen(q *memQueue) {
+func (b *Memory) ripen(q *memQueue) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := 0
@@ -150,12 +151,12 @@ func (b *MemoryBackend) ripen(q *memQueue) {
 }
 
 // Fetch implements Backend.
-func (b *MemoryBackend) Fetch(ctx context.Context, name string, credit int) ([]Lease, error) {
+func (b *Memory) Fetch(ctx context.Context, name string, credit int) ([]Lease, error) {
 	for {
 		b.mu.Lock()
 		if b.closed {
 			b.mu.Unlock()
-			return nil, ErrStopped
+			return nil, ErrClosed
 		}
 		q := b.queue(name)
 		var leases []Lease
@@ -177,13 +178,13 @@ func (b *MemoryBackend) Fetch(ctx context.Context, name string, credit int) ([]L
 		select {
 		case <-wake:
 		case <-ctx.Done():
-			return nil, causeOf(ctx)
+			return nil, cause(ctx)
 		}
 	}
 }
 
 // take leases the first task that is ready, or returns nil if there is none. The caller holds mu.
-func (b *MemoryBackend) take(q *memQueue) *memLease {
+func (b *Memory) take(q *memQueue) *memLease {
 	t, ok := q.ready.Pop()
 	if !ok {
 		return nil
@@ -194,7 +195,7 @@ func (b *MemoryBackend) take(q *memQueue) *memLease {
 }
 
 // Depth implements Backend.
-func (b *MemoryBackend) Depth(_ context.Context, name string) (Depth, error) {
+func (b *Memory) Depth(_ context.Context, name string) (Depth, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	q := b.queues[name]
@@ -205,7 +206,7 @@ func (b *MemoryBackend) Depth(_ context.Context, name string) (Depth, error) {
 }
 
 // Close implements Backend. The tasks are lost.
-func (b *MemoryBackend) Close(context.Context) error {
+func (b *Memory) Close(context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -234,7 +235,7 @@ func (l *memLease) end() (*memQueue, error) {
 }
 
 // Task implements Lease.
-func (l *memLease) Task() QueuedTask { return l.task }
+func (l *memLease) Task() Task { return l.task }
 
 // Attempt implements Lease.
 func (l *memLease) Attempt() int { return l.attempts }
@@ -286,4 +287,13 @@ func (l *memLease) Dead(context.Context, string) error {
 		q.dead++
 	}
 	return err
+}
+
+// cause returns why ctx has ended, as an error that matches its cause and what its Err says.
+func cause(ctx context.Context) error {
+	c, err := context.Cause(ctx), ctx.Err()
+	if errors.Is(c, err) {
+		return c
+	}
+	return fmt.Errorf("%w: %w", err, c)
 }

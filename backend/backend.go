@@ -1,8 +1,22 @@
-package multiprolab
+// Package backend is where the queued tasks of a multiprolab program are kept, if that is to be
+// elsewhere than in main's memory: see multiprolab.Config.Backend, whose nil is main's memory.
+// Only who writes a Backend, or names one in a config, needs this package.
+//
+// A Backend that keeps tasks on a disk or on a server implements four methods, and its Lease seven.
+// [Memory] is a plain one to learn from, and multiprolabtest.TestBackend checks any.
+package backend
 
 import (
 	"context"
+	"errors"
 	"time"
+)
+
+var (
+	// ErrClosed reports a Backend that has been closed.
+	ErrClosed = errors.New("multiprolab: the backend is closed")
+	// ErrLeaseLost reports that a lease has ended, so that the task may be in other hands.
+	ErrLeaseLost = errors.New("multiprolab: the lease has ended")
 )
 
 // Backend stores the queued tasks. It lives in main, which alone talks to it: workers get their
@@ -17,10 +31,10 @@ import (
 type Backend interface {
 	// Enqueue stores the tasks, in order, and returns a receipt for each when they are stored. On
 	// an error none, or some of the first, are stored.
-	Enqueue(ctx context.Context, tasks ...QueuedTask) ([]Receipt, error)
+	Enqueue(ctx context.Context, tasks ...Task) ([]Receipt, error)
 	// Fetch waits until the queue has a task that is due and then takes at least one and at most
-	// credit of them. It returns the cause of ctx when ctx ends before, and an error when the
-	// Backend is closed.
+	// credit of them. It returns the cause of ctx when ctx ends before, and an error, such as
+	// ErrClosed, when the Backend is closed.
 	Fetch(ctx context.Context, queue string, credit int) ([]Lease, error)
 	// Depth counts the tasks of a queue.
 	Depth(ctx context.Context, queue string) (Depth, error)
@@ -29,8 +43,8 @@ type Backend interface {
 	Close(ctx context.Context) error
 }
 
-// QueuedTask is a task as a Backend stores it.
-type QueuedTask struct {
+// Task is a task as a Backend stores it.
+type Task struct {
 	ID        string // unique; a durable Backend stores a task with an ID that it has only once
 	Queue     string
 	Type      string
@@ -57,7 +71,7 @@ type Depth struct {
 // Lease is a task in the hands of one taker. It ends with Ack, Retry or Dead, or when its deadline
 // passes: the Backend then hands the task to the next taker, and the methods return ErrLeaseLost.
 type Lease interface {
-	Task() QueuedTask
+	Task() Task
 	// Attempt is 1 when the task is leased for the first time, and grows with each further lease.
 	Attempt() int
 	// Deadline is when the lease ends by itself; zero means never.
