@@ -372,11 +372,8 @@ func (c *Codec) put(id uint64, blob []byte) {
 // and only the error for a wrong type lacks the name.
 func (c *Codec) Define(blob []byte) (uint64, error) {
 	if len(blob) > maxDefinitionSize {
-		return 0, fmt.Errorf(
-			"type definitions of %d bytes are over the limit of %d bytes",
-			len(blob),
-			maxDefinitionSize,
-		)
+		return 0, fmt.Errorf("type definitions of %d bytes are over the limit of %d bytes", len(blob),
+			maxDefinitionSize)
 	}
 	if _, _, err := cutName(blob); err != nil {
 		return 0, fmt.Errorf("type definitions without a name: %w", err)

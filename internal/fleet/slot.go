@@ -92,9 +92,7 @@ func (s *slot) busy() bool { return s.state >= Spawning && s.state <= Ready }
 func (s *slot) up() bool { return s.state == Ready && !s.shaken }
 
 // listed reports whether the slot is still in its pool.
-func (s *slot) listed() bool {
-	return s.index < len(s.pool.slots) && s.pool.slots[s.index] == s
-}
+func (s *slot) listed() bool { return s.index < len(s.pool.slots) && s.pool.slots[s.index] == s }
 
 // leaves reports whether no life follows the present one.
 func (s *slot) leaves() bool { return s.why.Kind != None || !s.listed() }

@@ -44,12 +44,7 @@ type Process struct {
 // Start starts the process of a worker, and the goroutines that pass its output on. They end when
 // the process and everything that holds its pipes has, or a moment after the process.
 func Start(spawner *proc.Spawner, spec *proc.Spec, out Output, kills *KernelKills) (*Process, error) {
-	p := &Process{
-		env:    spec.Env,
-		kills:  kills,
-		ended:  make(chan struct{}),
-		errors: newTail(&out),
-	}
+	p := &Process{env: spec.Env, kills: kills, ended: make(chan struct{}), errors: newTail(&out)}
 	var printed, printer *os.File
 	if out.Stdout != nil {
 		var err error

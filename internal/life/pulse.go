@@ -12,9 +12,7 @@ import (
 const BeatsPerTimeout = 3
 
 // AskForBeat asks the worker for a sign of life.
-func (l *Life) AskForBeat() {
-	l.link.Tell(link.Soon, wire.NewBeat(l.signs.asked.Add(1), "", 0))
-}
+func (l *Life) AskForBeat() { l.link.Tell(link.Soon, wire.NewBeat(l.signs.asked.Add(1), "", 0)) }
 
 // LastBeat returns the last sign of life of the worker, or nil.
 func (l *Life) LastBeat() *Beat { return l.signs.beat.Load() }

@@ -11,9 +11,7 @@ import (
 )
 
 // executable is Executable. These systems start a program by its path.
-func executable() (string, error) {
-	return os.Executable()
-}
+func executable() (string, error) { return os.Executable() }
 
 // identity is Identity, as it was at the start of the process: later, the path may lead to another
 // file.

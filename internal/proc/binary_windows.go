@@ -10,9 +10,7 @@ import (
 )
 
 // executable is Executable. Windows starts a program by its path.
-func executable() (string, error) {
-	return os.Executable()
-}
+func executable() (string, error) { return os.Executable() }
 
 // identity is Identity, as it was at the start of the process: later, the path may lead to another
 // file.

@@ -77,13 +77,8 @@ func (c *Credential) obstacle(path string) string {
 			return err.Error()
 		}
 		if st, ok := info.Sys().(*syscall.Stat_t); ok && !c.mayExecute(info.Mode(), st) {
-			return fmt.Sprintf(
-				"%s (%v, owner %d:%d) is not executable for this user",
-				part,
-				info.Mode(),
-				st.Uid,
-				st.Gid,
-			)
+			return fmt.Sprintf("%s (%v, owner %d:%d) is not executable for this user", part, info.Mode(), st.Uid,
+				st.Gid)
 		}
 	}
 	return ""

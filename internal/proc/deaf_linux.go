@@ -102,15 +102,8 @@ const sigIgn = 1
 
 // rtSigaction is rt_sigaction(2).
 func rtSigaction(sig unix.Signal, new, old *sigaction) error {
-	_, _, errno := unix.RawSyscall6(
-		unix.SYS_RT_SIGACTION,
-		uintptr(sig),
-		uintptr(unsafe.Pointer(new)),
-		uintptr(unsafe.Pointer(old)),
-		unsafe.Sizeof(new.mask),
-		0,
-		0,
-	)
+	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(new)),
+		uintptr(unsafe.Pointer(old)), unsafe.Sizeof(new.mask), 0, 0)
 	if errno != 0 {
 		return errno
 	}

@@ -7,6 +7,4 @@ package proc
 import "golang.org/x/sys/unix"
 
 // dupOnto makes the descriptor to lead to the file of the descriptor from.
-func dupOnto(from, to int) error {
-	return unix.Dup2(from, to)
-}
+func dupOnto(from, to int) error { return unix.Dup2(from, to) }

@@ -22,8 +22,6 @@ func joinJob(info *windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION) error {
 		return os.NewSyscallError("SetInformationJobObject", err)
 	}
 	// The handle stays open: the limit is the job's, and the job lives as long as the process.
-	return os.NewSyscallError(
-		"AssignProcessToJobObject",
-		windows.AssignProcessToJobObject(job, windows.CurrentProcess()),
-	)
+	return os.NewSyscallError("AssignProcessToJobObject",
+		windows.AssignProcessToJobObject(job, windows.CurrentProcess()))
 }

@@ -106,6 +106,4 @@ func (l *Limits) applyGOMAXPROCS() error {
 }
 
 // seconds returns the CPUTime in whole seconds, rounded up.
-func (l *Limits) seconds() int64 {
-	return int64((l.CPUTime-1)/time.Second) + 1
-}
+func (l *Limits) seconds() int64 { return int64((l.CPUTime-1)/time.Second) + 1 }

@@ -40,11 +40,8 @@ func (l *Limits) applyCPUTime() error {
 // dieOfCPUTime ends the process as the Go runtime would. The collection of the stacks stops the
 // goroutines that use up the time.
 func dieOfCPUTime(seconds int64) {
-	fmt.Fprintf(
-		os.Stderr,
-		"SIGXCPU: cpu limit exceeded\nmultiprolab: the process has used its CPUTime of %d s\n\n",
-		seconds,
-	)
+	fmt.Fprintf(os.Stderr, "SIGXCPU: cpu limit exceeded\nmultiprolab: the process has used its CPUTime of %d s\n\n",
+		seconds)
 	buf := make([]byte, 1<<20)
 	_, _ = os.Stderr.Write(buf[:runtime.Stack(buf, true)])
 	os.Exit(2) // the status with which the Go runtime exits because of a signal

@@ -16,10 +16,8 @@ import (
 // would not do: the Go runtime reserves far more addresses than it uses. A Go program that gets no
 // more memory prints "out of memory" and exits.
 func LimitMemory(limit int64) error {
-	return os.NewSyscallError(
-		"setrlimit",
-		unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: uint64(limit), Max: uint64(limit)}),
-	)
+	return os.NewSyscallError("setrlimit",
+		unix.Setrlimit(unix.RLIMIT_DATA, &unix.Rlimit{Cur: uint64(limit), Max: uint64(limit)}))
 }
 
 // RSS returns the resident memory of this process in bytes: the second number of /proc/self/statm

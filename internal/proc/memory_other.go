@@ -22,12 +22,8 @@ func LimitMemory(limit int64) error {
 	go func() { // ends with the process
 		for range time.Tick(watchInterval) {
 			if held, err := RSS(); err == nil && held > limit {
-				fmt.Fprintf(
-					os.Stderr,
-					"fatal error: multiprolab: out of memory: the Go runtime holds %d bytes of %d\n",
-					held,
-					limit,
-				)
+				fmt.Fprintf(os.Stderr,
+					"fatal error: multiprolab: out of memory: the Go runtime holds %d bytes of %d\n", held, limit)
 				os.Exit(2)
 			}
 		}

@@ -42,9 +42,8 @@ func LimitMemory(limit int64) error {
 func RSS() (int64, error) {
 	var c processMemoryCounters
 	c.size = uint32(unsafe.Sizeof(c))
-	ok, _, err := getProcessMemoryInfo.Call(
-		uintptr(windows.CurrentProcess()), uintptr(unsafe.Pointer(&c)), uintptr(c.size),
-	)
+	ok, _, err := getProcessMemoryInfo.Call(uintptr(windows.CurrentProcess()), uintptr(unsafe.Pointer(&c)),
+		uintptr(c.size))
 	if ok == 0 {
 		return 0, os.NewSyscallError("GetProcessMemoryInfo", err)
 	}

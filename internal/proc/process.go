@@ -83,9 +83,7 @@ func unknownStatus(ignored bool) Status {
 // Done returns a channel that is closed after the exit was seen, the worker's process group (on
 // Windows, its job) was killed, and the process was reaped, in this order. The pipes may still hold
 // what the process wrote.
-func (p *Process) Done() <-chan struct{} {
-	return p.done
-}
+func (p *Process) Done() <-chan struct{} { return p.done }
 
 // Status returns how the process ended. It is valid after Done.
 func (p *Process) Status() Status {
@@ -100,16 +98,12 @@ func (p *Process) Status() Status {
 // Terminate asks the worker process, and not its descendants, to end: SIGTERM on Unix, CTRL_BREAK
 // on Windows, where it fails if the two processes share no console. It returns os.ErrProcessDone
 // after the process has ended.
-func (p *Process) Terminate() error {
-	return p.whileAlive(p.tree.terminate)
-}
+func (p *Process) Terminate() error { return p.whileAlive(p.tree.terminate) }
 
 // Quit asks the worker process, and not its descendants, to end with a dump of its stacks on its
 // standard error: SIGQUIT. It returns os.ErrProcessDone after the process has ended, and
 // errors.ErrUnsupported on Windows.
-func (p *Process) Quit() error {
-	return p.whileAlive(p.tree.quit)
-}
+func (p *Process) Quit() error { return p.whileAlive(p.tree.quit) }
 
 // Kill ends the worker process and its process group (on Windows, its job) at once. It returns nil
 // if they are gone already.

@@ -76,9 +76,7 @@ func (t *tree) killGroup(p *Process, reaped bool) {
 func (t *tree) lost() Status { return unknownStatus(signal.Ignored(unix.SIGCHLD)) }
 
 // close releases what newTree took.
-func (t *tree) close() {
-	unix.Close(t.kq)
-}
+func (t *tree) close() { unix.Close(t.kq) }
 
 // closeOnExecPipe makes a pipe that no command inherits. Darwin has no pipe2: so a lock keeps other
 // goroutines from starting a command between the two steps.

@@ -243,6 +243,4 @@ func (t *tree) close() {
 }
 
 // closeOnExecPipe makes a pipe that no command inherits.
-func closeOnExecPipe(fds *[2]int) error {
-	return unix.Pipe2(fds[:], unix.O_CLOEXEC)
-}
+func closeOnExecPipe(fds *[2]int) error { return unix.Pipe2(fds[:], unix.O_CLOEXEC) }

@@ -46,9 +46,8 @@ func newTree(stdout *os.File) (*tree, error) {
 		return nil, os.NewSyscallError("SetInformationJobObject", err)
 	}
 	self := windows.CurrentProcess()
-	err = windows.DuplicateHandle(
-		self, windows.Handle(stdout.Fd()), self, &t.out, 0, true, windows.DUPLICATE_SAME_ACCESS,
-	)
+	err = windows.DuplicateHandle(self, windows.Handle(stdout.Fd()), self, &t.out, 0, true,
+		windows.DUPLICATE_SAME_ACCESS)
 	if err != nil {
 		t.close()
 		return nil, os.NewSyscallError("DuplicateHandle", err)
@@ -67,9 +66,7 @@ func (t *tree) sysProcAttr(*Spec) *syscall.SysProcAttr {
 }
 
 // files returns the worker's standard handles.
-func (*tree) files(p *pipes, _ *os.File) []*os.File {
-	return []*os.File{p.cin, p.cout, p.cerr}
-}
+func (*tree) files(p *pipes, _ *os.File) []*os.File { return []*os.File{p.cin, p.cout, p.cerr} }
 
 // stdout returns the handle that becomes the worker's standard output. It has the same value in the
 // worker.

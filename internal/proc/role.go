@@ -56,9 +56,7 @@ func (r *Role) check() error {
 }
 
 // String returns the name by which messages call this worker, for example "outer/inner/2".
-func (r *Role) String() string {
-	return fmt.Sprintf("%s/%d", strings.Join(r.Path, "/"), r.Index)
-}
+func (r *Role) String() string { return fmt.Sprintf("%s/%d", strings.Join(r.Path, "/"), r.Index) }
 
 // marker is the content of the environment variable: the role, and what this package tells itself
 // in the worker.

@@ -42,12 +42,8 @@ func takeOver() *workerSelf {
 	}
 	m, err := parseMarker(text)
 	if err != nil {
-		die(
-			exitTakeover,
-			"the environment variable %s is not for users to set, and its value is malformed: %v",
-			markerName,
-			err,
-		)
+		die(exitTakeover, "the environment variable %s is not for users to set, and its value is malformed: %v",
+			markerName, err)
 	}
 	// Package initialisation runs on the main goroutine and on the process's main thread. The lock
 	// keeps the goroutine there until ReleaseMainThread, so that user code which needs the main
@@ -71,18 +67,14 @@ func takeOver() *workerSelf {
 
 // Current returns the role of this process, or nil in a process that is not a worker. The caller
 // must not change it.
-func Current() *Role {
-	return self.role
-}
+func Current() *Role { return self.role }
 
 // Wire returns the pipes of a worker process, r for what main writes and w for what main reads. In
 // a process that is not a worker it returns nil, nil. On Unix both pipes are on the runtime's
 // poller, so that Close and deadlines unblock a pending call; but on Linux r is in blocking mode,
 // for Inlet. On Windows the pipes are synchronous: Close cancels a pending call, deadlines are not
 // supported, and main reads the end of file only when this process ends.
-func Wire() (r, w *os.File) {
-	return self.r, self.w
-}
+func Wire() (r, w *os.File) { return self.r, self.w }
 
 // Guarded returns a channel that is closed as soon as this worker process is deaf to the terminal's
 // interrupt and notices at once the end of the process that started it.
@@ -109,6 +101,4 @@ func ReleaseMainThread() {
 // moment. Only a goroutine that is locked to its thread can rely on the answer for longer. Linux
 // and Windows know. On other systems there is no way to ask without cgo, and the answer is whether
 // the main goroutine of a worker is still locked to the thread.
-func OnMainThread() bool {
-	return onMainThread()
-}
+func OnMainThread() bool { return onMainThread() }

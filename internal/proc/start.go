@@ -31,9 +31,7 @@ func newPipes() (*pipes, error) {
 }
 
 // closeWorkers closes the worker's ends.
-func (p *pipes) closeWorkers() {
-	closeAll(p.cin, p.cout, p.cerr)
-}
+func (p *pipes) closeWorkers() { closeAll(p.cin, p.cout, p.cerr) }
 
 // close closes all the ends that there are.
 func (p *pipes) close() {

@@ -19,9 +19,7 @@ func guardWorker(*marker) <-chan struct{} {
 
 // KillSelfTree ends the worker process at once, when main is gone. It does not return. The job
 // object ends the descendants.
-func KillSelfTree() {
-	os.Exit(exitOrphan)
-}
+func KillSelfTree() { os.Exit(exitOrphan) }
 
 // takeOverPipes makes private duplicates of the standard handles that are the wire, and gives user
 // code the null device to read from and main's output to write to.

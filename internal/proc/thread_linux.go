@@ -5,6 +5,4 @@ package proc
 import "golang.org/x/sys/unix"
 
 // onMainThread is OnMainThread. The id of the main thread is that of the process (gettid(2)).
-func onMainThread() bool {
-	return unix.Gettid() == unix.Getpid()
-}
+func onMainThread() bool { return unix.Gettid() == unix.Getpid() }

@@ -5,6 +5,4 @@
 package proc
 
 // onMainThread is OnMainThread. It cannot ask the system, because pthread_main_np needs cgo.
-func onMainThread() bool {
-	return self.role != nil && !self.released.Load()
-}
+func onMainThread() bool { return self.role != nil && !self.released.Load() }

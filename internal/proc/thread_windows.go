@@ -9,6 +9,4 @@ import "golang.org/x/sys/windows"
 var mainThread = windows.GetCurrentThreadId()
 
 // onMainThread is OnMainThread.
-func onMainThread() bool {
-	return windows.GetCurrentThreadId() == mainThread
-}
+func onMainThread() bool { return windows.GetCurrentThreadId() == mainThread }

@@ -72,9 +72,7 @@ func (q *Queue) Submitted(from Submitter, number uint64) *Task {
 
 // Cancel cancels a task for its submitter: since the deadline of that one has passed, if soft is
 // set. One that has ended stays as it is.
-func (q *Queue) Cancel(t *Task, soft bool, now Time) {
-	q.giveUp(t, byCancel, soft, now)
-}
+func (q *Queue) Cancel(t *Task, soft bool, now Time) { q.giveUp(t, byCancel, soft, now) }
 
 // Refuse ends a task for which its submitter must not wait, since the waits would be a circle. One
 // that has begun stays as it is.

@@ -130,11 +130,8 @@ func (n *Notifier) Reloading() error {
 	}
 	usec, err := monotonicUsec()
 	if err != nil {
-		return fmt.Errorf(
-			"sdnotify: RELOADING=1 for the service manager's socket %q: reading CLOCK_MONOTONIC: %w",
-			n.socket,
-			err,
-		)
+		return fmt.Errorf("sdnotify: RELOADING=1 for the service manager's socket %q: reading CLOCK_MONOTONIC: %w",
+			n.socket, err)
 	}
 	return n.notify("RELOADING=1", "\nMONOTONIC_USEC="+strconv.FormatInt(usec, 10))
 }
@@ -144,9 +141,7 @@ func (n *Notifier) Reloading() error {
 // character, line breaks included, becomes a space, each run of invalid bytes becomes U+FFFD, and
 // what is too long is cut off between two characters. An empty text is sent as well; it clears the
 // last one.
-func (n *Notifier) Status(text string) error {
-	return n.notify("STATUS=", statusLine(text))
-}
+func (n *Notifier) Status(text string) error { return n.notify("STATUS=", statusLine(text)) }
 
 // statusLine lets nothing through that could begin another assignment (systemd splits at \n and at
 // \r), or for which systemd would drop the notification: a NUL, or bytes that are not UTF-8.

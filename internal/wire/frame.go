@@ -264,6 +264,4 @@ func AppendHead(dst []byte, f *Frame) []byte {
 }
 
 // Append appends the whole frame, which must pass Check.
-func Append(dst []byte, f *Frame) []byte {
-	return append(AppendHead(dst, f), f.Body...)
-}
+func Append(dst []byte, f *Frame) []byte { return append(AppendHead(dst, f), f.Body...) }
