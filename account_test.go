@@ -18,8 +18,8 @@ func TestCreditIsToldSoon(t *testing.T) {
 		w := th.enter("p/0", "t")
 		c := w.peer.client
 		kept := func() int64 {
-			c.slot.account.mu.Lock()
-			defer c.slot.account.mu.Unlock()
+			c.account.mu.Lock()
+			defer c.account.mu.Unlock()
 			return c.credit.Spent()
 		}
 		charge := func(size int64) {
@@ -50,9 +50,9 @@ func TestLiesLeaveNoDebt(t *testing.T) {
 	room := int64(0)
 	for range 40 {
 		w := th.enter("p/0", "t")
-		w.slot.account.mu.Lock()
-		room = w.slot.account.window - w.peer.client.credit.Lack()
-		w.slot.account.mu.Unlock()
+		w.peer.client.account.mu.Lock()
+		room = w.peer.client.account.window - w.peer.client.credit.Lack()
+		w.peer.client.account.mu.Unlock()
 		f := &wire.Frame{
 			Kind:  wire.Call,
 			ID:    1,

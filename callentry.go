@@ -47,7 +47,7 @@ func (s *slot) cancelCall(e *callEntry, soft bool) {
 	}
 	from := MainName
 	if e.origin != nil {
-		from = e.origin.slot.name
+		from = e.origin.slot().name
 	}
 	s.tell(&wire.Frame{Kind: wire.Cancel, Flags: softly(soft), Type: "call", ID: number, From: from})
 }
@@ -55,7 +55,7 @@ func (s *slot) cancelCall(e *callEntry, soft bool) {
 // lost tells the caller that a call cannot be sent or, if the parcel is a message, reports it as a
 // dead letter.
 func (c *client) lost(p *parcel, err error) {
-	calls := c.slot.desk.calls
+	calls := c.slot().desk.calls
 	if e, ok := p.call.(*callEntry); ok {
 		calls.replied(e, &reply{err: err}, nil).Push()
 		return

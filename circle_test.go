@@ -79,7 +79,7 @@ func TestWaitedForTask(t *testing.T) {
 			if a.outcomes > 0 {
 				t.Error("it ended while another worker may come")
 			}
-			th.bury(w1.slot, errors.New("not replaced"))
+			th.bury(w1.slot(), errors.New("not replaced"))
 			if !errors.Is(a.err, ErrCallCycle) {
 				t.Errorf("its outcome is %v", a.err)
 			}
@@ -96,7 +96,7 @@ func TestWaitedForTask(t *testing.T) {
 			a := th.stuck(w1)
 			th.broker.retire(w0.peer) // after what it does now, which is waiting
 			w1.die(nil)
-			th.bury(w1.slot, ErrStopped)
+			th.bury(w1.slot(), ErrStopped)
 			if !errors.Is(a.err, ErrCallCycle) {
 				t.Errorf("its outcome is %v", a.err)
 			}
@@ -130,7 +130,7 @@ func TestWaitedForTask(t *testing.T) {
 				t.Fatal(err)
 			}
 			w1.die(w1.death())
-			th.bury(w1.slot, errors.New("not replaced"))
+			th.bury(w1.slot(), errors.New("not replaced"))
 			other.hear()
 			if err := other.refused(f.ID); !errors.Is(err, ErrCallCycle) {
 				t.Errorf("its outcome is %v", err)
@@ -146,7 +146,7 @@ func TestWaitedForTask(t *testing.T) {
 		},
 		"is refused if nobody else takes it": func(t *testing.T, th *theatre, w0, w1 *puppet) {
 			w1.die(w1.death())
-			th.bury(w1.slot, errors.New("not replaced"))
+			th.bury(w1.slot(), errors.New("not replaced"))
 			th.wait("p/0")
 			err := th.offer(&asked{what: "t"}, codec.Payload{}, &taskMeta{Waits: true, Chain: "p/0"}, 0, "t")
 			if !errors.Is(err, ErrCallCycle) {

@@ -16,8 +16,10 @@ import (
 // somebody owes it something, which can be long after the life; a peer may not, because it holds
 // what was read from its wire and what was to be written to it.
 type client struct {
-	// slot is the instance whose life it is. It never changes.
-	slot *slot
+	// seated is which instance the life is, and which life of it.
+	*seated
+	// account is what the life may send. It never changes.
+	account *account
 	// link is main's end of the wire; nil when the life has ended, and the worker waits for nothing
 	// any more. Any goroutine may read it.
 	link atomic.Pointer[link.Link]
@@ -38,8 +40,8 @@ type client struct {
 }
 
 // newClient returns the client of a life that has just begun, with its wire.
-func newClient(s *slot, l *link.Link) *client {
-	c := &client{slot: s}
+func newClient(s *seated, l *link.Link) *client {
+	c := &client{seated: s, account: s.slot().account}
 	c.link.Store(l)
 	return c
 }
@@ -49,7 +51,7 @@ func (c *client) name() string {
 	if c == nil {
 		return MainName
 	}
-	return c.slot.name
+	return c.slot().name
 }
 
 // calling notes a call of the worker to another worker.
@@ -77,7 +79,7 @@ func (c *client) called(e *callEntry) {
 // waitOver notes that the loop of the worker does not wait for this call or task any more.
 func (c *client) waitOver(id uint64) {
 	if c.link.Load() != nil { // otherwise the next life may have begun, whose waits have the same numbers
-		c.slot.desk.tasks.endWait(c.slot.name, id)
+		c.slot().desk.tasks.endWait(c.slot().name, id)
 	}
 }
 
@@ -141,7 +143,7 @@ func (c *client) pass(f *wire.Frame) error {
 // reply.
 func (c *client) gone() {
 	c.link.Store(nil)
-	c.slot.desk.tasks.endWaits(c.slot.name)
+	c.slot().desk.tasks.endWaits(c.slot().name)
 	c.mu.Lock()
 	calls := c.calls
 	c.calls = nil
@@ -149,7 +151,7 @@ func (c *client) gone() {
 	for _, e := range calls {
 		e.cancel(false)
 	}
-	c.slot.desk.receiver.cancelAll(c)
+	c.slot().desk.receiver.cancelAll(c)
 }
 
 // account is the credit of all lives of one instance. Its rules are mail.Account. It exists in
@@ -189,7 +191,7 @@ func (a *account) open(c *client) int64 {
 // returns an error if there was no room for the frame.
 func (c *client) charge(f *wire.Frame) (n int64, err error) {
 	n = cost(f)
-	a := c.slot.account
+	a := c.account
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch a.rules.Charge(&c.credit, n) {
@@ -207,7 +209,7 @@ func (c *client) charge(f *wire.Frame) (n int64, err error) {
 // when a quarter of its window has gathered or, if less than half of the window is left to it,
 // after grantTime. With more left than that no sender waits.
 func (c *client) grant(bytes int64) {
-	a := c.slot.account
+	a := c.account
 	a.mu.Lock()
 	if a.rules.Grant(&c.credit, bytes) {
 		a.payAndUnlock()
@@ -244,7 +246,7 @@ func (a *account) payAndUnlock() {
 
 // kept returns how many bytes main keeps of what this life has sent.
 func (c *client) kept() int64 {
-	a := c.slot.account
+	a := c.account
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return c.credit.Kept()

@@ -132,7 +132,7 @@ func (b *broker) assign(e *queue.Effect) {
 	switch err := p.link.Post(how, f); {
 	case err == link.ErrClosed: // the worker is gone: broker.leave gives its jobs to others
 	case err != nil: // the task cannot be sent to any worker: this worker has done nothing wrong
-		err = fmt.Errorf("multiprolab: %v could not be sent to worker %s: %w", j, p.slot.name, err)
+		err = fmt.Errorf("multiprolab: %v could not be sent to worker %s: %w", j, p.slot().name, err)
 		b.rules.Unsent(e.Worker, j.ID(), err)
 	case how == link.Quietly && !slices.Contains(b.mu.posted, p.link):
 		b.mu.posted = append(b.mu.posted, p.link)

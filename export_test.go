@@ -51,9 +51,9 @@ func (q *TaskQueue) Residue() (left []string) {
 	say(r.Stirred+r.Woken, "lanes and workers to be looked after")
 	say(len(b.joiners), "joiners")
 	for _, p := range b.staff.peers {
-		say(b.rules.Held(p.worker), "tasks held by "+p.slot.name)
-		say(int(p.holds.Load()), "tasks counted for "+p.slot.name)
-		say(int(p.client.lined), "bytes that hold credit of "+p.slot.name)
+		say(b.rules.Held(p.worker), "tasks held by "+p.slot().name)
+		say(int(p.holds.Load()), "tasks counted for "+p.slot().name)
+		say(int(p.client.lined), "bytes that hold credit of "+p.slot().name)
 	}
 	if b.store == nil {
 		return left

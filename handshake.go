@@ -12,13 +12,13 @@ import (
 
 // welcome sends the worker what it needs to know.
 func (p *peer) welcome(m *Main) {
-	cfg := &p.slot.pool.cfg
+	cfg := &p.slot().pool.cfg
 	p.process.Welcome(life.Welcome{
 		Identity:       m.identity,
 		Pools:          m.poolSizes(),
 		MaxBody:        m.cfg.MaxMessageSize,
 		Window:         m.cfg.Window,
-		Credit:         p.slot.account.open(p.client),
+		Credit:         p.client.account.open(p.client),
 		MemoryLimit:    cfg.MemoryLimit,
 		MaxRSS:         cfg.MaxRSS,
 		Teardown:       m.cfg.TeardownTimeout,
@@ -35,7 +35,7 @@ func (p *peer) handshake(ctx context.Context, m *Main) error {
 		return nil
 	case life.CameForeign:
 		return &StartError{
-			Worker:    p.slot.name,
+			Worker:    p.slot().name,
 			PID:       p.pid(),
 			Reason:    replaced + ": its workers would be of another build. Restart the program",
 			permanent: true,
@@ -76,5 +76,5 @@ func (p *peer) becomeReady(ctx context.Context, m *Main) error {
 
 // startError returns the error of a worker that was started and did not become ready.
 func (p *peer) startError(reason string, err error) error {
-	return &StartError{Worker: p.slot.name, PID: p.pid(), Reason: reason, Err: err}
+	return &StartError{Worker: p.slot().name, PID: p.pid(), Reason: reason, Err: err}
 }

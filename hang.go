@@ -13,10 +13,10 @@ import (
 // newPulse returns what asks the worker for signs of life, as its WorkerConfig says. The goroutine
 // of the life calls it.
 func newPulse(p *peer) *life.Pulse {
-	if p.slot.desk.cfg.InProcess {
+	if p.slot().desk.cfg.InProcess {
 		return p.process.NewPulse(0)
 	}
-	return p.process.NewPulse(p.slot.pool.cfg.HeartbeatTimeout)
+	return p.process.NewPulse(p.slot().pool.cfg.HeartbeatTimeout)
 }
 
 // dumpTimeout is how long a worker that is about to be killed has for sending the stacks of its

@@ -119,7 +119,7 @@ func (d *day) event() string {
 		if by == nil && d.r.IntN(4) == 0 { // its worker waits for it
 			m := o.meta("")
 			if m.Waits = w != nil; m.Waits {
-				m.Chain = "main," + w.slot.name
+				m.Chain = "main," + w.slot().name
 			}
 			err = d.offer(&asked{what: typ}, codec.Payload{}, &m, 0, typ)
 		} else {
@@ -137,7 +137,7 @@ func (d *day) event() string {
 	case n < 38: // somebody becomes ready
 		for _, i := range d.r.Perm(len(d.pools)) {
 			for _, s := range d.pools[i].list() {
-				if s.alive() && !slices.ContainsFunc(d.puppets, func(w *puppet) bool { return w.slot == s }) {
+				if s.alive() && !slices.ContainsFunc(d.puppets, func(w *puppet) bool { return w.slot() == s }) {
 					d.enter(s.name, d.types(s.name)...)
 					return s.name + " is ready"
 				}
@@ -163,7 +163,7 @@ func (d *day) event() string {
 		w.hear()
 		if len(w.waiting) > 0 && len(w.active) == 0 && !w.ended[w.waiting[0].ID] && !w.recalled[w.waiting[0].ID] {
 			w.start(w.waiting[0].ID)
-			return "a start of " + w.slot.name
+			return "a start of " + w.slot().name
 		}
 		if len(w.active) > 0 {
 			var err error
@@ -174,11 +174,11 @@ func (d *day) event() string {
 				err = &RemoteError{Text: "later", after: time.Duration(d.r.IntN(2)) * time.Second}
 			}
 			w.end(w.active[0].ID, err)
-			return fmt.Sprintf("a result of %s (%v)", w.slot.name, err)
+			return fmt.Sprintf("a result of %s (%v)", w.slot().name, err)
 		}
 	case n < 88:
 		w.obey()
-		return "the obedience of " + w.slot.name
+		return "the obedience of " + w.slot().name
 	case n < 91 || len(w.retired) > 0 || w.body.killed.Load():
 		how := w.death()
 		if len(w.retired) > 0 {
@@ -186,16 +186,16 @@ func (d *day) event() string {
 		}
 		w.die(how)
 		if d.r.IntN(40) == 0 && b.store == nil { // else what is cancelled would stay in the Backend
-			d.bury(w.slot, errors.New("it is not replaced"))
+			d.bury(w.slot(), errors.New("it is not replaced"))
 		}
-		return fmt.Sprintf("the end of %s (%v)", w.slot.name, how)
+		return fmt.Sprintf("the end of %s (%v)", w.slot().name, how)
 	case n < 92:
 		b.retire(w.peer)
-		return "the retirement of " + w.slot.name
+		return "the retirement of " + w.slot().name
 	case n < 97:
 		if len(w.pulls) > 0 {
 			w.ask(d.r.IntN(3) > 0, w.pulls[d.r.IntN(len(w.pulls)):]...)
-			return "a GetTask of " + w.slot.name
+			return "a GetTask of " + w.slot().name
 		}
 	default:
 		for id, waits := range w.fetching {

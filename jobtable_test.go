@@ -355,7 +355,7 @@ func (s *scene) comes() {
 // lives calls fn with the puppet of an instance, if it lives.
 func (s *scene) lives(name string, fn func(w *puppet)) {
 	for _, w := range slices.Clone(s.puppets) {
-		if w.slot.name == name {
+		if w.slot().name == name {
 			fn(w)
 		}
 	}

@@ -102,7 +102,7 @@ func (f *fakePeer) die(m *Main) error {
 	close(f.fake.ended)
 	f.process.Conversed(io.EOF)
 	how := f.end(m)
-	s := f.slot
+	s := f.slot()
 	lost, calls := s.out.detach()
 	m.broker.leave(f.peer, how)
 	s.finishLife()
@@ -588,13 +588,13 @@ func (tr *trial) act(b *fuzzBytes) {
 // rebirth ends the life of the liar and begins another.
 func (tr *trial) rebirth() {
 	tr.liar.die(tr.main)
-	tr.liar = beginFake(tr, tr.main, tr.liar.slot)
+	tr.liar = beginFake(tr, tr.main, tr.liar.slot())
 }
 
 // finish ends the trial: the liar is gone for good, the honest worker does what is left.
 func (tr *trial) finish() {
 	m := tr.main
-	tr.main.bury(tr.liar.slot, tr.liar.die(m))
+	tr.main.bury(tr.liar.slot(), tr.liar.die(m))
 	for range 400 + 4*len(tr.all) {
 		tr.good.step(1)
 		tr.check("in the end")

@@ -298,7 +298,7 @@ func (m *Main) noteKilled(p *peer, why string) {
 	}
 	m.lifeMu.Lock()
 	defer m.lifeMu.Unlock()
-	m.killed = append(m.killed, KilledWorker{Worker: p.slot.name, PID: p.pid(), Reason: why})
+	m.killed = append(m.killed, KilledWorker{Worker: p.slot().name, PID: p.pid(), Reason: why})
 }
 
 // failCalls gives an error to callers who will have no reply from the instance. begun says that the

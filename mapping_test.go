@@ -217,7 +217,7 @@ func TestTally_Counters(t *testing.T) {
 				require.NoError(t, b.started(p, 1))
 				require.EqualValues(t, items, check("started").Running)
 				if kept < items {
-					b.enter(stillPeerOf(p.slot.pool.list()[1], io.Discard), &readiness{Tasks: []string{"t"}})
+					b.enter(stillPeerOf(p.slot().pool.list()[1], io.Discard), &readiness{Tasks: []string{"t"}})
 					b.mu.Lock()
 					b.rules.Tick(b.now() + time.Second) // it has nothing to do since some time
 					b.mu.Unlock()

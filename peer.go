@@ -18,8 +18,8 @@ import (
 // is left. It exists in main. The goroutine that reads the wire calls receive; any goroutine may
 // call every other method whose comment does not name the caller.
 type peer struct {
-	slot *slot // the instance; it never changes
-	life int   // the number of the life, from 1; it never changes
+	// seated is which instance the life is, and which life of it.
+	*seated
 	// begun is when the life began. It never changes.
 	begun time.Time
 	// link is main's end of the wire. connect sets it. It guards itself.
@@ -71,12 +71,16 @@ type supervised struct {
 
 // newPeer returns a life of an instance that has no process yet.
 func newPeer(s *slot, number int) *peer {
-	return &peer{slot: s, life: number, begun: time.Now(), supervised: supervised{retired: make(chan struct{}, 1)}}
+	return &peer{
+		seated:     newSeated(s, number),
+		begun:      time.Now(),
+		supervised: supervised{retired: make(chan struct{}, 1)},
+	}
 }
 
 // connect gives the life its process, and the two pipes of its wire at main's end.
 func (p *peer) connect(b life.Body, from io.Reader, to io.Writer) {
-	d := p.slot.desk
+	d := p.slot().desk
 	cfg := d.cfg
 	p.link = newLink(d.codec, from, to, link.Options{
 		MaxBody:     cfg.MaxMessageSize,
@@ -87,10 +91,10 @@ func (p *peer) connect(b life.Body, from io.Reader, to io.Writer) {
 	})
 	p.process = life.New(b, p.link, life.Options{
 		Identity:       d.identity,
-		HandlerTimeout: p.slot.pool.cfg.HandlerTimeout,
+		HandlerTimeout: p.slot().pool.cfg.HandlerTimeout,
 		Ready:          func(r *life.Readiness) error { return d.tasks.enter(p, r) },
 	})
-	p.client = newClient(p.slot, p.link)
+	p.client = newClient(p.seated, p.link)
 }
 
 func (p *peer) pid() int { return p.process.PID() }
@@ -150,7 +154,7 @@ func (p *peer) tellExit(mode ShutdownMode, why error) {
 	}
 	exit := exitFrame(mode, why)
 	if mode == DrainQueue {
-		p.slot.out.sendLast(exit, why)
+		p.slot().out.sendLast(exit, why)
 	} else {
 		p.link.Tell(link.Soon, exit)
 	}
@@ -173,7 +177,7 @@ func (p *peer) take(f *wire.Frame) error {
 	if mine, err := p.process.Take(f); mine {
 		return err
 	}
-	b := p.slot.desk.tasks
+	b := p.slot().desk.tasks
 	switch f.Kind {
 	case wire.Credit:
 		return p.credited(f)
@@ -199,7 +203,7 @@ func (p *peer) take(f *wire.Frame) error {
 	case wire.Result:
 		r := p.vouch(f)
 		if errors.Is(r.err, ErrStopped) { // only main may say that a task was stopped
-			r.err = &RemoteError{Worker: p.slot.name, PID: p.pid(), Type: f.Type, Text: r.err.Error()}
+			r.err = &RemoteError{Worker: p.slot().name, PID: p.pid(), Type: f.Type, Text: r.err.Error()}
 		}
 		return b.result(p, f.ID, r, f.Flags&wire.FlagBatch != 0)
 	case wire.Fetch:
@@ -212,7 +216,7 @@ func (p *peer) take(f *wire.Frame) error {
 // takeFree handles the frames that cost the worker no credit, because an earlier frame allows each
 // of them once.
 func (p *peer) takeFree(f *wire.Frame) error {
-	d, b, may := p.slot.desk, p.slot.desk.tasks, &p.allowed
+	d, b, may := p.slot().desk, p.slot().desk.tasks, &p.allowed
 	unless := func(ok bool) error { // if nothing has allowed the frame, the worker lies
 		if ok {
 			return nil
@@ -221,12 +225,12 @@ func (p *peer) takeFree(f *wire.Frame) error {
 	}
 	switch f.Kind {
 	case wire.Undelivered:
-		l, ok := p.slot.out.settled(f.Serial())
+		l, ok := p.slot().out.settled(f.Serial())
 		if ok {
 			d.emit(
 				&DeadLetter{
 					Sender:   l.from,
-					Receiver: p.slot.name,
+					Receiver: p.slot().name,
 					Type:     l.typ,
 					Size:     l.size,
 					Reason:   strings.Clone(f.Meta[:min(len(f.Meta), maxReason)]),
@@ -235,12 +239,12 @@ func (p *peer) takeFree(f *wire.Frame) error {
 		}
 		return unless(ok)
 	case wire.Failed:
-		l, ok := p.slot.out.settled(f.Serial())
+		l, ok := p.slot().out.settled(f.Serial())
 		if ok {
 			d.emit(
 				&HandlerFailed{
 					Sender:   l.from,
-					Receiver: p.slot.name,
+					Receiver: p.slot().name,
 					Type:     l.typ,
 					Err:      p.vouchError(l.typ, unmarshalError(f.Body)),
 				},
@@ -264,11 +268,11 @@ func (p *peer) takeFree(f *wire.Frame) error {
 				p.link.Answer(link.Soon, refusalFrame(f.ID, f.Spell(), err))
 			}
 		case f.Type == awaitRoom:
-			b.endWait(p.slot.name, roomWait)
+			b.endWait(p.slot().name, roomWait)
 		case f.ID == 0:
-			b.endWaits(p.slot.name)
+			b.endWaits(p.slot().name)
 		default:
-			b.endWait(p.slot.name, f.ID)
+			b.endWait(p.slot().name, f.ID)
 		}
 	case wire.FetchCancel:
 		if may.fetchCancels == 0 {
@@ -299,9 +303,9 @@ func (p *peer) takeFree(f *wire.Frame) error {
 func (p *peer) credited(f *wire.Frame) error {
 	ok := false
 	if f.Flags&wire.FlagSoft != 0 {
-		_, ok = p.slot.out.settled(f.Serial())
+		_, ok = p.slot().out.settled(f.Serial())
 	} else {
-		ok = p.slot.out.granted(f.Credit())
+		ok = p.slot().out.granted(f.Credit())
 	}
 	if !ok {
 		return lie("it gave credit for more than it was sent, or for nothing")
@@ -325,13 +329,13 @@ func (p *peer) forward(f *wire.Frame) error {
 	if f.Kind == wire.Message {
 		f.Meta, f.Left = "", 0 // a message has neither chain nor deadline, whatever the worker wrote
 	}
-	p.slot.desk.calls.forward(p, f, n)
+	p.slot().desk.calls.forward(p, f, n)
 	return nil
 }
 
 // replied routes a reply of the worker to the caller.
 func (p *peer) replied(f *wire.Frame) error {
-	e, ok := p.slot.out.answered(f.ID).(*callEntry)
+	e, ok := p.slot().out.answered(f.ID).(*callEntry)
 	if !ok { // an honest worker replies to each call once
 		return lie("it replied to call %d, which it was not asked, or has replied to already", f.ID)
 	}
@@ -344,7 +348,7 @@ func (p *peer) replied(f *wire.Frame) error {
 		p.served = now.Sub(p.lastServed) < callPause // this caller will soon call again
 		p.lastServed = now
 	}
-	p.pushSoon(p.slot.desk.calls.replied(e, r, f))
+	p.pushSoon(p.slot().desk.calls.replied(e, r, f))
 	return nil
 }
 
@@ -366,7 +370,7 @@ func (p *peer) submit(f *wire.Frame) error {
 	}
 	j := newJob(payloadOf(f), &meta)
 	j.limit, j.client, j.Number, j.cost = limitIn(f), p.client, f.ID, n
-	err = p.slot.desk.tasks.submit(j, &meta, f.Type, f.Flags&wire.FlagWait != 0)
+	err = p.slot().desk.tasks.submit(j, &meta, f.Type, f.Flags&wire.FlagWait != 0)
 	if err != nil {
 		p.client.grant(n)
 	}
@@ -389,8 +393,8 @@ func (p *peer) vouch(f *wire.Frame) *reply {
 // vouchError is vouched for what this worker says of a message, a call or a task of this type.
 func (p *peer) vouchError(typ string, err error) error {
 	var stopCause func() error
-	if d := p.slot.desk; d != nil {
+	if d := p.slot().desk; d != nil {
 		stopCause = d.stopCause
 	}
-	return vouched(p.slot.name, p.pid(), stopCause, typ, err)
+	return vouched(p.slot().name, p.pid(), stopCause, typ, err)
 }

@@ -127,7 +127,7 @@ func (w *puppet) try(f *wire.Frame) error {
 	_, err := w.receive(f)
 	var lie *link.Violation
 	if err != nil && !errors.As(err, &lie) {
-		w.th.t.Fatalf("%v of %s: %v is no *link.Violation", f.Kind, w.slot.name, err)
+		w.th.t.Fatalf("%v of %s: %v is no *link.Violation", f.Kind, w.slot().name, err)
 	}
 	return err
 }
@@ -136,7 +136,7 @@ func (w *puppet) try(f *wire.Frame) error {
 func (w *puppet) say(f *wire.Frame) {
 	w.th.t.Helper()
 	if err := w.try(f); err != nil {
-		w.th.t.Fatalf("%s, which is honest, is accused: %v", w.slot.name, err)
+		w.th.t.Fatalf("%s, which is honest, is accused: %v", w.slot().name, err)
 	}
 }
 
@@ -304,7 +304,7 @@ func (w *puppet) ask(wait bool, types ...string) {
 // die ends the life, with how it went; nil is a goodbye.
 func (w *puppet) die(how error) {
 	w.hear()
-	th, s := w.th, w.slot
+	th, s := w.th, w.slot()
 	w.link.Close()
 	lost, calls := s.out.detach()
 	th.broker.leave(w.peer, how)
@@ -314,7 +314,7 @@ func (w *puppet) die(how error) {
 	th.puppets = slices.DeleteFunc(th.puppets, func(o *puppet) bool { return o == w })
 }
 
-func (w *puppet) death() error { return &WorkerDiedError{Worker: w.slot.name, Signal: "SIGKILL"} }
+func (w *puppet) death() error { return &WorkerDiedError{Worker: w.slot().name, Signal: "SIGKILL"} }
 
 // asked is a submission: of main, or of a worker.
 type asked struct {
@@ -468,7 +468,7 @@ func (th *theatre) check(when string) {
 	}
 	for _, w := range th.puppets {
 		if n, held := int(w.holds.Load()), b.rules.Held(w.worker); n != held || b.staff.peers[w.worker] != w.peer {
-			wrong("%s has %d tasks, and %d are counted", w.slot.name, held, n)
+			wrong("%s has %d tasks, and %d are counted", w.slot().name, held, n)
 		}
 	}
 	if len(b.mu.posted)+len(b.mu.doomed) > 0 {
@@ -517,7 +517,7 @@ func (th *theatre) settle(types ...string) {
 	for range 50 {
 		for _, p := range th.pools {
 			for _, s := range p.list() {
-				if s.alive() && !slices.ContainsFunc(th.puppets, func(w *puppet) bool { return w.slot == s }) {
+				if s.alive() && !slices.ContainsFunc(th.puppets, func(w *puppet) bool { return w.slot() == s }) {
 					th.enter(s.name, types...)
 				}
 			}

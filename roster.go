@@ -56,7 +56,7 @@ func (s *staff) slot(name string) *slot {
 // busy returns how many messages and calls a worker has to handle.
 func (s *staff) busy(w queue.Worker) int {
 	if p := s.peers[w]; p != nil {
-		return p.slot.pending()
+		return p.slot().pending()
 	}
 	return 0
 }
@@ -64,7 +64,7 @@ func (s *staff) busy(w queue.Worker) int {
 // name returns the name of a worker that is ready, or "".
 func (s *staff) name(w queue.Worker) string {
 	if p := s.peers[w]; p != nil {
-		return p.slot.name
+		return p.slot().name
 	}
 	return ""
 }

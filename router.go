@@ -212,7 +212,7 @@ func (r *MessageRouter) waitFor(by string, s *slot, f *wire.Frame) (*slot, error
 
 // forward implements callDesk. It runs on the goroutine that reads the worker's wire.
 func (r *MessageRouter) forward(from *peer, f *wire.Frame, n int64) {
-	f.From = from.slot.name
+	f.From = from.slot().name
 	switch {
 	case f.Flags&wire.FlagBroadcast != 0:
 		r.forwardAll(from, f, n)
@@ -228,7 +228,7 @@ func (r *MessageRouter) forward(from *peer, f *wire.Frame, n int64) {
 				c.answer(link.Soon, replyFrame(wire.Reply, m.id, reply))
 			}
 			if m.chain != "" {
-				if err := r.broker.beginCall(c.slot.name, MainName, f); err != nil {
+				if err := r.broker.beginCall(c.slot().name, MainName, f); err != nil {
 					c.grant(n)
 					c.answer(link.Soon, replyFrame(wire.Reply, m.id, &reply{err: err}))
 					return
@@ -263,7 +263,7 @@ func (r *MessageRouter) bounce(f *wire.Frame, err error) {
 // sent, the caller gets the error as its reply.
 func (r *MessageRouter) forwardCall(from *peer, s *slot, f *wire.Frame, n int64, err error) {
 	if err == nil {
-		s, err = r.waitFor(from.slot.name, s, f)
+		s, err = r.waitFor(from.slot().name, s, f)
 	}
 	id := f.ID
 	if err == nil {
@@ -283,7 +283,7 @@ func (r *MessageRouter) forwardCall(from *peer, s *slot, f *wire.Frame, n int64,
 
 // forwardAll routes a broadcast of a worker to all instances that it goes to.
 func (r *MessageRouter) forwardAll(from *peer, f *wire.Frame, n int64) {
-	slots, err := r.targets(f.To, from.slot)
+	slots, err := r.targets(f.To, from.slot())
 	if err != nil {
 		r.bounce(f, err)
 	}
@@ -348,5 +348,5 @@ func (r *MessageRouter) cancelCallOf(origin *client, id uint64, soft bool) {
 		e.cancel(soft)
 		return
 	}
-	r.node.receiver.cancel(id, origin.slot.name, origin, soft)
+	r.node.receiver.cancel(id, origin.slot().name, origin, soft)
 }

@@ -72,7 +72,7 @@ func (b *broker) enter(p *peer, r *readiness) error {
 	s.last.worker++
 	p.worker = s.last.worker
 	s.peers[p.worker] = p
-	if lies := b.rules.Enter(p.worker, p.slot.number, r.Tasks, r.Pulls); lies.Told() {
+	if lies := b.rules.Enter(p.worker, p.slot().number, r.Tasks, r.Pulls); lies.Told() {
 		delete(s.peers, p.worker)
 		p.worker = 0
 		return accuse(lies, "takes")
@@ -113,8 +113,8 @@ func (b *broker) retire(p *peer) bool {
 	if b.staff.peers[p.worker] != p {
 		return false
 	}
-	if p.slot.leaving.Load() {
-		b.rules.Last(p.slot.number)
+	if p.slot().leaving.Load() {
+		b.rules.Last(p.slot().number)
 	}
 	return b.rules.Retire(p.worker)
 }
@@ -202,7 +202,7 @@ func (b *broker) cancelFetch(p *peer, id uint64) {
 // cannot be sent change nothing about the task, which goes on: they are a dead letter.
 // They hold n bytes of the credit of the worker as long as they wait for who waits for the outcome.
 func (b *broker) progress(p *peer, f *wire.Frame, n int64) error {
-	news := &Message{Sender: p.slot.name, Receiver: MainName, Type: f.Type, payload: payloadOf(f), size: n,
+	news := &Message{Sender: p.slot().name, Receiver: MainName, Type: f.Type, payload: payloadOf(f), size: n,
 		left: p.client.leave, scope: scope{node: b.node}}
 	by, err := b.submitterOf(p, f.ID)
 	switch {
@@ -213,9 +213,9 @@ func (b *broker) progress(p *peer, f *wire.Frame, n int64) error {
 		by.submission.addProgress(news)
 		return nil
 	default:
-		f.ID, f.From = by.id, p.slot.name
+		f.ID, f.From = by.id, p.slot().name
 		if err := by.client.pass(f); err != nil {
-			p.slot.desk.emit(&DeadLetter{Sender: f.From, Receiver: by.client.name(), Type: f.Type, Size: len(f.Body),
+			p.slot().desk.emit(&DeadLetter{Sender: f.From, Receiver: by.client.name(), Type: f.Type, Size: len(f.Body),
 				Reason: err.Error()})
 		}
 	}

@@ -24,7 +24,7 @@ const maxRaces = 10
 // calls it.
 func (p *peer) end(m *Main) error {
 	if left, ok := p.process.Drain(); ok { // Worker.ack and taskInbox.run have written this
-		p.slot.out.handled(left.Count)
+		p.slot().out.handled(left.Count)
 		if id := left.Mark; id != 0 {
 			m.broker.recovered(p, id) // its Start frame for that task may be lost
 			p.unfinished, p.outcomes = id, left.Note
@@ -42,7 +42,7 @@ func (p *peer) verdict(e *life.End) error {
 	case e.Well():
 		return nil
 	}
-	cfg := &p.slot.pool.cfg
+	cfg := &p.slot().pool.cfg
 	d := p.died(e)
 	d.Reason = reasonOf(e.Reason)
 	switch {
@@ -80,7 +80,7 @@ func (p *peer) verdict(e *life.End) error {
 
 // died returns the error of a death, without its reason.
 func (p *peer) died(e *life.End) *WorkerDiedError {
-	return &WorkerDiedError{Worker: p.slot.name, PID: p.pid(), Life: p.life, ExitCode: e.Status.ExitCode,
+	return &WorkerDiedError{Worker: p.slot().name, PID: p.pid(), Life: p.life(), ExitCode: e.Status.ExitCode,
 		Signal: e.Status.Signal, CoreDump: e.Status.CoreDump, Stopped: e.Reason.StoppedBy, Uptime: time.Since(p.begun),
 		Stderr: e.Stderr}
 }
@@ -92,7 +92,7 @@ func (p *peer) raceError(how error) error {
 	if errors.As(how, &died) {
 		return how
 	}
-	return &WorkerDiedError{Worker: p.slot.name, PID: p.pid(), Life: p.life, ExitCode: p.ended.Status.ExitCode,
+	return &WorkerDiedError{Worker: p.slot().name, PID: p.pid(), Life: p.life(), ExitCode: p.ended.Status.ExitCode,
 		Reason: racedReason, Uptime: time.Since(p.begun), Stderr: p.ended.Stderr}
 }
 

@@ -105,7 +105,7 @@ func (d *death) of(j *job) error {
 	if errors.As(d.how, &died) { // it may be wrapped in an error that says more
 		return during(d.how, what)
 	}
-	return &WorkerDiedError{Worker: p.slot.name, PID: p.pid(), Life: p.life, During: what,
+	return &WorkerDiedError{Worker: p.slot().name, PID: p.pid(), Life: p.life(), During: what,
 		Reason: "it ended without an outcome for the task: end each task from GetTask with Done or Fail"}
 }
 
@@ -114,7 +114,7 @@ func (b *broker) timedOut(j *job, e *queue.Effect) error {
 	end, _ := e.Verdict.Cause.(*death)
 	err := &TimeoutError{Type: j.Lane().Type, Timeout: j.timeout()}
 	if p := b.staff.peers[e.Worker]; p != nil {
-		err.Worker, err.PID = p.slot.name, p.pid()
+		err.Worker, err.PID = p.slot().name, p.pid()
 	}
 	var died *WorkerDiedError
 	if end != nil && errors.As(end.how, &died) {

@@ -289,7 +289,7 @@ func FuzzErrorFromWire(f *testing.F) {
 	n := newNode(MainName, &codec.Codec{}, 1<<20, 1<<20)
 	n.errors.list = []error{io.EOF, &fs.PathError{}, &TimeoutError{}}
 	slot := &slot{name: "liar/0"}
-	p := &peer{slot: slot, process: life.New(&fakeBody{}, nil, life.Options{})}
+	p := &peer{seated: newSeated(slot, 1), process: life.New(&fakeBody{}, nil, life.Options{})}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		err := unmarshalError(b)
 		use(err)
