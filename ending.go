@@ -241,8 +241,8 @@ func (m *Main) endByGoexit() {
 	err := errors.New(text)
 	m.fail(err)
 	for s := m.current.Load(); s != nil; s = s.outer {
-		if s.msg != nil && !s.over.Load() {
-			m.receiver.refuse(s.msg, err)
+		if msg, ok := s.work.(*Message); ok && !s.over.Load() {
+			m.receiver.refuse(msg, err)
 		}
 	}
 	m.receiver.seal(err) // nobody handles it any more

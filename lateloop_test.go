@@ -34,7 +34,7 @@ func TestLateFramesSayThatTheLoopGoesOn(t *testing.T) {
 					o := newOutbox(1<<20, false)
 					o.starve = func(*scope) (<-chan error, func()) { return nil, func() {} }
 					l := newLink(&codec.Codec{}, &bytes.Buffer{}, &pipe, link.Options{MaxBody: 1 << 20})
-					s := &scope{parent: t.Context(), node: &node{receiver: &MessageReceiver{}}}
+					s := &scope{parent: t.Context(), stage: &stage{host: newNode("a/0", &codec.Codec{}, 1<<20, 1<<20)}}
 					if when == "before it is sent" {
 						o.attachWhole(l)
 						s.over.Store(c.returned)

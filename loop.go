@@ -205,6 +205,7 @@ func (l *loop) act() (acted, spinning bool, err error) {
 			break
 		}
 		s := l.node.enter(ctx, nil)
+		s.limitTime()
 		s.begin()
 		err := a.fn(s)
 		if endedBy(ctx, err) {

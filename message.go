@@ -34,7 +34,7 @@ type Message struct {
 	// serial is the number, from 1, of a one-way message among those that main has sent to this
 	// life of a worker. It is 0 for other messages. It does not change.
 	serial uint64
-	// scope is the scope of the handler. Its node is that of the receiver from the beginning; the
+	// scope is the scope of the handler. Its stage is that of the receiver from the beginning; the
 	// loop sets the rest.
 	scope scope
 	// size is how many bytes of credit the message has cost its sender that were not given back,
@@ -55,9 +55,9 @@ type Message struct {
 // The first []byte that is decoded is the memory of the message itself, which saves a copy: who
 // changes it and decodes again finds the change.
 func (m *Message) Decode(v any) error {
-	decode := m.scope.node.codec.Take
+	decode := m.scope.stage.codec.Take
 	if !m.decoded.CompareAndSwap(false, true) {
-		decode = m.scope.node.codec.Decode
+		decode = m.scope.stage.codec.Decode
 	}
 	if err := decode(m.payload, v); err != nil {
 		return &DecodeError{Receiver: m.Receiver, Type: m.Type, Err: err}
@@ -85,45 +85,22 @@ func (m *Message) leaveInbox() {
 	}
 }
 
-// stall notes that the loop that ctx belongs to waits for another process, until the function that
-// it returns is called. Meanwhile the inbox of the loop takes more than its window, up to a limit,
-// so that two handlers that send to each other do not wait for each other.
-func stall(ctx context.Context) func() {
-	s := scopeOf(ctx)
-	if s == nil {
-		return func() {}
+// kind implements work.
+func (m *Message) kind() (verb, typ string) {
+	if m.reply != nil {
+		return "call", m.Type
 	}
-	s.node.receiver.stalled(1)
-	s.waits.Add(1)
-	return func() { s.waits.Add(-1); s.node.receiver.stalled(-1) }
+	return "message", m.Type
 }
 
-// chainOf returns the names of the processes that wait, or may wait, for what is done under ctx,
-// separated by commas. The process of ctx is one of them. It returns "" if no loop waits.
-func chainOf(ctx context.Context) string {
-	s := scopeOf(ctx)
-	if s == nil {
-		return ""
-	}
-	chain := s.chain()
-	if chain == "" {
-		return s.node.name
-	}
-	return chain + "," + s.node.name
-}
+// waiters implements work.
+func (m *Message) waiters() string { return m.chain }
 
 // MessageFrom returns the message or call whose handler runs under ctx, or nil.
 func MessageFrom(ctx context.Context) *Message {
 	if s, _ := ctx.Value(scopeKey{}).(*scope); s != nil {
-		return s.msg
-	}
-	return nil
-}
-
-// TaskFrom returns the task that runs under ctx, or nil.
-func TaskFrom(ctx context.Context) *Task {
-	if s, _ := ctx.Value(scopeKey{}).(*scope); s != nil {
-		return s.task
+		m, _ := s.work.(*Message)
+		return m
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package multiprolab
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
@@ -16,22 +15,12 @@ import (
 // the other processes. It exists in main and in each worker. The fields without a remark do not
 // change once the process handles messages, and any goroutine may read them.
 type node struct {
-	name     string           // the name of the process, such as "main" or "thumbnailer/2"
-	codec    *codec.Codec     // encodes and decodes all values of the process
-	maxBody  int              // Config.MaxMessageSize of main, in bytes
+	stage                     // where the functions of the process run, and how it encodes and decodes
 	receiver *MessageReceiver // has the inbox and the handlers of the process
 	loop     *loop            // runs the handlers, tasks and actions of the process
-	errors   knownErrors      // the errors that were registered with Main.RegisterError
 	up       uplink           // the way to the other processes
 	stopped  func() error     // returns the error, which matches ErrStopped, of everything that comes too late
 
-	// current is the scope of what runs on the loop, or nil. The loop writes it; any goroutine may
-	// read it.
-	current        atomic.Pointer[scope]
-	handlerTimeout time.Duration // WorkerConfig.HandlerTimeout, or 0
-	// overdue tells main that the function of a scope has run for so long, which is too long. A
-	// timer's goroutine calls it.
-	overdue func(s *scope, d time.Duration)
 
 	mostCalls int // how many calls may wait for their replies; 0 means no limit
 
@@ -98,32 +87,13 @@ type replyWay struct {
 // newNode returns the node of a process.
 func newNode(name string, c *codec.Codec, maxBody, window int) *node {
 	n := &node{
-		name:        name,
-		codec:       c,
-		maxBody:     maxBody,
+		stage:       stage{values: values{name: name, codec: c, maxBody: maxBody}},
 		outstanding: outstanding{calls: map[uint64]chan *reply{}, submissions: map[uint64]*Submission{}},
 	}
 	n.receiver = newReceiver(n, int64(window))
 	n.loop = &loop{node: n}
+	n.host = n
 	return n
-}
-
-// outcome makes the reply from what user code returned. Its payload is lent until the room is used
-// again. room may be nil.
-func (n *node) outcome(room *[]byte, typ string, value any, err error) *reply {
-	if err != nil {
-		if _, ok := err.(*DecodeError); ok {
-			return &reply{err: err}
-		}
-		return &reply{err: n.remote(typ, err)}
-	}
-	var none []byte
-	if room == nil {
-		room = &none
-	}
-	var p codec.Payload
-	p, *room, err = n.lend(*room, "", typ, value)
-	return &reply{payload: p, err: err}
 }
 
 // send sends a one-way message, or a broadcast if flags say so.
@@ -218,16 +188,11 @@ func (n *node) waits() bool {
 	return len(n.calls) > 0 || len(n.submissions) > 0
 }
 
-// decodeReply decodes the value of a reply into what out points to, or returns the reply's error.
-func (n *node) decodeReply(typ string, r *reply, out any, decode func(codec.Payload, any) error) error {
-	if r.err != nil {
-		return n.recognise(r.err)
-	}
-	if err := decode(r.payload, out); err != nil {
-		return &DecodeError{Receiver: n.name, Type: typ, Err: err}
-	}
-	return nil
-}
+// stalled implements stageHost.
+func (n *node) stalled(by int) { n.receiver.stalled(by) }
+
+// waitsForNothing implements stageHost.
+func (n *node) waitsForNothing() { n.up.waitsForNothing() }
 
 // answer hands the outcome of a call to who waits for it. If nobody waits for it any more, it is
 // dropped.
@@ -374,7 +339,3 @@ func (n *node) addAction(what string, d time.Duration, fn func(context.Context) 
 		n.loop.add(fn, d, 0, false)
 	}
 }
-
-// mostBody is the greatest length of a frame's body on the wires of this process, in bytes; see
-// link.Link.Limit.
-func (n *node) mostBody() int { return max(n.maxBody, link.LeastLimit) }

@@ -224,7 +224,8 @@ func (r *MessageReceiver) handle(ctx context.Context, m *Message, h *handler) {
 		return
 	}
 	s := &m.scope
-	s.parent, s.msg = ctx, m
+	s.parent, s.work = ctx, m
+	s.limitTime()
 	s.begin()
 	if h.call != nil {
 		r.setRunning(m)
@@ -306,7 +307,7 @@ func (r *MessageReceiver) Receive(ctx context.Context) error {
 // TryReceive handles one message, if there is one, on the calling goroutine, and reports whether
 // there was. Like Receive it is for actions only.
 func (r *MessageReceiver) TryReceive(ctx context.Context) (bool, error) {
-	if s := scopeOf(ctx); s == nil || s.node != r.node || s.msg != nil || s.task != nil || s.setup {
+	if s := scopeOf(ctx); s == nil || s.stage != &r.node.stage || s.work != nil || s.setup {
 		return false, errors.New(
 			"multiprolab: Receive and TryReceive work only in an action of the same process, with its context: " +
 				"elsewhere the loop handles messages by itself",

@@ -12,15 +12,15 @@ import (
 
 // traits finds the registered errors, and the errors of registered types, that an error is or
 // wraps.
-func (n *node) traits(err error) (t traits) {
-	for i, known := range n.errors.list {
+func (v *values) traits(err error) (t traits) {
+	for i, known := range v.errors.list {
 		if errors.Is(err, known) {
 			t.Is = append(t.Is, i)
 		}
 		typ := reflect.TypeOf(known)
 		if slices.ContainsFunc(
 			t.Types,
-			func(o typedTrait) bool { return reflect.TypeOf(n.errors.list[o.Known]) == typ },
+			func(o typedTrait) bool { return reflect.TypeOf(v.errors.list[o.Known]) == typ },
 		) {
 			continue // another registered error is of the same type
 		}
@@ -29,7 +29,7 @@ func (n *node) traits(err error) (t traits) {
 			continue
 		}
 		bare, causes := withoutCauses(found.Elem())
-		if p, encodeErr := n.codec.Encode(bare); encodeErr == nil && len(p.Data) <= maxErrorText/2 {
+		if p, encodeErr := v.codec.Encode(bare); encodeErr == nil && len(p.Data) <= maxErrorText/2 {
 			t.Types = append(t.Types, typedTrait{i, p, causes})
 		}
 	}
@@ -37,32 +37,32 @@ func (n *node) traits(err error) (t traits) {
 }
 
 // recognise fills in the registered errors of every RemoteError in an error, and returns the error.
-func (n *node) recognise(err error) error {
+func (v *values) recognise(err error) error {
 	switch e := err.(type) {
 	case *RemoteError:
 		if e != nil && e.registered != nil {
-			n.fillIn(e)
+			v.fillIn(e)
 		}
 	case *AttemptsError: // its Unwrap returns only the last attempt
 		if e != nil {
 			for _, attempt := range e.Attempts {
-				n.recognise(attempt)
+				v.recognise(attempt)
 			}
 		}
 	case interface{ Unwrap() error }:
 		if inner := e.Unwrap(); inner != nil {
-			n.recognise(inner)
+			v.recognise(inner)
 		}
 	case interface{ Unwrap() []error }:
 		for _, inner := range e.Unwrap() {
-			n.recognise(inner)
+			v.recognise(inner)
 		}
 	}
 	return err
 }
 
 // fillIn fills in the registered errors of a RemoteError, unless somebody has done so.
-func (n *node) fillIn(e *RemoteError) {
+func (v *values) fillIn(e *RemoteError) {
 	r, t := e.registered, e.traits
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -70,21 +70,21 @@ func (n *node) fillIn(e *RemoteError) {
 		return
 	}
 	r.done = true
-	for _, i := range t.Is[:min(len(t.Is), len(n.errors.list))] {
-		if i >= 0 && i < len(n.errors.list) {
-			r.is = append(r.is, n.errors.list[i])
+	for _, i := range t.Is[:min(len(t.Is), len(v.errors.list))] {
+		if i >= 0 && i < len(v.errors.list) {
+			r.is = append(r.is, v.errors.list[i])
 		}
 	}
 	for _, typed := range t.Types {
-		if typed.Known < 0 || typed.Known >= len(n.errors.list) {
+		if typed.Known < 0 || typed.Known >= len(v.errors.list) {
 			continue
 		}
-		v := reflect.New(reflect.TypeOf(n.errors.list[typed.Known]))
-		if n.codec.Decode(typed.Payload, v.Interface()) != nil || isNil(v.Elem()) {
+		found := reflect.New(reflect.TypeOf(v.errors.list[typed.Known]))
+		if v.codec.Decode(typed.Payload, found.Interface()) != nil || isNil(found.Elem()) {
 			continue
 		}
-		withCauses(v.Elem(), typed.Causes)
-		if known, ok := v.Elem().Interface().(error); ok && stands(known) {
+		withCauses(found.Elem(), typed.Causes)
+		if known, ok := found.Elem().Interface().(error); ok && stands(known) {
 			r.is = append(r.is, known)
 		}
 	}
@@ -99,8 +99,8 @@ func stands(err error) (ok bool) {
 }
 
 // remote makes the RemoteError of an error that user code has returned.
-func (n *node) remote(typ string, err error) (remote error) {
-	r := &RemoteError{Worker: n.name, Type: typ, Text: textOfError(err), GoType: fmt.Sprintf("%T", err)}
+func (v *values) remote(typ string, err error) (remote error) {
+	r := &RemoteError{Worker: v.name, Type: typ, Text: textOfError(err), GoType: fmt.Sprintf("%T", err)}
 	defer guardError(err, func(string) { remote = r }) // if a method panics, with what was found until then
 	var s *steer
 	if errors.As(err, &s) {
@@ -111,7 +111,7 @@ func (n *node) remote(typ string, err error) (remote error) {
 	}
 	r.GoType = fmt.Sprintf("%T", err)
 	r.is, r.parts = stdSentinelsOf(err), stdParts(err)
-	r.traits = n.traits(err)
+	r.traits = v.traits(err)
 	r.expect()
 	return r
 }

@@ -155,7 +155,7 @@ func (r *MessageRouter) message(f *wire.Frame) *Message {
 		chain:    f.Meta,
 		payload:  payloadOf(f),
 		size:     cost(f),
-		scope:    scope{node: r.node, limit: limitIn(f)},
+		scope:    scope{stage: &r.node.stage, limit: limitIn(f)},
 	}
 }
 

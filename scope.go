@@ -17,9 +17,8 @@ import (
 // context.
 type scope struct {
 	parent  context.Context // the context above; set before the function runs
-	node    *node           // the process of the function; does not change
-	msg     *Message        // the message or call whose handler runs, or nil; set before the function runs
-	task    *Task           // the task that runs, or nil; does not change
+	stage   *stage          // where the function runs; does not change
+	work    work            // the message, call or task whose handler runs, or nil; set before the function runs
 	outer   *scope          // the scope of the action that has called Receive, or nil; for the loop
 	setup   bool            // the function is a setup function, whose context is a setupContext; does not change
 	waits   atomic.Int32    // how many waits for other processes go on under the context, see stall
@@ -31,6 +30,39 @@ type scope struct {
 	overdue *time.Timer
 	// end is how the context ends; nil until somebody asks for it.
 	end atomic.Pointer[ending]
+}
+
+// work is what a scope runs: a *Message or a *Task. It exists in the process of the function.
+type work interface {
+	// kind returns whether it is a "call", a "message" or a "task", and its type.
+	kind() (verb, typ string)
+	// waiters returns the names of the processes that wait for its outcome, separated by commas.
+	waiters() string
+}
+
+// stage is where the functions of a process run: what all its scopes have in common. It exists in
+// main and in each worker. The fields without a remark do not change once the process handles
+// messages, and any goroutine may read them.
+type stage struct {
+	values // how the process encodes and decodes
+	// host is the process, which is told of the waits under its scopes.
+	host stageHost
+	// current is the scope of what runs on the loop, or nil. The loop writes it; any goroutine may
+	// read it.
+	current        atomic.Pointer[scope]
+	handlerTimeout time.Duration // WorkerConfig.HandlerTimeout, or 0
+	// overdue tells main that the function of a scope has run for so long, which is too long. A
+	// timer's goroutine calls it.
+	overdue func(s *scope, d time.Duration)
+}
+
+// stageHost is the process of a stage. It exists in main and in each worker.
+type stageHost interface {
+	// stalled counts how many waits for other processes hold up the loop.
+	stalled(by int)
+	// waitsForNothing says that the loop goes on although calls and tasks of its function have no
+	// outcome.
+	waitsForNothing()
 }
 
 // ending is how the context of a scope ends. It does not change.
@@ -119,31 +151,19 @@ func (s *scope) Value(key any) any {
 	return s.ending().ctx.Value(key)
 }
 
-// chain returns the names of the processes that wait for the call or the task of the scope,
-// separated by commas.
-func (s *scope) chain() string {
-	switch {
-	case s.msg != nil:
-		return s.msg.chain
-	case s.task != nil:
-		return s.task.chain
-	}
-	return ""
-}
-
-// enter makes the scope of a task or, if t is nil, of an action. A message has its scope in it.
-func (n *node) enter(ctx context.Context, t *Task) *scope {
-	return &scope{parent: ctx, node: n, task: t}
+// enter makes the scope of a task or, if w is nil, of an action. A message has its scope in it.
+func (st *stage) enter(ctx context.Context, w work) *scope {
+	return &scope{parent: ctx, stage: st, work: w}
 }
 
 // leave notes that the function of the scope has returned, and ends its context.
 func (s *scope) leave() {
 	s.over.Store(true)
 	if s.waits.Load() > 0 { // goroutines that the function has started go on waiting
-		s.node.up.waitsForNothing()
+		s.stage.host.waitsForNothing()
 	}
 	if s.running {
-		s.node.current.Store(s.outer)
+		s.stage.current.Store(s.outer)
 	}
 	if s.overdue != nil {
 		s.overdue.Stop()
@@ -170,6 +190,36 @@ func anyScopeOf(ctx context.Context) *scope {
 	return s
 }
 
+// stall notes that the loop that ctx belongs to waits for another process, until the function that
+// it returns is called. Meanwhile the inbox of the loop takes more than its window, up to a limit,
+// so that two handlers that send to each other do not wait for each other.
+func stall(ctx context.Context) func() {
+	s := scopeOf(ctx)
+	if s == nil {
+		return func() {}
+	}
+	s.stage.host.stalled(1)
+	s.waits.Add(1)
+	return func() { s.waits.Add(-1); s.stage.host.stalled(-1) }
+}
+
+// chainOf returns the names of the processes that wait, or may wait, for what is done under ctx,
+// separated by commas. The process of ctx is one of them. It returns "" if no loop waits.
+func chainOf(ctx context.Context) string {
+	s := scopeOf(ctx)
+	if s == nil {
+		return ""
+	}
+	chain := ""
+	if s.work != nil {
+		chain = s.work.waiters()
+	}
+	if chain == "" {
+		return s.stage.name
+	}
+	return chain + "," + s.stage.name
+}
+
 // correct makes a call or a task say that no loop waits for it, if the function that it is made
 // under has returned. If s is nil, it does nothing.
 func (s *scope) correct(f *wire.Frame) {
@@ -191,23 +241,29 @@ func (s *scope) correct(f *wire.Frame) {
 // and the kill.
 const handlerGrace = time.Second
 
-// begin notes that the function of the scope runs on the loop from now on. If it is not a task,
-// begin limits its time.
+// begin notes that the function of the scope runs on the loop from now on.
 func (s *scope) begin() {
-	n := s.node
 	s.running = true
-	s.outer = n.current.Swap(s)
+	s.outer = s.stage.current.Swap(s)
 	if ablate.Without(ablate.Contexts) {
 		s.ending()
 	}
-	if limit := n.handlerTimeout; limit > 0 && s.task == nil {
-		s.limit = s.limit.sooner(time.Now().Add(limit), s.tooLong(limit))
-		s.overdue = time.AfterFunc(limit+handlerGrace, func() {
-			if !s.over.Load() {
-				n.overdue(s, limit+handlerGrace)
-			}
-		})
+}
+
+// limitTime limits the time of a function that is about to begin to WorkerConfig.HandlerTimeout, if
+// there is one. A task is not limited in this way, because it has a Timeout of its own.
+func (s *scope) limitTime() {
+	st := s.stage
+	limit := st.handlerTimeout
+	if limit <= 0 {
+		return
 	}
+	s.limit = s.limit.sooner(time.Now().Add(limit), s.tooLong(limit))
+	s.overdue = time.AfterFunc(limit+handlerGrace, func() {
+		if !s.over.Load() {
+			st.overdue(s, limit+handlerGrace)
+		}
+	})
 }
 
 // tooLongError is the cause of a context that ends by WorkerConfig.HandlerTimeout. It exists in the
@@ -221,8 +277,8 @@ type tooLongError struct {
 // tooLong makes the tooLongError of a scope.
 func (s *scope) tooLong(limit time.Duration) error {
 	e := &tooLongError{limit: limit}
-	if s.msg != nil {
-		e.verb, e.typ = s.msg.verb(), s.msg.Type
+	if s.work != nil {
+		e.verb, e.typ = s.work.kind()
 	}
 	return e
 }
@@ -242,23 +298,13 @@ func (e *tooLongError) Error() string {
 
 func (e *tooLongError) Unwrap() error { return context.DeadlineExceeded }
 
-// verb says whether the message is a "call" or a "message".
-func (m *Message) verb() string {
-	if m.reply != nil {
-		return "call"
-	}
-	return "message"
-}
-
 // what says what runs in the scope, such as `task "thumbnail"`.
 func (s *scope) what() string {
-	switch {
-	case s.task != nil:
-		return fmt.Sprintf("task %q", s.task.Type)
-	case s.msg != nil:
-		return fmt.Sprintf("%s %q", s.msg.verb(), s.msg.Type)
+	if s.work == nil {
+		return "an action"
 	}
-	return "an action"
+	verb, typ := s.work.kind()
+	return fmt.Sprintf("%s %q", verb, typ)
 }
 
 // nearTime is how much later a deadline may come in the process of the function than in the process

@@ -203,7 +203,7 @@ func (b *broker) cancelFetch(p *peer, id uint64) {
 // They hold n bytes of the credit of the worker as long as they wait for who waits for the outcome.
 func (b *broker) progress(p *peer, f *wire.Frame, n int64) error {
 	news := &Message{Sender: p.slot().name, Receiver: MainName, Type: f.Type, payload: payloadOf(f), size: n,
-		left: p.client.leave, scope: scope{node: b.node}}
+		left: p.client.leave, scope: scope{stage: &b.node.stage}}
 	by, err := b.submitterOf(p, f.ID)
 	switch {
 	case err != nil:

@@ -227,31 +227,17 @@ func (t *Task) endFirst(r *reply) error {
 // batchCut in Task.begun says that no further item of a batch may begin.
 const batchCut = 1 << 63
 
-// addOutcome appends an outcome whose value was encoded in other memory.
-func (n *node) addOutcome(out []byte, start int, typ string, r *reply) []byte {
-	return n.endOutcome(append(batch.Begin(out), r.payload.Data...), start, typ, r.payload, r.err)
-}
+// kind implements work.
+func (t *Task) kind() (verb, typ string) { return "task", t.Type }
 
-// failure returns the error of a handler as it goes to the submitter.
-func (n *node) failure(typ string, err error) error {
-	if _, ok := err.(*DecodeError); ok {
-		return err
-	}
-	return n.remote(typ, err)
-}
+// waiters implements work.
+func (t *Task) waiters() string { return t.chain }
 
-// endOutcome ends the outcome that was begun when out had the length start. If err is nil, the
-// value was appended since; otherwise err is the outcome.
-func (n *node) endOutcome(out []byte, start int, typ string, p codec.Payload, err error) []byte {
-	if err == nil && len(p.Data) > n.maxBody {
-		err = &SizeError{Type: typ, Size: int64(len(p.Data)), Limit: int64(n.maxBody)}
+// TaskFrom returns the task that runs under ctx, or nil.
+func TaskFrom(ctx context.Context) *Task {
+	if s, _ := ctx.Value(scopeKey{}).(*scope); s != nil {
+		t, _ := s.work.(*Task)
+		return t
 	}
-	if err == nil {
-		return batch.End(out, start, batch.OK, p)
-	}
-	status := batch.Failed
-	if remote, ok := err.(*RemoteError); ok && remote.after > 0 {
-		status = batch.Later
-	}
-	return batch.EndWith(out, start, status, codec.Payload{Data: marshalError(err)})
+	return nil
 }

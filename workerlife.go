@@ -152,7 +152,7 @@ func (w *Worker) live(part func() error, what *string) (err error) {
 
 // setUp runs a setup function.
 func (w *Worker) setUp(setup func(context.Context, *Worker) error) error {
-	s := &scope{parent: w.ctx, node: w.node, setup: true}
+	s := &scope{parent: w.ctx, stage: &w.stage, setup: true}
 	defer func() {
 		if s.over.Store(true); s.waits.Load() > 0 { // goroutines that the function has started go on waiting
 			w.up.waitsForNothing()

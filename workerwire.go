@@ -55,7 +55,7 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 			Type:     f.Type,
 			payload:  payloadOf(f),
 			size:     cost(f),
-			scope:    scope{node: w.node},
+			scope:    scope{stage: &w.stage},
 			chain:    f.Meta,
 			left:     w.left,
 		}
@@ -98,7 +98,7 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 					Receiver: w.name,
 					Type:     f.Type,
 					payload:  payloadOf(f),
-					scope:    scope{node: w.node},
+					scope:    scope{stage: &w.stage},
 				},
 			)
 		}

@@ -1,0 +1,67 @@
+package multiprolab
+
+import (
+	"github.com/multiprolab/multiprolab/internal/batch"
+	"github.com/multiprolab/multiprolab/internal/codec"
+)
+
+// This file is how what a handler returns becomes the outcome that travels, alone or among those of
+// a batch, and how the outcome is read by who waits for it. Both processes use it.
+
+// outcome makes the reply from what user code returned. Its payload is lent until the room is used
+// again. room may be nil.
+func (v *values) outcome(room *[]byte, typ string, value any, err error) *reply {
+	if err != nil {
+		if _, ok := err.(*DecodeError); ok {
+			return &reply{err: err}
+		}
+		return &reply{err: v.remote(typ, err)}
+	}
+	var none []byte
+	if room == nil {
+		room = &none
+	}
+	var p codec.Payload
+	p, *room, err = v.lend(*room, "", typ, value)
+	return &reply{payload: p, err: err}
+}
+
+// decodeReply decodes the value of a reply into what out points to, or returns the reply's error.
+func (v *values) decodeReply(typ string, r *reply, out any, decode func(codec.Payload, any) error) error {
+	if r.err != nil {
+		return v.recognise(r.err)
+	}
+	if err := decode(r.payload, out); err != nil {
+		return &DecodeError{Receiver: v.name, Type: typ, Err: err}
+	}
+	return nil
+}
+
+// addOutcome appends an outcome whose value was encoded in other memory.
+func (v *values) addOutcome(out []byte, start int, typ string, r *reply) []byte {
+	return v.endOutcome(append(batch.Begin(out), r.payload.Data...), start, typ, r.payload, r.err)
+}
+
+// failure returns the error of a handler as it goes to the submitter.
+func (v *values) failure(typ string, err error) error {
+	if _, ok := err.(*DecodeError); ok {
+		return err
+	}
+	return v.remote(typ, err)
+}
+
+// endOutcome ends the outcome that was begun when out had the length start. If err is nil, the
+// value was appended since; otherwise err is the outcome.
+func (v *values) endOutcome(out []byte, start int, typ string, p codec.Payload, err error) []byte {
+	if err == nil && len(p.Data) > v.maxBody {
+		err = &SizeError{Type: typ, Size: int64(len(p.Data)), Limit: int64(v.maxBody)}
+	}
+	if err == nil {
+		return batch.End(out, start, batch.OK, p)
+	}
+	status := batch.Failed
+	if remote, ok := err.(*RemoteError); ok && remote.after > 0 {
+		status = batch.Later
+	}
+	return batch.EndWith(out, start, status, codec.Payload{Data: marshalError(err)})
+}
