@@ -22,8 +22,12 @@ type action struct {
 // goroutine. There is one in main and one in each worker. It waits without a tick: for a message, a
 // task, the next timer or the exit.
 type loop struct {
-	// node is the process that the loop is in. It does not change.
-	node *node
+	// receiver has the messages of the process, their handlers, and what wakes the loop. It does
+	// not change.
+	receiver *MessageReceiver
+	// stopped returns the error, which matches ErrStopped, of everything that comes too late. It
+	// does not change once the loop runs. Any goroutine may call it.
+	stopped func() error
 	// task works on one task, and reports whether there was one; it is nil in main. It does not
 	// change. The goroutine of the loop calls it.
 	task func(ctx context.Context) bool
@@ -53,7 +57,7 @@ func (l *loop) add(fn func(ctx context.Context) error, after, every time.Duratio
 	} else {
 		l.timers = append(l.timers, a)
 	}
-	l.node.receiver.wakeLoop()
+	l.receiver.wakeLoop()
 }
 
 // startClocks makes the actions that were added before the loop count their time from now on. The
@@ -71,7 +75,7 @@ func (l *loop) release() {
 	defer l.mu.Unlock()
 	l.held = false
 	l.startClocks()
-	l.node.receiver.wakeLoop()
+	l.receiver.wakeLoop()
 }
 
 // exit makes run return: after the running handler or, with DrainQueue, when nothing is left to
@@ -86,7 +90,7 @@ func (l *loop) exit(mode ShutdownMode) {
 	if l.cancelActions != nil {
 		l.cancelActions(ErrExit)
 	}
-	l.node.receiver.wakeLoop()
+	l.receiver.wakeLoop()
 }
 
 // hold lets no further action begin.
@@ -119,8 +123,8 @@ func (l *loop) run(ctx context.Context) error {
 	l.mu.Unlock()
 	defer l.cancelActions(ErrExit)
 
-	defer context.AfterFunc(ctx, func() { l.node.receiver.wakeLoop() })()
-	r := l.node.receiver
+	r := l.receiver
+	defer context.AfterFunc(ctx, r.wakeLoop)()
 	for {
 		if l.atOnce.Load() {
 			return nil
@@ -142,7 +146,7 @@ func (l *loop) run(ctx context.Context) error {
 			m, h := r.next()
 			if m == nil || l.atOnce.Load() {
 				if m != nil {
-					r.refuse(m, l.node.stopped())
+					r.refuse(m, l.stopped())
 				}
 				break
 			}
@@ -155,7 +159,7 @@ func (l *loop) run(ctx context.Context) error {
 		if worked {
 			continue
 		}
-		l.node.up.idle()
+		r.up.idle()
 		if spinning {
 			continue
 		}
@@ -166,7 +170,7 @@ func (l *loop) run(ctx context.Context) error {
 			}
 			return nil
 		}
-		l.node.up.wait(ctx, wait)
+		r.up.wait(ctx, wait)
 	}
 }
 
@@ -204,7 +208,7 @@ func (l *loop) act() (acted, spinning bool, err error) {
 		if ctx.Err() != nil {
 			break
 		}
-		s := l.node.enter(ctx, nil)
+		s := l.receiver.stage.enter(ctx, nil)
 		s.limitTime()
 		s.begin()
 		err := a.fn(s)

@@ -19,7 +19,6 @@ type node struct {
 	receiver *MessageReceiver // has the inbox and the handlers of the process
 	loop     *loop            // runs the handlers, tasks and actions of the process
 	up       uplink           // the way to the other processes
-	stopped  func() error     // returns the error, which matches ErrStopped, of everything that comes too late
 
 
 	mostCalls int // how many calls may wait for their replies; 0 means no limit
@@ -41,6 +40,8 @@ type outstanding struct {
 // uplink is the way of a node to the other processes: the router itself in main, the wire in a
 // worker.
 type uplink interface {
+	postbox    // what the receiver and the loop need
+	taskKeeper // what a Submission needs
 	// send routes a one-way message, and waits until there is room for it.
 	send(ctx context.Context, f *wire.Frame) error
 	// call routes a call, and waits until there is room for it. The outcome comes through
@@ -51,30 +52,12 @@ type uplink interface {
 	cancelCall(id uint64, way *replyWay, soft bool)
 	// submit hands a task to the queue. The outcome comes through node.resolve.
 	submit(ctx context.Context, s *Submission, f *wire.Frame) error
-	// cancelTask cancels a task of this process. soft says that its deadline has passed.
-	cancelTask(id uint64, soft bool)
-	// awaits says that the loop begins to wait for a task, which was submitted without saying so.
-	// spell is the number of this wait. If the loop must not wait, the error is returned here, or
-	// comes through Submission.refuse.
-	awaits(s *Submission, spell uint64) error
-	// awaitsNoMore says that the loop does not wait any more for a call or task that has no
-	// outcome.
-	awaitsNoMore(id uint64)
 	// waitsForNothing says that the loop goes on although calls and tasks of its function have no
 	// outcome.
 	waitsForNothing()
 	// batches returns how many workers there may be for batches of tasks of a type with these
 	// options, or 0 if such tasks travel one by one.
 	batches(typ string, o *TaskOptions) int
-	// undelivered reports a one-way message that has come to this process and that no handler took.
-	undelivered(m *Message, reason error)
-	// failed reports the error of a handler of a one-way message.
-	failed(m *Message, err error)
-	// idle does what waits until the loop has nothing better to do. The loop calls it.
-	idle()
-	// wait waits for what wakes the loop, but no longer than d. A negative d is never over. The
-	// loop calls it when it has nothing to do.
-	wait(ctx context.Context, d time.Duration)
 }
 
 // replyWay is where the reply to a call comes from. It does not change.
@@ -90,10 +73,16 @@ func newNode(name string, c *codec.Codec, maxBody, window int) *node {
 		stage:       stage{values: values{name: name, codec: c, maxBody: maxBody}},
 		outstanding: outstanding{calls: map[uint64]chan *reply{}, submissions: map[uint64]*Submission{}},
 	}
-	n.receiver = newReceiver(n, int64(window))
-	n.loop = &loop{node: n}
 	n.host = n
+	n.receiver = newReceiver(&n.stage, int64(window))
+	n.loop = &loop{receiver: n.receiver}
 	return n
+}
+
+// connect gives the process its way to the others. stopped returns the error, which matches
+// ErrStopped, of everything that comes too late.
+func (n *node) connect(up uplink, stopped func() error) {
+	n.up, n.receiver.up, n.loop.stopped = up, up, stopped
 }
 
 // send sends a one-way message, or a broadcast if flags say so.
@@ -154,7 +143,7 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 	if err != nil {
 		return err
 	}
-	n.goesOn(loop, id)
+	loop.goesOn(n.up, id)
 	r, ok := link.Await(ctx, way.link, answer, way.others)
 	if !ok {
 		n.up.cancelCall(id, way, expired(ctx))
@@ -162,15 +151,6 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 		return err
 	}
 	return fmt.Errorf("multiprolab: call %q to %s: %w", typ, receiver, causeOf(ctx))
-}
-
-// goesOn is called after a call or a task has said that the loop waits for it. If the function that
-// it was made under has returned meanwhile, goesOn says that the loop does not wait: leave cannot
-// have said so of what was sent later.
-func (n *node) goesOn(loop *scope, id uint64) {
-	if loop != nil && loop.over.Load() {
-		n.up.awaitsNoMore(id)
-	}
 }
 
 // nextID returns a number that no call and no task of this process has.
@@ -246,7 +226,8 @@ func (n *node) submitPayload(
 		f.Left = leftOf(ctx)
 	}
 	s := &Submission{
-		node:     n,
+		values:   &n.values,
+		up:       n.up,
 		typ:      typ,
 		done:     make(chan struct{}),
 		news:     make(chan struct{}, 1),
@@ -275,7 +256,7 @@ func (n *node) submitPayload(
 		return nil, err
 	}
 	if waits {
-		n.goesOn(loop, s.id)
+		loop.goesOn(n.up, s.id)
 	}
 	return s, nil
 }

@@ -366,7 +366,7 @@ func (th *theatre) offer(a *asked, p codec.Payload, m *taskMeta, items int, typ 
 	n := th.node
 	j := newJob(p, m)
 	j.Items = int32(items)
-	s := &Submission{node: n, typ: typ, batch: items,
+	s := &Submission{values: &n.values, up: n.up, typ: typ, batch: items,
 		done: make(chan struct{}), news: make(chan struct{}, 1), accepted: make(chan struct{})}
 	s.split = func(count int) { a.cuts = append(a.cuts, count) }
 	n.mu.Lock()

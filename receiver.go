@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/multiprolab/multiprolab/internal/mail"
 )
@@ -21,8 +22,10 @@ type CallHandler func(ctx context.Context, m *Message) (reply any, err error)
 // messages: in main before Run or Start, in a worker in its setup function. They run one at a time,
 // on the loop of the process.
 type MessageReceiver struct {
-	// node is the process of the receiver. It does not change.
-	node *node
+	// stage is where the handlers run. It does not change.
+	stage *stage
+	// up is where the outcomes of one-way messages go. It does not change once messages come.
+	up postbox
 	// wake has room for one: it tells the loop that there is something to do.
 	wake chan struct{}
 	// interrupt makes a loop that waits on the wire look at wake; it is nil in main. It does not
@@ -43,6 +46,20 @@ type MessageReceiver struct {
 	sealed   error                // why no more messages are taken, or nil
 }
 
+// postbox is the way to main as far as the receiver and its loop need it. It exists in main and in
+// each worker.
+type postbox interface {
+	// undelivered reports a one-way message that has come to this process and that no handler took.
+	undelivered(m *Message, reason error)
+	// failed reports the error of a handler of a one-way message.
+	failed(m *Message, err error)
+	// idle does what waits until the loop has nothing better to do. The loop calls it.
+	idle()
+	// wait waits for what wakes the loop, but no longer than d. A negative d is never over. The
+	// loop calls it when it has nothing to do.
+	wait(ctx context.Context, d time.Duration)
+}
+
 // handler is the handler of a type of messages. It does not change. Either message or call is set.
 type handler struct {
 	message MessageHandler // handles one-way messages; nil for a type of calls
@@ -51,8 +68,8 @@ type handler struct {
 }
 
 // newReceiver returns the receiver of a process, in whose inbox one sender may have so many bytes.
-func newReceiver(n *node, window int64) *MessageReceiver {
-	r := &MessageReceiver{node: n, handlers: map[string]*handler{}, wake: make(chan struct{}, 1)}
+func newReceiver(st *stage, window int64) *MessageReceiver {
+	r := &MessageReceiver{stage: st, handlers: map[string]*handler{}, wake: make(chan struct{}, 1)}
 	r.inbox.Resize(window)
 	return r
 }
@@ -144,7 +161,7 @@ func (r *MessageReceiver) refuse(m *Message, reason error) {
 	if m.reply != nil {
 		m.reply(&reply{err: reason})
 	} else {
-		r.node.up.undelivered(m, reason)
+		r.up.undelivered(m, reason)
 	}
 	m.leaveInbox() // this comes last, because main takes a message that has left the inbox for seen to
 }
@@ -220,7 +237,7 @@ func (r *MessageReceiver) handle(ctx context.Context, m *Message, h *handler) {
 		if m.reply != nil {
 			verb = "call"
 		}
-		r.refuse(m, &UnknownTypeError{Receiver: r.node.name, Verb: verb, Type: m.Type, Known: r.types(m.reply != nil)})
+		r.refuse(m, &UnknownTypeError{Receiver: r.stage.name, Verb: verb, Type: m.Type, Known: r.types(m.reply != nil)})
 		return
 	}
 	s := &m.scope
@@ -231,15 +248,15 @@ func (r *MessageReceiver) handle(ctx context.Context, m *Message, h *handler) {
 		r.setRunning(m)
 		value, err := h.call(s, m)
 		r.setRunning(nil)
-		m.reply(r.node.outcome(&r.room, m.Type, value, err))
+		m.reply(r.stage.outcome(&r.room, m.Type, value, err))
 		if cap(r.room) > maxRoom {
 			r.room = nil
 		}
 	} else if err := h.message(s, m); err != nil {
-		if decode := (*DecodeError)(nil); errors.As(err, &decode) && decode.Receiver == r.node.name {
-			r.node.up.undelivered(m, err)
+		if decode := (*DecodeError)(nil); errors.As(err, &decode) && decode.Receiver == r.stage.name {
+			r.up.undelivered(m, err)
 		} else {
-			r.node.up.failed(m, r.node.remote(m.Type, err))
+			r.up.failed(m, r.stage.remote(m.Type, err))
 		}
 	}
 	s.leave()
@@ -307,7 +324,7 @@ func (r *MessageReceiver) Receive(ctx context.Context) error {
 // TryReceive handles one message, if there is one, on the calling goroutine, and reports whether
 // there was. Like Receive it is for actions only.
 func (r *MessageReceiver) TryReceive(ctx context.Context) (bool, error) {
-	if s := scopeOf(ctx); s == nil || s.stage != &r.node.stage || s.work != nil || s.setup {
+	if s := scopeOf(ctx); s == nil || s.stage != r.stage || s.work != nil || s.setup {
 		return false, errors.New(
 			"multiprolab: Receive and TryReceive work only in an action of the same process, with its context: " +
 				"elsewhere the loop handles messages by itself",
@@ -315,7 +332,7 @@ func (r *MessageReceiver) TryReceive(ctx context.Context) (bool, error) {
 	}
 	m, h := r.next()
 	if m == nil {
-		r.node.up.idle()
+		r.up.idle()
 		return false, nil
 	}
 	r.handle(ctx, m, h)

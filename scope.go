@@ -237,6 +237,15 @@ func (s *scope) correct(f *wire.Frame) {
 	}
 }
 
+// goesOn is called after a call or a task of the function of the scope has said that the loop waits
+// for it. If the function has returned meanwhile, goesOn says that the loop does not wait: leave
+// cannot have said so of what was sent later. If s is nil, it does nothing.
+func (s *scope) goesOn(up interface{ awaitsNoMore(id uint64) }, id uint64) {
+	if s != nil && s.over.Load() {
+		up.awaitsNoMore(id)
+	}
+}
+
 // handlerGrace is the time between the end of a handler's context, by WorkerConfig.HandlerTimeout,
 // and the kill.
 const handlerGrace = time.Second

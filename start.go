@@ -44,7 +44,7 @@ func New(cfg *Config) *Main {
 		desk:     m.desk,
 	}
 	m.desk.calls = m.router
-	m.up, m.stopped = m.router, m.stopCause
+	m.connect(m.router, m.stopCause)
 	m.loop.held, m.loop.fail = true, m.fail
 	m.stdout, m.stderr = &sharedWriter{w: m.cfg.Stdout}, &sharedWriter{w: os.Stderr}
 	if m.cfg.Stderr != nil {

@@ -18,10 +18,11 @@ const maxProgress = 1024
 // from any goroutine. It exists in the process of the submitter, main or a worker. A field that no
 // lock guards does not change once the task has been submitted, and any goroutine may read it.
 type Submission struct {
-	node *node         // the process of the submitter
-	id   uint64        // the number of the task, unique in this process
-	typ  string        // the type of the task
-	done chan struct{} // closed when outcome is set
+	values *values       // how the process of the submitter decodes
+	up     taskKeeper    // the way to the queue
+	id     uint64        // the number of the task, unique in this process
+	typ    string        // the type of the task
+	done   chan struct{} // closed when outcome is set
 	// accepted is closed when the queue has taken the task; in main it is also closed when the task
 	// has ended before that.
 	accepted chan struct{}
@@ -61,6 +62,20 @@ type Submission struct {
 	refused chan struct{} // closed when refusal is set; nil before the first spell
 }
 
+// taskKeeper is the way to the queue as a Submission needs it. It exists in main and in each
+// worker.
+type taskKeeper interface {
+	// cancelTask cancels a task of this process. soft says that its deadline has passed.
+	cancelTask(id uint64, soft bool)
+	// awaits says that the loop begins to wait for a task, which was submitted without saying so.
+	// spell is the number of this wait. If the loop must not wait, the error is returned here, or
+	// comes through Submission.refuse.
+	awaits(s *Submission, spell uint64) error
+	// awaitsNoMore says that the loop does not wait any more for a call or task that has no
+	// outcome.
+	awaitsNoMore(id uint64)
+}
+
 // ID returns the number of the task, unique among those of its submitter.
 func (s *Submission) ID() uint64 { return s.id }
 
@@ -70,10 +85,10 @@ func (s *Submission) Done() <-chan struct{} { return s.done }
 // Cancel cancels the task. If the task is queued, it never runs. If it runs, its context is
 // cancelled, and if its handler does not return within the grace its worker is killed. The outcome
 // is ErrCancelled, unless it was there before.
-func (s *Submission) Cancel() { s.node.up.cancelTask(s.id, false) }
+func (s *Submission) Cancel() { s.up.cancelTask(s.id, false) }
 
 // giveUp cancels the task because somebody waited for its outcome under ctx, which has ended.
-func (s *Submission) giveUp(ctx context.Context) { s.node.up.cancelTask(s.id, expired(ctx)) }
+func (s *Submission) giveUp(ctx context.Context) { s.up.cancelTask(s.id, expired(ctx)) }
 
 // Result waits for the outcome and decodes it into the value that v points to; v may be nil. The
 // end of ctx ends the waiting, not the task.
@@ -82,9 +97,9 @@ func (s *Submission) Result(ctx context.Context, v any) error {
 		return err
 	}
 	if v == nil {
-		return s.node.recognise(s.outcome.err)
+		return s.values.recognise(s.outcome.err)
 	}
-	return s.node.decodeReply(s.typ, s.outcome, v, s.node.codec.Decode)
+	return s.values.decodeReply(s.typ, s.outcome, v, s.values.codec.Decode)
 }
 
 // wait waits for the outcome, and hands reports of progress on meanwhile. If the outcome is there,
@@ -103,7 +118,7 @@ func (s *Submission) wait(ctx context.Context) error {
 	if loop := scopeOf(ctx); loop != nil && !s.awaited {
 		refused = s.beginLoop()
 		defer s.endLoop()
-		s.node.goesOn(loop, s.id)
+		loop.goesOn(s.up, s.id)
 	}
 	for {
 		select {
@@ -137,7 +152,7 @@ func (s *Submission) beginLoop() (refused <-chan struct{}) {
 	s.refusal, s.refused = nil, make(chan struct{})
 	spell := s.spell
 	s.mu.Unlock()
-	if err := s.node.up.awaits(s, spell); err != nil {
+	if err := s.up.awaits(s, spell); err != nil {
 		s.refuse(spell, err)
 	}
 	return s.refused
@@ -149,7 +164,7 @@ func (s *Submission) endLoop() {
 	defer s.loopMu.Unlock()
 	s.loops--
 	if s.loops == 0 && !closed(s.done) {
-		s.node.up.awaitsNoMore(s.id)
+		s.up.awaitsNoMore(s.id)
 	}
 }
 

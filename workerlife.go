@@ -25,8 +25,8 @@ func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 	w := &Worker{role: role, pool: role.pool, index: role.index, life: role.life}
 	w.window, w.said = int64(cfg.Window), make(chan struct{})
 	w.node = newNode(instanceName(role.pool, role.index), c, cfg.MaxMessageSize, cfg.Window)
-	w.up, w.receiver.mute = (*workerUplink)(w), true
-	w.stopped = w.stopCause
+	w.connect((*workerUplink)(w), w.stopCause)
+	w.receiver.mute = true
 	w.overdue, w.mostCalls = w.reportOverdue, maxCalls
 	w.left = w.ack
 	w.queue = &TaskQueue{node: w.node}
