@@ -20,7 +20,6 @@ type node struct {
 	loop     *loop            // runs the handlers, tasks and actions of the process
 	up       uplink           // the way to the other processes
 
-
 	mostCalls int // how many calls may wait for their replies; 0 means no limit
 
 	outstanding // the calls and the tasks of the process
