@@ -23,9 +23,9 @@ type itemHandler func(ctx context.Context, t *Task, out []byte) []byte
 // workBatch runs the items of a batch, on the loop of the worker. It ends early, between two items,
 // when the time or the room for outcomes is used up, or when the batch is cancelled or is to be
 // given back.
-func (b *taskInbox) workBatch(t *Task, work itemHandler) {
-	memory := b.worker.link.NoteMemory()
-	out, full := b.roomForOutcomes(memory)
+func (w *Worker) workBatch(t *Task, work itemHandler) {
+	memory := w.link.NoteMemory()
+	out, full := w.roomForOutcomes(memory)
 	items := batch.Read(t.payload.Data)
 	last := 0             // where the last outcome begins
 	lent := memory != nil // whether the next batch will use the memory of these outcomes again
@@ -35,7 +35,7 @@ func (b *taskInbox) workBatch(t *Task, work itemHandler) {
 	for n := uint64(0); !items.Done(); n++ {
 		if turn.Due(n) {
 			busy := time.Since(begun)
-			if t.ctx.Err() != nil || turn.Over(busy) || turn.Yields(busy) && b.worker.hasOtherWork() {
+			if t.ctx.Err() != nil || turn.Over(busy) || turn.Yields(busy) && w.hasOtherWork() {
 				break
 			}
 			turn.Looked(n, busy)
@@ -50,7 +50,7 @@ func (b *taskInbox) workBatch(t *Task, work itemHandler) {
 		}
 		last = len(out)
 		out = work(t.ctx, t, out)
-		if memory != nil && !b.worker.link.Note(out) {
+		if memory != nil && !w.link.Note(out) {
 			lent = false
 			break // the outcome is not in the black box, so main has to be told at once
 		}
@@ -60,20 +60,20 @@ func (b *taskInbox) workBatch(t *Task, work itemHandler) {
 		return
 	}
 	r := &reply{payload: codec.Payload{Encoding: codec.Bytes, Data: out, Lent: lent}, took: time.Since(begun)}
-	if len(out) > b.worker.mostBody() {
+	if len(out) > w.mostBody() {
 		r.bare(last)
 	}
 	t.endBatch(r)
-	b.worker.weigh()
+	w.weigh()
 }
 
 // roomForOutcomes returns memory for the outcomes of a batch, and the length in bytes of the
 // outcomes from which the batch ends. note is memory that outlives the worker, or nil.
-func (b *taskInbox) roomForOutcomes(note []byte) (out []byte, full int) {
+func (w *Worker) roomForOutcomes(note []byte) (out []byte, full int) {
 	if note != nil {
 		return note[:0], batchFull
 	}
-	if !b.worker.role.process { // main is in the same process, and dies with the worker
+	if !w.role.process { // main is in the same process, and dies with the worker
 		return make([]byte, 0, link.NoteRoom), batchFull
 	}
 	return nil, 0 // the batch ends after each outcome, so that main is told of every one
@@ -93,9 +93,9 @@ func (w *Worker) hasOtherWork() bool {
 
 // cutBatch ends a batch after the item that runs, and gives the items behind it back to main. It
 // runs on the goroutine that reads the wire.
-func (b *taskInbox) cutBatch(t *Task) {
+func (w *Worker) cutBatch(t *Task) {
 	if begun := t.begun.Or(batchCut); begun&batchCut == 0 {
-		b.worker.link.Tell(link.Soon, wire.NewSplit(t.ID, max(1, begun)))
+		w.link.Tell(link.Soon, wire.NewSplit(t.ID, max(1, begun)))
 	}
 }
 

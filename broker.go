@@ -15,8 +15,9 @@ import (
 //
 // Its other files are: job.go is what it keeps of a task; admission.go takes tasks from their
 // submitters; staff.go and roster.go are the workers and what they say; effects.go carries out what
-// the rules say; verdicts.go makes the errors; deadletters.go is the list of dead letters; store.go
-// and fetcher.go are the way to a Backend of the user; loopwaits.go is who waits for whom.
+// the rules say; verdicts.go makes the errors; deadletters.go is the list of dead letters;
+// store.go, fetcher.go and lease.go are the way to a Backend of the user; loopwaits.go is who waits
+// for whom.
 type broker struct {
 	// node is main as a process. It never changes.
 	node *node
@@ -106,6 +107,13 @@ func (b *broker) wake(at queue.Time) (passed bool) {
 		b.timer.Reset(wait)
 	}
 	return false
+}
+
+// happens has a function tell the rules what has happened.
+func (b *broker) happens(event func(rules *queue.Queue)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	event(b.rules)
 }
 
 // tick tells the rules the time, so that they do what is due. It runs on a goroutine of the timer.

@@ -23,7 +23,7 @@ func newBroker(n *node, cfg *Config) *broker {
 		Busy:       b.staff.busy,
 	})
 	if cfg.Backend != nil {
-		b.store = newStore(b, cfg)
+		b.store = newStore(n.codec, cfg, b.happens)
 	}
 	return b
 }

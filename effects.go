@@ -62,9 +62,9 @@ func (b *broker) carry(e *queue.Effect) {
 	case queue.Settle:
 		b.endLease(jobOf(e.Task), e)
 	case queue.Draw:
-		b.store.draw(*e.Lane, int(e.N))
+		b.store.fetchers.draw(*e.Lane, int(e.N))
 	case queue.DrawNoMore:
-		b.store.drawNoMore(*e.Lane)
+		b.store.fetchers.drawNoMore(*e.Lane)
 	case queue.Wake:
 		if e.At == 0 || b.wake(e.At) {
 			b.rules.Tick(b.now())

@@ -64,10 +64,12 @@ func (q *TaskQueue) Residue() (left []string) {
 	say(len(b.store.jobs.dropped), "tasks that are to be dropped")
 	say(b.store.todo.Len()+len(b.store.puts), "things to be told to the backend")
 	names := []string{}
-	for _, f := range b.store.fetchers {
+	b.store.mu.Unlock()
+	b.store.fetchers.mu.Lock()
+	for _, f := range b.store.fetchers.lanes {
 		names = append(names, f.name)
 	}
-	b.store.mu.Unlock()
+	b.store.fetchers.mu.Unlock()
 	for _, name := range names {
 		d, err := b.store.backend.Depth(context.Background(), name)
 		if err != nil {

@@ -2,8 +2,7 @@ package multiprolab
 
 import (
 	"context"
-	"errors"
-	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -11,8 +10,37 @@ import (
 	"github.com/multiprolab/multiprolab/internal/queue"
 )
 
-// This file is how tasks come from a Backend of the user, in main: the fetchers, and the leases of
-// the tasks.
+// This file is how tasks come from a Backend of the user, in main. What becomes of a lease that has
+// come is in lease.go.
+
+// fetchers fetch tasks from a Backend, as many of each lane as the rules of tasks have asked for.
+// They exist in main; any goroutine may use them.
+type fetchers struct {
+	// ctx is the context of every call of the Backend. When it ends, the fetchers end. It never
+	// changes.
+	ctx context.Context
+	// backend is the Backend of the user. It never changes.
+	backend backend.Backend
+	// desk gets what was fetched. It never changes.
+	desk fetchDesk
+	// work is the goroutines of the fetchers.
+	work sync.WaitGroup
+
+	// mu guards lanes, and the credit of each fetcher.
+	mu sync.Mutex
+	// lanes are the fetchers of the lanes that workers take tasks from.
+	lanes map[queue.Lane]*fetcher
+}
+
+// fetchDesk is what the store does with what was fetched.
+type fetchDesk interface {
+	// arrive hands a task that was fetched to the broker.
+	arrive(from queue.Lane, of backend.Lease)
+	// sendBack gives a task that was fetched too late back to the Backend.
+	sendBack(of backend.Lease)
+	// logf logs a warning.
+	logf(format string, args ...any)
+}
 
 // fetcher fetches the tasks of one lane from a Backend, on a goroutine of its own. It exists in
 // main.
@@ -21,7 +49,7 @@ type fetcher struct {
 	lane queue.Lane
 	// name is the name of the lane's queue in the Backend. It never changes.
 	name string
-	// credit is how many tasks are to be fetched and have not come. The mutex of the store guards
+	// credit is how many tasks are to be fetched and have not come. The mutex of fetchers guards
 	// it.
 	credit int
 	// wake has room for one: it tells the goroutine that there is more credit.
@@ -33,18 +61,18 @@ type fetcher struct {
 }
 
 // draw lets the fetcher of a lane fetch n more tasks. The broker holds its mutex.
-func (s *store) draw(l queue.Lane, n int) {
+func (s *fetchers) draw(l queue.Lane, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ctx.Err() != nil {
 		return
 	}
-	f := s.fetchers[l]
+	f := s.lanes[l]
 	if f == nil {
-		f = &fetcher{lane: l, name: s.names.of(l), wake: make(chan struct{}, 1)}
+		f = &fetcher{lane: l, name: laneName(l), wake: make(chan struct{}, 1)}
 		f.ctx, f.stop = context.WithCancel(s.ctx)
-		s.fetchers[l] = f
-		s.work.Go(func() { f.run(s) }) // ends with close, or drawNoMore
+		s.lanes[l] = f
+		s.work.Go(func() { f.run(s) }) // ends with ctx, or drawNoMore
 	}
 	f.credit += n
 	wakeUp(f.wake)
@@ -52,17 +80,17 @@ func (s *store) draw(l queue.Lane, n int) {
 
 // drawNoMore ends the fetcher of a lane that no worker takes tasks from any more. The broker holds
 // its mutex.
-func (s *store) drawNoMore(l queue.Lane) {
+func (s *fetchers) drawNoMore(l queue.Lane) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f := s.fetchers[l]; f != nil {
+	if f := s.lanes[l]; f != nil {
 		f.stop()
-		delete(s.fetchers, l)
+		delete(s.lanes, l)
 	}
 }
 
 // run fetches tasks as long as there is credit, and waits for more credit otherwise.
-func (f *fetcher) run(s *store) {
+func (f *fetcher) run(s *fetchers) {
 	for {
 		n := f.owed(s, 0)
 		if n == 0 {
@@ -76,24 +104,24 @@ func (f *fetcher) run(s *store) {
 		leases, err := s.backend.Fetch(f.ctx, f.name, n)
 		if f.ctx.Err() != nil {
 			for _, l := range leases {
-				newLease(s, l).giveBack(0, "nobody takes it now", nil)
+				s.desk.sendBack(l)
 			}
 			return
 		}
 		if err != nil {
-			s.logf("fetching tasks of %s: %v", f.name, err)
+			s.desk.logf("fetching tasks of %s: %v", f.name, err)
 			f.pause()
 			continue
 		}
 		f.owed(s, len(leases))
 		for _, l := range leases {
-			s.arrive(f.lane, l)
+			s.desk.arrive(f.lane, l)
 		}
 	}
 }
 
 // owed takes n tasks that have come off the credit, and returns what is left of it.
-func (f *fetcher) owed(s *store, n int) int {
+func (f *fetcher) owed(s *fetchers, n int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f.credit = max(0, f.credit-n)
@@ -102,7 +130,7 @@ func (f *fetcher) owed(s *store, n int) int {
 
 // pause waits after a call of the Backend that failed.
 func (f *fetcher) pause() {
-	timer := time.NewTimer(storePause)
+	timer := time.NewTimer(backendPause)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -110,112 +138,28 @@ func (f *fetcher) pause() {
 	}
 }
 
-// storedLease is a lease of a Backend as the broker has it. It is extended until it is ended; the
-// goroutine of the store tells the Backend of the end, so that no method waits. Errors of the
-// Backend are logged: a task that the Backend hands out again runs again, here or in another
-// program. It exists in main; any goroutine may use it.
-type storedLease struct {
-	// of is the lease as the Backend has made it. It never changes.
-	of backend.Lease
-	// store is the way to the Backend. It never changes.
-	store *store
+// backendPause is the pause after a call of a Backend that failed.
+const backendPause = 100 * time.Millisecond
 
-	// mu guards timer and over.
-	mu sync.Mutex
-	// timer extends the lease; nil if the lease has no end.
-	timer *time.Timer
-	// over says that the lease has ended, or was forgotten.
-	over bool
+// laneName returns what the queue of a lane is called in a Backend.
+func laneName(l queue.Lane) string {
+	return l.Queue + "/" + l.Type + "/" + strconv.Itoa(int(l.Priority))
 }
 
-// newLease returns a lease that is not extended before keep.
-func newLease(s *store, of backend.Lease) *storedLease { return &storedLease{of: of, store: s} }
+// laneNames knows what the queue of a lane is called in a Backend. It exists in main; the broker's
+// mutex guards it.
+type laneNames struct {
+	// lane is the lane that was asked for last.
+	lane queue.Lane
+	// name is the name for that lane, or empty before the first question.
+	name string
+}
 
-// keep extends the lease when half of its time has passed, again and again. A lease that the
-// Backend calls lost is not extended any more: the task runs on here, and others may work on it as
-// well.
-func (l *storedLease) keep() {
-	deadline := l.of.Deadline()
-	if deadline.IsZero() {
-		return
+// of returns the name for a lane. Consecutive tasks are mostly of the same lane, so the last name
+// is kept.
+func (n *laneNames) of(l queue.Lane) string {
+	if n.lane != l || n.name == "" {
+		n.lane, n.name = l, laneName(l)
 	}
-	l.extendAfter(time.Until(deadline) / 2)
-}
-
-// extendAfter sets the timer for the next extension, unless the lease is over.
-func (l *storedLease) extendAfter(d time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !l.over {
-		l.timer = time.AfterFunc(max(d, 0), func() { l.store.later(l.extend) })
-	}
-}
-
-// extend extends the lease once. It runs on the goroutine of the store.
-func (l *storedLease) extend(ctx context.Context) {
-	if l.ended() {
-		return
-	}
-	switch err := l.of.Extend(ctx); {
-	case err == nil:
-		l.keep()
-	case errors.Is(err, backend.ErrLeaseLost):
-		l.store.logf("the lease of %s is lost: the backend may hand it out again while it runs here", l.what())
-	default:
-		l.store.logf("the lease of %s could not be extended: %v", l.what(), err)
-		l.extendAfter(max(storePause, time.Until(l.of.Deadline())/2))
-	}
-}
-
-// what names the task of the lease.
-func (l *storedLease) what() string {
-	t := l.of.Task()
-	return fmt.Sprintf("task %q (id %s)", t.Type, t.ID)
-}
-
-// ended reports whether the lease is over.
-func (l *storedLease) ended() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.over
-}
-
-// forget ends the lease without telling the Backend, because another lease of the same task has
-// come.
-func (l *storedLease) forget() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.over = true
-	if l.timer != nil {
-		l.timer.Stop()
-	}
-}
-
-// end ends the lease, and has say tell the Backend of it. If that fails, failed is called, unless
-// it is nil.
-func (l *storedLease) end(say func(ctx context.Context) error, failed func(err error)) {
-	l.forget()
-	l.store.later(func(ctx context.Context) {
-		if err := say(ctx); err != nil {
-			l.store.logf("the end of %s could not be told to the backend, which may hand it out again: %v",
-				l.what(), err)
-			if failed != nil {
-				failed(err)
-			}
-		}
-	})
-}
-
-// done removes the task from the Backend.
-func (l *storedLease) done() { l.end(l.of.Ack, nil) }
-
-// giveBack gives the task back to the Backend, which hands it out again after a time. If the
-// Backend cannot be told, failed is called, unless it is nil.
-func (l *storedLease) giveBack(after time.Duration, cause string, failed func(err error)) {
-	l.end(func(ctx context.Context) error { return l.of.Retry(ctx, after, cause) }, failed)
-}
-
-// giveUp tells the Backend that the task is dead.
-func (l *storedLease) giveUp(reason string) {
-	l.end(func(ctx context.Context) error { return l.of.Dead(ctx, reason) }, nil)
+	return n.name
 }

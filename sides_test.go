@@ -19,7 +19,8 @@ var (
 		job.go lives.go loopwaits.go main.go milestones.go output.go peer.go register.go
 		registererror.go reload.go report.go resize.go roster.go router.go routeruplink.go seat.go
 		service.go signals.go signals_unix.go signals_windows.go spawn.go staff.go standing.go
-		start.go store.go verdict.go verdicts.go vouch.go watch.go watchers.go`)
+		start.go store.go verdict.go verdicts.go vouch.go watch.go watchers.go
+		lease.go`)
 	workerSide = strings.Fields(`batchwork.go gettask.go taskinbox.go uplink.go worker.go workerlife.go workerprocess.go
 		workersetup.go workerwire.go`)
 )

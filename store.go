@@ -6,7 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"strconv"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -19,8 +19,6 @@ import (
 const (
 	// storeBatch is how many tasks are stored with one call of Enqueue.
 	storeBatch = 128
-	// storePause is the pause after a call of a Backend that failed.
-	storePause = 100 * time.Millisecond
 	// storeFlush bounds what is still said to a Backend at the end.
 	storeFlush = 5 * time.Second
 )
@@ -30,29 +28,30 @@ const (
 // order, and tells the Backend how leases end. Each lane has a goroutine that fetches as many tasks
 // as the rules have asked for.
 type store struct {
-	// broker is the broker that the store belongs to. It never changes.
-	broker *broker
+	// happens has a function tell the rules of tasks what has happened, under the broker's mutex.
+	// It never changes.
+	happens func(event func(rules *queue.Queue))
+	// codec knows the definitions of types that main has met. It never changes, and guards itself.
+	codec *codec.Codec
+	// logger is where warnings go. It never changes.
+	logger *slog.Logger
 	// backend is the Backend of the user. It never changes.
 	backend backend.Backend
-	// run begins the ids of the tasks of this run, so that they differ from those of other runs.
-	run string
-	// logf logs a warning. It never changes.
-	logf func(format string, args ...any)
+	// fetchers fetch what the Backend has. They guard themselves.
+	fetchers fetchers
 	// names knows the names of the queues in the Backend. The broker's mutex guards it.
 	names laneNames
-	// lastID is the number of the task that was stored last in this run. The broker's mutex guards
-	// it.
-	lastID uint64
+	// ids makes the ids of the tasks. The broker's mutex guards it.
+	ids storedIDs
 
 	// ctx is the context of every call of the Backend, apart from those at the end. close ends it.
 	ctx context.Context
 	// cancel ends ctx. It never changes.
 	cancel context.CancelFunc
-	// work is the goroutines of the store.
+	// work is the goroutine of the store.
 	work sync.WaitGroup
 
-	// mu guards todo, puts, jobs, fetchers and the credit of each fetcher. The mutex of the broker
-	// is never locked while it is held.
+	// mu guards todo, puts and jobs. The mutex of the broker is never locked while it is held.
 	mu sync.Mutex
 	// todo is what is to be said to the Backend, in order.
 	todo ring.Ring[func(ctx context.Context)]
@@ -62,8 +61,20 @@ type store struct {
 	wake chan struct{}
 	// jobs are the jobs that the Backend has.
 	jobs storedJobs
-	// fetchers are the fetchers of the lanes that workers take tasks from.
-	fetchers map[queue.Lane]*fetcher
+}
+
+// storedIDs makes the ids of tasks in a Backend. It exists in main; the broker's mutex guards it.
+type storedIDs struct {
+	// run begins the ids of the tasks of this run, so that they differ from those of other runs.
+	run string
+	// last is the number of the task that was stored last in this run.
+	last uint64
+}
+
+// next returns an id that no other task has.
+func (ids *storedIDs) next() string {
+	ids.last++
+	return fmt.Sprintf("%s-%d", ids.run, ids.last)
 }
 
 // storedJobs are the jobs that a Backend has, by their ids there. It exists in main; the mutex of
@@ -85,33 +96,19 @@ type storing struct {
 	task backend.Task
 }
 
-// laneNames knows what the queue of a lane is called in a Backend. It exists in main; the broker's
-// mutex guards it.
-type laneNames struct {
-	// lane is the lane that was asked for last.
-	lane queue.Lane
-	// name is the name for that lane, or empty before the first question.
-	name string
-}
-
-// of returns the name for a lane. Consecutive tasks are mostly of the same lane, so the last name
-// is kept.
-func (n *laneNames) of(l queue.Lane) string {
-	if n.lane != l || n.name == "" {
-		n.lane, n.name = l, l.Queue+"/"+l.Type+"/"+strconv.Itoa(int(l.Priority))
-	}
-	return n.name
-}
-
 // newStore returns the way to the Backend of a config, which is not used before open.
-func newStore(b *broker, cfg *Config) *store {
-	s := &store{broker: b, backend: cfg.Backend, run: newCookie()[:16], wake: make(chan struct{}, 1),
-		jobs:     storedJobs{byID: map[string]*job{}, leased: map[string]*job{}, dropped: map[string]bool{}},
-		fetchers: map[queue.Lane]*fetcher{}}
-	logger := cfg.Logger
-	s.logf = func(format string, args ...any) { logger.Warn("multiprolab: " + fmt.Sprintf(format, args...)) }
+func newStore(c *codec.Codec, cfg *Config, happens func(event func(rules *queue.Queue))) *store {
+	s := &store{happens: happens, codec: c, logger: cfg.Logger, backend: cfg.Backend,
+		ids: storedIDs{run: newCookie()[:16]}, wake: make(chan struct{}, 1),
+		jobs: storedJobs{byID: map[string]*job{}, leased: map[string]*job{}, dropped: map[string]bool{}}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.fetchers = fetchers{ctx: s.ctx, backend: s.backend, desk: s, lanes: map[queue.Lane]*fetcher{}}
 	return s
+}
+
+// logf logs a warning.
+func (s *store) logf(format string, args ...any) {
+	s.logger.Warn("multiprolab: " + fmt.Sprintf(format, args...))
 }
 
 // open starts the goroutine that talks to the Backend. That goroutine ends with close.
@@ -160,8 +157,7 @@ func (s *store) later(fn func(ctx context.Context)) {
 
 // put stores a job, which becomes due after a time. The broker holds its mutex.
 func (s *store) put(j *job, after time.Duration) {
-	s.lastID++
-	j.storedAs = fmt.Sprintf("%s-%d", s.run, s.lastID)
+	j.storedAs = s.ids.next()
 	to := j.Lane()
 	t := backend.Task{
 		ID: j.storedAs, Queue: s.names.of(to), Type: to.Type, Body: s.pack(j.payload), Options: j.stored(),
@@ -184,16 +180,15 @@ func (s *store) enqueue(ctx context.Context, puts []storing) {
 		tasks[i] = p.task
 	}
 	_, err := s.backend.Enqueue(ctx, tasks...)
-	b := s.broker
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, p := range puts {
-		var cause error
-		if err != nil {
-			cause = fmt.Errorf("multiprolab: %v could not be stored: %w", p.job, err)
+	s.happens(func(rules *queue.Queue) {
+		for _, p := range puts {
+			var cause error
+			if err != nil {
+				cause = fmt.Errorf("multiprolab: %v could not be stored: %w", p.job, err)
+			}
+			rules.Stored(&p.job.Task, err == nil, cause)
 		}
-		b.rules.Stored(&p.job.Task, err == nil, cause)
-	}
+	})
 }
 
 // endLease tells the Backend how a job has ended: at once if the job is leased here; otherwise when
@@ -230,11 +225,10 @@ func (s *store) putBack(j *job, after time.Duration, why error) {
 	delete(s.jobs.leased, j.storedAs)
 	s.jobs.byID[j.storedAs] = j
 	s.mu.Unlock()
-	b := s.broker
 	lease.giveBack(after, brief(why), func(err error) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.rules.Unstored(&j.Task, fmt.Errorf("multiprolab: %v could not be put back into its queue: %w", j, err))
+		s.happens(func(rules *queue.Queue) {
+			rules.Unstored(&j.Task, fmt.Errorf("multiprolab: %v could not be put back into its queue: %w", j, err))
+		})
 	})
 }
 
@@ -245,58 +239,56 @@ func (s *store) arrive(from queue.Lane, of backend.Lease) {
 	if s.arriveOwn(from, lease) {
 		return
 	}
-	b := s.broker
 	t := of.Task()
 	j, err := s.foreign(t)
 	if err != nil {
 		s.logf("task %q (id %s) cannot be read and is given up: %v", t.Type, t.ID, err)
 		lease.giveUp(err.Error())
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.rules.Missed(from)
+		s.happens(func(rules *queue.Queue) { rules.Missed(from) })
 		return
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	j.lease = lease
-	if r := b.rules.Found(&j.Task, from, max(of.Attempt()-1, t.Attempts)); r.Refused() {
-		lease.giveBack(0, "no worker takes it now", nil)
-		return
-	}
-	s.mu.Lock()
-	s.jobs.leased[j.storedAs] = j
-	s.mu.Unlock()
+	s.happens(func(rules *queue.Queue) {
+		j.lease = lease
+		if r := rules.Found(&j.Task, from, max(of.Attempt()-1, t.Attempts)); r.Refused() {
+			lease.giveBack(0, "no worker takes it now", nil)
+			return
+		}
+		s.mu.Lock()
+		s.jobs.leased[j.storedAs] = j
+		s.mu.Unlock()
+	})
 }
+
+// sendBack implements fetchDesk.
+func (s *store) sendBack(of backend.Lease) { newLease(s, of).giveBack(0, "nobody takes it now", nil) }
 
 // arriveOwn hands a task that was fetched to the broker if the task was stored in this run, and
 // reports whether it was.
-func (s *store) arriveOwn(from queue.Lane, lease *storedLease) bool {
+func (s *store) arriveOwn(from queue.Lane, lease *storedLease) (own bool) {
 	id := lease.of.Task().ID
-	b := s.broker
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	s.mu.Lock()
-	j, dropped := cmp.Or(s.jobs.byID[id], s.jobs.leased[id]), s.jobs.dropped[id]
-	delete(s.jobs.byID, id)
-	delete(s.jobs.dropped, id)
-	if j != nil {
-		s.jobs.leased[id] = j
-	}
-	s.mu.Unlock()
-	switch {
-	case dropped:
-		lease.done()
-		b.rules.Missed(from)
-	case j != nil:
-		old := j.lease
-		j.lease = lease
-		if b.rules.Arrived(&j.Task) && old != nil { // the first lease was lost, and the task has come again
-			old.forget()
+	s.happens(func(rules *queue.Queue) {
+		s.mu.Lock()
+		j, dropped := cmp.Or(s.jobs.byID[id], s.jobs.leased[id]), s.jobs.dropped[id]
+		delete(s.jobs.byID, id)
+		delete(s.jobs.dropped, id)
+		if j != nil {
+			s.jobs.leased[id] = j
 		}
-	default:
-		return false
-	}
-	return true
+		s.mu.Unlock()
+		own = dropped || j != nil
+		switch {
+		case dropped:
+			lease.done()
+			rules.Missed(from)
+		case j != nil:
+			old := j.lease
+			j.lease = lease
+			if rules.Arrived(&j.Task) && old != nil { // the first lease was lost, and the task has come again
+				old.forget()
+			}
+		}
+	})
+	return own
 }
 
 // foreign makes a job of a task that was stored in an earlier run, or by another main. Nobody waits
@@ -319,7 +311,7 @@ func (s *store) foreign(t backend.Task) (*job, error) {
 
 // pack makes a body for the Backend that can be decoded in another run.
 func (s *store) pack(p codec.Payload) []byte {
-	defs := s.broker.node.codec.Definitions(p.Defs)
+	defs := s.codec.Definitions(p.Defs)
 	b := binary.AppendUvarint([]byte{p.Encoding}, uint64(len(defs)))
 	return append(append(b, defs...), p.Data...)
 }
@@ -336,7 +328,7 @@ func (s *store) unpack(b []byte) (p codec.Payload, err error) {
 	p.Encoding = b[0]
 	defs, data := b[1+size:1+size+int(n)], b[1+size+int(n):]
 	if len(defs) > 0 {
-		p.Defs, err = s.broker.node.codec.Define(defs)
+		p.Defs, err = s.codec.Define(defs)
 	}
 	p.Data = data
 	return p, err
@@ -345,6 +337,7 @@ func (s *store) unpack(b []byte) (p codec.Payload, err error) {
 // close ends the fetching, says to the Backend what is still to be said, and closes the Backend.
 func (s *store) close() {
 	s.cancel()
+	s.fetchers.work.Wait()
 	s.work.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), storeFlush)
 	defer cancel()

@@ -312,9 +312,9 @@ func TestLanesGoWithTheirWorkers(t *testing.T) {
 					th.broker.mu.Lock()
 					defer th.broker.mu.Unlock()
 					if s := th.broker.store; s != nil {
-						s.mu.Lock()
-						defer s.mu.Unlock()
-						fetched = len(s.fetchers)
+						s.fetchers.mu.Lock()
+						defer s.fetchers.mu.Unlock()
+						fetched = len(s.fetchers.lanes)
 					}
 					return th.broker.rules.Residue().Lanes, fetched
 				}

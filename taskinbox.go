@@ -11,7 +11,6 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
-	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/ring"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -200,7 +199,7 @@ func (b *taskInbox) run(t *Task, h *taskHandler) {
 		return
 	}
 	if t.batch {
-		b.workBatch(t, h.items)
+		b.worker.workBatch(t, h.items)
 		return
 	}
 	value, err := h.fn(t.ctx, t)
@@ -244,7 +243,7 @@ func (b *taskInbox) giveBack(id uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if t := b.active[id]; t != nil && t.batch {
-		b.cutBatch(t)
+		b.worker.cutBatch(t)
 	}
 	b.waiting.Remove(func(t *Task) bool {
 		if t.ID == id {
@@ -252,17 +251,6 @@ func (b *taskInbox) giveBack(id uint64) {
 		}
 		return t.ID == id
 	})
-}
-
-// weigh asks main to replace this worker once it holds more memory than it may after a task.
-func (w *Worker) weigh() {
-	if w.maxRSS <= 0 || w.heavy {
-		return
-	}
-	if rss, err := proc.RSS(); err == nil && rss > w.maxRSS {
-		w.heavy = true
-		w.link.Tell(link.Soon, &wire.Frame{Kind: wire.Retire})
-	}
 }
 
 // seal drops the tasks that have not been started, which main gives to other workers, and takes no

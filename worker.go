@@ -11,6 +11,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
 	"github.com/multiprolab/multiprolab/internal/mail"
+	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -227,4 +228,15 @@ func (w *Worker) stopCause() error {
 		return *why
 	}
 	return ErrStopped
+}
+
+// weigh asks main to replace this worker once it holds more memory than it may after a task.
+func (w *Worker) weigh() {
+	if w.maxRSS <= 0 || w.heavy {
+		return
+	}
+	if rss, err := proc.RSS(); err == nil && rss > w.maxRSS {
+		w.heavy = true
+		w.link.Tell(link.Soon, &wire.Frame{Kind: wire.Retire})
+	}
 }
