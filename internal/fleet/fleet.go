@@ -108,27 +108,3 @@ func (f *Fleet) move(s *slot, to State) { f.change(s, to, s.shaken) }
 
 // shake marks a slot as one that restarts with its group.
 func (f *Fleet) shake(s *slot) { f.change(s, s.state, true) }
-
-// State says where a slot is. It is Buried for one that is not known any more.
-func (f *Fleet) State(id Slot) State {
-	if s := f.slots[id]; s != nil {
-		return s.state
-	}
-	return Buried
-}
-
-// Residue counts what the rules still hold: slots that are not buried, waits, timers and requests.
-// It is 0 after AllGone.
-func (f *Fleet) Residue() int {
-	n := f.unburied + len(f.line) + len(f.waiting.slots) + len(f.timers.heap) + len(f.effects)
-	for _, p := range f.pools {
-		n += len(p.away) + p.unready + p.alive + p.dependents
-		for _, s := range p.slots {
-			n += len(s.asks)
-		}
-		if p.group != nil {
-			n += p.group.leaving
-		}
-	}
-	return n
-}

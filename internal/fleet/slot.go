@@ -27,13 +27,6 @@ const (
 	Buried
 )
 
-// String returns the name of the state as the table has it.
-func (s State) String() string {
-	return [...]string{
-		"queued", "lined", "waiting", "pausing", "spawning", "starting", "greeted", "ready", "buried",
-	}[s]
-}
-
 // slot is the place of one worker.
 type slot struct {
 	// id is the number by which the shell knows the slot. It never changes.

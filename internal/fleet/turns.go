@@ -1,7 +1,5 @@
 package fleet
 
-import "slices"
-
 // wait lets a slot begin its next life as soon as it may.
 func (f *Fleet) wait(s *slot) {
 	f.move(s, Waiting)
@@ -112,36 +110,4 @@ func (s *slot) blocker() *slot {
 		}
 	}
 	return nil
-}
-
-// WaitsFor returns the slots that have to do something before the next life of a slot may begin:
-// come up, or end. A slot that may begin, has a life, pauses or is buried waits for none.
-func (f *Fleet) WaitsFor(id Slot) (others []Slot) {
-	s := f.slots[id]
-	switch {
-	case s == nil:
-	case s.state == Queued:
-		others = append(others, s.pool.places[s.index].owner.id)
-	case s.state == Lined:
-		others = append(others, f.line[0].id)
-	case s.state == Waiting:
-		if g := s.pool.group; g != nil && s.shaken {
-			for _, p := range g.members {
-				for _, o := range p.slots {
-					if o.shaken && o.busy() {
-						others = append(others, o.id)
-					}
-				}
-			}
-		}
-		for _, q := range s.pool.needs {
-			for _, o := range q.slots {
-				if !o.up() && o.state != Buried {
-					others = append(others, o.id)
-				}
-			}
-		}
-	}
-	slices.Sort(others)
-	return slices.Compact(others)
 }

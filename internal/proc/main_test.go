@@ -183,11 +183,11 @@ func takeReport() report {
 	r.StdinBytes, r.StdinErr = len(in), errText(err)
 	_, err = fmt.Print("")
 	r.StdoutErr = errText(err)
-	r.OnMain = proc.OnMainThread()
+	r.OnMain = onMainThread()
 	aside := make(chan bool)
 	go func() { // ends with the send
 		runtime.LockOSThread() // not on the main thread: that one is taken
-		aside <- proc.OnMainThread()
+		aside <- onMainThread()
 	}()
 	r.OnMainAside = <-aside
 	proc.ReleaseMainThread()

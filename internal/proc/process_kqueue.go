@@ -5,6 +5,7 @@
 package proc
 
 import (
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -89,4 +90,17 @@ func closeOnExecPipe(fds *[2]int) error {
 	unix.CloseOnExec(fds[0])
 	unix.CloseOnExec(fds[1])
 	return nil
+}
+
+// maySwitchUser returns what this process lacks to start a process of another user, or "".
+func maySwitchUser() string {
+	if uid := os.Geteuid(); uid != 0 {
+		return fmt.Sprintf("only root may do that, and this process runs as user %d", uid)
+	}
+	return ""
+}
+
+// explain adds to the error of a start what the fields of the Spec needed.
+func (spec *Spec) explain(err error, path string) error {
+	return spec.Credential.explain(err, path, spec.Dir)
 }

@@ -138,3 +138,6 @@ func (t *tree) lost() Status { return unknownStatus(false) }
 
 // stopped returns "": Windows does not stop processes by signals.
 func (*tree) stopped(*Process) string { return "" }
+
+// explain has nothing to add: the fields that could make a start fail are not supported here.
+func (*Spec) explain(err error, _ string) error { return err }

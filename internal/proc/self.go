@@ -96,9 +96,3 @@ func ReleaseMainThread() {
 		runtime.UnlockOSThread()
 	}
 }
-
-// OnMainThread reports whether the calling goroutine runs on the process's main thread at this
-// moment. Only a goroutine that is locked to its thread can rely on the answer for longer. Linux
-// and Windows know. On other systems there is no way to ask without cgo, and the answer is whether
-// the main goroutine of a worker is still locked to the thread.
-func OnMainThread() bool { return onMainThread() }

@@ -11,20 +11,15 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 )
 
-// The variables by which the service manager asks its service for notifications, and the bounds of
+// The variables by which the service manager asks its service for notifications, and the bound of
 // a notification.
 const (
 	socketVar      = "NOTIFY_SOCKET" // sd_notify(3)
 	watchdogVar    = "WATCHDOG_USEC" // sd_watchdog_enabled(3)
 	watchdogPIDVar = "WATCHDOG_PID"  // sd_watchdog_enabled(3)
 
-	// maxNotification is the greatest length of a notification in bytes: systemd drops a longer one
-	// (its NOTIFY_BUFFER_MAX is PIPE_BUF).
-	maxNotification = 4096
 	// sendTimeout is how long one notification waits for room in the service manager's queue.
 	sendTimeout = time.Second
 )
@@ -134,43 +129,6 @@ func (n *Notifier) Reloading() error {
 			n.socket, err)
 	}
 	return n.notify("RELOADING=1", "\nMONOTONIC_USEC="+strconv.FormatInt(usec, 10))
-}
-
-// Status shows text to whoever asks the service manager about the service, as systemctl status does
-// (STATUS=). It is one line of UTF-8, in a notification of at most 4096 bytes: each control
-// character, line breaks included, becomes a space, each run of invalid bytes becomes U+FFFD, and
-// what is too long is cut off between two characters. An empty text is sent as well; it clears the
-// last one.
-func (n *Notifier) Status(text string) error { return n.notify("STATUS=", statusLine(text)) }
-
-// statusLine lets nothing through that could begin another assignment (systemd splits at \n and at
-// \r), or for which systemd would drop the notification: a NUL, or bytes that are not UTF-8.
-func statusLine(text string) string {
-	const room = maxNotification - len("STATUS=")
-	// The first cut bounds the work. The second is needed because a replacement can make the text
-	// longer: one invalid byte becomes three.
-	text = cut(text, room)
-	text = strings.ToValidUTF8(text, string(utf8.RuneError))
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, text)
-	return cut(text, room)
-}
-
-// cut returns the longest beginning of s that has at most room bytes and does not end within a
-// character.
-func cut(s string, room int) string {
-	if len(s) <= room {
-		return s
-	}
-	end := room
-	for end > 0 && end > room-utf8.UTFMax && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end]
 }
 
 // notify sends what+more as one datagram. Errors name what alone.

@@ -69,7 +69,6 @@ func TestNilNotifier(t *testing.T) {
 		"Ready":     n.Ready(),
 		"Stopping":  n.Stopping(),
 		"Reloading": n.Reloading(),
-		"Status":    n.Status("text"),
 		"Watchdog":  n.Watchdog(),
 	} {
 		if err != nil {

@@ -17,7 +17,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -97,7 +96,6 @@ func TestNotifications(t *testing.T) {
 			}{
 				{n.Ready, "READY=1"},
 				{n.Watchdog, "WATCHDOG=1"},
-				{func() error { return n.Status("3 workers, 17 tasks") }, "STATUS=3 workers, 17 tasks"},
 				{n.Stopping, "STOPPING=1"},
 			} {
 				if err := test.send(); err != nil {
@@ -133,41 +131,6 @@ func TestAbstractOnlyOnLinux(t *testing.T) {
 	setenv(t, new("@name"), nil, nil)
 	if got, want := sdnotify.FromEnv() != nil, runtime.GOOS == "linux"; got != want {
 		t.Errorf("FromEnv took an abstract name: %v, want %v", got, want)
-	}
-}
-
-func TestStatusIsOneLine(t *testing.T) {
-	const room = 4096 - len("STATUS=")
-	socket := socketPath(t)
-	manager := listen(t, socket)
-	n := notifier(t, socket)
-	for name, test := range map[string]struct{ text, want string }{
-		"empty":              {"", ""},
-		"other scripts":      {"überprüft 66 % – 完了", "überprüft 66 % – 完了"},
-		"newline":            {"a\nSTOPPING=1", "a STOPPING=1"},
-		"carriage return":    {"a\rMAINPID=1", "a MAINPID=1"},
-		"CR LF":              {"a\r\nb\n", "a  b "},
-		"other controls":     {"a\x00b\tc\x1bd\u0085e\x7f", "a b c d e "},
-		"not UTF-8":          {"a\xff\xfeb", "a\uFFFDb"},
-		"just fits":          {strings.Repeat("x", room), strings.Repeat("x", room)},
-		"too long":           {strings.Repeat("x", room+1), strings.Repeat("x", room)},
-		"cut in a character": {"x" + strings.Repeat("é", room), "x" + strings.Repeat("é", (room-1)/2)},
-		"cut in a long one":  {"ab" + strings.Repeat("𝄞", room), "ab" + strings.Repeat("𝄞", (room-2)/4)},
-		"grows":              {strings.Repeat("x\xff", room), strings.Repeat("x\uFFFD", room/4) + "x"},
-		"all continuation":   {strings.Repeat("\x80", 2*room), "\uFFFD"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if err := n.Status(test.text); err != nil {
-				t.Fatal(err)
-			}
-			got := receive(t, manager)
-			if got != "STATUS="+test.want {
-				t.Errorf("got %q, want STATUS=%q", got, test.want)
-			}
-			if len(got) > 4096 || !utf8.ValidString(got) {
-				t.Errorf("%d bytes, valid UTF-8: %v", len(got), utf8.ValidString(got))
-			}
-		})
 	}
 }
 

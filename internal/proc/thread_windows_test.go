@@ -1,6 +1,4 @@
-// The functions of this file serve the worker process.
-
-package proc
+package proc_test
 
 import "golang.org/x/sys/windows"
 
@@ -8,5 +6,5 @@ import "golang.org/x/sys/windows"
 // the main thread.
 var mainThread = windows.GetCurrentThreadId()
 
-// onMainThread is OnMainThread.
+// onMainThread reports whether the caller runs on the main thread.
 func onMainThread() bool { return windows.GetCurrentThreadId() == mainThread }
