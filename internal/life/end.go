@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
@@ -63,12 +64,12 @@ func (l *Life) Drain() (left link.Remains, ok bool) {
 	case <-l.read:
 		l.linger()
 	}
-	if !within(l.read, drainTimeout) {
+	if !goroutine.Within(l.read, drainTimeout) {
 		l.body.Close()
-		within(l.read, drainTimeout)
+		goroutine.Within(l.read, drainTimeout)
 	}
 	box := l.body.Box()
-	if box == nil || l.drained || !closed(l.read) {
+	if box == nil || l.drained || !goroutine.Closed(l.read) {
 		return left, false
 	}
 	l.drained = true
@@ -84,7 +85,7 @@ func (l *Life) linger() {
 	case <-l.body.Done():
 	case <-timer.C:
 		l.kill(Reason{Cause: Lingered})
-		within(l.body.Done(), lingerTimeout) // not for ever: goroutines cannot be killed
+		goroutine.Within(l.body.Done(), lingerTimeout) // not for ever: goroutines cannot be killed
 	}
 }
 
@@ -94,7 +95,7 @@ func (l *Life) Wait() *End {
 	l.link.Close()
 	l.body.Close()
 	l.link.Unshare()
-	within(l.wrote, drainTimeout)
+	goroutine.Within(l.wrote, drainTimeout)
 	st := l.body.Status()
 	e := &End{Status: st, Raced: l.body.Raced(st)}
 	l.known.fill(e)

@@ -3,6 +3,7 @@ package life
 import (
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -55,7 +56,7 @@ func (l *Life) KillWithStacks(why string) {
 	l.Blame(why)
 	if l.Stacks() == "" { // it was not asked, or has not answered; the Go runtime may still react to a signal
 		l.body.Quit()
-		within(l.body.Done(), quitTimeout)
+		goroutine.Within(l.body.Done(), quitTimeout)
 	}
 	l.Kill(why)
 }

@@ -173,36 +173,3 @@ func (l *Life) Stacks() string {
 	defer l.known.mu.Unlock()
 	return l.known.stacks
 }
-
-// wakeUp wakes the one goroutine that waits on a channel of capacity 1.
-func wakeUp(wake chan struct{}) {
-	select {
-	case wake <- struct{}{}:
-	default:
-	}
-}
-
-// closed reports whether a channel is closed on which nothing is ever sent.
-func closed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
-
-// within waits for c, at most for the time d, and reports whether c was closed.
-func within(c <-chan struct{}, d time.Duration) bool {
-	if closed(c) {
-		return true
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-c:
-		return true
-	case <-timer.C:
-		return false
-	}
-}

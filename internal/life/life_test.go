@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/pack"
 	"github.com/multiprolab/multiprolab/internal/proc"
@@ -482,9 +483,9 @@ func TestWireThatIsHeldOpenIsClosed(t *testing.T) {
 		p.Drain()
 		require.Equal(t, drainTimeout, time.Since(begun))
 		require.Equal(t, "close", p.body.asked())
-		require.True(t, closed(p.Read()))
+		require.True(t, goroutine.Closed(p.Read()))
 		p.Wait()
-		require.True(t, closed(p.wrote))
+		require.True(t, goroutine.Closed(p.wrote))
 	})
 	synctest.Test(t, func(t *testing.T) { // and if that does not end the reading, it is given up
 		p := play(Options{})

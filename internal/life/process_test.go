@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -119,7 +120,7 @@ func startChild(t *testing.T, name string) *child {
 // end is how the life has ended.
 func (c *child) end(t *testing.T) *End {
 	t.Helper()
-	require.True(t, within(c.Done(), patience), "the process does not end")
+	require.True(t, goroutine.Within(c.Done(), patience), "the process does not end")
 	c.Drain()
 	return c.Wait()
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/pack"
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -119,7 +120,7 @@ func (l *Life) takeStacks(f *wire.Frame) error {
 	l.known.mu.Lock()
 	l.known.stacks = string(f.Body[:min(len(f.Body), MaxStacks)])
 	l.known.mu.Unlock()
-	wakeUp(l.dumps)
+	goroutine.Wake(l.dumps)
 	return nil
 }
 

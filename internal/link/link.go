@@ -23,6 +23,7 @@ import (
 	"sync/atomic"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -135,8 +136,8 @@ func (l *Link) Close() {
 	l.chunks.mu.Lock()
 	defer l.chunks.mu.Unlock()
 	l.chunks.closed = true
-	wakeUp(l.wake)
-	wakeUp(l.drained)
+	goroutine.Wake(l.wake)
+	goroutine.Wake(l.drained)
 }
 
 // Release gives up the memory that the link has for the wire, which has been read to its end and is
@@ -222,13 +223,5 @@ func (l *Link) StartSharing() {
 func (l *Link) Unshare() {
 	if l.shared != nil {
 		l.shared.close()
-	}
-}
-
-// wakeUp wakes the one goroutine that waits on a channel of capacity 1.
-func wakeUp(wake chan struct{}) {
-	select {
-	case wake <- struct{}{}:
-	default:
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/ablate"
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -83,7 +84,7 @@ func (l *Link) Post(how Haste, f *wire.Frame) error {
 		l.lending.arm()
 	case how == Soon && !c.woken:
 		c.woken = true
-		wakeUp(l.wake)
+		goroutine.Wake(l.wake)
 	}
 	return err
 }
@@ -96,7 +97,7 @@ func (l *Link) PostLast(f *wire.Frame) error {
 		return err
 	}
 	l.chunks.closed = true
-	wakeUp(l.wake)
+	goroutine.Wake(l.wake)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/ablate"
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -235,7 +236,7 @@ func (l *Link) borrow() bool {
 func (l *Link) giveBack(atOnce bool) {
 	l.turn.token.Unlock()
 	if atOnce {
-		wakeUp(l.lending.resume)
+		goroutine.Wake(l.lending.resume)
 	} else {
 		l.lending.arm()
 	}
@@ -257,7 +258,7 @@ func (l *Link) tick() {
 	lazy := l.chunks.lazy
 	l.chunks.mu.Unlock()
 	if lazy {
-		wakeUp(l.wake)
+		goroutine.Wake(l.wake)
 	}
 	if turns := d.turns.Load(); turns != d.seen.Swap(turns) {
 		if !d.blocked.Load() {
@@ -265,7 +266,7 @@ func (l *Link) tick() {
 		}
 		return
 	}
-	wakeUp(d.resume)
+	goroutine.Wake(d.resume)
 }
 
 // read reads and handles frames on the calling goroutine, which has borrowed the token, until

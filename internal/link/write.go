@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
 )
 
@@ -72,12 +73,12 @@ func (l *Link) Push() {
 		return
 	}
 	if l.writer.atOnce == nil || !l.writer.writing.TryLock() {
-		wakeUp(l.wake) // the goroutine that writes now may have looked for chunks for the last time
+		goroutine.Wake(l.wake) // the goroutine that writes now may have looked for chunks for the last time
 		return
 	}
 	defer l.writer.writing.Unlock()
 	if err := l.write(l.writer.atOnce); err == errWouldWait {
-		wakeUp(l.wake)
+		goroutine.Wake(l.wake)
 	}
 }
 
@@ -97,7 +98,7 @@ func (l *Link) write(to func([]byte) (int, error)) error {
 			w.written += int64(n)
 			w.begun += n
 			if l.queued.Add(-int64(n)); l.options.Choke > 0 {
-				wakeUp(l.drained)
+				goroutine.Wake(l.drained)
 			}
 			switch {
 			case err == errWouldWait:

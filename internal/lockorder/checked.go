@@ -3,12 +3,11 @@
 package lockorder
 
 import (
-	"bytes"
 	"fmt"
-	"runtime"
 	"slices"
-	"strconv"
 	"sync"
+
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 )
 
 // Mutex is a mutex of rank R.
@@ -20,7 +19,7 @@ type Mutex[R Rank] struct {
 // Lock locks the mutex. It panics if the goroutine holds a lock of the same or a higher rank.
 func (m *Mutex[R]) Lock() {
 	var r R
-	me := goroutine()
+	me := goroutine.ID()
 	held.check(me, r)
 	m.mu.Lock()
 	m.owner = me
@@ -34,7 +33,7 @@ func (m *Mutex[R]) TryLock() bool {
 		return false
 	}
 	var r R
-	m.owner = goroutine()
+	m.owner = goroutine.ID()
 	held.took(m.owner, r)
 	return true
 }
@@ -85,16 +84,4 @@ func (l *locks) gave(goroutine uint64, r Rank) {
 	if l.held[goroutine] = left; len(left) == 0 {
 		delete(l.held, goroutine)
 	}
-}
-
-// goroutine returns the number of the calling goroutine. The runtime shows it only in stacks.
-func goroutine() uint64 {
-	var buf [64]byte
-	text := bytes.TrimPrefix(buf[:runtime.Stack(buf[:], false)], []byte("goroutine "))
-	number, _, _ := bytes.Cut(text, []byte{' '})
-	n, err := strconv.ParseUint(string(number), 10, 64)
-	if err != nil {
-		panic(fmt.Sprintf("a stack begins with %q", buf))
-	}
-	return n
 }
