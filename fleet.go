@@ -26,8 +26,15 @@ import (
 // The order of the mutexes is: mu, the mutex of the broker, those of outboxes and accounts, those
 // of a link.
 type workerFleet struct {
-	main  *Main     // the Main of the workers; it never changes
-	epoch time.Time // when the time of the rules begins; open sets it
+	// host is the Main of the workers. It never changes.
+	host fleetHost
+	// registry is the pools and groups of the workers. It never changes.
+	registry *registry
+	// desk is what the slots know of main. It never changes.
+	desk *desk
+	// broker has to know which slots there are. It never changes.
+	broker *broker
+	epoch  time.Time // when the time of the rules begins; open sets it
 	// lives are the goroutines of the lives, one each. No life begins once AllGone has come.
 	lives sync.WaitGroup
 
@@ -51,35 +58,54 @@ type workerFleet struct {
 	timer *time.Timer
 }
 
+// fleetHost is what Main does for its workerFleet.
+type fleetHost interface {
+	// newLife returns a life of an instance that has not begun.
+	newLife(s *slot, number int) *lifetime
+	// bury ends the instance for good: everything that waits for it fails with err.
+	bury(s *slot, err error)
+	// everyoneReady notes that every instance has become ready once, or never will.
+	everyoneReady()
+	// everyoneGone notes that no process of a worker is left.
+	everyoneGone()
+	// releaseLoop lets the actions of main begin.
+	releaseLoop()
+	// fail requests the end of the program because of an error.
+	fail(err error)
+}
+
 // newWorkerFleet returns a fleet that knows no pools before open.
-func newWorkerFleet(m *Main) *workerFleet {
+func newWorkerFleet(host fleetHost, r *registry, d *desk, b *broker) *workerFleet {
 	return &workerFleet{
-		main:    m,
-		rules:   fleet.New(fleet.Config{Rand: rand.Float64}),
-		slots:   map[fleet.Slot]*slot{},
-		present: map[fleet.Slot]*lifetime{},
-		answers: map[fleet.Ask]chan error{},
+		host:     host,
+		registry: r,
+		desk:     d,
+		broker:   b,
+		rules:    fleet.New(fleet.Config{Rand: rand.Float64}),
+		slots:    map[fleet.Slot]*slot{},
+		present:  map[fleet.Slot]*lifetime{},
+		answers:  map[fleet.Ask]chan error{},
 	}
 }
 
 // open tells the rules of the pools and groups, and makes the slots. No life begins before run. It
 // returns an error if a pool needs a pool that does not exist, or needs itself by way of others.
 func (w *workerFleet) open() error {
-	m := w.main
+	r := w.registry
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	descs := make([]fleet.PoolDesc, len(m.pools))
-	for i, p := range m.pools {
-		d, err := m.registry.describe(p)
+	descs := make([]fleet.PoolDesc, len(r.pools))
+	for i, p := range r.pools {
+		d, err := r.describe(p)
 		if err != nil {
 			return err
 		}
 		descs[i] = d
 	}
-	for i, p := range m.pools {
+	for i, p := range r.pools {
 		p.id = w.rules.Add(descs[i])
 	}
-	for _, g := range m.groups {
+	for _, g := range r.groups {
 		var members []fleet.Pool
 		for _, p := range g.members {
 			members = append(members, p.id)
@@ -89,7 +115,7 @@ func (w *workerFleet) open() error {
 	if circle := w.rules.Check(); circle != nil {
 		var names []string
 		for _, id := range circle {
-			names = append(names, m.pools[id].name)
+			names = append(names, r.pools[id].name)
 		}
 		return &ConfigError{
 			"WorkerConfig.Needs of worker " + names[0],
@@ -166,20 +192,20 @@ func (w *workerFleet) takeOver(first func()) {
 
 // follow carries out one effect, or adds it to todo. The caller holds mu.
 func (w *workerFleet) follow(e *fleet.Effect) {
-	m, s, effect := w.main, w.slots[e.Slot], *e
+	s, effect := w.slots[e.Slot], *e
 	switch e.Kind {
 	case fleet.Place: // takeOver has made the slot
 	case fleet.Wake:
 		w.wakeAt(e.At)
 	case fleet.Spawn:
-		w.then(func() { w.present[s.id] = m.beginLife(s, &effect) })
+		w.then(func() { w.beginLife(s, effect.Life) })
 	case fleet.Retire:
 		w.then(func() { s.retire() })
 	case fleet.LeadOut:
-		w.then(func() { w.present[s.id].leadOut(&effect, m.errorOf(s, &effect.Reason)) })
+		w.then(func() { w.present[s.id].leadOut(&effect, w.errorOf(s, &effect.Reason)) })
 	case fleet.Down:
 		w.then(func() {
-			m.tellDown(s, w.present[s.id], &effect)
+			w.tellDown(s, &effect)
 			delete(w.present, s.id)
 		})
 	case fleet.Bury:
@@ -188,41 +214,61 @@ func (w *workerFleet) follow(e *fleet.Effect) {
 		}
 		w.then(func() {
 			delete(w.present, s.id) // a life that was told to end before it had a process
-			m.bury(s, m.errorOf(s, &effect.Reason))
+			w.host.bury(s, w.errorOf(s, &effect.Reason))
 		})
 	case fleet.Replaced:
 		answer := w.answers[e.Ask]
 		delete(w.answers, e.Ask)
-		w.then(func() { answer <- m.errorOf(s, &effect.Reason) })
+		w.then(func() { answer <- w.errorOf(s, &effect.Reason) })
 	case fleet.AllUp:
-		w.then(func() {
-			if !closed(m.allReady) { // without workers it has been closed at the start
-				close(m.allReady)
-			}
-		})
+		w.then(w.host.everyoneReady)
 	case fleet.Release:
-		w.then(m.loop.release)
+		w.then(w.host.releaseLoop)
 	case fleet.EndProgram:
-		w.then(func() { m.fail(m.errorOf(s, &effect.Reason)) })
+		w.then(func() { w.host.fail(w.errorOf(s, &effect.Reason)) })
 	case fleet.AllGone:
-		w.then(func() { close(m.workersGone) })
+		w.then(w.host.everyoneGone)
 	default:
 		panic(fmt.Sprintf("multiprolab: nobody knows what effect %d of the rules of lives is", e.Kind))
 	}
 }
 
+// beginLife begins the next life of an instance, on a goroutine of its own. That goroutine ends
+// with the life, and conduct waits for it.
+func (w *workerFleet) beginLife(s *slot, number int) {
+	l := w.host.newLife(s, number)
+	w.present[s.id] = l
+	w.lives.Go(l.run)
+}
+
+// tellDown announces the end of the present life of an instance or, if there is none, that no life
+// could begin. The rules have said what follows.
+func (w *workerFleet) tellDown(s *slot, e *fleet.Effect) {
+	if l := w.present[s.id]; l != nil {
+		l.tellDown(e)
+		return
+	}
+	w.desk.emit(&WorkerFailed{ // the instance needs another worker, which is gone for good
+		Worker:  s.name,
+		Life:    e.Life,
+		Err:     w.errorOf(s, &e.Reason),
+		Restart: e.Restart,
+		After:   e.After,
+	})
+}
+
 // place makes a new slot. It gets the account of the slots that have had its name before. The
 // caller holds mu.
 func (w *workerFleet) place(e *fleet.Effect) {
-	p := w.main.pools[e.Pool]
+	p := w.registry.pools[e.Pool]
 	if e.Index == len(p.accounts) {
-		p.accounts = append(p.accounts, newAccount(int64(w.main.cfg.Window)))
+		p.accounts = append(p.accounts, newAccount(int64(w.desk.cfg.Window)))
 	}
-	s := newSlot(w.main.desk, p, e.Slot, e.Index)
+	s := newSlot(w.desk, p, e.Slot, e.Index)
 	slots := append(slices.Clip(p.list()), s)
 	p.slots.Store(&slots)
 	w.slots[s.id] = s
-	w.main.broker.resize(p, []*slot{s}, nil)
+	w.broker.resize(p, []*slot{s}, nil)
 }
 
 // noteWaits tells the broker which slots wait for another slot before their next life begins, and
@@ -250,7 +296,7 @@ func (w *workerFleet) noteWait(s *slot, other fleet.Slot) {
 	if other != 0 {
 		name = w.slots[other].name
 	}
-	w.then(func() { w.main.broker.waitToStart(s.name, name) })
+	w.then(func() { w.broker.waitToStart(s.name, name) })
 }
 
 // wakeAt sets the timer. The caller holds mu.
@@ -296,7 +342,7 @@ func (w *workerFleet) resize(p *pool, n int) (did bool) {
 		}
 		left, removed := slots[:n:n], slots[n:]
 		p.slots.Store(&left)
-		w.main.broker.resize(p, nil, removed)
+		w.broker.resize(p, nil, removed)
 	}, nil)
 	return did
 }
@@ -340,15 +386,15 @@ func (w *workerFleet) ended(s *slot, how fleet.How) {
 
 // errorOf returns the error of a reason of the rules that concerns an instance, or nil if the
 // reason is no error.
-func (m *Main) errorOf(s *slot, r *fleet.Reason) error {
+func (w *workerFleet) errorOf(s *slot, r *fleet.Reason) error {
 	if r.Kind == fleet.None || r.Kind == fleet.Replace {
 		return nil
 	}
-	return m.errorFor(s.pool, s.index, r)
+	return w.errorFor(s.pool, s.index, r)
 }
 
 // errorFor is errorOf for instance number i of a pool, whose slot may be gone.
-func (m *Main) errorFor(p *pool, i int, r *fleet.Reason) error {
+func (w *workerFleet) errorFor(p *pool, i int, r *fleet.Reason) error {
 	name := instanceName(p.name, i)
 	switch r.Kind {
 	case fleet.Failed:
@@ -356,11 +402,11 @@ func (m *Main) errorFor(p *pool, i int, r *fleet.Reason) error {
 	case fleet.Quit:
 		return fmt.Errorf("multiprolab: worker %s ended by itself, without an error", name)
 	case fleet.NeedGone:
-		need := m.pools[r.Pool]
+		need := w.registry.pools[r.Pool]
 		return &StartError{
 			Worker:    name,
 			Reason:    fmt.Sprintf("it needs worker %q, which has ended for good", need.name),
-			Err:       m.errorFor(need, r.Index, r.Behind),
+			Err:       w.errorFor(need, r.Index, r.Behind),
 			permanent: true,
 		}
 	case fleet.Limit:
@@ -371,15 +417,15 @@ func (m *Main) errorFor(p *pool, i int, r *fleet.Reason) error {
 			Permanent: r.Permanent,
 		}
 		for _, cause := range r.Causes {
-			e.Err = m.errorFor(p, i, &cause)
+			e.Err = w.errorFor(p, i, &cause)
 			e.Causes = append(e.Causes, e.Err)
 		}
 		return e
 	case fleet.Fellow:
-		fellow := m.pools[r.Pool]
-		return &fellowError{instanceName(fellow.name, r.Index), m.errorFor(fellow, r.Index, r.Behind)}
+		fellow := w.registry.pools[r.Pool]
+		return &fellowError{instanceName(fellow.name, r.Index), w.errorFor(fellow, r.Index, r.Behind)}
 	case fleet.Ended:
-		return m.stopCause()
+		return w.desk.stopCause()
 	}
 	return fmt.Errorf("multiprolab: worker %s has left: %w", name, ErrStopped)
 }

@@ -18,6 +18,8 @@ import (
 type lifetime struct {
 	// main is the Main of the instance. It never changes.
 	main *Main
+	// rules are told how far the life has come. They never change.
+	rules lifeRules
 	// slot is the instance. It never changes.
 	slot *slot
 	// number is the number of the life, from 1. It never changes.
@@ -40,12 +42,26 @@ type lifetime struct {
 	err error
 }
 
-// beginLife begins the next life of the instance, on a goroutine of its own. That goroutine ends
-// with the life, and conduct waits for it.
-func (m *Main) beginLife(s *slot, e *fleet.Effect) *lifetime {
-	l := &lifetime{main: m, slot: s, number: e.Life}
+// lifeRules are the rules of lives as the goroutine of a life tells them how far it has come; see
+// workerFleet.
+type lifeRules interface {
+	// started tells that the life has its process, and that the start was announced.
+	started(s *slot)
+	// greeted tells that the worker has said hello.
+	greeted(s *slot)
+	// up tells that the worker is ready. tell announces it, before anything that follows from it is
+	// done.
+	up(s *slot, tell func())
+	// idle tells that the worker, which is to be replaced, holds no task any more.
+	idle(s *slot)
+	// ended tells that nothing is left of the life.
+	ended(s *slot, how fleet.How)
+}
+
+// newLife returns a life of an instance that has not begun.
+func (m *Main) newLife(s *slot, number int) *lifetime {
+	l := &lifetime{main: m, rules: m.fleet, slot: s, number: number}
 	l.told, l.tell = context.WithCancelCause(context.Background())
-	m.fleet.lives.Go(l.run)
 	return l
 }
 
@@ -55,30 +71,30 @@ func (l *lifetime) run() {
 	defer l.tell(nil)
 	s, m := l.slot, l.main
 	if l.told.Err() != nil { // it was told to end before it had a process
-		m.fleet.ended(s, fleet.How{})
+		l.rules.ended(s, fleet.How{})
 		return
 	}
 	p, err := m.spawn(s, l.number)
 	if err != nil {
 		l.err = err
-		m.fleet.ended(s, fleet.How{Failed: true, Permanent: permanent(err), Cause: err})
+		l.rules.ended(s, fleet.How{Failed: true, Permanent: permanent(err), Cause: err})
 		return
 	}
 	l.peer = p
 	s.beginLife(p)
 	p.welcome(m)
 	m.emit(&WorkerStarted{Worker: s.name, PID: p.pid(), Life: l.number})
-	m.fleet.started(s)
+	l.rules.started(s)
 	if err = p.handshake(l.told, m); err == nil {
 		s.out.attachWhole(p.link)
 		p.greeted.Store(true)
-		m.fleet.greeted(s)
+		l.rules.greeted(s)
 		err = p.becomeReady(l.told, m)
 	}
 	if err == nil {
 		p.watchMemory()
 		up := &WorkerReady{Worker: s.name, PID: p.pid(), Life: l.number, Took: time.Since(p.begun)}
-		m.fleet.up(s, func() { m.emit(up) })
+		l.rules.up(s, func() { m.emit(up) })
 		l.attend()
 	}
 	led := l.told.Err() != nil
@@ -88,7 +104,7 @@ func (l *lifetime) run() {
 	case err != nil && !closed(p.process.Read()):
 		p.kill("its start failed")
 	}
-	m.fleet.ended(s, l.bequeath(led, err))
+	l.rules.ended(s, l.bequeath(led, err))
 }
 
 // attend waits until a worker that is ready ends, or until it has to be ended.
@@ -105,7 +121,7 @@ func (l *lifetime) attend() {
 		case <-l.told.Done():
 			return
 		case <-p.retired:
-			l.main.fleet.idle(l.slot)
+			l.rules.idle(l.slot)
 		case h := <-p.process.Hangs():
 			p.killHung(h)
 			return
@@ -158,20 +174,9 @@ func (l *lifetime) bequeath(led bool, err error) fleet.How {
 	}
 }
 
-// tellDown announces the end of a life or, if l is nil, that no life could begin. The rules have
-// said what follows.
-func (m *Main) tellDown(s *slot, l *lifetime, e *fleet.Effect) {
-	if l == nil { // the instance needs another worker, which is gone for good
-		m.emit(&WorkerFailed{
-			Worker:  s.name,
-			Life:    e.Life,
-			Err:     m.errorOf(s, &e.Reason),
-			Restart: e.Restart,
-			After:   e.After,
-		})
-		return
-	}
-	p := l.peer
+// tellDown announces the end of the life. The rules have said what follows.
+func (l *lifetime) tellDown(e *fleet.Effect) {
+	m, s, p := l.main, l.slot, l.peer
 	switch {
 	case e.Failed:
 		failed := &WorkerFailed{

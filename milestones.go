@@ -34,3 +34,14 @@ func newMilestones() milestones {
 		ended:       make(chan struct{}),
 	}
 }
+
+// everyoneReady notes that every instance has become ready once, or never will. Without workers it
+// is called at the start as well.
+func (m *milestones) everyoneReady() {
+	if !closed(m.allReady) {
+		close(m.allReady)
+	}
+}
+
+// everyoneGone notes that no process of a worker is left.
+func (m *milestones) everyoneGone() { close(m.workersGone) }

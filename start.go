@@ -25,7 +25,6 @@ func New(cfg *Config) *Main {
 	m.announcer = &announcer{config: &m.cfg, inbox: m.receiver, ends: m.exitAsked}
 	m.broker = newBroker(m.node, &m.cfg)
 	m.queue = &TaskQueue{node: m.node, main: m.broker}
-	m.fleet = newWorkerFleet(m)
 	m.desk = &desk{
 		cfg:       &m.cfg,
 		codec:     m.codec,
@@ -36,6 +35,7 @@ func New(cfg *Config) *Main {
 		exit:      m.Exit,
 		stopCause: m.stopCause,
 	}
+	m.fleet = newWorkerFleet(m, &m.registry, m.desk, m.broker)
 	m.router = &MessageRouter{
 		node:     m.node,
 		registry: &m.registry,
@@ -179,8 +179,11 @@ func (m *Main) prepare() error {
 	}
 	m.broker.open(m.pools)
 	if len(m.pools) == 0 { // also if the end was requested before
-		close(m.allReady)
-		m.loop.release()
+		m.everyoneReady()
+		m.releaseLoop()
 	}
 	return nil
 }
+
+// releaseLoop lets the actions of main begin.
+func (m *Main) releaseLoop() { m.loop.release() }
