@@ -202,7 +202,7 @@ func (w *workerFleet) follow(e *fleet.Effect) {
 	case fleet.Retire:
 		w.then(func() { s.retire() })
 	case fleet.LeadOut:
-		w.then(func() { w.present[s.id].leadOut(&effect, w.errorOf(s, &effect.Reason)) })
+		w.then(func() { w.present[s.id].leadOut(&effect, w.registry.errorOf(s, &effect.Reason, w.desk.stopCause)) })
 	case fleet.Down:
 		w.then(func() {
 			w.tellDown(s, &effect)
@@ -214,18 +214,18 @@ func (w *workerFleet) follow(e *fleet.Effect) {
 		}
 		w.then(func() {
 			delete(w.present, s.id) // a life that was told to end before it had a process
-			w.host.bury(s, w.errorOf(s, &effect.Reason))
+			w.host.bury(s, w.registry.errorOf(s, &effect.Reason, w.desk.stopCause))
 		})
 	case fleet.Replaced:
 		answer := w.answers[e.Ask]
 		delete(w.answers, e.Ask)
-		w.then(func() { answer <- w.errorOf(s, &effect.Reason) })
+		w.then(func() { answer <- w.registry.errorOf(s, &effect.Reason, w.desk.stopCause) })
 	case fleet.AllUp:
 		w.then(w.host.everyoneReady)
 	case fleet.Release:
 		w.then(w.host.releaseLoop)
 	case fleet.EndProgram:
-		w.then(func() { w.host.fail(w.errorOf(s, &effect.Reason)) })
+		w.then(func() { w.host.fail(w.registry.errorOf(s, &effect.Reason, w.desk.stopCause)) })
 	case fleet.AllGone:
 		w.then(w.host.everyoneGone)
 	default:
@@ -251,7 +251,7 @@ func (w *workerFleet) tellDown(s *slot, e *fleet.Effect) {
 	w.desk.emit(&WorkerFailed{ // the instance needs another worker, which is gone for good
 		Worker:  s.name,
 		Life:    e.Life,
-		Err:     w.errorOf(s, &e.Reason),
+		Err:     w.registry.errorOf(s, &e.Reason, w.desk.stopCause),
 		Restart: e.Restart,
 		After:   e.After,
 	})
@@ -383,64 +383,3 @@ func (w *workerFleet) idle(s *slot) { w.happens(func() { w.rules.Idle(s.id) }, n
 func (w *workerFleet) ended(s *slot, how fleet.How) {
 	w.happens(func() { w.rules.Ended(s.id, how, w.now()) }, nil)
 }
-
-// errorOf returns the error of a reason of the rules that concerns an instance, or nil if the
-// reason is no error.
-func (w *workerFleet) errorOf(s *slot, r *fleet.Reason) error {
-	if r.Kind == fleet.None || r.Kind == fleet.Replace {
-		return nil
-	}
-	return w.errorFor(s.pool, s.index, r)
-}
-
-// errorFor is errorOf for instance number i of a pool, whose slot may be gone.
-func (w *workerFleet) errorFor(p *pool, i int, r *fleet.Reason) error {
-	name := instanceName(p.name, i)
-	switch r.Kind {
-	case fleet.Failed:
-		return r.Cause.(error)
-	case fleet.Quit:
-		return fmt.Errorf("multiprolab: worker %s ended by itself, without an error", name)
-	case fleet.NeedGone:
-		need := w.registry.pools[r.Pool]
-		return &StartError{
-			Worker:    name,
-			Reason:    fmt.Sprintf("it needs worker %q, which has ended for good", need.name),
-			Err:       w.errorFor(need, r.Index, r.Behind),
-			permanent: true,
-		}
-	case fleet.Limit:
-		e := &RestartLimitError{
-			Worker:    name,
-			Restarts:  r.Restarts,
-			Window:    p.cfg.RestartWindow,
-			Permanent: r.Permanent,
-		}
-		for _, cause := range r.Causes {
-			e.Err = w.errorFor(p, i, &cause)
-			e.Causes = append(e.Causes, e.Err)
-		}
-		return e
-	case fleet.Fellow:
-		fellow := w.registry.pools[r.Pool]
-		return &fellowError{instanceName(fellow.name, r.Index), w.errorFor(fellow, r.Index, r.Behind)}
-	case fleet.Ended:
-		return w.desk.stopCause()
-	}
-	return fmt.Errorf("multiprolab: worker %s has left: %w", name, ErrStopped)
-}
-
-// fellowError is why a worker was ended with its group: another worker of the group has failed. It
-// exists in main, and never changes.
-type fellowError struct {
-	// worker is the name of the worker that has failed.
-	worker string
-	// err is what that worker has failed of.
-	err error
-}
-
-func (e *fellowError) Error() string {
-	return fmt.Sprintf("multiprolab: worker %s of the same group failed: %s", e.worker, brief(e.err))
-}
-
-func (e *fellowError) Unwrap() []error { return []error{ErrStopped, e.err} }

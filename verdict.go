@@ -7,10 +7,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/fleet"
 	"github.com/multiprolab/multiprolab/internal/life"
 )
 
-// This file is what main says of how a life of a worker has ended: an error, or nil.
+// This file is what main says of how a life of a worker has ended, and of why the rules of lives have
+// ended an instance: an error, or nil.
 
 // racedReason is what the error of a worker says of a data race in it.
 const racedReason = "the race detector has found a data race in it (its report is on stderr)"
@@ -104,3 +106,64 @@ func (m *Main) noteRace(err error) {
 		m.races = append(m.races, err)
 	}
 }
+
+// errorOf returns the error of a reason of the rules that concerns an instance, or nil if the
+// reason is no error. stopCause returns why the program ends.
+func (r *registry) errorOf(s *slot, why *fleet.Reason, stopCause func() error) error {
+	if why.Kind == fleet.None || why.Kind == fleet.Replace {
+		return nil
+	}
+	return r.errorFor(s.pool, s.index, why, stopCause)
+}
+
+// errorFor is errorOf for instance number i of a pool, whose slot may be gone.
+func (r *registry) errorFor(p *pool, i int, why *fleet.Reason, stopCause func() error) error {
+	name := instanceName(p.name, i)
+	switch why.Kind {
+	case fleet.Failed:
+		return why.Cause.(error)
+	case fleet.Quit:
+		return fmt.Errorf("multiprolab: worker %s ended by itself, without an error", name)
+	case fleet.NeedGone:
+		need := r.pools[why.Pool]
+		return &StartError{
+			Worker:    name,
+			Reason:    fmt.Sprintf("it needs worker %q, which has ended for good", need.name),
+			Err:       r.errorFor(need, why.Index, why.Behind, stopCause),
+			permanent: true,
+		}
+	case fleet.Limit:
+		e := &RestartLimitError{
+			Worker:    name,
+			Restarts:  why.Restarts,
+			Window:    p.cfg.RestartWindow,
+			Permanent: why.Permanent,
+		}
+		for _, cause := range why.Causes {
+			e.Err = r.errorFor(p, i, &cause, stopCause)
+			e.Causes = append(e.Causes, e.Err)
+		}
+		return e
+	case fleet.Fellow:
+		fellow := r.pools[why.Pool]
+		return &fellowError{instanceName(fellow.name, why.Index), r.errorFor(fellow, why.Index, why.Behind, stopCause)}
+	case fleet.Ended:
+		return stopCause()
+	}
+	return fmt.Errorf("multiprolab: worker %s has left: %w", name, ErrStopped)
+}
+
+// fellowError is why a worker was ended with its group: another worker of the group has failed. It
+// exists in main, and never changes.
+type fellowError struct {
+	// worker is the name of the worker that has failed.
+	worker string
+	// err is what that worker has failed of.
+	err error
+}
+
+func (e *fellowError) Error() string {
+	return fmt.Sprintf("multiprolab: worker %s of the same group failed: %s", e.worker, brief(e.err))
+}
+
+func (e *fellowError) Unwrap() []error { return []error{ErrStopped, e.err} }
