@@ -2,7 +2,6 @@ package multiprolab
 
 import (
 	"sync/atomic"
-	"time"
 
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
@@ -36,12 +35,31 @@ type client struct {
 	mu lockorder.Mutex[lockorder.Leaf]
 	// calls are its calls to other workers that have no reply yet, by the numbers that the worker
 	// has given them.
-	calls map[uint64]*callEntry
+	calls map[uint64]madeCall
+
+	// desk is told when the worker does not wait any more. It never changes.
+	desk clientDesk
+}
+
+// madeCall is a call as the worker knows it that has made it; see callEntry.
+type madeCall interface {
+	// cancel says that the worker does not wait for the reply any more.
+	cancel(soft bool)
+}
+
+// clientDesk is what main does when a worker does not wait any more. No method waits.
+type clientDesk interface {
+	// endWait says that one wait of a process is over.
+	endWait(by string, id uint64)
+	// endWaits says that all waits of a process are over.
+	endWaits(by string)
+	// cancelAll tells the handlers of main that nobody waits for the replies to the calls of a life.
+	cancelAll(of *client)
 }
 
 // newClient returns the client of a life that has just begun, with its wire.
-func newClient(s *seated, l *link.Link) *client {
-	c := &client{seated: s, account: s.slot().account}
+func newClient(s *seated, l *link.Link, d clientDesk) *client {
+	c := &client{seated: s, account: s.slot().account, desk: d}
 	c.link.Store(l)
 	return c
 }
@@ -54,37 +72,41 @@ func (c *client) name() string {
 	return c.slot().name
 }
 
-// calling notes a call of the worker to another worker.
-func (c *client) calling(e *callEntry) {
+// openAccount makes the life the present one of its account, and returns how many bytes it may send.
+func (c *client) openAccount() int64 { return c.account.open(c, &c.credit) }
+
+// calling notes a call of the worker to another worker, and the number that the worker has given it.
+func (c *client) calling(id uint64, e madeCall) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.calls == nil {
-		c.calls = map[uint64]*callEntry{}
+		c.calls = map[uint64]madeCall{}
 	}
-	c.calls[e.id] = e
+	c.calls[id] = e
 }
 
-// called notes that a call of the worker has its reply.
-func (c *client) called(e *callEntry) {
+// called notes that a call of the worker has its reply. loops says that the loop of the worker has
+// waited for it.
+func (c *client) called(id uint64, e madeCall, loops bool) {
 	c.mu.Lock()
-	if c.calls[e.id] == e {
-		delete(c.calls, e.id)
+	if c.calls[id] == e {
+		delete(c.calls, id)
 	}
 	c.mu.Unlock()
-	if e.loops {
-		c.waitOver(e.id)
+	if loops {
+		c.waitOver(id)
 	}
 }
 
 // waitOver notes that the loop of the worker does not wait for this call or task any more.
 func (c *client) waitOver(id uint64) {
 	if c.link.Load() != nil { // otherwise the next life may have begun, whose waits have the same numbers
-		c.slot().desk.tasks.endWait(c.slot().name, id)
+		c.desk.endWait(c.slot().name, id)
 	}
 }
 
 // call returns the call of this number that the worker waits for, or nil.
-func (c *client) call(id uint64) *callEntry {
+func (c *client) call(id uint64) madeCall {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.calls[id]
@@ -143,7 +165,7 @@ func (c *client) pass(f *wire.Frame) error {
 // reply.
 func (c *client) gone() {
 	c.link.Store(nil)
-	c.slot().desk.tasks.endWaits(c.slot().name)
+	c.desk.endWaits(c.slot().name)
 	c.mu.Lock()
 	calls := c.calls
 	c.calls = nil
@@ -151,40 +173,7 @@ func (c *client) gone() {
 	for _, e := range calls {
 		e.cancel(false)
 	}
-	c.slot().desk.receiver.cancelAll(c)
-}
-
-// account is the credit of all lives of one instance. Its rules are mail.Account. It exists in
-// main. Any goroutine may use it, and no method waits.
-type account struct {
-	// window is how many bytes one life may have under way. It never changes.
-	window int64
-
-	// mu guards rules, present and late, and the field credit of the client of each life.
-	mu lockorder.Mutex[lockorder.Account]
-	// rules keep the credit of all lives.
-	rules *mail.Account
-	// present is the life that is told of its credit; nil before the first life.
-	present *client
-	// late says that a timer is set that calls flush.
-	late bool
-}
-
-// newAccount returns the account of an instance, before its first life.
-func newAccount(window int64) *account {
-	return &account{window: window, rules: mail.NewAccount(window)}
-}
-
-// grantTime is how long credit that is due to a worker may gather while the worker may be waiting
-// for it.
-const grantTime = 5 * time.Millisecond
-
-// open begins a life, and returns how many bytes it may send; see mail.Account.Open.
-func (a *account) open(c *client) int64 {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.present = c
-	return a.rules.Open(&c.credit)
+	c.desk.cancelAll(c)
 }
 
 // charge books a frame that the worker has sent, and returns how many bytes of credit it costs. It
@@ -217,31 +206,6 @@ func (c *client) grant(bytes int64) {
 	}
 	a.hurry()
 	a.mu.Unlock()
-}
-
-// hurry sets the timer for telling the worker what is due to it, if the worker may be waiting for
-// that. The caller holds mu.
-func (a *account) hurry() {
-	if !a.late && a.rules.Hurries() {
-		a.late = true
-		time.AfterFunc(grantTime, a.flush)
-	}
-}
-
-// flush tells the worker what is due to it. It runs on a goroutine of the timer.
-func (a *account) flush() {
-	a.mu.Lock()
-	a.late = false
-	a.payAndUnlock()
-}
-
-// payAndUnlock unlocks mu, which the caller holds, and tells the worker what is due to it.
-func (a *account) payAndUnlock() {
-	bytes, present := a.rules.Pay(), a.present
-	a.mu.Unlock()
-	if bytes > 0 {
-		present.tell(wire.NewCredit(uint64(bytes), 0))
-	}
 }
 
 // kept returns how many bytes main keeps of what this life has sent.

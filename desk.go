@@ -3,7 +3,6 @@ package multiprolab
 import (
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/link"
-	"github.com/multiprolab/multiprolab/internal/pack"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -71,19 +70,6 @@ type taskDesk interface {
 	endWaits(by string)
 }
 
-// causeCut is how much of the cause of the end a worker is told: enough for its own errors.
-var causeCut = errorCut{text: 1 << 10, stderr: 1 << 10, earlier: 1, parts: 4}
-
-// exitFrame returns the frame that tells a worker to end. why is nil if another life follows;
-// otherwise the frame says why none does.
-func exitFrame(mode ShutdownMode, why error) *wire.Frame {
-	var packed []byte
-	if why != nil && why != ErrStopped {
-		packed = pack.Marshal(&errorPacking{err: why, cut: causeCut})
-	}
-	return wire.NewExit(uint64(mode), packed)
-}
-
 // roomWait is the number by which the broker knows the wait of a worker for room. No call and no
 // task has it. If a worker says several times that it waits for room, that is one wait.
 const roomWait = 1 << 63
@@ -92,3 +78,12 @@ const roomWait = 1 << 63
 func refusalFrame(id, spell uint64, err error) *wire.Frame {
 	return wire.NewRefusal(id, spell, marshalError(err))
 }
+
+// endWait implements clientDesk.
+func (d *desk) endWait(by string, id uint64) { d.tasks.endWait(by, id) }
+
+// endWaits implements clientDesk.
+func (d *desk) endWaits(by string) { d.tasks.endWaits(by) }
+
+// cancelAll implements clientDesk.
+func (d *desk) cancelAll(of *client) { d.receiver.cancelAll(of) }

@@ -18,7 +18,7 @@ func (p *peer) welcome(m *Main) {
 		Pools:          m.poolSizes(),
 		MaxBody:        m.cfg.MaxMessageSize,
 		Window:         m.cfg.Window,
-		Credit:         p.client.account.open(p.client),
+		Credit:         p.client.openAccount(),
 		MemoryLimit:    cfg.MemoryLimit,
 		MaxRSS:         cfg.MaxRSS,
 		Teardown:       m.cfg.TeardownTimeout,

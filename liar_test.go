@@ -48,7 +48,7 @@ func beginFake(t testing.TB, m *Main, s *slot) *fakePeer {
 	f.said = wire.NewReader(&f.out, 0)
 	f.said.Shared = func(_ uint64, n int) ([]byte, error) { return make([]byte, n), nil }
 	s.beginLife(f.peer)
-	s.account.open(f.client)
+	f.client.openAccount()
 	s.out.attachWhole(f.link)
 	f.greeted.Store(true)
 	f.say(packedFrame(wire.Hello, &life.Hello{Identity: m.identity}))

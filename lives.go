@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/fleet"
+	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/pack"
+	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
 // lifetime is one life of an instance as the goroutine of the life sees it: from the start of its
@@ -306,18 +309,6 @@ func (m *Main) noteKilled(p *peer, why string) {
 	m.killed = append(m.killed, KilledWorker{Worker: p.slot().name, PID: p.pid(), Reason: why})
 }
 
-// failCalls gives an error to callers who will have no reply from the instance. begun says that the
-// calls were written to a life that has ended.
-func (s *slot) failCalls(calls []carriedCall, err error, begun bool) {
-	for _, call := range calls {
-		e, cause := call.(*callEntry), err // the outbox of an instance has no other calls
-		if begun {
-			cause = during(err, `call "`+e.typ+`"`)
-		}
-		s.desk.calls.replied(e, &reply{err: cause}, nil).Push()
-	}
-}
-
 // bury ends the instance for good: everything that waits for it fails with err.
 func (m *Main) bury(s *slot, err error) {
 	s.gone.Store(&err)
@@ -354,4 +345,31 @@ func permanent(err error) bool {
 			)
 	}
 	return false
+}
+
+// tellExit sends the exit message, once. why is nil if another life follows; otherwise the message
+// says why none does, and the instance takes no further messages.
+func (p *peer) tellExit(mode ShutdownMode, why error) {
+	if mode == KillAll || !p.greeted.Load() || !p.told.CompareAndSwap(false, true) {
+		return
+	}
+	exit := exitFrame(mode, why)
+	if mode == DrainQueue {
+		p.slot().out.sendLast(exit, why)
+	} else {
+		p.link.Tell(link.Soon, exit)
+	}
+}
+
+// causeCut is how much of the cause of the end a worker is told: enough for its own errors.
+var causeCut = errorCut{text: 1 << 10, stderr: 1 << 10, earlier: 1, parts: 4}
+
+// exitFrame returns the frame that tells a worker to end. why is nil if another life follows;
+// otherwise the frame says why none does.
+func exitFrame(mode ShutdownMode, why error) *wire.Frame {
+	var packed []byte
+	if why != nil && why != ErrStopped {
+		packed = pack.Marshal(&errorPacking{err: why, cut: causeCut})
+	}
+	return wire.NewExit(uint64(mode), packed)
 }

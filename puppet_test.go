@@ -105,7 +105,7 @@ func (th *theatre) enter(name string, types ...string) *puppet {
 	w.peer = newPeer(s, nextLife(s))
 	w.connect(w.body, bytes.NewReader(nil), &w.out)
 	s.beginLife(w.peer)
-	s.account.open(w.client)
+	w.client.openAccount()
 	s.out.attachWhole(w.link)
 	var r readiness
 	for _, typ := range types {

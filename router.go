@@ -268,14 +268,14 @@ func (r *MessageRouter) forwardCall(from *peer, s *slot, f *wire.Frame, n int64,
 	id := f.ID
 	if err == nil {
 		e := s.newCall(from.client, f)
-		from.client.calling(e)
+		from.client.calling(e.id, e)
 		var l *link.Link
 		l, err = s.out.postParcel(&parcel{frame: f, from: from.client, cost: n, call: e}, true)
 		from.pushSoon(l)
 		if err == nil {
 			return
 		}
-		from.client.called(e)
+		from.client.called(e.id, e, e.loops)
 	}
 	from.client.grant(n)
 	from.link.Answer(link.Soon, replyFrame(wire.Reply, id, &reply{err: err}))
@@ -336,7 +336,7 @@ func (r *MessageRouter) replied(e *callEntry, outcome *reply, f *wire.Frame) (to
 	}
 	f.ID, f.Flags = e.id, f.Flags&wire.FlagError
 	f.To, f.From, f.Type, f.Meta, f.Left = "", "", "", "", 0 // a reply has none of these, whatever was written
-	e.origin.called(e)
+	e.origin.called(e.id, e, e.loops)
 	return e.origin.answer(link.Quietly, f)
 }
 

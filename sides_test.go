@@ -20,7 +20,7 @@ var (
 		registererror.go reload.go report.go resize.go roster.go router.go routeruplink.go seat.go
 		service.go signals.go signals_unix.go signals_windows.go spawn.go staff.go standing.go
 		start.go store.go verdict.go verdicts.go vouch.go watch.go watchers.go
-		lease.go`)
+		account.go lease.go lostcalls.go peerwire.go`)
 	workerSide = strings.Fields(`batchwork.go gettask.go taskinbox.go uplink.go worker.go workerlife.go workerprocess.go
 		workersetup.go workerwire.go`)
 )

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/multiprolab/multiprolab/internal/life"
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
@@ -82,3 +83,41 @@ var memoryGroups = proc.NewMemoryGroups
 
 // newKernelKills returns what knows which workers the kernel has killed for their memory.
 func newKernelKills() *life.KernelKills { return life.NewKernelKills(memoryGroups()) }
+
+// connect gives the life its process, and the two pipes of its wire at main's end.
+func (p *peer) connect(b life.Body, from io.Reader, to io.Writer) {
+	d := p.slot().desk
+	cfg := d.cfg
+	p.link = newLink(d.codec, from, to, link.Options{
+		MaxBody:     cfg.MaxMessageSize,
+		Choke:       chokeWindows * int64(cfg.Window),
+		BeforeChoke: p.pushAll,
+		MostUnread:  max(mostWindows*int64(cfg.Window), mostLarge*int64(cfg.MaxMessageSize)),
+		Fail:        func(err error) { p.process.Fail(err) },
+	})
+	p.process = life.New(b, p.link, life.Options{
+		Identity:       d.identity,
+		HandlerTimeout: p.slot().pool.cfg.HandlerTimeout,
+		Ready:          func(r *life.Readiness) error { return d.tasks.enter(p, r) },
+	})
+	p.client = newClient(p.seated, p.link, d)
+}
+
+// converse starts the goroutines that read and write the wire until its end. What the worker writes
+// before the cookie goes to before.
+func (p *peer) converse(cookie string, before func([]byte)) {
+	p.process.Converse(cookie, before, p.receive)
+}
+
+const (
+	// chokeWindows is how many windows of what a worker is sent it may leave unread before main
+	// stops reading from it. So it cannot ask for more than it takes. An honest worker always
+	// reads, whatever its handlers do.
+	chokeWindows = 8
+	// mostWindows is how many windows of outcomes that others have for it a worker may leave
+	// unread. If it leaves more, and more than mostLarge allows, it has broken the wire.
+	mostWindows = 32
+	// mostLarge is how many messages of the greatest size, of outcomes that others have for it, a
+	// worker may leave unread; see mostWindows.
+	mostLarge = 4
+)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+
+	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
 // This file is what main makes of the errors that a worker gives. The worker is not trusted.
@@ -53,4 +55,20 @@ func textOf(err error) error {
 		return &carriedError{err.Error(), is}
 	}
 	return errors.New(err.Error())
+}
+
+// vouch reads the outcome that a worker gives, whose error is vouched for.
+func (p *peer) vouch(f *wire.Frame) *reply {
+	r := replyOf(f)
+	r.err = p.vouchError(f.Type, r.err)
+	return r
+}
+
+// vouchError is vouched for what this worker says of a message, a call or a task of this type.
+func (p *peer) vouchError(typ string, err error) error {
+	var stopCause func() error
+	if d := p.slot().desk; d != nil {
+		stopCause = d.stopCause
+	}
+	return vouched(p.slot().name, p.pid(), stopCause, typ, err)
 }
