@@ -53,7 +53,8 @@ type clientDesk interface {
 	endWait(by string, id uint64)
 	// endWaits says that all waits of a process are over.
 	endWaits(by string)
-	// cancelAll tells the handlers of main that nobody waits for the replies to the calls of a life.
+	// cancelAll tells the handlers of main that nobody waits for the replies to the calls of a
+	// life.
 	cancelAll(of *client)
 }
 
@@ -72,10 +73,12 @@ func (c *client) name() string {
 	return c.slot().name
 }
 
-// openAccount makes the life the present one of its account, and returns how many bytes it may send.
+// openAccount makes the life the present one of its account, and returns how many bytes it may
+// send.
 func (c *client) openAccount() int64 { return c.account.open(c, &c.credit) }
 
-// calling notes a call of the worker to another worker, and the number that the worker has given it.
+// calling notes a call of the worker to another worker, under the number that the worker has given
+// it.
 func (c *client) calling(id uint64, e madeCall) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/life"
 )
 
-// This file is what main says of how a life of a worker has ended, and of why the rules of lives have
-// ended an instance: an error, or nil.
+// This file is what main says of how a life of a worker has ended, and of why the rules of lives
+// have ended an instance: an error, or nil.
 
 // racedReason is what the error of a worker says of a data race in it.
 const racedReason = "the race detector has found a data race in it (its report is on stderr)"
