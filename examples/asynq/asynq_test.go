@@ -31,7 +31,7 @@ func TestAsynq(t *testing.T) {
 	require.NoError(t, err, "%s", &stderr)
 	for _, row := range []string{
 		` +with multiprolab +Asynq alone`,
-		`a task stuck in select \{\} +archived after 2 attempts: killed +archived after 2 attempts: context deadline exceeded`,
+		`a task stuck in select .{2} +archived after 2 attempts: killed +archived after 2 attempts: context deadline exceeded`,
 		`a task that spins +archived after 2 attempts: killed +archived after 2 attempts: context deadline exceeded`,
 		`the next tasks +3 of 3 done +3 of 3 done`,
 		`still at work +0 +4`,
