@@ -115,7 +115,7 @@ func TestBatch(t *testing.T) {
 			l := startLab(
 				t,
 				nil,
-				pool{"tiny", &multiprolab.WorkerConfig{Count: 2, Env: []string{tinyVar + "=" + path}}},
+				pool{"tiny", &multiprolab.WorkerConfig{Count: 2, Process: multiprolab.ProcessConfig{Env: []string{tinyVar + "=" + path}}}},
 			)
 			seen := make([]int, items)
 			next := 0
@@ -303,7 +303,7 @@ func TestBatchSplit(t *testing.T) {
 			l := startLab(
 				t,
 				nil,
-				pool{"tiny", &multiprolab.WorkerConfig{Count: 2, Env: []string{tinyVar + "=" + path}}},
+				pool{"tiny", &multiprolab.WorkerConfig{Count: 2, Process: multiprolab.ProcessConfig{Env: []string{tinyVar + "=" + path}}}},
 			)
 			source := func(yield func(tiny) bool) {
 				for n := range items {

@@ -74,7 +74,7 @@ func TestEndTellsItsCause(t *testing.T) {
 		l := newLab(
 			t,
 			&multiprolab.Config{InProcess: inProcess},
-			pool{"flimsy", &multiprolab.WorkerConfig{RestartLimit: 1, RestartDelay: 1, RestartMaxDelay: 1}},
+			pool{"flimsy", &multiprolab.WorkerConfig{RestartLimit: multiprolab.RestartLimit{Restarts: 1}, RestartDelay: 1, RestartMaxDelay: 1}},
 			workers("heir", 2),
 		)
 		require.NoError(t, l.Start(context.Background()))
@@ -231,7 +231,7 @@ func TestEndFirstCauseStands(t *testing.T) {
 func TestEndOfAGroupTellsItsCause(t *testing.T) {
 	g := newGate(t)
 	guest := quickly("guest", 1)
-	guest.cfg.Env = []string{gateVar + "=" + g.addr()}
+	guest.cfg.Process.Env = []string{gateVar + "=" + g.addr()}
 	l := newLab(t, nil, guest, pool{"flimsy", &multiprolab.WorkerConfig{Restart: multiprolab.RestartNever}})
 	l.RegisterGroup(multiprolab.AllForOne, "guest", "flimsy")
 	require.NoError(t, l.Start(context.Background()))

@@ -155,7 +155,7 @@
 //	case errors.As(err, &noWorker): // no worker is left that takes it
 //	case errors.Is(err, multiprolab.ErrStopped): // the program ended; Main.Cause says why
 //	case errors.As(err, &timeout): // past TaskOptions.Timeout; timeout.Stderr says where it was
-//	case errors.As(err, &memory): // above WorkerConfig.MemoryLimit, or taken by the kernel
+//	case errors.As(err, &memory): // above WorkerConfig.Limits.Memory, or taken by the kernel
 //	case errors.As(err, &hang): // its worker hung, and was killed
 //	case errors.As(err, &died): // its worker died; died.Stderr has the panic
 //	case errors.As(err, &remote): // its handler returned an error
@@ -175,7 +175,7 @@
 //
 // A worker that dies, or whose action fails, is replaced: the first time at once, then with growing
 // pauses, part of them random. One that dies too often ends Run with a [*RestartLimitError], or is
-// left out, as [WorkerConfig].OnRestartLimit says; a death that a running task has caused is the
+// left out, as [RestartLimit].Then says; a death that a running task has caused is the
 // failure of this task, and does not count. A worker that does not even start the first time ends
 // Run with a [*StartError]. One whose error is marked with [NoRetry] is not started again.
 //
@@ -191,7 +191,7 @@
 // behind it, start again, in their order.
 //
 // When the machine, or the control group of the program, has no memory left, the kernel takes a
-// worker before it takes main: see [WorkerConfig].OOMScoreAdj (Linux). Where the kernel tells, the
+// worker before it takes main: see [ProcessConfig].OOMScoreAdj (Linux). Where the kernel tells, the
 // error is a [*MemoryLimitError] with Kernel set.
 //
 // [WorkerConfig] also has workers replaced after some tasks, some time, or above some memory,
@@ -316,7 +316,7 @@
 //	main ended, however               every worker and its process group end: a worker sees the end
 //	                                  of its pipe, even beside a handler that spins
 //	a worker ended, however           its process group is killed
-//	processes that left the group     with WorkerConfig.PIDNamespace (Linux) the kernel ends all
+//	processes that left the group     with ProcessConfig.PIDNamespace (Linux) the kernel ends all
 //	(setsid, setpgid)                 that a worker has ever started, also if main and the worker
 //	                                  are killed at once; on Windows the job object does. Without
 //	                                  it, and on other systems, they are not reached

@@ -102,10 +102,10 @@ func (e *WorkerDiedError) Error() string {
 }
 
 // MemoryLimitError reports that a worker died for lack of memory: because it needed more than
-// WorkerConfig.MemoryLimit or, if Kernel is set, because the kernel ended it when its control
+// WorkerConfig.Limits.Memory or, if Kernel is set, because the kernel ended it when its control
 // group, or the machine, had none left.
 type MemoryLimitError struct {
-	// Limit is WorkerConfig.MemoryLimit or, if Kernel is set, the limit of the control group, in
+	// Limit is WorkerConfig.Limits.Memory or, if Kernel is set, the limit of the control group, in
 	// bytes. It is 0 if there is no limit, or if it is not known.
 	Limit int64
 	// Kernel says that the kernel's out-of-memory killer ended the worker, as the kernel's count of
@@ -122,7 +122,7 @@ func (e *MemoryLimitError) Error() string {
 	switch {
 	case !e.Kernel:
 		return fmt.Sprintf(
-			"multiprolab: memory limit of %d bytes (WorkerConfig.MemoryLimit) reached: %s",
+			"multiprolab: memory limit of %d bytes (WorkerConfig.Limits.Memory) reached: %s",
 			e.Limit,
 			died,
 		)
@@ -185,7 +185,7 @@ func (e *StartError) Unwrap() error { return e.Err }
 
 // RestartLimitError reports a worker that is not replaced any more: it failed more often than
 // WorkerConfig.RestartLimit allows, or in a way that another start would not mend. It ends Run,
-// unless WorkerConfig.OnRestartLimit is StopWorker.
+// unless RestartLimit.Then is StopWorker.
 type RestartLimitError struct {
 	Worker    string
 	Restarts  int // within the window, before the failure that is one too many

@@ -233,7 +233,7 @@ func honestCalls(t *testing.T, f *flood, look func()) []time.Duration {
 	if f != nil {
 		pools = append(
 			pools,
-			pool{"flooder", &multiprolab.WorkerConfig{Env: []string{floodVar + "=" + f.name}, RestartLimit: 1 << 30,
+			pool{"flooder", &multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Env: []string{floodVar + "=" + f.name}}, RestartLimit: multiprolab.RestartLimit{Restarts: 1 << 30},
 				RestartDelay: time.Millisecond, RestartMaxDelay: 10 * time.Millisecond}},
 		)
 	}

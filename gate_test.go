@@ -247,7 +247,7 @@ func whoAmI(ctx context.Context, w *multiprolab.Worker) whoami {
 
 // quickly are the restarts of a test whose workers die on purpose.
 func quickly(name string, count int) pool {
-	return pool{name, &multiprolab.WorkerConfig{Count: count, RestartLimit: 1000, RestartDelay: 1, RestartMaxDelay: 1}}
+	return pool{name, &multiprolab.WorkerConfig{Count: count, RestartLimit: multiprolab.RestartLimit{Restarts: 1000}, RestartDelay: 1, RestartMaxDelay: 1}}
 }
 
 // submit submits a task whose result is a string.

@@ -162,7 +162,7 @@ func TestGoexitOutsideOfHandlersIsADeath(t *testing.T) {
 					quitting.Store(where)
 					defer quitting.Store("")
 				} else {
-					p.cfg.Env = []string{"QUITTING=" + where}
+					p.cfg.Process.Env = []string{"QUITTING=" + where}
 				}
 				l := startLab(t, &multiprolab.Config{InProcess: inProcess}, p)
 				if where == "exit" {
@@ -183,7 +183,7 @@ func TestGoexitOutsideOfHandlersIsADeath(t *testing.T) {
 				quitting.Store("setup")
 				defer quitting.Store("")
 			} else {
-				p.cfg.Env = []string{"QUITTING=setup"}
+				p.cfg.Process.Env = []string{"QUITTING=setup"}
 			}
 			l := newLab(t, &multiprolab.Config{InProcess: inProcess}, p)
 			err := l.Start(bounded(t))

@@ -292,11 +292,10 @@ func (c *gridCell) run(t *testing.T) {
 	mute := filepath.Join(t.TempDir(), "mute")
 	b := &multiprolab.WorkerConfig{
 		Restart:         c.restart,
-		OnRestartLimit:  c.onLimit,
+		RestartLimit:    multiprolab.RestartLimit{Restarts: 2, Then: c.onLimit},
 		RestartDelay:    1,
 		RestartMaxDelay: 1,
-		RestartLimit:    2,
-		Env:             []string{gridLaterVar + "=" + c.way.later, gridMuteVar + "=" + mute},
+		Process:         multiprolab.ProcessConfig{Env: []string{gridLaterVar + "=" + c.way.later, gridMuteVar + "=" + mute}},
 	}
 	switch c.way.name {
 	case "hang":
@@ -445,11 +444,11 @@ func TestGridFirstStart(t *testing.T) {
 	} {
 		config := func(onLimit multiprolab.LimitAction) *multiprolab.WorkerConfig {
 			return &multiprolab.WorkerConfig{
-				OnRestartLimit:  onLimit,
-				RestartLimit:    2,
+				RestartLimit: multiprolab.RestartLimit{Then: onLimit,
+					Restarts: 2},
 				RestartDelay:    1,
 				RestartMaxDelay: 1,
-				Env:             []string{c.env},
+				Process:         multiprolab.ProcessConfig{Env: []string{c.env}},
 			}
 		}
 		name := "misfit"

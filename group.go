@@ -35,7 +35,7 @@ func (s Strategy) String() string {
 // that they are working on and the messages that they have, within Config.ShutdownTimeout, as at
 // the end of the program. Once all of them have ended they start again in the order that is given
 // here, each member when the one before it is ready; so they do at the start of the program. If a
-// worker is not replaced after a failure, because of WorkerConfig.Restart or OnRestartLimit, those
+// worker is not replaced after a failure, because of WorkerConfig.Restart or RestartLimit, those
 // that would be restarted with it end as well. A death in the middle of a task is a failure here,
 // too.
 //

@@ -167,7 +167,7 @@ func newTroupe(
 		if p.cfg == nil {
 			p.cfg = &multiprolab.WorkerConfig{}
 		}
-		p.cfg.Env = append(p.cfg.Env, journalVar+"="+string(tr.journal), memberVar+"="+extras[p.name])
+		p.cfg.Process.Env = append(p.cfg.Process.Env, journalVar+"="+string(tr.journal), memberVar+"="+extras[p.name])
 		if cfg.InProcess {
 			tr.RegisterWorker(p.name, memberSetup(tr.journal, extras[p.name]), p.cfg)
 		} else {

@@ -19,7 +19,7 @@ func (p *peer) welcome(m *Main) {
 		MaxBody:        m.cfg.MaxMessageSize,
 		Window:         m.cfg.Window,
 		Credit:         p.client.openAccount(),
-		MemoryLimit:    cfg.MemoryLimit,
+		MemoryLimit:    cfg.Limits.Memory,
 		MaxRSS:         cfg.MaxRSS,
 		Teardown:       m.cfg.TeardownTimeout,
 		Limits:         cfg.limits(m.procs),

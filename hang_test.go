@@ -88,7 +88,7 @@ func TestHang_HandlerTimeout(t *testing.T) {
 				t.Parallel()
 				cfg := &multiprolab.WorkerConfig{HandlerTimeout: limit}
 				if c.kind == "action" {
-					cfg.Env = []string{hangVar + "=" + c.how}
+					cfg.Process.Env = []string{hangVar + "=" + c.how}
 				}
 				l := startLab(t, nil, pool{"hanger", cfg})
 				switch c.kind {
@@ -198,7 +198,7 @@ func TestHang_SpinningTask(t *testing.T) {
 					"hanger",
 					&multiprolab.WorkerConfig{
 						HeartbeatTimeout: 1500 * time.Millisecond,
-						Env:              []string{"GOMAXPROCS=" + processors},
+						Process:          multiprolab.ProcessConfig{Env: []string{"GOMAXPROCS=" + processors}},
 					},
 				},
 			)

@@ -89,7 +89,7 @@ func TestHang_SilentTaskError(t *testing.T) {
 func TestHang_NeverAsked(t *testing.T) {
 	l := startLab(t, nil,
 		pool{"guest", &multiprolab.WorkerConfig{HeartbeatTimeout: -1}},
-		pool{"lab", &multiprolab.WorkerConfig{HeartbeatTimeout: 200 * time.Millisecond, RestartLimit: 1000}})
+		pool{"lab", &multiprolab.WorkerConfig{HeartbeatTimeout: 200 * time.Millisecond, RestartLimit: multiprolab.RestartLimit{Restarts: 1000}}})
 	deaf := l.who(t)
 	stop(t, deaf.PID)
 	for life := 1; life <= 2; life++ {
@@ -110,7 +110,7 @@ var _ = scenario("stopped", func() {
 	app.RegisterWorker(
 		"hanger",
 		setups["hanger"],
-		&multiprolab.WorkerConfig{Count: 2, HeartbeatTimeout: 300 * time.Millisecond, RestartLimit: 1000},
+		&multiprolab.WorkerConfig{Count: 2, HeartbeatTimeout: 300 * time.Millisecond, RestartLimit: multiprolab.RestartLimit{Restarts: 1000}},
 	)
 	if err := app.Start(ctx); err != nil {
 		panic(err)

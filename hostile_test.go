@@ -392,7 +392,7 @@ func TestHostileWorkers(t *testing.T) {
 		pool{
 			"hostile",
 			&multiprolab.WorkerConfig{
-				RestartLimit:    1000,
+				RestartLimit:    multiprolab.RestartLimit{Restarts: 1000},
 				RestartDelay:    time.Millisecond,
 				RestartMaxDelay: time.Millisecond,
 			},

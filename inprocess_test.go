@@ -47,7 +47,7 @@ func TestRestartBackoff(t *testing.T) {
 			pool{
 				"frail",
 				&multiprolab.WorkerConfig{
-					RestartLimit:    6,
+					RestartLimit:    multiprolab.RestartLimit{Restarts: 6},
 					RestartDelay:    100 * time.Millisecond,
 					RestartMaxDelay: 500 * time.Millisecond,
 					RestartJitter:   -1,
@@ -86,7 +86,7 @@ func TestRestartWindow(t *testing.T) {
 		l := newLab(
 			t,
 			cfg,
-			pool{"frail", &multiprolab.WorkerConfig{RestartLimit: 1, RestartWindow: 900 * time.Millisecond}},
+			pool{"frail", &multiprolab.WorkerConfig{RestartLimit: multiprolab.RestartLimit{Restarts: 1, Window: 900 * time.Millisecond}}},
 		)
 		require.NoError(t, l.Start(t.Context()))
 		time.Sleep(10500 * time.Millisecond)

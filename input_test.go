@@ -287,11 +287,11 @@ func TestKnobs(t *testing.T) {
 		requireConfigError(t, "Config.MaxMessageSize", &multiprolab.Config{MaxMessageSize: math.MaxInt}, nil)
 	}
 	for field, cfg := range map[string]multiprolab.WorkerConfig{
-		"WorkerConfig.Count":           {Count: bad},
-		"WorkerConfig.Restart":         {Restart: bad},
-		"WorkerConfig.RestartWindow":   {RestartWindow: bad},
-		"WorkerConfig.RestartDelay":    {RestartDelay: bad},
-		"WorkerConfig.RestartMaxDelay": {RestartMaxDelay: bad},
+		"WorkerConfig.Count":               {Count: bad},
+		"WorkerConfig.Restart":             {Restart: bad},
+		"WorkerConfig.RestartLimit.Window": {RestartLimit: multiprolab.RestartLimit{Window: bad}},
+		"WorkerConfig.RestartDelay":        {RestartDelay: bad},
+		"WorkerConfig.RestartMaxDelay":     {RestartMaxDelay: bad},
 	} {
 		requireConfigError(t, field, nil, &cfg)
 	}

@@ -126,7 +126,7 @@ var _ = scenario("loaded", func() {
 	app.RegisterWorker("breeder", setups["breeder"], &multiprolab.WorkerConfig{Count: 4})
 	if os.Getenv(breedVar) == "namespaces" {
 		pools = append(pools, "hermit")
-		app.RegisterWorker("hermit", setups["hermit"], &multiprolab.WorkerConfig{Count: 2, PIDNamespace: true})
+		app.RegisterWorker("hermit", setups["hermit"], &multiprolab.WorkerConfig{Count: 2, Process: multiprolab.ProcessConfig{PIDNamespace: true}})
 	}
 	multiprolab.Handle(app, "note", func(context.Context, []byte) error { return nil })
 	if err := app.Start(ctx); err != nil {
@@ -239,7 +239,7 @@ var _ = scenario("truancy", func() {
 })
 
 // TestKillMainLeavesSessions shows what the guarantee does not hold: without
-// WorkerConfig.PIDNamespace, a process that a worker has started in a session of its own outlives a
+// WorkerConfig.Process.PIDNamespace, a process that a worker has started in a session of its own outlives a
 // main that is killed.
 func TestKillMainLeavesSessions(t *testing.T) {
 	mark := fmt.Sprintf("%d-sessions", os.Getpid())

@@ -184,8 +184,8 @@ func newLedgerRun(t *testing.T, tasks int, cfg *multiprolab.Config) *ledgerRun {
 	}
 	c.QueueLimit, c.DeadLimit, c.OnEvent, r.mode = 200, tasks, r.observe, c.Shutdown
 	pool := func(name string, cfg multiprolab.WorkerConfig) pool {
-		cfg.Env = []string{ledgerEnv + "=" + path}
-		cfg.RestartLimit, cfg.RestartDelay, cfg.RestartMaxDelay = 1<<30, time.Millisecond, 5*time.Millisecond
+		cfg.Process.Env = []string{ledgerEnv + "=" + path}
+		cfg.RestartLimit.Restarts, cfg.RestartDelay, cfg.RestartMaxDelay = 1<<30, time.Millisecond, 5*time.Millisecond
 		return pool{name, &cfg}
 	}
 	// thousands of deaths say much; the faults say what matters
@@ -193,7 +193,7 @@ func newLedgerRun(t *testing.T, tasks int, cfg *multiprolab.Config) *ledgerRun {
 	r.lab = newLab(t, &c,
 		pool("ledger-work", multiprolab.WorkerConfig{Count: 3, MaxTasks: 200}),
 		pool("ledger-pull", multiprolab.WorkerConfig{MaxTasks: 20}),
-		pool("ledger-hog", multiprolab.WorkerConfig{MemoryLimit: ledgerMemory()}),
+		pool("ledger-hog", multiprolab.WorkerConfig{Limits: multiprolab.Limits{Memory: ledgerMemory()}}),
 		pool("ledger-submit", multiprolab.WorkerConfig{}),
 		pool("ledger-orphan", multiprolab.WorkerConfig{}))
 	return r

@@ -200,7 +200,7 @@ func TestIdentityOfWorkers(t *testing.T) {
 	l := startLab(
 		t,
 		nil,
-		pool{"prog", &multiprolab.WorkerConfig{Count: 2, Dir: dir, Env: []string{"LAB_A=first", "LAB_A=last"}}},
+		pool{"prog", &multiprolab.WorkerConfig{Count: 2, Process: multiprolab.ProcessConfig{Dir: dir, Env: []string{"LAB_A=first", "LAB_A=last"}}}},
 	)
 	ask := func() string {
 		got, err := multiprolab.Call[string](bounded(t), l, "prog/1", "program-call", order{"who", ""})
@@ -237,7 +237,7 @@ func killProcess(pid int) error {
 // A directory that is not there is an error that names it.
 func TestDirThatIsNotThere(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "not there")
-	l := newLab(t, nil, pool{"lab", &multiprolab.WorkerConfig{Dir: dir}})
+	l := newLab(t, nil, pool{"lab", &multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Dir: dir}}})
 	err := l.Start(t.Context())
 	var start *multiprolab.StartError
 	require.ErrorAs(t, err, &start)

@@ -112,7 +112,7 @@ func TestNeedsRestart(t *testing.T) {
 func TestNeedsOfProcesses(t *testing.T) {
 	g := newGate(t)
 	l := newLab(t, nil, pool{"needs-web", &multiprolab.WorkerConfig{Needs: []string{"needs-db"}}},
-		pool{"needs-db", &multiprolab.WorkerConfig{Count: 2, Env: []string{gateVar + "=" + g.addr()}}})
+		pool{"needs-db", &multiprolab.WorkerConfig{Count: 2, Process: multiprolab.ProcessConfig{Env: []string{gateVar + "=" + g.addr()}}}})
 	started := make(chan error, 1)
 	go func() { started <- l.Start(t.Context()) }() // ends with the start
 	t.Cleanup(func() {
@@ -289,12 +289,12 @@ func TestNeedsWhatHasEnded(t *testing.T) {
 					l.RegisterWorker(
 						"db",
 						func(_ context.Context, w *multiprolab.Worker) error { return c.db(w) },
-						&multiprolab.WorkerConfig{RestartLimit: 2, OnRestartLimit: multiprolab.StopWorker},
+						&multiprolab.WorkerConfig{RestartLimit: multiprolab.RestartLimit{Restarts: 2, Then: multiprolab.StopWorker}},
 					)
 					l.RegisterWorker(
 						"web",
 						func(context.Context, *multiprolab.Worker) error { return nil },
-						&multiprolab.WorkerConfig{Needs: []string{"db"}, OnRestartLimit: onLimit},
+						&multiprolab.WorkerConfig{Needs: []string{"db"}, RestartLimit: multiprolab.RestartLimit{Then: onLimit}},
 					)
 					check := func(err error) {
 						t.Helper()
@@ -356,7 +356,7 @@ func TestNeedsWhatEndsLater(t *testing.T) {
 					w.After(time.Minute, func(context.Context) error { return errors.New("web fails") })
 				}
 				return nil
-			}, &multiprolab.WorkerConfig{Needs: []string{"db"}, OnRestartLimit: multiprolab.StopWorker})
+			}, &multiprolab.WorkerConfig{Needs: []string{"db"}, RestartLimit: multiprolab.RestartLimit{Then: multiprolab.StopWorker}})
 			require.NoError(t, l.Start(t.Context()))
 			time.Sleep(30 * time.Second)
 			life, err := multiprolab.Call[int](t.Context(), l, "web", "life", nil)
@@ -422,7 +422,7 @@ func TestStartOrder(t *testing.T) {
 // Start does not wait for a worker that will never be ready, however it has come to its end: with
 // its group, for which it was not to be blamed, or because it was taken away.
 func TestStartWithoutThoseThatEnd(t *testing.T) {
-	forGood := &multiprolab.WorkerConfig{Restart: multiprolab.RestartNever, OnRestartLimit: multiprolab.StopWorker}
+	forGood := &multiprolab.WorkerConfig{Restart: multiprolab.RestartNever, RestartLimit: multiprolab.RestartLimit{Then: multiprolab.StopWorker}}
 	for name, c := range map[string]struct {
 		group bool
 		act   func(l *lab) error
@@ -444,7 +444,7 @@ func TestStartWithoutThoseThatEnd(t *testing.T) {
 						<-ctx.Done()
 					}
 					return nil
-				}, &multiprolab.WorkerConfig{Count: 2, OnRestartLimit: multiprolab.StopWorker})
+				}, &multiprolab.WorkerConfig{Count: 2, RestartLimit: multiprolab.RestartLimit{Then: multiprolab.StopWorker}})
 				if c.group {
 					l.RegisterGroup(multiprolab.AllForOne, "first", "slow")
 				}

@@ -90,7 +90,7 @@ var _ = worker("doll", func(ctx context.Context, w *multiprolab.Worker) error {
 	}
 	depth, _ := strconv.Atoi(os.Getenv("DOLL_DEPTH"))
 	inner := multiprolab.New(&multiprolab.Config{Name: "inner", MaxDepth: depth})
-	inner.RegisterWorker("doll", setups["doll"], &multiprolab.WorkerConfig{Env: []string{fmt.Sprint("DOLL=", n+1)}})
+	inner.RegisterWorker("doll", setups["doll"], &multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Env: []string{fmt.Sprint("DOLL=", n+1)}}})
 	defer inner.Close()
 	return inner.Start(ctx)
 })
@@ -106,7 +106,7 @@ func TestG05_DepthLimit(t *testing.T) {
 			l := newLab(
 				t,
 				&multiprolab.Config{MaxDepth: depth},
-				pool{"doll", &multiprolab.WorkerConfig{Env: []string{"DOLL=1", fmt.Sprint("DOLL_DEPTH=", depth)}}},
+				pool{"doll", &multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Env: []string{"DOLL=1", fmt.Sprint("DOLL_DEPTH=", depth)}}}},
 			)
 			err := l.Start(t.Context())
 			require.ErrorContains(t, err, "Config.MaxDepth")

@@ -36,7 +36,7 @@ var _ = scenario("doomed", func() {
 	app.RegisterWorker(
 		"guest",
 		setups["guest"],
-		&multiprolab.WorkerConfig{Count: 4, Env: []string{"GOMAXPROCS=1", gateVar + "="}},
+		&multiprolab.WorkerConfig{Count: 4, Process: multiprolab.ProcessConfig{Env: []string{"GOMAXPROCS=1", gateVar + "="}}},
 	)
 	app.RegisterWorker("parent", setups["parent"], nil)
 	multiprolab.Handle(app, "boom", func(context.Context, struct{}) error { panic("a handler of main panics") })
@@ -126,7 +126,7 @@ var _ = scenario("signalled", func() {
 	app := multiprolab.New(
 		&multiprolab.Config{Logger: inTheirOwnWords(), ShutdownTimeout: forever, Shutdown: multiprolab.DrainQueue},
 	)
-	app.RegisterWorker("guest", setups["guest"], &multiprolab.WorkerConfig{Count: 2, Env: []string{gateVar + "="}})
+	app.RegisterWorker("guest", setups["guest"], &multiprolab.WorkerConfig{Count: 2, Process: multiprolab.ProcessConfig{Env: []string{gateVar + "="}}})
 	app.Action(forever, func(context.Context) error {
 		for i := range 7 {
 			label := "held"
@@ -235,7 +235,7 @@ var _ = scenario("unready", func() {
 	app.RegisterWorker(
 		"misfit",
 		setups["misfit"],
-		&multiprolab.WorkerConfig{Env: []string{os.Getenv("MULTIPROLAB_TEST_UNREADY")}},
+		&multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Env: []string{os.Getenv("MULTIPROLAB_TEST_UNREADY")}}},
 	)
 	fmt.Println("Run returned:", app.Run(context.Background()))
 })

@@ -294,7 +294,7 @@ func TestX2_MemoryLimit(t *testing.T) {
 	if raceBuilt {
 		t.Skip("a race-built process holds more memory than the limit before it does anything")
 	}
-	l, _ := startPolicy(t, &multiprolab.WorkerConfig{MemoryLimit: 256 << 20})
+	l, _ := startPolicy(t, &multiprolab.WorkerConfig{Limits: multiprolab.Limits{Memory: 256 << 20}})
 	_, err := multiprolab.Do[int](bounded(t), l, "eat", nil)
 	var limit *multiprolab.MemoryLimitError
 	require.ErrorAs(t, err, &limit)

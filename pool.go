@@ -256,9 +256,9 @@ func (m *registry) describe(p *pool) (fleet.PoolDesc, error) {
 	d := fleet.PoolDesc{
 		Count:      cfg.Count,
 		Policy:     fleet.Policy(cfg.Restart),
-		StopWorker: cfg.OnRestartLimit == StopWorker,
-		Limit:      cfg.RestartLimit,
-		Window:     cfg.RestartWindow,
+		StopWorker: cfg.RestartLimit.Then == StopWorker,
+		Limit:      cfg.RestartLimit.Restarts,
+		Window:     cfg.RestartLimit.Window,
 		Delay:      cfg.RestartDelay,
 		Factor:     cfg.RestartFactor,
 		MaxDelay:   cfg.RestartMaxDelay,

@@ -37,11 +37,11 @@ const mostOneString = 128 << 10
 // tooBig says which field makes the environment and the arguments of a worker larger than the
 // system takes. env is the whole environment of the worker.
 func (c *WorkerConfig) tooBig(env []string) string {
-	for i, e := range c.Env {
+	for i, e := range c.Process.Env {
 		if len(e) >= mostOneString {
 			name, _, _ := strings.Cut(e, "=")
 			return fmt.Sprintf(
-				"WorkerConfig.Env[%d] (%s) has %d bytes, and one variable may have %d",
+				"WorkerConfig.Process.Env[%d] (%s) has %d bytes, and one variable may have %d",
 				i,
 				name,
 				len(e),
@@ -54,7 +54,7 @@ func (c *WorkerConfig) tooBig(env []string) string {
 			name, _, _ := strings.Cut(e, "=")
 			return fmt.Sprintf(
 				"the variable %s, which it inherits, has %d bytes, and one may have %d: name it in "+
-					"WorkerConfig.DropEnv",
+					"WorkerConfig.Process.DropEnv",
 				name,
 				len(e),
 				mostOneString-1,
@@ -73,13 +73,13 @@ func (c *WorkerConfig) tooBig(env []string) string {
 		return n
 	}
 	return fmt.Sprintf(
-		"its environment has %d bytes, of which WorkerConfig.Env has %d, and os.Args %d: that is more than the "+
-			"system takes together "+
+		"its environment has %d bytes, of which WorkerConfig.Process.Env has %d, and os.Args %d: that is more "+
+			"than the system takes together "+
 			"(on Linux a quarter of the limit of the stack, ulimit -s, and at most 6 MiB): give less in "+
-			"WorkerConfig.Env, or name what it inherits in "+
-			"WorkerConfig.DropEnv",
+			"WorkerConfig.Process.Env, or name what it inherits in "+
+			"WorkerConfig.Process.DropEnv",
 		size(env),
-		size(c.Env),
+		size(c.Process.Env),
 		size(os.Args),
 	)
 }
@@ -88,65 +88,67 @@ func (c *WorkerConfig) tooBig(env []string) string {
 // them.
 func (c *WorkerConfig) checkProcess() error {
 	for _, set := range []struct {
-		field string
-		value any
-		given bool
+		group, field string
+		value        any
+		given        bool
 	}{
-		{"Credential", c.Credential, c.Credential != nil},
-		{"PIDNamespace", c.PIDNamespace, c.PIDNamespace},
-		{"Nice", c.Nice, c.Nice != 0},
-		{"CPUs", c.CPUs, c.CPUs != nil},
-		{"OOMScoreAdj", c.OOMScoreAdj, c.OOMScoreAdj != 0},
-		{"OpenFiles", c.OpenFiles, c.OpenFiles != 0},
-		{"CPUTime", c.CPUTime, c.CPUTime != 0},
+		{"Process", "Credential", c.Process.Credential, c.Process.Credential != nil},
+		{"Process", "PIDNamespace", c.Process.PIDNamespace, c.Process.PIDNamespace},
+		{"Process", "Nice", c.Process.Nice, c.Process.Nice != 0},
+		{"Process", "CPUs", c.Process.CPUs, c.Process.CPUs != nil},
+		{"Process", "OOMScoreAdj", c.Process.OOMScoreAdj, c.Process.OOMScoreAdj != 0},
+		{"Limits", "OpenFiles", c.Limits.OpenFiles, c.Limits.OpenFiles != 0},
+		{"Limits", "CPUTime", c.Limits.CPUTime, c.Limits.CPUTime != 0},
 	} {
 		if lack := proc.Lacks(set.field); set.given && lack != "" {
-			return &ConfigError{"WorkerConfig." + set.field, set.value, lack + ": leave it out on this platform"}
+			return &ConfigError{
+				"WorkerConfig." + set.group + "." + set.field, set.value, lack + ": leave it out on this platform",
+			}
 		}
 	}
 	switch {
-	case c.Nice < -20 || c.Nice > 19:
-		return &ConfigError{"WorkerConfig.Nice", c.Nice, "it goes from -20 to 19"}
-	case c.OOMScoreAdj < -1000 || c.OOMScoreAdj > 1000:
-		return &ConfigError{"WorkerConfig.OOMScoreAdj", c.OOMScoreAdj, "it goes from -1000 to 1000"}
-	case c.CPUs != nil && len(c.CPUs) == 0:
+	case c.Process.Nice < -20 || c.Process.Nice > 19:
+		return &ConfigError{"WorkerConfig.Process.Nice", c.Process.Nice, "it goes from -20 to 19"}
+	case c.Process.OOMScoreAdj < -1000 || c.Process.OOMScoreAdj > 1000:
+		return &ConfigError{"WorkerConfig.Process.OOMScoreAdj", c.Process.OOMScoreAdj, "it goes from -1000 to 1000"}
+	case c.Process.CPUs != nil && len(c.Process.CPUs) == 0:
 		return &ConfigError{
-			"WorkerConfig.CPUs",
-			c.CPUs,
+			"WorkerConfig.Process.CPUs",
+			c.Process.CPUs,
 			"a worker needs one processor at least: leave it nil for those of main",
 		}
-	case c.OpenFiles != 0 && c.OpenFiles < leastOpenFiles:
+	case c.Limits.OpenFiles != 0 && c.Limits.OpenFiles < leastOpenFiles:
 		return &ConfigError{
-			"WorkerConfig.OpenFiles",
-			c.OpenFiles,
+			"WorkerConfig.Limits.OpenFiles",
+			c.Limits.OpenFiles,
 			fmt.Sprintf("a worker needs at least %d", leastOpenFiles),
 		}
 	}
-	for _, cpu := range c.CPUs {
+	for _, cpu := range c.Process.CPUs {
 		if cpu < 0 {
-			return &ConfigError{"WorkerConfig.CPUs", c.CPUs, "processors are numbered from 0"}
+			return &ConfigError{"WorkerConfig.Process.CPUs", c.Process.CPUs, "processors are numbered from 0"}
 		}
 	}
 	return nil
 }
 
-// leastOpenFiles is the least WorkerConfig.OpenFiles: a worker needs the standard files, the wire,
-// and what the Go runtime opens.
+// leastOpenFiles is the least WorkerConfig.Limits.OpenFiles: a worker needs the standard files, the
+// wire, and what the Go runtime opens.
 const leastOpenFiles = 16
 
 // environ returns the environment of the worker's process, or nil if it is the inherited
 // environment.
 func (c *WorkerConfig) environ(inherited []string) []string {
-	memory := c.GoMemoryLimit
+	memory := c.Limits.GoMemory
 	if memory == 0 {
-		memory = c.MemoryLimit / 10 * 9
+		memory = c.Limits.Memory / 10 * 9
 	}
-	if len(c.Env) == 0 && len(c.DropEnv) == 0 && memory == 0 {
+	if len(c.Process.Env) == 0 && len(c.Process.DropEnv) == 0 && memory == 0 {
 		return nil
 	}
 	env := slices.DeleteFunc(slices.Clone(inherited), func(e string) bool {
 		name, _, _ := strings.Cut(e, "=")
-		return slices.ContainsFunc(c.DropEnv, func(pattern string) bool {
+		return slices.ContainsFunc(c.Process.DropEnv, func(pattern string) bool {
 			ok, _ := path.Match(noSlash(pattern), noSlash(name)) // the pattern was checked by checkValues
 			return ok
 		})
@@ -154,7 +156,7 @@ func (c *WorkerConfig) environ(inherited []string) []string {
 	if memory > 0 {
 		env = append(env, fmt.Sprintf("GOMEMLIMIT=%d", memory))
 	}
-	return append(env, c.Env...)
+	return append(env, c.Process.Env...)
 }
 
 // wholeEnviron returns the environment of the worker's process, also if it is the environment of
@@ -173,9 +175,11 @@ func noSlash(name string) string { return strings.ReplaceAll(name, "/", "\x00") 
 // limits returns the limits that the worker sets for its process. procs is GOMAXPROCS in main, or 0
 // if the environment says it.
 func (c *WorkerConfig) limits(procs int) proc.Limits {
-	l := proc.Limits{OpenFiles: c.OpenFiles, CPUTime: c.CPUTime, Nice: c.Nice, CPUs: c.CPUs, GOMAXPROCS: c.GOMAXPROCS,
-		OOMScoreAdj: c.OOMScoreAdj}
-	given := slices.ContainsFunc(c.Env, func(e string) bool { return strings.HasPrefix(e, "GOMAXPROCS=") })
+	l := proc.Limits{
+		OpenFiles: c.Limits.OpenFiles, CPUTime: c.Limits.CPUTime, Nice: c.Process.Nice, CPUs: c.Process.CPUs,
+		GOMAXPROCS: c.Process.GOMAXPROCS, OOMScoreAdj: c.Process.OOMScoreAdj,
+	}
+	given := slices.ContainsFunc(c.Process.Env, func(e string) bool { return strings.HasPrefix(e, "GOMAXPROCS=") })
 	if l.GOMAXPROCS == 0 && procs > 2 && !given {
 		l.GOMAXPROCS = max(2, (procs+c.Count-1)/c.Count)
 	}
@@ -184,8 +188,8 @@ func (c *WorkerConfig) limits(procs int) proc.Limits {
 
 // oomScoreAdj returns the OOMScoreAdj of the worker's process. mains is that of main.
 func (c *WorkerConfig) oomScoreAdj(mains int) int {
-	if c.OOMScoreAdj != 0 {
-		return c.OOMScoreAdj
+	if c.Process.OOMScoreAdj != 0 {
+		return c.Process.OOMScoreAdj
 	}
 	return min(mains+sparesMain, 1000)
 }

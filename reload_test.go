@@ -317,7 +317,7 @@ func TestReload_FailedReplacement(t *testing.T) {
 				workers("guest", 1),
 				pool{
 					"reload-fateful",
-					&multiprolab.WorkerConfig{Env: []string{fateVar + "=" + file}, OnRestartLimit: c.what},
+					&multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Env: []string{fateVar + "=" + file}}, RestartLimit: multiprolab.RestartLimit{Then: c.what}},
 				},
 				workers("lab", 1),
 			)
@@ -355,7 +355,7 @@ func TestReload_FailedReplacement(t *testing.T) {
 // TestReload_WhileStarting: a worker that is just being started needs no other replacement.
 func TestReload_WhileStarting(t *testing.T) {
 	g := newGate(t)
-	l := newLab(t, nil, pool{"late", &multiprolab.WorkerConfig{Env: []string{gateVar + "=" + g.addr()}}})
+	l := newLab(t, nil, pool{"late", &multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Env: []string{gateVar + "=" + g.addr()}}}})
 	ended := make(chan error, 1)
 	go func() { ended <- l.Run(context.Background()) }() // ends with the app
 	first := g.expect(t, "setup")

@@ -102,7 +102,7 @@ func TestHandledInsideAnotherIsNotLost(t *testing.T) {
 		t.Skip("here a worker leaves nothing behind that tells what it had handled")
 	}
 	path := filepath.Join(t.TempDir(), "book")
-	l := newLab(t, nil, pool{"reborn-nests", &multiprolab.WorkerConfig{Env: []string{rebornVar + "=" + path}}})
+	l := newLab(t, nil, pool{"reborn-nests", &multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Env: []string{rebornVar + "=" + path}}}})
 	g := newGate(t)
 	require.NoError(t, l.Start(t.Context()))
 	defer l.Close()
@@ -135,8 +135,8 @@ func rebornLab(t *testing.T, count int) (l *lab, book func() map[int][]int) {
 	l = newLab(
 		t,
 		&multiprolab.Config{Window: smallWindow},
-		pool{"reborn", &multiprolab.WorkerConfig{Count: count, Env: []string{rebornVar + "=" + path},
-			RestartLimit: 1000, RestartDelay: 1, RestartMaxDelay: 1}},
+		pool{"reborn", &multiprolab.WorkerConfig{Count: count, Process: multiprolab.ProcessConfig{Env: []string{rebornVar + "=" + path}},
+			RestartLimit: multiprolab.RestartLimit{Restarts: 1000}, RestartDelay: 1, RestartMaxDelay: 1}},
 		workers("guest", 1),
 	)
 	return l, func() map[int][]int {

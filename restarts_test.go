@@ -47,17 +47,17 @@ func TestRestartPauses(t *testing.T) {
 		cfg  multiprolab.WorkerConfig
 		want []time.Duration // of the restarts
 	}{
-		{"defaults", multiprolab.WorkerConfig{RestartLimit: 9}, []time.Duration{0, 100 * ms, 200 * ms, 400 * ms, 800 * ms, 1600 * ms, 3200 * ms, 5000 * ms, 5000 * ms}},
-		{"RestartDelay", multiprolab.WorkerConfig{RestartLimit: 4, RestartDelay: 7 * ms}, []time.Duration{0, 7 * ms, 14 * ms, 28 * ms}},
-		{"RestartFactor", multiprolab.WorkerConfig{RestartLimit: 5, RestartDelay: 10 * ms, RestartFactor: 3}, []time.Duration{0, 10 * ms, 30 * ms, 90 * ms, 270 * ms}},
-		{"RestartFactor of one", multiprolab.WorkerConfig{RestartLimit: 4, RestartDelay: 10 * ms, RestartFactor: 1}, []time.Duration{0, 10 * ms, 10 * ms, 10 * ms}},
-		{"RestartMaxDelay", multiprolab.WorkerConfig{RestartLimit: 5, RestartDelay: 10 * ms, RestartMaxDelay: 25 * ms}, []time.Duration{0, 10 * ms, 20 * ms, 25 * ms, 25 * ms}},
-		{"RestartMaxDelay below RestartDelay", multiprolab.WorkerConfig{RestartLimit: 3, RestartDelay: time.Second, RestartMaxDelay: 5 * ms}, []time.Duration{0, 5 * ms, 5 * ms}},
-		{"many in a row", multiprolab.WorkerConfig{RestartLimit: 1200, RestartFactor: 1e300, RestartMaxDelay: ms}, append([]time.Duration{0}, slices.Repeat([]time.Duration{ms}, 1199)...)},
+		{"defaults", multiprolab.WorkerConfig{RestartLimit: multiprolab.RestartLimit{Restarts: 9}}, []time.Duration{0, 100 * ms, 200 * ms, 400 * ms, 800 * ms, 1600 * ms, 3200 * ms, 5000 * ms, 5000 * ms}},
+		{"RestartDelay", multiprolab.WorkerConfig{RestartLimit: multiprolab.RestartLimit{Restarts: 4}, RestartDelay: 7 * ms}, []time.Duration{0, 7 * ms, 14 * ms, 28 * ms}},
+		{"RestartFactor", multiprolab.WorkerConfig{RestartLimit: multiprolab.RestartLimit{Restarts: 5}, RestartDelay: 10 * ms, RestartFactor: 3}, []time.Duration{0, 10 * ms, 30 * ms, 90 * ms, 270 * ms}},
+		{"RestartFactor of one", multiprolab.WorkerConfig{RestartLimit: multiprolab.RestartLimit{Restarts: 4}, RestartDelay: 10 * ms, RestartFactor: 1}, []time.Duration{0, 10 * ms, 10 * ms, 10 * ms}},
+		{"RestartMaxDelay", multiprolab.WorkerConfig{RestartLimit: multiprolab.RestartLimit{Restarts: 5}, RestartDelay: 10 * ms, RestartMaxDelay: 25 * ms}, []time.Duration{0, 10 * ms, 20 * ms, 25 * ms, 25 * ms}},
+		{"RestartMaxDelay below RestartDelay", multiprolab.WorkerConfig{RestartLimit: multiprolab.RestartLimit{Restarts: 3}, RestartDelay: time.Second, RestartMaxDelay: 5 * ms}, []time.Duration{0, 5 * ms, 5 * ms}},
+		{"many in a row", multiprolab.WorkerConfig{RestartLimit: multiprolab.RestartLimit{Restarts: 1200}, RestartFactor: 1e300, RestartMaxDelay: ms}, append([]time.Duration{0}, slices.Repeat([]time.Duration{ms}, 1199)...)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c.cfg.RestartJitter, c.cfg.RestartWindow = -1, 24*time.Hour
+				c.cfg.RestartJitter, c.cfg.RestartLimit.Window = -1, 24*time.Hour
 				cfg, starts := startsOf()
 				l := newLab(t, cfg)
 				shortLived(l, "short", &c.cfg, always(time.Second))
@@ -86,8 +86,8 @@ func TestRestartJitter(t *testing.T) {
 				l,
 				"short",
 				&multiprolab.WorkerConfig{
-					RestartLimit:    n,
-					RestartWindow:   24 * time.Hour,
+					RestartLimit: multiprolab.RestartLimit{Restarts: n,
+						Window: 24 * time.Hour},
 					RestartDelay:    d,
 					RestartMaxDelay: d,
 					RestartJitter:   c.config,
@@ -131,8 +131,8 @@ func TestRestartReset(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				l := newLab(t, &multiprolab.Config{InProcess: true})
 				cfg := &multiprolab.WorkerConfig{
-					RestartLimit:  100,
-					RestartWindow: time.Hour,
+					RestartLimit: multiprolab.RestartLimit{Restarts: 100,
+						Window: time.Hour},
 					RestartReset:  c.reset,
 					RestartJitter: -1,
 				}
@@ -162,7 +162,7 @@ func TestRestartResetCountsFromReady(t *testing.T) {
 			time.Sleep(30 * time.Second)
 			w.After(time.Second, func(context.Context) error { return errors.New("short") })
 			return nil
-		}, &multiprolab.WorkerConfig{RestartLimit: 3, RestartWindow: time.Hour, RestartReset: 20 * time.Second, RestartJitter: -1})
+		}, &multiprolab.WorkerConfig{RestartLimit: multiprolab.RestartLimit{Restarts: 3, Window: time.Hour}, RestartReset: 20 * time.Second, RestartJitter: -1})
 		require.NoError(t, l.Start(t.Context()))
 		require.Error(t, l.Wait(t.Context()))
 		require.Equal(t, []time.Duration{0, 100 * time.Millisecond, 200 * time.Millisecond, 0}, pauses(l))
@@ -173,7 +173,7 @@ func TestRestartResetCountsFromReady(t *testing.T) {
 func TestRestartWindowForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, &multiprolab.Config{InProcess: true})
-		cfg := &multiprolab.WorkerConfig{RestartLimit: 2, RestartWindow: time.Minute, RestartJitter: -1}
+		cfg := &multiprolab.WorkerConfig{RestartLimit: multiprolab.RestartLimit{Restarts: 2, Window: time.Minute}, RestartJitter: -1}
 		shortLived(l, "short", cfg, func(life int) time.Duration {
 			if life == 3 {
 				return time.Minute + time.Second // the first two are forgotten
@@ -211,7 +211,7 @@ func TestRestartCauses(t *testing.T) {
 			shortLived(
 				l,
 				"short",
-				&multiprolab.WorkerConfig{RestartLimit: n, RestartWindow: time.Hour},
+				&multiprolab.WorkerConfig{RestartLimit: multiprolab.RestartLimit{Restarts: n, Window: time.Hour}},
 				always(time.Second),
 			)
 			require.NoError(t, l.Start(t.Context()))
@@ -242,7 +242,7 @@ func TestRestartForEver(t *testing.T) {
 		shortLived(
 			l,
 			"short",
-			&multiprolab.WorkerConfig{RestartLimit: -1, RestartWindow: time.Hour},
+			&multiprolab.WorkerConfig{RestartLimit: multiprolab.RestartLimit{Restarts: -1, Window: time.Hour}},
 			always(time.Second),
 		)
 		require.NoError(t, l.Start(t.Context()))
@@ -264,7 +264,7 @@ func TestRestartLimitIsPerWorker(t *testing.T) {
 			}
 			return time.Second
 		}
-		cfg := &multiprolab.WorkerConfig{Count: 2, RestartLimit: 3, RestartWindow: time.Hour}
+		cfg := &multiprolab.WorkerConfig{Count: 2, RestartLimit: multiprolab.RestartLimit{Restarts: 3, Window: time.Hour}}
 		shortLived(l, "one", cfg, thrice)
 		shortLived(l, "two", cfg, thrice)
 		require.NoError(t, l.Start(t.Context()))
@@ -284,7 +284,7 @@ func TestRestartAlwaysCounts(t *testing.T) {
 			l.RegisterWorker("leaver", func(_ context.Context, w *multiprolab.Worker) error {
 				w.Loop(func(context.Context) error { time.Sleep(time.Second); return nil })
 				return nil
-			}, &multiprolab.WorkerConfig{Restart: multiprolab.RestartAlways, RestartLimit: 2, RestartJitter: -1, OnRestartLimit: onLimit})
+			}, &multiprolab.WorkerConfig{Restart: multiprolab.RestartAlways, RestartLimit: multiprolab.RestartLimit{Restarts: 2, Then: onLimit}, RestartJitter: -1})
 			require.NoError(t, l.Start(t.Context()))
 			var err error
 			if onLimit == multiprolab.EndProgram {
@@ -327,7 +327,7 @@ func TestRestartOnPurposeDoesNotCount(t *testing.T) {
 		l := newLab(
 			t,
 			cfg,
-			pool{"lab", &multiprolab.WorkerConfig{MaxAge: time.Second, RestartLimit: 1, RestartWindow: time.Hour}},
+			pool{"lab", &multiprolab.WorkerConfig{MaxAge: time.Second, RestartLimit: multiprolab.RestartLimit{Restarts: 1, Window: time.Hour}}},
 		)
 		require.NoError(t, l.Start(t.Context()))
 		time.Sleep(9500 * time.Millisecond)
@@ -346,8 +346,8 @@ func TestRestartDuringTaskDoesNotCount(t *testing.T) {
 		pool{
 			"lab",
 			&multiprolab.WorkerConfig{
-				RestartLimit:    1,
-				RestartWindow:   time.Hour,
+				RestartLimit: multiprolab.RestartLimit{Restarts: 1,
+					Window: time.Hour},
 				RestartDelay:    time.Hour,
 				RestartMaxDelay: time.Hour,
 			},
@@ -386,7 +386,7 @@ func TestRestartWithPulledTaskDoesNotCount(t *testing.T) {
 				return errors.New("it has thrown the task away")
 			})
 			return nil
-		}, &multiprolab.WorkerConfig{RestartLimit: 1, RestartWindow: time.Hour, RestartDelay: time.Minute, RestartMaxDelay: time.Minute})
+		}, &multiprolab.WorkerConfig{RestartLimit: multiprolab.RestartLimit{Restarts: 1, Window: time.Hour}, RestartDelay: time.Minute, RestartMaxDelay: time.Minute})
 		require.NoError(t, l.Start(t.Context()))
 		begun := time.Now()
 		for range 5 {

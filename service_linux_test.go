@@ -59,7 +59,7 @@ func TestReload_Terminal(t *testing.T) {
 // late.
 var _ = scenario("init", func() {
 	app := multiprolab.New(&multiprolab.Config{Logger: inTheirOwnWords()})
-	app.RegisterWorker("guest", setups["guest"], &multiprolab.WorkerConfig{Count: 2, Env: []string{gateVar + "="}})
+	app.RegisterWorker("guest", setups["guest"], &multiprolab.WorkerConfig{Count: 2, Process: multiprolab.ProcessConfig{Env: []string{gateVar + "="}}})
 	app.After(0, func(ctx context.Context) error {
 		own := exec.Command("/bin/sh", "-c", "exit 7")
 		if err := own.Start(); err != nil {

@@ -224,7 +224,7 @@ func TestService_EndInStart(t *testing.T) {
 // The watched main blocks its loop as the gate says.
 var _ = scenario("watched", func() {
 	app := multiprolab.New(&multiprolab.Config{Logger: inTheirOwnWords()})
-	app.RegisterWorker("guest", setups["guest"], &multiprolab.WorkerConfig{Env: []string{gateVar + "="}})
+	app.RegisterWorker("guest", setups["guest"], &multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Env: []string{gateVar + "="}}})
 	app.After(0, func(ctx context.Context) error {
 		go func() { // ends with the process
 			for {

@@ -54,11 +54,11 @@ func allowedCPUs() (cpus []int) {
 // TestSetup_Scheduling: the priority and the processors, of all threads.
 func TestSetup_Scheduling(t *testing.T) {
 	last := allowedCPUs()[len(allowedCPUs())-1:]
-	r := survey(t, &multiprolab.WorkerConfig{Nice: 7, CPUs: last})
+	r := survey(t, &multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Nice: 7, CPUs: last}})
 	require.Equal(t, fmt.Sprint(last), r.System["cpus"])
 	require.Equal(t, "map[7:true]", r.System["nice"])
 
-	start := startError(t, &multiprolab.WorkerConfig{CPUs: []int{last[0], 4095}})
+	start := startError(t, &multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{CPUs: []int{last[0], 4095}}})
 	require.ErrorContains(t, start, fmt.Sprintf("CPUs [%d 4095]: some of these CPUs do not exist", last[0]))
 	require.NotZero(t, start.PID)
 }
@@ -68,10 +68,10 @@ func TestSetup_Scheduling(t *testing.T) {
 func TestSetup_OOMScore(t *testing.T) {
 	own := proc.OOMScoreAdj()
 	for config, want := range map[int]int{0: min(own+500, 1000), 1000: 1000, min(own+7, 999): min(own+7, 999)} {
-		r := survey(t, &multiprolab.WorkerConfig{OOMScoreAdj: config})
+		r := survey(t, &multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{OOMScoreAdj: config}})
 		require.Equal(t, fmt.Sprintf("%d %d\n%d\n", want, want, want), r.System["oom score"])
 	}
-	less := &multiprolab.WorkerConfig{OOMScoreAdj: own - 1}
+	less := &multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{OOMScoreAdj: own - 1}}
 	if mayHaveLess() {
 		require.Equal(t, fmt.Sprintf("%[1]d %[1]d\n%[1]d\n", own-1), survey(t, less).System["oom score"])
 		return
@@ -99,25 +99,25 @@ func TestSetup_TooBig(t *testing.T) {
 		require.ErrorContains(t, err, says)
 	}
 	check(
-		&config{Env: []string{"SMALL=1", "BIG=" + big}},
-		"WorkerConfig.Env[1] (BIG) has 131076 bytes, and one variable may have 131071",
+		&config{Process: multiprolab.ProcessConfig{Env: []string{"SMALL=1", "BIG=" + big}}},
+		"WorkerConfig.Process.Env[1] (BIG) has 131076 bytes, and one variable may have 131071",
 	)
 	var many []string
 	for i := range 100 {
 		many = append(many, fmt.Sprint("MANY", i, "=", big[:100<<10]))
 	}
-	check(&config{Env: many}, "of which WorkerConfig.Env has 102")
+	check(&config{Process: multiprolab.ProcessConfig{Env: many}}, "of which WorkerConfig.Process.Env has 102")
 	check(
-		&config{DropEnv: []string{"*"}, Env: many, Count: 3},
-		"give less in WorkerConfig.Env, or name what it inherits in WorkerConfig.DropEnv",
+		&config{Process: multiprolab.ProcessConfig{DropEnv: []string{"*"}, Env: many}, Count: 3},
+		"give less in WorkerConfig.Process.Env, or name what it inherits in WorkerConfig.Process.DropEnv",
 	)
 
 	t.Setenv("INHERITED", big)
 	check(
 		nil,
-		"the variable INHERITED, which it inherits, has 131082 bytes, and one may have 131071: name it in WorkerConfig.DropEnv",
+		"the variable INHERITED, which it inherits, has 131082 bytes, and one may have 131071: name it in WorkerConfig.Process.DropEnv",
 	)
-	survey(t, &config{DropEnv: []string{"INHERITED"}})
+	survey(t, &config{Process: multiprolab.ProcessConfig{DropEnv: []string{"INHERITED"}}})
 	require.NoError(t, os.Unsetenv("INHERITED"))
 
 	args := os.Args
@@ -157,7 +157,7 @@ var _ = worker("lair", func(ctx context.Context, w *multiprolab.Worker) error {
 })
 
 func lair() pool {
-	return pool{"lair", &multiprolab.WorkerConfig{PIDNamespace: true, RestartLimit: 1000, Env: []string{gateVar + "="}}}
+	return pool{"lair", &multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{PIDNamespace: true, Env: []string{gateVar + "="}}, RestartLimit: multiprolab.RestartLimit{Restarts: 1000}}}
 }
 
 var _ = scenario("lair", func() {

@@ -104,7 +104,7 @@ func TestSetup_Env(t *testing.T) {
 			map[string]string{"AWS_SECRET": "-", "AWS_/KEY": "-", "MP_TEST_KEPT": "-", "MP_TEST_DROPPED": "-", "HOME": "-", "MP_TEST_OLD": "new"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r := survey(t, &multiprolab.WorkerConfig{Env: c.env, DropEnv: c.drop})
+			r := survey(t, &multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Env: c.env, DropEnv: c.drop}})
 			for name, expected := range c.expected {
 				value, times := r.env(name)
 				if expected == "-" {
@@ -126,7 +126,7 @@ func TestSetup_Runtime(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(8))
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	require.NoError(t, err)
-	r := survey(t, &multiprolab.WorkerConfig{Dir: dir, GOMAXPROCS: 5, GoMemoryLimit: 123 << 20})
+	r := survey(t, &multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Dir: dir, GOMAXPROCS: 5}, Limits: multiprolab.Limits{GoMemory: 123 << 20}})
 	require.Equal(t, dir, r.Dir)
 	require.Equal(t, 5, r.GOMAXPROCS)
 	require.EqualValues(t, 123<<20, r.MemoryLimit)
@@ -140,7 +140,7 @@ func TestSetup_Runtime(t *testing.T) {
 
 	require.Equal(t, 8, survey(t, nil).GOMAXPROCS)
 	require.Equal(t, 2, survey(t, &multiprolab.WorkerConfig{Count: 9}).GOMAXPROCS)
-	r = survey(t, &multiprolab.WorkerConfig{Env: []string{"GOMAXPROCS=1", "GOMEMLIMIT=100MiB"}, GoMemoryLimit: 1 << 30})
+	r = survey(t, &multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Env: []string{"GOMAXPROCS=1", "GOMEMLIMIT=100MiB"}}, Limits: multiprolab.Limits{GoMemory: 1 << 30}})
 	require.Equal(t, 1, r.GOMAXPROCS, "that of the environment")
 	require.EqualValues(t, 100<<20, r.MemoryLimit)
 
@@ -149,7 +149,7 @@ func TestSetup_Runtime(t *testing.T) {
 	r = survey(t, &multiprolab.WorkerConfig{Count: 2})
 	require.Equal(t, 3, r.GOMAXPROCS, "that of the environment")
 	require.EqualValues(t, 200<<20, r.MemoryLimit)
-	r = survey(t, &multiprolab.WorkerConfig{GOMAXPROCS: 4, GoMemoryLimit: 300 << 20})
+	r = survey(t, &multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{GOMAXPROCS: 4}, Limits: multiprolab.Limits{GoMemory: 300 << 20}})
 	require.Equal(t, 4, r.GOMAXPROCS)
 	require.EqualValues(t, 300<<20, r.MemoryLimit)
 }
@@ -162,25 +162,25 @@ func TestSetup_BadValues(t *testing.T) {
 		field, remedy string
 		cfg           config
 	}{
-		{"WorkerConfig.Env[1]", `write it as "NAME=value"`, config{Env: []string{"A=1", "B"}}},
-		{"WorkerConfig.Env[0]", `write it as "NAME=value"`, config{Env: []string{"=1"}}},
-		{"WorkerConfig.DropEnv[0]", `such as "AWS_*"`, config{DropEnv: []string{""}}},
-		{"WorkerConfig.DropEnv[1]", `such as "AWS_*"`, config{DropEnv: []string{"A", "[B"}}},
-		{"WorkerConfig.Env[1]", "NUL byte", config{Env: []string{"A=1", "B=2\x00C=3"}}},
-		{"WorkerConfig.Env[0]", "NUL byte", config{Env: []string{"A\x00=1"}}},
-		{"WorkerConfig.Dir", "NUL byte", config{Dir: "/tmp\x00/x"}},
-		{"WorkerConfig.DropEnv[1]", "NUL byte", config{DropEnv: []string{"A", "B\x00"}}},
-		{"WorkerConfig.Nice", "from -20 to 19", config{Nice: 20}},
-		{"WorkerConfig.Nice", "from -20 to 19", config{Nice: -21}},
-		{"WorkerConfig.OOMScoreAdj", "from -1000 to 1000", config{OOMScoreAdj: 1001}},
-		{"WorkerConfig.OOMScoreAdj", "from -1000 to 1000", config{OOMScoreAdj: -1001}},
-		{"WorkerConfig.CPUs", "leave it nil", config{CPUs: []int{}}},
-		{"WorkerConfig.CPUs", "from 0", config{CPUs: []int{0, -1}}},
-		{"WorkerConfig.OpenFiles", "at least 16", config{OpenFiles: 15}},
-		{"WorkerConfig.OpenFiles", "", config{OpenFiles: -1}},
-		{"WorkerConfig.CPUTime", "", config{CPUTime: -1}},
-		{"WorkerConfig.GOMAXPROCS", "", config{GOMAXPROCS: -1}},
-		{"WorkerConfig.GoMemoryLimit", "", config{GoMemoryLimit: -1}},
+		{"WorkerConfig.Process.Env[1]", `write it as "NAME=value"`, config{Process: multiprolab.ProcessConfig{Env: []string{"A=1", "B"}}}},
+		{"WorkerConfig.Process.Env[0]", `write it as "NAME=value"`, config{Process: multiprolab.ProcessConfig{Env: []string{"=1"}}}},
+		{"WorkerConfig.Process.DropEnv[0]", `such as "AWS_*"`, config{Process: multiprolab.ProcessConfig{DropEnv: []string{""}}}},
+		{"WorkerConfig.Process.DropEnv[1]", `such as "AWS_*"`, config{Process: multiprolab.ProcessConfig{DropEnv: []string{"A", "[B"}}}},
+		{"WorkerConfig.Process.Env[1]", "NUL byte", config{Process: multiprolab.ProcessConfig{Env: []string{"A=1", "B=2\x00C=3"}}}},
+		{"WorkerConfig.Process.Env[0]", "NUL byte", config{Process: multiprolab.ProcessConfig{Env: []string{"A\x00=1"}}}},
+		{"WorkerConfig.Process.Dir", "NUL byte", config{Process: multiprolab.ProcessConfig{Dir: "/tmp\x00/x"}}},
+		{"WorkerConfig.Process.DropEnv[1]", "NUL byte", config{Process: multiprolab.ProcessConfig{DropEnv: []string{"A", "B\x00"}}}},
+		{"WorkerConfig.Process.Nice", "from -20 to 19", config{Process: multiprolab.ProcessConfig{Nice: 20}}},
+		{"WorkerConfig.Process.Nice", "from -20 to 19", config{Process: multiprolab.ProcessConfig{Nice: -21}}},
+		{"WorkerConfig.Process.OOMScoreAdj", "from -1000 to 1000", config{Process: multiprolab.ProcessConfig{OOMScoreAdj: 1001}}},
+		{"WorkerConfig.Process.OOMScoreAdj", "from -1000 to 1000", config{Process: multiprolab.ProcessConfig{OOMScoreAdj: -1001}}},
+		{"WorkerConfig.Process.CPUs", "leave it nil", config{Process: multiprolab.ProcessConfig{CPUs: []int{}}}},
+		{"WorkerConfig.Process.CPUs", "from 0", config{Process: multiprolab.ProcessConfig{CPUs: []int{0, -1}}}},
+		{"WorkerConfig.Limits.OpenFiles", "at least 16", config{Limits: multiprolab.Limits{OpenFiles: 15}}},
+		{"WorkerConfig.Limits.OpenFiles", "", config{Limits: multiprolab.Limits{OpenFiles: -1}}},
+		{"WorkerConfig.Limits.CPUTime", "", config{Limits: multiprolab.Limits{CPUTime: -1}}},
+		{"WorkerConfig.Process.GOMAXPROCS", "", config{Process: multiprolab.ProcessConfig{GOMAXPROCS: -1}}},
+		{"WorkerConfig.Limits.GoMemory", "", config{Limits: multiprolab.Limits{GoMemory: -1}}},
 		{"WorkerConfig.HandlerTimeout", "", config{HandlerTimeout: -1}},
 	} {
 		l := newLab(t, nil, pool{"surveyor", &c.cfg})
@@ -202,13 +202,13 @@ func TestSetup_BadValues(t *testing.T) {
 func TestSetup_Unsupported(t *testing.T) {
 	type config = multiprolab.WorkerConfig
 	for field, cfg := range map[string]config{
-		"Credential":   {Credential: &multiprolab.Credential{UID: uint32(max(0, os.Getuid())), GID: uint32(max(0, os.Getgid()))}},
-		"PIDNamespace": {PIDNamespace: true},
-		"Nice":         {Nice: 1},
-		"CPUs":         {CPUs: []int{0}},
-		"OpenFiles":    {OpenFiles: 100},
-		"CPUTime":      {CPUTime: time.Hour},
-		"OOMScoreAdj":  {OOMScoreAdj: 1000},
+		"Credential":   {Process: multiprolab.ProcessConfig{Credential: &multiprolab.Credential{UID: uint32(max(0, os.Getuid())), GID: uint32(max(0, os.Getgid()))}}},
+		"PIDNamespace": {Process: multiprolab.ProcessConfig{PIDNamespace: true}},
+		"Nice":         {Process: multiprolab.ProcessConfig{Nice: 1}},
+		"CPUs":         {Process: multiprolab.ProcessConfig{CPUs: []int{0}}},
+		"OpenFiles":    {Limits: multiprolab.Limits{OpenFiles: 100}},
+		"CPUTime":      {Limits: multiprolab.Limits{CPUTime: time.Hour}},
+		"OOMScoreAdj":  {Process: multiprolab.ProcessConfig{OOMScoreAdj: 1000}},
 	} {
 		lack := proc.Lacks(field)
 		l := newLab(t, nil, pool{"surveyor", &cfg})
@@ -220,7 +220,7 @@ func TestSetup_Unsupported(t *testing.T) {
 			continue
 		}
 		require.ErrorAs(t, err, &bad, field)
-		require.Equal(t, "WorkerConfig."+field, bad.Field)
+		require.Regexp(t, `^WorkerConfig\.(Process|Limits)\.`+field+"$", bad.Field)
 		require.Equal(t, lack+": leave it out on this platform", bad.Reason)
 	}
 }
@@ -242,13 +242,13 @@ func startError(t *testing.T, cfg *multiprolab.WorkerConfig) *multiprolab.StartE
 
 // TestSetup_NoSuchDir: a working directory that is not there is found out by the start.
 func TestSetup_NoSuchDir(t *testing.T) {
-	err := startError(t, &multiprolab.WorkerConfig{Dir: filepath.Join(t.TempDir(), "none")})
+	err := startError(t, &multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Dir: filepath.Join(t.TempDir(), "none")}})
 	require.ErrorIs(t, err, os.ErrNotExist)
 	require.Zero(t, err.PID)
 
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o644))
-	err = startError(t, &multiprolab.WorkerConfig{Dir: file})
+	err = startError(t, &multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Dir: file}})
 	require.ErrorContains(t, err, "working directory "+file+": it is a file")
 }
 

@@ -21,12 +21,12 @@ import (
 
 // TestSetup_OpenFiles: a limit of files, which the system must allow.
 func TestSetup_OpenFiles(t *testing.T) {
-	l := startLab(t, nil, pool{"surveyor", &multiprolab.WorkerConfig{OpenFiles: 77}})
+	l := startLab(t, nil, pool{"surveyor", &multiprolab.WorkerConfig{Limits: multiprolab.Limits{OpenFiles: 77}}})
 	r, err := multiprolab.Do[report](bounded(t), l, "report", nil)
 	require.NoError(t, err)
 	require.Equal(t, "77 77", r.System["files"])
 
-	start := startError(t, &multiprolab.WorkerConfig{OpenFiles: math.MaxInt32})
+	start := startError(t, &multiprolab.WorkerConfig{Limits: multiprolab.Limits{OpenFiles: math.MaxInt32}})
 	require.ErrorContains(t, start, "OpenFiles 2147483647: ")
 	require.NotZero(t, start.PID)
 }
@@ -43,13 +43,13 @@ func init() {
 
 // TestSetup_CPUTime: a worker that has used its processor time dies of it, and the error says so.
 func TestSetup_CPUTime(t *testing.T) {
-	l := startLab(t, nil, pool{"surveyor", &multiprolab.WorkerConfig{CPUTime: time.Second}})
+	l := startLab(t, nil, pool{"surveyor", &multiprolab.WorkerConfig{Limits: multiprolab.Limits{CPUTime: time.Second}}})
 	f, err := multiprolab.Submit[int](bounded(t), l, "guest-spin", nil, nil)
 	require.NoError(t, err)
 	_, err = outcome(t, f)
 	var died *multiprolab.WorkerDiedError
 	require.ErrorAs(t, err, &died)
-	require.Equal(t, "it has used more processor time than WorkerConfig.CPUTime (1s)", died.Reason)
+	require.Equal(t, "it has used more processor time than WorkerConfig.Limits.CPUTime (1s)", died.Reason)
 	require.Equal(t, 2, l.who(t).Life)
 }
 
@@ -81,8 +81,8 @@ const nobody = 65534
 var _ = scenario("credential", func() {
 	ctx := context.Background()
 	app := multiprolab.New(&multiprolab.Config{Logger: inTheirOwnWords()})
-	app.RegisterWorker("surveyor", setups["surveyor"], &multiprolab.WorkerConfig{Dir: "/", Env: []string{gateVar + "="},
-		Credential: &multiprolab.Credential{UID: nobody, GID: nobody, Groups: []uint32{nobody, 4711}}})
+	app.RegisterWorker("surveyor", setups["surveyor"], &multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Dir: "/", Env: []string{gateVar + "="},
+		Credential: &multiprolab.Credential{UID: nobody, GID: nobody, Groups: []uint32{nobody, 4711}}}})
 	if err := app.Start(ctx); err != nil {
 		fmt.Println("Start returned:", err)
 		return

@@ -64,7 +64,7 @@ func busyLab(
 ) (l *lab, cancel context.CancelFunc, g *gate, v *visitor, held *multiprolab.Future[string], queued []*multiprolab.Future[string]) {
 	p := quickly("guest", 1)
 	g = newGate(t)
-	p.cfg.Prefetch, p.cfg.Env = prefetch, []string{gateVar + "=" + g.addr()}
+	p.cfg.Prefetch, p.cfg.Process.Env = prefetch, []string{gateVar + "=" + g.addr()}
 	l = newLab(t, &multiprolab.Config{Shutdown: mode}, p, workers("shutdown-quitter", 1))
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
@@ -581,7 +581,7 @@ func TestShutdown_WhileStarting(t *testing.T) {
 			l := newLab(
 				t,
 				&multiprolab.Config{Shutdown: mode},
-				pool{"late", &multiprolab.WorkerConfig{Count: 3, Env: []string{gateVar + "=" + g.addr()}}},
+				pool{"late", &multiprolab.WorkerConfig{Count: 3, Process: multiprolab.ProcessConfig{Env: []string{gateVar + "=" + g.addr()}}}},
 			)
 			ended := make(chan error, 1)
 			go func() { ended <- l.Run(context.Background()) }() // ends with the app

@@ -25,7 +25,7 @@ func TestA09_SlowFailuresReachTheLimit(t *testing.T) {
 			multiprolab.HandleTask(w, "once", func(context.Context, int) (int, error) { return 1, nil })
 			w.After(time.Second, func(context.Context) error { return errors.New("the first life ends") })
 			return nil
-		}, &multiprolab.WorkerConfig{RestartLimit: 3, RestartWindow: time.Minute})
+		}, &multiprolab.WorkerConfig{RestartLimit: multiprolab.RestartLimit{Restarts: 3, Window: time.Minute}})
 		require.NoError(t, l.Start(t.Context()))
 		waitEvent(t, l, func(e *multiprolab.WorkerFailed) bool { return e.Life == 1 })
 		_, err := multiprolab.Do[int](t.Context(), l, "once", 1)

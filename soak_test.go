@@ -625,8 +625,8 @@ func TestSoak(t *testing.T) {
 	s.app.RegisterWorker(
 		"soak",
 		setups["soak"],
-		&multiprolab.WorkerConfig{Count: soakWorkers, Env: []string{soakEnv + "=" + dir},
-			RestartLimit: 1 << 30, RestartDelay: 5 * time.Millisecond, RestartMaxDelay: soakPause, RestartWindow: time.Second, HeartbeatTimeout: 600 * time.Millisecond},
+		&multiprolab.WorkerConfig{Count: soakWorkers, Process: multiprolab.ProcessConfig{Env: []string{soakEnv + "=" + dir}},
+			RestartLimit: multiprolab.RestartLimit{Restarts: 1 << 30, Window: time.Second}, RestartDelay: 5 * time.Millisecond, RestartMaxDelay: soakPause, HeartbeatTimeout: 600 * time.Millisecond},
 	)
 	watched, unwatch := context.WithCancel(context.Background())
 	defer unwatch()

@@ -53,12 +53,12 @@ func (m *Main) startProcess(s *slot, number int, cookie string, out io.Writer) (
 			Depth:  m.depth + 1,
 			Cookie: cookie,
 		},
-		Dir:          s.pool.cfg.Dir,
+		Dir:          s.pool.cfg.Process.Dir,
 		Env:          s.pool.cfg.environ(os.Environ()),
-		PIDNamespace: s.pool.cfg.PIDNamespace,
+		PIDNamespace: s.pool.cfg.Process.PIDNamespace,
 		OOMScoreAdj:  s.pool.cfg.oomScoreAdj(m.oomScoreAdj),
 	}
-	if c := s.pool.cfg.Credential; c != nil {
+	if c := s.pool.cfg.Process.Credential; c != nil {
 		spec.Credential = &proc.Credential{UID: c.UID, GID: c.GID, Groups: c.Groups}
 	}
 	prints := life.Output{Stderr: m.stderr, FullCrashes: m.cfg.FullCrashes, LeftOut: leftOut, Mark: goexitMark}

@@ -66,25 +66,25 @@ func TestA09_StartFails(t *testing.T) {
 		text   []string      // in the whole error
 		limit  time.Duration // of its start, if it has to be short
 	}{
-		{name: "it exits before Run", cfg: multiprolab.WorkerConfig{Env: env(beforeRun, "exit 3")}, reason: "its process ended before it reached Run",
+		{name: "it exits before Run", cfg: multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Env: env(beforeRun, "exit 3")}}, reason: "its process ended before it reached Run",
 			died: true, code: 3},
-		{name: "it returns before Run", cfg: multiprolab.WorkerConfig{Env: env(beforeRun, "exit 0")}, reason: "its process ended before it reached Run",
+		{name: "it returns before Run", cfg: multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Env: env(beforeRun, "exit 0")}}, reason: "its process ended before it reached Run",
 			died: true, code: 0},
-		{name: "it panics before Run", cfg: multiprolab.WorkerConfig{Env: env(beforeRun, "panic")}, reason: "its process ended before it reached Run",
+		{name: "it panics before Run", cfg: multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Env: env(beforeRun, "panic")}}, reason: "its process ended before it reached Run",
 			died: true, code: 2, text: []string{"panic: a test panics", "goroutine 1 ", "start_test.go"}},
-		{name: "it hangs before Run", cfg: multiprolab.WorkerConfig{Env: env(beforeRun, "hang")}, reason: "it did not reach Run within 2s",
+		{name: "it hangs before Run", cfg: multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Env: env(beforeRun, "hang")}}, reason: "it did not reach Run within 2s",
 			died: true, code: -1, text: []string{"Config.StartTimeout"}, limit: 2 * time.Second},
-		{name: "setup returns an error", cfg: multiprolab.WorkerConfig{Env: env(misfitVar, "error")}, reason: "its setup function returned an error",
+		{name: "setup returns an error", cfg: multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Env: env(misfitVar, "error")}}, reason: "its setup function returned an error",
 			text: []string{"open: there is no database here"}},
-		{name: "setup panics", cfg: multiprolab.WorkerConfig{Env: env(misfitVar, "panic")}, reason: "its process ended in its setup function",
+		{name: "setup panics", cfg: multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Env: env(misfitVar, "panic")}}, reason: "its process ended in its setup function",
 			died: true, code: 2, text: []string{"panic: a test panics", "goroutine 1 ", "start_test.go"}},
-		{name: "setup exits", cfg: multiprolab.WorkerConfig{Env: env(misfitVar, "exit 3")}, reason: "its process ended in its setup function",
+		{name: "setup exits", cfg: multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Env: env(misfitVar, "exit 3")}}, reason: "its process ended in its setup function",
 			died: true, code: 3},
-		{name: "setup exits with 0", cfg: multiprolab.WorkerConfig{Env: env(misfitVar, "exit 0")}, reason: "its process ended in its setup function",
+		{name: "setup exits with 0", cfg: multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Env: env(misfitVar, "exit 0")}}, reason: "its process ended in its setup function",
 			died: true, code: 0, text: []string{"os.Exit(0)"}},
-		{name: "setup hangs", cfg: multiprolab.WorkerConfig{Env: env(misfitVar, "hang")}, reason: "its setup function did not return within 1s",
+		{name: "setup hangs", cfg: multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Env: env(misfitVar, "hang")}}, reason: "its setup function did not return within 1s",
 			died: true, code: -1, text: []string{"Config.SetupTimeout"}, limit: time.Second},
-		{name: "there is no such directory", cfg: multiprolab.WorkerConfig{Dir: filepath.Join("no", "such", "dir")}, reason: "its process could not be started",
+		{name: "there is no such directory", cfg: multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Dir: filepath.Join("no", "such", "dir")}}, reason: "its process could not be started",
 			noPID: true, text: []string{filepath.Join("no", "such", "dir")}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -215,21 +215,21 @@ func TestA09_CrashLoop(t *testing.T) {
 	} {
 		t.Run(c.how, func(t *testing.T) {
 			cfg := &multiprolab.WorkerConfig{
-				RestartLimit:    2,
+				RestartLimit:    multiprolab.RestartLimit{Restarts: 2},
 				RestartDelay:    1,
 				RestartMaxDelay: 1,
-				Env:             []string{mortalVar + "=" + c.how},
+				Process:         multiprolab.ProcessConfig{Env: []string{mortalVar + "=" + c.how}},
 			}
 			restarts := 2
 			started := 4 // the first death was in the middle of a task, and does not count
 			if c.how == "removed" {
-				cfg.Env, cfg.Dir, started, restarts = []string{
+				cfg.Process.Env, cfg.Process.Dir, started, restarts = []string{
 					mortalVar + "=none",
 				}, filepath.Join(
 					t.TempDir(),
 					"gone",
 				), 1, 0
-				require.NoError(t, os.Mkdir(cfg.Dir, 0o700))
+				require.NoError(t, os.Mkdir(cfg.Process.Dir, 0o700))
 			}
 			g := newGate(t)
 			l := newLab(t, nil, pool{"mortal", cfg}, workers("guest", 1))
@@ -241,8 +241,8 @@ func TestA09_CrashLoop(t *testing.T) {
 			held := l.submit(t, "visit-soft", g.visit("sibling"), nil)
 			sibling := g.expect(t, "sibling")
 			behind := l.submit(t, "visit-soft", g.visit("never"), nil)
-			if cfg.Dir != "" {
-				require.NoError(t, os.Remove(cfg.Dir))
+			if cfg.Process.Dir != "" {
+				require.NoError(t, os.Remove(cfg.Process.Dir))
 			}
 			v.tell("die exit 1")
 
@@ -285,7 +285,7 @@ func TestA09_CrashLoop(t *testing.T) {
 
 // TestA09_RestartWindow: deaths that are further apart than the window do not add up.
 func TestA09_DeathsWithinLimit(t *testing.T) {
-	l := startLab(t, nil, pool{"lab", &multiprolab.WorkerConfig{RestartLimit: 1, RestartWindow: 1}}) // a nanosecond
+	l := startLab(t, nil, pool{"lab", &multiprolab.WorkerConfig{RestartLimit: multiprolab.RestartLimit{Restarts: 1, Window: 1}}}) // a nanosecond
 	for life := 2; life < 5; life++ {
 		_, err := multiprolab.Do[int](bounded(t), l, "die", "exit 1")
 		require.Error(t, err)
@@ -304,7 +304,7 @@ func TestStart_EndedBefore(t *testing.T) {
 		if _, ok := e.(*multiprolab.WorkerStarted); ok {
 			cancel(cause)
 		}
-	}}, pool{"misfit", &multiprolab.WorkerConfig{Env: []string{misfitVar + "=hang softly"}}}, workers("lab", 1))
+	}}, pool{"misfit", &multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Env: []string{misfitVar + "=hang softly"}}}}, workers("lab", 1))
 	require.ErrorIs(t, l.Start(ctx), multiprolab.ErrStopped)
 	l.checkGone(t)
 

@@ -132,7 +132,7 @@ func TestStoppedWorkerIsReportedAsStopped(t *testing.T) {
 	t.Run("in the setup function", func(t *testing.T) {
 		t.Parallel()
 		p := workers("stopper", 1)
-		p.cfg.Env = []string{"STOP_IN=setup"}
+		p.cfg.Process.Env = []string{"STOP_IN=setup"}
 		l := newLab(t, &multiprolab.Config{SetupTimeout: 300 * time.Millisecond}, p)
 		err := l.Start(bounded(t))
 		var start *multiprolab.StartError

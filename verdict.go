@@ -51,8 +51,10 @@ func (p *peer) verdict(e *life.End) error {
 	case d.Reason != "":
 	case e.Cut:
 		d.Reason = "it died in the middle of a message, which is lost"
-	case cfg.CPUTime > 0 && (strings.HasPrefix(d.Stderr, "SIGXCPU") || d.Signal == "SIGXCPU"):
-		d.Reason = fmt.Sprintf("it has used more processor time than WorkerConfig.CPUTime (%v)", cfg.CPUTime)
+	case cfg.Limits.CPUTime > 0 && (strings.HasPrefix(d.Stderr, "SIGXCPU") || d.Signal == "SIGXCPU"):
+		d.Reason = fmt.Sprintf(
+			"it has used more processor time than WorkerConfig.Limits.CPUTime (%v)", cfg.Limits.CPUTime,
+		)
 	case d.ExitCode == 0 && d.Signal == "":
 		d.Reason = "it exited without saying goodbye: something in it called os.Exit(0), or its main function returned"
 	}
@@ -74,8 +76,8 @@ func (p *peer) verdict(e *life.End) error {
 		}
 	case e.Kernel != nil:
 		return &MemoryLimitError{Limit: e.Kernel.Limit, Kernel: true, Group: e.Kernel.Group, Died: d}
-	case cfg.MemoryLimit > 0 && e.Reason.Cause == life.Alive && e.OutOfMemory(cfg.MemoryLimit):
-		return &MemoryLimitError{Limit: cfg.MemoryLimit, Died: d}
+	case cfg.Limits.Memory > 0 && e.Reason.Cause == life.Alive && e.OutOfMemory(cfg.Limits.Memory):
+		return &MemoryLimitError{Limit: cfg.Limits.Memory, Died: d}
 	}
 	return d
 }
@@ -136,7 +138,7 @@ func (r *registry) errorFor(p *pool, i int, why *fleet.Reason, stopCause func() 
 		e := &RestartLimitError{
 			Worker:    name,
 			Restarts:  why.Restarts,
-			Window:    p.cfg.RestartWindow,
+			Window:    p.cfg.RestartLimit.Window,
 			Permanent: why.Permanent,
 		}
 		for _, cause := range why.Causes {

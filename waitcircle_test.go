@@ -402,7 +402,7 @@ func TestCircleThroughSetup(t *testing.T) {
 			l := newLab(
 				t,
 				nil,
-				pool{"needy", &multiprolab.WorkerConfig{RestartDelay: 1, Env: []string{gateVar + "=" + g.addr()}}},
+				pool{"needy", &multiprolab.WorkerConfig{RestartDelay: 1, Process: multiprolab.ProcessConfig{Env: []string{gateVar + "=" + g.addr()}}}},
 			)
 			multiprolab.HandleCall(l, "round", func(context.Context, errand) (string, error) { return "main", nil })
 			mains, begun, refused := make(chan error, 1), make(chan struct{}), make(chan bool, 1)

@@ -82,7 +82,7 @@ func TestWatch_Changes(t *testing.T) {
 	l := newLab(
 		t,
 		nil,
-		pool{"watch-leaver", &multiprolab.WorkerConfig{Restart: multiprolab.RestartAlways, RestartLimit: 100,
+		pool{"watch-leaver", &multiprolab.WorkerConfig{Restart: multiprolab.RestartAlways, RestartLimit: multiprolab.RestartLimit{Restarts: 100},
 			RestartDelay: 3 * time.Millisecond, RestartJitter: -1}},
 	)
 	send := func(typ, text string) { require.NoError(t, multiprolab.Send(bounded(t), l, "watch-leaver", typ, text)) }
@@ -138,8 +138,8 @@ func TestWatch_Changes(t *testing.T) {
 // that cannot be started has no process.
 func TestWatch_DownForGood(t *testing.T) {
 	l := startLab(t, nil,
-		pool{"lab", &multiprolab.WorkerConfig{RestartLimit: 1, OnRestartLimit: multiprolab.StopWorker}},
-		pool{"guest", &multiprolab.WorkerConfig{Dir: "/does/not/exist", OnRestartLimit: multiprolab.StopWorker}},
+		pool{"lab", &multiprolab.WorkerConfig{RestartLimit: multiprolab.RestartLimit{Restarts: 1, Then: multiprolab.StopWorker}}},
+		pool{"guest", &multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Dir: "/does/not/exist"}, RestartLimit: multiprolab.RestartLimit{Then: multiprolab.StopWorker}}},
 		workers("other", 1))
 	unborn := l.watch(t, "guest")
 	c := expectChange(t, unborn, multiprolab.Down, "guest/0", 1)
@@ -232,8 +232,8 @@ func churn(t testing.TB, count int, pause time.Duration, onEvent func(multiprola
 		&multiprolab.Config{InProcess: true, Logger: slog.New(slog.DiscardHandler), OnEvent: onEvent},
 		pool{
 			"watch-churner",
-			&multiprolab.WorkerConfig{Count: count, Restart: multiprolab.RestartAlways, RestartLimit: 1 << 30,
-				RestartWindow: time.Millisecond, RestartDelay: pause, RestartMaxDelay: pause},
+			&multiprolab.WorkerConfig{Count: count, Restart: multiprolab.RestartAlways, RestartLimit: multiprolab.RestartLimit{Restarts: 1 << 30,
+				Window: time.Millisecond}, RestartDelay: pause, RestartMaxDelay: pause},
 		},
 	)
 }

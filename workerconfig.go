@@ -17,25 +17,6 @@ const (
 	RestartAlways
 )
 
-// LimitAction says what happens when a worker is not replaced any more because it failed too often,
-// or for good.
-type LimitAction int
-
-const (
-	// EndProgram is the default: Run ends the program and returns the error.
-	EndProgram LimitAction = iota
-	// StopWorker leaves the place of this one worker empty, at the start of the program as well;
-	// the other workers go on. What is sent to it fails, and tasks that only it would take end with
-	// a *NoWorkerError.
-	StopWorker
-)
-
-// Credential is the user that a worker runs as.
-type Credential struct {
-	UID, GID uint32
-	Groups   []uint32 // the supplementary groups
-}
-
 // WorkerConfig configures the workers that one RegisterWorker registers. Its zero value, and nil,
 // are good defaults.
 type WorkerConfig struct {
@@ -67,18 +48,9 @@ type WorkerConfig struct {
 
 	// Restart says when a worker is replaced. Defaults to RestartOnFailure.
 	Restart Restart
-	// RestartLimit is how often one worker is replaced within RestartWindow; OnRestartLimit says
-	// what one failure more does. A death in the middle of a task does not count, whatever has
-	// caused it: the task has its own outcome. Defaults to 10. A negative value means no limit: the
-	// worker is replaced for ever, unless another start would fail in the same way.
-	RestartLimit int
-	// RestartWindow is the time in which restarts are counted. A restart that never became ready
-	// counts however long ago it was. Defaults to 1 minute.
-	RestartWindow time.Duration
-	// OnRestartLimit says what happens beyond RestartLimit, and at once when another start would
-	// fail in the same way: after an error marked with NoRetry, or when the program's file is
-	// missing or may not be executed. Defaults to EndProgram.
-	OnRestartLimit LimitAction
+	// RestartLimit says how often a worker is replaced, and what comes then. Its zero value is 10
+	// times within a minute, and the end of the program.
+	RestartLimit RestartLimit
 	// RestartDelay is the pause before the second restart in a row. The first comes at once.
 	// Defaults to 100 milliseconds.
 	RestartDelay time.Duration
@@ -91,7 +63,7 @@ type WorkerConfig struct {
 	// failed together do not come back together. Defaults to 0.2; a negative value means none.
 	RestartJitter float64
 	// RestartReset is the time after which a worker that was ready has proved itself: the pauses
-	// begin anew. Defaults to RestartWindow.
+	// begin anew. Defaults to RestartLimit.Window.
 	RestartReset time.Duration
 
 	// HeartbeatTimeout is the time in which a worker's process must give a sign of life, which it
@@ -106,61 +78,10 @@ type WorkerConfig struct {
 	// Defaults to no limit.
 	HandlerTimeout time.Duration
 
-	// Env and the fields behind it are set up for the worker's process before the setup function
-	// runs; with Config.InProcess they have no effect. If the platform lacks one of them that is
-	// set, Run and Start return a *ConfigError.
-
-	// Env is added to the worker's environment, as "NAME=value"; if a name comes twice, the later
-	// value wins. Defaults to nothing.
-	Env []string
-	// DropEnv are names of environment variables that the worker does not inherit, such as secrets;
-	// "AWS_*" means all names that begin so, "*" all names. Env is added afterwards. Defaults to
-	// none.
-	DropEnv []string
-	// Dir is the worker's working directory. Defaults to that of main.
-	Dir string
-	// Credential is the user that the worker runs as; it must be able to execute the program's
-	// file. Not on Windows. Defaults to that of main.
-	Credential *Credential
-	// PIDNamespace makes the worker the first process of a PID namespace of its own. When it ends,
-	// in whatever way, the kernel ends all processes that it has ever started: also those that
-	// called setsid, and also if main and the worker are killed in the same instant. The worker
-	// sees itself as pid 1. Linux only; it takes CAP_SYS_ADMIN, or a system that allows
-	// unprivileged user namespaces. Defaults to false: of the processes that a worker leaves
-	// behind, only those in its process group are ended.
-	PIDNamespace bool
-	// Nice is the scheduling priority: from -20, the most, to 19, the least; 0 leaves the priority
-	// of main. A negative number takes a privilege. On Windows it is the nearest priority class.
-	Nice int
-	// CPUs are the numbers of the processors that the worker may run on, from 0. Linux, FreeBSD and
-	// Windows. Defaults to those of main.
-	CPUs []int
-	// GOMAXPROCS is the number of threads that run Go code at one time. Unless GOMAXPROCS is in the
-	// environment, it defaults to the number of main divided by Count, but at least 2: so a pool
-	// does not start a thread for each processor in each of its workers.
-	GOMAXPROCS int
-	// GoMemoryLimit is the limit of memory in bytes that the Go runtime of the worker tries to stay
-	// below by collecting harder (GOMEMLIMIT). Defaults to nine tenths of MemoryLimit or, if that
-	// is not set, to no limit. GOMEMLIMIT in Env goes before it.
-	GoMemoryLimit int64
-	// MemoryLimit is the memory that a worker may take, in bytes. A worker that needs more is
-	// ended, in the middle of its task, with a *MemoryLimitError. On Linux it is RLIMIT_DATA, which
-	// counts private memory that can be written, see setrlimit(2); on Windows it is a limit of the
-	// job; on other systems the worker watches itself. Defaults to no limit; less than 64 MiB is an
-	// error, because a Go program takes some 40 MiB before it does anything.
-	MemoryLimit int64
-	// OOMScoreAdj says how soon the kernel ends the worker when the machine, or the control group
-	// of the program, has no memory left: from -1000, never, to 1000, before all other processes;
-	// see proc_pid_oom_score_adj(5). Processes that the worker starts inherit it. Linux only. A
-	// number below that of main takes CAP_SYS_RESOURCE. Defaults to the number of main plus 500
-	// (1000 at most), so that the kernel ends a worker rather than main, unless main holds more by
-	// half of the memory; 1 is next to nothing. A worker that was ended in this way is reported
-	// with a *MemoryLimitError, if the kernel tells.
-	OOMScoreAdj int
-	// OpenFiles is the number of files that the worker may have open. Not on Windows. Defaults to
-	// that of main.
-	OpenFiles int
-	// CPUTime is the processor time that the worker's process may use in its life, in whole seconds
-	// (rounded up). One that uses more dies of it. Defaults to no limit.
-	CPUTime time.Duration
+	// Process is what the worker's process is set up with before the setup function runs: its
+	// environment, directory, user, priority and processors. Defaults to what main has.
+	Process ProcessConfig
+	// Limits is how much of the machine the worker's process may take. Defaults to no limits but
+	// those of main.
+	Limits Limits
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// leastMemoryLimit is the least WorkerConfig.MemoryLimit, in bytes.
+// leastMemoryLimit is the least WorkerConfig.Limits.Memory, in bytes.
 const leastMemoryLimit = 64 << 20
 
 // filled returns a copy with the defaults filled in. The error names the first field whose value
@@ -20,24 +20,16 @@ func (c *WorkerConfig) filled() (WorkerConfig, error) {
 	if c != nil {
 		f = *c
 	}
-	f.Env, f.DropEnv, f.Queues, f.Needs, f.CPUs = slices.Clone(
-		f.Env,
-	), slices.Clone(
-		f.DropEnv,
-	), slices.Clone(
-		f.Queues,
-	), slices.Clone(
-		f.Needs,
-	), slices.Clone(
-		f.CPUs,
-	)
+	f.Queues, f.Needs = slices.Clone(f.Queues), slices.Clone(f.Needs)
+	p := &f.Process
+	p.Env, p.DropEnv, p.CPUs = slices.Clone(p.Env), slices.Clone(p.DropEnv), slices.Clone(p.CPUs)
 	if len(f.Queues) == 0 {
 		f.Queues = []string{DefaultQueue}
 	}
 	f.Prefetch = max(0, cmp.Or(f.Prefetch, 64))
 	err := cmp.Or(
 		notNegative("WorkerConfig.Count", f.Count),
-		notNegative("WorkerConfig.RestartWindow", f.RestartWindow),
+		notNegative("WorkerConfig.RestartLimit.Window", f.RestartLimit.Window),
 		notNegative("WorkerConfig.RestartDelay", f.RestartDelay),
 		notNegative("WorkerConfig.RestartMaxDelay", f.RestartMaxDelay),
 		notNegative("WorkerConfig.RestartReset", f.RestartReset),
@@ -45,22 +37,22 @@ func (c *WorkerConfig) filled() (WorkerConfig, error) {
 		notNegative("WorkerConfig.MaxTasks", f.MaxTasks),
 		notNegative("WorkerConfig.MaxAge", f.MaxAge),
 		notNegative("WorkerConfig.MaxRSS", f.MaxRSS),
-		notNegative("WorkerConfig.MemoryLimit", f.MemoryLimit),
-		notNegative("WorkerConfig.GoMemoryLimit", f.GoMemoryLimit),
-		notNegative("WorkerConfig.GOMAXPROCS", f.GOMAXPROCS),
-		notNegative("WorkerConfig.OpenFiles", f.OpenFiles),
-		notNegative("WorkerConfig.CPUTime", f.CPUTime),
+		notNegative("WorkerConfig.Limits.Memory", f.Limits.Memory),
+		notNegative("WorkerConfig.Limits.GoMemory", f.Limits.GoMemory),
+		notNegative("WorkerConfig.Process.GOMAXPROCS", f.Process.GOMAXPROCS),
+		notNegative("WorkerConfig.Limits.OpenFiles", f.Limits.OpenFiles),
+		notNegative("WorkerConfig.Limits.CPUTime", f.Limits.CPUTime),
 		f.checkValues(),
 		f.checkProcess(),
 	)
 	f.Count = cmp.Or(f.Count, 1)
-	f.RestartLimit = cmp.Or(f.RestartLimit, 10)
-	f.RestartWindow = cmp.Or(f.RestartWindow, time.Minute)
+	f.RestartLimit.Restarts = cmp.Or(f.RestartLimit.Restarts, 10)
+	f.RestartLimit.Window = cmp.Or(f.RestartLimit.Window, time.Minute)
 	f.RestartDelay = cmp.Or(f.RestartDelay, 100*time.Millisecond)
 	f.RestartFactor = cmp.Or(f.RestartFactor, 2)
 	f.RestartMaxDelay = cmp.Or(f.RestartMaxDelay, 5*time.Second)
 	f.RestartJitter = max(0, cmp.Or(f.RestartJitter, 0.2))
-	f.RestartReset = cmp.Or(f.RestartReset, f.RestartWindow)
+	f.RestartReset = cmp.Or(f.RestartReset, f.RestartLimit.Window)
 	f.HeartbeatTimeout = cmp.Or(f.HeartbeatTimeout, 30*time.Second)
 	return f, err
 }
@@ -69,10 +61,10 @@ func (c *WorkerConfig) filled() (WorkerConfig, error) {
 // type, so that cmp.Or can compare it with nil.
 func (c *WorkerConfig) checkValues() error {
 	switch {
-	case c.MemoryLimit > 0 && c.MemoryLimit < leastMemoryLimit:
+	case c.Limits.Memory > 0 && c.Limits.Memory < leastMemoryLimit:
 		return &ConfigError{
-			"WorkerConfig.MemoryLimit",
-			c.MemoryLimit,
+			"WorkerConfig.Limits.Memory",
+			c.Limits.Memory,
 			fmt.Sprintf("a Go program does not start with so little: give at least %d bytes", leastMemoryLimit),
 		}
 	case c.Restart < RestartOnFailure || c.Restart > RestartAlways:
@@ -81,8 +73,8 @@ func (c *WorkerConfig) checkValues() error {
 			int(c.Restart),
 			"use RestartOnFailure, RestartNever or RestartAlways",
 		}
-	case c.OnRestartLimit < EndProgram || c.OnRestartLimit > StopWorker:
-		return &ConfigError{"WorkerConfig.OnRestartLimit", int(c.OnRestartLimit), "use EndProgram or StopWorker"}
+	case c.RestartLimit.Then < EndProgram || c.RestartLimit.Then > StopWorker:
+		return &ConfigError{"WorkerConfig.RestartLimit.Then", int(c.RestartLimit.Then), "use EndProgram or StopWorker"}
 	case c.RestartFactor != 0 && !(c.RestartFactor >= 1): // also if it is a NaN
 		return &ConfigError{
 			"WorkerConfig.RestartFactor",
@@ -101,27 +93,27 @@ func (c *WorkerConfig) checkValues() error {
 			return &ConfigError{fmt.Sprintf("WorkerConfig.Queues[%d]", i), q, bad.Error()}
 		}
 	}
-	for i, e := range c.Env {
+	for i, e := range c.Process.Env {
 		if name, _, ok := strings.Cut(e, "="); !ok || name == "" {
-			return &ConfigError{fmt.Sprintf("WorkerConfig.Env[%d]", i), e, `write it as "NAME=value"`}
+			return &ConfigError{fmt.Sprintf("WorkerConfig.Process.Env[%d]", i), e, `write it as "NAME=value"`}
 		}
 		if hasNUL(e) {
-			return &ConfigError{fmt.Sprintf("WorkerConfig.Env[%d]", i), strconv.Quote(e), noNUL}
+			return &ConfigError{fmt.Sprintf("WorkerConfig.Process.Env[%d]", i), strconv.Quote(e), noNUL}
 		}
 	}
-	if hasNUL(c.Dir) {
-		return &ConfigError{"WorkerConfig.Dir", strconv.Quote(c.Dir), noNUL}
+	if hasNUL(c.Process.Dir) {
+		return &ConfigError{"WorkerConfig.Process.Dir", strconv.Quote(c.Process.Dir), noNUL}
 	}
-	for i, pattern := range c.DropEnv {
+	for i, pattern := range c.Process.DropEnv {
 		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
 			return &ConfigError{
-				fmt.Sprintf("WorkerConfig.DropEnv[%d]", i),
+				fmt.Sprintf("WorkerConfig.Process.DropEnv[%d]", i),
 				pattern,
 				`write the name of a variable, or a pattern such as "AWS_*"`,
 			}
 		}
 		if hasNUL(pattern) {
-			return &ConfigError{fmt.Sprintf("WorkerConfig.DropEnv[%d]", i), strconv.Quote(pattern), noNUL}
+			return &ConfigError{fmt.Sprintf("WorkerConfig.Process.DropEnv[%d]", i), strconv.Quote(pattern), noNUL}
 		}
 	}
 	return nil

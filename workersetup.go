@@ -34,7 +34,7 @@ func applyLimits(wl *life.Welcome) error {
 	if wl.MemoryLimit > 0 {
 		if err := proc.LimitMemory(wl.MemoryLimit); err != nil {
 			return fmt.Errorf(
-				"multiprolab: WorkerConfig.MemoryLimit of %d bytes cannot be set: %w",
+				"multiprolab: WorkerConfig.Limits.Memory of %d bytes cannot be set: %w",
 				wl.MemoryLimit,
 				err,
 			)

@@ -35,8 +35,8 @@ func newLab(workers int) *multiprolab.Main {
 		"bench",
 		setUpLab,
 		&multiprolab.WorkerConfig{
-			Count: workers,
-			Env:   []string{roleVariable + "=multiprolab", labVariable + "=" + name},
+			Count:   workers,
+			Process: multiprolab.ProcessConfig{Env: []string{roleVariable + "=multiprolab", labVariable + "=" + name}},
 		},
 	)
 	return app

@@ -54,7 +54,7 @@ func main() { // runs in main, and up to Start in every worker
 			}
 		},
 	})
-	app.RegisterWorker("worker", worker, &multiprolab.WorkerConfig{Count: workers, MemoryLimit: memoryLimit})
+	app.RegisterWorker("worker", worker, &multiprolab.WorkerConfig{Count: workers, Limits: multiprolab.Limits{Memory: memoryLimit}})
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt) // Start leaves the signals to the program
 	defer stop()

@@ -44,7 +44,7 @@ func outcome(err error) string {
 			)
 		}
 		return fmt.Sprintf("timed out after %v on %s (pid %d)", timeout.Timeout, timeout.Worker, timeout.PID)
-	case errors.As(err, &memory): // WorkerConfig.MemoryLimit; it wraps the death
+	case errors.As(err, &memory): // WorkerConfig.Limits.Memory; it wraps the death
 		return fmt.Sprintf(
 			"out of memory: %s (pid %d) died of its limit of %d MiB",
 			memory.Died.Worker,

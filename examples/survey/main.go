@@ -59,9 +59,9 @@ func main() { // runs in main, and up to Start in the workers too
 	})
 	app.RegisterWorker("surveyor", surveyor, &multiprolab.WorkerConfig{
 		Count:           *workers,
-		Prefetch:        2,                        // the files are small
-		Env:             []string{"GOMAXPROCS=1"}, // a processor for each worker
-		RestartLimit:    *kills + 10,
+		Prefetch:        2,                                                        // the files are small
+		Process:         multiprolab.ProcessConfig{Env: []string{"GOMAXPROCS=1"}}, // a processor for each worker
+		RestartLimit:    multiprolab.RestartLimit{Restarts: *kills + 10},
 		RestartDelay:    10 * time.Millisecond,
 		RestartMaxDelay: 10 * time.Millisecond,
 	})

@@ -84,7 +84,7 @@ func main() {
 		Count: max(2, runtime.NumCPU()),
 		// Decoders are expected to die. The default limits are for workers that are not: they would
 		// let a stranger end the program with a few hostile pictures a minute.
-		RestartLimit:    -1, // for ever
+		RestartLimit:    multiprolab.RestartLimit{Restarts: -1}, // for ever
 		RestartMaxDelay: 100 * time.Millisecond,
 	})
 

@@ -63,7 +63,7 @@ func status(args []string) {
 		}
 		child, err := multiprolab.Do[int](ctx, app, "start", nil) // its worker is replaced after this one task
 		check(err)
-		for range 25 { // more than WorkerConfig.RestartLimit
+		for range 25 { // more than WorkerConfig.RestartLimit.Restarts
 			_, err := multiprolab.Do[int](ctx, app, "life", nil)
 			check(err)
 		}
