@@ -27,7 +27,7 @@ type broker struct {
 	// epoch is the moment from which the rules count the time. It never changes.
 	epoch time.Time
 
-	// mu guards rules, spare, timer, staff, loops, recent, stopped and joiners, Submission.job, and
+	// mu guards rules, spare, timer, staff, loops, recent, stopped and joiners, queuedTask, and
 	// those fields of job, slot, peer and client whose comments name the broker's mutex.
 	mu brokerMutex
 	// rules are the rules of tasks.

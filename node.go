@@ -225,16 +225,15 @@ func (n *node) submitPayload(
 		f.Left = leftOf(ctx)
 	}
 	s := &Submission{
-		values:   &n.values,
-		up:       n.up,
-		typ:      typ,
-		done:     make(chan struct{}),
-		news:     make(chan struct{}, 1),
-		accepted: make(chan struct{}),
-		awaited:  waits && chain != "",
+		values:      &n.values,
+		up:          n.up,
+		typ:         typ,
+		accepted:    make(chan struct{}),
+		awaited:     waits && chain != "",
+		taskOutcome: taskOutcome{done: make(chan struct{})},
 	}
-	if o != nil { // this is set before anybody else can find s
-		s.progress = o.OnProgress
+	if o != nil && o.OnProgress != nil { // this is set before anybody else can find s
+		s.progress, s.news = o.OnProgress, make(chan struct{}, 1)
 	}
 	if prepare != nil {
 		prepare(s)

@@ -367,7 +367,7 @@ func (th *theatre) offer(a *asked, p codec.Payload, m *taskMeta, items int, typ 
 	j := newJob(p, m)
 	j.Items = int32(items)
 	s := &Submission{values: &n.values, up: n.up, typ: typ, batch: items,
-		done: make(chan struct{}), news: make(chan struct{}, 1), accepted: make(chan struct{})}
+		accepted: make(chan struct{}), taskOutcome: taskOutcome{done: make(chan struct{})}}
 	s.split = func(count int) { a.cuts = append(a.cuts, count) }
 	n.mu.Lock()
 	n.lastID++
