@@ -40,7 +40,7 @@ type engine struct {
 	direct bool          // an interface holds the value itself, and no pointer to it
 	always bool          // opMethods: a field with a zero value is sent, too, because the method has a pointer receiver
 	form   form          // opMethods: which methods encode and decode the value
-	pair   pair          // opMap: the key and the element, if they are basic and common
+	pairs  *pairCode     // opMap: the code for the map if its key and element are basic and common, or nil
 	key    *engine       // the engine of a map's key
 	elem   *engine       // the engine of the element of a slice, array or map, or of the value behind pointers
 	fields []engineField // the exported fields of a struct, in their order
@@ -151,7 +151,7 @@ func (c *compiler) engineOf(t reflect.Type, s *shape, depth int) *engine {
 		e.op = opMap
 		e.key, e.elem = part(t.Key(), s.key), part(t.Elem(), s.elem)
 		if known {
-			e.pair = pairOf(t)
+			e.pairs = pairs[[2]reflect.Type{t.Key(), t.Elem()}]
 			e.pool.New = func() any { return newEntry(t) }
 		}
 	case structure:

@@ -7,33 +7,31 @@ import (
 
 // This file is how an engine writes and reads maps.
 
-// pair is the key type and the element type of a map, if the map is common enough to have Go code
-// of its own here, which is several times as fast as reflect.
-type pair uint8
-
-const (
-	pairOther pair = iota
-	pairStringString
-	pairStringInt
-	pairStringInt64
-	pairStringFloat64
-	pairStringBool
-	pairIntString
-	pairIntInt
-)
-
-// pairs holds the pairs by the types of the key and the element.
-var pairs = map[[2]reflect.Type]pair{
-	{reflect.TypeFor[string](), reflect.TypeFor[string]()}:  pairStringString,
-	{reflect.TypeFor[string](), reflect.TypeFor[int]()}:     pairStringInt,
-	{reflect.TypeFor[string](), reflect.TypeFor[int64]()}:   pairStringInt64,
-	{reflect.TypeFor[string](), reflect.TypeFor[float64]()}: pairStringFloat64,
-	{reflect.TypeFor[string](), reflect.TypeFor[bool]()}:    pairStringBool,
-	{reflect.TypeFor[int](), reflect.TypeFor[string]()}:     pairIntString,
-	{reflect.TypeFor[int](), reflect.TypeFor[int]()}:        pairIntInt,
+// pairCode is Go code for the maps of a common key type and element type, which is several times as
+// fast as reflect. It does not change.
+type pairCode struct {
+	append func(b []byte, m unsafe.Pointer) []byte        // appends the map at m
+	read   func(r reader, m unsafe.Pointer, n int) reader // reads n entries into a new map, which it puts at m
 }
 
-func pairOf(t reflect.Type) pair { return pairs[[2]reflect.Type{t.Key(), t.Elem()}] }
+// pairs holds the code by the types of the key and the element.
+var pairs = map[[2]reflect.Type]*pairCode{
+	typesOf[string, string]():  codeOf[string, string](),
+	typesOf[string, int]():     codeOf[string, int](),
+	typesOf[string, int64]():   codeOf[string, int64](),
+	typesOf[string, float64](): codeOf[string, float64](),
+	typesOf[string, bool]():    codeOf[string, bool](),
+	typesOf[int, string]():     codeOf[int, string](),
+	typesOf[int, int]():        codeOf[int, int](),
+}
+
+func typesOf[K, V any]() [2]reflect.Type {
+	return [2]reflect.Type{reflect.TypeFor[K](), reflect.TypeFor[V]()}
+}
+
+func codeOf[K string | int, V string | int | int64 | float64 | bool]() *pairCode {
+	return &pairCode{appendPairs[K, V], readPairs[K, V]}
+}
 
 // entry is room for one entry of a map. One goroutine at a time takes it from engine.pool.
 type entry struct {
@@ -60,21 +58,8 @@ func (e *engine) release(x *entry) {
 
 // appendMap appends a map: the number of entries, then keys and elements in turn.
 func (e *engine) appendMap(b []byte, p unsafe.Pointer, left int) ([]byte, error) {
-	switch e.pair {
-	case pairStringString:
-		return appendPairs(b, *(*map[string]string)(p)), nil
-	case pairStringInt:
-		return appendPairs(b, *(*map[string]int)(p)), nil
-	case pairStringInt64:
-		return appendPairs(b, *(*map[string]int64)(p)), nil
-	case pairStringFloat64:
-		return appendPairs(b, *(*map[string]float64)(p)), nil
-	case pairStringBool:
-		return appendPairs(b, *(*map[string]bool)(p)), nil
-	case pairIntString:
-		return appendPairs(b, *(*map[int]string)(p)), nil
-	case pairIntInt:
-		return appendPairs(b, *(*map[int]int)(p)), nil
+	if e.pairs != nil {
+		return e.pairs.append(b, p), nil
 	}
 	m := reflect.NewAt(e.typ, p).Elem()
 	n := m.Len()
@@ -95,7 +80,8 @@ func (e *engine) appendMap(b []byte, p unsafe.Pointer, left int) ([]byte, error)
 	return b, err
 }
 
-func appendPairs[K string | int, V string | int | int64 | float64 | bool](b []byte, m map[K]V) []byte {
+func appendPairs[K string | int, V string | int | int64 | float64 | bool](b []byte, p unsafe.Pointer) []byte {
+	m := *(*map[K]V)(p)
 	b = appendUint(b, uint64(len(m)))
 	for k, v := range m {
 		b = appendBasic(appendBasic(b, &k), &v)
@@ -132,55 +118,43 @@ func (e *engine) readMap(r *reader, p unsafe.Pointer, depth int) {
 		return
 	}
 	r.aside += 2 * n
-	switch e.pair {
-	case pairStringString:
-		readPairs(r, (*map[string]string)(p), n)
-	case pairStringInt:
-		readPairs(r, (*map[string]int)(p), n)
-	case pairStringInt64:
-		readPairs(r, (*map[string]int64)(p), n)
-	case pairStringFloat64:
-		readPairs(r, (*map[string]float64)(p), n)
-	case pairStringBool:
-		readPairs(r, (*map[string]bool)(p), n)
-	case pairIntString:
-		readPairs(r, (*map[int]string)(p), n)
-	case pairIntInt:
-		readPairs(r, (*map[int]int)(p), n)
-	default:
-		m := reflect.MakeMapWithSize(e.typ, min(n, maxAtOnce/int(max(e.key.size+e.elem.size, 1))))
-		reflect.NewAt(e.typ, p).Elem().Set(m)
-		if n == 0 {
-			return
-		}
-		x := e.pool.Get().(*entry)
-		for i := 0; i < n; i++ {
-			r.aside--
-			e.key.read(r, x.keyAt, depth+1)
-			r.aside--
-			e.elem.read(r, x.elemAt, depth+1)
-			if r.err != nil {
-				break
-			}
-			m.SetMapIndex(x.key, x.elem)
-			x.key.SetZero()
-			x.elem.SetZero()
-		}
-		e.release(x)
+	if e.pairs != nil {
+		*r = e.pairs.read(*r, p, n)
+		return
 	}
+	m := reflect.MakeMapWithSize(e.typ, min(n, maxAtOnce/int(max(e.key.size+e.elem.size, 1))))
+	reflect.NewAt(e.typ, p).Elem().Set(m)
+	if n == 0 {
+		return
+	}
+	x := e.pool.Get().(*entry)
+	for i := 0; i < n; i++ {
+		r.aside--
+		e.key.read(r, x.keyAt, depth+1)
+		r.aside--
+		e.elem.read(r, x.elemAt, depth+1)
+		if r.err != nil {
+			break
+		}
+		m.SetMapIndex(x.key, x.elem)
+		x.key.SetZero()
+		x.elem.SetZero()
+	}
+	e.release(x)
 }
 
-func readPairs[K string | int, V string | int | int64 | float64 | bool](r *reader, p *map[K]V, n int) {
+func readPairs[K string | int, V string | int | int64 | float64 | bool](r reader, p unsafe.Pointer, n int) reader {
 	m := make(map[K]V, n)
-	*p = m
+	*(*map[K]V)(p) = m
 	for i := 0; i < n && r.err == nil; i++ {
 		var k K
 		var v V
 		r.aside -= 2
-		readBasic(r, &k)
-		readBasic(r, &v)
+		readBasic(&r, &k)
+		readBasic(&r, &v)
 		m[k] = v
 	}
+	return r
 }
 
 func readBasic[T string | int | int64 | float64 | bool](r *reader, v *T) {
