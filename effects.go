@@ -59,7 +59,7 @@ func (b *broker) carry(e *queue.Effect) {
 	case queue.Store:
 		b.giveBack(jobOf(e.Task))
 		b.store.put(jobOf(e.Task), e.After)
-	case queue.Settle:
+	case queue.EndLease:
 		b.endLease(jobOf(e.Task), e)
 	case queue.Draw:
 		b.store.fetchers.draw(*e.Lane, int(e.N))
@@ -191,13 +191,13 @@ func (b *broker) lastOf(j *job, e *queue.Effect) *AttemptsError {
 // endLease tells the Backend how the lease of a job ends.
 func (b *broker) endLease(j *job, e *queue.Effect) {
 	switch {
-	case e.Settlement == queue.GiveUp:
-		b.store.endLease(j, e.Settlement, b.lastOf(j, e))
-	case e.Settlement == queue.Later:
+	case e.LeaseEnd == queue.GiveUp:
+		b.store.endLease(j, e.LeaseEnd, b.lastOf(j, e))
+	case e.LeaseEnd == queue.Later:
 		b.store.putBack(j, e.After, b.errorOf(j, e))
 	case e.Verdict.Kind == queue.Done:
-		b.store.endLease(j, e.Settlement, nil)
+		b.store.endLease(j, e.LeaseEnd, nil)
 	default:
-		b.store.endLease(j, e.Settlement, b.errorOf(j, e))
+		b.store.endLease(j, e.LeaseEnd, b.errorOf(j, e))
 	}
 }

@@ -301,12 +301,12 @@ func (o *outbox) handled(upTo uint64) {
 	o.rules.Ledger.Handled(upTo)
 }
 
-// settled notes that one message was reported, or confirmed alone, by its serial. It returns the
+// strike notes that one message was reported, or confirmed alone, by its serial. It returns the
 // message, or false if no such message waits to be confirmed.
-func (o *outbox) settled(serial uint64) (letter, bool) {
+func (o *outbox) strike(serial uint64) (letter, bool) {
 	o.mu.Lock()
 	defer o.unlock()
-	return o.rules.Ledger.Settle(serial)
+	return o.rules.Ledger.Strike(serial)
 }
 
 // close refuses further messages with err, and tells the senders that wait. It returns those

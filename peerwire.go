@@ -77,7 +77,7 @@ func (p *peer) takeFree(f *wire.Frame) error {
 	}
 	switch f.Kind {
 	case wire.Undelivered:
-		l, ok := p.slot().out.settled(f.Serial())
+		l, ok := p.slot().out.strike(f.Serial())
 		if ok {
 			d.emit(
 				&DeadLetter{
@@ -91,7 +91,7 @@ func (p *peer) takeFree(f *wire.Frame) error {
 		}
 		return unless(ok)
 	case wire.Failed:
-		l, ok := p.slot().out.settled(f.Serial())
+		l, ok := p.slot().out.strike(f.Serial())
 		if ok {
 			d.emit(
 				&HandlerFailed{
@@ -155,7 +155,7 @@ func (p *peer) takeFree(f *wire.Frame) error {
 func (p *peer) credited(f *wire.Frame) error {
 	ok := false
 	if f.Flags&wire.FlagSoft != 0 {
-		_, ok = p.slot().out.settled(f.Serial())
+		_, ok = p.slot().out.strike(f.Serial())
 	} else {
 		ok = p.slot().out.granted(f.Credit())
 	}

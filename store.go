@@ -193,7 +193,7 @@ func (s *store) enqueue(ctx context.Context, puts []storing) {
 
 // endLease tells the Backend how a job has ended: at once if the job is leased here; otherwise when
 // its lease comes. The broker holds its mutex.
-func (s *store) endLease(j *job, how queue.Settlement, why error) {
+func (s *store) endLease(j *job, how queue.LeaseEnd, why error) {
 	lease := j.lease
 	j.lease = nil
 	s.mu.Lock()

@@ -50,7 +50,7 @@ func (f *Fleet) proceed() {
 	}
 }
 
-// spawn begins a life. What the slot was shaken for before is settled with it.
+// spawn begins a life. With it the slot is not shaken any more.
 func (f *Fleet) spawn(s *slot) {
 	s.lives++
 	s.life = life{}

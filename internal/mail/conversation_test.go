@@ -460,11 +460,11 @@ func (c *conversation) mainReads() {
 		must(c.box.Granted(uint64(f.bytes), f.upTo), "an honest worker is believed")
 		c.confirm(f.upTo)
 	case "alone":
-		got, ok := c.box.Ledger.Settle(m.serial)
+		got, ok := c.box.Ledger.Strike(m.serial)
 		must(ok && got == m && !m.told, "an honest worker is believed")
 		m.told = true
 	case "report":
-		got, ok := c.box.Ledger.Settle(m.serial)
+		got, ok := c.box.Ledger.Strike(m.serial)
 		must(ok && got == m && !m.told, "what became of a message is told once")
 		m.told = true
 	case "reply":
@@ -515,7 +515,7 @@ func (c *conversation) lie() {
 		if serial > c.upTo && serial <= c.upTo+c.unconfirmed() && !c.settled(serial) {
 			return
 		}
-		_, ok := c.box.Ledger.Settle(serial)
+		_, ok := c.box.Ledger.Strike(serial)
 		must(!ok, "what became of a message is told once")
 	case 2:
 		number := uint64(c.dice(c.names + 2))

@@ -31,9 +31,9 @@ const keptRow = 1 << 13
 type entry[L any] struct {
 	// letter is what is kept of the message.
 	letter L
-	// settled says that the message has been reported, or confirmed alone: nobody need be told of
+	// struck says that the message has been reported, or confirmed alone: nobody need be told of
 	// it again.
-	settled bool
+	struck bool
 }
 
 // Write notes a message that was written. Its serial is the next one.
@@ -64,17 +64,17 @@ func (l *Ledger[L, C]) Handled(upTo uint64) bool {
 	return true
 }
 
-// Settle takes in what became of one message out of its turn: it is reported, or confirmed alone.
-// It returns the message, or false if no message has that serial or if it was settled before.
-func (l *Ledger[L, C]) Settle(serial uint64) (letter L, ok bool) {
+// Strike takes one message off the ledger before its turn, because it was reported, or confirmed
+// alone. It returns the message, or false if no message has that serial or if it was struck before.
+func (l *Ledger[L, C]) Strike(serial uint64) (letter L, ok bool) {
 	if !l.knows(serial) {
 		return letter, false
 	}
 	e := &l.row[l.head+int(serial-l.confirmed)-1]
-	if e.settled {
+	if e.struck {
 		return letter, false
 	}
-	e.settled = true
+	e.struck = true
 	return e.letter, true
 }
 
@@ -111,7 +111,7 @@ func (l *Ledger[L, C]) Calls() int { return len(l.calls) }
 // is the first of another life.
 func (l *Ledger[L, C]) Detach() (lost []L, calls []C) {
 	for _, e := range l.row[l.head:] {
-		if !e.settled {
+		if !e.struck {
 			lost = append(lost, e.letter)
 		}
 	}

@@ -173,7 +173,7 @@ func (s *story) read() {
 			s.receipts.Credit(s.sizes[name], s.window)
 		case Backlog:
 			s.say("the worker refuses %s", name)
-			s.box.Ledger.Settle(s.serials[name])
+			s.box.Ledger.Strike(s.serials[name])
 			s.leave(name, s.sizes[name])
 		}
 	}

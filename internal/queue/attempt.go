@@ -99,7 +99,7 @@ func (q *Queue) Ended(id Worker, task ID, v Verdict, now Time) Lie {
 	if most := w.slot.pool.MaxTasks; most > 0 && w.done >= most {
 		q.retire(w)
 	}
-	q.conclude(t, v)
+	q.endAttempt(t, v)
 	q.handOut()
 	return Lie{}
 }
@@ -123,9 +123,9 @@ func (t *Task) disproves(v Verdict) Lie {
 	return Lie{}
 }
 
-// conclude ends an attempt of a task: with a result, with another attempt to come, or with its last
-// failure.
-func (q *Queue) conclude(t *Task, v Verdict) {
+// endAttempt ends an attempt of a task: with a result, with another attempt to come, or with its
+// last failure.
+func (q *Queue) endAttempt(t *Task, v Verdict) {
 	w := t.holder.id
 	q.release(t)
 	retries := t.retries(v)
@@ -197,7 +197,7 @@ func (q *Queue) again(t *Task, v Verdict, w Worker, d time.Duration) {
 	switch {
 	case q.cfg.Stored:
 		q.waitFor(t, d)
-		q.emit(Effect{Kind: Settle, Task: t, Worker: w, Settlement: Later, After: d, Verdict: v})
+		q.emit(Effect{Kind: EndLease, Task: t, Worker: w, LeaseEnd: Later, After: d, Verdict: v})
 	case d > 0:
 		q.wait(t, delayed)
 		q.timers.set(t, ripens, after(q.timers.now, d))
@@ -218,7 +218,7 @@ func (q *Queue) Returned(w Worker, id ID) Lie {
 	case !t.recalled:
 		return Lie{Kind: NotRecalled, Task: t}
 	case t.condemned != spared:
-		q.conclude(t, t.condemned.verdict())
+		q.endAttempt(t, t.condemned.verdict())
 	default:
 		q.giveBack(t)
 	}

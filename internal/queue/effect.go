@@ -40,10 +40,10 @@ const (
 	// Store: the Task is stored in the Backend, due After a time, and Stored is the answer. Its
 	// submitter has its credit back.
 	Store
-	// Settle: the Backend is told how the lease of the Task ends: Settlement, and After for Later.
+	// EndLease: the Backend is told how the lease of the Task ends: LeaseEnd, and After for Later.
 	// Verdict is how the attempt has ended, on Worker if that is not 0.
 	// If there is no lease now, it is told when there is one, unless it is to keep the task.
-	Settle
+	EndLease
 	// Draw: up to N more tasks of the Lane are fetched from the Backend. Each is one Arrived, Found
 	// or Missed.
 	Draw
@@ -70,30 +70,30 @@ const (
 	OldLetter               // it is back in the list as it was there before
 )
 
-// Settlement is what a Backend is told about a lease that ends.
-type Settlement uint8
+// LeaseEnd is what a Backend is told about a lease that ends.
+type LeaseEnd uint8
 
-// The settlements.
+// The ends of a lease.
 const (
-	Remove Settlement = iota + 1 // the task has its outcome, and is removed
-	Keep                         // the next run of the program is to have it
-	GiveUp                       // it has used up its attempts
-	Later                        // it is due again, after a time
+	Remove LeaseEnd = iota + 1 // the task has its outcome, and is removed
+	Keep                       // the next run of the program is to have it
+	GiveUp                     // it has used up its attempts
+	Later                      // it is due again, after a time
 )
 
 // Effect is something that is to be done about an event. The fields beside Kind are for the kinds
 // that name them.
 type Effect struct {
-	Kind       EffectKind
-	First      bool          // of Assign: the worker has nothing else
-	Soft       bool          // of Cancel: a time is over
-	Letter     Letter        // of Outcome
-	Settlement Settlement    // of Settle
-	Worker     Worker        // whom it is for, or who had the task
-	Task       *Task         // that it is about
-	N          uint64        // a number, by Kind
-	At         Time          // of Wake
-	After      time.Duration // from now on
-	Lane       *Lane         // of Draw and DrawNoMore; not to be changed
-	Verdict    Verdict       // of Kill, Again, Outcome and Settle
+	Kind     EffectKind
+	First    bool          // of Assign: the worker has nothing else
+	Soft     bool          // of Cancel: a time is over
+	Letter   Letter        // of Outcome
+	LeaseEnd LeaseEnd      // of EndLease
+	Worker   Worker        // whom it is for, or who had the task
+	Task     *Task         // that it is about
+	N        uint64        // a number, by Kind
+	At       Time          // of Wake
+	After    time.Duration // from now on
+	Lane     *Lane         // of Draw and DrawNoMore; not to be changed
+	Verdict  Verdict       // of Kill, Again, Outcome and EndLease
 }

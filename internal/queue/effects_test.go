@@ -106,7 +106,7 @@ func (d *day) unsend(m *fakeTask) {
 
 // alone is the fate of an attempt that ends the task, whatever its policy is.
 func (f fate) alone() fate {
-	f.settle, f.expected = Remove, false
+	f.endLease, f.expected = Remove, false
 	return f
 }
 
@@ -200,10 +200,10 @@ func (d *day) apply(e *Effect, fates []ending) {
 			m.where = forTime
 		}
 		m.item = &fakeItem{task: m, of: m, lane: m.lane.Lane, due: d.now + e.After}
-		m.settled = false
+		m.leaseOver = false
 		d.store.puts = append(d.store.puts, m.item)
-	case Settle:
-		d.store.settle(m, e)
+	case EndLease:
+		d.store.endLease(m, e)
 	case Draw:
 		*d.store.credit(*e.Lane) += int(e.N)
 	case DrawNoMore:

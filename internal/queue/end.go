@@ -60,14 +60,14 @@ func (q *Queue) end(t *Task, v Verdict, w Worker) {
 }
 
 // endAs gives a task its outcome, wherever the task is. It is the only place that does.
-func (q *Queue) endAs(t *Task, v Verdict, w Worker, how Settlement) {
+func (q *Queue) endAs(t *Task, v Verdict, w Worker, how LeaseEnd) {
 	if t.state == ended {
 		return
 	}
 	q.release(t)
 	q.leaveLine(t)
 	q.tally(t, v)
-	settles := q.cfg.Stored && t.state != blocked
+	leased := q.cfg.Stored && t.state != blocked
 	q.move(t, ended)
 	q.freeKey(t)
 	t.lane.total--
@@ -80,8 +80,8 @@ func (q *Queue) endAs(t *Task, v Verdict, w Worker, how Settlement) {
 	case t.revived && v.Kind != Done && v.Kind != Cancelled:
 		letter = q.keepDead(t, OldLetter)
 	}
-	if settles {
-		q.emit(Effect{Kind: Settle, Task: t, Worker: w, Settlement: how, Verdict: v})
+	if leased {
+		q.emit(Effect{Kind: EndLease, Task: t, Worker: w, LeaseEnd: how, Verdict: v})
 	}
 	if t.From != 0 && t.Number != 0 {
 		delete(q.submitted, submission{t.From, t.Number})

@@ -117,29 +117,29 @@ const (
 // fakeTask is a task as the model has it.
 type fakeTask struct {
 	*Task
-	where    place
-	waits    []*fakeWorker // lives that must not get it
-	serial   int           // of when it lined up last
-	been     bool          // it has been out
-	due      Time
-	worker   *fakeWorker
-	begun    bool // on it
-	beganAt  Time
-	recalled bool
-	cutBy    bool
-	gaveNone bool // there was nothing to cut off
-	doom     Kind // of this attempt, or Done
-	doomAt   Time
-	dumped   bool
-	killAt   Time
-	pulled   bool
-	counted  int // attempts
-	outcomes int
-	verdict  Verdict
-	settled  bool
-	revived  bool
-	foreign  bool
-	item     *fakeItem
+	where     place
+	waits     []*fakeWorker // lives that must not get it
+	serial    int           // of when it lined up last
+	been      bool          // it has been out
+	due       Time
+	worker    *fakeWorker
+	begun     bool // on it
+	beganAt   Time
+	recalled  bool
+	cutBy     bool
+	gaveNone  bool // there was nothing to cut off
+	doom      Kind // of this attempt, or Done
+	doomAt    Time
+	dumped    bool
+	killAt    Time
+	pulled    bool
+	counted   int // attempts
+	outcomes  int
+	verdict   Verdict
+	leaseOver bool
+	revived   bool
+	foreign   bool
+	item      *fakeItem
 }
 
 func (m *fakeTask) String() string {
@@ -353,17 +353,17 @@ func (b *fakeBackend) deliver(it *fakeItem, credit *int) {
 	d.carryOut()
 }
 
-// settle takes in what is told of a lease.
-func (b *fakeBackend) settle(m *fakeTask, e *Effect) {
+// endLease takes in what is told of a lease.
+func (b *fakeBackend) endLease(m *fakeTask, e *Effect) {
 	it := m.item
-	if m.settled && e.Settlement != Later {
-		b.d.wrong("%v is settled twice", m)
+	if m.leaseOver && e.LeaseEnd != Later {
+		b.d.wrong("%v is told of its end twice", m)
 	}
 	if it == nil {
 		return
 	}
-	m.settled = e.Settlement != Later
-	switch e.Settlement {
+	m.leaseOver = e.LeaseEnd != Later
+	switch e.LeaseEnd {
 	case Keep:
 		it.leased, it.task, it.due = false, nil, never // it is the next run's
 		m.item = nil

@@ -169,7 +169,7 @@ type fate struct {
 	most     time.Duration
 	kind     Kind
 	letter   Letter
-	settle   Settlement
+	endLease LeaseEnd
 	expected bool
 }
 
@@ -182,12 +182,12 @@ func (d *day) fateOf(m *fakeTask, v Verdict) fate {
 	more := m.counted < max(1, o.Attempts)
 	worth := v.Kind == Died && on&Deaths != 0 || v.Kind == TimedOut && on&Timeouts != 0 ||
 		v.Kind == Failed && on&Errors != 0 && !v.Final
-	f := fate{kind: v.Kind, settle: Remove, expected: true}
+	f := fate{kind: v.Kind, endLease: Remove, expected: true}
 	switch {
 	case v.Kind == Done || v.Kind == Cancelled:
 	case v.Kind == Failed && v.After > 0:
 		f.again, f.least, f.most = !d.halted, v.After, v.After
-		f.settle = Keep
+		f.endLease = Keep
 	case worth && more:
 		pause := 100 * time.Millisecond
 		if o.First > 0 {
@@ -198,14 +198,14 @@ func (d *day) fateOf(m *fakeTask, v Verdict) fate {
 		}
 		pause = min(pause, 30*time.Second)
 		f.again, f.least, f.most = !d.halted, pause/2, pause
-		f.settle = Keep
+		f.endLease = Keep
 	case (worth || m.revived) && o.Attempts > 1:
-		f.settle = GiveUp
+		f.endLease = GiveUp
 		if d.cfg.DeadLimit > 0 {
 			f.letter = NewLetter
 		}
 	}
-	if f.letter == NoLetter && f.settle != GiveUp && !f.again && m.revived && v.Kind != Done &&
+	if f.letter == NoLetter && f.endLease != GiveUp && !f.again && m.revived && v.Kind != Done &&
 		v.Kind != Cancelled && d.cfg.DeadLimit > 0 {
 		f.letter = OldLetter
 	}

@@ -302,7 +302,7 @@ func (d *day) retryDead() {
 		}
 		d.serial++
 		m.where, m.serial, m.outcomes, m.counted, m.revived, m.been = forRoom, d.serial, 0, 0, true, false
-		m.foreign, m.waits, m.settled = false, nil, false
+		m.foreign, m.waits, m.leaseOver = false, nil, false
 		d.tasks = append(d.tasks, m)
 		d.want.Received += m.count()
 	}

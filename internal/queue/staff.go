@@ -131,9 +131,9 @@ func (q *Queue) Leave(id Worker, d Death, now Time) (blamed bool) {
 			if t.Items > 0 && t.id == d.Unfinished { // what it had finished stands
 				v.Items, v.Kept = d.Items, true
 			}
-			q.conclude(t, v)
+			q.endAttempt(t, v)
 		case t.condemned != spared: // it was cancelled before it had begun
-			q.conclude(t, t.condemned.verdict())
+			q.endAttempt(t, t.condemned.verdict())
 		default:
 			q.giveBack(t)
 		}

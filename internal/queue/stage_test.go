@@ -122,21 +122,21 @@ func (s *stage) apply(e *Effect) bool {
 		s.credit[*e.Lane] += int(e.N)
 	case DrawNoMore:
 		delete(s.credit, *e.Lane)
-	case Settle:
-		s.settle(e)
+	case EndLease:
+		s.endLease(e)
 	}
 	return false
 }
 
-// settle tells the Backend about the end of a lease.
-func (s *stage) settle(e *Effect) {
+// endLease tells the Backend about the end of a lease.
+func (s *stage) endLease(e *Effect) {
 	i := slices.IndexFunc(s.store, func(it *storedTask) bool { return it.Task == e.Task })
 	it := s.store[i]
 	if it.leased {
 		ends := [...]string{Remove: "ack", Keep: "retry", GiveUp: "dead", Later: "retry"}
-		it.told = append(it.told, ends[e.Settlement])
+		it.told = append(it.told, ends[e.LeaseEnd])
 	}
-	if it.leased = false; e.Settlement == Later {
+	if it.leased = false; e.LeaseEnd == Later {
 		it.due = s.now + e.After
 	} else {
 		it.due = never

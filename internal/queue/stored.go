@@ -1,12 +1,13 @@
 package queue
 
-// This file is what a Backend of the user's says, by way of the caller, who knows which task has
-// which id and lease there.
+// This file is what the user's Backend says. It says so by way of the caller, who knows which task
+// has which id and lease there.
 //
-// Without a Backend a task that gets room is lined up. With one it goes there instead (Store), and
-// comes back when a worker has room for one of its lane (Draw, Arrived). From then on it is leased,
-// and waits in its lane as any other. The lease ends with the attempt: Settle says how. So Draw is
-// credit: what was asked for and has not come yet counts as room that is taken.
+// Without a Backend, a task that gets room is lined up. With a Backend the task goes there instead
+// (Store), and comes back when a worker has room for a task of its lane (Draw, Arrived). From then
+// on the task is leased, and waits in its lane as any other. The lease ends with the attempt:
+// EndLease says how. Draw is credit: a task that was asked for and has not come yet counts as room
+// that is taken.
 
 // Stored notes that the Backend has a task, or why not.
 func (q *Queue) Stored(t *Task, ok bool, cause any) {
@@ -30,7 +31,7 @@ func (q *Queue) Arrived(t *Task) (again bool) {
 		if t.kept {
 			how = Keep
 		}
-		q.emit(Effect{Kind: Settle, Task: t, Settlement: how, Verdict: Verdict{Kind: Stopped}})
+		q.emit(Effect{Kind: EndLease, Task: t, LeaseEnd: how, Verdict: Verdict{Kind: Stopped}})
 	case delayed, stored:
 		q.leaveLine(t)
 		q.lineUp(t, false)
