@@ -5,6 +5,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/multiprolab/multiprolab/internal/errpack"
 	"github.com/multiprolab/multiprolab/internal/pack"
 )
 
@@ -34,7 +35,7 @@ func (e *SignalError) ExitCode() int {
 }
 
 // packSignal describes the layout of a SignalError between main and a worker.
-func packSignal(p *pack.Packing, e *SignalError) {
+func packSignal(_ *errpack.Packing, p *pack.Packing, e *SignalError) {
 	s, _ := e.Signal.(syscall.Signal)
 	n := int(s)
 	pack.Number(p, &n)

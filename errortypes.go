@@ -9,7 +9,7 @@ import (
 
 // This file is how errors that a user has registered keep their identity and type on the way
 // between processes, by their numbers. Which errors of the standard library do so is in
-// stderrors.go.
+// internal/errpack.
 
 // knownErrors are the errors that were registered. They exist in both processes, and are the same
 // in the same order, because they are registered before Run. They do not change after that.

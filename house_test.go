@@ -169,11 +169,11 @@ func circles(g map[string]map[string]bool) [][]string {
 	return all
 }
 
-// knots are the packages with a larger circle of files, or more pairs of files that use each other,
-// than the 10 and 8 that a package may have. A change may bring the figures down, and then writes
-// them here; it never brings them up.
+// knots are the packages that are held to a smaller circle of files, or to fewer pairs of files
+// that use each other, than the 10 and 8 that a package may have. A change may bring the figures
+// down, and then writes them here; it never brings them up.
 var knots = map[string]struct{ circle, pairs int }{
-	module: {circle: 8, pairs: 7},
+	module: {circle: 8, pairs: 4},
 }
 
 // TestTangle holds how much the files of a package need each other.
@@ -217,7 +217,8 @@ func TestTangle(t *testing.T) {
 // below.
 var floors = map[string][]string{
 	"": {
-		"backend", "internal/ablate", "internal/batch", "internal/codec", "internal/fleet", "internal/goroutine", "internal/life",
+		"backend", "internal/ablate", "internal/batch", "internal/codec", "internal/errpack", "internal/fleet", "internal/goroutine",
+		"internal/life",
 		"internal/link", "internal/lockorder", "internal/mail", "internal/pack", "internal/platform", "internal/proc",
 		"internal/queue", "internal/ring", "internal/sdnotify", "internal/wire",
 	},
@@ -225,6 +226,7 @@ var floors = map[string][]string{
 	"internal/ablate":    {},
 	"internal/batch":     {"internal/ablate", "internal/codec"},
 	"internal/codec":     {"internal/ablate"},
+	"internal/errpack":   {"internal/pack"},
 	"internal/fleet":     {},
 	"internal/goroutine": {},
 	"internal/life":      {"internal/goroutine", "internal/link", "internal/pack", "internal/proc", "internal/wire"},

@@ -9,9 +9,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/errpack"
 	"github.com/multiprolab/multiprolab/internal/fleet"
 	"github.com/multiprolab/multiprolab/internal/link"
-	"github.com/multiprolab/multiprolab/internal/pack"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -362,14 +362,14 @@ func (p *peer) tellExit(mode ShutdownMode, why error) {
 }
 
 // causeCut is how much of the cause of the end a worker is told: enough for its own errors.
-var causeCut = errorCut{text: 1 << 10, stderr: 1 << 10, earlier: 1, parts: 4}
+var causeCut = errpack.Cut{Text: 1 << 10, Stderr: 1 << 10, Earlier: 1, Parts: 4}
 
 // exitFrame returns the frame that tells a worker to end. why is nil if another life follows;
 // otherwise the frame says why none does.
 func exitFrame(mode ShutdownMode, why error) *wire.Frame {
 	var packed []byte
 	if why != nil && why != ErrStopped {
-		packed = pack.Marshal(&errorPacking{err: why, cut: causeCut})
+		packed = wireErrors.MarshalCut(why, causeCut)
 	}
 	return wire.NewExit(uint64(mode), packed)
 }

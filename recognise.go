@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+
+	"github.com/multiprolab/multiprolab/internal/errpack"
 )
 
 // This file is how a RemoteError is made of a user's error in one process, and how another process
@@ -25,11 +27,11 @@ func (v *values) traits(err error) (t traits) {
 			continue // another registered error is of the same type
 		}
 		found := reflect.New(typ)
-		if !errors.As(err, found.Interface()) || stdStructOf(known) >= 0 { // the latter cross without registration
+		if !errors.As(err, found.Interface()) || errpack.IsStdStruct(known) { // the latter cross without registration
 			continue
 		}
 		bare, causes := withoutCauses(found.Elem())
-		if p, encodeErr := v.codec.Encode(bare); encodeErr == nil && len(p.Data) <= maxErrorText/2 {
+		if p, encodeErr := v.codec.Encode(bare); encodeErr == nil && len(p.Data) <= errpack.MaxText/2 {
 			t.Types = append(t.Types, typedTrait{i, p, causes})
 		}
 	}
@@ -93,15 +95,15 @@ func (v *values) fillIn(e *RemoteError) {
 // stands reports whether the Error method of an error that was decoded does not panic: a worker
 // that lies can have sent an error that no honest worker has.
 func stands(err error) (ok bool) {
-	defer guardError(err, func(string) { ok = false })
+	defer errpack.Guard(err, func(string) { ok = false })
 	_ = err.Error()
 	return true
 }
 
 // remote makes the RemoteError of an error that user code has returned.
 func (v *values) remote(typ string, err error) (remote error) {
-	r := &RemoteError{Worker: v.name, Type: typ, Text: textOfError(err), GoType: fmt.Sprintf("%T", err)}
-	defer guardError(err, func(string) { remote = r }) // if a method panics, with what was found until then
+	r := &RemoteError{Worker: v.name, Type: typ, Text: errpack.Text(err), GoType: fmt.Sprintf("%T", err)}
+	defer errpack.Guard(err, func(string) { remote = r }) // if a method panics, with what was found until then
 	var s *steer
 	if errors.As(err, &s) {
 		r.final, r.after = s.final, s.after
@@ -110,7 +112,7 @@ func (v *values) remote(typ string, err error) (remote error) {
 		}
 	}
 	r.GoType = fmt.Sprintf("%T", err)
-	r.is, r.parts = stdSentinelsOf(err), stdParts(err)
+	r.is, r.parts = errpack.StdSentinelsOf(err), errpack.StdParts(err)
 	r.traits = v.traits(err)
 	r.expect()
 	return r

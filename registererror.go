@@ -1,6 +1,10 @@
 package multiprolab
 
-import "reflect"
+import (
+	"reflect"
+
+	"github.com/multiprolab/multiprolab/internal/errpack"
+)
 
 // RegisterError lets errors keep what they are when a handler returns them in another process. A
 // sentinel, such as sql.ErrNoRows, is matched by errors.Is again; a type, given by any value of it,
@@ -29,7 +33,7 @@ func (m *Main) warnOfErrors() {
 			t = t.Elem()
 		}
 		empty := t.Kind() == reflect.Struct && t.NumField() == 0
-		if t.PkgPath() == "errors" || t.PkgPath() == "fmt" || empty || stdStructOf(known) >= 0 {
+		if t.PkgPath() == "errors" || t.PkgPath() == "fmt" || empty || errpack.IsStdStruct(known) {
 			continue // such an error has nothing to send but what it is
 		}
 		bare, _ := withoutCauses(reflect.New(t).Elem())

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"strings"
-	"unicode/utf8"
 )
 
 // This file is small functions that shorten texts of errors. Both processes use them.
@@ -15,18 +14,6 @@ func brief(err error) string {
 		return "no error"
 	}
 	return strings.ReplaceAll(err.Error(), "multiprolab: ", "")
-}
-
-// cutText cuts a text that is longer than n bytes off behind its last whole character within these,
-// and appends " ...".
-func cutText(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + " ..."
 }
 
 // newCookie returns a text that nobody else uses.

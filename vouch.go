@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/multiprolab/multiprolab/internal/errpack"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -21,7 +22,7 @@ func vouched(worker string, pid int, stopCause func() error, typ string, err err
 		err.Err = textOf(err.Err)
 	case *RemoteError:
 		err.Worker, err.PID = worker, pid
-		err.is = slices.DeleteFunc(err.is, func(e error) bool { return !slices.Contains(stdSentinels, e) })
+		err.is = slices.DeleteFunc(err.is, func(e error) bool { return !errpack.IsStdSentinel(e) })
 	case *DecodeError:
 		err.Receiver, err.Err = worker, textOf(err.Err)
 	case *UnknownTypeError:
@@ -38,7 +39,7 @@ func vouched(worker string, pid int, stopCause func() error, typ string, err err
 			}
 		}
 		if is != nil {
-			return &carriedError{err.Error(), is}
+			return errpack.Carried(err.Error(), is...)
 		}
 		return &RemoteError{Worker: worker, PID: pid, Type: typ, Text: err.Error()}
 	}
@@ -51,8 +52,8 @@ func textOf(err error) error {
 	if err == nil {
 		return nil
 	}
-	if is := append(stdParts(err), stdSentinelsOf(err)...); len(is) > 0 {
-		return &carriedError{err.Error(), is}
+	if is := append(errpack.StdParts(err), errpack.StdSentinelsOf(err)...); len(is) > 0 {
+		return errpack.Carried(err.Error(), is...)
 	}
 	return errors.New(err.Error())
 }

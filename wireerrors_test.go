@@ -17,6 +17,7 @@ import (
 	"sync"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/errpack"
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/pack"
 )
@@ -324,16 +325,16 @@ func FuzzErrorFromWire(f *testing.F) {
 // An error that is sent stays as it is: others have it, too.
 func TestErrorIsNotChangedBySending(t *testing.T) {
 	deep := errors.New("at the bottom")
-	for range 2 * maxErrorDepth {
+	for range 2 * errpack.MaxDepth {
 		deep = &StartError{Worker: "w/0", Err: deep}
 	}
 	causes := []error{deep, nil, deep}
-	known := []string{strings.Repeat("x", maxErrorText+1), "y"}
+	known := []string{strings.Repeat("x", errpack.MaxText+1), "y"}
 	for _, err := range []error{&AttemptsError{Attempts: causes}, &RestartLimitError{Causes: causes}, &UnknownTypeError{Known: known}, &UnknownReceiverError{Known: known}} {
 		marshalError(err)
 	}
 	require.Equal(t, []error{deep, nil, deep}, causes)
-	require.Equal(t, []string{strings.Repeat("x", maxErrorText+1), "y"}, known)
+	require.Equal(t, []string{strings.Repeat("x", errpack.MaxText+1), "y"}, known)
 }
 
 // One error may be the outcome of several submissions, and be on its way to others meanwhile. What

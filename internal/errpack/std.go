@@ -1,4 +1,4 @@
-package multiprolab
+package errpack
 
 import (
 	"context"
@@ -15,9 +15,8 @@ import (
 	"github.com/multiprolab/multiprolab/internal/pack"
 )
 
-// This file is how the standard library's own errors cross between main and a worker: they keep
-// their type and their identity, and need no registration. If a user's error wraps some of them,
-// they cross beside its text. Both ends use it.
+// This file is how the standard library's own errors cross: they keep their type and their
+// identity, whatever the Form. If a user's error wraps some of them, they cross beside its text.
 //
 // The packages net and net/url are not imported, because they make the start of each worker a fifth
 // longer, and its memory a fifth larger. Their errors are told by the names of their types. They
@@ -205,14 +204,14 @@ func (a *carriedAddr) Network() string { return a.network }
 func (a *carriedAddr) String() string  { return a.text }
 
 // packStruct packs an error that stdStructs describes.
-func (e *errorPacking) packStruct(p *pack.Packing) {
+func (e *Packing) packStruct(p *pack.Packing) {
 	var made structError
 	if carried, ok := e.err.(*structError); ok {
 		made = *carried
 		made.values = slices.Clone(made.values) // texts are cut in the clone, and not in the error
 	} else if !p.Reading() {
 		made.number = stdStructOf(e.err)
-		made.text, made.values = textOfError(e.err), stdStructs[made.number].read(e.err)
+		made.text, made.values = Text(e.err), stdStructs[made.number].read(e.err)
 		if t, ok := e.err.(interface{ Timeout() bool }); ok {
 			made.timeout = t.Timeout()
 		}
@@ -227,7 +226,7 @@ func (e *errorPacking) packStruct(p *pack.Packing) {
 	}
 	d := &stdStructs[made.number]
 	if d.typ == nil { // if the type is known here, its own methods return these
-		e.text(p, &made.text)
+		e.Text(p, &made.text)
 		pack.Flag(p, &made.timeout)
 		pack.Flag(p, &made.temporary)
 	}
@@ -249,11 +248,11 @@ func (e *errorPacking) packStruct(p *pack.Packing) {
 }
 
 // packField packs the value of a field.
-func (e *errorPacking) packField(p *pack.Packing, kind stdKind, value *any) {
+func (e *Packing) packField(p *pack.Packing, kind stdKind, value *any) {
 	switch kind {
 	case textField:
 		text, _ := (*value).(string)
-		e.text(p, &text)
+		e.Text(p, &text)
 		*value = text
 	case flagField:
 		flag, _ := (*value).(bool)
@@ -261,7 +260,7 @@ func (e *errorPacking) packField(p *pack.Packing, kind stdKind, value *any) {
 		*value = flag
 	case causeField:
 		cause, _ := (*value).(error)
-		if e.inner(p, &cause); cause != nil {
+		if e.Inner(p, &cause); cause != nil {
 			*value = cause
 		}
 	case addrField:
@@ -273,22 +272,22 @@ func (e *errorPacking) packField(p *pack.Packing, kind stdKind, value *any) {
 		if addr != nil {
 			copied = *addr
 		}
-		e.text(p, &copied.network)
-		e.text(p, &copied.text)
+		e.Text(p, &copied.network)
+		e.Text(p, &copied.text)
 		*value = &copied
 	}
 }
 
-// stdParts returns the errors of the standard library that a user's error is or wraps: from each
+// StdParts returns the errors of the standard library that a user's error is or wraps: from each
 // branch of its tree the outermost.
-func stdParts(err error) []error {
-	w := walk{fits: isStd}
+func StdParts(err error) []error {
+	w := walk{fits: IsStd}
 	w.at(err)
 	return w.found
 }
 
-// isStd reports whether an error is one of the standard library's that keep their type.
-func isStd(err error) bool {
+// IsStd reports whether an error is one of the standard library's that keep their type.
+func IsStd(err error) bool {
 	switch err.(type) {
 	case *structError, syscall.Errno:
 		return true
@@ -296,12 +295,28 @@ func isStd(err error) bool {
 	return stdStructOf(err) >= 0 || isNetClosed(err)
 }
 
-// stdSentinelsOf returns the standard library's sentinels that an error matches.
-func stdSentinelsOf(err error) (is []error) {
+// StdSentinelsOf returns the standard library's sentinels that an error matches.
+func StdSentinelsOf(err error) (is []error) {
 	for _, s := range stdSentinels {
 		if errors.Is(err, s) {
 			is = append(is, s)
 		}
 	}
 	return is
+}
+
+// IsStdSentinel reports whether an error is one of the standard library's sentinels itself.
+func IsStdSentinel(err error) bool { return slices.Contains(stdSentinels, err) }
+
+// IsStdStruct reports whether an error is one of the standard library's that are pointers to
+// structs and keep their fields.
+func IsStdStruct(err error) bool { return stdStructOf(err) >= 0 }
+
+// isNil reports whether a value is nil, if it can be.
+func isNil(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface, reflect.Map, reflect.Slice, reflect.Func, reflect.Chan:
+		return v.IsNil()
+	}
+	return false
 }
