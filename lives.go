@@ -11,6 +11,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/errpack"
 	"github.com/multiprolab/multiprolab/internal/fleet"
+	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -110,30 +111,14 @@ func (l *lifetime) run() {
 	l.rules.ended(s, l.bequeath(led, err))
 }
 
-// attend waits until a worker that is ready ends, or until it has to be ended.
+// attend waits until a worker that is ready ends, or until it has to be ended. If it hangs, attend
+// kills it.
 func (l *lifetime) attend() {
 	p := l.peer
 	pulse := newPulse(p)
 	defer pulse.Stop()
-	for {
-		select {
-		case <-p.process.Read():
-			return
-		case <-p.process.Done():
-			return
-		case <-l.told.Done():
-			return
-		case <-p.retired:
-			l.rules.idle(l.slot)
-		case h := <-p.process.Hangs():
-			p.killHung(h)
-			return
-		case <-pulse.Tick():
-			if h := pulse.Beat(); h != nil {
-				p.killHung(h)
-				return
-			}
-		}
+	if h := p.process.Attend(pulse, l.told.Done(), p.retired, func() { l.rules.idle(l.slot) }); h != nil {
+		p.killHung(h)
 	}
 }
 
@@ -251,51 +236,27 @@ func (l *lifetime) end() {
 		return
 	}
 	p.tellExit(l.mode, l.forGood) // leadOut has not told it if the hello came in the same moment
-	why := fmt.Sprintf(
-		"it did not end within %v after the exit message, nor within %v after SIGTERM",
-		m.cfg.ShutdownTimeout,
-		m.cfg.KillTimeout,
-	)
-	if m.waitEnd(p, m.cfg.ShutdownTimeout) {
-		return
-	}
-	if !closed(m.killAsked) {
-		p.ledOut = true
-		p.process.Terminate()
-		if m.waitEnd(p, m.cfg.KillTimeout) {
-			if !closed(m.killAsked) {
-				m.noteKilled(
-					p,
-					fmt.Sprintf(
-						"it did not end within %v after the exit message; SIGTERM ended it",
-						m.cfg.ShutdownTimeout,
-					),
-				)
-			}
-			return
+	exit, term := m.cfg.ShutdownTimeout, m.cfg.KillTimeout
+	parting := p.process.LeadOut(exit, term, m.killAsked)
+	p.ledOut = parting != life.Willing
+	switch parting {
+	case life.Terminated:
+		if !closed(m.killAsked) {
+			m.noteKilled(p, fmt.Sprintf("it did not end within %v after the exit message; SIGTERM ended it", exit))
 		}
+	case life.Stubborn:
+		why := "it did not end within %v after the exit message, nor within %v after SIGTERM"
+		l.killLedOut(fmt.Sprintf(why, exit, term))
+	case life.Hurried:
+		l.killLedOut("the program was told to end at once")
 	}
-	if closed(m.killAsked) {
-		why = "the program was told to end at once"
-	}
-	p.ledOut = true
-	why = p.blame(why)
-	p.kill(why)
-	m.noteKilled(p, why)
 }
 
-// waitEnd waits until the worker has ended, at most for the time d, and reports whether it has
-// ended. A request to kill ends the wait.
-func (m *Main) waitEnd(p *peer, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-p.process.Done():
-		return true
-	case <-timer.C:
-	case <-m.killAsked:
-	}
-	return closed(p.process.Done())
+// killLedOut kills a worker that was told to end and has not.
+func (l *lifetime) killLedOut(why string) {
+	why = l.peer.blame(why)
+	l.peer.kill(why)
+	l.main.noteKilled(l.peer, why)
 }
 
 // noteKilled remembers, for the error of Run, a worker that had to be killed at the end of the

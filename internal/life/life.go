@@ -10,7 +10,7 @@
 //
 //   - The reader reads the wire, and calls Take for each frame.
 //   - The goroutine of the life leads it from its start to its end: it alone calls Welcome, Hello,
-//     Ready, NewPulse, KillHung, Drain, WatchMemory and Wait.
+//     Ready, NewPulse, Attend, KillHung, LeadOut, Drain, WatchMemory and Wait.
 //   - Any goroutine may call all other methods at any time.
 //
 // A Life has one lock, that of what has become known of it. Nothing waits, and no other lock is
@@ -152,13 +152,6 @@ func (l *Life) Done() <-chan struct{} { return l.body.Done() }
 
 // Read returns a channel that is closed when the wire has been read to its end.
 func (l *Life) Read() <-chan struct{} { return l.read }
-
-// Hangs returns the channel by which the goroutine of the life gets the report of the worker that a
-// handler has not returned in time.
-func (l *Life) Hangs() <-chan *Hang { return l.hangs }
-
-// Terminate asks the worker to end: SIGTERM.
-func (l *Life) Terminate() { l.body.Terminate() }
 
 // ExitValue returns the frame of the exit value that the worker has left, or nil.
 func (l *Life) ExitValue() *wire.Frame {

@@ -232,7 +232,7 @@ func TestLies(t *testing.T) {
 	p = begun(Options{HandlerTimeout: time.Second})
 	is(p, wire.NewOverdue("call", 2*time.Second))
 	is(p, wire.NewOverdue("another", 3*time.Second)) // the first is enough
-	require.Equal(t, &Hang{Beat: Beat{Running: "call", Since: 2 * time.Second}, Limit: time.Second}, <-p.Hangs())
+	require.Equal(t, &Hang{Beat: Beat{Running: "call", Since: 2 * time.Second}, Limit: time.Second}, <-p.hangs)
 }
 
 // The supervisor hears what the worker says at its start, or why it does not.
@@ -318,11 +318,11 @@ func TestPulse(t *testing.T) {
 			_, err := p.Take(wire.NewBeat(n, "task", time.Second))
 			require.NoError(t, err)
 			for range BeatsPerTimeout {
-				<-pulse.Tick()
+				<-pulse.tick()
 				require.Nil(t, pulse.Beat())
 			}
 		}
-		<-pulse.Tick()
+		<-pulse.tick()
 		require.Equal(t, &Hang{Beat: *p.LastBeat(), Limit: timeout, Silent: true}, pulse.Beat())
 		require.Equal(t, 22*timeout/BeatsPerTimeout, time.Since(begun))
 		require.Equal(t, slices.Repeat([]wire.Kind{wire.Beat}, 22), p.heard(t))
@@ -330,7 +330,7 @@ func TestPulse(t *testing.T) {
 	p := play(Options{})
 	pulse := p.NewPulse(0)
 	defer pulse.Stop()
-	require.Nil(t, pulse.Tick())
+	require.Nil(t, pulse.tick())
 	require.Empty(t, p.heard(t), "it is never asked")
 }
 

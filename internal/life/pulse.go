@@ -45,8 +45,8 @@ func (l *Life) NewPulse(timeout time.Duration) *Pulse {
 	return p
 }
 
-// Tick returns the channel that says when Beat is to be called next; nil if never.
-func (p *Pulse) Tick() <-chan time.Time {
+// tick returns the channel that says when Beat is to be called next; nil if never.
+func (p *Pulse) tick() <-chan time.Time {
 	if p.ticker == nil {
 		return nil
 	}
