@@ -22,14 +22,10 @@ type client struct {
 	// link is main's end of the wire; nil when the life has ended, and the worker waits for nothing
 	// any more. Any goroutine may read it.
 	link atomic.Pointer[link.Link]
-	// credit is what the life may send. The mutex of the account guards it.
+	// credit is what the life may send, which its account guards.
 	credit mail.Credit
-	// number is the number by which the rules of tasks know the life as a submitter; 0 before its
-	// first task. The broker's mutex guards it.
-	number queue.Submitter
-	// lined is how many bytes of credit those of its tasks hold that wait for room. The broker's
-	// mutex guards it.
-	lined int64
+	// submits is what the broker keeps of the life.
+	submits
 
 	// mu guards calls.
 	mu lockorder.Mutex[lockorder.Leaf]
@@ -39,6 +35,13 @@ type client struct {
 
 	// desk is told when the worker does not wait any more. It never changes.
 	desk clientDesk
+}
+
+// submits is a life of a worker as a submitter of tasks. It exists in main; the broker's mutex
+// guards it.
+type submits struct {
+	number queue.Submitter // the number by which the rules of tasks know the life; 0 before its first task
+	lined  int64           // how many bytes of credit those of its tasks hold that wait for room
 }
 
 // madeCall is a call as the worker knows it that has made it; see callEntry.

@@ -26,7 +26,7 @@ type fetchers struct {
 	// work is the goroutines of the fetchers.
 	work sync.WaitGroup
 
-	// mu guards lanes, and the credit of each fetcher.
+	// mu guards lanes.
 	mu sync.Mutex
 	// lanes are the fetchers of the lanes that workers take tasks from.
 	lanes map[queue.Lane]*fetcher
@@ -49,15 +49,17 @@ type fetcher struct {
 	lane queue.Lane
 	// name is the name of the lane's queue in the Backend. It never changes.
 	name string
-	// credit is how many tasks are to be fetched and have not come. The mutex of fetchers guards
-	// it.
-	credit int
 	// wake has room for one: it tells the goroutine that there is more credit.
 	wake chan struct{}
 	// ctx ends when the fetcher is to end. It never changes.
 	ctx context.Context
 	// stop ends ctx. It never changes.
 	stop context.CancelFunc
+
+	// mu guards credit.
+	mu sync.Mutex
+	// credit is how many tasks are to be fetched and have not come.
+	credit int
 }
 
 // draw lets the fetcher of a lane fetch n more tasks. The broker holds its mutex.
@@ -74,7 +76,7 @@ func (s *fetchers) draw(l queue.Lane, n int) {
 		s.lanes[l] = f
 		s.work.Go(func() { f.run(s) }) // ends with ctx, or drawNoMore
 	}
-	f.credit += n
+	f.owe(n)
 	wakeUp(f.wake)
 }
 
@@ -92,7 +94,7 @@ func (s *fetchers) drawNoMore(l queue.Lane) {
 // run fetches tasks as long as there is credit, and waits for more credit otherwise.
 func (f *fetcher) run(s *fetchers) {
 	for {
-		n := f.owed(s, 0)
+		n := f.owe(0)
 		if n == 0 {
 			select {
 			case <-f.wake:
@@ -113,18 +115,19 @@ func (f *fetcher) run(s *fetchers) {
 			f.pause()
 			continue
 		}
-		f.owed(s, len(leases))
+		f.owe(-len(leases))
 		for _, l := range leases {
 			s.desk.arrive(f.lane, l)
 		}
 	}
 }
 
-// owed takes n tasks that have come off the credit, and returns what is left of it.
-func (f *fetcher) owed(s *fetchers, n int) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f.credit = max(0, f.credit-n)
+// owe adds n to the credit, or takes as many tasks off it that have come if n is negative. It
+// returns what the credit is now, which is never below zero.
+func (f *fetcher) owe(n int) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.credit = max(0, f.credit+n)
 	return f.credit
 }
 

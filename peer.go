@@ -24,12 +24,8 @@ type peer struct {
 	process *life.Life
 	// client is what main keeps of the life after its end. connect sets it.
 	client *client
-	// worker is the number by which the rules of tasks know the life; 0 until the worker is ready.
-	// The broker's mutex guards it.
-	worker queue.Worker
-	// left says that main has given the life up: it does not become ready any more. The broker's
-	// mutex guards it.
-	left bool
+	// takes is what the broker keeps of the life.
+	takes
 	// holds is how many tasks the worker has that it has not finished. The broker changes it; any
 	// goroutine may read it.
 	holds atomic.Int32
@@ -38,6 +34,13 @@ type peer struct {
 	incoming
 	// supervised is how far the life has come. Its fields say who may touch them.
 	supervised
+}
+
+// takes is a life of a worker as one that takes tasks. It exists in main; the broker's mutex guards
+// it.
+type takes struct {
+	worker queue.Worker // the number by which the rules of tasks know the life; 0 until the worker is ready
+	left   bool         // main has given the life up: it does not become ready any more
 }
 
 // supervised is how far a life of a worker has come, in main. Fields whose comment does not say

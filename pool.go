@@ -59,10 +59,13 @@ type pool struct {
 	// slots are the instances. The list is never changed, only replaced as a whole, by a goroutine
 	// that holds the mutex of workerFleet. Any goroutine may read it.
 	slots atomic.Pointer[[]*slot]
-	// accounts are the accounts of all instances that ever were, by their index. The mutex of
-	// workerFleet guards them.
-	accounts []*account
+	// accounts are the accounts of all instances that ever were, by their index.
+	accounts accounts
 }
+
+// accounts are accounts of the instances of a pool. They exist in main; the mutex of workerFleet
+// guards the list.
+type accounts []*account
 
 // pool returns the pool of this name, or nil.
 func (m *registry) pool(name string) *pool {
@@ -162,12 +165,15 @@ type slot struct {
 	// goroutine may read it.
 	leaving atomic.Bool
 
-	// awaits is the slot for which the next life waits, as the broker was told last; 0 for none.
-	// The mutex of workerFleet guards it.
-	awaits fleet.Slot
-	// over says that the rules of lives have no further life for the slot. The mutex of workerFleet
-	// guards it.
-	over bool
+	// slotLives is what the fleet keeps of the slot.
+	slotLives
+}
+
+// slotLives is what is known of the lives to come of a slot. It exists in main; the mutex of
+// workerFleet guards it.
+type slotLives struct {
+	awaits fleet.Slot // the slot for which the next life waits, as the broker was told last; 0 for none
+	over   bool       // the rules of lives have no further life for the slot
 }
 
 // newSlot makes the slot of instance number i of a pool, which has an account for it.

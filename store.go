@@ -39,9 +39,9 @@ type store struct {
 	backend backend.Backend
 	// fetchers fetch what the Backend has. They guard themselves.
 	fetchers fetchers
-	// names knows the names of the queues in the Backend. The broker's mutex guards it.
+	// names knows the names of the queues in the Backend.
 	names laneNames
-	// ids makes the ids of the tasks. The broker's mutex guards it.
+	// ids makes the ids of the tasks.
 	ids storedIDs
 
 	// ctx is the context of every call of the Backend, apart from those at the end. close ends it.

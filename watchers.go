@@ -57,7 +57,7 @@ type Change struct {
 
 // watchers is who watches which workers. It exists in main. Any goroutine may use it.
 type watchers struct {
-	// mu guards every other field, and the fields queue and missed of each watcher.
+	// mu guards every other field, and what is untold to each watcher.
 	mu sync.Mutex
 	// last is the last change of each worker, by the name of the worker.
 	last map[string]Change
@@ -71,13 +71,16 @@ type watchers struct {
 type watcher struct {
 	// name is the name that is watched; empty for all workers. It never changes.
 	name string
-	// queue is the changes that were not told yet. The mutex of watchers guards it.
-	queue ring.Ring[Change]
-	// missed counts the changes that were dropped since the last one was told. The mutex of
-	// watchers guards it.
-	missed int
 	// wake has room for one: it tells the goroutine of Watch that there is a change.
 	wake chan struct{}
+	// untold is what the watcher is to be told.
+	untold
+}
+
+// untold is what a watcher is to be told. It exists in main; the mutex of watchers guards it.
+type untold struct {
+	queue  ring.Ring[Change] // the changes that were not told yet
+	missed int               // how many changes were dropped since the last one was told
 }
 
 // watches reports whether the changes of this worker are told.

@@ -24,9 +24,7 @@ type tail struct {
 	leftOut func(lines int) string
 
 	// out is held while something is passed on.
-	out sync.Mutex
-	// timer ends the time in which something is held back; nil if nothing is. out guards it.
-	timer *time.Timer
+	out passing
 
 	// mu guards what comes and how much of it is kept. It is taken after out.
 	mu sync.Mutex
@@ -40,6 +38,13 @@ type tail struct {
 	buf []byte
 	// race says that a report of the race detector has come. mu guards it.
 	race bool
+}
+
+// passing is the right to pass on what a worker prints. It exists in main.
+type passing struct {
+	sync.Mutex
+	// timer ends the time in which something is held back; nil if nothing is. The lock guards it.
+	timer *time.Timer
 }
 
 // newTail returns the tail of a process that has printed nothing.
@@ -63,8 +68,8 @@ func (t *tail) Write(p []byte) (int, error) {
 	}
 	holds := t.cutter.holds()
 	t.mu.Unlock()
-	if holds && t.timer == nil {
-		t.timer = time.AfterFunc(heldTime, t.passHeld)
+	if holds && t.out.timer == nil {
+		t.out.timer = time.AfterFunc(heldTime, t.passHeld)
 	}
 	t.pass(pass)
 	return len(p), nil
@@ -105,7 +110,7 @@ func (t *tail) passHeld() {
 	t.mu.Lock()
 	pass := t.cutter.giveUp(nil)
 	t.mu.Unlock()
-	t.timer = nil
+	t.out.timer = nil
 	t.pass(pass)
 }
 
@@ -114,8 +119,8 @@ func (t *tail) passHeld() {
 func (t *tail) end(died bool) {
 	t.out.Lock()
 	defer t.out.Unlock()
-	if t.timer != nil {
-		t.timer.Stop()
+	if t.out.timer != nil {
+		t.out.timer.Stop()
 	}
 	t.mu.Lock()
 	pass, lines := t.cutter.end(nil, died)

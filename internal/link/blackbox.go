@@ -39,14 +39,18 @@ type blackBox struct {
 	// start, length, mark, noted and count are the words of the header, in this order. The process
 	// at the other end may read a word at any moment, so each is written in one atomic step.
 	start, length, mark, noted, count *uint64
-	// stream is the memory for the stream; chunks.mu guards it.
-	stream []byte
 	// note is the memory for the note. The one goroutine that calls Note may touch it.
 	note []byte
-	// used is how many bytes of stream are in use; chunks.mu guards it.
-	used int
+	// boxed is the part of the stream that is in the box.
+	boxed
+}
+
+// boxed is the part of a stream that is in a black box. chunks.mu guards it.
+type boxed struct {
+	stream []byte // the memory for the stream
+	used   int    // how many bytes of stream are in use
 	// spilled says that more was posted than the box has room for. Nothing more is recorded then,
-	// until all is written. chunks.mu guards it.
+	// until all is written.
 	spilled bool
 }
 
@@ -63,8 +67,8 @@ func newBlackBox(memory []byte) *blackBox {
 		mark:   word(16),
 		noted:  word(24),
 		count:  word(32),
-		stream: memory[BoxHeader:noteAt:noteAt],
 		note:   memory[noteAt:len(memory):len(memory)],
+		boxed:  boxed{stream: memory[BoxHeader:noteAt:noteAt]},
 	}
 }
 
