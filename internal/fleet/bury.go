@@ -48,7 +48,7 @@ func (f *Fleet) bury(s *slot, why Reason) {
 	f.leaveLine(s)
 	f.leavePlace(s)
 	if f.stage != stageEnding {
-		f.settle(s)
+		f.startDone(s)
 	}
 	for _, q := range s.pool.needs {
 		if q.dependents--; q.dependents == 0 && f.stage == stageEnding {

@@ -29,8 +29,8 @@ type Fleet struct {
 	waiting waiters
 	// timers are the pauses between lives, and the ages at which workers are replaced.
 	timers timers
-	// unsettled counts the slots of the start that have been neither ready nor buried.
-	unsettled int
+	// startsLeft counts the slots of the start that have been neither ready nor buried.
+	startsLeft int
 	// unburied counts the slots that have not been buried.
 	unburied int
 	// effects is what the shell has to do and has not taken yet. Its memory is used again.

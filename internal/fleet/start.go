@@ -73,14 +73,14 @@ func (f *Fleet) Begin(now time.Duration) {
 		return
 	}
 	f.stage = stageRunning
-	f.unsettled = f.unburied
+	f.startsLeft = f.unburied
 	for _, p := range f.pools {
 		f.line = append(f.line, p.slots...)
 	}
 	if len(f.line) > 0 {
 		f.wait(f.line[0])
 	} else {
-		f.allSettled()
+		f.startOver()
 	}
 	f.endEvent()
 }
@@ -148,6 +148,6 @@ func (f *Fleet) Up(id Slot, now time.Duration) {
 	if s.up() {
 		f.answer(s, Reason{})
 	}
-	f.settle(s)
+	f.startDone(s)
 	f.endEvent()
 }

@@ -47,20 +47,21 @@ func (s *slot) mayBegin() (may bool, gone *pool) {
 	return true, nil
 }
 
-// settle counts the slots of the start that have become ready for the first time, or will never be.
-func (f *Fleet) settle(s *slot) {
+// startDone notes that the start of a slot is over: it has become ready for the first time, or will
+// never be.
+func (f *Fleet) startDone(s *slot) {
 	if !s.initial {
 		return
 	}
 	s.initial = false
-	if f.unsettled--; f.unsettled == 0 {
-		f.allSettled()
+	if f.startsLeft--; f.startsLeft == 0 {
+		f.startOver()
 	}
 }
 
-// allSettled tells that the start is over, unless the end was asked for before: then main begins
+// startOver tells that the start is over, unless the end was asked for before: then main begins
 // all the same if workers may need it while the queue is drained.
-func (f *Fleet) allSettled() {
+func (f *Fleet) startOver() {
 	if f.stage == stageRunning {
 		f.emit(Effect{Kind: AllUp})
 	}
