@@ -31,11 +31,15 @@ type attack struct {
 
 func frame(f wire.Frame) []byte { return wire.Append(nil, &f) }
 
-// shared is a message whose body is said to be in shared memory.
-func shared(at uint64, length int) []byte {
-	f := message
-	f.Body = make([]byte, length)
-	return frame(*f.Shared(at, new(wire.Frame)))
+// shared writes a message whose body is said to be in shared memory. The body is made when it is
+// asked for: each process of the tests has the table.
+func shared(at uint64, length int) func(context.Context, *multiprolab.Worker, func([]byte)) (string, error) {
+	return func(_ context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
+		f := message
+		f.Body = make([]byte, length)
+		write(frame(*f.Shared(at, new(wire.Frame))))
+		return "", nil
+	}
 }
 
 // resigned changes the header of a frame and makes its checksum right again.
@@ -79,15 +83,15 @@ var attacks = []attack{
 		"over the limit",
 	},
 	{"another version", just(resigned(frame(message), func(h []byte) { h[2] = 9 })), "version 9"},
-	{"a body outside of the shared memory", just(shared(3<<20, 2<<20)), "outside of the shared memory"},
-	{"a body far outside of it", just(shared(1<<64-1, 2<<20)), "outside of the shared memory"},
-	{"a shared body over the limit", just(shared(0, 2<<20+1)), "over the limit"},
+	{"a body outside of the shared memory", shared(3<<20, 2<<20), "outside of the shared memory"},
+	{"a body far outside of it", shared(1<<64-1, 2<<20), "outside of the shared memory"},
+	{"a shared body over the limit", shared(0, 2<<20+1), "over the limit"},
 	{
 		"a shared body without a place",
 		just(func() []byte { f := message; f.Flags = wire.FlagShared; return frame(f) }()),
 		"no place there",
 	},
-	{"a shared body that nobody has put there", just(shared(1<<40, 4711)), ""},
+	{"a shared body that nobody has put there", shared(1<<40, 4711), ""},
 	{"an unknown kind", just(resigned(frame(message), func(h []byte) { h[3] = 200 })), "kind 200"},
 	{"kind zero", just(resigned(frame(message), func(h []byte) { h[3] = 0 })), "kind 0"},
 	{

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,8 +38,9 @@ type fakePeer struct {
 	dead  error         // why main does not listen to it any more
 }
 
-// sharedMemory is that of all liars: it is large, and its content never matters.
-var sharedMemory = make([]byte, proc.SharedSize)
+// sharedMemory is that of all liars: it is large, and its content never matters. It is made when it
+// is first asked for: the worker processes of the tests have no use for it.
+var sharedMemory = sync.OnceValue(func() []byte { return make([]byte, proc.SharedSize) })
 
 // beginFake begins a life of an instance.
 func beginFake(t testing.TB, m *Main, s *slot) *fakePeer {
@@ -59,9 +61,9 @@ func beginFake(t testing.TB, m *Main, s *slot) *fakePeer {
 // share gives the peer shared memory.
 func (f *fakePeer) share() {
 	for _, at := range []int{0, proc.SharedSize / 2} {
-		clear(sharedMemory[at : at+8]) // how far the reader of the half has come
+		clear(sharedMemory()[at : at+8]) // how far the reader of the half has come
 	}
-	f.link.Share(sharedMemory, true, nil)
+	f.link.Share(sharedMemory(), true, nil)
 	f.link.StartSharing()
 }
 
@@ -517,7 +519,7 @@ func (tr *trial) act(b *fuzzBytes) {
 		}
 	case op < 136: // a body in shared memory, wherever that is
 		f := b.frame()
-		f.Body = sharedMemory[:b.number()%(2<<20)]
+		f.Body = sharedMemory()[:b.number()%(2<<20)]
 		tr.sent += len(f.Body)
 		tr.liar.say(f.Shared(b.number(), new(wire.Frame)))
 	case op < 140:

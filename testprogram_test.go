@@ -26,7 +26,7 @@ var builtPrograms = map[bool]func() (string, error){false: buildOnce(false), tru
 func buildOnce(race bool) func() (string, error) {
 	return sync.OnceValues(func() (string, error) {
 		to := filepath.Join(programDir(), fmt.Sprintf("program-race-%v.exe", race))
-		cmd := exec.Command("go", "build", fmt.Sprintf("-race=%v", race), "-o", to, "./testdata/program")
+		cmd := exec.Command("go", "build", fmt.Sprintf("-race=%v", race), "-ldflags=-w", "-o", to, "./testdata/program")
 		if race {
 			cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
 		}
