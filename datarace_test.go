@@ -13,6 +13,9 @@ import (
 // the worker ends. It costs nothing else: tasks have their results, planned replacements are none
 // that count.
 func TestDataRaceInAWorkerFailsRun(t *testing.T) {
+	if !raceBuilt {
+		t.Skip("go test -race has it: to build the standard library with the race detector takes half a minute")
+	}
 	path := testProgram(t, true)
 	for _, c := range []struct {
 		way, options, says string
