@@ -126,6 +126,9 @@
 // attempts, and receive progress. The handler steers with the errors that it returns: [NoRetry] and
 // [RetryAfter]. Tasks that have used up their attempts wait in a list, see [TaskQueue.Dead].
 //
+// A handler of somebody else's queue may consist of [DoWith] with a Timeout: its slot is free again
+// when the task ends, however that ends. The modules examples/river and examples/asynq do so.
+//
 // A worker is given tasks ahead only while they are short, and gives back what it has not started
 // when another worker has nothing to do.
 //

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -231,7 +232,7 @@ var nsPerStep = sync.OnceValue(func() float64 {
 func taskTime(steps uint64) float64 {
 	const batches, batchTime = 30, 500 * time.Microsecond
 	begin := time.Now()
-	Task{1, steps}.spin()
+	runtime.KeepAlive(Task{1, steps}.spin())
 	perBatch := max(1, int(batchTime/max(1, time.Since(begin))))
 	var each [2]float64
 	var ready, all sync.WaitGroup

@@ -72,6 +72,12 @@ func setUpLab(_ context.Context, w *multiprolab.Worker) error {
 	return nil
 }
 
+// What a program with the build tag solo asks of its peer, see solo.go.
+var (
+	_ asker = (*labPeer)(nil)
+	_ pider = (*labPeer)(nil)
+)
+
 // labPeer lives in main.
 type labPeer struct {
 	title   string

@@ -18,7 +18,7 @@ const (
 // Handler is an Asynq handler whose tasks run in processes. It lives in main: Asynq calls
 // ProcessTask on a goroutine of the task, which waits there for what the process says.
 type Handler struct {
-	app *multiprolab.Main
+	app *multiprolab.Main // has the processes
 }
 
 // ProcessTask returns when the task has ended, or was ended: nothing of it is left then.

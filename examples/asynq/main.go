@@ -2,14 +2,14 @@
 // worker processes. A task that is stuck, or that spins, is ended with all that it holds: Asynq
 // retries it and then archives it, and the next tasks run. Beside it is the same without processes.
 //
-// Asynq alone turns away from a task that has taken too long, and can do no more: a goroutine cannot
-// be ended from outside. Its slot goes to the next task, but the old one goes on for ever, with its
-// memory, its locks and its processor; and each retry begins a second one beside it.
+// Asynq alone turns away from a task that has taken too long, and can do no more: a goroutine
+// cannot be ended from outside. Its slot goes to the next task, but the old one goes on for ever,
+// with its memory, its locks and its processor; and each retry begins a second one beside it.
 //
 //	cd examples/asynq && go run . -redis 127.0.0.1:6379
 //
-// The test, go test ., starts a Redis of its own and looks at what is printed. The handler itself is
-// in handler.go, some thirty lines.
+// The test, go test ., starts a Redis of its own and looks at what is printed. The handler itself
+// is in handler.go, some thirty lines.
 package main
 
 import (
@@ -57,9 +57,9 @@ func main() { // runs in main, and up to Start in every worker
 
 // way is one way to run the tasks: a column of the table.
 type way struct {
-	name    string
-	handler asynq.Handler
-	timeout time.Duration // of Asynq
+	name    string        // the head of its column
+	handler asynq.Handler // what Asynq calls
+	timeout time.Duration // of Asynq, for each attempt
 }
 
 // result is what came of it.

@@ -14,8 +14,8 @@ import (
 )
 
 // A script that does not end is ended in a process and in WebAssembly, wherever it is, and one that
-// takes all memory ends alone. In a goroutine the first goes on for ever if it is in a function that
-// is built in, and the second ends the program.
+// takes all memory ends alone. In a goroutine the first goes on for ever if it is in a function
+// that is built in, and the second ends the program.
 func TestEval(t *testing.T) {
 	_ = filepath.WalkDir(".", func(string, fs.DirEntry, error) error { return nil }) // and of these files
 	binary := filepath.Join(t.TempDir(), "eval.exe")

@@ -10,8 +10,8 @@ import (
 	"github.com/multiprolab/multiprolab/examples/eval/script"
 )
 
-// program is the setup function of a worker that stands for a program which evaluates its scripts in
-// goroutines: so a script can end it without ending this one. It has a machine of 1 GiB.
+// program is the setup function of a worker that stands for a program which evaluates its scripts
+// in goroutines: so a script can end it without ending this one. It has a machine of 1 GiB.
 func program(limit time.Duration) func(context.Context, *multiprolab.Worker) error {
 	return func(_ context.Context, w *multiprolab.Worker) error {
 		multiprolab.HandleTask(w, "goroutine", func(_ context.Context, source string) (string, error) {

@@ -1,13 +1,14 @@
-// Eval evaluates JavaScript of strangers with a limit of 100 ms, in three ways: in a goroutine, in a
-// worker process and in WebAssembly, and prints what becomes of some scripts in each.
+// Eval evaluates JavaScript of strangers with a limit of 100 ms, in three ways: in a goroutine, in
+// a worker process and in WebAssembly, and prints what becomes of some scripts in each.
 //
 //	cd examples/eval && go run .
 //
-// The engine is the same everywhere, goja. In a goroutine it can be interrupted, but not in the middle
-// of a function that is built in; and what takes all memory ends the program. In a worker process the
-// context interrupts it, too, and what does not heed that is killed. In WebAssembly (wazero) it is
-// closed wherever it is, has its own memory, and can reach nothing of the system that it is not given;
-// but it runs slower, and what is to be guarded must be there for WebAssembly.
+// The engine is the same everywhere, goja. In a goroutine it can be interrupted, but not in the
+// middle of a function that is built in; and what takes all memory ends the program. In a worker
+// process the context interrupts it, too, and what does not heed that is killed. In WebAssembly
+// (wazero) it is closed wherever it is, has its own memory, and can reach nothing of the system
+// that it is not given; but it runs slower, and what is to be guarded must be there for
+// WebAssembly.
 package main
 
 import (

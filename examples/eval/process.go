@@ -9,7 +9,8 @@ import (
 	"github.com/multiprolab/multiprolab/examples/eval/script"
 )
 
-// The time between the end of a script's context and the kill, and the memory of a process in bytes.
+// The time between the end of a script's context and the kill, and the memory of a process in
+// bytes.
 const (
 	grace     = 20 * time.Millisecond
 	maxMemory = 512 << 20

@@ -25,9 +25,9 @@ const ready = "ready\n"
 
 // wasm evaluates scripts in WebAssembly, in this process.
 type wasm struct {
-	runtime wazero.Runtime
-	guest   wazero.CompiledModule
-	began   time.Time // when the last instance was ready
+	runtime wazero.Runtime        // has all instances
+	guest   wazero.CompiledModule // the engine, see package guest
+	began   time.Time             // when the last instance was ready
 }
 
 // newWasm builds the guest, unless file has it, and compiles it.

@@ -24,16 +24,16 @@ const (
 
 // result is what came of the requests to one server.
 type result struct {
-	served     int
-	causes     map[string]int // how many were answered with a cause, by what it was
-	unanswered int
+	served     int             // how many got their thumbnail
+	causes     map[string]int  // how many were answered with a cause, by the status of the answer
+	unanswered int             // how many got no answer
 	took       []time.Duration // of those that were served, sorted
 	server     string          // what became of it
 	wrong      error           // an answer that should not have been
 }
 
-// show runs the same requests against three servers, and prints a table. It runs in a program of its
-// own, of which the servers are children.
+// show runs the same requests against three servers, and prints a table. It runs in a program of
+// its own, of which the servers are children.
 func show(requests int, limit time.Duration) error {
 	fmt.Printf("%d requests, %d at a time, %d of the pictures poisoned\n\n", requests, clients, requests/every)
 	columns := []struct {

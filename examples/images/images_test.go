@@ -13,8 +13,8 @@ import (
 	_ "github.com/multiprolab/multiprolab"
 )
 
-// Of 10,000 requests, all that are harmless are served and all others are answered with their cause,
-// by one server that is never restarted. With goroutines it dies of the first that is not.
+// Of 10,000 requests, all that are harmless are served and all others are answered with their
+// cause, by one server that is never restarted. With goroutines it dies of the first that is not.
 func TestImages(t *testing.T) {
 	_ = filepath.WalkDir(".", func(string, fs.DirEntry, error) error { return nil }) // and of these files
 	binary := filepath.Join(t.TempDir(), "images.exe")

@@ -1,6 +1,6 @@
 // Images is an HTTP service around a decoder in C, and what becomes of it when strangers send what
-// the decoder does not survive: pictures that crash it, that make it loop for ever, and that make it
-// take all memory.
+// the decoder does not survive: pictures that crash it, that make it loop for ever, and that make
+// it take all memory.
 //
 //	cd examples/images && go run .
 //

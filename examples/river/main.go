@@ -63,11 +63,11 @@ func main() { // runs in main, and up to Start in every worker
 
 // way is one way to run the jobs: a column of the table.
 type way struct {
-	name     string
-	worker   river.Worker[Args]
-	config   river.Config
-	failures int           // how often the jobs that do not come to an end fail, all in all
-	patience time.Duration // the wait for these, and for the others
+	name     string             // the head of its column
+	worker   river.Worker[Args] // what River calls
+	config   river.Config       // what is special about River's client
+	failures int                // how often the jobs that do not come to an end fail, all in all
+	patience time.Duration      // the wait for these, and for the others
 }
 
 // result is what came of it.

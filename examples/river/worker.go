@@ -19,7 +19,7 @@ const (
 // goroutine of the job, which waits there for what the process says.
 type Worker struct {
 	river.WorkerDefaults[Args]
-	app *multiprolab.Main
+	app *multiprolab.Main // has the processes
 }
 
 // Work returns when the job has ended, or was ended: River then has its slot back.
