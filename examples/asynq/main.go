@@ -116,9 +116,13 @@ func (w way) run(ctx context.Context, redis asynq.RedisClientOpt) (*result, erro
 		bodies = append(bodies, "shout")
 	}
 	var ids []string
-	for _, body := range bodies { // Asynq takes them in this order
+	for i, body := range bodies { // Asynq takes them in this order
+		retries := attempts - 1
+		if i >= slots {
+			retries = 25 // on a busy machine it may need one
+		}
 		info, err := client.EnqueueContext(ctx, asynq.NewTask("crunch", []byte(body)), asynq.Queue(queue),
-			asynq.MaxRetry(attempts-1), asynq.Timeout(w.timeout), asynq.Retention(time.Hour))
+			asynq.MaxRetry(retries), asynq.Timeout(w.timeout), asynq.Retention(time.Hour))
 		if err != nil {
 			return nil, err
 		}

@@ -23,7 +23,7 @@ func TestEval(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 
 	// a limit that a busy machine keeps to for a script that adds two numbers
-	cmd := exec.CommandContext(t.Context(), binary, "-limit", "1s")
+	cmd := exec.CommandContext(t.Context(), binary, "-limit", "2s")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()

@@ -34,7 +34,7 @@ type result struct {
 
 // show runs the same requests against three servers, and prints a table. It runs in a program of
 // its own, of which the servers are children.
-func show(requests int, limit time.Duration) error {
+func show(requests, loops int, limit time.Duration) error {
 	fmt.Printf("%d requests, %d at a time, %d of the pictures poisoned\n\n", requests, clients, requests/every)
 	columns := []struct {
 		name     string
@@ -49,7 +49,7 @@ func show(requests int, limit time.Duration) error {
 	rows := []string{"", "served", "answered with the cause", "crashed", "timed out", "out of memory",
 		"not answered", "p50", "p99", "the server"}
 	for _, c := range columns {
-		r, err := try(requests, c.poisoned, append([]string{"-serve", "127.0.0.1:0", "-limit", limit.String()}, c.args...))
+		r, err := try(requests, loops, c.poisoned, append([]string{"-serve", "127.0.0.1:0", "-limit", limit.String()}, c.args...))
 		if err = cmp.Or(err, r.wrong); err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
@@ -69,7 +69,7 @@ func show(requests int, limit time.Duration) error {
 }
 
 // try starts a server, sends it all requests, and ends it.
-func try(requests int, poisoned bool, args []string) (r result, err error) {
+func try(requests, loops int, poisoned bool, args []string) (r result, err error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return r, err
@@ -90,7 +90,7 @@ func try(requests int, poisoned bool, args []string) (r result, err error) {
 	}
 	url := strings.TrimSpace(first)
 
-	r = load(url, requests, poisoned)
+	r = load(url, requests, loops, poisoned)
 	pid := ""
 	if resp, err := http.Get(url + "/pid"); err == nil {
 		body, _ := io.ReadAll(resp.Body)
@@ -122,7 +122,7 @@ func cause(stderr string) string {
 }
 
 // load sends all requests, some at a time.
-func load(url string, requests int, poisoned bool) result {
+func load(url string, requests, loops int, poisoned bool) result {
 	r := result{causes: map[string]int{}}
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
 	var mu sync.Mutex // guards r
@@ -137,7 +137,7 @@ func load(url string, requests int, poisoned bool) result {
 				}
 				grey, p := uint8(n), harmless
 				if poisoned {
-					p = poisonOf(n)
+					p = poisonOf(n, requests, loops)
 				}
 				body := pictureOf(grey, p)
 				begin := time.Now()
@@ -154,14 +154,16 @@ func load(url string, requests int, poisoned bool) result {
 	return r
 }
 
-// poisonOf says which request has which poison: one in ten of them loops, the others crash or want
-// too much memory in turn, and the first crashes.
-func poisonOf(n int) poison {
+// poisonOf says which of so many requests has which poison. Those that loop are spread over the
+// others, which crash and want too much memory in turn; the first one crashes.
+func poisonOf(n, requests, loops int) poison {
 	if n%every != every/2 {
 		return harmless
 	}
-	switch n := n / every; {
-	case n%10 == 5:
+	n /= every
+	all := max(1, requests/every)
+	switch {
+	case (n+1)*loops/all > n*loops/all:
 		return loop
 	case n%2 == 0:
 		return crash

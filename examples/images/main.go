@@ -24,10 +24,11 @@ func main() { // runs in the program that sends the requests, in the servers, an
 	goroutines := flag.Bool("goroutines", false, "decode in goroutines, not in processes")
 	limit := flag.Duration("limit", 250*time.Millisecond, "how long a process may take for one picture")
 	requests := flag.Int("requests", 10_000, "how many requests are sent to each server")
+	loops := flag.Int("loops", 30, "how many of the poisoned pictures are endless; 100 are poisoned in 10,000")
 	flag.Parse()
 	run := func() error { return serve(*address, *limit, *goroutines) }
 	if *address == "" {
-		run = func() error { return show(*requests, *limit) }
+		run = func() error { return show(*requests, *loops, *limit) }
 	}
 	if err := run(); err != nil {
 		log.Fatal(err)
