@@ -8,19 +8,19 @@ func (f *Fleet) leadOut(s *slot, mode Mode, forGood bool, why Reason) {
 		return
 	}
 	s.life.led = true
-	f.timers.remove(s) // that of its age
+	f.timers.remove(s) // the timer of the worker's age
 	f.emit(Effect{Kind: LeadOut, Slot: s.id, Mode: mode, ForGood: forGood, Reason: why})
 }
 
-// doom ends a slot for good: at once if it has no life, and else after that. The first reason
-// counts.
+// doom ends a slot for good: at once if it has no life, and otherwise after its life. The first
+// reason counts.
 func (f *Fleet) doom(s *slot, why Reason) {
 	if s.why.Kind != None {
 		return
 	}
 	s.why = why
 	if why.Kind == Fellow {
-		f.answer(s, Reason{}) // the one that has failed has an error of its own
+		f.answer(s, Reason{}) // the fellow that has failed has an error of its own
 	} else {
 		f.answer(s, why)
 	}
@@ -57,8 +57,8 @@ func (f *Fleet) bury(s *slot, why Reason) {
 	}
 }
 
-// leavePlace gives the place of a slot that is buried to the slot that waits for it, and forgets
-// one that has left its pool.
+// leavePlace gives the place of a slot that is buried to the slot that waits for the place. It
+// forgets the buried slot if that has left its pool.
 func (f *Fleet) leavePlace(s *slot) {
 	p := s.pool
 	if at := &p.places[s.index]; at.owner == s {
@@ -82,8 +82,9 @@ func (f *Fleet) forget(s *slot) {
 	delete(f.slots, s.id)
 }
 
-// release leads a life out at the end of the program, unless it has been, or others still need it,
-// or End has not come to it yet. A worker that has not said hello serves nobody, and does not wait.
+// release leads a life out at the end of the program, unless that was done before, or others still
+// need the worker, or End has not come to the slot yet. A worker that has not said hello serves
+// nobody, so it does not wait for those who need it.
 func (f *Fleet) release(s *slot) {
 	if s.why.Kind == None {
 		return

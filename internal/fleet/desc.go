@@ -26,7 +26,7 @@ const (
 type PoolDesc struct {
 	// Count is the number of slots at the start.
 	Count int
-	// Needs are the pools that must be up before a life begins. They may be added later than this.
+	// Needs are the pools that must be up before a life begins. They may be added after this pool.
 	Needs []Pool
 	// Policy says when a worker is replaced that has ended by itself.
 	Policy Policy
@@ -39,7 +39,7 @@ type PoolDesc struct {
 	Window time.Duration
 	// Delay is the pause before the second replacement in a row. The first comes at once.
 	Delay time.Duration
-	// Factor is by what the pause grows with each further one. It is at least 1.
+	// Factor is by how much the pause grows with each further replacement. It is at least 1.
 	Factor float64
 	// MaxDelay is the longest pause.
 	MaxDelay time.Duration
@@ -57,10 +57,11 @@ type PoolDesc struct {
 type Strategy uint8
 
 const (
-	// OneForOne restarts the one that failed.
+	// OneForOne restarts the worker that failed.
 	OneForOne Strategy = iota
 	// AllForOne restarts all workers of the group.
 	AllForOne
-	// RestForOne restarts the one that failed, and the workers of the members behind its own.
+	// RestForOne restarts the worker that failed, and the workers of the pools that the group lists
+	// behind its own pool.
 	RestForOne
 )

@@ -7,7 +7,8 @@ const maxCauses = 10
 
 // record is the failures of one slot that count.
 type record struct {
-	// failures are those within the window, the oldest first; without a limit the last maxCauses.
+	// failures are the failures within the window, the oldest first. Without a limit they are the
+	// last maxCauses failures.
 	failures []failure
 	// row counts the failures in a row, for the pauses.
 	row int
@@ -15,7 +16,7 @@ type record struct {
 
 // failure is the end of a life that counts.
 type failure struct {
-	// at is when it was.
+	// at is when the life ended.
 	at time.Duration
 	// why is what the life ended of.
 	why Reason
@@ -27,7 +28,7 @@ type ending struct {
 	at time.Duration
 	// ready says that the life had become ready.
 	ready bool
-	// lasted is the time from then to the end.
+	// lasted is the time from when the life became ready to its end.
 	lasted time.Duration
 	// blamed says that the failure is that of a task.
 	blamed bool
@@ -41,13 +42,14 @@ type ending struct {
 type verdict struct {
 	// restart says that another life follows.
 	restart bool
-	// pause is the time before that.
+	// pause is the time before the next life.
 	pause time.Duration
-	// limit is why none follows although the policy asks for one; its kind is None otherwise.
+	// limit is why no life follows although the policy asks for one. Otherwise its kind is None.
 	limit Reason
 }
 
-// after decides about a life that ended by itself: not one that the program ended, or replaced.
+// after decides what follows a life that ended by itself. A life that the program has ended or
+// replaced is none of its business.
 func (r *record) after(d *PoolDesc, e *ending, rand func() float64) verdict {
 	switch {
 	case d.Policy == NoRestart, d.Policy == OnFailure && e.why.Kind == Quit:
@@ -55,11 +57,11 @@ func (r *record) after(d *PoolDesc, e *ending, rand func() float64) verdict {
 	case e.permanent && e.why.Kind != Quit:
 		r.failures = append(r.failures, failure{e.at, e.why})
 		return verdict{limit: r.limit(true)}
-	case e.blamed: // it is the failure of a task, which has its outcome
+	case e.blamed: // the failure is that of a task, which has its outcome
 		return verdict{restart: true}
 	}
-	// A life that never became ready ends no window: slow failures to start would else go on for
-	// ever.
+	// A life that never became ready ends no window. Otherwise, slow failures to start would go on
+	// for ever.
 	for e.ready && len(r.failures) > 0 && e.at-r.failures[0].at > d.Window {
 		r.failures = r.failures[1:]
 	}
@@ -77,7 +79,7 @@ func (r *record) after(d *PoolDesc, e *ending, rand func() float64) verdict {
 }
 
 // pause returns the pause before the next life: none after the first failure in a row, then longer
-// and longer ones. What is random of it is taken off.
+// and longer ones. The random part is subtracted.
 func (r *record) pause(d *PoolDesc, rand func() float64) time.Duration {
 	if r.row == 1 {
 		return 0
@@ -95,8 +97,8 @@ func (r *record) pause(d *PoolDesc, rand func() float64) time.Duration {
 	return time.Duration(long)
 }
 
-// limit returns the reason that the limit is reached, with the failures that count. The last one is
-// that which was too much.
+// limit returns the reason that the limit is reached, with the failures that count. The last of
+// them was one too many.
 func (r *record) limit(permanent bool) Reason {
 	l := Reason{Kind: Limit, Permanent: permanent, Restarts: len(r.failures) - 1}
 	for _, f := range r.failures[max(0, len(r.failures)-maxCauses):] {

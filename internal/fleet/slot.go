@@ -8,12 +8,12 @@ type State uint8
 const (
 	// Queued: another slot, which has left the pool, still has the place.
 	Queued State = iota
-	// Lined: at the start of the program, and others have their turn first.
+	// Lined: the program starts, and other slots have their turn first.
 	Lined
-	// Waiting: the next life begins as soon as those that it needs are up, and all of its group
-	// that restart with it have ended.
+	// Waiting: the next life begins as soon as the workers that it needs are up, and all workers of
+	// its group that restart with it have ended.
 	Waiting
-	// Pausing: it has failed, and the next life begins after a pause.
+	// Pausing: the worker has failed, and the next life begins after a pause.
 	Pausing
 	// Spawning: the shell starts a process.
 	Spawning
@@ -31,19 +31,19 @@ const (
 type slot struct {
 	// id is the number by which the shell knows the slot. It never changes.
 	id Slot
-	// pool is that of the slot, also when the slot has left it. It never changes.
+	// pool is the pool of the slot, even when the slot has left it. It never changes.
 	pool *pool
 	// index is the number of the slot in its pool. It never changes.
 	index int
 	// state is changed by Fleet.change alone, for the counts of pool and group depend on it.
 	state State
-	// lives is the number of the present life, or of the last one; that of a slot that had the
-	// place before counts.
+	// lives is the number of the present life, or of the last one. The lives of the slots that had
+	// the place before are counted, too.
 	lives int
-	// life is what is known of the present life; it is empty between two.
+	// life is what is known of the present life. It is empty between two lives.
 	life life
-	// shaken says that the slot is one of those of its group that restart together, and has not
-	// begun its next life since. It is changed by Fleet.change alone.
+	// shaken says that the slot restarts together with others of its group, and has not begun its
+	// next life yet. Fleet.change alone changes it.
 	shaken bool
 	// initial says that the start of the program still waits for the slot.
 	initial bool
@@ -53,7 +53,7 @@ type slot struct {
 	why Reason
 	// record is the failures so far, as far as they count.
 	record record
-	// timer is that of a pause, or of the age of a worker that is ready.
+	// timer is for the end of a pause, or for the greatest age of a worker that is ready.
 	timer timer
 	// asks are the requests for a replacement that have no answer yet, the oldest first.
 	asks []Ask
@@ -63,7 +63,7 @@ type slot struct {
 type life struct {
 	// ready says that the worker has become ready in this life.
 	ready bool
-	// since is when it became ready.
+	// since is when the worker became ready in this life.
 	since time.Duration
 	// led says that the shell has been told to lead the life out, which happens once.
 	led bool
@@ -73,7 +73,7 @@ type life struct {
 type timer struct {
 	// due is the time, if the slot is in the heap.
 	due time.Duration
-	// at is the place in the heap and 1; 0 if the slot is not in it.
+	// at is one more than the index in the heap, or 0 if the slot is not in the heap.
 	at int
 }
 
@@ -81,7 +81,8 @@ type timer struct {
 func (s *slot) busy() bool { return s.state >= Spawning && s.state <= Ready }
 
 // up reports whether those who need the worker find it: it is ready, and is not being ended with
-// its group. One that is being replaced on request, or at the end, is up until it has ended.
+// its group. A worker that is replaced on request, or led out at the end of the program, is up
+// until it has ended.
 func (s *slot) up() bool { return s.state == Ready && !s.shaken }
 
 // listed reports whether the slot is still in its pool.

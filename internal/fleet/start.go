@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// Add adds a pool. All are added before Group, Check and Begin.
+// Add adds a pool. All pools are added before Group, Check and Begin are called.
 func (f *Fleet) Add(d PoolDesc) Pool {
 	p := &pool{id: Pool(len(f.pools)), desc: d}
 	f.pools = append(f.pools, p)
 	return p.id
 }
 
-// Group makes pools share a fate. Each of them is in no other group.
+// Group makes pools share a fate. A pool is in one group at most.
 func (f *Fleet) Group(strategy Strategy, members ...Pool) {
 	g := &group{strategy: strategy}
 	for _, id := range members {
@@ -51,7 +51,8 @@ func (f *Fleet) Check() (circle []Pool) {
 }
 
 // Begin begins the start of the program: the slots of all pools are made, and their first lives
-// begin in the order of registration. If the end was asked for before, all are buried instead.
+// begin in the order of registration. If the end was asked for before, all slots are buried
+// instead.
 func (f *Fleet) Begin(now time.Duration) {
 	f.now = now
 	f.link()

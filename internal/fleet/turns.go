@@ -48,7 +48,7 @@ func (s *slot) mayBegin() (may bool, gone *pool) {
 }
 
 // startDone notes that the start of a slot is over: it has become ready for the first time, or will
-// never be.
+// never become ready.
 func (f *Fleet) startDone(s *slot) {
 	if !s.initial {
 		return
@@ -70,12 +70,12 @@ func (f *Fleet) startOver() {
 	}
 }
 
-// Waiting yields each slot that has its turn and no life, because others have to come up or to end
-// first, with one of those: all of them have to. With it the shell sees a circle that goes over
-// lives: main's loop waits for a worker, which waits for the setup of another one that it needs,
-// which calls main. Nothing may happen to the Fleet meanwhile.
+// Waiting yields each slot that has its turn and no life because other slots have to come up or to
+// end first. With each slot it yields one of those others; the slot waits for all of them. So the
+// shell sees a circle that goes over lives: main's loop waits for a worker, which waits for the
+// setup of a worker that it needs, which calls main. Nothing may happen to the Fleet meanwhile.
 func (f *Fleet) Waiting(yield func(id, other Slot) bool) {
-	var last, blocker *slot // most that wait one after the other are of the same pool
+	var last, blocker *slot // slots that wait one after the other are mostly of the same pool
 	for _, s := range f.waiting.slots {
 		if s.state != Waiting {
 			continue

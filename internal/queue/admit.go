@@ -5,16 +5,17 @@ import (
 	"time"
 )
 
-// This file is the steps in which a task gets room in the queue. Tasks that are due count for the
-// limit of tasks until a worker has them; those and delayed ones count for the limit of bytes. What
-// a worker holds counts for neither: it may submit further tasks, for which room must come. A task
-// that comes back, or becomes due, needs no room, and may bring the queue above its limits.
+// This file is the steps in which a task gets room in the queue. A task that is due counts for the
+// limit of tasks until a worker has it. Due and delayed tasks count for the limit of bytes. A task
+// that a worker holds counts for neither, because it may submit further tasks, for which room must
+// come. A task that comes back, or becomes due, needs no room, and may bring the queue above its
+// limits.
 
 // Allow sets Config.LimitBytes, if that was 0, before the first Submit.
 func (q *Queue) Allow(bytes int) { q.cfg.LimitBytes = cmp.Or(q.cfg.LimitBytes, bytes) }
 
-// full returns why a task has to wait for room, or none. It does not overtake those that wait,
-// unless it needs nothing that the first of them waits for.
+// full returns why a task has to wait for room, or none. The task does not overtake tasks that wait
+// for room, unless it needs nothing that the first of them waits for.
 func (q *Queue) full(t *Task) Refusal {
 	first := q.blocked.first
 	switch {
@@ -26,8 +27,8 @@ func (q *Queue) full(t *Task) Refusal {
 	return Refusal{}
 }
 
-// hasBytes reports whether there is memory for a task. One that is larger than all that there may
-// be needs to be alone.
+// hasBytes reports whether there is memory for a task. A task that is larger than the limit gets
+// memory when it is alone.
 func (q *Queue) hasBytes(t *Task) bool { return q.bytes == 0 || t.bytes() <= q.cfg.LimitBytes-q.bytes }
 
 // hasRoom reports whether the queue takes a task.
@@ -45,7 +46,7 @@ func (q *Queue) admit(t *Task) {
 		return
 	}
 	q.emit(Effect{Kind: Admitted, Task: t})
-	if delay == 0 || t.at <= q.timers.now { // it may have waited for room longer than for its time
+	if delay == 0 || t.at <= q.timers.now { // the task may have waited for room longer than its delay
 		q.lineUp(t, false)
 		return
 	}
@@ -66,7 +67,7 @@ func (q *Queue) waitFor(t *Task, d time.Duration) {
 func (q *Queue) drawFor(to Lane) {
 	base := q.laneOf(to, nil)
 	switch {
-	case len(base.offers) == 0: // they are fetched once a worker takes them: see Enter
+	case len(base.offers) == 0: // tasks of the lane are fetched once a worker takes them: see Enter
 		q.dropLane(base)
 	case !base.draws:
 		base.draws, q.demands = true, true

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// This file is what a worker says of the tasks that it has. Nothing but its own word, or its end,
-// takes a task from it.
+// This file is what a worker says of the tasks that it has. Nothing but the worker's own word, or
+// its end, takes a task from it.
 
 // heldTask returns a task that a worker speaks of and has.
 func (q *Queue) heldTask(w Worker, id ID) (*Task, Lie) {
@@ -35,8 +35,8 @@ func (q *Queue) Began(w Worker, id ID, now Time) Lie {
 	return Lie{}
 }
 
-// Recovered notes that a worker that is gone, but has not left, had begun with a task. What it says
-// of a task that has ended meanwhile, or has begun, is no news.
+// Recovered notes that a worker that is gone, but has not left, had begun with a task. If the task
+// has ended meanwhile, or is known to have begun, nothing changes.
 func (q *Queue) Recovered(w Worker, id ID, now Time) {
 	if t, lie := q.heldTask(w, id); !lie.Told() && t.state == assigned {
 		q.begin(t, now)
@@ -56,7 +56,7 @@ func (q *Queue) begin(t *Task, now Time) {
 	t.attempts++
 	if t.Items > 1 {
 		q.batches = append(q.batches, t)
-	} else if t.recalled { // that came too late: whom it was for needs another one
+	} else if t.recalled { // the recall came too late: the worker that it was for needs another task
 		q.look()
 	}
 	if t.condemned != spared {
@@ -82,7 +82,7 @@ func (q *Queue) Ended(id Worker, task ID, v Verdict, now Time) Lie {
 	}
 	w := t.holder
 	if w.doomed && t.condemned != spared {
-		return Lie{} // it is too late: the worker is being killed for it
+		return Lie{} // the outcome is too late: the worker is being killed for the task
 	}
 	q.timers.tell(now)
 	if t.state == running {
@@ -243,7 +243,7 @@ func (q *Queue) Split(w Worker, id ID, from uint64) Lie {
 	t.cut = true
 	rest := int(t.Items) - int(from)
 	switch {
-	case rest == 0: // whom it was for needs something else
+	case rest == 0: // the worker that the recall was for needs something else
 		q.look()
 	case t.condemned == spared:
 		q.stats.Received -= rest

@@ -4,7 +4,7 @@ package queue
 // the time.
 func (q *Queue) condemn(t *Task, by condemned, soft bool) {
 	if t.condemned != spared {
-		if by == byCancel { // while its time was up: it is not to be attempted again
+		if by == byCancel { // its time was up already, and now it is not to be attempted again
 			t.condemned = by
 		}
 		return
@@ -13,14 +13,14 @@ func (q *Queue) condemn(t *Task, by condemned, soft bool) {
 	t.holder.suspect++
 	q.emit(Effect{Kind: Cancel, Worker: t.holder.id, Task: t, Soft: soft})
 	q.timers.drop(t)
-	if t.state == running { // else the worker drops it, whatever else it does
+	if t.state == running { // a worker that has not begun the task drops it, whatever else it does
 		q.allowGrace(t)
 	}
 }
 
-// allowGrace gives a condemned task, which runs, the time to end by itself. Shortly before that is
-// over the worker is asked for its stacks, so that an error can say where it was. The others of the
-// worker must not be hit if it is killed.
+// allowGrace gives a condemned task, which runs, the time to end by itself. Shortly before the time
+// is over, the worker is asked for its stacks, so that an error can say where it was. The worker's
+// other tasks are recalled, so that they are not lost if it is killed.
 func (q *Queue) allowGrace(t *Task) {
 	q.recallAhead(t.holder)
 	q.timers.set(t, dumps, after(q.timers.now, t.Grace()-t.lead()))

@@ -3,15 +3,15 @@ package queue
 import "slices"
 
 // This file is the dead letters: tasks that have used up their attempts, and wait for somebody to
-// look at them. They are no tasks of the queue any more, and count for nothing.
+// look at them. A dead letter is no task of the queue any more, and counts for no limit.
 
 // Dead returns the dead letters, the oldest first.
 func (q *Queue) Dead() []*Task { return slices.Collect(q.dead.All()) }
 
-// RetryDead puts the dead letters with the ids back into their queues, all their attempts before
-// them; without ids all. They keep their ids, and nobody waits for their outcomes. It returns the
-// number of those that were put back; of those that could not be, which stay dead letters, refused
-// is told why.
+// RetryDead puts the dead letters with the ids back into their queues, with all their attempts
+// before them. Without ids it puts all dead letters back. They keep their ids, and nobody waits for
+// their outcomes. It returns how many were put back. A dead letter that cannot be put back stays
+// where it is, and refused is told why.
 func (q *Queue) RetryDead(ids []ID, refused func(t *Task, why Refusal)) (n int) {
 	named := amongst(ids)
 	for range q.dead.Len() { // those that stay keep their order

@@ -30,9 +30,9 @@ const (
 // caller sees to: Leave follows. The zero value is none.
 type Lie struct {
 	Kind LieKind
-	Task *Task  // that it is about, or nil
-	N    uint64 // a number, by Kind
-	Type string // of tasks, by Kind
+	Task *Task  // the task that the lie is about, or nil
+	N    uint64 // the number that the Kind speaks of
+	Type string // the type of tasks that the Kind speaks of
 }
 
 // Told reports whether it is a lie at all.

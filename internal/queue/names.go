@@ -111,6 +111,6 @@ type Verdict struct {
 	Late  bool          // the time of the attempt was over, by the clock of the worker
 	Kept  bool          // the worker has died: Items is what had been finished, and one item at most is to blame
 	After time.Duration // Failed: the handler asks to be called again after this time, without a verdict
-	Items Tally         // of a batch
-	Cause any           // the caller's: a result, or an error
+	Items Tally         // what became of the items of a batch
+	Cause any           // the caller's result or error, which the rules only pass on
 }

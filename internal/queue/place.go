@@ -4,27 +4,27 @@ import "slices"
 
 // PoolOptions are what the workers of a pool have in common.
 type PoolOptions struct {
-	Queues   []string // of which they take tasks
+	Queues   []string // the queues of which they take tasks
 	Prefetch int      // the most tasks that a busy worker is handed ahead of time
-	MaxTasks int      // after which a worker is retired, items of batches counted each; 0 is no limit
+	MaxTasks int      // after how many tasks a worker is retired, where each item of a batch counts; 0 is no limit
 }
 
 // pool is slots whose workers are set up alike.
 type pool struct {
 	PoolOptions
 	id     Pool    // the caller's number of it
-	slots  []*slot // that are in it, in the order in which they were added
-	coming int     // slots that are going to have another life, which may take any type
+	slots  []*slot // the slots in it, in the order in which they were added
+	coming int     // how many slots are to have another life, which may take any type
 }
 
 // slot is the place that one life of a worker after the other fills.
 type slot struct {
 	id      Slot    // the caller's number of it
-	pool    *pool   // that it is in, or was
-	worker  *worker // the present life once it is ready; nil: there is none
-	kind    *kind   // of the tasks that the last life took that was ready; or nil
+	pool    *pool   // the pool that it is in, or was in
+	worker  *worker // the present life once that is ready, or nil
+	kind    *kind   // which tasks the last life took that was ready, or nil
 	gone    bool    // there will be no further life
-	cause   any     // why, as the caller has said
+	cause   any     // why there will be no further life, as the caller has said
 	leaving bool    // the present life is the last: it is not to be replaced
 	removed bool    // it is not in its pool any more
 	coming  bool    // it counts in pool.coming

@@ -8,11 +8,11 @@ import (
 
 // Config is what a Queue is told at its beginning.
 type Config struct {
-	Limit      int                // of tasks that wait and are due; beyond it submitters wait
-	LimitBytes int                // of the bytes of tasks that wait; see Queue.Allow
-	DeadLimit  int                // of dead letters; beyond it the oldest are dropped
+	Limit      int                // how many tasks may wait that are due; beyond it submitters wait
+	LimitBytes int                // how many bytes the waiting tasks may have; see Queue.Allow
+	DeadLimit  int                // how many dead letters are kept; beyond it the oldest are dropped
 	Stored     bool               // tasks wait in a Backend of the user's
-	Rand       func() float64     // from 0 on, below 1: for pauses
+	Rand       func() float64     // a random number from 0 on, below 1, for pauses
 	Busy       func(w Worker) int // the messages and calls that a worker has to handle; asked at ties alone
 }
 
@@ -25,36 +25,36 @@ type Config struct {
 // lane beside a worker that could have it.
 type Queue struct {
 	cfg     Config   // as New was told
-	effects []Effect // that were not taken yet, in their order; emit adds to them
-	stats   Stats    // move and tally keep them, and Split
+	effects []Effect // what is to be done and was not taken yet, in its order; emit adds to it
+	stats   Stats    // the counts for users; move, tally and Split keep them
 	timers  timers   // what waits for a time
 	stopped bool     // no new task is taken
-	halted  bool     // no queued task is handed out either
+	halted  bool     // no new task is taken, and no queued task is handed out
 
-	lastID    ID                   // that was given to a task
-	live      int                  // tasks that have not ended, wherever they are
-	out       map[ID]*Task         // tasks that a worker has: these alone are spoken of by their ids
-	submitted map[submission]*Task // tasks of workers that have not ended
+	lastID    ID                   // the last id that was given to a task
+	live      int                  // how many tasks have not ended, wherever they are
+	out       map[ID]*Task         // the tasks that workers have, by their ids; workers speak of no others
+	submitted map[submission]*Task // the tasks that workers have submitted and that have not ended
 	blocked   list                 // tasks that wait for room, in the order in which they get it
-	waiting   int                  // tasks that count for Config.Limit
-	bytes     int                  // of the tasks that count for Config.LimitBytes
-	assigned  int                  // tasks that workers have and have not begun
+	waiting   int                  // how many tasks count for Config.Limit
+	bytes     int                  // the bytes of the tasks that count for Config.LimitBytes
+	assigned  int                  // how many tasks workers have and have not begun
 	aways     uint64               // how often a task was taken from a worker that had not begun it for some time
 	batches   []*Task              // batches that run, in the order in which they began
 	dead      ring.Ring[*Task]     // dead letters, the oldest first; they have ended
 
 	byLane    map[laneKey]*lane    // laneOf makes the lanes, dropLane forgets them
-	lanes     []*lane              // those in byLane
-	recent    *lane                // that laneOf has returned last, of those that nobody waits for; or nil
+	lanes     []*lane              // the lanes in byLane
+	recent    *lane                // the last lane that laneOf has returned and nobody waits for, or nil
 	keys      map[string]*keyState // the keys that a worker has, or a task waits for; takeKey and freeKey keep them
-	paused    map[string]bool      // queues that are, each by itself
-	allPaused bool                 // every queue is
+	paused    map[string]bool      // the queues that are paused, each by itself
+	allPaused bool                 // every queue is paused
 
-	pools   []*pool             // in the order in which they were added
-	slots   map[Slot]*slot      // those of the pools, and those that were removed and may have a life still
-	workers map[Worker]*worker  // that are ready
-	ready   []*worker           // those in workers, in the order in which they became ready
-	kinds   []*kind             // of these workers
+	pools   []*pool             // all pools, in the order in which they were added
+	slots   map[Slot]*slot      // the slots of the pools, and removed slots that may still have a life
+	workers map[Worker]*worker  // the workers that are ready
+	ready   []*worker           // the same workers, in the order in which they became ready
+	kinds   []*kind             // the kinds of these workers
 	stirred pile[*lane, byStir] // lanes that have a new first task
 	woken   ring.Ring[*worker]  // workers that may have room, or nothing to do
 	demands bool                // there may be room with the workers for tasks of the Backend

@@ -1,11 +1,11 @@
 package queue
 
-// This file is the steps that take back what workers have been given and have not begun. A task is
-// only asked for: it stays its holder's until that says Returned, or has begun with it, or is gone.
-// So whatever crosses on the way, no task is with two workers.
+// This file is the steps that take back tasks that workers have been given and have not begun. A
+// task is only asked for: it stays with its holder until the holder says Returned, or is gone. So
+// whatever crosses on the way, no task is with two workers.
 
-// recall asks the holder of a task to give it back, unless it has begun with it; a batch that it
-// has begun with it is to split.
+// recall asks the holder of a task to give it back unless the holder has begun with it. The holder
+// is to split a batch with which it has begun.
 func (q *Queue) recall(t *Task) {
 	t.recalled = true
 	q.emit(Effect{Kind: Recall, Worker: t.holder.id, Task: t})
@@ -20,9 +20,9 @@ func (q *Queue) recallAhead(w *worker) {
 	}
 }
 
-// recallFor asks the worker with the most tasks that it has not begun for half of them, if w takes
-// them. One that has been given a single task is about to begin with it; if it has not after a
-// time, the task is taken back as well.
+// recallFor finds the worker that has the most tasks that it has not begun and that w takes, and
+// asks it for half of them. A worker that has been given a single task is about to begin with it.
+// If it has not begun after some time, the task is taken back as well.
 func (q *Queue) recallFor(w *worker) {
 	var victim *worker
 	most := 0

@@ -30,16 +30,17 @@ const (
 // timers is all that waits for a time. It has no clock: the time comes with events, and Wake asks
 // for a Tick at the first moment at which there is something to do.
 //
-// Most events have no time, since to read a clock costs more than all the rest of them. One of them
-// may still begin a wait: a task is given to a worker beside another one that has nothing to do,
-// and may not stay there for long. Such a task is unstamped, and the time is asked for at once.
+// Most events come without the time, because to read a clock costs more than all else that they do.
+// Such an event may still begin a wait: a task is given to a worker while another worker has
+// nothing to do, and may not stay there for long. Such a task is unstamped, and the time is asked
+// for at once.
 type timers struct {
-	alarms    pile[*Task, byTime] // tasks whose alarms are set
-	unstamped []*Task             // tasks that sit, from a moment on that the next Tick tells
-	lookout   Time                // when it is looked for something for workers that have nothing to do, or never
+	alarms    pile[*Task, byTime] // the tasks whose alarms are set
+	unstamped []*Task             // the tasks that sit since a moment that the next Tick tells
+	lookout   Time                // when work is looked for for the workers that have nothing to do, or never
 	now       Time                // the latest moment that an event has told
-	timed     bool                // the event that goes on has told it: it is now
-	wakes     Time                // when a Wake is under way for, or never
+	timed     bool                // the event that goes on has told now
+	wakes     Time                // the moment for which a Wake is under way, or never
 	asked     bool                // a Wake for at once is under way
 }
 

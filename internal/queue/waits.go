@@ -2,7 +2,7 @@ package queue
 
 import "slices"
 
-// This file says who could bring a task further, for who looks for circles of waits.
+// This file says who could bring a task further. The broker asks it to find circles of waits.
 
 // Helper is one that could end a wait.
 type Helper struct {
@@ -10,9 +10,10 @@ type Helper struct {
 	Pulled *Task // that the worker has asked for, and may work on beside its loop; else nil
 }
 
-// Helpers yields those of which each could bring a task further: the worker that runs it, or runs
-// the one that has its key, or those that may get it. A worker that is to become ready may turn out
-// to take it. If there is none, the task is about to get its outcome, and anybody is yielded.
+// Helpers yields the workers of which each could bring a task further: the worker that runs it, or
+// runs the task that has its key, or the workers that may get it. A worker that is to become ready
+// may turn out to take it. If there is no such worker, the task is about to get its outcome, and
+// anybody is yielded.
 func (q *Queue) Helpers(t *Task, yield func(Helper) bool) {
 	if k := q.keys[t.key()]; k != nil && k.owner != nil && k.owner != t {
 		t = k.owner
@@ -28,7 +29,7 @@ func (q *Queue) Helpers(t *Task, yield func(Helper) bool) {
 	q.helpersOf(t.lane.Lane, t.lane.waiters, yield)
 }
 
-// WouldHelp yields the same for a task that is not submitted yet.
+// WouldHelp yields what Helpers will yield for a task that is not submitted yet.
 func (q *Queue) WouldHelp(o *Options, to Lane, waiting []Slot, yield func(Helper) bool) {
 	if o != nil && o.Key != "" {
 		if k := q.keys[o.Key]; k != nil && k.owner != nil {

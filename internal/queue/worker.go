@@ -13,28 +13,28 @@ import (
 // has nothing to do.
 type worker struct {
 	id       Worker        // the caller's number of it
-	slot     *slot         // whose life it is
-	kind     *kind         // of the tasks that it takes
-	held     list          // tasks that it has, in the order in which it got them
-	fetches  []fetch       // its requests for tasks that wait
-	answered []fetch       // those that were answered with a task that it has not begun
+	slot     *slot         // the slot whose life it is
+	kind     *kind         // which tasks it takes
+	held     list          // the tasks that it has, in the order in which it got them
+	fetches  []fetch       // its requests for tasks that are not answered yet
+	answered []fetch       // its requests that were answered with a task that it has not begun
 	took     time.Duration // a running mean of how long its tasks take; 0: none has ended
-	done     int           // attempts that have ended, items of batches counted each
-	suspect  int           // held tasks that are condemned: it may be killed soon, and gets nothing new
+	done     int           // how many attempts have ended; each item of a batch counts
+	suspect  int           // how many of its tasks are condemned: it may be killed soon, and gets nothing new
 	gone     bool          // it has left
 	retiring bool          // it gets nothing new, and is led out once it holds nothing
 	doomed   bool          // it is being killed
 	away     uint64        // above 0: a message keeps it, for it has not begun the only task that it had; see takeBack
-	batches  bool          // the last that it was done with was a batch of several items
+	batches  bool          // the last task that it ended was a batch of several items
 	woken    bool          // it is in Queue.woken
 }
 
 // fetch is a request of a worker for a task.
 type fetch struct {
 	id    FetchID // the worker's number of it
-	types typeSet // of which it wants one task
-	wait  bool    // else it is answered at once
-	task  ID      // that it was answered with, or 0
+	types typeSet // the types of which it wants one task
+	wait  bool    // it waits until there is a task; otherwise it is answered at once
+	task  ID      // the task that it was answered with, or 0
 }
 
 // aheadTime is how much work a worker is given ahead of time, measured by how long its tasks took.
