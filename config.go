@@ -143,20 +143,13 @@ func (c *Config) filled() (Config, error) {
 		f = *c
 	}
 	f.Name = cmp.Or(f.Name, MainName)
-	err := cmp.Or(
-		notNegative("Config.StartTimeout", f.StartTimeout),
-		notNegative("Config.SetupTimeout", f.SetupTimeout),
-		notNegative("Config.DrainTimeout", f.DrainTimeout),
+	err := cmp.Or(notNegative("Config.StartTimeout", f.StartTimeout),
+		notNegative("Config.SetupTimeout", f.SetupTimeout), notNegative("Config.DrainTimeout", f.DrainTimeout),
 		notNegative("Config.ShutdownTimeout", f.ShutdownTimeout),
-		notNegative("Config.TeardownTimeout", f.TeardownTimeout),
-		notNegative("Config.KillTimeout", f.KillTimeout),
-		notNegative("Config.MaxMessageSize", f.MaxMessageSize),
-		notNegative("Config.Window", f.Window),
-		notNegative("Config.QueueLimit", f.QueueLimit),
-		notNegative("Config.QueueBytes", f.QueueBytes),
-		notNegative("Config.MaxDepth", f.MaxDepth),
-		notNegative("Config.DeadLimit", f.DeadLimit),
-	)
+		notNegative("Config.TeardownTimeout", f.TeardownTimeout), notNegative("Config.KillTimeout", f.KillTimeout),
+		notNegative("Config.MaxMessageSize", f.MaxMessageSize), notNegative("Config.Window", f.Window),
+		notNegative("Config.QueueLimit", f.QueueLimit), notNegative("Config.QueueBytes", f.QueueBytes),
+		notNegative("Config.MaxDepth", f.MaxDepth), notNegative("Config.DeadLimit", f.DeadLimit))
 	switch {
 	case err != nil:
 	case f.MaxMessageSize > MaxMessageSize:

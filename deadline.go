@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -71,5 +72,5 @@ func overtaken(ctx context.Context, err error) bool {
 	if due, ok := ctx.Deadline(); !ok || time.Until(due) > 0 {
 		return false
 	}
-	return within(ctx.Done(), overtakenTimeout)
+	return goroutine.Within(ctx.Done(), overtakenTimeout)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -95,7 +96,7 @@ func (b *broker) lead(e *queue.Effect) {
 	case e.Kind == queue.Dump:
 		p.askStacks()
 	case e.Kind == queue.Retired:
-		wakeUp(p.retired)
+		goroutine.Wake(p.retired)
 	default:
 		j := jobOf(e.Task)
 		why := fmt.Sprintf("%v did not return within the grace of %v: %s", j, j.Grace(), brief(b.errorOf(j, e)))

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 )
 
 // announcer tells of events: it tells the log, those who watch the workers, and the user's
@@ -31,7 +33,7 @@ func (a *announcer) emit(e Event) {
 // levelNow returns the level of an event for the log. Some events have another level in a program
 // that ends than in a program that goes on.
 func (a *announcer) levelNow(e Event, level slog.Level) slog.Level {
-	ending := closed(a.ends)
+	ending := goroutine.Closed(a.ends)
 	switch e := e.(type) {
 	case *DeadLetter:
 		if level == slog.LevelDebug && !ending {
@@ -67,16 +69,10 @@ func (a *announcer) emitLost(lost []*DeadLetter) {
 	}
 	e := lost[0]
 	level, _, _ := e.record()
-	a.config.Logger.LogAttrs(
-		context.Background(),
-		a.levelNow(e, level),
-		"multiprolab: messages not delivered",
-		slog.String("receiver", e.Receiver),
-		slog.Int("count", len(lost)),
-		slog.String("first", strings.Join(first, ", ")),
-		slog.Int("size", size),
-		slog.String("reason", strings.ReplaceAll(e.Reason, "multiprolab: ", "")),
-	)
+	a.config.Logger.LogAttrs(context.Background(), a.levelNow(e, level), "multiprolab: messages not delivered",
+		slog.String("receiver", e.Receiver), slog.Int("count", len(lost)),
+		slog.String("first", strings.Join(first, ", ")), slog.Int("size", size),
+		slog.String("reason", strings.ReplaceAll(e.Reason, "multiprolab: ", "")))
 	for _, e := range lost {
 		_, _, attrs := e.record()
 		a.tell(e, attrs)

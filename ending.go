@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"runtime/debug"
 	"time"
+
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 )
 
 // This file is how a program ends, in main: who requests the end, the order in which everything
@@ -14,7 +16,7 @@ import (
 // conduct leads the program beside the loop of main: it begins the lives of the workers, waits
 // until the end is requested, and then ends everything in order. It runs on a goroutine of its own.
 func (m *Main) conduct(unwatch func() bool) {
-	never := closed(m.exitAsked) // the end was requested before the start: Start says that
+	never := goroutine.Closed(m.exitAsked) // the end was requested before the start: Start says that
 	m.fleet.run()
 	<-m.exitAsked
 	if !never {
@@ -125,16 +127,16 @@ func (m *Main) exit(mode ShutdownMode, cause error) {
 	m.lifeMu.Lock()
 	defer m.lifeMu.Unlock()
 	m.setCause(cause)
-	if first := !closed(m.exitAsked); first {
+	if first := !goroutine.Closed(m.exitAsked); first {
 		m.mode = mode
 		close(m.exitAsked)
 	} else if mode == KillAll || m.mode == DrainQueue {
 		m.mode = mode
 	}
-	if mode != DrainQueue && !closed(m.hurryAsked) {
+	if mode != DrainQueue && !goroutine.Closed(m.hurryAsked) {
 		close(m.hurryAsked)
 	}
-	if mode == KillAll && !closed(m.killAsked) {
+	if mode == KillAll && !goroutine.Closed(m.killAsked) {
 		close(m.killAsked)
 		m.cancel(m.stopCauseLocked())
 	}
@@ -265,8 +267,7 @@ func (m *Main) waitsForItself(call string) error {
 	}
 	return fmt.Errorf(
 		"multiprolab: %s waits until the loop of main has ended, and was called on that loop, in %s, which would "+
-			"wait for itself: "+
-			"use Exit here, which does not wait",
+			"wait for itself: use Exit here, which does not wait",
 		call,
 		m.doing(),
 	)

@@ -121,11 +121,8 @@ func (e *MemoryLimitError) Error() string {
 	died := strings.TrimPrefix(e.Died.Error(), "multiprolab: ")
 	switch {
 	case !e.Kernel:
-		return fmt.Sprintf(
-			"multiprolab: memory limit of %d bytes (WorkerConfig.Limits.Memory) reached: %s",
-			e.Limit,
-			died,
-		)
+		return fmt.Sprintf("multiprolab: memory limit of %d bytes (WorkerConfig.Limits.Memory) reached: %s",
+			e.Limit, died)
 	case e.Group == "":
 		return "multiprolab: the kernel's out-of-memory killer took a worker, for the machine has no memory left: " +
 			died
@@ -197,11 +194,8 @@ type RestartLimitError struct {
 
 func (e *RestartLimitError) Error() string {
 	if e.Permanent {
-		return fmt.Sprintf(
-			"multiprolab: worker %s is not started again, for it would fail alike: %s",
-			e.Worker,
-			brief(e.Err),
-		)
+		return fmt.Sprintf("multiprolab: worker %s is not started again, for it would fail alike: %s", e.Worker,
+			brief(e.Err))
 	}
 	return fmt.Sprintf("multiprolab: worker %s failed again after %d restarts within %v; the last cause: %s",
 		e.Worker, e.Restarts, e.Window, brief(e.Err))

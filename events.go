@@ -147,10 +147,7 @@ func (e *DeadLetter) record() (slog.Level, string, []slog.Attr) {
 	return level, "message not delivered", []slog.Attr{
 		slog.String("sender", e.Sender),
 		slog.String("receiver", e.Receiver),
-		slog.String(
-			"type",
-			e.Type,
-		),
+		slog.String("type", e.Type),
 		slog.Int("size", e.Size),
 		slog.String("reason", strings.ReplaceAll(e.Reason, "multiprolab: ", "")),
 	}

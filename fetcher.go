@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/backend"
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/queue"
 )
 
@@ -77,7 +78,7 @@ func (s *fetchers) draw(l queue.Lane, n int) {
 		s.work.Go(func() { f.run(s) }) // ends with ctx, or drawNoMore
 	}
 	f.owe(n)
-	wakeUp(f.wake)
+	goroutine.Wake(f.wake)
 }
 
 // drawNoMore ends the fetcher of a lane that no worker takes tasks from any more. The broker holds

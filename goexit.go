@@ -74,8 +74,7 @@ var errGoexit = errors.New("multiprolab: a function of the worker called runtime
 // goexitText says in one line what happened, for the start of a report.
 func goexitText(what string) string {
 	return goexitMark + "was called in " + what + ", which ends the goroutine that all handlers run on: return an " +
-		"error there, or panic " +
-		"(t.FailNow, t.SkipNow and mocks that fail call it)"
+		"error there, or panic " + "(t.FailNow, t.SkipNow and mocks that fail call it)"
 }
 
 // goexitStatus is the exit status of a worker that dies because of runtime.Goexit. It is the status

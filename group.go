@@ -65,12 +65,8 @@ func (m *Main) RegisterGroup(strategy Strategy, workers ...string) {
 			if p.group != nil {
 				old = p.group.site
 			}
-			registrationPanic(
-				"worker %q is in two groups, or twice in one, at %s and at %s: name it once",
-				name,
-				old,
-				site,
-			)
+			registrationPanic("worker %q is in two groups, or twice in one, at %s and at %s: name it once", name,
+				old, site)
 		}
 		g.members = append(g.members, p)
 	}

@@ -39,11 +39,8 @@ func hangText(h *life.Hang) string {
 	}
 	why := fmt.Sprintf("it gave no sign of life for %v (WorkerConfig.HeartbeatTimeout)", h.Limit)
 	if h.Running != "" {
-		why += fmt.Sprintf(
-			"; when last heard of it was running %s, for %v at least",
-			h.Running,
-			h.Since.Round(time.Millisecond),
-		)
+		why += fmt.Sprintf("; when last heard of it was running %s, for %v at least", h.Running,
+			h.Since.Round(time.Millisecond))
 	}
 	return why
 }

@@ -63,14 +63,8 @@ func newGoroutineBody(m *Main, s *slot, number int, cookie string) *goroutineBod
 		defer b.worker.aboard()()
 		var err error
 		finally(func() {
-			err = b.worker.run(
-				fromMain,
-				toMain,
-				s.pool.setup,
-				m.identity,
-				cookie,
-				func(error) { b.worker.kill(b.worker.stopCause()) },
-			)
+			err = b.worker.run(fromMain, toMain, s.pool.setup, m.identity, cookie,
+				func(error) { b.worker.kill(b.worker.stopCause()) })
 		}, func(bool) {
 			hangUp()
 			b.mu.Lock()

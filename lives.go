@@ -11,6 +11,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/errpack"
 	"github.com/multiprolab/multiprolab/internal/fleet"
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -105,7 +106,7 @@ func (l *lifetime) run() {
 	switch {
 	case led:
 		l.end()
-	case err != nil && !closed(p.process.Read()):
+	case err != nil && !goroutine.Closed(p.process.Read()):
 		p.kill("its start failed")
 	}
 	l.rules.ended(s, l.bequeath(led, err))
@@ -145,7 +146,7 @@ func (l *lifetime) bequeath(led bool, err error) fleet.How {
 	}
 	blamed := m.broker.leave(p, how)
 	p.client.gone()
-	if closed(p.process.Read()) {
+	if goroutine.Closed(p.process.Read()) {
 		p.link.Release()
 	}
 	s.finishLife()
@@ -230,7 +231,7 @@ func (l *lifetime) end() {
 	if !p.greeted.Load() {
 		p.ledOut = true
 		p.kill("it was ended before it had started")
-		if closed(m.killAsked) { // its hello may be on the way, so that its setup function runs already
+		if goroutine.Closed(m.killAsked) { // its hello may be on the way, so that its setup function runs already
 			m.noteKilled(p, "the program was told to end at once")
 		}
 		return
@@ -241,7 +242,7 @@ func (l *lifetime) end() {
 	p.ledOut = parting != life.Willing
 	switch parting {
 	case life.Terminated:
-		if !closed(m.killAsked) {
+		if !goroutine.Closed(m.killAsked) {
 			m.noteKilled(p, fmt.Sprintf("it did not end within %v after the exit message; SIGTERM ended it", exit))
 		}
 	case life.Stubborn:
@@ -262,7 +263,7 @@ func (l *lifetime) killLedOut(why string) {
 // noteKilled remembers, for the error of Run, a worker that had to be killed at the end of the
 // program. While the program goes on it does nothing, because an event tells of the kill.
 func (m *Main) noteKilled(p *peer, why string) {
-	if !closed(m.exitAsked) {
+	if !goroutine.Closed(m.exitAsked) {
 		return
 	}
 	m.lifeMu.Lock()
@@ -299,11 +300,10 @@ func permanent(err error) bool {
 	case errors.As(err, &remote):
 		return remote.final
 	case errors.As(err, &start):
-		return start.PID == 0 &&
-			slices.ContainsFunc(
-				[]error{fs.ErrNotExist, fs.ErrPermission, syscall.ENOEXEC, syscall.EINVAL},
-				func(e error) bool { return errors.Is(err, e) },
-			)
+		return start.PID == 0 && slices.ContainsFunc(
+			[]error{fs.ErrNotExist, fs.ErrPermission, syscall.ENOEXEC, syscall.EINVAL},
+			func(e error) bool { return errors.Is(err, e) },
+		)
 	}
 	return false
 }

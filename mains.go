@@ -35,8 +35,7 @@ func (m *Main) claimName() error {
 			m.cfg.Name,
 			fmt.Sprintf(
 				"another Main of this program has this name, made at %s, and a process that is started as a worker "+
-					"finds its Main by "+
-					"it, even if the other one has ended: give each a Config.Name of its own",
+					"finds its Main by it, even if the other one has ended: give each a Config.Name of its own",
 				other.made,
 			),
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
 	"github.com/multiprolab/multiprolab/internal/ring"
 )
@@ -122,7 +123,7 @@ func (n *mapNews) finished(b *mapBatch) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.done.Push(b)
-	wakeUp(n.wake)
+	goroutine.Wake(n.wake)
 }
 
 // nextFinished takes a batch that has its outcomes, or nil.
@@ -143,7 +144,7 @@ func (n *mapNews) wasCut(b *mapBatch, count int) {
 	}
 	n.cuts = append(n.cuts, mapCut{b, count, b.kept})
 	b.kept = count
-	wakeUp(n.wake)
+	goroutine.Wake(n.wake)
 }
 
 // takeCuts takes all cuts.
@@ -212,7 +213,7 @@ func (f *mapFlow) inLine() <-chan struct{} {
 	if s == nil {
 		return nil
 	}
-	if closed(s.accepted) {
+	if goroutine.Closed(s.accepted) {
 		f.line.CompareAndSwap(s, nil)
 		return nil
 	}

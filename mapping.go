@@ -9,6 +9,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 )
 
 // This file is how a Map makes batches of its items and sends them. What comes back is in
@@ -235,7 +236,7 @@ func (m *mapping) send(b *mapBatch, p codec.Payload, o *TaskOptions) {
 		return
 	}
 	b.task = s
-	if m.inMain && !closed(s.accepted) {
+	if m.inMain && !goroutine.Closed(s.accepted) {
 		m.flow.line.Store(s)
 	}
 	s.onDone(func() {
@@ -261,7 +262,7 @@ func (m *mapping) cancel() {
 	}
 	var left []*Submission
 	for b := range m.places.items.All() {
-		if b.task != nil && !closed(b.task.done) {
+		if b.task != nil && !goroutine.Closed(b.task.done) {
 			left = append(left, b.task)
 		}
 	}

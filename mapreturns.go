@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/batch"
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 )
 
 // This file is what comes back to a Map from the batches that it has sent: outcomes, which are
@@ -69,7 +70,7 @@ func (m *mapping) nextReady() (b *mapBatch, done, news <-chan struct{}) {
 		return b, nil, nil
 	}
 	b = *m.places.items.First()
-	if !b.ready && b.outcomes == nil && !closed(b.task.done) {
+	if !b.ready && b.outcomes == nil && !goroutine.Closed(b.task.done) {
 		return nil, b.task.done, b.task.news
 	}
 	m.places.items.Pop()

@@ -1,5 +1,7 @@
 package multiprolab
 
+import "github.com/multiprolab/multiprolab/internal/goroutine"
+
 // milestones are the events that happen once in the life of a Main. It exists in main. Each channel
 // is closed when its event happens, and nothing is ever sent on it. Any goroutine may wait for it.
 type milestones struct {
@@ -38,7 +40,7 @@ func newMilestones() milestones {
 // everyoneReady notes that every instance has become ready once, or never will. Without workers it
 // is called at the start as well.
 func (m *milestones) everyoneReady() {
-	if !closed(m.allReady) {
+	if !goroutine.Closed(m.allReady) {
 		close(m.allReady)
 	}
 }

@@ -308,10 +308,8 @@ func (n *node) addAction(what string, d time.Duration, fn func(context.Context) 
 		n.loop.add(fn, 0, d, d == 0)
 	case "Every":
 		if d == 0 {
-			registrationPanic(
-				"Every: the interval is zero: use Action(0, ...) for an action on every turn (%s)",
-				callSite(),
-			)
+			registrationPanic("Every: the interval is zero: use Action(0, ...) for an action on every turn (%s)",
+				callSite())
 		}
 		n.loop.add(fn, d, d, false)
 	case "After":

@@ -1,10 +1,9 @@
 package multiprolab
 
 import (
-	"bytes"
-	"runtime"
-	"strconv"
 	"sync"
+
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 )
 
 // ownLoops knows which goroutines the end of a Main waits for: that of main's loop and, with
@@ -17,7 +16,7 @@ type ownLoops struct {
 
 // enter notes that the end of the Main waits for the calling goroutine, until leave is called.
 func (o *ownLoops) enter(name string) (leave func()) {
-	id := goroutineID()
+	id := goroutine.ID()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.names == nil {
@@ -33,17 +32,8 @@ func (o *ownLoops) enter(name string) (leave func()) {
 
 // name returns the name under which the calling goroutine has entered, or "".
 func (o *ownLoops) name() string {
-	id := goroutineID()
+	id := goroutine.ID()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.names[id]
-}
-
-// goroutineID returns the number that the calling goroutine has in stack traces. It takes about a
-// microsecond.
-func goroutineID() uint64 {
-	var buf [64]byte
-	fields := bytes.Fields(buf[:runtime.Stack(buf[:], false)]) // goroutine 18 [running]:
-	id, _ := strconv.ParseUint(string(fields[1]), 10, 64)      // the runtime has written a number
-	return id
 }

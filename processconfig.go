@@ -40,13 +40,8 @@ func (c *WorkerConfig) tooBig(env []string) string {
 	for i, e := range c.Process.Env {
 		if len(e) >= mostOneString {
 			name, _, _ := strings.Cut(e, "=")
-			return fmt.Sprintf(
-				"WorkerConfig.Process.Env[%d] (%s) has %d bytes, and one variable may have %d",
-				i,
-				name,
-				len(e),
-				mostOneString-1,
-			)
+			return fmt.Sprintf("WorkerConfig.Process.Env[%d] (%s) has %d bytes, and one variable may have %d", i,
+				name, len(e), mostOneString-1)
 		}
 	}
 	for _, e := range env {
@@ -76,8 +71,7 @@ func (c *WorkerConfig) tooBig(env []string) string {
 		"its environment has %d bytes, of which WorkerConfig.Process.Env has %d, and os.Args %d: that is more "+
 			"than the system takes together "+
 			"(on Linux a quarter of the limit of the stack, ulimit -s, and at most 6 MiB): give less in "+
-			"WorkerConfig.Process.Env, or name what it inherits in "+
-			"WorkerConfig.Process.DropEnv",
+			"WorkerConfig.Process.Env, or name what it inherits in WorkerConfig.Process.DropEnv",
 		size(env),
 		size(c.Process.Env),
 		size(os.Args),

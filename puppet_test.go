@@ -17,6 +17,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/proc"
@@ -537,12 +538,12 @@ func (th *theatre) settle(types ...string) {
 			w.work()
 		}
 		th.check("settling")
-		if closed(b.join()) && th.undropped() == 0 {
+		if goroutine.Closed(b.join()) && th.undropped() == 0 {
 			break
 		}
 		time.Sleep(time.Hour) // the clock of a bubble
 	}
-	if !closed(b.join()) {
+	if !goroutine.Closed(b.join()) {
 		th.t.Fatalf("tasks are left that nobody does: %v", th.Tasks().Residue())
 	}
 	for _, a := range th.asked {

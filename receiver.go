@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/mail"
 )
 
@@ -107,12 +108,8 @@ func (r *MessageReceiver) register(typ string, h *handler) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if old := r.handlers[typ]; old != nil {
-		registrationPanic(
-			"message type %q is registered twice, at %s and at %s: choose another type or remove one",
-			typ,
-			old.site,
-			h.site,
-		)
+		registrationPanic("message type %q is registered twice, at %s and at %s: choose another type or remove one",
+			typ, old.site, h.site)
 	}
 	r.handlers[typ] = h
 }
@@ -201,7 +198,7 @@ func (r *MessageReceiver) next() (*Message, *handler) {
 
 // wakeLoop makes the loop look for something to do.
 func (r *MessageReceiver) wakeLoop() {
-	wakeUp(r.wake)
+	goroutine.Wake(r.wake)
 	if r.interrupt != nil {
 		r.interrupt()
 	}

@@ -20,10 +20,8 @@ func (v *values) traits(err error) (t traits) {
 			t.Is = append(t.Is, i)
 		}
 		typ := reflect.TypeOf(known)
-		if slices.ContainsFunc(
-			t.Types,
-			func(o typedTrait) bool { return reflect.TypeOf(v.errors.list[o.Known]) == typ },
-		) {
+		if slices.ContainsFunc(t.Types,
+			func(o typedTrait) bool { return reflect.TypeOf(v.errors.list[o.Known]) == typ }) {
 			continue // another registered error is of the same type
 		}
 		found := reflect.New(typ)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/mail"
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
@@ -47,7 +48,7 @@ func (m *Main) Restart(ctx context.Context, name string) error {
 	m.warnOfNewCode()
 	var errs []error
 	for _, s := range slots {
-		if closed(m.exitAsked) { // no further life begins
+		if goroutine.Closed(m.exitAsked) { // no further life begins
 			errs = append(errs, fmt.Errorf("multiprolab: restarting worker %s: %w", s.name, m.stopCause()))
 			break
 		}
@@ -110,7 +111,7 @@ func (m *Main) restart(ctx context.Context, s *slot) error {
 // reload replaces all workers one after the other, as SIGHUP asks. handleSignals calls it, on a
 // goroutine of its own.
 func (m *Main) reload(ctx context.Context) {
-	if closed(m.exitAsked) {
+	if goroutine.Closed(m.exitAsked) {
 		return
 	}
 	if m.service != nil { // the service manager is told of the complete start first
@@ -127,7 +128,7 @@ func (m *Main) reload(ctx context.Context) {
 	m.noteService(m.service.Reloading())
 	err := m.Restart(ctx, "")
 	m.noteReady()
-	if err != nil && closed(m.exitAsked) {
+	if err != nil && goroutine.Closed(m.exitAsked) {
 		m.cfg.Logger.Info("multiprolab: the end of the program has ended the restart")
 		return
 	}

@@ -1,6 +1,9 @@
 package multiprolab
 
-import "github.com/multiprolab/multiprolab/internal/wire"
+import (
+	"github.com/multiprolab/multiprolab/internal/goroutine"
+	"github.com/multiprolab/multiprolab/internal/wire"
+)
 
 // Resize changes the number of workers of a pool while the program runs. Those that are added start
 // at once; Resize does not wait for them. Those that are taken away, from the highest number down,
@@ -17,7 +20,7 @@ func (m *Main) Resize(pool string, n int) error {
 	if err := m.running(); err != nil {
 		return err
 	}
-	if closed(m.exitAsked) {
+	if goroutine.Closed(m.exitAsked) {
 		return m.stopCause()
 	}
 	if !m.fleet.resize(p, n) { // the end is just being asked for

@@ -297,12 +297,8 @@ func (e *tooLongError) Error() string {
 	if e.verb != "" {
 		what = fmt.Sprintf("%s %q", e.verb, e.typ)
 	}
-	return fmt.Sprintf(
-		"multiprolab: %s ran past WorkerConfig.HandlerTimeout of %v: %v",
-		what,
-		e.limit,
-		context.DeadlineExceeded,
-	)
+	return fmt.Sprintf("multiprolab: %s ran past WorkerConfig.HandlerTimeout of %v: %v", what, e.limit,
+		context.DeadlineExceeded)
 }
 
 func (e *tooLongError) Unwrap() error { return context.DeadlineExceeded }

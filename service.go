@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
@@ -48,7 +49,7 @@ func (m *Main) serve() (stop func()) {
 					}, frameCost)
 				}
 			case <-quit:
-				if exit != nil && closed(m.exitAsked) { // both came at once
+				if exit != nil && goroutine.Closed(m.exitAsked) { // both came at once
 					m.noteService(m.service.Stopping())
 				}
 				return
@@ -65,7 +66,7 @@ func (m *Main) serve() (stop func()) {
 // noteReady tells the service manager that the start or a reload is complete, unless the end has
 // begun: before systemd 259 that would take STOPPING=1 back.
 func (m *Main) noteReady() {
-	if !closed(m.exitAsked) {
+	if !goroutine.Closed(m.exitAsked) {
 		m.noteService(m.service.Ready())
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
@@ -36,7 +37,7 @@ func (m *Main) handleSignals() (stop func()) {
 			select {
 			case sig := <-signals:
 				if sig == hangup && !terminal {
-					wakeUp(again)
+					goroutine.Wake(again)
 					continue
 				}
 				m.cfg.Logger.Debug("multiprolab: signal", "signal", sig.String(), "mode", modes[0].String())
@@ -91,24 +92,19 @@ func (m *Main) insist(ctx context.Context, sig os.Signal) {
 		}
 		timer.Stop()
 	}
-	if closed(m.ended) || ctx.Err() != nil {
+	if goroutine.Closed(m.ended) || ctx.Err() != nil {
 		return
 	}
 	logged := make(chan struct{})
 	go func() { // ends when the record is written; the process may end before
 		defer close(logged)
 		what := "the loop of main, which runs " + m.doing()
-		if closed(m.loopEnded) {
+		if goroutine.Closed(m.loopEnded) {
 			what = "the end of what the loop of main was waiting for"
 		}
-		m.cfg.Logger.Error(
-			"multiprolab: the program does not end: the signal ends its process",
-			"signal",
-			sig.String(),
-			"waiting for",
-			what,
-		)
+		m.cfg.Logger.Error("multiprolab: the program does not end: the signal ends its process", "signal",
+			sig.String(), "waiting for", what)
 	}()
-	within(logged, logTimeout) // the loop of main may be waiting for the logger
+	goroutine.Within(logged, logTimeout) // the loop of main may be waiting for the logger
 	dieBy(sig)
 }

@@ -9,6 +9,7 @@ import (
 	"runtime"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/sdnotify"
 )
@@ -100,7 +101,7 @@ func (m *Main) Start(ctx context.Context) error {
 		return nil
 	case <-m.ended:
 	}
-	if err := m.await(context.Background()); err != nil || closed(m.allReady) {
+	if err := m.await(context.Background()); err != nil || goroutine.Closed(m.allReady) {
 		return err
 	}
 	return fmt.Errorf("multiprolab: exit was requested before all workers were ready: %w", m.stopCause())
@@ -117,7 +118,7 @@ func (m *Main) begin(ctx context.Context) error {
 	m.state = mainRunning
 	m.nested = m.nested || insideWorker(ctx)
 	m.whole, m.cancel = context.WithCancelCause(context.WithoutCancel(ctx)) // so handlers see the values of ctx
-	if closed(m.killAsked) {
+	if goroutine.Closed(m.killAsked) {
 		m.cancel(m.stopCauseLocked())
 	}
 	m.lifeMu.Unlock()

@@ -12,6 +12,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/backend"
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/ring"
 )
@@ -152,7 +153,7 @@ func (s *store) later(fn func(ctx context.Context)) {
 	s.mu.Lock()
 	s.todo.Push(fn)
 	s.mu.Unlock()
-	wakeUp(s.wake)
+	goroutine.Wake(s.wake)
 }
 
 // put stores a job, which becomes due after a time. The broker holds its mutex.
@@ -169,7 +170,7 @@ func (s *store) put(j *job, after time.Duration) {
 	s.jobs.byID[t.ID] = j
 	s.puts = append(s.puts, storing{j, t})
 	s.mu.Unlock()
-	wakeUp(s.wake)
+	goroutine.Wake(s.wake)
 }
 
 // enqueue stores jobs with one call of the Backend, and tells the rules of tasks whether that has

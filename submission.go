@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"sync/atomic"
+
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 )
 
 // Submission is a task as its submitter sees it: an outcome to come. All its methods may be called
@@ -129,7 +131,7 @@ func (s *Submission) endLoop() {
 	s.waits.mu.Lock()
 	defer s.waits.mu.Unlock()
 	s.waits.loops--
-	if s.waits.loops == 0 && !closed(s.done) {
+	if s.waits.loops == 0 && !goroutine.Closed(s.done) {
 		s.up.awaitsNoMore(s.id)
 	}
 }

@@ -3,6 +3,7 @@ package multiprolab
 import (
 	"context"
 
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
 	"github.com/multiprolab/multiprolab/internal/ring"
 )
@@ -108,7 +109,7 @@ func (r *taskReports) addProgress(m *Message) {
 		return
 	}
 	r.reports.Push(m)
-	wakeUp(r.news) // this also serves somebody who begins to wait later
+	goroutine.Wake(r.news) // this also serves somebody who begins to wait later
 	if r.waiters > 0 {
 		return
 	}

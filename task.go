@@ -95,11 +95,8 @@ func (t *Task) Done(result any) error {
 // an error.
 func (t *Task) Fail(err error) error {
 	if err == nil {
-		return fmt.Errorf(
-			"multiprolab: Fail of task %q (id %d) was called with a nil error: call Done instead",
-			t.Type,
-			t.ID,
-		)
+		return fmt.Errorf("multiprolab: Fail of task %q (id %d) was called with a nil error: call Done instead",
+			t.Type, t.ID)
 	}
 	return t.giveOutcome(t.node.outcome(nil, t.Type, nil, err))
 }

@@ -23,13 +23,8 @@ type TimeoutError struct {
 }
 
 func (e *TimeoutError) Error() string {
-	s := fmt.Sprintf(
-		"multiprolab: task %q ran past its timeout of %v on worker %s (pid %d)",
-		e.Type,
-		e.Timeout,
-		e.Worker,
-		e.PID,
-	)
+	s := fmt.Sprintf("multiprolab: task %q ran past its timeout of %v on worker %s (pid %d)", e.Type, e.Timeout,
+		e.Worker, e.PID)
 	switch {
 	case e.Stopped != "":
 		s += fmt.Sprintf(", whose process was stopped by %s, and which was killed", e.Stopped)

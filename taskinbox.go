@@ -59,13 +59,8 @@ func (b *taskInbox) registerItems(typ string, fn TaskHandler, items itemHandler,
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if old := b.handlers[typ]; old != nil {
-		registrationPanic(
-			"task type %q is registered twice in worker %s, at %s and at %s: remove one",
-			typ,
-			b.worker.name,
-			old.site,
-			at,
-		)
+		registrationPanic("task type %q is registered twice in worker %s, at %s and at %s: remove one", typ,
+			b.worker.name, old.site, at)
 	}
 	if b.handlers == nil {
 		b.handlers = map[string]*taskHandler{}

@@ -57,13 +57,8 @@ type taskMeta struct {
 // check returns an error for the first option that makes no sense. Main checks the options again
 // that come from a worker.
 func (m taskMeta) check() error {
-	err := cmp.Or(
-		notNegative("TaskOptions.Timeout", m.Timeout),
-		notNegative("TaskOptions.Grace", m.Grace),
-		notNegative("TaskOptions.Attempts", m.Attempts),
-		notNegative("TaskOptions.Delay", m.Delay),
-		m.Retry.check(),
-	)
+	err := cmp.Or(notNegative("TaskOptions.Timeout", m.Timeout), notNegative("TaskOptions.Grace", m.Grace),
+		notNegative("TaskOptions.Attempts", m.Attempts), notNegative("TaskOptions.Delay", m.Delay), m.Retry.check())
 	switch {
 	case err != nil:
 		return err

@@ -52,9 +52,8 @@ func (p *peer) verdict(e *life.End) error {
 	case e.Cut:
 		d.Reason = "it died in the middle of a message, which is lost"
 	case cfg.Limits.CPUTime > 0 && (strings.HasPrefix(d.Stderr, "SIGXCPU") || d.Signal == "SIGXCPU"):
-		d.Reason = fmt.Sprintf(
-			"it has used more processor time than WorkerConfig.Limits.CPUTime (%v)", cfg.Limits.CPUTime,
-		)
+		d.Reason = fmt.Sprintf("it has used more processor time than WorkerConfig.Limits.CPUTime (%v)",
+			cfg.Limits.CPUTime)
 	case d.ExitCode == 0 && d.Signal == "":
 		d.Reason = "it exited without saying goodbye: something in it called os.Exit(0), or its main function returned"
 	}

@@ -2,6 +2,8 @@ package multiprolab
 
 import (
 	"context"
+
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 )
 
 // Watch tells what happens to the workers of a name, be it an instance, a pool or, if the name is
@@ -24,7 +26,7 @@ func (m *Main) Watch(ctx context.Context, name string) (<-chan Change, error) {
 		defer close(changes)
 		defer m.watchers.remove(w)
 		for {
-			ended := closed(m.ended) // read before next: no change comes after the end
+			ended := goroutine.Closed(m.ended) // read before next: no change comes after the end
 			c, ok := m.watchers.next(w)
 			if !ok {
 				if ended {

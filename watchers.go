@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/ring"
 )
 
@@ -159,7 +160,7 @@ func (ws *watchers) notify(e Event) {
 			w.missed++
 		}
 		w.queue.Push(c)
-		wakeUp(w.wake)
+		goroutine.Wake(w.wake)
 	}
 }
 

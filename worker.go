@@ -178,11 +178,8 @@ func (w *Worker) SetExitValue(v any) error {
 	f := &wire.Frame{Kind: wire.ExitValue}
 	setPayload(f, p)
 	if w.ended.Load() {
-		return fmt.Errorf(
-			"multiprolab: worker %s has ended, its exit value is not taken any more: %w",
-			w.name,
-			w.stopCause(),
-		)
+		return fmt.Errorf("multiprolab: worker %s has ended, its exit value is not taken any more: %w", w.name,
+			w.stopCause())
 	}
 	w.exitValue.Store(f)
 	return nil

@@ -27,24 +27,18 @@ func (c *WorkerConfig) filled() (WorkerConfig, error) {
 		f.Queues = []string{DefaultQueue}
 	}
 	f.Prefetch = max(0, cmp.Or(f.Prefetch, 64))
-	err := cmp.Or(
-		notNegative("WorkerConfig.Count", f.Count),
+	err := cmp.Or(notNegative("WorkerConfig.Count", f.Count),
 		notNegative("WorkerConfig.RestartLimit.Window", f.RestartLimit.Window),
 		notNegative("WorkerConfig.RestartDelay", f.RestartDelay),
 		notNegative("WorkerConfig.RestartMaxDelay", f.RestartMaxDelay),
 		notNegative("WorkerConfig.RestartReset", f.RestartReset),
 		notNegative("WorkerConfig.HandlerTimeout", f.HandlerTimeout),
-		notNegative("WorkerConfig.MaxTasks", f.MaxTasks),
-		notNegative("WorkerConfig.MaxAge", f.MaxAge),
-		notNegative("WorkerConfig.MaxRSS", f.MaxRSS),
-		notNegative("WorkerConfig.Limits.Memory", f.Limits.Memory),
+		notNegative("WorkerConfig.MaxTasks", f.MaxTasks), notNegative("WorkerConfig.MaxAge", f.MaxAge),
+		notNegative("WorkerConfig.MaxRSS", f.MaxRSS), notNegative("WorkerConfig.Limits.Memory", f.Limits.Memory),
 		notNegative("WorkerConfig.Limits.GoMemory", f.Limits.GoMemory),
 		notNegative("WorkerConfig.Process.GOMAXPROCS", f.Process.GOMAXPROCS),
 		notNegative("WorkerConfig.Limits.OpenFiles", f.Limits.OpenFiles),
-		notNegative("WorkerConfig.Limits.CPUTime", f.Limits.CPUTime),
-		f.checkValues(),
-		f.checkProcess(),
-	)
+		notNegative("WorkerConfig.Limits.CPUTime", f.Limits.CPUTime), f.checkValues(), f.checkProcess())
 	f.Count = cmp.Or(f.Count, 1)
 	f.RestartLimit.Restarts = cmp.Or(f.RestartLimit.Restarts, 10)
 	f.RestartLimit.Window = cmp.Or(f.RestartLimit.Window, time.Minute)

@@ -45,8 +45,7 @@ func (m *Main) takeRole() error {
 			"multiprolab: this is the process of worker %q of the Main %q, but it has come to Run or Start of a "+
 				"Main %q with other workers first (%s): "+
 				"a worker process must reach its own Main by the same path as the main process, so register the "+
-				"same workers in each process, and give different Mains of a program "+
-				"different Config.Names",
+				"same workers in each process, and give different Mains of a program different Config.Names",
 			name,
 			role.Main,
 			m.cfg.Name,
@@ -74,8 +73,7 @@ func (m *Main) passThrough(p *pool) {
 	fmt.Fprintf(
 		os.Stderr,
 		"multiprolab: the setup function of worker %q returned (%v) before it reached Run or Start of the Main with "+
-			"worker %q: "+
-			"a Main inside a worker must be started in the worker's setup function\n",
+			"worker %q: a Main inside a worker must be started in the worker's setup function\n",
 		p.name,
 		err,
 		path[level],

@@ -33,11 +33,8 @@ type workerSetup struct {
 func applyLimits(wl *life.Welcome) error {
 	if wl.MemoryLimit > 0 {
 		if err := proc.LimitMemory(wl.MemoryLimit); err != nil {
-			return fmt.Errorf(
-				"multiprolab: WorkerConfig.Limits.Memory of %d bytes cannot be set: %w",
-				wl.MemoryLimit,
-				err,
-			)
+			return fmt.Errorf("multiprolab: WorkerConfig.Limits.Memory of %d bytes cannot be set: %w",
+				wl.MemoryLimit, err)
 		}
 	}
 	if err := wl.Limits.Apply(); err != nil {

@@ -60,9 +60,7 @@ type memLease struct {
 }
 
 // NewMemory returns an empty Memory.
-func NewMemory() *Memory {
-	return &Memory{queues: map[string]*memQueue{}}
-}
+func NewMemory() *Memory { return &Memory{queues: map[string]*memQueue{}} }
 
 // queue returns the queue of this name, which it makes if there is none. The caller holds mu.
 func (b *Memory) queue(name string) *memQueue {
