@@ -250,7 +250,7 @@ func TestBatchMixed(t *testing.T) {
 // The turns worker counts the turns of its action.
 var _ = worker("turns", func(ctx context.Context, w *multiprolab.Worker) error {
 	turns := 0
-	w.Every(time.Millisecond, func(context.Context) error { turns++; return nil })
+	w.Action(time.Millisecond, func(context.Context) error { turns++; return nil })
 	multiprolab.HandleCall(w, "turns", func(context.Context, struct{}) (int, error) { return turns, nil })
 	multiprolab.HandleTask(w, "turn", func(_ context.Context, n int) (int, error) { return n, nil })
 	return nil

@@ -32,7 +32,7 @@ var (
 		w.OnExit(func(ctx context.Context) error {
 			var wrong []string
 			for name, try := range map[string]func() error{
-				"GetTask": func() error { _, err := w.GetTask(ctx); return err },
+				"GetTask": func() error { _, err := w.Tasks().Get(ctx); return err },
 				"Do":      func() error { _, err := multiprolab.Do[int](ctx, w, "inherit", 0); return err },
 				"Submit": func() error {
 					f, err := multiprolab.Submit[int](ctx, w, "inherit", 0, nil)

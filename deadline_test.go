@@ -103,7 +103,7 @@ var _ = worker("watchman", func(ctx context.Context, w *multiprolab.Worker) erro
 	w.PullTasks("look-pulled")
 	go func() { // ends with the worker
 		for {
-			task, err := w.GetTask(context.Background())
+			task, err := w.Tasks().Get(context.Background())
 			if err != nil {
 				return
 			}
@@ -462,7 +462,7 @@ var _ = worker("tardy", func(_ context.Context, w *multiprolab.Worker) error {
 	w.PullTasks("late-pulled", "late-failed")
 	go func() { // ends with the worker
 		for {
-			task, err := w.GetTask(context.Background())
+			task, err := w.Tasks().Get(context.Background())
 			if err != nil {
 				return
 			}

@@ -207,7 +207,7 @@ var _ = scenario("idle", func() {
 	app.RegisterWorker("lab", setups["lab"], &multiprolab.WorkerConfig{Count: 2})
 	app.RegisterWorker("host", setups["host"], nil)
 	app.RegisterWorker("puller", setups["puller"], nil)
-	app.Every(time.Hour, func(context.Context) error { return nil })
+	app.After(time.Hour, func(context.Context) error { return nil })
 	multiprolab.Handle(app, "note", func(context.Context, string) error { return nil })
 	app.After(0, func(ctx context.Context) error {
 		for range 100 {

@@ -120,7 +120,7 @@
 // # Tasks
 //
 // Tasks go to whichever worker is free. A worker registers handlers for the types that it takes
-// with [HandleTask], or takes tasks itself with [Worker.GetTask]. [Submit] gives a future, [Do]
+// with [HandleTask], or takes tasks itself with [TaskQueue.Get]. [Submit] gives a future, [Do]
 // waits for the result, and [Map] runs a sequence of items through the queue and yields the
 // results. [TaskOptions] limit the time, choose queue, priority, delay and key, allow more
 // attempts, and receive progress. The handler steers with the errors that it returns: [NoRetry] and
@@ -171,7 +171,7 @@
 // # Actions
 //
 // Each process has a loop, on which its handlers, tasks and actions take turns. [Main.Action] and
-// [Worker.Action] run a function at an interval or on every turn, Every and After at times.
+// [Worker.Action] run a function at an interval or on every turn, After runs one once, later.
 // [Worker.Loop] gives the main thread of a worker to somebody else's event loop.
 //
 // # Supervision

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 )
@@ -25,9 +26,25 @@ type announcer struct {
 
 // emit logs an event, and hands it to the user's function on the loop of main.
 func (a *announcer) emit(e Event) {
+	stamp(e)
 	level, text, attrs := e.record()
 	a.config.Logger.LogAttrs(context.Background(), a.levelNow(e, level), "multiprolab: "+text, attrs...)
 	a.tell(e, attrs)
+}
+
+// stamp notes when an event of a worker has happened.
+func stamp(e Event) {
+	now := time.Now()
+	switch e := e.(type) {
+	case *WorkerStarted:
+		e.At = now
+	case *WorkerReady:
+		e.At = now
+	case *WorkerStopped:
+		e.At = now
+	case *WorkerFailed:
+		e.At = now
+	}
 }
 
 // levelNow returns the level of an event for the log. Some events have another level in a program

@@ -22,7 +22,7 @@ var (
 	// ErrQueueFull reports that the task queue holds Config.QueueLimit tasks, or Config.QueueBytes
 	// of them. Submit again later, or with Submit, which waits.
 	ErrQueueFull = errors.New("multiprolab: the task queue is full")
-	// ErrNoTask reports that TryGetTask found no task.
+	// ErrNoTask reports that TaskQueue.TryGet found no task.
 	ErrNoTask = errors.New("multiprolab: no task is waiting")
 	// ErrBacklog reports a message that was refused because its receiver, which itself waits for
 	// another process, holds as many messages as it may.

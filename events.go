@@ -12,7 +12,8 @@ import (
 
 // Event is something that happened to a worker, to a message or to the program: one of the types
 // *WorkerStarted, *WorkerReady, *WorkerStopped, *WorkerFailed, *DeadLetter, *HandlerFailed and
-// *ProgramEnding. Config.OnEvent gets it, and Config.Logger a record of it.
+// *ProgramEnding. Config.OnEvent gets it, and Config.Logger a record of it. Main.Watch tells those
+// of workers, and *EventsMissed. An event is shared by all who get it: leave it as it is.
 type Event interface {
 	record() (level slog.Level, text string, attrs []slog.Attr)
 }
@@ -22,24 +23,29 @@ type WorkerStarted struct {
 	Worker string
 	PID    int
 	Life   int // 1 for the first process of the instance
+	At     time.Time
 }
 
-// WorkerReady says that the setup function of a worker has returned.
+// WorkerReady says that the setup function of a worker has returned: it is up. If Life is above 1,
+// it has been restarted.
 type WorkerReady struct {
 	Worker string
 	PID    int
 	Life   int
 	Took   time.Duration // from the start of the process
+	At     time.Time
 }
 
 // WorkerStopped says that a worker has ended because it was asked to, or because its event loop
-// returned without an error.
+// returned without an error. Without Restart it stays down, and so does one whose program ends in
+// the pause.
 type WorkerStopped struct {
 	Worker  string
 	PID     int
 	Life    int
 	Restart bool          // it will be replaced
 	After   time.Duration // the pause before the replacement
+	At      time.Time
 	value   codec.Payload // what the worker left with Worker.SetExitValue; does not change
 	codec   *codec.Codec  // decodes value; does not change
 }
@@ -53,8 +59,10 @@ func (e *WorkerStopped) Decode(v any) error {
 	return nil
 }
 
-// WorkerFailed says that a worker has died, or ended with an error. Err is a *WorkerDiedError,
-// which may be wrapped in a *MemoryLimitError or a *HangError, a *StartError or a *RemoteError.
+// WorkerFailed says that a worker has died, or ended with an error; PID is 0 if it had no process.
+// Without Restart it stays down, and so does one whose program ends in the pause. Err is a
+// *WorkerDiedError, which may be wrapped in a *MemoryLimitError or a *HangError, a *StartError or a
+// *RemoteError.
 // Planned tells what happens every day from a fault: main killed the worker because a task of it
 // went on past its Timeout or its cancellation, and their grace, or because the worker was to be
 // replaced, or to end, and did not leave within Config.ShutdownTimeout.
@@ -66,7 +74,14 @@ type WorkerFailed struct {
 	Restart bool          // it will be replaced
 	After   time.Duration // the pause before the replacement
 	Planned bool          // main killed it on purpose, and it is no fault of its own
-	late    bool          // Planned is set because the worker did not leave in time; does not change
+	At      time.Time
+	late    bool // Planned is set because the worker did not leave in time; does not change
+}
+
+// EventsMissed says that who watches was too slow for some events, of whatever workers, that would
+// have come before the next one. Main.Watch tells it.
+type EventsMissed struct {
+	Count int // of the events
 }
 
 // DeadLetter says that a one-way message has not been handled, or that nobody can get a reply any
@@ -137,6 +152,10 @@ func (e *WorkerFailed) record() (slog.Level, string, []slog.Attr) {
 		}
 	}
 	return level, text, attrs
+}
+
+func (e *EventsMissed) record() (slog.Level, string, []slog.Attr) {
+	return slog.LevelWarn, "events missed", []slog.Attr{slog.Int("count", e.Count)}
 }
 
 func (e *DeadLetter) record() (slog.Level, string, []slog.Attr) {

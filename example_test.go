@@ -164,11 +164,11 @@ func ExampleDoWith() {
 	// Output: true true
 }
 
-func ExampleWorker_GetTask() {
+func ExampleTaskQueue_Get() {
 	setup := func(ctx context.Context, w *multiprolab.Worker) error {
 		w.PullTasks("multiply")
 		w.Action(0, func(ctx context.Context) error {
-			task, err := w.GetTask(ctx)
+			task, err := w.Tasks().Get(ctx)
 			if err != nil {
 				return err
 			}

@@ -90,8 +90,8 @@ func setPayload(f *wire.Frame, p codec.Payload) {
 // which may hear of the end of a call later than the worker, allows twice as many.
 const maxCalls = 1 << 16
 
-// maxFetches is how many calls of GetTask of one worker may wait at a time. Both the worker and
-// main see to it.
+// maxFetches is how many calls of TaskQueue.Get of one worker may wait at a time. Both the worker
+// and main see to it.
 const maxFetches = 1024
 
 // maxReason is how many bytes are told of a worker's reason for a dead letter.

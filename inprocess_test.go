@@ -176,7 +176,7 @@ func TestX4_NoTick(t *testing.T) {
 		l := newLab(t, &multiprolab.Config{InProcess: true}, workers("prog", 2), workers("mapper", 1))
 		got := make(chan time.Time, 1)
 		multiprolab.Handle(l, "note", func(context.Context, string) error { got <- time.Now(); return nil })
-		l.Every(time.Hour, func(context.Context) error { return nil })
+		l.After(time.Hour, func(context.Context) error { return nil })
 		require.NoError(t, l.Start(t.Context()))
 		defer l.Close()
 		for range 20 {

@@ -64,9 +64,8 @@ func TestRegistrationsThatPanic(t *testing.T) {
 		"message without type": {func(m *multiprolab.Main) { multiprolab.Handle(m, "", handler) }, []string{"empty"}},
 		"bad type":             {func(m *multiprolab.Main) { multiprolab.HandleCall(m, "a,b", call) }, []string{"letters, digits"}},
 		"nil action":           {func(m *multiprolab.Main) { m.Action(0, nil) }, []string{"Action", "nil"}},
-		"negative interval":    {func(m *multiprolab.Main) { m.Every(-1, action) }, []string{"Every", "negative"}},
+		"negative interval":    {func(m *multiprolab.Main) { m.Action(-1, action) }, []string{"Action", "negative"}},
 		"negative time":        {func(m *multiprolab.Main) { m.After(-time.Second, action) }, []string{"After", "-1s"}},
-		"every zero":           {func(m *multiprolab.Main) { m.Every(0, action) }, []string{"Every", "Action(0"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := panicText(t, func() { c.do(m()) })
@@ -116,7 +115,7 @@ var _ = worker("bad-setup", func(ctx context.Context, w *multiprolab.Worker) err
 	case "negative interval":
 		w.Action(-1, func(context.Context) error { return nil })
 	case "get":
-		_, err := w.GetTask(ctx)
+		_, err := w.Tasks().Get(ctx)
 		return err
 	case "error":
 		return errors.New("the device is not there")

@@ -343,7 +343,7 @@ var _ = worker("kill-puller", func(_ context.Context, w *multiprolab.Worker) err
 		for range 2 {
 			go func() { // ends with the exit
 				for {
-					task, err := w.GetTask(ctx)
+					task, err := w.Tasks().Get(ctx)
 					if err != nil {
 						ended <- err
 						return

@@ -609,7 +609,7 @@ func init() {
 		w.PullTasks("pull")
 		handle := ledgerTask(w)
 		w.Action(0, func(ctx context.Context) error {
-			t, err := w.GetTask(ctx)
+			t, err := w.Tasks().Get(ctx)
 			if err != nil {
 				return err
 			}

@@ -29,7 +29,12 @@ var _ = worker("clockwork", func(ctx context.Context, w *multiprolab.Worker) err
 		return func(ctx context.Context) error { return multiprolab.Send(ctx, w, "main", "tick", what) }
 	}
 	w.Action(2*time.Second, tick("action"))
-	w.Every(3*time.Second, tick("every"))
+	var again func(context.Context) error
+	again = func(ctx context.Context) error {
+		w.After(3*time.Second, again)
+		return tick("again")(ctx)
+	}
+	w.After(3*time.Second, again)
 	w.After(2500*time.Millisecond, tick("after"))
 	multiprolab.HandleTask(
 		w,
@@ -50,7 +55,12 @@ func TestTimers(t *testing.T) {
 			return func(context.Context) error { mine.tick(what); return nil }
 		}
 		l.Action(4*time.Second, tick("action"))
-		l.Every(3*time.Second, tick("every"))
+		var again func(context.Context) error
+		again = func(ctx context.Context) error {
+			l.After(3*time.Second, again)
+			return tick("again")(ctx)
+		}
+		l.After(3*time.Second, again)
 		l.After(time.Second, tick("after"))
 		l.After(0, tick("at once"))
 		multiprolab.Handle(l, "tick", func(_ context.Context, what string) error { theirs.tick(what); return nil })
@@ -66,11 +76,11 @@ func TestTimers(t *testing.T) {
 				"action@0s",
 				"at once@0s",
 				"after@1s",
-				"every@3s",
+				"again@3s",
 				"action@4s",
-				"every@6s",
+				"again@6s",
 				"action@8s",
-				"every@9s",
+				"again@9s",
 			},
 			mine.all(),
 		)
@@ -80,12 +90,12 @@ func TestTimers(t *testing.T) {
 				"action@0s",
 				"action@2s",
 				"after@2.5s",
-				"every@3s",
+				"again@3s",
 				"action@4s",
 				"action@6s",
-				"every@6s",
+				"again@6s",
 				"action@8s",
-				"every@9s",
+				"again@9s",
 			},
 			theirs.all(),
 		)
@@ -99,10 +109,10 @@ func TestTimersLeaveOutWhatTheyMiss(t *testing.T) {
 		l := newLab(t, &multiprolab.Config{InProcess: true}, workers("clockwork", 1))
 		var mine, theirs clock
 		first := true
-		l.Every(time.Second, func(context.Context) error {
-			mine.tick("every")
+		l.Action(time.Second, func(context.Context) error {
+			mine.tick("action")
 			if first {
-				time.Sleep(3500 * time.Millisecond) // until 4.5 s
+				time.Sleep(3500 * time.Millisecond) // until 3.5 s
 			}
 			first = false
 			return nil
@@ -121,8 +131,8 @@ func TestTimersLeaveOutWhatTheyMiss(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		require.NoError(t, l.Close())
 		got := mine.all()
-		require.Equal(t, []string{"every@1s", "every@4.5s"}, got[:2])
-		require.Len(t, got, 7, "%v", got) // and one each second until ten
+		require.Equal(t, []string{"action@0s", "action@3.5s"}, got[:2])
+		require.Len(t, got, 8, "%v", got) // and one each second until ten
 		// The worker's action was due at 0, 2, 4, 6, and ran when the task had ended.
 		require.Len(t, theirs.all(), 3, "%v", theirs.all())
 	})
@@ -248,7 +258,7 @@ func TestErrorsOfActions(t *testing.T) {
 				l := newLab(t, &multiprolab.Config{InProcess: true}, workers("lab", 1))
 				l.Action(time.Second, c.act)
 				later := 0
-				l.Every(time.Second, func(context.Context) error { later++; return nil })
+				l.After(time.Second, func(context.Context) error { later++; return nil })
 				require.NoError(t, l.Start(t.Context()))
 				synctest.Wait()
 				if c.name != "at once" {

@@ -26,7 +26,7 @@ type Main struct {
 	// fleet carries out the rules of lives. It never changes.
 	fleet *workerFleet
 	// router carries messages, calls and replies. It never changes.
-	router *MessageRouter
+	router *mainRouter
 	// broker carries out the rules of tasks. It never changes.
 	broker *broker
 	// queue is the queue as users see it. It never changes.
@@ -83,8 +83,8 @@ func (m *Main) Name() string { return m.name }
 // Receiver returns the receiver of main.
 func (m *Main) Receiver() *MessageReceiver { return m.receiver }
 
-// Router returns the router.
-func (m *Main) Router() *MessageRouter { return m.router }
+// Router returns the router, to send messages without the generic functions.
+func (m *Main) Router() *MessageRouter { return &m.routes }
 
 // Tasks returns main's door to the task queue.
 func (m *Main) Tasks() *TaskQueue { return m.queue }
@@ -99,13 +99,8 @@ func (m *Main) Action(every time.Duration, fn func(ctx context.Context) error) {
 	m.addAction("Action", every, fn)
 }
 
-// Every runs fn at the interval every, the first time after one interval. Otherwise it is like
-// Action.
-func (m *Main) Every(every time.Duration, fn func(ctx context.Context) error) {
-	m.addAction("Every", every, fn)
-}
-
-// After runs fn once, after the time d. Otherwise it is like Action.
+// After runs fn once, after the time d. Otherwise it is like Action, but it may be called at any
+// time, also by fn, which then runs again: an interval after its end, say.
 func (m *Main) After(d time.Duration, fn func(ctx context.Context) error) {
 	m.addAction("After", d, fn)
 }

@@ -479,7 +479,7 @@ var _ = worker("map-given", func(ctx context.Context, w *multiprolab.Worker) err
 var _ = worker("map-asker", func(ctx context.Context, w *multiprolab.Worker) error {
 	w.PullTasks("asked", "pulled-only")
 	w.Action(0, func(ctx context.Context) error {
-		t, err := w.GetTask(ctx)
+		t, err := w.Tasks().Get(ctx)
 		if err != nil {
 			return nil // it is time to exit
 		}

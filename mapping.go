@@ -46,7 +46,7 @@ type mapping struct {
 // newMapping returns the state of a range. If batches is false, items travel one by one.
 func newMapping(ctx context.Context, n *node, typ string, c *MapConfig, batches bool) *mapping {
 	m := &mapping{ctx: ctx, node: n, typ: typ, cfg: c}
-	_, m.inMain = n.up.(*MessageRouter)
+	_, m.inMain = n.up.(*mainRouter)
 	if batches {
 		m.flow.workers = n.up.batches(typ, &c.Task)
 	}

@@ -303,7 +303,7 @@ func TestMapBodyIsLent(t *testing.T) {
 }
 
 // batching is the uplink of a main that does not know who asks for tasks and who is given them.
-type batching struct{ *MessageRouter }
+type batching struct{ *mainRouter }
 
 func (batching) batches(string, *TaskOptions) int { return 2 }
 
@@ -315,7 +315,7 @@ func TestMapPulledInBatches(t *testing.T) {
 	m.RegisterWorker("w", func(_ context.Context, w *Worker) error {
 		w.PullTasks("t")
 		w.Action(0, func(ctx context.Context) error {
-			t, err := w.GetTask(ctx)
+			t, err := w.Tasks().Get(ctx)
 			if err != nil {
 				return nil // it is time to exit
 			}

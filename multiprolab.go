@@ -17,6 +17,8 @@ type Process interface {
 	Name() string
 	// Receiver returns the receiver of this process, to register untyped handlers.
 	Receiver() *MessageReceiver
+	// Router returns this process's way to the others, to send untyped messages.
+	Router() *MessageRouter
 	// Tasks returns this process's door to the task queue.
 	Tasks() *TaskQueue
 	// Exit asks the whole program to end.

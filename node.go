@@ -19,6 +19,7 @@ type node struct {
 	receiver *MessageReceiver // has the inbox and the handlers of the process
 	loop     *loop            // runs the handlers, tasks and actions of the process
 	up       uplink           // the way to the other processes
+	routes   MessageRouter    // this way as users see it
 
 	mostCalls int // how many calls may wait for their replies; 0 means no limit
 
@@ -41,6 +42,8 @@ type outstanding struct {
 type uplink interface {
 	postbox    // what the receiver and the loop need
 	taskKeeper // what a Submission needs
+	// receivers returns the names of all processes that take messages.
+	receivers() []string
 	// send routes a one-way message, and waits until there is room for it.
 	send(ctx context.Context, f *wire.Frame) error
 	// call routes a call, and waits until there is room for it. The outcome comes through
@@ -72,7 +75,7 @@ func newNode(name string, c *codec.Codec, maxBody, window int) *node {
 		stage:       stage{values: values{name: name, codec: c, maxBody: maxBody}},
 		outstanding: outstanding{calls: map[uint64]chan *reply{}, submissions: map[uint64]*Submission{}},
 	}
-	n.host = n
+	n.host, n.routes.process = n, n
 	n.receiver = newReceiver(&n.stage, int64(window))
 	n.loop = &loop{receiver: n.receiver}
 	return n
@@ -83,6 +86,9 @@ func newNode(name string, c *codec.Codec, maxBody, window int) *node {
 func (n *node) connect(up uplink, stopped func() error) {
 	n.up, n.receiver.up, n.loop.stopped = up, up, stopped
 }
+
+// receivers returns the names of all processes that take messages.
+func (n *node) receivers() []string { return n.up.receivers() }
 
 // send sends a one-way message, or a broadcast if flags say so.
 func (n *node) send(ctx context.Context, flags wire.Flags, receiver, typ string, body any) error {
@@ -306,12 +312,6 @@ func (n *node) addAction(what string, d time.Duration, fn func(context.Context) 
 	switch what {
 	case "Action":
 		n.loop.add(fn, 0, d, d == 0)
-	case "Every":
-		if d == 0 {
-			registrationPanic("Every: the interval is zero: use Action(0, ...) for an action on every turn (%s)",
-				callSite())
-		}
-		n.loop.add(fn, d, d, false)
 	case "After":
 		n.loop.add(fn, d, 0, false)
 	}

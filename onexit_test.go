@@ -64,9 +64,9 @@ var _ = worker("goer", func(_ context.Context, w *multiprolab.Worker) error {
 			_, err = f.Wait(ctx)
 		}
 		say("Submit", err)
-		_, err = w.TryGetTask(ctx)
+		_, err = w.Tasks().TryGet(ctx)
 		say("TryGetTask", err)
-		_, err = w.GetTask(ctx)
+		_, err = w.Tasks().Get(ctx)
 		say("GetTask", err)
 		w.After(0, func(context.Context) error { panic("no action runs any more") })
 		return w.SetExitValue(got)

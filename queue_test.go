@@ -365,11 +365,11 @@ var _ = worker("puller", func(ctx context.Context, w *multiprolab.Worker) error 
 			var err error
 			switch how {
 			case "try":
-				t, err = w.TryGetTask(taskCtx)
+				t, err = w.Tasks().TryGet(taskCtx)
 			case "other":
-				t, err = w.GetTask(taskCtx, "other")
+				t, err = w.Tasks().Get(taskCtx, "other")
 			default:
-				t, err = w.GetTask(taskCtx)
+				t, err = w.Tasks().Get(taskCtx)
 			}
 			cancel()
 			if err != nil {
@@ -423,7 +423,7 @@ var _ = worker("puller", func(ctx context.Context, w *multiprolab.Worker) error 
 	return nil
 })
 
-// GetTask and TryGetTask take tasks in their own time, from a goroutine that began in the setup
+// TaskQueue.Get and TaskQueue.TryGet take tasks in their own time, from a goroutine that began in the setup
 // function, and each is ended once.
 func TestPulledTasks(t *testing.T) {
 	both(t, func(t *testing.T, inProcess bool) {
@@ -444,7 +444,7 @@ func TestPulledTasks(t *testing.T) {
 			require.NoError(t, err)
 			return got
 		}
-		f := submit("pulled", 1) // for the GetTask that began in the setup function
+		f := submit("pulled", 1) // for the TaskQueue.Get that began in the setup function
 		require.Equal(t, "got pulled", await(t, said, "the task"))
 		require.EqualValues(t, 1, l.Tasks().Stats().Running)
 		end("done")
@@ -564,7 +564,7 @@ func TestG06_SharedPool(t *testing.T) {
 }
 
 // What a worker may ask for is bounded on its own side, so that no honest one is taken for a liar:
-// more calls of GetTask at a time than main takes are an error, and a type that is named often
+// more calls of TaskQueue.Get at a time than main takes are an error, and a type that is named often
 // counts once.
 func TestPullsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -575,14 +575,14 @@ func TestPullsAreBounded(t *testing.T) {
 			multiprolab.HandleCall(w, "many", func(_ context.Context, n int) (int, error) {
 				for range n {
 					go func() { // ends with the worker, or at once
-						_, err := w.GetTask(ctx, "a")
+						_, err := w.Tasks().Get(ctx, "a")
 						refused <- err
 					}()
 				}
 				return w.Life(), nil
 			})
 			multiprolab.HandleCall(w, "twice", func(ctx context.Context, _ struct{}) (string, error) {
-				task, err := w.TryGetTask(ctx, "b", "b", "b", "b")
+				task, err := w.Tasks().TryGet(ctx, "b", "b", "b", "b")
 				if err != nil {
 					return "", err
 				}
@@ -605,7 +605,7 @@ func TestPullsAreBounded(t *testing.T) {
 		}
 		synctest.Wait()
 		require.Len(t, refused, 2000-1024)
-		require.ErrorContains(t, <-refused, "1024 calls of GetTask")
+		require.ErrorContains(t, <-refused, "1024 calls of TaskQueue.Get")
 		require.Empty(t, eventsOf[*multiprolab.WorkerFailed](l))
 		require.NoError(t, l.Close())
 	})

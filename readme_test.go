@@ -121,10 +121,12 @@ var samples = map[string]sample{
 			fmt.Println(12, app.Cause())`},
 	"// What happens to the parsers": {
 		place: "around",
-		want:  "parser/0 Up <nil>\n",
+		want:  "parser/0 is up, life 1\n",
 		edit: []string{
-			"log.Println(c.Worker, c.Kind, c.Err)",
-			"fmt.Println(c.Worker, c.Kind, c.Err); if c.Kind == multiprolab.Up { break }",
+			`log.Println(e.Worker, "is up, life", e.Life)`,
+			`fmt.Println(e.Worker, "is up, life", e.Life); break watching`,
+			"for e := range events {",
+			"watching: for e := range events {",
 		},
 	},
 	"// In a program that has its own main loop": {

@@ -373,14 +373,14 @@ func TestRestartDuringTaskDoesNotCount(t *testing.T) {
 	require.Len(t, limit.Causes, 2)
 }
 
-// The same for one that ends with an error while it holds a task from GetTask.
+// The same for one that ends with an error while it holds a task from TaskQueue.Get.
 func TestRestartWithPulledTaskDoesNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t, &multiprolab.Config{InProcess: true})
 		l.RegisterWorker("puller", func(_ context.Context, w *multiprolab.Worker) error {
 			w.PullTasks("pull")
 			w.Action(time.Hour, func(ctx context.Context) error {
-				if _, err := w.GetTask(ctx); err != nil {
+				if _, err := w.Tasks().Get(ctx); err != nil {
 					return err
 				}
 				return errors.New("it has thrown the task away")

@@ -8,11 +8,11 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-// This file is the rest of MessageRouter as the uplink of main, beside send and call: what main
+// This file is the rest of mainRouter as the uplink of main, beside send and call: what main
 // submits, cancels and waits for.
 
 // cancelCall implements uplink: main does not wait for the reply to its call any more.
-func (r *MessageRouter) cancelCall(id uint64, way *replyWay, soft bool) {
+func (r *mainRouter) cancelCall(id uint64, way *replyWay, soft bool) {
 	r.broker.endWait(MainName, id)
 	if e, ok := way.entry.(*callEntry); ok {
 		e.cancel(soft)
@@ -22,7 +22,7 @@ func (r *MessageRouter) cancelCall(id uint64, way *replyWay, soft bool) {
 }
 
 // submit implements uplink: it submits a task of main.
-func (r *MessageRouter) submit(ctx context.Context, s *Submission, f *wire.Frame) error {
+func (r *mainRouter) submit(ctx context.Context, s *Submission, f *wire.Frame) error {
 	if err := r.standing.running(); err != nil {
 		return err
 	}
@@ -31,7 +31,7 @@ func (r *MessageRouter) submit(ctx context.Context, s *Submission, f *wire.Frame
 
 // batches implements uplink. It returns how many workers may take batches of a type, or 0 if tasks
 // with these options must not be put into batches.
-func (r *MessageRouter) batches(typ string, o *TaskOptions) int {
+func (r *mainRouter) batches(typ string, o *TaskOptions) int {
 	plain := o.Timeout == 0 && o.Key == "" && o.Delay == 0 && o.Attempts <= 1 && o.OnProgress == nil
 	if !plain || r.broker.store != nil || !proc.HasBox && !r.desk.cfg.InProcess {
 		return 0
@@ -48,35 +48,35 @@ func (r *MessageRouter) batches(typ string, o *TaskOptions) int {
 }
 
 // awaits implements uplink: the loop of main begins to wait for an outcome.
-func (r *MessageRouter) awaits(s *Submission, spell uint64) error {
+func (r *mainRouter) awaits(s *Submission, spell uint64) error {
 	return r.broker.await(nil, s.id, spell, false)
 }
 
 // awaitsNoMore implements uplink: the loop of main does not wait for this outcome any more.
-func (r *MessageRouter) awaitsNoMore(id uint64) { r.broker.endWait(MainName, id) }
+func (r *mainRouter) awaitsNoMore(id uint64) { r.broker.endWait(MainName, id) }
 
 // waitsForNothing implements uplink: the loop of main waits for nothing any more.
-func (r *MessageRouter) waitsForNothing() { r.broker.endWaits(MainName) }
+func (r *mainRouter) waitsForNothing() { r.broker.endWaits(MainName) }
 
 // cancelTask implements uplink: it cancels a task of main.
-func (r *MessageRouter) cancelTask(id uint64, soft bool) { r.broker.cancel(nil, id, soft) }
+func (r *mainRouter) cancelTask(id uint64, soft bool) { r.broker.cancel(nil, id, soft) }
 
 // undelivered implements uplink: it reports a message that main's inbox did not take, or has lost.
-func (r *MessageRouter) undelivered(m *Message, reason error) {
+func (r *mainRouter) undelivered(m *Message, reason error) {
 	r.desk.emit(
 		&DeadLetter{Sender: m.Sender, Receiver: m.Receiver, Type: m.Type, Size: m.Size(), Reason: reason.Error()},
 	)
 }
 
 // failed implements uplink: it reports a message whose handler in main has failed.
-func (r *MessageRouter) failed(m *Message, err error) {
+func (r *mainRouter) failed(m *Message, err error) {
 	r.desk.emit(&HandlerFailed{Sender: m.Sender, Receiver: m.Receiver, Type: m.Type, Err: err})
 }
 
 // idle implements uplink. Main has nothing to do when its loop has nothing to do.
-func (r *MessageRouter) idle() {}
+func (r *mainRouter) idle() {}
 
 // wait implements uplink: the loop of main waits for messages, at most for the time d.
-func (r *MessageRouter) wait(ctx context.Context, d time.Duration) {
+func (r *mainRouter) wait(ctx context.Context, d time.Duration) {
 	waitFor(ctx, r.node.receiver.wake, d)
 }

@@ -17,7 +17,7 @@ var (
 	mainSide = strings.Fields(`admission.go broker.go brokeropen.go callentry.go cause.go client.go deadletters.go desk.go
 		effects.go emit.go ending.go fetcher.go fleet.go group.go handshake.go hang.go incoming.go
 		job.go lives.go loopwaits.go main.go milestones.go output.go peer.go register.go
-		registererror.go reload.go report.go resize.go roster.go router.go routeruplink.go seat.go
+		registererror.go reload.go report.go resize.go roster.go mainrouter.go routeruplink.go seat.go
 		service.go signals.go signals_unix.go signals_windows.go spawn.go staff.go standing.go
 		start.go store.go verdict.go verdicts.go vouch.go watch.go watchers.go
 		account.go lease.go lostcalls.go peerwire.go`)

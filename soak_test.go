@@ -544,39 +544,39 @@ func (s *soak) strike(ctx context.Context, rng *rand.Rand) {
 // watch checks that replacements come, after pauses that are no longer than they may be. It returns
 // for how long no worker was up, and the longest start; how long a start takes is up to the
 // machine. That a strike ends nobody but its victim check finds out. It ends with the changes.
-func (s *soak) watch(changes <-chan multiprolab.Change) (empty time.Duration, worst time.Duration) {
+func (s *soak) watch(events <-chan multiprolab.Event) (empty time.Duration, worst time.Duration) {
 	up := map[string]bool{}
-	down := map[string]multiprolab.Change{}
+	down := map[string]change{}
 	var since time.Time
-	for c := range changes {
+	for c := nextChange(events); c.Life > 0; c = nextChange(events) {
 		if c.Missed > 0 {
 			s.book.fault("the watcher missed %d changes", c.Missed)
 		}
-		switch c.Kind {
-		case multiprolab.Up, multiprolab.Restarted:
+		switch {
+		case c.Up:
 			if len(up) == 0 && !since.IsZero() {
-				empty = max(empty, c.Time.Sub(since))
+				empty = max(empty, c.At.Sub(since))
 				since = time.Time{}
 			}
 			up[c.Worker] = true
 			who, _ := soakNumber(c.Worker)
 			// those above may have been taken away meanwhile
 			if d, ok := down[c.Worker]; ok && d.Restart && who < soakWorkers {
-				over := c.Time.Sub(d.Time) - d.After
+				over := c.At.Sub(d.At) - d.After
 				worst = max(worst, over)
 				if over > patience {
 					s.book.fault("%s came back %v after the end of its pause", c.Worker, over)
 				}
 			}
 			delete(down, c.Worker)
-		case multiprolab.Down:
+		default:
 			delete(up, c.Worker)
 			down[c.Worker] = c
 			if c.After > soakPause {
 				s.book.fault("%s was to pause for %v", c.Worker, c.After)
 			}
 			if len(up) == 0 && c.Restart {
-				since = c.Time
+				since = c.At
 			}
 		}
 	}

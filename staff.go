@@ -120,7 +120,7 @@ func (b *broker) retire(p *peer) bool {
 }
 
 // takers returns how many workers of a pool take tasks of a type, or may turn out to take them, and
-// whether one of them gets them with GetTask.
+// whether one of them gets them with TaskQueue.Get.
 func (b *broker) takers(p *pool, typ string) (n int, ask bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -176,8 +176,8 @@ func (b *broker) split(p *peer, id uint64, from uint64) error {
 	return accuse(lies, "split")
 }
 
-// fetch answers a GetTask of a worker: at once if there is a task, or if the worker does not want
-// to wait; otherwise when a task comes.
+// fetch answers a TaskQueue.Get of a worker: at once if there is a task, or if the worker does not
+// want to wait; otherwise when a task comes.
 func (b *broker) fetch(p *peer, id uint64, types string, wait bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -189,8 +189,8 @@ func (b *broker) fetch(p *peer, id uint64, types string, wait bool) error {
 	return accuse(lies, "asked for")
 }
 
-// cancelFetch takes a waiting GetTask back. If a task was sent meanwhile, that is the answer, and
-// nothing is left to be cancelled.
+// cancelFetch takes a waiting TaskQueue.Get back. If a task was sent meanwhile, that is the answer,
+// and nothing is left to be cancelled.
 func (b *broker) cancelFetch(p *peer, id uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

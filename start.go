@@ -37,7 +37,7 @@ func New(cfg *Config) *Main {
 		stopCause: m.stopCause,
 	}
 	m.fleet = newWorkerFleet(m, &m.registry, m.desk, m.broker)
-	m.router = &MessageRouter{
+	m.router = &mainRouter{
 		node:     m.node,
 		registry: &m.registry,
 		standing: &m.standing,

@@ -37,7 +37,7 @@ type Task struct {
 	// batch says that the task is a batch. It does not change.
 	batch bool
 	// lone says that only the first item of the batch is worked on, because the batch was taken
-	// with GetTask. It does not change once the task has started.
+	// with TaskQueue.Get. It does not change once the task has started.
 	lone bool
 	// begun is how many items of the batch have begun, and batchCut. The loop and the goroutine
 	// that reads the wire use it.
@@ -83,16 +83,16 @@ func (t *Task) Decode(v any) error {
 // Context ends when the task is cancelled or past its deadline, with the reason as its cause.
 func (t *Task) Context() context.Context { return t.ctx }
 
-// Done ends a task that was taken with GetTask: result goes to the submitter. If the result cannot
-// be encoded, the submitter gets the error that says so, and Done returns it as well. To end a task
-// twice is an error.
+// Done ends a task that was taken with TaskQueue.Get: result goes to the submitter. If the result
+// cannot be encoded, the submitter gets the error that says so, and Done returns it as well. To end
+// a task twice is an error.
 func (t *Task) Done(result any) error {
 	r := t.node.outcome(nil, t.Type, result, nil)
 	return cmp.Or(t.giveOutcome(r), r.err)
 }
 
-// Fail ends a task that was taken with GetTask: err goes to the submitter. To end a task twice is
-// an error.
+// Fail ends a task that was taken with TaskQueue.Get: err goes to the submitter. To end a task
+// twice is an error.
 func (t *Task) Fail(err error) error {
 	if err == nil {
 		return fmt.Errorf("multiprolab: Fail of task %q (id %d) was called with a nil error: call Done instead",
@@ -198,7 +198,7 @@ func (t *Task) beginItem(n uint64) bool {
 	return t.begun.CompareAndSwap(n, n+1) || n == 0 && t.ctx.Err() == nil
 }
 
-// takeFirst makes a batch that answers a GetTask consist of its first item, before it starts.
+// takeFirst makes a batch that answers a TaskQueue.Get consist of its first item, before it starts.
 func (t *Task) takeFirst() error {
 	items := batch.Read(t.payload.Data)
 	var ok bool

@@ -24,7 +24,7 @@ type taskInbox struct {
 	handlers map[string]*taskHandler          // the handlers, by the types of tasks
 	waiting  ring.Ring[*Task]                 // the tasks for handlers that have not been started
 	active   map[uint64]*Task                 // the tasks that have been started and have not ended, by their ids
-	fetches  map[uint64]chan *Task            // where main's answers to calls of GetTask go, by the ids of the fetches
+	fetches  map[uint64]chan *Task            // where main's answers to TaskQueue.Get go, by the ids of the fetches
 	lastID   uint64                           // the id of the last fetch
 	sealed   bool                             // no further task is taken
 	pushed   time.Time                        // when results were last written between two tasks; only the loop uses it
@@ -268,7 +268,8 @@ func (b *taskInbox) isSealed() bool {
 	return b.sealed
 }
 
-// answer hands main's answer to the call of GetTask that has asked; nil says that there is no task.
+// answer hands main's answer to the call of TaskQueue.Get that has asked; nil says that there is no
+// task.
 func (b *taskInbox) answer(id uint64, t *Task) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -321,7 +322,7 @@ func (b *taskInbox) tryFetch(ctx context.Context, wait bool, types []string) (*T
 	}
 	if len(b.fetches) >= maxFetches {
 		b.mu.Unlock()
-		return nil, fmt.Errorf("multiprolab: %d calls of GetTask wait in worker %s already: "+
+		return nil, fmt.Errorf("multiprolab: %d calls of TaskQueue.Get wait in worker %s already: "+
 			"have fewer goroutines call it", maxFetches, b.worker.name)
 	}
 	if b.fetches == nil {

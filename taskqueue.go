@@ -8,11 +8,18 @@ import (
 var errOnlyMain = errors.New("multiprolab: this works only in the main process")
 
 // TaskQueue is a process's door to the one queue of tasks, which is in main. Main and every worker
-// may submit; workers that have registered a handler for the type, or pull it, take tasks in the
-// order of submission. All methods may be called from any goroutine.
+// may submit; workers that have registered a handler for the type, or get it with Get, take tasks
+// in the order of submission. All methods may be called from any goroutine.
 type TaskQueue struct {
 	node *node       // the process
 	main queueKeeper // main's broker; nil in a worker
+	mine taskSource  // the tasks of the worker; nil in main
+}
+
+// taskSource is where a TaskQueue gets the tasks of its worker.
+type taskSource interface {
+	// fetch asks main for a task of one of the types, or of any pulled type if there are none.
+	fetch(ctx context.Context, wait bool, types []string) (*Task, error)
 }
 
 // queueKeeper is main's broker as a TaskQueue knows it: what only main can do with the queue.
@@ -45,6 +52,28 @@ func (q *TaskQueue) Submit(ctx context.Context, typ string, body any, o *TaskOpt
 // room. From a worker it costs one round trip to main.
 func (q *TaskQueue) TrySubmit(ctx context.Context, typ string, body any, o *TaskOptions) (*Submission, error) {
 	return q.node.submit(ctx, typ, body, o, true, false)
+}
+
+// Get waits for a task of one of the types, or of every type that Worker.PullTasks declared. The
+// caller ends it with Task.Done or Task.Fail. It returns an error when ctx ends, or ErrStopped when
+// exit is requested. In an action, pass the action's context. Tasks come after the setup function
+// has returned: a goroutine that it starts may call Get, the setup function itself may not. It
+// works in a worker only; in main it returns ErrNotWorker.
+func (q *TaskQueue) Get(ctx context.Context, types ...string) (*Task, error) {
+	return q.get(ctx, true, types)
+}
+
+// TryGet is Get without waiting: it returns ErrNoTask if no task is in the queue. It costs one
+// round trip to main.
+func (q *TaskQueue) TryGet(ctx context.Context, types ...string) (*Task, error) {
+	return q.get(ctx, false, types)
+}
+
+func (q *TaskQueue) get(ctx context.Context, wait bool, types []string) (*Task, error) {
+	if q.mine == nil {
+		return nil, ErrNotWorker
+	}
+	return q.mine.fetch(ctx, wait, types)
 }
 
 // Join waits until no accepted task is left without an outcome, those that are submitted meanwhile

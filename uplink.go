@@ -19,6 +19,18 @@ import (
 // Any goroutine may use it.
 type workerUplink Worker
 
+func (u *workerUplink) receivers() []string {
+	u.ackMu.Lock()
+	defer u.ackMu.Unlock()
+	names := []string{MainName}
+	for _, pool := range poolNames(u.pools) {
+		for i := range u.pools[pool] {
+			names = append(names, instanceName(pool, i))
+		}
+	}
+	return names
+}
+
 func (u *workerUplink) send(ctx context.Context, f *wire.Frame) error {
 	if err := u.reachable(f.To, f.Flags&wire.FlagBroadcast != 0); err != nil {
 		return err

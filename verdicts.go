@@ -106,7 +106,7 @@ func (d *death) of(j *job) error {
 		return during(d.how, what)
 	}
 	return &WorkerDiedError{Worker: p.slot().name, PID: p.pid(), Life: p.life(), During: what,
-		Reason: "it ended without an outcome for the task: end each task from GetTask with Done or Fail"}
+		Reason: "it ended without an outcome for the task: end each task from TaskQueue.Get with Done or Fail"}
 }
 
 // timedOut returns the error of an attempt that has run past its time.

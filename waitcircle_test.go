@@ -653,7 +653,7 @@ var _ = worker("xc", func(ctx context.Context, w *multiprolab.Worker) error {
 var _ = worker("xp", func(ctx context.Context, w *multiprolab.Worker) error {
 	w.PullTasks("x-pulled")
 	w.Action(0, func(ctx context.Context) error {
-		t, err := w.GetTask(ctx)
+		t, err := w.Tasks().Get(ctx)
 		if err != nil {
 			return err
 		}

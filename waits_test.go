@@ -89,12 +89,12 @@ var workerWaits = map[string]func(ctx context.Context, w *multiprolab.Worker) er
 		return last
 	},
 	"GetTask": func(ctx context.Context, w *multiprolab.Worker) error {
-		_, err := w.GetTask(ctx)
+		_, err := w.Tasks().Get(ctx)
 		return err
 	},
 	"TryGetTask": func(ctx context.Context, w *multiprolab.Worker) (err error) {
 		for err = multiprolab.ErrNoTask; errors.Is(err, multiprolab.ErrNoTask); {
-			_, err = w.TryGetTask(ctx)
+			_, err = w.Tasks().TryGet(ctx)
 		}
 		return err
 	},

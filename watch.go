@@ -7,12 +7,15 @@ import (
 )
 
 // Watch tells what happens to the workers of a name, be it an instance, a pool or, if the name is
-// empty, all: first the last change of each, so that nothing is missed between a look and a watch,
-// and then each further one, in order for each worker. The channel is closed when ctx ends, or when
-// nothing of the workers is left and all has been told; a ctx that ends is the way to stop
-// watching. Watch never holds up the workers: who reads too slowly misses changes, and is told how
-// many.
-func (m *Main) Watch(ctx context.Context, name string) (<-chan Change, error) {
+// empty, all: when one is up, *WorkerReady, and when it is down, *WorkerStopped or *WorkerFailed;
+// first the last such event of each, so that nothing is missed between a look and a watch, and then
+// each further one, in order for each worker. They are those that Config.OnEvent gets; a
+// *WorkerStarted, which is neither up nor down, is not among them.
+//
+// The channel is closed when ctx ends, or when nothing of the workers is left and all has been
+// told; a ctx that ends is the way to stop watching. Watch never holds up the workers: who reads
+// too slowly misses the oldest events, and gets *EventsMissed in their place.
+func (m *Main) Watch(ctx context.Context, name string) (<-chan Event, error) {
 	if pool, _, ok := splitInstance(name); name != "" && m.pool(name) == nil && (!ok || m.pool(pool) == nil) {
 		return nil, &UnknownReceiverError{Receiver: name, Known: m.poolNames()}
 	}
@@ -21,14 +24,14 @@ func (m *Main) Watch(ctx context.Context, name string) (<-chan Change, error) {
 	}
 	w := &watcher{name: name, wake: make(chan struct{}, 1)}
 	m.watchers.add(w)
-	changes := make(chan Change)
-	go func() { // ends with ctx, or after the last change
-		defer close(changes)
+	events := make(chan Event)
+	go func() { // ends with ctx, or after the last event
+		defer close(events)
 		defer m.watchers.remove(w)
 		for {
-			ended := goroutine.Closed(m.ended) // read before next: no change comes after the end
-			c, ok := m.watchers.next(w)
-			if !ok {
+			ended := goroutine.Closed(m.ended) // read before next: no event comes after the end
+			e := m.watchers.next(w)
+			if e == nil {
 				if ended {
 					return
 				}
@@ -41,11 +44,11 @@ func (m *Main) Watch(ctx context.Context, name string) (<-chan Change, error) {
 				continue
 			}
 			select {
-			case changes <- c:
+			case events <- e:
 			case <-ctx.Done():
 				return
 			}
 		}
 	}()
-	return changes, nil
+	return events, nil
 }

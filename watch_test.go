@@ -13,8 +13,48 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
+// change is what an event of a watch says, and how many were missed before it.
+type change struct {
+	Up, Restart bool
+	Worker      string
+	PID, Life   int
+	At          time.Time
+	Err         error
+	After       time.Duration
+	Missed      int
+}
+
+// next reads the next event of a watch as a change; the zero value means that the watch has ended.
+func nextChange(events <-chan multiprolab.Event) (c change) {
+	for e := range events {
+		switch e := e.(type) {
+		case *multiprolab.EventsMissed:
+			c.Missed += e.Count
+			continue
+		case *multiprolab.WorkerReady:
+			c.Up, c.Worker, c.PID, c.Life, c.At = true, e.Worker, e.PID, e.Life, e.At
+		case *multiprolab.WorkerStopped:
+			c.Worker, c.PID, c.Life, c.At, c.Restart, c.After = e.Worker, e.PID, e.Life, e.At, e.Restart, e.After
+		case *multiprolab.WorkerFailed:
+			c.Worker, c.PID, c.Life, c.At, c.Restart, c.After, c.Err = e.Worker, e.PID, e.Life, e.At, e.Restart, e.After, e.Err
+		default:
+			panic(fmt.Sprintf("a watch tells %T", e))
+		}
+		return c
+	}
+	return change{}
+}
+
+// awaitChange is nextChange that fails the test if nothing comes.
+func awaitChange(t testing.TB, events <-chan multiprolab.Event, what string) change {
+	t.Helper()
+	got := make(chan change, 1)
+	go func() { got <- nextChange(events) }()
+	return await(t, got, what)
+}
+
 // watch watches workers until the end of the test.
-func (l *lab) watch(t testing.TB, name string) <-chan multiprolab.Change {
+func (l *lab) watch(t testing.TB, name string) <-chan multiprolab.Event {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
@@ -23,33 +63,22 @@ func (l *lab) watch(t testing.TB, name string) <-chan multiprolab.Change {
 	return changes
 }
 
-// expectChange waits for the next change, which must be of the kind, worker and life.
-func expectChange(
-	t testing.TB,
-	changes <-chan multiprolab.Change,
-	kind multiprolab.ChangeKind,
-	worker string,
-	life int,
-) multiprolab.Change {
+// expectChange waits for the next change, which must be of the worker and life: it is up, or down.
+func expectChange(t testing.TB, events <-chan multiprolab.Event, up bool, worker string, life int) change {
 	t.Helper()
-	c := await(t, changes, fmt.Sprintf("%v of %s, life %d", kind, worker, life))
-	require.Equal(
-		t,
-		fmt.Sprintf("%v of %s, life %d", kind, worker, life),
-		fmt.Sprintf("%v of %s, life %d", c.Kind, c.Worker, c.Life),
-		"%+v",
-		c,
-	)
+	want := fmt.Sprintf("%s, life %d, up: %v", worker, life, up)
+	c := awaitChange(t, events, want)
+	require.Equal(t, want, fmt.Sprintf("%s, life %d, up: %v", c.Worker, c.Life, c.Up), "%+v", c)
 	require.Zero(t, c.Missed)
-	require.False(t, c.Time.IsZero())
+	require.False(t, c.At.IsZero())
 	return c
 }
 
-// expectClosed waits for the end of a watch; no change may come before it.
-func expectClosed(t testing.TB, changes <-chan multiprolab.Change) {
+// expectClosed waits for the end of a watch; no event may come before it.
+func expectClosed(t testing.TB, events <-chan multiprolab.Event) {
 	t.Helper()
-	require.Equal(t, multiprolab.Change{}, await(t, changes, "the end of the watch"))
-	_, open := <-changes
+	require.Zero(t, await(t, events, "the end of the watch"))
+	_, open := <-events
 	require.False(t, open)
 }
 
@@ -89,12 +118,12 @@ func TestWatch_Changes(t *testing.T) {
 	changes := l.watch(t, "watch-leaver/0") // before the start, too
 	require.NoError(t, l.Start(context.Background()))
 	defer l.Close()
-	first := expectChange(t, changes, multiprolab.Up, "watch-leaver/0", 1)
+	first := expectChange(t, changes, true, "watch-leaver/0", 1)
 	require.NotZero(t, first.PID)
 	require.NoError(t, first.Err)
 
 	send("msg-die", "exit 3")
-	c := expectChange(t, changes, multiprolab.Down, "watch-leaver/0", 1)
+	c := expectChange(t, changes, false, "watch-leaver/0", 1)
 	var died *multiprolab.WorkerDiedError
 	require.ErrorAs(t, c.Err, &died)
 	require.Equal(t, 3, died.ExitCode)
@@ -102,35 +131,35 @@ func TestWatch_Changes(t *testing.T) {
 	require.Equal(t, first.PID, died.PID)
 	require.True(t, c.Restart)
 	require.Zero(t, c.After)
-	second := expectChange(t, changes, multiprolab.Restarted, "watch-leaver/0", 2)
+	second := expectChange(t, changes, true, "watch-leaver/0", 2)
 	require.NotEqual(t, first.PID, second.PID)
 
 	send("leave", "it has had enough")
-	c = expectChange(t, changes, multiprolab.Down, "watch-leaver/0", 2)
+	c = expectChange(t, changes, false, "watch-leaver/0", 2)
 	var remote *multiprolab.RemoteError
 	require.ErrorAs(t, c.Err, &remote)
 	require.Equal(t, "it has had enough", remote.Text)
 	require.Equal(t, second.PID, c.PID)
 	require.True(t, c.Restart)
 	require.Equal(t, 3*time.Millisecond, c.After)
-	expectChange(t, changes, multiprolab.Restarted, "watch-leaver/0", 3)
+	expectChange(t, changes, true, "watch-leaver/0", 3)
 
 	send("leave", "")
-	c = expectChange(t, changes, multiprolab.Down, "watch-leaver/0", 3)
+	c = expectChange(t, changes, false, "watch-leaver/0", 3)
 	require.NoError(t, c.Err)
 	require.True(t, c.Restart)
 	require.Equal(t, 6*time.Millisecond, c.After)
-	expectChange(t, changes, multiprolab.Restarted, "watch-leaver/0", 4)
+	expectChange(t, changes, true, "watch-leaver/0", 4)
 
 	require.NoError(t, l.Close())
-	c = expectChange(t, changes, multiprolab.Down, "watch-leaver/0", 4)
+	c = expectChange(t, changes, false, "watch-leaver/0", 4)
 	require.NoError(t, c.Err)
 	require.False(t, c.Restart)
 	expectClosed(t, changes)
 
 	// Who comes when all is over is told the last of each.
 	late := l.watch(t, "")
-	require.Equal(t, c, expectChange(t, late, multiprolab.Down, "watch-leaver/0", 4))
+	require.Equal(t, c, expectChange(t, late, false, "watch-leaver/0", 4))
 	expectClosed(t, late)
 }
 
@@ -142,7 +171,7 @@ func TestWatch_DownForGood(t *testing.T) {
 		pool{"guest", &multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{Dir: "/does/not/exist"}, RestartLimit: multiprolab.RestartLimit{Then: multiprolab.StopWorker}}},
 		workers("other", 1))
 	unborn := l.watch(t, "guest")
-	c := expectChange(t, unborn, multiprolab.Down, "guest/0", 1)
+	c := expectChange(t, unborn, false, "guest/0", 1)
 	var start *multiprolab.StartError
 	require.ErrorAs(t, c.Err, &start)
 	require.Zero(t, c.PID)
@@ -150,9 +179,9 @@ func TestWatch_DownForGood(t *testing.T) {
 
 	changes := l.watch(t, "lab")
 	for life := range 2 {
-		expectChange(t, changes, []multiprolab.ChangeKind{multiprolab.Up, multiprolab.Restarted}[life], "lab/0", life+1)
+		expectChange(t, changes, true, "lab/0", life+1)
 		require.NoError(t, multiprolab.Send(bounded(t), l, "lab", "msg-die", "exit 1"))
-		c := expectChange(t, changes, multiprolab.Down, "lab/0", life+1)
+		c := expectChange(t, changes, false, "lab/0", life+1)
 		require.Equal(t, life == 0, c.Restart)
 	}
 	require.NoError(t, l.Close())
@@ -170,7 +199,7 @@ func TestWatch_Names(t *testing.T) {
 		require.ErrorAs(t, err, &unknown, name)
 		require.Equal(t, &multiprolab.UnknownReceiverError{Receiver: name, Known: []string{"lab", "guest"}}, unknown)
 	}
-	watches := map[string]<-chan multiprolab.Change{}
+	watches := map[string]<-chan multiprolab.Event{}
 	for _, name := range []string{"", "lab", "lab/1", "lab/2", "guest", "guest/0"} {
 		watches[name] = l.watch(t, name)
 	}
@@ -178,14 +207,14 @@ func TestWatch_Names(t *testing.T) {
 	waitEvent(t, l, func(e *multiprolab.WorkerReady) bool { return e.Worker == "lab/2" })
 	require.NoError(t, l.Close())
 	for name, changes := range watches {
-		told := map[string][]multiprolab.ChangeKind{}
-		for c := range changes {
-			told[c.Worker] = append(told[c.Worker], c.Kind)
+		told := map[string][]bool{}
+		for c := nextChange(changes); c.Life > 0; c = nextChange(changes) {
+			told[c.Worker] = append(told[c.Worker], c.Up)
 		}
-		expected := map[string][]multiprolab.ChangeKind{}
+		expected := map[string][]bool{}
 		for _, worker := range []string{"lab/0", "lab/1", "lab/2", "guest/0"} {
 			if name == "" || name == worker || name+"/" == worker[:len(worker)-1] {
-				expected[worker] = []multiprolab.ChangeKind{multiprolab.Up, multiprolab.Down}
+				expected[worker] = []bool{true, false}
 			}
 		}
 		require.Equal(t, expected, told, "the watch of %q", name)
@@ -201,7 +230,7 @@ func TestWatch_Ends(t *testing.T) {
 		changes, err := l.Watch(ctx, "lab")
 		require.NoError(t, err)
 		if taken {
-			expectChange(t, changes, multiprolab.Up, "lab/0", 1)
+			expectChange(t, changes, true, "lab/0", 1)
 		}
 		cancel()
 		for c := range changes { // the one that lay ready may still come
@@ -238,40 +267,36 @@ func churn(t testing.TB, count int, pause time.Duration, onEvent func(multiprola
 	)
 }
 
-// placeOf numbers the changes of one worker that is never down for want of a start: Up, Down,
-// Restarted, Down and so on.
-func placeOf(c multiprolab.Change) int {
-	if c.Kind == multiprolab.Down {
+// placeOf numbers the changes of one worker that is never down for want of a start: up, down, up
+// again, down and so on.
+func placeOf(c change) int {
+	if !c.Up {
 		return 2 * c.Life
 	}
 	return 2*c.Life - 1
 }
 
 // follow reads a watch of workers like those of churn to its end or until it has n changes of each,
-// and checks that none is left out but those that it says, and that each is of the right kind. It
-// returns how many were missed.
+// and checks that none is left out but those that it says. It returns how many were missed.
 func follow(
 	t testing.TB,
-	changes <-chan multiprolab.Change,
+	changes <-chan multiprolab.Event,
 	n int,
 	count int,
-) (missed int, last map[string]multiprolab.Change) {
+) (missed int, last map[string]change) {
 	t.Helper()
-	last = map[string]multiprolab.Change{}
+	last = map[string]change{}
 	seen, enough := map[string]int{}, 0
-	for c := range changes {
+	for c := nextChange(changes); c.Life > 0; c = nextChange(changes) {
 		before, known := last[c.Worker]
 		last[c.Worker] = c
 		missed += c.Missed
 		if known {
 			unborn := 0
-			if c.Kind == multiprolab.Down && !c.Restart { // the end may have come before it was ready
+			if !c.Up && !c.Restart { // the end may have come before it was ready
 				unborn = (placeOf(before) + c.Missed + 1) % 2
 			}
 			require.Equal(t, placeOf(before)+1+c.Missed+unborn, placeOf(c), "%+v follows %+v", c, before)
-		}
-		if c.Kind != multiprolab.Down {
-			require.Equal(t, c.Life == 1, c.Kind == multiprolab.Up, "%+v", c)
 		}
 		if seen[c.Worker]++; seen[c.Worker] == n {
 			if enough++; enough == count {
@@ -296,9 +321,9 @@ func TestWatch_NoGap(t *testing.T) {
 	}
 	order := map[string][]told{}
 	for i := range 500 { // few enough for what is not read meanwhile to wait
-		c := await(t, whole, "a change")
+		c := awaitChange(t, whole, "a change")
 		require.Zero(t, c.Missed)
-		order[c.Worker] = append(order[c.Worker], told{c.Worker, c.Life, c.Kind != multiprolab.Down})
+		order[c.Worker] = append(order[c.Worker], told{c.Worker, c.Life, c.Up})
 		if i%10 == 0 { // begin another at whatever moment this is
 			ctx, cancel := context.WithCancel(context.Background())
 			changes, err := l.Watch(ctx, "")
@@ -344,7 +369,7 @@ func TestWatch_SlowWatcher(t *testing.T) {
 	_, last := follow(t, slow, 1<<30, 1)
 	end := last["watch-churner/0"]
 	// with a restart ahead, if the end of the program came in the pause before it
-	require.Equal(t, multiprolab.Down, end.Kind)
+	require.False(t, end.Up)
 	events := l.all()
 	switch e := events[len(events)-1].(type) {
 	case *multiprolab.WorkerStopped:

@@ -1,68 +1,22 @@
 package multiprolab
 
 import (
-	"fmt"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/ring"
 )
 
-// This file is what Main.Watch tells, and who is told, in main.
-
-// ChangeKind says what has happened to a worker.
-type ChangeKind int
-
-const (
-	// Up: the first process of the worker is ready.
-	Up ChangeKind = iota + 1
-	// Down: its process has ended. Err is the reason.
-	Down
-	// Restarted: a further process of it is ready.
-	Restarted
-)
-
-// String returns the name of the kind.
-func (k ChangeKind) String() string {
-	switch k {
-	case Up:
-		return "Up"
-	case Down:
-		return "Down"
-	case Restarted:
-		return "Restarted"
-	}
-	return fmt.Sprintf("ChangeKind(%d)", int(k))
-}
-
-// Change is what Main.Watch tells about a worker.
-type Change struct {
-	Kind   ChangeKind
-	Worker string // name of the instance
-	PID    int    // of the process that is up, or was; 0 if none could be started
-	Life   int    // 1 for the first process of the instance
-	Time   time.Time
-	// Err is why it is down: a *WorkerDiedError, perhaps in a *HangError or a *MemoryLimitError, a
-	// *StartError or a *RemoteError; nil if it ended as it was told, or by itself without an error.
-	Err error
-	// Restart says that it will be replaced, after the pause After, or has been replaced on
-	// purpose. A worker that is down without it stays down, and so does one whose program ends in
-	// the pause.
-	Restart bool
-	After   time.Duration
-	// Missed is the number of changes before this one that the watcher was too slow for.
-	Missed int
-}
+// This file is who is told what by Main.Watch, in main.
 
 // watchers is who watches which workers. It exists in main. Any goroutine may use it.
 type watchers struct {
 	// mu guards every other field, and what is untold to each watcher.
 	mu sync.Mutex
-	// last is the last change of each worker, by the name of the worker.
-	last map[string]Change
-	// order is the names of these workers, in the order in which they came up first.
+	// last is the last event of each worker that says whether it is up, by the name of the worker.
+	last map[string]Event
+	// order is the names of these workers, in the order in which they had their first event.
 	order []string
 	// active are the calls of Watch that have not ended.
 	active map[*watcher]bool
@@ -72,7 +26,7 @@ type watchers struct {
 type watcher struct {
 	// name is the name that is watched; empty for all workers. It never changes.
 	name string
-	// wake has room for one: it tells the goroutine of Watch that there is a change.
+	// wake has room for one: it tells the goroutine of Watch that there is an event.
 	wake chan struct{}
 	// untold is what the watcher is to be told.
 	untold
@@ -80,16 +34,16 @@ type watcher struct {
 
 // untold is what a watcher is to be told. It exists in main; the mutex of watchers guards it.
 type untold struct {
-	queue  ring.Ring[Change] // the changes that were not told yet
-	missed int               // how many changes were dropped since the last one was told
+	queue  ring.Ring[Event] // the events that were not told yet
+	missed int              // how many events were dropped since the last one was told
 }
 
-// watches reports whether the changes of this worker are told.
+// watches reports whether the events of this worker are told.
 func (w *watcher) watches(worker string) bool {
 	return w.name == "" || w.name == worker || strings.HasPrefix(worker, w.name+"/")
 }
 
-// add adds a watcher, which is told the last change of each worker first.
+// add adds a watcher, which is told the last event of each worker first.
 func (ws *watchers) add(w *watcher) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -111,59 +65,59 @@ func (ws *watchers) remove(w *watcher) {
 	delete(ws.active, w)
 }
 
-// next takes the next change that a watcher is to be told; it returns false if there is none.
-func (ws *watchers) next(w *watcher) (Change, bool) {
+// next takes the next event that a watcher is to be told; it returns nil if there is none.
+func (ws *watchers) next(w *watcher) Event {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	c, ok := w.queue.Pop()
-	if ok {
-		c.Missed, w.missed = w.missed, 0
+	if n := w.missed; n > 0 {
+		w.missed = 0
+		return &EventsMissed{Count: n}
 	}
-	return c, ok
+	e, _ := w.queue.Pop()
+	return e
 }
 
-// notify tells the watchers of an event, if it is a change.
-func (ws *watchers) notify(e Event) {
-	var c Change
+// upOrDown returns the worker that an event is of, if the event says that it is up or down.
+func upOrDown(e Event) (worker string, ok bool) {
 	switch e := e.(type) {
 	case *WorkerReady:
-		c = Change{Kind: Up, Worker: e.Worker, PID: e.PID, Life: e.Life}
+		return e.Worker, true
 	case *WorkerStopped:
-		c = Change{Kind: Down, Worker: e.Worker, PID: e.PID, Life: e.Life, Restart: e.Restart, After: e.After}
+		return e.Worker, true
 	case *WorkerFailed:
-		c = Change{
-			Kind: Down, Worker: e.Worker, PID: e.PID, Life: e.Life, Err: e.Err, Restart: e.Restart, After: e.After,
-		}
-	default:
+		return e.Worker, true
+	}
+	return "", false
+}
+
+// notify tells the watchers of an event, if it says that a worker is up or down.
+func (ws *watchers) notify(e Event) {
+	worker, ok := upOrDown(e)
+	if !ok {
 		return
 	}
-	c.Time = time.Now()
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	before, known := ws.last[c.Worker]
-	switch {
-	case !known:
-		ws.order = append(ws.order, c.Worker)
-		if ws.last == nil {
-			ws.last = map[string]Change{}
-		}
-	case c.Kind == Up && before.Life > 0:
-		c.Kind = Restarted
+	if ws.last == nil {
+		ws.last = map[string]Event{}
 	}
-	ws.last[c.Worker] = c
+	if ws.last[worker] == nil {
+		ws.order = append(ws.order, worker)
+	}
+	ws.last[worker] = e
 	for w := range ws.active {
-		if !w.watches(c.Worker) {
+		if !w.watches(worker) {
 			continue
 		}
 		if w.queue.Len() >= maxMissed {
 			w.queue.Pop()
 			w.missed++
 		}
-		w.queue.Push(c)
+		w.queue.Push(e)
 		goroutine.Wake(w.wake)
 	}
 }
 
-// maxMissed is how many changes are kept for a slow watcher. If there are more, the oldest ones are
+// maxMissed is how many events are kept for a slow watcher. If there are more, the oldest ones are
 // dropped and counted.
 const maxMissed = 1024

@@ -101,6 +101,10 @@ func (w *Worker) Life() int { return w.life }
 // Receiver returns the receiver of this worker.
 func (w *Worker) Receiver() *MessageReceiver { return w.receiver }
 
+// Router returns this worker's way to main and the other workers, to send messages without the
+// generic functions.
+func (w *Worker) Router() *MessageRouter { return &w.routes }
+
 // Tasks returns this worker's door to the task queue.
 func (w *Worker) Tasks() *TaskQueue { return w.queue }
 
@@ -114,13 +118,8 @@ func (w *Worker) Action(every time.Duration, fn func(ctx context.Context) error)
 	w.addAction("Action", every, fn)
 }
 
-// Every runs fn at the interval every, the first time after one interval. Otherwise it is like
-// Action.
-func (w *Worker) Every(every time.Duration, fn func(ctx context.Context) error) {
-	w.addAction("Every", every, fn)
-}
-
-// After runs fn once, after the time d. Otherwise it is like Action.
+// After runs fn once, after the time d. Otherwise it is like Action, but it may be called at any
+// time, also by fn, which then runs again: an interval after its end, say.
 func (w *Worker) After(d time.Duration, fn func(ctx context.Context) error) {
 	w.addAction("After", d, fn)
 }
@@ -154,9 +153,9 @@ func (w *Worker) Loop(fn func(ctx context.Context) error) {
 //	Send to itself                 its replacement gets the message       a DeadLetter
 //	Call to itself                 waits until the context ends           ErrStopped
 //	Submit, Do, Map                works, if another worker takes it      the outcome is ErrStopped
-//	GetTask, TryGetTask            ErrStopped                             ErrStopped
+//	Get, TryGet of a task          ErrStopped                             ErrStopped
 //	Exit                           works                                  has no effect
-//	Action, Every, After           has no effect                          has no effect
+//	Action, After                  has no effect                          has no effect
 func (w *Worker) OnExit(fn func(ctx context.Context) error) {
 	if fn == nil {
 		registrationPanic("OnExit: the function is nil (%s)", callSite())
@@ -201,8 +200,8 @@ func (w *Worker) HandleTask(typ string, fn TaskHandler) {
 	w.inbox.register(typ, fn, callSite(), w.ready)
 }
 
-// PullTasks declares that this worker takes the tasks of the types with GetTask and TryGetTask, in
-// its own time, instead of having a handler called. Call it in the setup function.
+// PullTasks declares that this worker takes the tasks of the types with TaskQueue.Get and TryGet,
+// in its own time, instead of having a handler called. Call it in the setup function.
 func (w *Worker) PullTasks(types ...string) {
 	for _, typ := range types {
 		w.inbox.register(typ, nil, callSite(), w.ready)

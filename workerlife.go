@@ -29,7 +29,7 @@ func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 	w.receiver.mute = true
 	w.overdue, w.mostCalls = w.reportOverdue, maxCalls
 	w.left = w.ack
-	w.queue = &TaskQueue{node: w.node}
+	w.queue = &TaskQueue{node: w.node, mine: &w.inbox}
 	w.inbox.worker = w
 	w.loop.task = w.inbox.work
 	w.out = newOutbox(int64(cfg.Window), false)

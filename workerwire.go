@@ -41,7 +41,7 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 	case wire.Exit:
 		mode := ShutdownMode(f.ExitMode())
 		w.toldExit(f)
-		w.loop.exit(mode) // before seal: an action that gets ErrStopped from GetTask must find its context ended
+		w.loop.exit(mode) // before seal: an action that gets ErrStopped from TaskQueue.Get must find its context ended
 		if mode == FinishRunning {
 			w.inbox.seal()
 		}

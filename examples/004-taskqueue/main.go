@@ -2,7 +2,7 @@
 // take them as they have time, multiply them, and main gets each product back.
 //
 // There are two ways to be such a worker. The three multipliers have a handler that is called with
-// each task (HandleTask); the puller asks for the next task when it wants one (PullTasks, GetTask).
+// each task (HandleTask); the puller asks for the next task when it wants one (PullTasks, TaskQueue.Get).
 // All four take from the same queue.
 //
 //	go run ./examples/004-taskqueue
@@ -82,7 +82,7 @@ func multiplier(_ context.Context, w *multiprolab.Worker) error {
 func puller(_ context.Context, w *multiprolab.Worker) error {
 	w.PullTasks("multiply")
 	w.Action(0, func(ctx context.Context) error {
-		task, err := w.GetTask(ctx) // waits until there is one
+		task, err := w.Tasks().Get(ctx) // waits until there is one
 		if err != nil {
 			return err // exit was requested
 		}

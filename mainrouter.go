@@ -1,0 +1,334 @@
+package multiprolab
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/wire"
+)
+
+// mainRouter finds the receiver of each message by its name. It exists in the main process,
+// through which all messages go. It never decodes a body that is not for main, and never waits for
+// a receiver: what has no room waits in the outbox of its receiver, at the cost of its sender's
+// credit. All methods may be called from any goroutine.
+//
+// A message from main goes Send -> mainRouter.send -> outbox -> link of the worker. A message
+// from a worker comes from its link -> peer.receive -> mainRouter.forward -> outbox of the other
+// worker, or the inbox of main.
+type mainRouter struct {
+	// node is main as a process. It never changes.
+	node *node
+	// registry is the pools and their instances. The field never changes.
+	registry *registry
+	// standing is how far main has come. It guards itself.
+	standing *standing
+	// broker has the queue, and knows who waits for whom. It guards itself.
+	broker *broker
+	// desk is what the parts of main share that deal with workers. The field never changes.
+	desk *desk
+}
+
+// receivers implements uplink.
+func (r *mainRouter) receivers() []string {
+	names := []string{MainName}
+	for _, p := range r.registry.pools {
+		for _, s := range p.list() {
+			names = append(names, s.name)
+		}
+	}
+	return names
+}
+
+// resolve finds the instance that a name means. If it is the name of a pool, that is the instance
+// with the least to do.
+func (r *mainRouter) resolve(name string) (*slot, error) {
+	if pool, i, ok := splitInstance(name); ok {
+		if p := r.registry.pool(pool); p != nil {
+			if slots := p.list(); i < len(slots) {
+				return slots[i], nil
+			}
+		}
+	} else if p := r.registry.pool(name); p != nil {
+		return p.leastBusy(), nil
+	}
+	return nil, &UnknownReceiverError{Receiver: name, Known: append(r.registry.poolNames(), MainName)}
+}
+
+// targets returns the instances that a broadcast goes to: those of a pool, or all if the name is
+// "", but not the sender.
+func (r *mainRouter) targets(name string, except *slot) ([]*slot, error) {
+	pools := r.registry.pools
+	if name != "" {
+		p := r.registry.pool(name)
+		if p == nil {
+			return nil, &UnknownReceiverError{Receiver: name, Known: r.registry.poolNames()}
+		}
+		pools = []*pool{p}
+	}
+	var slots []*slot
+	for _, p := range pools {
+		for _, s := range p.list() {
+			if s != except && s.alive() {
+				slots = append(slots, s)
+			}
+		}
+	}
+	return slots, nil
+}
+
+// send implements uplink. It sends a message of main, and waits until there is room for it.
+func (r *mainRouter) send(ctx context.Context, f *wire.Frame) error {
+	if err := r.standing.running(); err != nil {
+		return err
+	}
+	if f.Flags&wire.FlagBroadcast != 0 {
+		slots, err := r.targets(f.To, nil)
+		if err != nil {
+			return err
+		}
+		for _, s := range slots {
+			c := *f
+			c.To, c.Flags = s.name, 0
+			if err := s.out.send(ctx, &c, nil, true); err != nil {
+				return fmt.Errorf("multiprolab: broadcast %q stopped at %s: %w", f.Type, s.name, err)
+			}
+			s.out.push()
+		}
+		return nil
+	}
+	if f.To == MainName {
+		return r.toSelf(f)
+	}
+	s, err := r.resolve(f.To)
+	if err != nil {
+		return err
+	}
+	if err := s.out.send(ctx, f, nil, false); err != nil {
+		return fmt.Errorf("multiprolab: message %q to %s: %w", f.Type, s.name, err)
+	}
+	return nil
+}
+
+// toSelf delivers a message or a call of main to main itself.
+func (r *mainRouter) toSelf(f *wire.Frame) error {
+	m := r.message(f)
+	m.payload = m.payload.Own()
+	if f.Kind == wire.Call {
+		m.reply = func(reply *reply) {
+			reply.payload = reply.payload.Own()
+			r.node.answer(m.id, reply)
+		}
+	} else if r.node.receiver.full() {
+		return fmt.Errorf("multiprolab: message %q of main to itself: %w", f.Type, ErrBacklog)
+	}
+	r.node.receiver.deliver(m)
+	return nil
+}
+
+// message makes the message for a handler of main out of a frame.
+func (r *mainRouter) message(f *wire.Frame) *Message {
+	return &Message{
+		Sender:   f.From,
+		Receiver: MainName,
+		Type:     f.Type,
+		id:       f.ID,
+		chain:    f.Meta,
+		payload:  payloadOf(f),
+		size:     cost(f),
+		scope:    scope{stage: &r.node.stage, limit: limitIn(f)},
+	}
+}
+
+// call implements uplink. It sends a call of main, and returns the way by which its reply comes.
+func (r *mainRouter) call(ctx context.Context, f *wire.Frame) (*replyWay, error) {
+	if err := r.standing.running(); err != nil {
+		return nil, err
+	}
+	if f.To == MainName {
+		if f.Meta != "" {
+			if err := r.broker.beginCall(MainName, MainName, f); err != nil {
+				return nil, err
+			}
+		}
+		return &replyWay{}, r.toSelf(f)
+	}
+	s, err := r.resolve(f.To)
+	if err != nil {
+		return nil, err
+	}
+	id := f.ID
+	if s, err = r.waitFor(MainName, s, f); err != nil {
+		return nil, err
+	}
+	e := s.newCall(nil, f)
+	if err := s.out.send(ctx, f, e, true); err != nil {
+		r.broker.endWait(MainName, id)
+		return nil, fmt.Errorf("multiprolab: call %q to %s: %w", f.Type, s.name, err)
+	}
+	return &replyWay{link: s.out.push(), others: s.owes, entry: e}, nil
+}
+
+// waitFor notes that the loop of a process waits for the reply to a call to an instance, if it
+// does. If that would close a circle of waits, and the call is to a pool, it chooses another
+// instance of the pool. It returns the instance to call, or an error if every choice closes a
+// circle.
+func (r *mainRouter) waitFor(by string, s *slot, f *wire.Frame) (*slot, error) {
+	if f.Meta == "" {
+		return s, nil
+	}
+	begin := func(s *slot) error {
+		return r.broker.beginCall(by, s.name, f)
+	}
+	err := begin(s)
+	if err != nil && f.To == s.pool.name {
+		for _, other := range s.pool.list() {
+			if other != s && other.alive() && begin(other) == nil {
+				return other, nil
+			}
+		}
+	}
+	return s, err
+}
+
+// forward implements callDesk. It runs on the goroutine that reads the worker's wire.
+func (r *mainRouter) forward(from *peer, f *wire.Frame, n int64) {
+	f.From = from.slot().name
+	switch {
+	case f.Flags&wire.FlagBroadcast != 0:
+		r.forwardAll(from, f, n)
+	case f.To == MainName:
+		m := r.message(f)
+		c := from.client
+		m.size, m.left, m.from = n, c.leave, c
+		if f.Kind == wire.Call {
+			m.reply = func(reply *reply) {
+				if m.chain != "" {
+					c.waitOver(m.id)
+				}
+				c.answer(link.Soon, replyFrame(wire.Reply, m.id, reply))
+			}
+			if m.chain != "" {
+				if err := r.broker.beginCall(c.slot().name, MainName, f); err != nil {
+					c.grant(n)
+					c.answer(link.Soon, replyFrame(wire.Reply, m.id, &reply{err: err}))
+					return
+				}
+			}
+		}
+		r.node.receiver.deliver(m)
+	default:
+		s, err := r.resolve(f.To)
+		if f.Kind == wire.Call {
+			r.forwardCall(from, s, f, n, err)
+			return
+		}
+		if err == nil {
+			var l *link.Link
+			l, err = s.out.postParcel(&parcel{frame: f, from: from.client, cost: n}, true)
+			from.pushSoon(l)
+		}
+		if err != nil {
+			from.client.grant(n)
+			r.bounce(f, err)
+		}
+	}
+}
+
+// bounce implements callDesk. It reports a one-way message that cannot be delivered.
+func (r *mainRouter) bounce(f *wire.Frame, err error) {
+	r.desk.emit(&DeadLetter{Sender: f.From, Receiver: f.To, Type: f.Type, Size: len(f.Body), Reason: err.Error()})
+}
+
+// forwardCall routes a call of a worker to an instance. If err is not nil, or the call cannot be
+// sent, the caller gets the error as its reply.
+func (r *mainRouter) forwardCall(from *peer, s *slot, f *wire.Frame, n int64, err error) {
+	if err == nil {
+		s, err = r.waitFor(from.slot().name, s, f)
+	}
+	id := f.ID
+	if err == nil {
+		e := s.newCall(from.client, f)
+		from.client.calling(e.id, e)
+		var l *link.Link
+		l, err = s.out.postParcel(&parcel{frame: f, from: from.client, cost: n, call: e}, true)
+		from.pushSoon(l)
+		if err == nil {
+			return
+		}
+		from.client.called(e.id, e, e.loops)
+	}
+	from.client.grant(n)
+	from.link.Answer(link.Soon, replyFrame(wire.Reply, id, &reply{err: err}))
+}
+
+// forwardAll routes a broadcast of a worker to all instances that it goes to.
+func (r *mainRouter) forwardAll(from *peer, f *wire.Frame, n int64) {
+	slots, err := r.targets(f.To, from.slot())
+	if err != nil {
+		r.bounce(f, err)
+	}
+	all := &broadcast{from: from.client, cost: n}
+	all.left.Add(1)
+	for _, s := range slots {
+		all.left.Add(1)
+		c := *f
+		c.To, c.Flags = s.name, 0
+		if _, err := s.out.postParcel(&parcel{frame: &c, from: from.client, all: all.done}, false); err != nil {
+			all.done()
+			r.bounce(&c, err)
+		}
+	}
+	all.done()
+}
+
+// broadcast is one message of a worker to several instances, in main. The worker gets its credit
+// back when the message has been written to the last of them.
+type broadcast struct {
+	// from is the life that has sent the message. It never changes.
+	from *client
+	// cost is how many bytes of credit the message costs it. It never changes.
+	cost int64
+	// left counts the parcels that have not been written, and 1 for forwardAll until it has made
+	// all. Any goroutine may change it.
+	left atomic.Int32
+}
+
+// done notes that one of those that left counts is done with.
+func (b *broadcast) done() {
+	if b.left.Add(-1) == 0 {
+		b.from.grant(b.cost)
+	}
+}
+
+// replied implements callDesk: it routes the outcome of a call back to its caller, and returns the
+// link that is to be pushed, or nil. The entry of a call is kept with the instance that was asked,
+// so that nobody else can answer it.
+func (r *mainRouter) replied(e *callEntry, outcome *reply, f *wire.Frame) (to *link.Link) {
+	if e.origin == nil {
+		if e.loops {
+			r.broker.endWait(MainName, e.id)
+		}
+		r.node.answer(e.id, outcome)
+		return nil
+	}
+	if f == nil {
+		f = replyFrame(wire.Reply, e.id, outcome)
+	}
+	f.ID, f.Flags = e.id, f.Flags&wire.FlagError
+	f.To, f.From, f.Type, f.Meta, f.Left = "", "", "", "", 0 // a reply has none of these, whatever was written
+	e.origin.called(e.id, e, e.loops)
+	return e.origin.answer(link.Quietly, f)
+}
+
+// cancelCallOf implements callDesk. It tells the process that handles a call of a worker that the
+// caller does not wait any more. It does nothing if the call has its reply, or never was.
+func (r *mainRouter) cancelCallOf(origin *client, id uint64, soft bool) {
+	origin.waitOver(id)
+	if e := origin.call(id); e != nil {
+		e.cancel(soft)
+		return
+	}
+	r.node.receiver.cancel(id, origin.slot().name, origin, soft)
+}
