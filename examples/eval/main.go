@@ -56,8 +56,8 @@ func main() { // runs in main, and up to Start in every worker
 		Stderr: io.Discard, // the table tells of deaths
 		Logger: slog.New(slog.DiscardHandler),
 	})
-	app.RegisterWorker("program", program(*limit), &multiprolab.WorkerConfig{MemoryLimit: 1 << 30})
-	app.RegisterWorker("evaluator", evaluator, &multiprolab.WorkerConfig{MemoryLimit: maxMemory})
+	app.RegisterWorker("program", program(*limit), &multiprolab.WorkerConfig{Limits: multiprolab.Limits{Memory: 1 << 30}})
+	app.RegisterWorker("evaluator", evaluator, &multiprolab.WorkerConfig{Limits: multiprolab.Limits{Memory: maxMemory}})
 	ctx := context.Background()
 	if err := app.Start(ctx); err != nil {
 		log.Fatal(err)

@@ -35,7 +35,7 @@ func serve(address string, limit time.Duration, goroutines bool) error {
 	})
 	if !goroutines {
 		app.RegisterWorker("decoder", decoder, &multiprolab.WorkerConfig{
-			Count: 2 * runtime.NumCPU(), MemoryLimit: maxMemory,
+			Count: 2 * runtime.NumCPU(), Limits: multiprolab.Limits{Memory: maxMemory},
 		})
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
