@@ -7,13 +7,28 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// applyNice sets the priority of all threads: on Linux each thread has a priority of its own
-// (setpriority(2)).
+// On Linux each thread has a priority and an affinity of its own (setpriority(2),
+// sched_setaffinity(2)). The Go runtime sets them for all threads in one go, but not in programs
+// with cgo, whose threads have to be listed in /proc. The list costs more than it seems: it leaves
+// an entry of /proc in the kernel for each thread, and main, which waits for the end of the
+// process, spins in the kernel while threads of a low priority let go of theirs.
+
+// applyNice sets the priority of all threads.
 func (l *Limits) applyNice() error {
+	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, uintptr(l.Nice))
+	switch errno {
+	case 0:
+		return nil
+	default:
+		return niceError(os.NewSyscallError("setpriority", errno))
+	case unix.ENOTSUP: // the program has cgo
+	}
 	return forEachThread(func(tid int) error {
 		return niceError(os.NewSyscallError("setpriority", unix.Setpriority(unix.PRIO_PROCESS, tid, l.Nice)))
 	})
@@ -26,9 +41,7 @@ func (l *Limits) applyCPUs() error {
 	for _, cpu := range l.CPUs {
 		set.Set(cpu)
 	}
-	err := forEachThread(func(tid int) error {
-		return os.NewSyscallError("sched_setaffinity", unix.SchedSetaffinityDynamic(tid, set))
-	})
+	err := setAffinity(set)
 	if err != nil && !errors.Is(err, unix.EINVAL) { // EINVAL: none of the processors exists
 		return err
 	}
@@ -48,6 +61,22 @@ func (l *Limits) applyCPUs() error {
 		}
 	}
 	return nil
+}
+
+// setAffinity lets all threads run on the processors of set, and on no others.
+func setAffinity(set unix.CPUSetDynamic) error {
+	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_SCHED_SETAFFINITY, 0,
+		uintptr(len(set))*unsafe.Sizeof(set[0]), uintptr(unsafe.Pointer(&set[0])))
+	switch errno {
+	case 0:
+		return nil
+	default:
+		return os.NewSyscallError("sched_setaffinity", errno)
+	case unix.ENOTSUP: // the program has cgo
+	}
+	return forEachThread(func(tid int) error {
+		return os.NewSyscallError("sched_setaffinity", unix.SchedSetaffinityDynamic(tid, set))
+	})
 }
 
 // cpusAllowed lists the processors that the process may run on. If the affinity is not unchanged,
