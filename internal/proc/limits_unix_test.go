@@ -54,8 +54,8 @@ func TestCPUTime(t *testing.T) {
 
 func TestNiceWithoutPrivileges(t *testing.T) {
 	needRoot(t) // to have none, one must be able to give them up
-	r, _ := applyLimits(t, proc.Limits{Nice: -5}, proc.Spec{Credential: &nobody, Path: publicBinary(t)})
-	require.Contains(t, r.Err, "Nice -5: ")
+	r, _ := applyLimits(t, proc.Limits{Nice: -20}, proc.Spec{Credential: &nobody, Path: publicBinary(t)})
+	require.Contains(t, r.Err, "Nice -20: ")
 	if runtime.GOOS == "linux" {
 		require.Contains(t, r.Err, "CAP_SYS_NICE")
 	}
