@@ -231,6 +231,24 @@
 // The messages that one death has lost are one record, with their number and the first of them, and
 // an event for each.
 //
+// # Sockets and files
+//
+// [Main.Listen] opens a listener or a packet connection in main, once, under a name; the workers
+// whose [WorkerConfig.Listeners] has the name inherit it and take it with [Worker.Listener] or
+// [Worker.PacketConn]. Main accepts nothing, but keeps the socket open: a connection that comes
+// while a worker is dead, or is replaced by [Main.Restart], goes to another worker or waits for the
+// next one, so none is refused. [Main.AddListener] takes a socket that is open already, and sockets
+// that systemd has passed are taken by their names. [WorkerConfig.Files] hands over any other open
+// file, see [Worker.File]. A worker holds no descriptor that it has not asked for.
+//
+//	a worker is told to end           it closes its listener, finishes what it has accepted, and
+//	                                  ends; package prefork does that for HTTP
+//	a worker dies                     what it had accepted is lost, and nothing else
+//	the program ends                  main closes its own at once, so connections are refused as
+//	                                  soon as no worker accepts any more; main alone removes the
+//	                                  file of a Unix socket
+//	Windows                           listeners and files, no packet connections
+//
 // # Services
 //
 // [Main.Run] stands on its own feet. Under systemd, with Type=notify, it says when all workers are

@@ -31,6 +31,7 @@ func (m *Main) conduct(unwatch func() bool) {
 	}
 	m.loop.stopActions(ErrExit)
 	m.fleet.end()
+	m.sockets.Close() // the last worker that closes its own makes the system refuse connections
 	<-m.workersGone
 	m.fleet.lives.Wait()
 	m.broker.end(m.stopCause())
@@ -90,6 +91,7 @@ func (m *Main) tellRest() bool {
 
 // conclude notes that nothing of the program is left. err is why nothing was started, or nil.
 func (m *Main) conclude(err error) {
+	m.sockets.Close() // also if nothing was started
 	m.lifeMu.Lock()
 	m.state = mainEnded
 	m.serving.Store(false)

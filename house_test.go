@@ -67,7 +67,7 @@ func ownPackages(t *testing.T) []string {
 	require.NoError(t, err)
 	var own []string
 	for path := range all {
-		if path == module || path == module+"/backend" || strings.HasPrefix(path, module+"/internal/") {
+		if path == module || path == module+"/backend" || path == module+"/prefork" || strings.HasPrefix(path, module+"/internal/") {
 			own = append(own, path)
 		}
 	}
@@ -220,9 +220,10 @@ var floors = map[string][]string{
 		"backend", "internal/ablate", "internal/batch", "internal/codec", "internal/errpack", "internal/fleet", "internal/goroutine",
 		"internal/life",
 		"internal/link", "internal/lockorder", "internal/mail", "internal/pack", "internal/platform", "internal/proc",
-		"internal/queue", "internal/ring", "internal/sdnotify", "internal/wire",
+		"internal/queue", "internal/ring", "internal/sdnotify", "internal/sockets", "internal/wire",
 	},
 	"backend":            {"internal/ring"},
+	"prefork":            {},
 	"internal/ablate":    {},
 	"internal/batch":     {"internal/ablate", "internal/codec"},
 	"internal/codec":     {"internal/ablate"},
@@ -239,6 +240,7 @@ var floors = map[string][]string{
 	"internal/queue":     {"internal/ablate", "internal/ring"},
 	"internal/ring":      {},
 	"internal/sdnotify":  {},
+	"internal/sockets":   {},
 	"internal/wire":      {},
 }
 

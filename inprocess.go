@@ -41,6 +41,7 @@ func newGoroutineBody(m *Main, s *slot, number int, cookie string) *goroutineBod
 	b.fromWorker, toMain = io.Pipe()
 	fromMain, b.toWorker = io.Pipe()
 	role := workerRole{pool: s.pool.name, index: s.index, life: number, releaseThread: func() {}}
+	role.take = m.taker(&s.pool.cfg)
 	b.worker = newWorker(role, &codec.Codec{}, &m.cfg)
 	b.worker.errors = m.errors
 	hangUp := func() {

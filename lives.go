@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"slices"
 	"syscall"
 	"time"
@@ -80,6 +81,10 @@ func (l *lifetime) run() {
 		return
 	}
 	p, err := m.spawn(s, l.number)
+	if errors.Is(err, net.ErrClosed) && goroutine.Closed(m.exitAsked) { // conduct has closed the listeners
+		l.rules.ended(s, fleet.How{})
+		return
+	}
 	if err != nil {
 		l.err = err
 		l.rules.ended(s, fleet.How{Failed: true, Permanent: permanent(err), Cause: err})

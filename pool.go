@@ -10,6 +10,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/queue"
+	"github.com/multiprolab/multiprolab/internal/sockets"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -25,6 +26,10 @@ type registry struct {
 	pools []*pool
 	// groups are the groups, in the order in which RegisterGroup was called.
 	groups []*group
+	// sockets are the sockets of Listen and AddListener. It guards itself.
+	sockets sockets.Set
+	// opened are the places where the sockets were opened, by their names.
+	opened map[string]*site
 }
 
 // group is pools whose workers share their fate. It exists in main, and does not change once the

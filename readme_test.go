@@ -129,6 +129,7 @@ var samples = map[string]sample{
 			"watching: for e := range events {",
 		},
 	},
+	"// HTTP behind one port": {place: "around", want: "200 OK\n", edit: []string{"127.0.0.1:8080", "127.0.0.1:0"}},
 	"// In a program that has its own main loop": {
 		place: "around",
 		want:  "144 <nil>\nmultiprolab: exit was requested\n",
@@ -188,6 +189,14 @@ func (s *sample) program(whole, code string) string {
 		parser("")
 		put(run, "app.RegisterWorker(\"parser\", parser, nil)\n"+run)
 		put(action, code+"\n_ = err\n")
+	case strings.Contains(code, "app.Listen"):
+		put(run, code+"if err != nil {\nlog.Fatal(err)\n}\n"+run)
+		put(action, `r, err := http.Get("http://" + app.ListenerAddr("web").String())
+			if err != nil { return err }
+			fmt.Println(r.Status)
+			r.Body.Close()
+			http.DefaultClient.CloseIdleConnections()
+		`)
 	case strings.Contains(code, "app.Start"):
 		code = strings.Replace(code, "go func() {", "ended := make(chan struct{})\ngo func() {\ndefer close(ended)", 1)
 		put(run, "ctx := context.Background()\n{\n"+code+"\n<-ended\nfmt.Println(app.Cause())\n}\n")
@@ -204,7 +213,7 @@ func (s *sample) program(whole, code string) string {
 	}
 	var imports strings.Builder
 	body := regexp.MustCompile(`(?s)^package main\n+import \(.*?\n\)`).ReplaceAllString(whole, "")
-	for _, path := range []string{"context", "errors", "fmt", "log", "net/http", "os", "slices", "strings", "sync/atomic", "time", "github.com/multiprolab/multiprolab"} {
+	for _, path := range []string{"context", "errors", "fmt", "log", "net/http", "os", "slices", "strings", "sync/atomic", "time", "github.com/multiprolab/multiprolab", "github.com/multiprolab/multiprolab/prefork"} {
 		if regexp.MustCompile(`\b` + filepath.Base(path) + `\.`).MatchString(body) {
 			fmt.Fprintf(&imports, "\t%q\n", path)
 		}
@@ -278,6 +287,7 @@ var claims = map[string]string{
 	"a worker hangs, `for {}`":                                   "TestB01_DeadlineStopsLoop TestB11_WholeTreeAtDeadline TestHang_HandlerTimeout TestHang_Silent",
 	"a worker dies again and again":                              "TestRestartPauses TestRestartJitter TestRestartCauses TestA09_CrashLoop TestGrid TestRestartForEver",
 	"workers depend on each other":                               "TestNeedsStart TestNeedsEnd TestGroupAllForOneOrder TestGroupRestForOneOfPools",
+	"connections come while workers are replaced, or are dead":   "TestRestartBehindOnePort TestConnectionWaitsForReplacement",
 	"new configuration":                                          "TestReload_UnderLoad TestReload_SIGHUP TestRestartForwardsWhatWaits",
 	"new code":                                                   "TestRestartRunsTheCodeOfMain",
 	"a worker takes too much memory":                             "TestX2_MemoryLimit TestG02_RecycleAboveMemory",

@@ -7,4 +7,7 @@ type workerRole struct {
 	life          int    // 1 for the first process of the instance, 2 for its replacement, and so on
 	process       bool   // the worker has a process of its own
 	releaseThread func() // gives the main thread of the process back to the scheduler
+	// take returns the descriptor that the worker was handed under a key of handedKind, once. It is
+	// nil in a process that only passes through the setup function.
+	take func(key string) (fd uintptr, ok bool, err error)
 }

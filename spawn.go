@@ -28,6 +28,7 @@ func (m *Main) spawn(s *slot, number int) (*peer, error) {
 	b, err := m.startProcess(s, number, cookie, out)
 	if err != nil {
 		start := &StartError{Worker: s.name, Reason: "its process could not be started", Err: err}
+		start.permanent = errors.Is(err, os.ErrClosed) // a file of WorkerConfig.Files stays closed
 		if errors.Is(err, syscall.E2BIG) {
 			start.permanent = true
 			start.Reason += ": " + s.pool.cfg.tooBig(s.pool.cfg.wholeEnviron())
@@ -57,6 +58,7 @@ func (m *Main) startProcess(s *slot, number int, cookie string, out io.Writer) (
 		Env:          s.pool.cfg.environ(os.Environ()),
 		PIDNamespace: s.pool.cfg.Process.PIDNamespace,
 		OOMScoreAdj:  s.pool.cfg.oomScoreAdj(m.oomScoreAdj),
+		Handed:       m.handed(&s.pool.cfg),
 	}
 	if c := s.pool.cfg.Process.Credential; c != nil {
 		spec.Credential = &proc.Credential{UID: c.UID, GID: c.GID, Groups: c.Groups}

@@ -171,6 +171,9 @@ func (m *Main) prepare() error {
 		m.spawner = proc.NewSpawner()
 		m.oomScoreAdj, m.kernelKills = proc.OOMScoreAdj(), newKernelKills()
 	}
+	if err := m.checkHanded(); err != nil {
+		return err
+	}
 	if err := m.fleet.open(); err != nil {
 		return err
 	}

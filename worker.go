@@ -34,6 +34,7 @@ type Worker struct {
 	workerContexts // the contexts of what users' functions do
 	workerSetup    // what the worker is told before its setup function runs, and what that asks for
 	workerReceipts // what the worker tells main about messages, and main tells it about workers
+	workerTaken    // what it has taken of what it was handed
 	workerReader   // what belongs to the goroutine that reads the wire
 	workerEnd      // how the worker ends
 }

@@ -1,6 +1,7 @@
 package multiprolab
 
 import (
+	"os"
 	"time"
 )
 
@@ -77,6 +78,16 @@ type WorkerConfig struct {
 	// the worker is killed and replaced, with a *HangError. Tasks have TaskOptions.Timeout instead.
 	// Defaults to no limit.
 	HandlerTimeout time.Duration
+
+	// Listeners are the names of listeners and packet connections of [Main.Listen] that the worker
+	// inherits, and takes with [Worker.Listener] and [Worker.PacketConn]. Defaults to none: a
+	// worker holds no descriptor that it has not asked for.
+	Listeners []string
+	// Files are open files that the worker inherits, and takes by their names with [Worker.File].
+	// The files stay the caller's, and must stay open in main as long as workers are started; main
+	// and all workers share the position in a file, and its modes (dup(2)). Main alone looks at the
+	// files. Defaults to none.
+	Files map[string]*os.File
 
 	// Process is what the worker's process is set up with before the setup function runs: its
 	// environment, directory, user, priority and processors. Defaults to what main has.

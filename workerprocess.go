@@ -95,6 +95,7 @@ func (m *Main) becomeWorker(p *pool, role *proc.Role) {
 			life:          role.Life,
 			releaseThread: proc.ReleaseMainThread,
 			process:       true,
+			take:          takeHanded,
 		},
 		&codec.Codec{},
 		&m.cfg,

@@ -3,6 +3,7 @@ package multiprolab
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/life"
@@ -27,6 +28,13 @@ type workerSetup struct {
 	// left is the method ack as a function, so that no function is made for each message. It does
 	// not change.
 	left func(m *Message, bytes int64, gone bool)
+}
+
+// workerTaken is what the worker has taken of what it was handed at its start. It exists in the
+// worker process. Any goroutine may use it.
+type workerTaken struct {
+	takeMu sync.Mutex // guards taken
+	taken  []string   // the keys of what was taken, see handedKind
 }
 
 // applyLimits limits this process as main says, before user code of the worker runs.

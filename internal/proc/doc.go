@@ -9,7 +9,8 @@
 //
 // The files role.go, takeover_*.go, thread_*.go, memory_*.go and limits*.go serve the worker;
 // spawner.go, process*.go, pipe_*.go, credential*.go and namespace_*.go serve the process that
-// starts workers, which may itself be a worker; binary*.go, lacks*.go and reap_*.go serve both.
+// starts workers, which may itself be a worker; binary*.go, lacks*.go,
+// handed*.go, inherit_*.go and reap_*.go serve both.
 package proc
 
 import _ "github.com/multiprolab/multiprolab/internal/platform" // which says where multiprolab runs

@@ -11,9 +11,9 @@ import (
 
 // environ returns the worker's environment: that of the Spec, with exactly one marker. If a name
 // comes more than once, the last one counts, as in os/exec.
-func (spec *Spec) environ(stdout uintptr, box bool) []string {
+func (spec *Spec) environ(stdout uintptr, box bool, handed []handedFD) []string {
 	m := marker{Role: spec.Role, Parent: os.Getpid(), Stdout: stdout, PIDNamespace: spec.PIDNamespace, Box: box,
-		OOMScoreAdj: spec.OOMScoreAdj}
+		OOMScoreAdj: spec.OOMScoreAdj, Handed: handed}
 	env := spec.Env
 	if env == nil {
 		env = os.Environ()

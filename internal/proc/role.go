@@ -17,7 +17,7 @@ import (
 const markerName = "MULTIPROLAB_ROLE"
 
 // markerVersion is the version of the marker's text. A worker refuses any other version.
-const markerVersion = 3
+const markerVersion = 4
 
 // Exit statuses of a worker process that ends before or outside of user code. The worker writes one
 // line on stderr as well, if there is still somebody to read it.
@@ -68,6 +68,8 @@ type marker struct {
 
 	PIDNamespace bool // the worker was started as process 1 of a PID namespace
 	OOMScoreAdj  int  // Spec.OOMScoreAdj of the worker
+
+	Handed []handedFD // what the worker was handed, see Spec.Handed
 }
 
 // Pack describes the layout of the marker.
@@ -84,6 +86,7 @@ func (m *marker) Pack(p *pack.Packing) {
 	pack.Number(p, &m.Stdout)
 	pack.Flag(p, &m.PIDNamespace)
 	pack.Number(p, &m.OOMScoreAdj)
+	pack.List(p, &m.Handed, packHanded)
 }
 
 // text returns the marker as the value of the environment variable.

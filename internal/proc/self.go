@@ -15,7 +15,7 @@ import (
 var self = takeOver()
 
 // workerSelf lives in the worker process only; in a main process it is empty. It never changes
-// after initialisation, except for released. Any goroutine may read it.
+// after initialisation, except for released and handed. Any goroutine may read it.
 type workerSelf struct {
 	role   *Role    // the role of this process; nil in a main process
 	r, w   *os.File // the wire: r for what main writes, w for what main reads
@@ -26,6 +26,7 @@ type workerSelf struct {
 	std      [2]*os.File
 	guarded  <-chan struct{} // closed when guardWorker has done its work
 	released atomic.Bool     // ReleaseMainThread was called
+	handed   handedSelf      // what was handed to this process, with a lock of its own
 }
 
 // takeOver makes this process a worker if the marker is present. If the marker is present and the
@@ -61,6 +62,9 @@ func takeOver() *workerSelf {
 	if m.Box {
 		s.box, s.shared = takeOverBox()
 	}
+	if err := s.handed.keep(m.Handed); err != nil {
+		die(exitTakeover, "worker %s cannot take what it was handed: %v", &m.Role, err)
+	}
 	s.role = &m.Role
 	return s
 }
@@ -87,6 +91,11 @@ func Box() []byte { return self.box }
 // Shared returns the memory of SharedSize bytes that a worker process and the process that started
 // it use while the worker runs, or nil if there is none.
 func Shared() []byte { return self.shared }
+
+// TakeHanded returns the descriptor, or on Windows the handle, that this worker process was handed
+// under the name. It now is the caller's to close; a second call for the name reports false. Until
+// it is taken it stays open, and no command that the worker starts inherits it.
+func TakeHanded(name string) (fd uintptr, ok bool) { return self.handed.take(name) }
 
 // ReleaseMainThread undoes the lock that holds the main goroutine of a worker process on the
 // process's main thread. It has to be called on the main goroutine. Calls after the first do

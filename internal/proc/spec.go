@@ -36,6 +36,9 @@ type Spec struct {
 	// OOMScoreAdj is like Limits.OOMScoreAdj, but the worker sets it, if it may, before the
 	// initialisers of its program run. Zero changes nothing.
 	OOMScoreAdj int
+
+	// Handed are files and sockets that the worker gets besides. Each needs a name of its own.
+	Handed []Handed
 }
 
 // unsupported returns an error for the first field that is set and that this platform does not

@@ -64,10 +64,16 @@ func start(spec *Spec, path string) (_ *Process, err error) {
 	// After the start the worker has its ends. If this process kept them open as well, nobody would
 	// read the end of file.
 	defer pipes.closeWorkers()
+	handed, err := newHandover(spec.Handed)
+	if err != nil {
+		pipes.close()
+		return nil, err
+	}
+	defer handed.close() // the worker has its own by then
 	t, err := newTree(stdout)
 	if err == nil {
 		var p *Process
-		if p, err = t.start(spec, path, pipes, stdout); err == nil {
+		if p, err = t.start(spec, path, pipes, stdout, handed); err == nil {
 			return p, nil
 		}
 		t.close()
@@ -76,13 +82,16 @@ func start(spec *Spec, path string) (_ *Process, err error) {
 	return nil, err
 }
 
-// start starts the process with the pipes.
-func (t *tree) start(spec *Spec, path string, pipes *pipes, stdout *os.File) (*Process, error) {
+// start starts the process with the pipes, and with what it is handed besides.
+func (t *tree) start(
+	spec *Spec, path string, pipes *pipes, stdout *os.File, handed *handover,
+) (*Process, error) {
+	files := handed.place(t.files(pipes, stdout))
 	proc, err := os.StartProcess(path, spec.args(), &os.ProcAttr{
 		Dir:   spec.Dir,
-		Env:   spec.environ(t.stdout(), pipes.box != nil),
-		Files: t.files(pipes, stdout),
-		Sys:   t.sysProcAttr(spec),
+		Env:   spec.environ(t.stdout(), pipes.box != nil, handed.named),
+		Files: files,
+		Sys:   handed.inherit(t.sysProcAttr(spec)),
 	})
 	if err != nil {
 		return nil, err

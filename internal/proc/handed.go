@@ -1,0 +1,82 @@
+// This file is what the process that starts a worker hands to it besides the standard files. Handed
+// lives in that process, handedSelf in the worker.
+
+package proc
+
+import (
+	"fmt"
+	"sync"
+	"syscall"
+
+	"github.com/multiprolab/multiprolab/internal/pack"
+)
+
+// Handed is an open file, or a socket, that the worker gets when it starts. The process that starts
+// the worker keeps its own.
+type Handed struct {
+	Name string       // the name by which TakeHanded finds it in the worker
+	From syscall.Conn // the file or socket, which must stay open until Start has returned
+}
+
+// handedFD is one Handed as the marker tells the worker of it.
+type handedFD struct {
+	name string  // the name of the Handed
+	fd   uintptr // the descriptor in the worker, or on Windows the handle
+}
+
+// Pack describes the layout.
+func (h *handedFD) Pack(p *pack.Packing) {
+	pack.Text(p, &h.name)
+	pack.Number(p, &h.fd)
+}
+
+// packHanded describes the layout of one handedFD in a list.
+func packHanded(p *pack.Packing, h *handedFD) { h.Pack(p) }
+
+// handedSelf is what this worker process was handed and has not taken yet.
+type handedSelf struct {
+	mu   sync.Mutex         // guards left
+	left map[string]uintptr // the descriptors, or on Windows the handles, by their names
+}
+
+// take is TakeHanded.
+func (h *handedSelf) take(name string) (fd uintptr, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	fd, ok = h.left[name]
+	delete(h.left, name)
+	return fd, ok
+}
+
+// keep keeps what this worker was handed, and keeps it from the commands that the worker starts.
+func (h *handedSelf) keep(all []handedFD) error {
+	if len(all) == 0 {
+		return nil
+	}
+	h.left = map[string]uintptr{}
+	for _, one := range all {
+		if err := uninherit(one.fd); err != nil {
+			return fmt.Errorf("descriptor %d, handed over as %q: %w", one.fd, one.name, err)
+		}
+		h.left[one.name] = one.fd
+	}
+	return nil
+}
+
+// Duplicate returns a descriptor, or on Windows a handle, of an open file or a socket that is the
+// caller's. No command inherits it.
+func Duplicate(from syscall.Conn) (uintptr, error) { return duplicate(from, false) }
+
+// duplicate is Duplicate; on Windows, inherit says that a worker can inherit the handle.
+func duplicate(from syscall.Conn, inherit bool) (uintptr, error) {
+	conn, err := from.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var fd uintptr
+	var dupErr error
+	if err := conn.Control(func(original uintptr) { fd, dupErr = dupFD(original, inherit) }); err != nil {
+		return 0, err
+	}
+	return fd, dupErr
+}
