@@ -124,7 +124,7 @@ func (b *broker) cancelPending(queue string) int {
 
 // mainSubmit submits a task of main itself. While the queue is full it waits, unless the submission
 // says that the task stands in line.
-func (b *broker) mainSubmit(ctx context.Context, s *Submission, f *wire.Frame) error {
+func (b *broker) mainSubmit(ctx context.Context, s *submission, f *wire.Frame) error {
 	meta, err := unmarshalTaskMeta(f.Meta)
 	if err != nil {
 		return err

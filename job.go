@@ -25,11 +25,11 @@ type job struct {
 	client *client
 	// sub is the submission of main that waits for the outcome; nil if a worker has submitted the
 	// job, or nobody waits.
-	sub *Submission
+	sub *submission
 	// chain is the names of the processes whose loops wait for the outcome, or may wait, with
 	// commas between them.
 	chain string
-	// spell is the number of the submitter's present wait for the outcome, see Submission.
+	// spell is the number of the submitter's present wait for the outcome, see submission.
 	spell uint64
 	// cost is how many bytes of credit of its submitter the job holds while it waits for room.
 	cost int64

@@ -737,7 +737,7 @@ func submitChunk(
 	type entry struct {
 		task int
 		plan *plan
-		s    *multiprolab.Submission
+		s    *multiprolab.Future[any]
 		// of one that holds its worker until it is cancelled: somebody must listen to it at once
 		end chan ledgerOutcome
 	}

@@ -398,8 +398,8 @@ type trial struct {
 	main     *Main
 	liar     *fakePeer
 	good     *honest
-	all      []*Submission
-	outcomes map[*Submission]int
+	all      []*submission
+	outcomes map[*submission]int
 	calls    []chan *reply
 	sent     int // bytes of bodies in shared memory
 }
@@ -423,7 +423,7 @@ func newTrial(t testing.TB) *trial {
 	if err := m.prepare(); err != nil {
 		t.Fatal(err)
 	}
-	tr := &trial{TB: t, main: m, outcomes: map[*Submission]int{}}
+	tr := &trial{TB: t, main: m, outcomes: map[*submission]int{}}
 	tr.liar = beginFake(t, m, m.pools[0].list()[0]) // first, so that it gets tasks
 	tr.good = &honest{fakePeer: beginFake(t, m, m.pools[1].list()[0])}
 	return tr
@@ -432,14 +432,14 @@ func newTrial(t testing.TB) *trial {
 // submit submits a task of main, unless the queue is full.
 func (tr *trial) submit(items int, o *TaskOptions) {
 	p := codec.Payload{Encoding: codec.Bytes, Data: []byte("x")}
-	var prepare func(*Submission)
+	var prepare func(*submission)
 	if items > 0 {
 		p.Data = nil
 		for range items {
 			p.Data = batch.Append(p.Data, batch.OK, codec.Payload{Encoding: codec.Bytes, Data: []byte{1}})
 		}
 		cuts := 0
-		prepare = func(s *Submission) {
+		prepare = func(s *submission) {
 			s.batch = items
 			s.split = func(count int) {
 				if cuts++; cuts > 1 || count < 1 || count >= items {
@@ -536,7 +536,7 @@ func (tr *trial) act(b *fuzzBytes) {
 		tr.submit(0, fuzzOptions[int(b.next())%len(fuzzOptions)])
 	case op < 210:
 		if len(tr.all) > 0 {
-			tr.all[int(b.next())%len(tr.all)].Cancel()
+			tr.all[int(b.next())%len(tr.all)].cancel()
 		}
 	case op < 215:
 		tr.call("liar/0")
@@ -612,7 +612,7 @@ func (tr *trial) finish() {
 			tr.Fatalf("task %d of main has %d outcomes; left: %v", i, tr.outcomes[s], m.queue.Residue())
 		}
 		r := s.outcome
-		_ = s.Result(context.Background(), nil)
+		_ = s.result(context.Background(), nil)
 		if r.err != nil {
 			_ = fmt.Sprint(r.err, errors.Is(m.recognise(r.err), io.EOF), errors.As(r.err, new(*TimeoutError)))
 		}

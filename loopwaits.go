@@ -233,7 +233,7 @@ func (b *broker) forCredit(c *client) mail.Want[string] {
 
 // await notes that the loop of a submitter, which is nil for main, waits for the outcome of a task
 // or, if room is set, for room. The task was submitted without a wait; spell is the number of this
-// wait, see Submission. If the task has its outcome, there is nothing to note.
+// wait, see submission. If the task has its outcome, there is nothing to note.
 func (b *broker) await(submitter *client, id, spell uint64, room bool) error {
 	b.mu.Mutex.Lock()
 	defer b.mu.Mutex.Unlock()

@@ -22,7 +22,7 @@ type mapBatch struct {
 	first int         // the index of its first item in the sequence
 	n     int         // how many items it has, or had when it was sent
 	body  []byte      // its items; nil if it is one item that travels as a task of its own
-	task  *Submission // the task; nil if it has not been sent, or could not be sent
+	task  *submission // the task; nil if it has not been sent, or could not be sent
 	kept  int         // how many of its items, from the first on, are still in it; guarded by mapNews.mu
 	whole bool        // all its items have their outcomes in results
 	ready bool        // its outcomes are in results and outcomes, because collect was called
@@ -184,7 +184,7 @@ type mapFlow struct {
 	partial atomic.Bool  // there is a part
 	sent    atomic.Int32 // how many batches were sent and have no outcome
 	// line is the last batch that stood in line for room in the queue, or nil.
-	line atomic.Pointer[Submission]
+	line atomic.Pointer[submission]
 }
 
 // hungry reports whether workers may have nothing to do. While none is hungry, a part waits until

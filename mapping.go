@@ -218,7 +218,7 @@ func (m *mapping) sendLater(b *mapBatch, p codec.Payload, after time.Duration) {
 // send submits a task: a batch or, if b has no body, one item. In main it never waits.
 func (m *mapping) send(b *mapBatch, p codec.Payload, o *TaskOptions) {
 	m.flow.sent.Add(1)
-	s, err := m.node.submitPayload(m.ctx, m.typ, p, o, func(s *Submission) {
+	s, err := m.node.submitPayload(m.ctx, m.typ, p, o, func(s *submission) {
 		s.lines = m.inMain
 		if b.body != nil {
 			s.batch = b.n
@@ -260,7 +260,7 @@ func (m *mapping) cancel() {
 	for b := range m.places.open {
 		m.places.items.Push(b)
 	}
-	var left []*Submission
+	var left []*submission
 	for b := range m.places.items.All() {
 		if b.task != nil && !goroutine.Closed(b.task.done) {
 			left = append(left, b.task)
@@ -268,7 +268,7 @@ func (m *mapping) cancel() {
 	}
 	// The last task is cancelled first. In the other order, the room that the first tasks leave
 	// would let later ones begin.
-	slices.SortFunc(left, func(x, y *Submission) int { return cmp.Compare(y.id, x.id) })
+	slices.SortFunc(left, func(x, y *submission) int { return cmp.Compare(y.id, x.id) })
 	for _, s := range left {
 		s.giveUp(m.ctx)
 	}

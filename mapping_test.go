@@ -28,14 +28,14 @@ import (
 type liarsUplink struct {
 	uplink
 	node    *node
-	answer  func(s *Submission) (cuts []int, r *reply)
+	answer  func(s *submission) (cuts []int, r *reply)
 	soon    bool
 	answers sync.WaitGroup
 }
 
 func (u *liarsUplink) batches(string, *TaskOptions) int { return 3 }
 func (u *liarsUplink) cancelTask(uint64, bool)          {}
-func (u *liarsUplink) submit(_ context.Context, s *Submission, _ *wire.Frame) error {
+func (u *liarsUplink) submit(_ context.Context, s *submission, _ *wire.Frame) error {
 	cuts, r := u.answer(s)
 	say := func() {
 		for _, count := range cuts {
@@ -76,7 +76,7 @@ func FuzzMapOfLiars(f *testing.F) {
 		liars := &liarsUplink{node: m.node, soon: soon}
 		defer liars.answers.Wait()
 		m.node.up = liars
-		liars.answer = func(s *Submission) (cuts []int, r *reply) {
+		liars.answer = func(s *submission) (cuts []int, r *reply) {
 			n := s.batch
 			if n == 0 {
 				return nil, &reply{payload: codec.Payload{Encoding: codec.String, Data: []byte("done")}}

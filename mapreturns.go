@@ -16,8 +16,8 @@ import (
 // before or, with more set, when a further item may be taken in.
 func (m *mapping) awaitBatch(more bool) *mapBatch {
 	defer stall(m.ctx)()
-	var heard *Submission // the task whose reports of progress are kept, because they will be handed on
-	hear := func(s *Submission) {
+	var heard *submission // the task whose reports of progress are kept, because they will be handed on
+	hear := func(s *submission) {
 		if heard == s {
 			return
 		}

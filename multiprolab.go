@@ -120,7 +120,7 @@ func Call[R any](ctx context.Context, p Process, receiver, typ string, body any)
 // Submit puts a task into the queue and returns its future. It waits while the queue is full; ctx
 // limits only this wait. See TaskQueue.TrySubmit for a submission that does not wait.
 func Submit[R any](ctx context.Context, p Process, typ string, body any, o *TaskOptions) (*Future[R], error) {
-	s, err := p.Tasks().Submit(ctx, typ, body, o)
+	s, err := p.self().submit(ctx, typ, body, o, false, false)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ func DoWith[R any](ctx context.Context, p Process, typ string, body any, o *Task
 	if err != nil {
 		return r, err
 	}
-	err = s.Result(ctx, &r)
+	err = s.result(ctx, &r)
 	if overtaken(ctx, err) {
 		err = fmt.Errorf("multiprolab: task %q: %w", typ, causeOf(ctx))
 	}

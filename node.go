@@ -33,7 +33,7 @@ type outstanding struct {
 	lastID uint64                          // the number of the last call or task of this process
 	calls  map[uint64]chan *reply          // where the replies go that are waited for, by the numbers of the calls
 	// submissions is the tasks of this process that have no outcome, by their numbers.
-	submissions map[uint64]*Submission
+	submissions map[uint64]*submission
 	closed      error // why no call and no task is answered any more, or nil
 }
 
@@ -41,7 +41,7 @@ type outstanding struct {
 // worker.
 type uplink interface {
 	postbox    // what the receiver and the loop need
-	taskKeeper // what a Submission needs
+	taskKeeper // what a submission needs
 	// receivers returns the names of all processes that take messages.
 	receivers() []string
 	// send routes a one-way message, and waits until there is room for it.
@@ -53,7 +53,7 @@ type uplink interface {
 	// passed.
 	cancelCall(id uint64, way *replyWay, soft bool)
 	// submit hands a task to the queue. The outcome comes through node.resolve.
-	submit(ctx context.Context, s *Submission, f *wire.Frame) error
+	submit(ctx context.Context, s *submission, f *wire.Frame) error
 	// waitsForNothing says that the loop goes on although calls and tasks of its function have no
 	// outcome.
 	waitsForNothing()
@@ -73,7 +73,7 @@ type replyWay struct {
 func newNode(name string, c *codec.Codec, maxBody, window int) *node {
 	n := &node{
 		stage:       stage{values: values{name: name, codec: c, maxBody: maxBody}},
-		outstanding: outstanding{calls: map[uint64]chan *reply{}, submissions: map[uint64]*Submission{}},
+		outstanding: outstanding{calls: map[uint64]chan *reply{}, submissions: map[uint64]*submission{}},
 	}
 	n.host, n.routes.process = n, n
 	n.receiver = newReceiver(&n.stage, int64(window))
@@ -192,7 +192,7 @@ func (n *node) answer(id uint64, r *reply) {
 
 // submit hands a task to the queue. With try set it does not wait while the queue is full. waits
 // says that the caller waits for the outcome until ctx ends.
-func (n *node) submit(ctx context.Context, typ string, body any, o *TaskOptions, try, waits bool) (*Submission, error) {
+func (n *node) submit(ctx context.Context, typ string, body any, o *TaskOptions, try, waits bool) (*submission, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("multiprolab: %q was not sent: %w", typ, causeOf(ctx))
 	}
@@ -206,9 +206,9 @@ func (n *node) submit(ctx context.Context, typ string, body any, o *TaskOptions,
 // submitPayload is submit for a body that is encoded already. With patient set it waits while the
 // queue is full. prepare, if not nil, is called before anybody else can find the submission.
 func (n *node) submitPayload(
-	ctx context.Context, typ string, p codec.Payload, o *TaskOptions, prepare func(*Submission),
+	ctx context.Context, typ string, p codec.Payload, o *TaskOptions, prepare func(*submission),
 	patient, waits bool,
-) (*Submission, error) {
+) (*submission, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("multiprolab: %q was not sent: %w", typ, causeOf(ctx))
 	}
@@ -230,7 +230,7 @@ func (n *node) submitPayload(
 	if waits { // the caller waits until ctx ends, and no longer
 		f.Left = leftOf(ctx)
 	}
-	s := &Submission{
+	s := &submission{
 		values:      &n.values,
 		up:          n.up,
 		typ:         typ,
@@ -267,7 +267,7 @@ func (n *node) submitPayload(
 
 // submission returns the submission with a number, if it has no outcome, or nil. With remove set it
 // forgets the submission.
-func (n *node) submission(id uint64, remove bool) *Submission {
+func (n *node) submission(id uint64, remove bool) *submission {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	s := n.submissions[id]
@@ -289,7 +289,7 @@ func (n *node) close(err error) {
 	n.mu.Lock()
 	n.closed = err
 	submissions := n.submissions
-	n.submissions = map[uint64]*Submission{}
+	n.submissions = map[uint64]*submission{}
 	for id, ch := range n.calls {
 		ch <- &reply{err: err}
 		delete(n.calls, id)

@@ -322,7 +322,7 @@ type asked struct {
 	cancelled bool // by the worker that submitted it
 	what      string
 	of        *puppet // nil: main
-	sub       *Submission
+	sub       *submission
 	id        uint64 // of the worker's submission
 	job       *job
 	outcomes  int
@@ -367,7 +367,7 @@ func (th *theatre) offer(a *asked, p codec.Payload, m *taskMeta, items int, typ 
 	n := th.node
 	j := newJob(p, m)
 	j.Items = int32(items)
-	s := &Submission{values: &n.values, up: n.up, typ: typ, batch: items,
+	s := &submission{values: &n.values, up: n.up, typ: typ, batch: items,
 		accepted: make(chan struct{}), taskOutcome: taskOutcome{done: make(chan struct{})}}
 	s.split = func(count int) { a.cuts = append(a.cuts, count) }
 	n.mu.Lock()
@@ -411,7 +411,7 @@ func (a *asked) look() (int, error) {
 // cancel is the submitter's.
 func (a *asked) cancel() {
 	if a.of == nil {
-		a.sub.Cancel()
+		a.sub.cancel()
 		return
 	}
 	if !a.cancelled { // an honest worker tells main once

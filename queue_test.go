@@ -72,16 +72,16 @@ func TestC09_StatsAddUp(t *testing.T) {
 		for g := range 10 {
 			group.Go(func() {
 				for i := range 50 {
-					var f *multiprolab.Future[int]
+					var f interface {
+						Cancel()
+						Result(ctx context.Context, v any) error
+					}
 					var err error
 					switch (g + i) % 5 {
 					case 0:
 						f, err = multiprolab.Submit[int](ctx, l, "square", -1, nil) // fails
 					case 1:
-						var s *multiprolab.Submission
-						if s, err = l.Tasks().TrySubmit(ctx, "square", i, nil); err == nil {
-							f = &multiprolab.Future[int]{Submission: s}
-						}
+						f, err = l.Tasks().TrySubmit(ctx, "square", i, nil)
 					default:
 						f, err = multiprolab.Submit[int](ctx, l, "square", i, nil)
 					}
@@ -96,7 +96,7 @@ func TestC09_StatsAddUp(t *testing.T) {
 					if (g+i)%5 == 4 {
 						f.Cancel()
 					}
-					switch _, err := f.Wait(ctx); {
+					switch err := f.Result(ctx, new(int)); {
 					case err == nil:
 						succeeded.Add(1)
 					case errors.Is(err, multiprolab.ErrCancelled):
@@ -234,7 +234,7 @@ func TestF06_QueueLimit(t *testing.T) {
 		running, err := multiprolab.Submit[string](ctx, l, "program", order{"block", ""}, nil)
 		require.NoError(t, err)
 		await(t, entered, "the worker to be busy")
-		var queued []*multiprolab.Submission
+		var queued []*multiprolab.Future[any]
 		for i := range 3 {
 			s, err := l.Tasks().TrySubmit(ctx, "program", order{"note to main", fmt.Sprint(i)}, nil)
 			require.NoError(t, err)
@@ -300,7 +300,7 @@ func TestF06_QueueLimitFromWorker(t *testing.T) {
 }
 
 var _ = program("fill the queue", func(ctx context.Context, w *multiprolab.Worker, _ string) (string, error) {
-	var taken []*multiprolab.Submission
+	var taken []*multiprolab.Future[any]
 	for range 4 { // the first of them may be on the worker
 		s, err := w.Tasks().Submit(ctx, "nap", time.Hour, nil)
 		if err != nil {

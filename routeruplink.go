@@ -22,7 +22,7 @@ func (r *mainRouter) cancelCall(id uint64, way *replyWay, soft bool) {
 }
 
 // submit implements uplink: it submits a task of main.
-func (r *mainRouter) submit(ctx context.Context, s *Submission, f *wire.Frame) error {
+func (r *mainRouter) submit(ctx context.Context, s *submission, f *wire.Frame) error {
 	if err := r.standing.running(); err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func (r *mainRouter) batches(typ string, o *TaskOptions) int {
 }
 
 // awaits implements uplink: the loop of main begins to wait for an outcome.
-func (r *mainRouter) awaits(s *Submission, spell uint64) error {
+func (r *mainRouter) awaits(s *submission, spell uint64) error {
 	return r.broker.await(nil, s.id, spell, false)
 }
 

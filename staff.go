@@ -227,7 +227,7 @@ func (b *broker) progress(p *peer, f *wire.Frame, n int64) error {
 // main, and never changes.
 type submitter struct {
 	// submission is the submission of main, or nil.
-	submission *Submission
+	submission *submission
 	// client is the life of the worker, or nil.
 	client *client
 	// id is the number that the worker has given the task.

@@ -91,7 +91,7 @@ func TestA09_StartFails(t *testing.T) {
 			files := countFiles(t)
 			c.cfg.Count = 2
 			var l *lab
-			pending := make(chan *multiprolab.Submission, 1)
+			pending := make(chan *multiprolab.Future[int], 1)
 			l = newLab(t, &multiprolab.Config{
 				StartTimeout: c.limit, SetupTimeout: c.limit, ShutdownTimeout: 100 * time.Millisecond,
 				// on the loop of main, before anything is known of the misfit's tasks
@@ -99,7 +99,7 @@ func TestA09_StartFails(t *testing.T) {
 					if s, ok := e.(*multiprolab.WorkerStarted); ok && s.Worker == "lab/0" {
 						f, err := multiprolab.Submit[int](context.Background(), l, "misfit", 1, nil)
 						if err == nil {
-							pending <- f.Submission
+							pending <- f
 							return
 						}
 						// The failure was faster than this event: the task is refused for the same

@@ -8,11 +8,11 @@ import (
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 )
 
-// Submission is a task as its submitter sees it: an outcome to come. All its methods may be called
+// submission is a task as its submitter sees it: an outcome to come. All its methods may be called
 // from any goroutine. It exists in the process of the submitter, main or a worker. Its own fields
 // do not change once the task has been submitted, and any goroutine may read them; each of its
 // parts says who may touch it.
-type Submission struct {
+type submission struct {
 	values *values    // how the process of the submitter decodes
 	up     taskKeeper // the way to the queue
 	id     uint64     // the number of the task, unique in this process
@@ -37,37 +37,29 @@ type Submission struct {
 	waits       loopWait // the waits of the loop for its outcome
 }
 
-// taskKeeper is the way to the queue as a Submission needs it. It exists in main and in each
+// taskKeeper is the way to the queue as a submission needs it. It exists in main and in each
 // worker.
 type taskKeeper interface {
 	// cancelTask cancels a task of this process. soft says that its deadline has passed.
 	cancelTask(id uint64, soft bool)
 	// awaits says that the loop begins to wait for a task, which was submitted without saying so.
 	// spell is the number of this wait. If the loop must not wait, the error is returned here, or
-	// comes through Submission.refuse.
-	awaits(s *Submission, spell uint64) error
+	// comes through submission.refuse.
+	awaits(s *submission, spell uint64) error
 	// awaitsNoMore says that the loop does not wait any more for a call or task that has no
 	// outcome.
 	awaitsNoMore(id uint64)
 }
 
-// ID returns the number of the task, unique among those of its submitter.
-func (s *Submission) ID() uint64 { return s.id }
-
-// Done returns a channel that is closed when the outcome is there.
-func (s *Submission) Done() <-chan struct{} { return s.done }
-
-// Cancel cancels the task. If the task is queued, it never runs. If it runs, its context is
-// cancelled, and if its handler does not return within the grace its worker is killed. The outcome
-// is ErrCancelled, unless it was there before.
-func (s *Submission) Cancel() { s.up.cancelTask(s.id, false) }
+// cancel cancels the task because its submitter says so.
+func (s *submission) cancel() { s.up.cancelTask(s.id, false) }
 
 // giveUp cancels the task because somebody waited for its outcome under ctx, which has ended.
-func (s *Submission) giveUp(ctx context.Context) { s.up.cancelTask(s.id, expired(ctx)) }
+func (s *submission) giveUp(ctx context.Context) { s.up.cancelTask(s.id, expired(ctx)) }
 
-// Result waits for the outcome and decodes it into the value that v points to; v may be nil. The
+// result waits for the outcome and decodes it into the value that v points to; v may be nil. The
 // end of ctx ends the waiting, not the task.
-func (s *Submission) Result(ctx context.Context, v any) error {
+func (s *submission) result(ctx context.Context, v any) error {
 	if err := s.wait(ctx); err != nil {
 		return err
 	}
@@ -79,7 +71,7 @@ func (s *Submission) Result(ctx context.Context, v any) error {
 
 // wait waits for the outcome, and hands reports of progress on meanwhile. If the outcome is there,
 // the end of ctx does not matter.
-func (s *Submission) wait(ctx context.Context) error {
+func (s *submission) wait(ctx context.Context) error {
 	select {
 	case <-s.done:
 		s.report(ctx)
@@ -113,7 +105,7 @@ func (s *Submission) wait(ctx context.Context) error {
 // beginLoop tells main that the loop waits for the outcome. It returns a channel that is closed if
 // the loop must not wait. If several goroutines of the loop's function wait at a time, main is told
 // only of the first.
-func (s *Submission) beginLoop() (refused <-chan struct{}) {
+func (s *submission) beginLoop() (refused <-chan struct{}) {
 	w := &s.waits
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -127,7 +119,7 @@ func (s *Submission) beginLoop() (refused <-chan struct{}) {
 }
 
 // endLoop notes that the wait that beginLoop has noted is over.
-func (s *Submission) endLoop() {
+func (s *submission) endLoop() {
 	s.waits.mu.Lock()
 	defer s.waits.mu.Unlock()
 	s.waits.loops--
@@ -138,14 +130,4 @@ func (s *Submission) endLoop() {
 
 // refuse ends the waits of the loop for the outcome, because they would close a circle. It does
 // nothing if this spell of waiting has ended.
-func (s *Submission) refuse(spell uint64, err error) { s.waits.refusal.refuse(spell, err) }
-
-// Future is a Submission whose result has the type R.
-type Future[R any] struct{ *Submission }
-
-// Wait waits for the outcome of the task. The end of ctx ends the waiting, not the task.
-func (f *Future[R]) Wait(ctx context.Context) (R, error) {
-	var r R
-	err := f.Result(ctx, &r)
-	return r, err
-}
+func (s *submission) refuse(spell uint64, err error) { s.waits.refusal.refuse(spell, err) }

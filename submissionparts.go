@@ -8,10 +8,10 @@ import (
 	"github.com/multiprolab/multiprolab/internal/ring"
 )
 
-// This file is the parts of a Submission that change while the task is on its way. Each has one
-// owner, and lies in the Submission by value.
+// This file is the parts of a submission that change while the task is on its way. Each has one
+// owner, and lies in the submission by value.
 
-// queuedTask is the task of a Submission as main's queue has it. It exists in main, and the
+// queuedTask is the task of a submission as main's queue has it. It exists in main, and the
 // broker's mutex guards it; in a worker it stays empty.
 type queuedTask struct {
 	job any // the *job, until the outcome; otherwise nil

@@ -44,14 +44,22 @@ type queueKeeper interface {
 
 // Submit puts a task into the queue. It waits while the queue is full; ctx limits this wait alone.
 // See the function Submit for the typed form.
-func (q *TaskQueue) Submit(ctx context.Context, typ string, body any, o *TaskOptions) (*Submission, error) {
-	return q.node.submit(ctx, typ, body, o, false, false)
+func (q *TaskQueue) Submit(ctx context.Context, typ string, body any, o *TaskOptions) (*Future[any], error) {
+	return q.submit(ctx, typ, body, o, false)
 }
 
 // TrySubmit puts a task into the queue, or returns an error that wraps ErrQueueFull if it has no
 // room. From a worker it costs one round trip to main.
-func (q *TaskQueue) TrySubmit(ctx context.Context, typ string, body any, o *TaskOptions) (*Submission, error) {
-	return q.node.submit(ctx, typ, body, o, true, false)
+func (q *TaskQueue) TrySubmit(ctx context.Context, typ string, body any, o *TaskOptions) (*Future[any], error) {
+	return q.submit(ctx, typ, body, o, true)
+}
+
+func (q *TaskQueue) submit(ctx context.Context, typ string, body any, o *TaskOptions, try bool) (*Future[any], error) {
+	s, err := q.node.submit(ctx, typ, body, o, try, false)
+	if err != nil {
+		return nil, err
+	}
+	return &Future[any]{s}, nil
 }
 
 // Get waits for a task of one of the types, or of every type that Worker.PullTasks declared. The

@@ -73,7 +73,7 @@ func (u *workerUplink) cancelCall(id uint64, _ *replyWay, soft bool) {
 	u.link.Tell(link.Soon, &wire.Frame{Kind: wire.Cancel, Flags: softly(soft), Type: "call", ID: id})
 }
 
-func (u *workerUplink) submit(ctx context.Context, s *Submission, f *wire.Frame) error {
+func (u *workerUplink) submit(ctx context.Context, s *submission, f *wire.Frame) error {
 	if u.link == nil {
 		return ErrNotWorker
 	}
@@ -106,7 +106,7 @@ func (u *workerUplink) cancelTask(id uint64, soft bool) {
 	}
 }
 
-func (u *workerUplink) awaits(s *Submission, spell uint64) error {
+func (u *workerUplink) awaits(s *submission, spell uint64) error {
 	u.link.Tell(link.Soon, wire.NewAwait(s.id, spell))
 	return nil // main answers with a refusal if the loop must not wait
 }

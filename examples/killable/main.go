@@ -121,7 +121,7 @@ func run(ctx context.Context, app *multiprolab.Main, r *report) map[string]int {
 			return task.Result(ctx, nil)
 		}},
 		{"cancelled while it runs", "cancelled", func() error {
-			var task *multiprolab.Submission
+			var task *multiprolab.Future[any]
 			task, err := tasks.Submit(ctx, "wait", nil, &multiprolab.TaskOptions{
 				OnProgress: func(context.Context, *multiprolab.Message) { task.Cancel() }, // it says that it runs
 			})
@@ -163,7 +163,7 @@ func run(ctx context.Context, app *multiprolab.Main, r *report) map[string]int {
 }
 
 // fill puts tasks for later into the queue until it takes no more, and returns one of them.
-func fill(ctx context.Context, app *multiprolab.Main, r *report) (last *multiprolab.Submission) {
+func fill(ctx context.Context, app *multiprolab.Main, r *report) (last *multiprolab.Future[any]) {
 	for {
 		task, err := app.Tasks().TrySubmit(ctx, "wait", nil, &multiprolab.TaskOptions{Delay: time.Hour})
 		if err != nil {
