@@ -24,6 +24,7 @@ func (b *broker) admission(j *job, m *taskMeta, typ string, wait bool) error {
 	if b.stopped != nil {
 		return b.stopped
 	}
+	b.defaults.fill(m, typ)
 	to := m.laneOf(typ)
 	j.Options = b.optionsOf(m)
 	if c := j.client; c != nil {

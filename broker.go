@@ -40,6 +40,9 @@ type broker struct {
 	staff staff
 	// loops is who waits for whom.
 	loops loopWaits
+	// defaults is the options of tasks that their submitters have left zero. It does not change
+	// once the program runs.
+	defaults taskDefaults
 	// recent is the options of the latest task that had any: most tasks that follow it have the
 	// same.
 	recent *queue.Options

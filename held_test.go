@@ -45,7 +45,7 @@ func TestTasksBesideRestartAndResize(t *testing.T) {
 	}
 	outcomes := make(chan error, tasks)
 	for i := range tasks {
-		o := &multiprolab.TaskOptions{Priority: multiprolab.Priority(i%3 - 1), Attempts: 2}
+		o := &multiprolab.TaskOptions{Priority: []multiprolab.Priority{multiprolab.PriorityLow, 0, multiprolab.PriorityHigh}[i%3], Attempts: 2}
 		if i%5 == 0 {
 			o.Key = fmt.Sprint("key", i%4)
 		}

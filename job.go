@@ -110,7 +110,29 @@ func (j *job) forget() {
 
 // laneOf returns the lane in which a task of a type waits if it has these options.
 func (m *taskMeta) laneOf(typ string) queue.Lane {
-	return queue.Lane{Queue: cmp.Or(m.Queue, DefaultQueue), Type: typ, Priority: queue.Priority(m.Priority)}
+	return queue.Lane{Queue: cmp.Or(m.Queue, DefaultQueue), Type: typ, Priority: m.Priority.rules()}
+}
+
+// rules returns the priority as the rules have it.
+func (p Priority) rules() queue.Priority {
+	switch p {
+	case PriorityLow:
+		return queue.Low
+	case PriorityHigh:
+		return queue.High
+	}
+	return queue.Normal
+}
+
+// priorityOf returns a priority of the rules as options have it.
+func priorityOf(p queue.Priority) Priority {
+	switch p {
+	case queue.Low:
+		return PriorityLow
+	case queue.High:
+		return PriorityHigh
+	}
+	return PriorityNormal
 }
 
 // options returns the options as the rules have them, or nil if all of them are the defaults.
@@ -150,7 +172,9 @@ func (j *job) stored() string {
 	if to.Queue != DefaultQueue {
 		m.Queue = to.Queue
 	}
-	m.Priority = Priority(to.Priority)
+	if to.Priority != queue.Normal {
+		m.Priority = priorityOf(to.Priority)
+	}
 	if o := j.Options; o != nil {
 		m.Timeout, m.Grace, m.Attempts, m.Delay, m.Key = o.Timeout, o.Grace, o.Attempts, o.Delay, o.Key
 		m.Retry = RetryPolicy{On: RetryOn(o.On), First: o.First, Factor: o.Factor, Max: o.Max}

@@ -75,7 +75,7 @@ func (d *day) pass(events int) {
 
 // options are those of a task.
 func (d *day) options() *TaskOptions {
-	o := &TaskOptions{Priority: Priority(d.r.IntN(3) - 1), Attempts: d.r.IntN(3)}
+	o := &TaskOptions{Priority: []Priority{PriorityLow, 0, PriorityHigh}[d.r.IntN(3)], Attempts: d.r.IntN(3)}
 	if d.r.IntN(3) == 0 {
 		o.Key = []string{"k", "l"}[d.r.IntN(2)]
 	}

@@ -118,7 +118,7 @@ func planOf(seed uint64, i int) *plan {
 			p.opts.Timeout = time.Minute // a timer that never fires
 		}
 		if chance(200) {
-			p.opts.Priority = multiprolab.Priority(rng.IntN(3) - 1)
+			p.opts.Priority = []multiprolab.Priority{multiprolab.PriorityLow, 0, multiprolab.PriorityHigh}[rng.IntN(3)]
 		}
 		if chance(40) {
 			p.opts.Key = fmt.Sprint(rng.IntN(ledgerKeys))

@@ -30,6 +30,8 @@ type registry struct {
 	sockets sockets.Set
 	// opened are the places where the sockets were opened, by their names.
 	opened map[string]*site
+	// defaults is what TaskDefaults has set.
+	defaults taskDefaults
 }
 
 // group is pools whose workers share their fate. It exists in main, and does not change once the

@@ -37,3 +37,33 @@ func (m *Main) RegisterWorker(name string, setup func(ctx context.Context, w *Wo
 	}
 	m.pools = append(m.pools, p)
 }
+
+// TaskDefaults sets what the options of a task of a type are that its submitter leaves zero:
+// Timeout, Grace, Queue, Priority, Attempts and Retry, the last one as a whole. So a time limit
+// that a submission forgets is there all the same. It holds for each submission, of main and of
+// workers, and for the tasks of Map; NoTimeout, DefaultQueue, PriorityNormal, and Attempts of 1
+// override a default. What is left zero here stays what TaskOptions says. A task that a Backend
+// keeps has the options that it was submitted with.
+//
+// Main decides where a task goes and how often, perhaps before a worker for it is ready: so the
+// defaults are set here, once for all pools that work on the type. Delay, Key and OnProgress
+// belong to one task, and are an error here. TaskDefaults panics if the type is malformed or has
+// defaults, or the program runs; Run and Start return the error of an option that makes no sense.
+func (m *Main) TaskDefaults(typ string, o *TaskOptions) {
+	site := callSite()
+	if err := checkName("task type", typ); err != nil {
+		registrationPanic("%v (%s)", err, site)
+	}
+	m.lifeMu.Lock()
+	defer m.lifeMu.Unlock()
+	if m.state != mainNew {
+		registrationPanic("TaskDefaults of task type %q is called after Run or Start: call it before (%s)", typ, site)
+	}
+	if old := m.defaults[typ]; old != nil {
+		registrationPanic("task type %q has defaults twice, at %s and at %s: remove one", typ, old.site, site)
+	}
+	if err := o.checkDefaults(); err != nil && m.err == nil {
+		m.err = fmt.Errorf("defaults of task type %q (%s): %w", typ, site, err)
+	}
+	m.defaults[typ] = &typeDefaults{o.meta(""), site}
+}

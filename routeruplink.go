@@ -32,7 +32,9 @@ func (r *mainRouter) submit(ctx context.Context, s *submission, f *wire.Frame) e
 // batches implements uplink. It returns how many workers may take batches of a type, or 0 if tasks
 // with these options must not be put into batches.
 func (r *mainRouter) batches(typ string, o *TaskOptions) int {
-	plain := o.Timeout == 0 && o.Key == "" && o.Delay == 0 && o.Attempts <= 1 && o.OnProgress == nil
+	m := o.meta("")
+	r.registry.defaults.fill(&m, typ)
+	plain := m.Timeout == 0 && m.Key == "" && m.Delay == 0 && m.Attempts <= 1 && o.OnProgress == nil
 	if !plain || r.broker.store != nil || !proc.HasBox && !r.desk.cfg.InProcess {
 		return 0
 	}

@@ -19,7 +19,7 @@ var (
 		job.go lives.go loopwaits.go main.go milestones.go output.go peer.go register.go
 		registererror.go reload.go report.go resize.go roster.go mainrouter.go routeruplink.go seat.go
 		service.go signals.go signals_unix.go signals_windows.go spawn.go staff.go standing.go
-		start.go store.go verdict.go verdicts.go vouch.go watch.go watchers.go
+		start.go store.go taskdefaults.go verdict.go verdicts.go vouch.go watch.go watchers.go
 		account.go lease.go listeners.go lostcalls.go peerwire.go`)
 	workerSide = strings.Fields(`batchwork.go gettask.go taskinbox.go uplink.go worker.go workerhanded.go workerlife.go workerprocess.go
 		workersetup.go workerwire.go`)

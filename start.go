@@ -25,6 +25,8 @@ func New(cfg *Config) *Main {
 	m.node = newNode(MainName, &codec.Codec{}, m.cfg.MaxMessageSize, m.cfg.Window)
 	m.announcer = &announcer{config: &m.cfg, inbox: m.receiver, ends: m.exitAsked}
 	m.broker = newBroker(m.node, &m.cfg)
+	m.defaults = taskDefaults{}
+	m.broker.defaults = m.defaults
 	m.queue = &TaskQueue{node: m.node, main: m.broker}
 	m.desk = &desk{
 		cfg:       &m.cfg,

@@ -62,7 +62,7 @@ func (m taskMeta) check() error {
 	switch {
 	case err != nil:
 		return err
-	case m.Priority < PriorityLow || m.Priority > PriorityHigh:
+	case m.Priority < PriorityLow || m.Priority > PriorityHigh: // 0 lies between them
 		return &ConfigError{"TaskOptions.Priority", m.Priority, "use PriorityLow, PriorityNormal or PriorityHigh"}
 	case len(m.Key) > maxNameLen:
 		return &ConfigError{
@@ -82,7 +82,7 @@ func (m taskMeta) check() error {
 
 // metaVersion is the first byte of packed options. Options with another first byte come from
 // another build of the program, by way of a Backend.
-const metaVersion = 1
+const metaVersion = 2
 
 // marshal lays out the options. If all of them are the defaults, it returns "".
 func (m taskMeta) marshal() string {
@@ -127,12 +127,13 @@ func unmarshalTaskMeta(s string) (m taskMeta, err error) {
 	return m, err
 }
 
-// Priority orders tasks that wait for the same workers.
+// Priority orders tasks that wait for the same workers. The zero value is that of the type, see
+// Main.TaskDefaults, or else PriorityNormal.
 type Priority int8
 
 // The priorities.
 const (
 	PriorityLow    Priority = -1
-	PriorityNormal Priority = 0
-	PriorityHigh   Priority = 1
+	PriorityNormal Priority = 1
+	PriorityHigh   Priority = 2
 )

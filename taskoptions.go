@@ -5,11 +5,13 @@ import (
 	"time"
 )
 
-// TaskOptions are the options of one task. Nil, and the zero value, are good defaults.
+// TaskOptions are the options of one task. Nil, and the zero value, are good defaults; those of
+// Timeout, Grace, Queue, Priority, Attempts and Retry are others for a type of tasks for which
+// Main.TaskDefaults has said so.
 type TaskOptions struct {
 	// Timeout limits each attempt, from its start on a worker. At its end the context of the
 	// handler is cancelled; a handler that does not return within Grace is killed with its worker.
-	// Defaults to no limit.
+	// NoTimeout is no limit. Defaults to no limit.
 	Timeout time.Duration
 	// Grace is the time between the cancellation of a handler's context, by Timeout or by the
 	// submitter, and the kill. Defaults to 1 second.
