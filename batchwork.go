@@ -128,7 +128,7 @@ func typedItems[T, R any](w *Worker, fn func(ctx context.Context, body T) (R, er
 		start := len(out)
 		err := bodies.Decode(t.payload, &body)
 		if err != nil {
-			err = &DecodeError{Receiver: w.name, Type: t.Type, Err: err}
+			err = &DecodeError{Receiver: w.name(), Type: t.Type, Err: err}
 		} else {
 			value, err = fn(ctx, body)
 		}

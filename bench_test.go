@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -167,6 +169,51 @@ func BenchmarkSendToPool(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+		})
+	}
+}
+
+// The worker of BenchmarkReplace takes two seconds to set itself up.
+var _ = worker("slow-setup", func(ctx context.Context, w *multiprolab.Worker) error {
+	multiprolab.HandleTask(w, "pid", func(ctx context.Context, _ struct{}) (int, error) { return os.Getpid(), nil })
+	select {
+	case <-time.After(2 * time.Second):
+	case <-ctx.Done():
+	}
+	return nil
+})
+
+// BenchmarkReplace measures the time from the SIGKILL of the only worker, whose setup function takes
+// two seconds, to the first result of its replacement, without and with a spare. Main waits for the
+// end of the process by then. The time in which the spare is filled up again is not in it.
+func BenchmarkReplace(b *testing.B) {
+	for _, spare := range []int{0, 1} {
+		b.Run(fmt.Sprint("spare ", spare), func(b *testing.B) {
+			l := benchLab(b, pool{"slow-setup", &multiprolab.WorkerConfig{
+				Spare: spare, RestartLimit: multiprolab.RestartLimit{Restarts: -1}, RestartDelay: 1, RestartMaxDelay: 1,
+			}})
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			changes, err := l.Watch(ctx, "slow-setup")
+			require.NoError(b, err)
+			var took []time.Duration
+			for b.Loop() {
+				for standing := spare == 0; !standing; {
+					up, ok := (<-changes).(*multiprolab.WorkerReady)
+					standing = ok && up.Worker == "slow-setup/spare.0"
+				}
+				pid, err := multiprolab.Do[int](context.Background(), l, "pid", struct{}{})
+				require.NoError(b, err)
+				begun := time.Now()
+				require.NoError(b, killProcess(pid))
+				for next := pid; next == pid; { // a result may be on its way from the one that dies
+					next, _ = multiprolab.Do[int](context.Background(), l, "pid", struct{}{})
+				}
+				took = append(took, time.Since(begun))
+			}
+			slices.Sort(took)
+			b.ReportMetric(float64(took[0].Nanoseconds()), "least-ns")
+			b.ReportMetric(float64(took[len(took)/2].Nanoseconds()), "median-ns")
 		})
 	}
 }

@@ -201,7 +201,11 @@
 // [WorkerConfig] also has workers replaced after some tasks, some time, or above some memory,
 // bounds what their processes may take, and sets them up: environment, directory, user, priority,
 // processors. [Main.Resize] changes their number, and [Main.Restart] replaces them one after the
-// other, without losing a task or a message.
+// other, without losing a task or a message. [Worker.Recycle] asks to be replaced, and
+// [Worker.Leave] leaves for good.
+//
+// With [WorkerConfig].Spare, further processes stand by, set up, and take the place of a worker
+// that was killed, failed or is replaced, however long the setup function takes.
 //
 // Every such event goes to [Config.OnEvent] and [Config.Logger]; [Main.Watch] follows a worker, a
 // pool or all of them. The error carries pid, exit status or signal, and the end of the worker's

@@ -46,7 +46,7 @@ func (v *values) seal(ctx context.Context, kind wire.Kind, receiver, typ string,
 		e.free()
 		return nil, err
 	}
-	e.frame = wire.Frame{Kind: kind, To: receiver, From: v.name, Type: typ}
+	e.frame = wire.Frame{Kind: kind, To: receiver, From: v.name(), Type: typ}
 	setPayload(&e.frame, p)
 	return e, nil
 }

@@ -27,13 +27,17 @@ type WorkerStarted struct {
 }
 
 // WorkerReady says that the setup function of a worker has returned: it is up. If Life is above 1,
-// it has been restarted.
+// it has been restarted. It also says that a spare has taken the place of a worker; see
+// WorkerConfig.Spare.
 type WorkerReady struct {
 	Worker string
 	PID    int
 	Life   int
 	Took   time.Duration // from the start of the process
 	At     time.Time
+	// Spare is the name under which the process has stood by, if it has just taken the place of one
+	// that has ended; otherwise empty.
+	Spare string
 }
 
 // WorkerStopped says that a worker has ended because it was asked to, or because its event loop

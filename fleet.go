@@ -44,9 +44,7 @@ type workerFleet struct {
 	// slots finds a slot by its number: all that are in their pools, and those that have left their
 	// pool and still have a life.
 	slots map[fleet.Slot]*slot
-	// present are the lives that begin, go on, or have ended while those who watch have not been
-	// told. Only the goroutine that does what is in todo may touch it, without mu.
-	present map[fleet.Slot]*lifetime
+	fleetLives
 	// answers are the channels, with room for one, on which calls of Restart wait.
 	answers map[fleet.Ask]chan error
 	effects []fleet.Effect // memory for the effects of one event
@@ -58,10 +56,22 @@ type workerFleet struct {
 	timer *time.Timer
 }
 
+// fleetLives is the lives of a workerFleet. It exists in main.
+type fleetLives struct {
+	// present are the lives that begin, go on, or have ended while those who watch have not been
+	// told. Only the goroutine that does what is in todo may touch it, without mu.
+	present map[fleet.Slot]*lifetime
+	// holders are the lives as the rules know them, from Spawn to Down. The mutex of workerFleet
+	// guards them.
+	holders map[fleet.Slot]*lifetime
+}
+
 // fleetHost is what Main does for its workerFleet.
 type fleetHost interface {
 	// newLife returns a life of an instance that has not begun.
 	newLife(s *slot, number int) *lifetime
+	// place makes a spare the next life of an instance.
+	place(p *peer, from, s *slot, life int)
 	// bury ends the instance for good: everything that waits for it fails with err.
 	bury(s *slot, err error)
 	// everyoneReady notes that every instance has become ready once, or never will.
@@ -83,8 +93,11 @@ func newWorkerFleet(host fleetHost, r *registry, d *desk, b *broker) *workerFlee
 		broker:   b,
 		rules:    fleet.New(fleet.Config{Rand: rand.Float64}),
 		slots:    map[fleet.Slot]*slot{},
-		present:  map[fleet.Slot]*lifetime{},
-		answers:  map[fleet.Ask]chan error{},
+		fleetLives: fleetLives{
+			present: map[fleet.Slot]*lifetime{},
+			holders: map[fleet.Slot]*lifetime{},
+		},
+		answers: map[fleet.Ask]chan error{},
 	}
 }
 
@@ -198,17 +211,21 @@ func (w *workerFleet) follow(e *fleet.Effect) {
 	case fleet.Wake:
 		w.wakeAt(e.At)
 	case fleet.Spawn:
-		w.then(func() { w.beginLife(s, effect.Life) })
+		w.beginLife(s, e.Life)
+	case fleet.Promote:
+		w.promote(w.slots[e.From], s, e.Life)
 	case fleet.Retire:
 		w.then(func() { s.retire() })
 	case fleet.LeadOut:
-		w.then(func() { w.present[s.id].leadOut(&effect, w.registry.errorOf(s, &effect.Reason, w.desk.stopCause)) })
+		w.then(func() { w.present[s.id].leadOut(s, &effect, w.registry.errorOf(s, &effect.Reason, w.desk.stopCause)) })
 	case fleet.Down:
+		delete(w.holders, s.id)
 		w.then(func() {
 			w.tellDown(s, &effect)
 			delete(w.present, s.id)
 		})
 	case fleet.Bury:
+		delete(w.holders, s.id)
 		if s.over = true; !s.pool.has(s) {
 			delete(w.slots, s.id)
 		}
@@ -234,18 +251,35 @@ func (w *workerFleet) follow(e *fleet.Effect) {
 }
 
 // beginLife begins the next life of an instance, on a goroutine of its own. That goroutine ends
-// with the life, and conduct waits for it.
+// with the life, and conduct waits for it. The caller holds mu.
 func (w *workerFleet) beginLife(s *slot, number int) {
 	l := w.host.newLife(s, number)
-	w.present[s.id] = l
-	w.lives.Go(l.run)
+	w.holders[s.id] = l
+	w.then(func() {
+		w.present[s.id] = l
+		w.lives.Go(l.run)
+	})
+}
+
+// promote gives a spare the place of another slot. The caller holds mu.
+func (w *workerFleet) promote(from, s *slot, life int) {
+	s.account, from.account = from.account, s.account
+	s.pool.accounts[s.index], s.pool.spareAccounts[-1-from.index] = s.account, from.account
+	l := w.holders[from.id]
+	delete(w.holders, from.id)
+	l.at, w.holders[s.id] = s.id, l
+	w.then(func() {
+		delete(w.present, from.id)
+		w.present[s.id] = l
+		w.host.place(l.peer, from, s, life)
+	})
 }
 
 // tellDown announces the end of the present life of an instance or, if there is none, that no life
 // could begin. The rules have said what follows.
 func (w *workerFleet) tellDown(s *slot, e *fleet.Effect) {
 	if l := w.present[s.id]; l != nil {
-		l.tellDown(e)
+		l.tellDown(s, e)
 		return
 	}
 	w.desk.emit(&WorkerFailed{ // the instance needs another worker, which is gone for good
@@ -261,13 +295,20 @@ func (w *workerFleet) tellDown(s *slot, e *fleet.Effect) {
 // caller holds mu.
 func (w *workerFleet) place(e *fleet.Effect) {
 	p := w.registry.pools[e.Pool]
-	if e.Index == len(p.accounts) {
-		p.accounts = append(p.accounts, newAccount(int64(w.desk.cfg.Window)))
+	accounts, index := &p.accounts, e.Index
+	if e.Spare {
+		accounts, index = &p.spareAccounts, -1-e.Index
 	}
-	s := newSlot(w.desk, p, e.Slot, e.Index)
+	if e.Index == len(*accounts) {
+		*accounts = append(*accounts, newAccount(int64(w.desk.cfg.Window)))
+	}
+	s := newSlot(w.desk, p, e.Slot, index, (*accounts)[e.Index])
+	w.slots[s.id] = s
+	if e.Spare {
+		return
+	}
 	slots := append(slices.Clip(p.list()), s)
 	p.slots.Store(&slots)
-	w.slots[s.id] = s
 	w.broker.resize(p, []*slot{s}, nil)
 }
 
@@ -276,7 +317,7 @@ func (w *workerFleet) place(e *fleet.Effect) {
 func (w *workerFleet) noteWaits() {
 	for i := range w.effects {
 		e := &w.effects[i]
-		if e.Kind == fleet.Spawn || e.Kind == fleet.Bury {
+		if e.Kind == fleet.Spawn || e.Kind == fleet.Promote || e.Kind == fleet.Bury {
 			w.noteWait(w.slots[e.Slot], 0)
 		}
 	}
@@ -322,64 +363,3 @@ func (w *workerFleet) exit(mode ShutdownMode) {
 
 // end tells the rules to end all workers. It is called after exit.
 func (w *workerFleet) end() { w.happens(w.rules.End, nil) }
-
-// resize changes the size of a pool. It reports false if it did not, because the program has not
-// begun or ends.
-func (w *workerFleet) resize(p *pool, n int) (did bool) {
-	w.happens(func() {
-		if did = w.rules.Resize(p.id, n); !did {
-			return
-		}
-		slots := p.list()
-		if n >= len(slots) {
-			return
-		}
-		for _, s := range slots[n:] {
-			s.leaving.Store(true)
-			if s.over {
-				delete(w.slots, s.id)
-			}
-		}
-		left, removed := slots[:n:n], slots[n:]
-		p.slots.Store(&left)
-		w.broker.resize(p, nil, removed)
-	}, nil)
-	return did
-}
-
-// restart asks for the replacement of an instance. The answer comes when the replacement is ready,
-// or when it is certain that there will be none. forget takes the request back.
-func (w *workerFleet) restart(s *slot) (answer <-chan error, forget func()) {
-	var ask fleet.Ask
-	c := make(chan error, 1)
-	w.happens(func() {
-		ask = w.rules.Restart(s.id)
-		w.answers[ask] = c
-	}, nil)
-	return c, func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.rules.Forget(s.id, ask)
-		delete(w.answers, ask)
-	}
-}
-
-// started tells the rules that a life has its process, and that the start was announced.
-func (w *workerFleet) started(s *slot) { w.happens(func() { w.rules.Started(s.id) }, nil) }
-
-// greeted tells the rules that a worker has said hello.
-func (w *workerFleet) greeted(s *slot) { w.happens(func() { w.rules.Greeted(s.id) }, nil) }
-
-// up tells the rules that a worker is ready. tell announces it, before anything that follows from
-// it is done.
-func (w *workerFleet) up(s *slot, tell func()) {
-	w.happens(func() { w.rules.Up(s.id, w.now()) }, tell)
-}
-
-// idle tells the rules that a worker that is to be replaced holds no task any more.
-func (w *workerFleet) idle(s *slot) { w.happens(func() { w.rules.Idle(s.id) }, nil) }
-
-// ended tells the rules that nothing is left of a life.
-func (w *workerFleet) ended(s *slot, how fleet.How) {
-	w.happens(func() { w.rules.Ended(s.id, how, w.now()) }, nil)
-}

@@ -3,8 +3,11 @@ package multiprolab
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/multiprolab/multiprolab/internal/life"
+	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
 // This file is the start of a worker's life as main sees it: welcome, hello and ready, each within
@@ -77,4 +80,29 @@ func (p *peer) becomeReady(ctx context.Context, m *Main) error {
 // startError returns the error of a worker that was started and did not become ready.
 func (p *peer) startError(reason string, err error) error {
 	return &StartError{Worker: p.slot().name, PID: p.pid(), Reason: reason, Err: err}
+}
+
+// place implements fleetHost: it makes a spare the next life of an instance, which gets what waits
+// for that. If it has ended by now it is that life all the same, and the rules are told of its end
+// as the end of that.
+func (m *Main) place(p *peer, from, s *slot, life int) {
+	defer close(p.placed)
+	from.finishLife(p)
+	p.at.Store(&seat{s, life})
+	if !p.standing.CompareAndSwap(standsBy, sitsDown) {
+		return
+	}
+	sizes := m.poolSizes() // they may have changed
+	p.link.Tell(link.Quietly, packedFrame(wire.Pools, &sizes))
+	p.link.Tell(link.Quietly, wire.NewPlace(s.index, life))
+	if out, ok := p.prints.(interface{ Rename(prefix string) }); ok {
+		out.Rename(s.name + ": ")
+	}
+	s.beginLife(p)
+	s.out.attachWhole(p.link)
+	if err := m.broker.enterFrom(p, from); err != nil {
+		p.process.Fail(err)
+	}
+	p.link.Push()
+	m.emit(&WorkerReady{Worker: s.name, PID: p.pid(), Life: life, Took: time.Since(p.begun), Spare: from.name})
 }

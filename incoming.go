@@ -32,8 +32,24 @@ type allowance struct {
 	fetchCancels uint64
 	// retired says that the worker has asked to be replaced.
 	retired bool
+	// left says that the worker has said that it leaves for good.
+	left bool
 	// exited says that the worker has asked for the end of the program.
 	exited bool
+}
+
+// leave reports whether the worker may ask to be replaced or, with forGood, say that it leaves for
+// good. It may do each once.
+func (a *allowance) leave(forGood bool) bool {
+	said := &a.retired
+	if forGood {
+		said = &a.left
+	}
+	if *said {
+		return false
+	}
+	*said = true
+	return true
 }
 
 // pushAll writes what was posted to the links that pushSoon has noted.

@@ -107,7 +107,7 @@ func (f *fakePeer) die(m *Main) error {
 	s := f.slot()
 	lost, calls := s.out.detach()
 	m.broker.leave(f.peer, how)
-	s.finishLife()
+	s.finishLife(f.peer)
 	if how == nil {
 		how = ErrStopped
 	}

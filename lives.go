@@ -26,8 +26,11 @@ type lifetime struct {
 	main *Main
 	// rules are told how far the life has come. They never change.
 	rules lifeRules
-	// slot is the instance. It never changes.
+	// slot is the instance in which the life begins. It never changes.
 	slot *slot
+	// at is the slot by which the rules know the life: another one once a spare has a place. The
+	// mutex of workerFleet guards it.
+	at fleet.Slot
 	// number is the number of the life, from 1. It never changes.
 	number int
 	// told ends when the life must be ended.
@@ -59,14 +62,16 @@ type lifeRules interface {
 	// done.
 	up(s *slot, tell func())
 	// idle tells that the worker, which is to be replaced, holds no task any more.
-	idle(s *slot)
+	idle(l *lifetime)
+	// leave tells that the worker leaves for good, of its own accord.
+	leave(l *lifetime)
 	// ended tells that nothing is left of the life.
-	ended(s *slot, how fleet.How)
+	ended(l *lifetime, how fleet.How)
 }
 
 // newLife returns a life of an instance that has not begun.
 func (m *Main) newLife(s *slot, number int) *lifetime {
-	l := &lifetime{main: m, rules: m.fleet, slot: s, number: number}
+	l := &lifetime{main: m, rules: m.fleet, slot: s, at: s.id, number: number}
 	l.told, l.tell = context.WithCancelCause(context.Background())
 	return l
 }
@@ -77,17 +82,17 @@ func (l *lifetime) run() {
 	defer l.tell(nil)
 	s, m := l.slot, l.main
 	if l.told.Err() != nil { // it was told to end before it had a process
-		l.rules.ended(s, fleet.How{})
+		l.rules.ended(l, fleet.How{})
 		return
 	}
 	p, err := m.spawn(s, l.number)
 	if errors.Is(err, net.ErrClosed) && goroutine.Closed(m.exitAsked) { // conduct has closed the listeners
-		l.rules.ended(s, fleet.How{})
+		l.rules.ended(l, fleet.How{})
 		return
 	}
 	if err != nil {
 		l.err = err
-		l.rules.ended(s, fleet.How{Failed: true, Permanent: permanent(err), Cause: err})
+		l.rules.ended(l, fleet.How{Failed: true, Permanent: permanent(err), Cause: err})
 		return
 	}
 	l.peer = p
@@ -96,7 +101,9 @@ func (l *lifetime) run() {
 	m.emit(&WorkerStarted{Worker: s.name, PID: p.pid(), Life: l.number})
 	l.rules.started(s)
 	if err = p.handshake(l.told, m); err == nil {
-		s.out.attachWhole(p.link)
+		if !p.spare() {
+			s.out.attachWhole(p.link)
+		}
 		p.greeted.Store(true)
 		l.rules.greeted(s)
 		err = p.becomeReady(l.told, m)
@@ -114,7 +121,7 @@ func (l *lifetime) run() {
 	case err != nil && !goroutine.Closed(p.process.Read()):
 		p.kill("its start failed")
 	}
-	l.rules.ended(s, l.bequeath(led, err))
+	l.rules.ended(l, l.bequeath(led, err))
 }
 
 // attend waits until a worker that is ready ends, or until it has to be ended. If it hangs, attend
@@ -123,8 +130,17 @@ func (l *lifetime) attend() {
 	p := l.peer
 	pulse := newPulse(p)
 	defer pulse.Stop()
-	if h := p.process.Attend(pulse, l.told.Done(), p.retired, func() { l.rules.idle(l.slot) }); h != nil {
+	if h := p.process.Attend(pulse, l.told.Done(), p.retired, l.goes); h != nil {
 		p.killHung(h)
+	}
+}
+
+// goes tells the rules that the worker has nothing to do any more, or that it leaves for good.
+func (l *lifetime) goes() {
+	if l.peer.leaves.CompareAndSwap(true, false) {
+		l.rules.leave(l)
+	} else {
+		l.rules.idle(l)
 	}
 }
 
@@ -132,12 +148,20 @@ func (l *lifetime) attend() {
 // how the life has ended. led says that the life was told to end; otherwise err is why it did not
 // become ready, or nil.
 func (l *lifetime) bequeath(led bool, err error) fleet.How {
-	p, s, m := l.peer, l.slot, l.main
+	p, m := l.peer, l.main
 	how := p.end(m)
 	if p.ended.Raced {
 		m.noteRace(p.raceError(how))
 	}
-	lost, calls := s.out.detach()
+	if l.slot.index < 0 && !p.standing.CompareAndSwap(standsBy, fellDown) {
+		<-p.placed // it got its place in this moment
+	}
+	s := p.slot()
+	var lost []letter
+	var calls []carriedCall
+	if p.standing.Load() != fellDown {
+		lost, calls = s.out.detach()
+	}
 	if err == nil || led {
 		err = how
 	}
@@ -149,12 +173,15 @@ func (l *lifetime) bequeath(led bool, err error) fleet.How {
 		}
 		cause = fmt.Errorf("multiprolab: worker %s has ended: %w", s.name, why)
 	}
+	if err == nil && !led && p.standing.Load() == fellDown {
+		err = &StartError{Worker: s.name, PID: p.pid(), Reason: "its process ended while it stood by for a place"}
+	}
 	blamed := m.broker.leave(p, how)
 	p.client.gone()
 	if goroutine.Closed(p.process.Read()) {
 		p.link.Release()
 	}
-	s.finishLife()
+	s.finishLife(p)
 	s.failCalls(calls, cause, true)
 	s.deadLetters(lost, cause)
 	l.err = err
@@ -169,8 +196,8 @@ func (l *lifetime) bequeath(led bool, err error) fleet.How {
 }
 
 // tellDown announces the end of the life. The rules have said what follows.
-func (l *lifetime) tellDown(e *fleet.Effect) {
-	m, s, p := l.main, l.slot, l.peer
+func (l *lifetime) tellDown(s *slot, e *fleet.Effect) {
+	m, p := l.main, l.peer
 	switch {
 	case e.Failed:
 		failed := &WorkerFailed{
@@ -210,8 +237,7 @@ func (s *slot) retire() {
 
 // leadOut tells the life to end, as the rules say. why is the error of their reason. The exit
 // message is sent at once: so workers that are led out together are told in the order of the rules.
-func (l *lifetime) leadOut(e *fleet.Effect, why error) {
-	s := l.slot
+func (l *lifetime) leadOut(s *slot, e *fleet.Effect, why error) {
 	l.mode = ShutdownMode(e.Mode)
 	if e.ForGood {
 		l.forGood = why
@@ -282,7 +308,9 @@ func (m *Main) bury(s *slot, err error) {
 	lost, calls := s.out.close(err)
 	s.failCalls(calls, err, false)
 	s.deadLetters(lost, err)
-	m.broker.bury(s, err)
+	if s.index >= 0 { // the rules of tasks do not know spares
+		m.broker.bury(s, err)
+	}
 }
 
 // deadLetters reports the messages that were lost with a life, or with the instance.
@@ -320,7 +348,7 @@ func (p *peer) tellExit(mode ShutdownMode, why error) {
 		return
 	}
 	exit := exitFrame(mode, why)
-	if mode == DrainQueue {
+	if mode == DrainQueue && !p.spare() {
 		p.slot().out.sendLast(exit, why)
 	} else {
 		p.link.Tell(link.Soon, exit)

@@ -78,7 +78,7 @@ type origin struct {
 }
 
 // Name returns "main".
-func (m *Main) Name() string { return m.name }
+func (m *Main) Name() string { return m.name() }
 
 // Receiver returns the receiver of main.
 func (m *Main) Receiver() *MessageReceiver { return m.receiver }

@@ -93,7 +93,7 @@ func (m *Main) notHere(w *Worker) *elsewhereError {
 		text: fmt.Sprintf(
 			"multiprolab: this is the process of worker %s, in which its Main %q does not run: use the Worker that "+
 				"its setup function is given",
-			w.name,
+			w.name(),
 			m.cfg.Name,
 		),
 	}

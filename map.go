@@ -74,7 +74,7 @@ func Map[R, T any](ctx context.Context, p Process, typ string, items iter.Seq[T]
 			if err != nil {
 				err = m.node.recognise(err)
 			} else if err = decode.Decode(p, &result); err != nil {
-				err = &DecodeError{Receiver: m.node.name, Type: typ, Err: err}
+				err = &DecodeError{Receiver: m.node.name(), Type: typ, Err: err}
 			}
 			if overtaken(ctx, err) {
 				yield(zero, fmt.Errorf("multiprolab: map %q: %w", typ, causeOf(ctx)))

@@ -77,8 +77,14 @@ func allDigits(s string) bool {
 	return err == nil
 }
 
-// instanceName returns the name of the instance i of a pool.
-func instanceName(pool string, i int) string { return pool + "/" + strconv.Itoa(i) }
+// instanceName returns the name of the instance i of a pool or, for a number below 0, that of a
+// spare: -1 is the first one. No name that users choose has a point in it.
+func instanceName(pool string, i int) string {
+	if i < 0 {
+		return pool + "/spare." + strconv.Itoa(-1-i)
+	}
+	return pool + "/" + strconv.Itoa(i)
+}
 
 // splitInstance takes the name of an instance apart. ok is false if name is not the name of an
 // instance.

@@ -72,9 +72,10 @@ type replyWay struct {
 // newNode returns the node of a process.
 func newNode(name string, c *codec.Codec, maxBody, window int) *node {
 	n := &node{
-		stage:       stage{values: values{name: name, codec: c, maxBody: maxBody}},
+		stage:       stage{values: values{codec: c, maxBody: maxBody}},
 		outstanding: outstanding{calls: map[uint64]chan *reply{}, submissions: map[uint64]*submission{}},
 	}
+	n.called.set(name)
 	n.host, n.routes.process = n, n
 	n.receiver = newReceiver(&n.stage, int64(window))
 	n.loop = &loop{receiver: n.receiver}
@@ -222,7 +223,7 @@ func (n *node) submitPayload(
 	if err := checkChain(chain); err != nil {
 		return nil, &sentinelError{fmt.Sprintf("multiprolab: task %q was not submitted: %v", typ, err), ErrCallCycle}
 	}
-	f := &wire.Frame{Kind: wire.Submit, From: n.name, Type: typ, Meta: o.marshal(chain, waits)}
+	f := &wire.Frame{Kind: wire.Submit, From: n.name(), Type: typ, Meta: o.marshal(chain, waits)}
 	setPayload(f, p)
 	if patient {
 		f.Flags |= wire.FlagWait

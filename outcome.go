@@ -32,7 +32,7 @@ func (v *values) decodeReply(typ string, r *reply, out any, decode func(codec.Pa
 		return v.recognise(r.err)
 	}
 	if err := decode(r.payload, out); err != nil {
-		return &DecodeError{Receiver: v.name, Type: typ, Err: err}
+		return &DecodeError{Receiver: v.name(), Type: typ, Err: err}
 	}
 	return nil
 }

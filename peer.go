@@ -1,6 +1,7 @@
 package multiprolab
 
 import (
+	"io"
 	"sync/atomic"
 	"time"
 
@@ -49,6 +50,12 @@ type supervised struct {
 	// retired has room for one: the broker tells the goroutine of the life that the worker, which
 	// is to be replaced, holds no task any more.
 	retired chan struct{}
+	// leaves says that the worker leaves for good, and has said so. The reader sets it, and wakes
+	// the goroutine of the life by retired.
+	leaves atomic.Bool
+	// prints is where main writes what the worker prints, unless the worker is goroutines. The
+	// goroutine of the life sets it.
+	prints io.Writer
 	// greeted says that the worker has said hello, and may be told to exit. Any goroutine may read
 	// it.
 	greeted atomic.Bool

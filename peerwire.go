@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -133,11 +134,15 @@ func (p *peer) takeFree(f *wire.Frame) error {
 		may.fetchCancels--
 		b.cancelFetch(p, f.ID)
 	case wire.Retire:
-		if may.retired {
+		switch forGood := f.Flags&wire.FlagForGood != 0; {
+		case !may.leave(forGood):
 			return unless(false)
+		case forGood:
+			p.leaves.Store(true)
+			goroutine.Wake(p.retired)
+		case !b.retire(p) && p.spare(): // the queue does not know it
+			goroutine.Wake(p.retired)
 		}
-		may.retired = true
-		b.retire(p)
 	case wire.ExitRequest:
 		if may.exited {
 			return unless(false)

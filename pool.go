@@ -68,6 +68,8 @@ type pool struct {
 	slots atomic.Pointer[[]*slot]
 	// accounts are the accounts of all instances that ever were, by their index.
 	accounts accounts
+	// spareAccounts are those of the pool's spares, by their numbers.
+	spareAccounts accounts
 }
 
 // accounts are accounts of the instances of a pool. They exist in main; the mutex of workerFleet
@@ -135,7 +137,7 @@ func (p *pool) list() []*slot {
 // has reports whether the instance is still in the pool.
 func (p *pool) has(s *slot) bool {
 	slots := p.list()
-	return s.index < len(slots) && slots[s.index] == s
+	return s.index >= 0 && s.index < len(slots) && slots[s.index] == s
 }
 
 // slot is the place of one instance, such as "thumbnailer/2". Processes fill it one after the
@@ -146,7 +148,8 @@ type slot struct {
 	desk *desk
 	// pool is the pool of the instance, also when the instance has left it. It never changes.
 	pool *pool
-	// index is the number of the instance within its pool. It never changes.
+	// index is the number of the instance within its pool; less than 0 for a spare, whose place is
+	// not in the pool. It never changes.
 	index int
 	// name is the name of the instance. It never changes.
 	name string
@@ -155,7 +158,8 @@ type slot struct {
 	// out sends messages and calls to the instance. It guards itself.
 	out *outbox
 	// account is the credit of the instance for what it sends. It guards itself. The next slot of
-	// this name gets it, too.
+	// this name gets it, too. A spare that takes a place brings its own along, and leaves the
+	// spares the one that was there; the mutex of workerFleet guards that.
 	account *account
 
 	// number is the number by which the rules of tasks know the slot. The broker sets it before the
@@ -183,8 +187,8 @@ type slotLives struct {
 	over   bool       // the rules of lives have no further life for the slot
 }
 
-// newSlot makes the slot of instance number i of a pool, which has an account for it.
-func newSlot(d *desk, p *pool, id fleet.Slot, i int) *slot {
+// newSlot makes the slot of instance number i of a pool.
+func newSlot(d *desk, p *pool, id fleet.Slot, i int, a *account) *slot {
 	return &slot{
 		desk:    d,
 		pool:    p,
@@ -192,15 +196,15 @@ func newSlot(d *desk, p *pool, id fleet.Slot, i int) *slot {
 		name:    instanceName(p.name, i),
 		id:      id,
 		out:     newOutbox(int64(d.cfg.Window), true),
-		account: p.accounts[i],
+		account: a,
 	}
 }
 
 // beginLife makes p the present life.
 func (s *slot) beginLife(p *peer) { s.live.Store(p) }
 
-// finishLife notes that nothing is left of the present life.
-func (s *slot) finishLife() { s.live.Store(nil) }
+// finishLife notes that nothing is left of a life, or that it has moved to another slot.
+func (s *slot) finishLife(p *peer) { s.live.CompareAndSwap(p, nil) }
 
 // running returns the present life, or nil between two lives.
 func (s *slot) running() *peer { return s.live.Load() }
@@ -268,6 +272,7 @@ func (m *registry) describe(p *pool) (fleet.PoolDesc, error) {
 	cfg := &p.cfg
 	d := fleet.PoolDesc{
 		Count:      cfg.Count,
+		Spare:      cfg.Spare,
 		Policy:     fleet.Policy(cfg.Restart),
 		StopWorker: cfg.RestartLimit.Then == StopWorker,
 		Limit:      cfg.RestartLimit.Restarts,

@@ -309,7 +309,7 @@ func (w *puppet) die(how error) {
 	w.link.Close()
 	lost, calls := s.out.detach()
 	th.broker.leave(w.peer, how)
-	s.finishLife()
+	s.finishLife(w.peer)
 	s.failCalls(calls, cmp.Or(how, ErrStopped), true)
 	s.deadLetters(lost, cmp.Or(how, ErrStopped))
 	th.puppets = slices.DeleteFunc(th.puppets, func(o *puppet) bool { return o == w })

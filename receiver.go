@@ -234,7 +234,8 @@ func (r *MessageReceiver) handle(ctx context.Context, m *Message, h *handler) {
 		if m.reply != nil {
 			verb = "call"
 		}
-		r.refuse(m, &UnknownTypeError{Receiver: r.stage.name, Verb: verb, Type: m.Type, Known: r.types(m.reply != nil)})
+		known := r.types(m.reply != nil)
+		r.refuse(m, &UnknownTypeError{Receiver: r.stage.name(), Verb: verb, Type: m.Type, Known: known})
 		return
 	}
 	s := &m.scope
@@ -250,7 +251,7 @@ func (r *MessageReceiver) handle(ctx context.Context, m *Message, h *handler) {
 			r.room = nil
 		}
 	} else if err := h.message(s, m); err != nil {
-		if decode := (*DecodeError)(nil); errors.As(err, &decode) && decode.Receiver == r.stage.name {
+		if decode := (*DecodeError)(nil); errors.As(err, &decode) && decode.Receiver == r.stage.name() {
 			r.up.undelivered(m, err)
 		} else {
 			r.up.failed(m, r.stage.remote(m.Type, err))

@@ -100,7 +100,7 @@ func stands(err error) (ok bool) {
 
 // remote makes the RemoteError of an error that user code has returned.
 func (v *values) remote(typ string, err error) (remote error) {
-	r := &RemoteError{Worker: v.name, Type: typ, Text: errpack.Text(err), GoType: fmt.Sprintf("%T", err)}
+	r := &RemoteError{Worker: v.name(), Type: typ, Text: errpack.Text(err), GoType: fmt.Sprintf("%T", err)}
 	defer errpack.Guard(err, func(string) { remote = r }) // if a method panics, with what was found until then
 	var s *steer
 	if errors.As(err, &s) {

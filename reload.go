@@ -46,6 +46,11 @@ func (m *Main) Restart(ctx context.Context, name string) error {
 		return &UnknownReceiverError{Receiver: name, Known: m.poolNames()}
 	}
 	m.warnOfNewCode()
+	for i, s := range slots {
+		if s.pool.cfg.Spare > 0 && (i == 0 || slots[i-1].pool != s.pool) {
+			m.fleet.renew(s.pool)
+		}
+	}
 	var errs []error
 	for _, s := range slots {
 		if goroutine.Closed(m.exitAsked) { // no further life begins

@@ -3,7 +3,7 @@ package multiprolab
 // workerRole says which instance a worker is. It exists in the worker, and never changes.
 type workerRole struct {
 	pool          string // the name of the pool
-	index         int    // the number of the instance in the pool, from 0
+	index         int    // the number of the instance in the pool, from 0; less than 0 for a spare
 	life          int    // 1 for the first process of the instance, 2 for its replacement, and so on
 	process       bool   // the worker has a process of its own
 	releaseThread func() // gives the main thread of the process back to the scheduler

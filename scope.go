@@ -215,9 +215,9 @@ func chainOf(ctx context.Context) string {
 		chain = s.work.waiters()
 	}
 	if chain == "" {
-		return s.stage.name
+		return s.stage.name()
 	}
-	return chain + "," + s.stage.name
+	return chain + "," + s.stage.name()
 }
 
 // correct makes a call or a task say that no loop waits for it, if the function that it is made

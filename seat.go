@@ -1,6 +1,10 @@
 package multiprolab
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/multiprolab/multiprolab/internal/life"
+)
 
 // seat says which instance a life of a worker is, and which life of that instance. It exists in
 // main. It never changes: a spare that takes a place gets another seat.
@@ -16,11 +20,26 @@ type seated struct {
 	// at is the seat. Any goroutine may read it. It changes once at most, when a spare takes a
 	// place.
 	at atomic.Pointer[seat]
+	// standing says what becomes of a spare. Who gives it a place and who finds its end agree by it
+	// which of both comes first.
+	standing atomic.Int32
+	// placed is closed when a spare has its place, and nothing more of that is to be done.
+	placed chan struct{}
+	// readiness is what a spare has said when its setup function had returned. The reader sets it
+	// before the spare stands by.
+	readiness *life.Readiness
 }
+
+// The values of seated.standing.
+const (
+	standsBy int32 = iota // it has no place, or had one from the start
+	sitsDown              // it is getting a place, or has it
+	fellDown              // it has ended without a place
+)
 
 // newSeated returns the seat of a life that begins in an instance.
 func newSeated(s *slot, life int) *seated {
-	at := new(seated)
+	at := &seated{placed: make(chan struct{})}
 	at.at.Store(&seat{s, life})
 	return at
 }
@@ -30,3 +49,6 @@ func (s *seated) slot() *slot { return s.at.Load().slot }
 
 // life returns the number of the life, from 1.
 func (s *seated) life() int { return s.at.Load().life }
+
+// spare reports whether the life has no place yet.
+func (s *seated) spare() bool { return s.slot().index < 0 }

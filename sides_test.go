@@ -17,12 +17,12 @@ var (
 	mainSide = strings.Fields(`admission.go broker.go brokeropen.go callentry.go cause.go client.go deadletters.go desk.go
 		effects.go emit.go ending.go fetcher.go fleet.go group.go handshake.go hang.go incoming.go
 		job.go lives.go loopwaits.go main.go milestones.go output.go peer.go register.go
-		registererror.go reload.go report.go resize.go roster.go mainrouter.go routeruplink.go seat.go
+		registererror.go reload.go report.go resize.go roster.go mainrouter.go routeruplink.go seat.go fleetevents.go
 		service.go signals.go signals_unix.go signals_windows.go spawn.go staff.go standing.go
 		start.go store.go taskdefaults.go verdict.go verdicts.go vouch.go watch.go watchers.go
 		account.go lease.go listeners.go lostcalls.go peerwire.go`)
 	workerSide = strings.Fields(`batchwork.go gettask.go taskinbox.go uplink.go worker.go workerhanded.go workerlife.go workerprocess.go
-		workersetup.go workerwire.go`)
+		workersetup.go workerwire.go workerplace.go`)
 )
 
 // sideDoors are the private names of one side that the other uses all the same: how a process

@@ -25,6 +25,7 @@ func (m *Main) spawn(s *slot, number int) (*peer, error) {
 		return p, nil
 	}
 	out := m.output(s.name)
+	p.prints = out
 	b, err := m.startProcess(s, number, cookie, out)
 	if err != nil {
 		start := &StartError{Worker: s.name, Reason: "its process could not be started", Err: err}
@@ -49,7 +50,8 @@ func (m *Main) startProcess(s *slot, number int, cookie string, out io.Writer) (
 			Main:   m.cfg.Name,
 			Outer:  m.outer,
 			Path:   append(append([]string(nil), m.path...), s.pool.name),
-			Index:  s.index,
+			Index:  max(s.index, -1-s.index),
+			Spare:  s.index < 0,
 			Life:   number,
 			Depth:  m.depth + 1,
 			Cookie: cookie,
@@ -100,9 +102,18 @@ func (p *peer) connect(b life.Body, from io.Reader, to io.Writer) {
 	p.process = life.New(b, p.link, life.Options{
 		Identity:       d.identity,
 		HandlerTimeout: p.slot().pool.cfg.HandlerTimeout,
-		Ready:          func(r *life.Readiness) error { return d.tasks.enter(p, r) },
+		Ready:          p.settle,
 	})
 	p.client = newClient(p.seated, p.link, d)
+}
+
+// settle notes that the setup function of the worker has returned. The reader calls it.
+func (p *peer) settle(r *life.Readiness) error {
+	if p.spare() { // the queue hears of it when it gets a place
+		p.readiness = r
+		return nil
+	}
+	return p.slot().desk.tasks.enter(p, r)
 }
 
 // converse starts the goroutines that read and write the wire until its end. What the worker writes

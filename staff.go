@@ -80,6 +80,17 @@ func (b *broker) enter(p *peer, r *readiness) error {
 	return nil
 }
 
+// enterFrom is enter for a spare that has got its place. It was the spare of the slot from.
+func (b *broker) enterFrom(p *peer, from *slot) error {
+	b.mu.Mutex.Lock()
+	if b.loops.clients[from.name] == p.client {
+		delete(b.loops.clients, from.name)
+		b.loops.clients[p.slot().name] = p.client
+	}
+	b.mu.Mutex.Unlock()
+	return b.enter(p, p.readiness)
+}
+
 // leave takes a worker away that has ended. The tasks that it had not begun go back to the front of
 // the queue; an attempt that it had begun has failed. how is nil if the worker has said goodbye.
 // leave reports whether the worker was working on a task.

@@ -75,7 +75,7 @@ func (t *Task) Decode(v any) error {
 		decode = t.node.codec.Decode
 	}
 	if err := decode(t.payload, v); err != nil {
-		return &DecodeError{Receiver: t.node.name, Type: t.Type, Err: err}
+		return &DecodeError{Receiver: t.node.name(), Type: t.Type, Err: err}
 	}
 	return nil
 }

@@ -54,13 +54,13 @@ func (b *taskInbox) registerItems(typ string, fn TaskHandler, items itemHandler,
 	}
 	if late {
 		registrationPanic("task type %q is registered after the setup function of worker %s has returned: "+
-			"main has been told the types by then; register it in the setup function (%s)", typ, b.worker.name, at)
+			"main has been told the types by then; register it in the setup function (%s)", typ, b.worker.name(), at)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if old := b.handlers[typ]; old != nil {
 		registrationPanic("task type %q is registered twice in worker %s, at %s and at %s: remove one", typ,
-			b.worker.name, old.site, at)
+			b.worker.name(), old.site, at)
 	}
 	if b.handlers == nil {
 		b.handlers = map[string]*taskHandler{}
@@ -190,7 +190,7 @@ func (b *taskInbox) run(t *Task, h *taskHandler) {
 	b.worker.link.Mark(t.ID) // if this process dies, main reads the mark, and the outcomes that were noted since
 	defer b.worker.link.Mark(0)
 	if h == nil || h.fn == nil {
-		_ = t.end(&reply{err: &UnknownTypeError{Receiver: b.worker.name, Verb: "task", Type: t.Type}})
+		_ = t.end(&reply{err: &UnknownTypeError{Receiver: b.worker.name(), Verb: "task", Type: t.Type}})
 		return
 	}
 	if t.batch {
@@ -288,7 +288,7 @@ func (b *taskInbox) tryFetch(ctx context.Context, wait bool, types []string) (*T
 	if len(pulls) == 0 {
 		return nil, fmt.Errorf(
 			"multiprolab: worker %s pulls no tasks: declare their types in its setup function with PullTasks",
-			b.worker.name,
+			b.worker.name(),
 		)
 	}
 	for _, typ := range types {
@@ -296,7 +296,7 @@ func (b *taskInbox) tryFetch(ctx context.Context, wait bool, types []string) (*T
 			return nil, fmt.Errorf(
 				"multiprolab: worker %s does not pull tasks of type %q: declare it in its setup function with "+
 					"PullTasks (declared are %s)",
-				b.worker.name,
+				b.worker.name(),
 				typ,
 				strings.Join(pulls, ", "),
 			)
@@ -323,7 +323,7 @@ func (b *taskInbox) tryFetch(ctx context.Context, wait bool, types []string) (*T
 	if len(b.fetches) >= maxFetches {
 		b.mu.Unlock()
 		return nil, fmt.Errorf("multiprolab: %d calls of TaskQueue.Get wait in worker %s already: "+
-			"have fewer goroutines call it", maxFetches, b.worker.name)
+			"have fewer goroutines call it", maxFetches, b.worker.name())
 	}
 	if b.fetches == nil {
 		b.fetches = map[uint64]chan *Task{}

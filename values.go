@@ -12,11 +12,14 @@ import (
 // come. It exists in main and in each worker. It does not change once the process handles messages,
 // and any goroutine may use it.
 type values struct {
-	name    string       // the name of the process, such as "main" or "thumbnailer/2", for the texts of errors
+	called  processName  // the name of the process, such as "main" or "thumbnailer/2", for the texts of errors
 	codec   *codec.Codec // encodes and decodes all values of the process
 	maxBody int          // Config.MaxMessageSize of main, in bytes
 	errors  knownErrors  // the errors that were registered with Main.RegisterError
 }
+
+// name returns the name of the process.
+func (v *values) name() string { return v.called.get() }
 
 // mostBody is the greatest length of a frame's body on the wires of this process, in bytes; see
 // link.Link.Limit.

@@ -1,6 +1,7 @@
 package multiprolab
 
 import (
+	"slices"
 	"strings"
 	"sync"
 
@@ -98,6 +99,10 @@ func (ws *watchers) notify(e Event) {
 	}
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
+	if e, ok := e.(*WorkerReady); ok && e.Spare != "" { // the spare is another worker from now on
+		delete(ws.last, e.Spare)
+		ws.order = slices.DeleteFunc(ws.order, func(name string) bool { return name == e.Spare })
+	}
 	if ws.last == nil {
 		ws.last = map[string]Event{}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 	"weak"
 
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
 	"github.com/multiprolab/multiprolab/internal/mail"
@@ -21,8 +22,6 @@ import (
 type Worker struct {
 	*node            // what a worker has in common with main
 	pool  string     // the name that was registered; does not change
-	index int        // the number of this instance, from 0; does not change
-	life  int        // 1 in the first process of this instance; does not change
 	role  workerRole // what the process was started as; does not change
 	// link is this end of the wire to main. It is nil in a process that only passes through this
 	// setup function, see passThrough. It does not change once the worker is connected.
@@ -37,6 +36,7 @@ type Worker struct {
 	workerTaken    // what it has taken of what it was handed
 	workerReader   // what belongs to the goroutine that reads the wire
 	workerEnd      // how the worker ends
+	workerPlace    // which instance the worker is
 }
 
 // workerContexts is the contexts of a worker. It exists in the worker process. It does not change
@@ -76,6 +76,8 @@ type workerReader struct {
 // workerEnd is how the worker ends. It exists in the worker process. Any goroutine may use it.
 type workerEnd struct {
 	exitReq   sync.Once                  // asks main only once for the end of the program
+	recycle   sync.Once                  // asks main only once to replace the worker
+	leave     sync.Once                  // tells main only once that the worker leaves
 	exitValue atomic.Pointer[wire.Frame] // the exit value, which is sent behind everything else; nil if there is none
 	ended     atomic.Bool                // the exit value has been sent
 	why       atomic.Pointer[error]      // why the worker has to end, as main says it; nil until main does
@@ -87,17 +89,21 @@ type workerEnd struct {
 	died chan struct{}
 }
 
-// Name returns the name of this instance, such as "thumbnailer/2".
-func (w *Worker) Name() string { return w.name }
+// Name returns the name of this instance, such as "thumbnailer/2". A spare, see WorkerConfig.Spare,
+// is called "thumbnailer/spare.0" or so until it gets a place; that is before its first handler,
+// task or action, but mostly after its setup function.
+func (w *Worker) Name() string { return w.name() }
 
 // Pool returns the name that was registered, such as "thumbnailer".
 func (w *Worker) Pool() string { return w.pool }
 
-// Index returns the number of this instance, from 0.
-func (w *Worker) Index() int { return w.index }
+// Index returns the number of this instance, from 0. It is -1 as long as the worker is a spare that
+// has no place.
+func (w *Worker) Index() int { return max(w.numbers.Load().index, -1) }
 
-// Life returns 1 in the first process of this instance, 2 in its replacement, and so on.
-func (w *Worker) Life() int { return w.life }
+// Life returns 1 in the first process of this instance, 2 in its replacement, and so on. As long as
+// the worker is a spare that has no place, it is the number of that spare's process.
+func (w *Worker) Life() int { return w.numbers.Load().life }
 
 // Receiver returns the receiver of this worker.
 func (w *Worker) Receiver() *MessageReceiver { return w.receiver }
@@ -135,7 +141,8 @@ func (w *Worker) Loop(fn func(ctx context.Context) error) {
 		registrationPanic("Loop: the function is nil (%s)", callSite())
 	}
 	if w.foreign != nil {
-		registrationPanic("Loop is called twice in worker %s: one process has one main thread (%s)", w.name, callSite())
+		at := callSite()
+		registrationPanic("Loop is called twice in worker %s: one process has one main thread (%s)", w.name(), at)
 	}
 	w.foreign = fn
 }
@@ -178,7 +185,7 @@ func (w *Worker) SetExitValue(v any) error {
 	f := &wire.Frame{Kind: wire.ExitValue}
 	setPayload(f, p)
 	if w.ended.Load() {
-		return fmt.Errorf("multiprolab: worker %s has ended, its exit value is not taken any more: %w", w.name,
+		return fmt.Errorf("multiprolab: worker %s has ended, its exit value is not taken any more: %w", w.name(),
 			w.stopCause())
 	}
 	w.exitValue.Store(f)
@@ -190,6 +197,37 @@ func (w *Worker) Exit() {
 	if w.link != nil {
 		w.exitReq.Do(func() { w.link.Tell(link.Soon, &wire.Frame{Kind: wire.ExitRequest}) })
 	}
+}
+
+// Recycle asks main to replace this worker by a fresh one, as MaxTasks does: it gets no further
+// tasks, finishes the task and the messages that it has, gives back the tasks that it has not
+// started, and ends. It costs no task an attempt, and does not count as a restart. Recycle returns
+// at once. It may be called at any time; before the worker is ready it counts from then on.
+func (w *Worker) Recycle() { w.askToGo(&w.recycle, 0) }
+
+// Leave is Recycle for a worker that is not to be replaced: its place stays empty, as with
+// RestartNever, and the others go on. What is sent to it after that fails; a spare takes no place.
+func (w *Worker) Leave() { w.askToGo(&w.leave, wire.FlagForGood) }
+
+// askToGo asks main, once, to let the worker go: at once, or when it has said that it is ready.
+func (w *Worker) askToGo(once *sync.Once, how wire.Flags) {
+	if w.link == nil {
+		return
+	}
+	once.Do(func() {
+		ask := func() { w.link.Tell(link.Soon, &wire.Frame{Kind: wire.Retire, Flags: how}) }
+		if goroutine.Closed(w.said) {
+			ask()
+			return
+		}
+		go func() { // ends when the worker is ready, or when it ends
+			select {
+			case <-w.said:
+				ask()
+			case <-w.whole.Done():
+			}
+		}()
+	})
 }
 
 // HandleTask registers the handler of a task type. It panics if the type has a handler already; the

@@ -23,6 +23,17 @@ const (
 type WorkerConfig struct {
 	// Count is the number of identical workers. Defaults to 1.
 	Count int
+	// Spare is the number of further processes that stand by: they have run the setup function,
+	// and wait for the place of a worker that was killed, failed or is replaced. Such a place is
+	// taken within a fraction of a millisecond, however long the setup function takes, and the
+	// next spare is started. Once the program has started, a process of these workers gets its
+	// name, as an instance, only with its place: in the setup function Worker.Name and
+	// Worker.Index are those of a spare, "name/spare.0" and -1. A spare gets no messages and no
+	// tasks, and its actions wait as well; After(0, ...) runs when it gets its place. A worker
+	// that has reached MaxAge, or that Main.Restart replaces, works on until a spare stands by;
+	// Restart has fresh ones started first. A spare that does not start is not the end of the
+	// program as long as no place is empty. Defaults to 0.
+	Spare int
 	// Needs are the names of the workers that must all be ready before one of these workers is
 	// started, be it for the first time or again. In the end these workers are told to exit first;
 	// the workers that they need are told after these have ended. Defaults to none.

@@ -30,6 +30,7 @@ func (c *WorkerConfig) filled() (WorkerConfig, error) {
 	}
 	f.Prefetch = max(0, cmp.Or(f.Prefetch, 64))
 	err := cmp.Or(notNegative("WorkerConfig.Count", f.Count),
+		notNegative("WorkerConfig.Spare", f.Spare),
 		notNegative("WorkerConfig.RestartLimit.Window", f.RestartLimit.Window),
 		notNegative("WorkerConfig.RestartDelay", f.RestartDelay),
 		notNegative("WorkerConfig.RestartMaxDelay", f.RestartMaxDelay),

@@ -24,7 +24,7 @@ func (w *Worker) Listener(name string) (net.Listener, error) {
 	}
 	l, err := sockets.Listener(name, fd)
 	if err != nil {
-		return nil, fmt.Errorf("multiprolab: worker %s: listener %q: %w", w.name, name, err)
+		return nil, fmt.Errorf("multiprolab: worker %s: listener %q: %w", w.name(), name, err)
 	}
 	return l, nil
 }
@@ -38,7 +38,7 @@ func (w *Worker) PacketConn(name string) (net.PacketConn, error) {
 	}
 	c, err := sockets.PacketConn(name, fd)
 	if err != nil {
-		return nil, fmt.Errorf("multiprolab: worker %s: packet connection %q: %w", w.name, name, err)
+		return nil, fmt.Errorf("multiprolab: worker %s: packet connection %q: %w", w.name(), name, err)
 	}
 	return c, nil
 }
@@ -63,14 +63,15 @@ func (w *Worker) take(kind handedKind, name, mend string) (uintptr, error) {
 	defer w.takeMu.Unlock()
 	key := kind.key(name)
 	if slices.Contains(w.taken, key) {
-		return 0, fmt.Errorf("multiprolab: worker %s has taken the %s %q before: keep what you get", w.name, kind, name)
+		return 0, fmt.Errorf("multiprolab: worker %s has taken the %s %q before: keep what you get",
+			w.name(), kind, name)
 	}
 	fd, ok, err := w.role.take(key)
 	if err != nil {
-		return 0, fmt.Errorf("multiprolab: worker %s: %s %q: %w", w.name, kind, name, err)
+		return 0, fmt.Errorf("multiprolab: worker %s: %s %q: %w", w.name(), kind, name, err)
 	}
 	if !ok {
-		return 0, fmt.Errorf("multiprolab: worker %s has no %s %q: %s", w.name, kind, name, mend)
+		return 0, fmt.Errorf("multiprolab: worker %s has no %s %q: %s", w.name(), kind, name, mend)
 	}
 	w.taken = append(w.taken, key)
 	return fd, nil

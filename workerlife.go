@@ -22,7 +22,7 @@ import (
 
 // newWorker makes the worker of a role. run connects it to its wire.
 func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
-	w := &Worker{role: role, pool: role.pool, index: role.index, life: role.life}
+	w := &Worker{role: role, pool: role.pool}
 	w.window, w.said = int64(cfg.Window), make(chan struct{})
 	w.node = newNode(instanceName(role.pool, role.index), c, cfg.MaxMessageSize, cfg.Window)
 	w.connect((*workerUplink)(w), w.stopCause)
@@ -31,6 +31,7 @@ func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 	w.left = w.ack
 	w.queue = &TaskQueue{node: w.node, mine: &w.inbox}
 	w.inbox.worker = w
+	w.workerPlace.open(role.index, role.life)
 	w.loop.task = w.inbox.work
 	w.out = newOutbox(int64(cfg.Window), false)
 	w.out.starve = w.starve
@@ -79,10 +80,12 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 	}
 	close(w.said)
 
-	if w.foreign == nil {
+	switch placed := w.standBy(w.ctx); {
+	case !placed: // it ends without one
+	case w.foreign == nil:
 		w.role.releaseThread()
 		err = w.loop.run(w.whole)
-	} else {
+	default:
 		*what = "the function of Worker.Loop"
 		err = w.host()
 	}

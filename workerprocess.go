@@ -91,7 +91,7 @@ func (m *Main) becomeWorker(p *pool, role *proc.Role) {
 	w := newWorker(
 		workerRole{
 			pool:          p.name,
-			index:         role.Index,
+			index:         indexOf(role),
 			life:          role.Life,
 			releaseThread: proc.ReleaseMainThread,
 			process:       true,
@@ -108,4 +108,12 @@ func (m *Main) becomeWorker(p *pool, role *proc.Role) {
 		os.Exit(1)
 	}
 	os.Exit(0)
+}
+
+// indexOf returns the number of the instance that a process is, as instanceName takes it.
+func indexOf(role *proc.Role) int {
+	if role.Spare {
+		return -1 - role.Index
+	}
+	return role.Index
 }

@@ -51,7 +51,7 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 	case wire.Message, wire.Call:
 		m := &Message{
 			Sender:   f.From,
-			Receiver: w.name,
+			Receiver: w.name(),
 			Type:     f.Type,
 			payload:  payloadOf(f),
 			size:     cost(f),
@@ -77,6 +77,12 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 		}
 	case wire.Dump:
 		w.dump()
+	case wire.Place:
+		index, life := f.Place()
+		w.called.set(instanceName(w.pool, index)) // before what waits for the place goes on
+		if !w.sitDown(index, life) {
+			return lie("main gave worker %s another place", w.name())
+		}
 	case wire.Beat:
 		number, _ := f.Beat()
 		w.answerBeat(number)
@@ -95,7 +101,7 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 			s.addProgress(
 				&Message{
 					Sender:   f.From,
-					Receiver: w.name,
+					Receiver: w.name(),
 					Type:     f.Type,
 					payload:  payloadOf(f),
 					scope:    scope{stage: &w.stage},

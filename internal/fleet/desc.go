@@ -26,6 +26,8 @@ const (
 type PoolDesc struct {
 	// Count is the number of slots at the start.
 	Count int
+	// Spare is the number of workers that stand by, set up, to take the place of one that ends.
+	Spare int
 	// Needs are the pools that must be up before a life begins. They may be added after this pool.
 	Needs []Pool
 	// Policy says when a worker is replaced that has ended by itself.

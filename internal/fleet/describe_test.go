@@ -12,7 +12,7 @@ import (
 var (
 	modeNames = []string{"FinishRunning", "DrainQueue", "KillAll"}
 	kindNames = []string{
-		"", "place", "spawn", "retire", "lead out", "down", "bury", "replaced", "all up", "release main",
+		"", "place", "spawn", "promote", "retire", "lead out", "down", "bury", "replaced", "all up", "release main",
 		"end the program", "all gone", "wake",
 	}
 )
@@ -50,7 +50,12 @@ func (n names) effect(e *fleet.Effect) string {
 		return fmt.Sprintf("wake at %v", e.At)
 	case fleet.EndProgram:
 		return text + ": " + n.reason(&e.Reason)
+	case fleet.Promote:
+		return fmt.Sprintf("promote %s to %s, life %d", n.slot(e.From), n.slot(e.Slot), e.Life)
 	case fleet.Place:
+		if e.Spare {
+			return fmt.Sprintf("place %s: spare %d of %s", n.slot(e.Slot), e.Index, n.pool(e.Pool))
+		}
 		return fmt.Sprintf("place %s: number %d of %s", n.slot(e.Slot), e.Index, n.pool(e.Pool))
 	}
 	text += " " + n.slot(e.Slot)

@@ -92,6 +92,15 @@
 // then the row of End holds, for one that has said hello, from that moment on. Restart is answered,
 // with replaced, when the slot comes up again or is certain not to.
 //
+// # Spares
+//
+// In a pool with PoolDesc.Spare, each life after the start of the program begins in a slot for
+// spares; such slots come and go as they are wanted. There it goes from waiting over spawning,
+// starting and greeted to standing by, and leaves with Promote for the slot that has waited
+// longest: that one has no life of its own meanwhile, waits for all spares of its pool, and is
+// ready at once. A worker that has reached its age, or for which Restart was called, is retired
+// when a spare stands by for it. See staff.go, and the story of the bakery in testdata.
+//
 // # Who decides what
 //
 // The queue of tasks says when a worker that is retired holds nothing any more, which the shell

@@ -36,6 +36,9 @@ const (
 	// Spawn: the life with the number Life begins in the Slot. The shell starts a process and tells
 	// Started, Greeted, Up and Ended, as far as it comes.
 	Spawn
+	// Promote: the spare that stands by in From takes the place of the Slot, where it is the life
+	// with the number Life, and ready. What the shell tells of it concerns the Slot from now on.
+	Promote
 	// Retire: the worker is to be given nothing new. The shell tells Idle once it holds nothing.
 	Retire
 	// LeadOut: the life is to end, in Mode: the exit message, SIGTERM and SIGKILL, each with its
@@ -78,8 +81,12 @@ type Effect struct {
 	Slot Slot
 	// Pool is that of a new slot.
 	Pool Pool
-	// Index is the number of a new slot within its pool.
+	// Index is the number of a new slot within its pool, or among the pool's spares.
 	Index int
+	// Spare says that a new slot is for spares.
+	Spare bool
+	// From is the slot that a spare leaves.
+	From Slot
 	// Life is the number of a life, from 1, counted over all slots that had the place.
 	Life int
 	// Ask is the request that has its answer.

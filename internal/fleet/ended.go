@@ -36,6 +36,9 @@ type How struct {
 //	in the middle of a task          failed, but not counted; the group restarts, at once
 //	the limit is reached             the program ends, or the slot is buried with its group
 //	anything else                    it is counted; the group restarts, the slot after a pause
+//
+// A spare is nobody's fellow: no group restarts or ends with it. What follows when no spare comes
+// in its place any more is in giveUp.
 func (f *Fleet) Ended(id Slot, how How, now time.Duration) {
 	s := f.known(id)
 	if s == nil {
@@ -43,28 +46,31 @@ func (f *Fleet) Ended(id Slot, how How, now time.Duration) {
 	}
 	f.timers.remove(s)
 	f.advance(now)
-	process, hello, was := s.state > Spawning, s.state >= Greeted, s.life
-	s.life = life{}
+	process, hello, was, leaves := s.state > Spawning, s.state >= Greeted, s.life, s.leaves()
+	f.alter(s, func() { s.life = life{} })
 	f.passTurn(s)
 	failed := how.Failed || how.Raced
 	switch {
-	case s.leaves():
+	case leaves:
 		if process {
 			f.emit(Effect{Kind: Down, Slot: s.id, Life: s.lives, Failed: failed && !how.Forced})
+		}
+		if s.spare && was.quits {
+			s.pool.crew.given++
 		}
 		f.bury(s, s.why)
 	case was.led && (!failed || process && !hello && how.Forced):
 		f.emit(Effect{Kind: Down, Slot: s.id, Life: s.lives, Restart: true})
-		f.wait(s)
+		f.again(s)
 	case was.led && how.Raced && hello:
 		f.emit(Effect{Kind: Down, Slot: s.id, Life: s.lives, Failed: true, Restart: true})
-		f.wait(s)
+		f.again(s)
 	default:
 		e := ending{at: f.now, ready: was.ready, blamed: how.Blamed, permanent: how.Permanent}
 		if was.ready {
 			e.lasted = f.now - was.since
 		}
-		if e.why = (Reason{Kind: Quit}); failed || !was.ready { // to end before it is ready is an error
+		if e.why = (Reason{Kind: Quit}); failed || !was.ready || s.spare { // to end before it works is an error
 			e.why = Reason{Kind: Failed, Cause: how.Cause}
 		}
 		f.judge(s, &e)
@@ -76,13 +82,31 @@ func (f *Fleet) Ended(id Slot, how How, now time.Duration) {
 // retired by these rules, or by its queue after so many tasks, or that asked for it. It is led out.
 func (f *Fleet) Idle(id Slot) {
 	s := f.known(id)
-	if s == nil || s.state != Ready || s.why.Kind != None { // the end of the program has an order
+	if s == nil || s.state < Standby || s.why.Kind != None { // the end of the program has an order
 		return
 	}
 	why := Reason{Kind: Replace}
-	if !s.listed() {
+	if s.leaves() {
 		why.Kind = Left
 	}
-	f.leadOut(s, DrainQueue, false, why)
+	f.leadOut(s, DrainQueue, s.life.quits, why)
+	f.endEvent()
+}
+
+// Leave tells that a worker leaves of its own accord, and for good: it finishes what it has, and
+// its slot is buried then. Nobody ends with it.
+func (f *Fleet) Leave(id Slot) {
+	s := f.known(id)
+	if s == nil || s.state < Standby || s.leaves() {
+		return
+	}
+	f.alter(s, func() { s.life.quits = true })
+	switch {
+	case s.life.led:
+	case s.spare:
+		f.leadOut(s, DrainQueue, true, Reason{Kind: Left})
+	default:
+		f.emit(Effect{Kind: Retire, Slot: s.id})
+	}
 	f.endEvent()
 }

@@ -24,6 +24,9 @@ func (f *Fleet) End() {
 	f.stage = stageEnding
 	f.line = nil
 	for _, p := range slices.Backward(f.pools) {
+		for _, s := range slices.Backward(slices.Clone(p.crew.spares)) {
+			f.end(s)
+		}
 		for _, s := range slices.Backward(p.slots) {
 			f.end(s)
 		}

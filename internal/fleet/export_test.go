@@ -18,6 +18,7 @@ func (f *Fleet) Residue() int {
 	n := f.unburied + len(f.line) + len(f.waiting.slots) + len(f.timers.heap) + len(f.effects)
 	for _, p := range f.pools {
 		n += len(p.away) + p.unready + p.alive + p.dependents
+		n += len(p.crew.spares) + p.crew.vacant + p.crew.lasting
 		for _, s := range p.slots {
 			n += len(s.asks)
 		}
@@ -39,20 +40,19 @@ func (f *Fleet) WaitsFor(id Slot) (others []Slot) {
 	case s.state == Lined:
 		others = append(others, f.line[0].id)
 	case s.state == Waiting:
-		if g := s.pool.group; g != nil && s.shaken {
-			for _, p := range g.members {
-				for _, o := range p.slots {
-					if o.shaken && o.busy() {
-						others = append(others, o.id)
-					}
-				}
-			}
+		for _, o := range s.leavers() {
+			others = append(others, o.id)
 		}
 		for _, q := range s.pool.needs {
 			for _, o := range q.slots {
 				if !o.up() && o.state != Buried {
 					others = append(others, o.id)
 				}
+			}
+		}
+		if f.hasCrew(s) {
+			for _, o := range s.pool.crew.spares {
+				others = append(others, o.id)
 			}
 		}
 	}
@@ -63,6 +63,7 @@ func (f *Fleet) WaitsFor(id Slot) (others []Slot) {
 // String returns the name of the state as the table has it.
 func (s State) String() string {
 	return [...]string{
-		"queued", "lined", "waiting", "pausing", "spawning", "starting", "greeted", "ready", "buried",
+		"queued", "lined", "waiting", "pausing", "spawning", "starting", "greeted", "standing by", "ready",
+		"buried",
 	}[s]
 }

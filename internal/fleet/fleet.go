@@ -7,6 +7,8 @@ import "time"
 type Fleet struct {
 	// rand is Config.Rand.
 	rand func() float64
+	// crewed are the pools that have spares.
+	crewed []*pool
 	// pools are all pools, by their numbers, which is the order of their registration.
 	pools []*pool
 	// slots finds a slot by its number: all that are in a pool, and those that have left it and are
@@ -108,3 +110,10 @@ func (f *Fleet) move(s *slot, to State) { f.change(s, to, s.shaken) }
 
 // shake marks a slot as one that restarts with its group.
 func (f *Fleet) shake(s *slot) { f.change(s, s.state, true) }
+
+// alter changes what the counts of the pool look at, other than state and shaken.
+func (f *Fleet) alter(s *slot, change func()) {
+	s.pool.weigh(s, -1)
+	change()
+	s.pool.weigh(s, 1)
+}

@@ -41,6 +41,11 @@ func (s *slot) others() (others []*slot) {
 				others = append(others, o)
 			}
 		}
+		for _, o := range p.crew.spares {
+			if o != s {
+				others = append(others, o)
+			}
+		}
 	}
 	return others
 }

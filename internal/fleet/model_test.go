@@ -35,6 +35,9 @@ type modelPool struct {
 	strategy fleet.Strategy
 	group    []*modelPool // with this one; nil without a group
 	slots    []*modelSlot
+	spares   []*modelSlot
+	given    int           // of the spares, for good
+	rest     time.Duration // before which no spare begins, after a failure of another
 }
 
 type modelSlot struct {
@@ -47,6 +50,10 @@ type modelSlot struct {
 	since    time.Duration
 	led      bool
 	retired  bool // the age has been told
+	aged     bool // it is to be replaced because of its age
+	sent     bool // it was retired because it is to be replaced
+	quits    bool // it leaves for good
+	spare    bool
 	shaken   bool
 	unknown  bool // it has not been ready or buried yet
 	required bool
@@ -97,6 +104,11 @@ func (m *model) others(s *modelSlot) (others []*modelSlot) {
 					others = append(others, o)
 				}
 			}
+			for _, o := range p.spares {
+				if o != s {
+					others = append(others, o)
+				}
+			}
 		}
 		behind = behind || p == s.pool
 	}
@@ -127,7 +139,7 @@ func (m *model) begin() {
 func (m *model) place(p *modelPool) *modelSlot {
 	s := &modelSlot{id: fleet.Slot(len(m.slots) + 1), pool: p, index: len(p.slots), state: fleet.Lined}
 	for _, o := range m.slots {
-		if o.pool == p && o.index == s.index {
+		if o.pool == p && o.index == s.index && !o.spare {
 			s.life = max(s.life, o.life)
 			if o.state != fleet.Buried {
 				s.state = fleet.Queued
@@ -162,7 +174,7 @@ func (m *model) count() {
 // settle lets all begin that may, until nothing changes.
 func (m *model) settle() {
 	for changed := true; changed; {
-		changed = false
+		changed = m.staff()
 		list := m.waiting
 		m.waiting = nil
 		var kept []*modelSlot
@@ -172,9 +184,17 @@ func (m *model) settle() {
 			}
 			may, gone := m.may(s)
 			switch {
+			case may && m.crewed(s):
+				if from := s.pool.standby(); from != nil {
+					m.promote(s, from)
+					changed = true
+				} else {
+					kept = append(kept, s)
+					changed = m.turn(s) || changed
+				}
 			case may:
 				s.state, s.life, s.shaken = fleet.Spawning, s.life+1, false
-				s.ready, s.led, s.retired = false, false, false
+				s.ready, s.led, s.retired, s.aged, s.sent = false, false, false, false, false
 				m.expect(fleet.Effect{Kind: fleet.Spawn, Slot: s.id, Life: s.life})
 				changed = true
 			case gone != nil:
@@ -224,9 +244,9 @@ func (s *modelSlot) due() time.Duration {
 }
 
 func (m *model) may(s *modelSlot) (may bool, gone *modelPool) {
-	if s.shaken {
+	if s.shaken || s.spare {
 		for _, p := range s.pool.group {
-			for _, o := range p.slots {
+			for _, o := range append(slices.Clone(p.slots), p.spares...) {
 				if o.shaken && o.busy() {
 					return false, nil
 				}
@@ -275,6 +295,9 @@ func (m *model) pass(now time.Duration) {
 			m.wait(first)
 		} else {
 			first.retired = true
+			if first.aged = m.crewed(first); first.aged {
+				continue
+			}
 			m.expect(fleet.Effect{Kind: fleet.Retire, Slot: first.id})
 		}
 	}
@@ -282,6 +305,10 @@ func (m *model) pass(now time.Duration) {
 
 func (m *model) up(s *modelSlot, now time.Duration) {
 	m.pass(now)
+	if s.spare {
+		s.state, s.ready, s.since = fleet.Standby, true, m.now
+		return
+	}
 	s.state, s.ready, s.since, s.required = fleet.Ready, true, m.now, false
 	if s.up() {
 		m.answer(s, fleet.Reason{}, func(a modelAsk) bool { return a.old != s.life })
@@ -294,33 +321,36 @@ func (m *model) up(s *modelSlot, now time.Duration) {
 
 func (m *model) ended(s *modelSlot, how fleet.How, now time.Duration) {
 	was := *s
-	s.ready, s.led, s.retired = false, false, true // no age any more
+	s.ready, s.led, s.retired, s.quits = false, false, true, false // no age any more
 	m.pass(now)
 	process, greeted := was.state > fleet.Spawning, was.state >= fleet.Greeted
 	m.turn(s)
 	failed := how.Failed || how.Raced
 	down := fleet.Effect{Kind: fleet.Down, Slot: s.id, Life: s.life}
 	switch {
-	case s.why.Kind != fleet.None || !s.listed():
+	case s.why.Kind != fleet.None || was.quits || !s.spare && !s.listed():
 		if process {
 			down.Failed = failed && !how.Forced
 			m.expect(down)
+		}
+		if s.spare && was.quits {
+			s.pool.given++
 		}
 		m.bury(s, s.why)
 	case was.led && (!failed || how.Forced && process && !greeted):
 		down.Restart = true
 		m.expect(down)
-		m.wait(s)
+		m.again(s)
 	case was.led && how.Raced && greeted:
 		down.Restart, down.Failed = true, true
 		m.expect(down)
-		m.wait(s)
+		m.again(s)
 	default:
 		f := modelFailure{at: m.now, ready: was.ready, why: fleet.Reason{Kind: fleet.Quit}}
 		if was.ready {
 			f.lasted = m.now - was.since
 		}
-		if failed || !was.ready {
+		if failed || !was.ready || s.spare {
 			f.why = fleet.Reason{Kind: fleet.Failed, Cause: how.Cause}
 		}
 		m.judge(s, f, how.Blamed, how.Permanent)

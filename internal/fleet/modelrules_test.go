@@ -29,13 +29,29 @@ func (m *model) judge(s *modelSlot, f modelFailure, blamed, permanent bool) {
 	if s.required {
 		restart, pause, limit = false, 0, fleet.Reason{}
 	}
+	after := pause
+	if m.crewed(s) && s.pool.standby() != nil {
+		after = 0
+	}
 	m.expect(fleet.Effect{
-		Kind: fleet.Down, Slot: s.id, Life: s.life, Failed: !quit, Restart: restart, After: pause, Reason: f.why,
+		Kind: fleet.Down, Slot: s.id, Life: s.life, Failed: !quit, Restart: restart, After: after, Reason: f.why,
 	})
 	why := f.why
 	switch {
+	case s.spare && restart:
+		m.pause(s, max(f.at+pause, s.pool.rest))
+		return
+	case s.spare:
+		if limit.Kind != fleet.None {
+			why = limit
+		}
+		m.giveUp(s, why)
+		return
 	case restart:
-		if pause > 0 {
+		if m.crewed(s) {
+			s.pool.rest = max(s.pool.rest, f.at+pause)
+			m.wait(s)
+		} else if pause > 0 {
 			s.state, s.until = fleet.Pausing, f.at+pause
 		} else {
 			m.wait(s)
@@ -171,10 +187,14 @@ func (m *model) bury(s *modelSlot, why fleet.Reason) {
 	m.answer(s, why, func(modelAsk) bool { return true })
 	m.turn(s)
 	m.line = slices.DeleteFunc(m.line, func(o *modelSlot) bool { return o == s })
+	s.pool.spares = slices.DeleteFunc(s.pool.spares, func(o *modelSlot) bool { return o == s })
 	for _, next := range s.pool.slots {
+		if s.spare {
+			break
+		}
 		if next.state == fleet.Queued && next.index == s.index &&
 			!slices.ContainsFunc(m.slots, func(o *modelSlot) bool {
-				return o != next && o.pool == next.pool && o.index == next.index && o.state != fleet.Buried
+				return o != next && !o.spare && o.pool == next.pool && o.index == next.index && o.state != fleet.Buried
 			}) {
 			next.life = s.life
 			m.wait(next)
@@ -210,10 +230,11 @@ func (m *model) endNow() {
 	}
 }
 
-func (m *model) resize(p *modelPool, n int) bool {
+func (m *model) resize(p *modelPool, n int, now time.Duration) bool {
 	if m.asked {
 		return false
 	}
+	m.pass(now)
 	for len(p.slots) < n {
 		if s := m.place(p); s.state != fleet.Queued {
 			m.wait(s)
@@ -224,7 +245,7 @@ func (m *model) resize(p *modelPool, n int) bool {
 	for _, s := range removed {
 		m.answer(s, fleet.Reason{}, func(modelAsk) bool { return true })
 		switch {
-		case s.why.Kind != fleet.None, s.led:
+		case s.why.Kind != fleet.None, s.led, s.quits:
 		case s.state == fleet.Ready:
 			m.expect(fleet.Effect{Kind: fleet.Retire, Slot: s.id})
 		default:
@@ -244,9 +265,12 @@ func (m *model) restart(s *modelSlot) fleet.Ask {
 		m.expect(fleet.Effect{Kind: fleet.Replaced, Slot: s.id, Ask: a.id, Reason: s.why})
 	default:
 		if s.up() {
-			if a.old = s.life; !s.led {
+			if a.old = s.life; !s.led && !m.crewed(s) {
 				m.expect(fleet.Effect{Kind: fleet.Retire, Slot: s.id})
 			}
+		}
+		if m.crewed(s) {
+			s.pool.given = 0
 		}
 		m.asks = append(m.asks, a)
 	}
@@ -269,8 +293,8 @@ func (m *model) idle(s *modelSlot) {
 		return
 	}
 	why := fleet.Reason{Kind: fleet.Replace}
-	if !s.listed() {
+	if s.quits || !s.spare && !s.listed() {
 		why.Kind = fleet.Left
 	}
-	m.lead(s, fleet.DrainQueue, false, why)
+	m.lead(s, fleet.DrainQueue, s.quits, why)
 }

@@ -1,5 +1,7 @@
 package fleet
 
+import "time"
+
 // pool is identical workers.
 type pool struct {
 	// id is the number of the pool. It never changes.
@@ -24,6 +26,30 @@ type pool struct {
 	// dependents counts the slots that are not buried in pools that need this one, those too that
 	// have left them.
 	dependents int
+	// crew is its spares.
+	crew crew
+}
+
+// crew is the spares of a pool: workers without a place, which set themselves up and then stand by.
+// Once the program has started, each life of such a pool begins as a spare. A slot without a life
+// takes the spare that stands by, or else the next one that does; for it one spare more than
+// PoolDesc.Spare is started. So no slot is empty while a spare stands by.
+type crew struct {
+	// spares are the slots of the spares, in the order in which they came.
+	spares []*slot
+	// lives is how many lives have begun in these slots, by their indexes.
+	lives []int
+	// given is how many spares the pool does without, because they did not start or have left.
+	given int
+	// rest is when the pause after the last failure in a slot of the pool is over. It is the spares
+	// that pause: the slot takes one at once, if one stands by.
+	rest time.Duration
+	// vacant counts the slots in the pool that wait for their next life. Only pool.weigh changes
+	// it.
+	vacant int
+	// lasting counts the slots in the pool that are neither buried nor certain to be. Only
+	// pool.weigh changes it.
+	lasting int
 }
 
 // place is what the slots of a pool that have the same index share, one after the other.
@@ -55,7 +81,13 @@ func (p *pool) wayTo(end *pool, seen []bool) []Pool {
 // weigh adds a slot to the counts of its pool and its group, with by 1, or takes it out of them,
 // with by -1.
 func (p *pool) weigh(s *slot, by int) {
-	if !s.listed() {
+	if !s.spare && !s.listed() {
+		return
+	}
+	if p.group != nil && s.shaken && s.busy() {
+		p.group.leaving += by
+	}
+	if s.spare {
 		return
 	}
 	if s.state != Buried {
@@ -63,9 +95,12 @@ func (p *pool) weigh(s *slot, by int) {
 		if !s.up() {
 			p.unready += by
 		}
+		if s.why.Kind == None && !s.life.quits {
+			p.crew.lasting += by
+		}
 	}
-	if p.group != nil && s.shaken && s.busy() {
-		p.group.leaving += by
+	if s.state == Waiting {
+		p.crew.vacant += by
 	}
 }
 

@@ -8,7 +8,9 @@ import (
 // endEvent is the last part of each event: slots that may begin a life do so, and the shell is told
 // when it has to call Tick next and, once, that every slot is buried.
 func (f *Fleet) endEvent() {
-	f.proceed()
+	for f.proceed(); f.staff(); {
+		f.proceed()
+	}
 	if at := f.timers.next(); at != f.timers.told {
 		f.timers.told = at
 		f.emit(Effect{Kind: Wake, At: at})
@@ -35,8 +37,10 @@ func (f *Fleet) proceed() {
 				continue
 			}
 			switch may, need := s.mayBegin(); {
-			case may:
+			case may && !f.hasCrew(s):
 				f.spawn(s)
+			case may && s.pool.standby() != nil:
+				f.promote(s, s.pool.standby())
 			case need != nil:
 				f.fail(s, need.gone())
 			default:
@@ -54,6 +58,9 @@ func (f *Fleet) proceed() {
 func (f *Fleet) spawn(s *slot) {
 	s.lives++
 	s.life = life{}
+	if s.spare {
+		s.pool.crew.lives[s.index] = s.lives
+	}
 	f.change(s, Spawning, false)
 	f.emit(Effect{Kind: Spawn, Slot: s.id, Life: s.lives})
 }
@@ -68,6 +75,8 @@ func (f *Fleet) advance(now time.Duration) {
 			return
 		case s.state == Pausing:
 			f.wait(s)
+		case f.hasCrew(s):
+			s.life.aged = true
 		case !s.life.led: // it has reached its age
 			f.emit(Effect{Kind: Retire, Slot: s.id})
 		}

@@ -120,7 +120,7 @@ func (w *world) run(fail func(string, ...any)) {
 func (w *world) calmDown(fail func(string, ...any)) {
 	for range 1000 {
 		s := w.pickSlot(func(s *modelSlot) bool {
-			return s.busy() && (s.state != fleet.Ready || w.lives[s.id].led || w.lives[s.id].retired)
+			return s.busy() && (s.state < fleet.Standby || w.lives[s.id].led || w.lives[s.id].retired)
 		})
 		switch {
 		case s != nil && w.lives[s.id].led:
@@ -131,7 +131,7 @@ func (w *world) calmDown(fail func(string, ...any)) {
 			pauses := w.pickSlot(func(s *modelSlot) bool { return s.state == fleet.Pausing })
 			if pauses == nil {
 				for _, s := range w.m.slots {
-					if s.state != fleet.Buried && !s.up() {
+					if s.state != fleet.Buried && !s.up() && s.state != fleet.Standby {
 						fail("all is calm, and slot %d is %v", s.id, s.state)
 					}
 				}

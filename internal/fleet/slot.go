@@ -21,6 +21,8 @@ const (
 	Starting
 	// Greeted: the worker has said hello, and sets itself up.
 	Greeted
+	// Standby: a spare has set itself up, and waits for a place.
+	Standby
 	// Ready: the worker works.
 	Ready
 	// Buried: no life follows.
@@ -33,7 +35,10 @@ type slot struct {
 	id Slot
 	// pool is the pool of the slot, even when the slot has left it. It never changes.
 	pool *pool
-	// index is the number of the slot in its pool. It never changes.
+	// spare says that its lives are spares, which leave it when they get a place. It never
+	// changes.
+	spare bool
+	// index is the number of the slot in its pool, or among its spares. It never changes.
 	index int
 	// state is changed by Fleet.change alone, for the counts of pool and group depend on it.
 	state State
@@ -67,6 +72,12 @@ type life struct {
 	since time.Duration
 	// led says that the shell has been told to lead the life out, which happens once.
 	led bool
+	// retired says that the shell has been told to retire it because it is due.
+	retired bool
+	// aged says that it has reached its age. It is due from then on.
+	aged bool
+	// quits says that it leaves of its own accord, and for good. Fleet.Leave alone sets it.
+	quits bool
 }
 
 // timer is when something is due for a slot.
@@ -86,7 +97,11 @@ func (s *slot) busy() bool { return s.state >= Spawning && s.state <= Ready }
 func (s *slot) up() bool { return s.state == Ready && !s.shaken }
 
 // listed reports whether the slot is still in its pool.
-func (s *slot) listed() bool { return s.index < len(s.pool.slots) && s.pool.slots[s.index] == s }
+func (s *slot) listed() bool {
+	return !s.spare && s.index < len(s.pool.slots) && s.pool.slots[s.index] == s
+}
 
 // leaves reports whether no life follows the present one.
-func (s *slot) leaves() bool { return s.why.Kind != None || !s.listed() }
+func (s *slot) leaves() bool {
+	return s.why.Kind != None || s.life.quits || !s.spare && !s.listed()
+}

@@ -57,6 +57,9 @@ func (f *Fleet) Begin(now time.Duration) {
 	f.now = now
 	f.link()
 	for _, p := range f.pools {
+		if p.desc.Spare > 0 {
+			f.crewed = append(f.crewed, p)
+		}
 		for range p.desc.Count {
 			s := f.place(p)
 			s.initial = true
@@ -91,7 +94,6 @@ func (f *Fleet) Begin(now time.Duration) {
 func (f *Fleet) place(p *pool) *slot {
 	f.lastSlot++
 	s := &slot{id: f.lastSlot, pool: p, index: len(p.slots), state: Lined}
-	f.slots[s.id] = s
 	if s.index == len(p.places) {
 		p.places = append(p.places, place{})
 	}
@@ -102,12 +104,18 @@ func (f *Fleet) place(p *pool) *slot {
 	}
 	p.slots = append(p.slots, s)
 	p.weigh(s, 1)
-	f.unburied++
-	for _, q := range p.needs {
-		q.dependents++
-	}
+	f.add(s)
 	f.emit(Effect{Kind: Place, Slot: s.id, Pool: p.id, Index: s.index})
 	return s
+}
+
+// add counts a new slot.
+func (f *Fleet) add(s *slot) {
+	f.slots[s.id] = s
+	f.unburied++
+	for _, q := range s.pool.needs {
+		q.dependents++
+	}
 }
 
 // Started tells that the process of a life is there, and that those who watch have been told: the
@@ -133,7 +141,7 @@ func (f *Fleet) Greeted(id Slot) {
 	f.endEvent()
 }
 
-// Up tells that a worker is ready.
+// Up tells that a worker is ready, or that a spare is.
 func (f *Fleet) Up(id Slot, now time.Duration) {
 	s := f.known(id)
 	if s == nil || s.state != Greeted {
@@ -141,8 +149,19 @@ func (f *Fleet) Up(id Slot, now time.Duration) {
 	}
 	f.advance(now)
 	s.life.ready, s.life.since = true, f.now
+	if s.spare {
+		f.move(s, Standby)
+		f.waiting.stirred = true // a slot may wait for it
+	} else {
+		f.come(s, s.shaken)
+	}
+	f.endEvent()
+}
+
+// come makes a slot ready, whose life has just become ready or taken the place.
+func (f *Fleet) come(s *slot, shaken bool) {
 	s.required = false
-	f.move(s, Ready)
+	f.change(s, Ready, shaken)
 	if age := s.pool.desc.MaxAge; age > 0 && !s.life.led {
 		f.timers.push(s, f.now+age)
 	}
@@ -150,5 +169,4 @@ func (f *Fleet) Up(id Slot, now time.Duration) {
 		f.answer(s, Reason{})
 	}
 	f.startDone(s)
-	f.endEvent()
 }

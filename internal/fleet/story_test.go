@@ -80,6 +80,10 @@ func (s *story) tell(t *testing.T, d *datadriven.TestData) string {
 		s.each(d, func(id fleet.Slot) { s.f.Up(id, s.now) })
 	case "idle":
 		s.each(d, s.f.Idle)
+	case "leave":
+		s.each(d, s.f.Leave)
+	case "renew":
+		s.f.Renew(s.pool(d.CmdArgs[0].Key))
 	case "ended":
 		s.each(d, func(id fleet.Slot) { s.f.Ended(id, fleet.How{Forced: has(d, "killed")}, s.now) })
 	case "failed":
@@ -96,7 +100,7 @@ func (s *story) tell(t *testing.T, d *datadriven.TestData) string {
 	case "resize":
 		var n int
 		d.ScanArgs(t, "to", &n)
-		if !s.f.Resize(s.pool(d.CmdArgs[0].Key), n) {
+		if !s.f.Resize(s.pool(d.CmdArgs[0].Key), n, s.now) {
 			said = "no"
 		}
 	case "restart":
@@ -130,7 +134,11 @@ func (s *story) effects(said string) string {
 	}
 	for _, e := range s.f.Effects(nil) {
 		if e.Kind == fleet.Place {
-			s.name(e.Slot, fmt.Sprintf("%s/%d", s.pools[e.Pool], e.Index))
+			form := "%s/%d"
+			if e.Spare {
+				form = "%s/spare.%d"
+			}
+			s.name(e.Slot, fmt.Sprintf(form, s.pools[e.Pool], e.Index))
 		}
 		lines = append(lines, n.effect(&e))
 	}
@@ -154,15 +162,18 @@ func (s *story) addPool(options []string) {
 	for _, w := range options {
 		key, value, _ := strings.Cut(w, "=")
 		switch key {
-		case "count", "limit":
+		case "count", "limit", "spare":
 			var n int
 			if _, err := fmt.Sscan(value, &n); err != nil {
 				s.t.Fatal(err)
 			}
-			if key == "count" {
+			switch key {
+			case "count":
 				d.Count = n
-			} else {
+			case "limit":
 				d.Limit = n
+			default:
+				d.Spare = n
 			}
 		case "needs":
 			for _, name := range strings.Split(value, ",") {

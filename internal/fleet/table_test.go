@@ -75,8 +75,8 @@ var states = map[string]func(s *scene){
 	},
 	"queued": func(s *scene) {
 		s.ready(fleet.Ready)
-		s.f.Resize(s.w, 1)
-		s.f.Resize(s.w, 2)
+		s.f.Resize(s.w, 1, s.now)
+		s.f.Resize(s.w, 2, s.now)
 		s.old, s.self = s.self, 6
 	},
 	"spawning":       func(s *scene) { s.ready(fleet.Spawning) },
@@ -119,7 +119,7 @@ var occasions = map[string]func(s *scene){
 	"Restart":               func(s *scene) { s.f.Restart(s.self) },
 	"its group restarts":    func(s *scene) { s.failed(s.fellows, false) },
 	"its group ends":        func(s *scene) { s.failed(s.fellows, true) },
-	"taken away":            func(s *scene) { s.f.Resize(s.w, 1) },
+	"taken away":            func(s *scene) { s.f.Resize(s.w, 1, s.now) },
 	"End":                   func(s *scene) { s.f.Exit(fleet.FinishRunning); s.f.End() },
 }
 

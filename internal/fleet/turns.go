@@ -1,9 +1,30 @@
 package fleet
 
+import "time"
+
 // wait lets a slot begin its next life as soon as it may.
 func (f *Fleet) wait(s *slot) {
 	f.move(s, Waiting)
 	f.waiting.slots = append(f.waiting.slots, s)
+}
+
+// again lets the next life of a slot begin as soon as it may, which had no failure of its own.
+func (f *Fleet) again(s *slot) {
+	if s.spare {
+		f.pause(s, s.pool.crew.rest)
+	} else {
+		f.wait(s)
+	}
+}
+
+// pause lets the next life of a slot begin at a time, or as soon as it may if that is over.
+func (f *Fleet) pause(s *slot, until time.Duration) {
+	if until <= f.now {
+		f.wait(s)
+		return
+	}
+	f.move(s, Pausing)
+	f.timers.push(s, until)
 }
 
 // passTurn gives the turn of the start to the next slot in line, if a slot has it.
@@ -33,7 +54,7 @@ func (f *Fleet) leaveLine(s *slot) {
 // mayBegin reports whether the next life of a slot may begin. If it never may, it returns the pool
 // that it needs and that has ended for good.
 func (s *slot) mayBegin() (may bool, gone *pool) {
-	if g := s.pool.group; g != nil && s.shaken && g.leaving > 0 {
+	if g := s.pool.group; g != nil && (s.shaken || s.spare) && g.leaving > 0 {
 		return false, nil
 	}
 	for _, q := range s.pool.needs {
@@ -55,6 +76,7 @@ func (f *Fleet) startDone(s *slot) {
 	}
 	s.initial = false
 	if f.startsLeft--; f.startsLeft == 0 {
+		f.waiting.stirred = true // from now on spares take the places
 		f.startOver()
 	}
 }
@@ -80,8 +102,8 @@ func (f *Fleet) Waiting(yield func(id, other Slot) bool) {
 		if s.state != Waiting {
 			continue
 		}
-		if last == nil || last.pool != s.pool || last.shaken != s.shaken {
-			last, blocker = s, s.blocker()
+		if last == nil || last.pool != s.pool || last.shaken != s.shaken || last.spare != s.spare {
+			last, blocker = s, f.blocker(s)
 		}
 		if blocker != nil && !yield(s.id, blocker.id) {
 			return
@@ -90,15 +112,9 @@ func (f *Fleet) Waiting(yield func(id, other Slot) bool) {
 }
 
 // blocker returns the first slot for which a slot that is waiting waits, or nil.
-func (s *slot) blocker() *slot {
-	if g := s.pool.group; g != nil && s.shaken && g.leaving > 0 {
-		for _, p := range g.members {
-			for _, o := range p.slots {
-				if o.shaken && o.busy() {
-					return o
-				}
-			}
-		}
+func (f *Fleet) blocker(s *slot) *slot {
+	for _, o := range s.leavers() {
+		return o
 	}
 	for _, q := range s.pool.needs {
 		if q.unready == 0 {
@@ -110,5 +126,26 @@ func (s *slot) blocker() *slot {
 			}
 		}
 	}
+	if f.hasCrew(s) && len(s.pool.crew.spares) > 0 {
+		return s.pool.crew.spares[0]
+	}
 	return nil
+}
+
+// leavers returns the slots of the group that have to end before the next life of a slot may begin.
+func (s *slot) leavers() (all []*slot) {
+	g := s.pool.group
+	if g == nil || !s.shaken && !s.spare || g.leaving == 0 {
+		return nil
+	}
+	for _, p := range g.members {
+		for _, slots := range [][]*slot{p.slots, p.crew.spares} {
+			for _, o := range slots {
+				if o.shaken && o.busy() {
+					all = append(all, o)
+				}
+			}
+		}
+	}
+	return all
 }

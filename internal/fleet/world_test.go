@@ -92,6 +92,9 @@ func (w *world) populate() {
 		if gentle {
 			d.StopWorker, d.Limit, d.Policy = true, -1, fleet.Always
 		}
+		if w.pick(2, "spares") == 0 {
+			d.Spare = 1 + w.pick(3, "spare")
+		}
 		if w.pick(4, "age") == 0 {
 			d.MaxAge = someTimes[1+w.pick(len(someTimes)-1, "most age")]
 		}
@@ -202,6 +205,9 @@ func (w *world) happens(text func() string, real func(), expected func()) {
 	}
 	w.compare()
 	w.led = nil
+	for len(w.lives) <= len(w.m.slots) {
+		w.lives = append(w.lives, worldLife{})
+	}
 	for i := range w.effects {
 		w.carryOut(&w.effects[i])
 	}
@@ -233,7 +239,7 @@ func (w *world) compare() {
 
 func sameEffect(a, b *fleet.Effect) bool {
 	return a.Kind == b.Kind && a.Slot == b.Slot && a.Pool == b.Pool && a.Index == b.Index && a.Life == b.Life &&
-		a.Ask == b.Ask && a.Mode == b.Mode && a.ForGood == b.ForGood &&
+		a.Ask == b.Ask && a.Spare == b.Spare && a.From == b.From && a.Mode == b.Mode && a.ForGood == b.ForGood &&
 		a.Failed == b.Failed && a.Restart == b.Restart &&
 		a.After == b.After && a.At == b.At && sameReason(&a.Reason, &b.Reason)
 }
@@ -274,6 +280,7 @@ func (w *world) invariants() {
 			}
 		}
 	}
+	w.checkSpares()
 	waiting := 0
 	for id, other := range w.f.Waiting {
 		waiting++

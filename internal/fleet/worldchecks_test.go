@@ -9,9 +9,6 @@ import (
 
 // carryOut does what an effect asks for, and checks what must hold for it whatever the model says.
 func (w *world) carryOut(e *fleet.Effect) {
-	for len(w.lives) <= int(e.Slot) {
-		w.lives = append(w.lives, worldLife{})
-	}
 	l := &w.lives[e.Slot]
 	if w.gone > 0 {
 		w.fail("%s comes after AllGone", kindNames[e.Kind])
@@ -23,6 +20,10 @@ func (w *world) carryOut(e *fleet.Effect) {
 	case fleet.Spawn:
 		w.checkSpawn(e)
 		*l = worldLife{life: e.Life}
+	case fleet.Promote:
+		w.checkPromote(e)
+		*l = worldLife{life: e.Life, up: true}
+		w.lives[e.From].life = 0
 	case fleet.Retire:
 		if l.life == 0 {
 			w.fail("slot %d is retired and has no life", e.Slot)
@@ -78,15 +79,18 @@ func (w *world) checkSpawn(e *fleet.Effect) {
 	if w.lives[e.Slot].life > 0 {
 		w.fail("slot %d has a life already", e.Slot)
 	}
+	if w.allUp > 0 && !s.spare && s.pool.desc.Spare > 0 {
+		w.fail("slot %d begins a life of its own, and its pool has spares", e.Slot)
+	}
 	w.checkTurn(s, e.Life)
 	if w.m.now < w.lives[e.Slot].after {
 		w.fail("slot %d begins in its pause", e.Slot)
 	}
 	for _, o := range w.m.slots {
-		if o.pool == s.pool && o.index == s.index && w.lives[o.id].life > 0 {
+		if o.pool == s.pool && o.index == s.index && o.spare == s.spare && w.lives[o.id].life > 0 {
 			w.fail("slot %d begins while slot %d lives in its place", e.Slot, o.id)
 		}
-		if w.lives[s.id].together && slices.Contains(s.pool.group, o.pool) && o.listed() && w.lives[o.id].leaving {
+		if w.lives[s.id].together && slices.Contains(s.pool.group, o.pool) && (o.spare || o.listed()) && w.lives[o.id].leaving {
 			w.fail("slot %d begins before slot %d of its group has ended", e.Slot, o.id)
 		}
 	}

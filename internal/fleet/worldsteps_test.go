@@ -69,6 +69,10 @@ func (w *world) step() {
 		if len(w.m.pools) > 0 {
 			w.resize(w.m.pools[w.pick(len(w.m.pools), "pool")], 1+w.pick(4, "size"))
 		}
+	case k < 79:
+		if len(w.m.pools) > 0 {
+			w.renew(w.m.pools[w.pick(len(w.m.pools), "pool")])
+		}
 	case k < 84:
 		if s := w.pickSlot(func(*modelSlot) bool { return true }); s != nil {
 			w.restart(s)
@@ -118,12 +122,16 @@ func (w *world) goesOn(s *modelSlot) {
 			func() { s.state = fleet.Greeted })
 	case fleet.Greeted:
 		now := w.later()
-		w.lives[s.id].up = !w.lives[s.id].leaving
+		w.lives[s.id].up = !w.lives[s.id].leaving && !s.spare
 		w.happens(func() string { return fmt.Sprintf("Up %d at %v", s.id, now) },
 			func() { w.f.Up(s.id, now) },
 			func() { w.m.up(s, now) })
 	default:
-		if w.lives[s.id].retired || w.pick(5, "tasks") == 0 {
+		if w.pick(40, "leaves") == 0 {
+			w.happens(func() string { return fmt.Sprintf("Leave %d", s.id) },
+				func() { w.f.Leave(s.id) },
+				func() { w.m.leave(s) })
+		} else if w.lives[s.id].retired || w.pick(5, "tasks") == 0 {
 			w.happens(func() string { return fmt.Sprintf("Idle %d", s.id) },
 				func() { w.f.Idle(s.id) },
 				func() { w.m.idle(s) })
@@ -137,7 +145,7 @@ func (w *world) goesOn(s *modelSlot) {
 func (w *world) dies(s *modelSlot) {
 	l := &w.lives[s.id]
 	how := fleet.How{Failed: !l.led || w.pick(4, "failed") == 0}
-	if s.state == fleet.Ready && !l.led && w.pick(3, "quits") == 0 {
+	if s.state >= fleet.Standby && !l.led && w.pick(3, "quits") == 0 {
 		how.Failed = false
 	}
 	switch w.pick(8, "how") {
@@ -170,7 +178,7 @@ func (w *world) diesOf(s *modelSlot, how fleet.How, now time.Duration) {
 
 // junk tells of an event that cannot be: it comes too late, or twice.
 func (w *world) junk(s *modelSlot) {
-	k := w.pick(5, "junk")
+	k := w.pick(6, "junk")
 	w.happens(func() string { return fmt.Sprintf("junk %d for %d", k, s.id) }, func() {
 		switch {
 		case k == 0 && s.state != fleet.Spawning:
@@ -179,8 +187,10 @@ func (w *world) junk(s *modelSlot) {
 			w.f.Greeted(s.id)
 		case k == 2 && s.state != fleet.Greeted:
 			w.f.Up(s.id, w.m.now)
-		case k == 3 && s.state != fleet.Ready:
+		case k == 3 && (s.state < fleet.Standby || !s.busy()):
 			w.f.Idle(s.id)
+		case k == 5 && (s.state < fleet.Standby || !s.busy()):
+			w.f.Leave(s.id)
 		case k == 4 && !s.busy():
 			w.f.Ended(s.id, fleet.How{Failed: true}, w.m.now)
 		}
@@ -202,11 +212,17 @@ func (w *world) tick(now time.Duration) {
 
 func (w *world) resize(p *modelPool, n int) {
 	var did, should bool
-	w.happens(func() string { return fmt.Sprintf("Resize %d to %d", p.id, n) },
-		func() { did = w.f.Resize(p.id, n) }, func() { should = w.m.resize(p, n) })
+	now := w.later()
+	w.happens(func() string { return fmt.Sprintf("Resize %d to %d at %v", p.id, n, now) },
+		func() { did = w.f.Resize(p.id, n, now) }, func() { should = w.m.resize(p, n, now) })
 	if did != should {
 		w.fail("Resize says %v", did)
 	}
+}
+
+func (w *world) renew(p *modelPool) {
+	w.happens(func() string { return fmt.Sprintf("Renew %d", p.id) },
+		func() { w.f.Renew(p.id) }, func() { w.m.renew(p) })
 }
 
 func (w *world) restart(s *modelSlot) {

@@ -12,19 +12,26 @@ const maxLineSize = 64 << 10
 // Lines passes on whole lines, each with a prefix. It exists in main, once for each life of a
 // worker. Any goroutine may write to it.
 type Lines struct {
-	// prefix is put before each line. It does not change.
-	prefix string
 	// next gets the lines, each in a call of its own. It does not change.
 	next io.Writer
 
-	// mu guards buf.
+	// mu guards prefix and buf.
 	mu sync.Mutex
+	// prefix is put before each line.
+	prefix string
 	// buf is what has come of a line that has not ended. mu guards it.
 	buf []byte
 }
 
 // NewLines returns the writer that passes lines on to next.
 func NewLines(prefix string, next io.Writer) *Lines { return &Lines{prefix: prefix, next: next} }
+
+// Rename changes what is put before each line.
+func (l *Lines) Rename(prefix string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.prefix = prefix
+}
 
 // Write implements io.Writer. It never fails.
 func (l *Lines) Write(p []byte) (int, error) {

@@ -32,7 +32,8 @@ type Role struct {
 	Main   string   // Config.Name of the Main that has started this process
 	Outer  []string // Config.Name of the Mains around that Main, from the outermost
 	Path   []string // pool names from the outermost Main down to this worker, e.g. ["thumbnailer"] or ["outer","inner"]
-	Index  int      // instance number within the pool
+	Index  int      // instance number within the pool, or the number of a spare
+	Spare  bool     // the worker has no instance number yet: it stands by
 	Life   int      // 1 for the first process of this instance, 2 for its replacement, ...
 	Depth  int      // 1 for a worker of a top-level Main
 	Cookie string   // random hex digits, with which the worker opens the wire
@@ -56,7 +57,12 @@ func (r *Role) check() error {
 }
 
 // String returns the name by which messages call this worker, for example "outer/inner/2".
-func (r *Role) String() string { return fmt.Sprintf("%s/%d", strings.Join(r.Path, "/"), r.Index) }
+func (r *Role) String() string {
+	if r.Spare {
+		return fmt.Sprintf("%s/spare.%d", strings.Join(r.Path, "/"), r.Index)
+	}
+	return fmt.Sprintf("%s/%d", strings.Join(r.Path, "/"), r.Index)
+}
 
 // marker is the content of the environment variable: the role, and what this package tells itself
 // in the worker.
@@ -78,6 +84,7 @@ func (m *marker) Pack(p *pack.Packing) {
 	pack.List(p, &m.Outer, pack.Text)
 	pack.List(p, &m.Path, pack.Text)
 	pack.Number(p, &m.Index)
+	pack.Flag(p, &m.Spare)
 	pack.Number(p, &m.Life)
 	pack.Number(p, &m.Depth)
 	pack.Text(p, &m.Cookie)

@@ -100,6 +100,7 @@ const (
 	// W: the loop of the worker waits for a task or for room, or with FlagSoft waits no longer; see
 	// NewAwait. M: the loop must not wait; see NewRefusal
 	Await
+	Place // M: the worker, a spare, has its place from now on; see NewPlace
 	// kindEnd is the number behind the last kind.
 	kindEnd
 )
@@ -111,7 +112,7 @@ var kindNames = [...]string{
 	Failed: "Failed", Submit: "Submit", Accepted: "Accepted", Task: "Task", Start: "Start", Progress: "Progress",
 	Result: "Result", Cancel: "Cancel", Fetch: "Fetch", FetchCancel: "FetchCancel", NoTask: "NoTask",
 	Recall: "Recall", Returned: "Returned", Retire: "Retire", ExitValue: "ExitValue", Pools: "Pools",
-	Beat: "Beat", Split: "Split", Overdue: "Overdue", Dump: "Dump", Stacks: "Stacks", Await: "Await",
+	Beat: "Beat", Split: "Split", Overdue: "Overdue", Dump: "Dump", Stacks: "Stacks", Await: "Await", Place: "Place",
 }
 
 // String returns the name of the kind.
@@ -142,6 +143,9 @@ const (
 // FlagTimed says of a Task that its time runs from its Start, which the worker must have written
 // before it begins.
 const FlagTimed = FlagWait
+
+// FlagForGood says of a Retire that the worker leaves, and is not replaced.
+const FlagForGood = FlagWait
 
 // Frame is one message on the wire. Whoever holds the frame owns its Body, unless that is lent.
 type Frame struct {

@@ -23,6 +23,7 @@ var numbered = [256]struct{ first, second bool }{
 	Await:       {second: true},
 	Beat:        {first: true, second: true},
 	Overdue:     {first: true},
+	Place:       {first: true, second: true},
 }
 
 // words returns the two words of the header.
@@ -147,3 +148,12 @@ func (f *Frame) SetTook(d time.Duration) { f.Defs = uint64(d) }
 
 // Took returns what SetTook has noted.
 func (f *Frame) Took() time.Duration { return time.Duration(f.Defs) }
+
+// NewPlace makes the frame that gives a spare its place: it is instance number index of its pool
+// from now on, and the life with that number of it.
+func NewPlace(index, life int) *Frame {
+	return &Frame{Kind: Place, Number: uint64(index), More: uint64(life)}
+}
+
+// Place returns the index and the life of a Place frame.
+func (f *Frame) Place() (index, life int) { return int(f.Number), int(f.More) }
