@@ -53,8 +53,8 @@ type Config struct {
 	// second Run or Start under one name is refused. The process of a worker passes the other Mains
 	// by on its way: their Run, Start, Wait, Close and Stop return nil at once, and all other
 	// methods return an error. So the code between two Mains is run in the workers of the later
-	// Main, too. Mains with InProcess need no name. Defaults to "main", which is enough for a
-	// program with one Main.
+	// Main, too, unless Hook is before it. Mains with InProcess need no name. Defaults to "main",
+	// which is enough for a program with one Main.
 	Name string
 
 	// InProcess runs every worker as goroutines of this process, over in-memory pipes: to step
@@ -63,8 +63,8 @@ type Config struct {
 	// killed.
 	InProcess bool
 
-	// StartTimeout limits the time from the start of a worker's process until it has reached Run
-	// and said hello. Defaults to 10 seconds.
+	// StartTimeout limits the time from the start of a worker's process until it has reached Hook,
+	// Run or Start and said hello. Defaults to 10 seconds.
 	StartTimeout time.Duration
 	// SetupTimeout limits the setup function of each worker. The start and the handshake of its
 	// process do not count. Defaults to 1 minute.
@@ -126,8 +126,8 @@ type Config struct {
 	// the reason and the first stack are passed on, and the error has the rest
 	// (WorkerDiedError.Stderr). What a worker prints itself is passed on in any case.
 	FullCrashes bool
-	// Logger gets a record of each event, such as the death of a worker. Defaults to
-	// slog.Default().
+	// Logger gets a record of each event, such as the death of a worker. Defaults to what
+	// slog.Default() is at that time.
 	Logger *slog.Logger
 	// OnEvent, if not nil, gets each event. It is called on the loop of main, so never while a
 	// handler or an action of main runs: a long action holds the events back. Of the events that
@@ -173,7 +173,7 @@ func (c *Config) filled() (Config, error) {
 	f.QueueLimit = cmp.Or(f.QueueLimit, 65536)
 	f.MaxDepth = cmp.Or(f.MaxDepth, 3)
 	f.DeadLimit = cmp.Or(f.DeadLimit, 1000)
-	f.Logger = cmp.Or(f.Logger, slog.Default())
+	f.Logger = cmp.Or(f.Logger, slog.New(defaultLog{}))
 	return f, err
 }
 

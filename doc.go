@@ -46,6 +46,11 @@
 // it is in the worker's process, nothing else is, and what comes before Run happens in every
 // process.
 //
+// [Main.Hook] is an earlier end of the way: called behind [Main.RegisterWorker], it becomes the
+// worker, and the rest of main happens in main alone: flags, ports, locks, migrations. Called in an
+// initialiser, it lets a package use multiprolab inside, and start its workers when it is first
+// used, in whatever process, without a call or the knowledge of those who import it.
+//
 // A worker's stdin and stdout pipes are the wire to main; they are taken over before main and
 // before the init functions of the packages that import this one. What anything in the worker
 // prints goes to the stdout of main, or to [Config.Stdout] line by line. The worker's own stdin is

@@ -5,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
-	"slices"
 
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
@@ -18,25 +17,8 @@ import (
 
 // goexiting reports, in a deferred function, whether that runs because of runtime.Goexit, and not
 // because of a panic. It looks at its callers, because a recover would take the panic's stack away.
-func goexiting() bool { return firstCaller("runtime.Goexit", "runtime.gopanic") == "runtime.Goexit" }
-
-// firstCaller returns the function among those named that was called last on the calling goroutine
-// and has not returned, or "".
-func firstCaller(names ...string) string {
-	var callers [64]uintptr
-	for skip := 2; ; skip += len(callers) {
-		n := runtime.Callers(skip, callers[:])
-		frames := runtime.CallersFrames(callers[:n])
-		for more := n > 0; more; {
-			var f runtime.Frame
-			if f, more = frames.Next(); slices.Contains(names, f.Function) {
-				return f.Function
-			}
-		}
-		if n < len(callers) {
-			return ""
-		}
-	}
+func goexiting() bool {
+	return goroutine.Caller("runtime.Goexit", "runtime.gopanic") == "runtime.Goexit"
 }
 
 // insideWorker reports whether the caller runs in a function that the library has called in a
@@ -44,7 +26,7 @@ func firstCaller(names ...string) string {
 // there is the worker's own. Otherwise the call comes from the program's main function, which may
 // go on beside the worker if it has several goroutines.
 func insideWorker(ctx context.Context) bool {
-	return proc.Current() != nil && (ctx.Value(workerKey{}) != nil || firstCaller(workerLive) == workerLive)
+	return proc.Current() != nil && (ctx.Value(workerKey{}) != nil || goroutine.Caller(workerLive) == workerLive)
 }
 
 // workerKey is the key of the worker in all contexts that its functions are given.

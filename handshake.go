@@ -46,13 +46,13 @@ func (p *peer) handshake(ctx context.Context, m *Main) error {
 	case life.Ended:
 		return p.startError(
 			"its process ended before it reached Run: it must get from main() to Run of the same Main, by the same "+
-				"path as the main process",
+				"path as the main process; or call Main.Hook before what one process alone can do",
 			p.end(m),
 		)
 	case life.Late:
 		p.kill(fmt.Sprintf("it did not reach Run within Config.StartTimeout (%v)", m.cfg.StartTimeout))
 		return p.startError(fmt.Sprintf("it did not reach Run within %v: something before Run blocks, "+
-			"or Config.StartTimeout is too short", m.cfg.StartTimeout), p.end(m))
+			"and should come after Main.Hook, or Config.StartTimeout is too short", m.cfg.StartTimeout), p.end(m))
 	}
 	return context.Cause(ctx)
 }

@@ -12,8 +12,8 @@ import (
 
 // Main is the main process's view of the whole: it starts the workers, routes the messages, owns
 // the task queue and sees to it that nothing is left in the end. It exists in the main process; in
-// a worker process the same code makes one too, which ends in Run. All methods may be called from
-// any goroutine, but those that register something only before Run or Start.
+// a worker process the same code makes one too, which ends in Hook or Run. All methods may be
+// called from any goroutine, but those that register something only before Run or Start.
 type Main struct {
 	*node
 	registry
@@ -46,8 +46,8 @@ type Main struct {
 }
 
 // origin is what a Main is made from, and what process it is in. It exists in every process that
-// makes a Main. But for made, nested and warned, prepare sets the fields, and they do not change
-// after that.
+// makes a Main. But for made, nested, hook and warned, prepare sets the fields, and they do not
+// change after that.
 type origin struct {
 	// made is the place where New was called. It never changes.
 	made *site
@@ -60,6 +60,8 @@ type origin struct {
 	path []string
 	// outer are the names of the Mains around this Main, if it runs in a worker.
 	outer []string
+	// hook is what Hook has noted, or nil. It does not change once Run or Start has begun.
+	hook *hook
 	// depth is the number of the Mains around this Main.
 	depth int
 	// procs is the GOMAXPROCS of main, or 0 if the environment sets it.
@@ -76,6 +78,24 @@ type origin struct {
 	// set it.
 	warned atomic.Bool
 }
+
+// hook is what a call of Main.Hook has noted. It exists in every process that calls it, and never
+// changes.
+type hook struct {
+	// site is the place of the call.
+	site *site
+	// outermost says that a process comes to the call without being any worker: it is not in a
+	// function of a worker.
+	outermost bool
+	// initial says that the call is in the initialiser of a package, so that every process comes to
+	// it.
+	initial bool
+	// errors is how many errors had been registered, which are those that workers know.
+	errors int
+}
+
+// hooked reports whether the processes of the workers come to Hook by themselves.
+func (o *origin) hooked() bool { return o.hook != nil && o.hook.outermost }
 
 // Name returns "main".
 func (m *Main) Name() string { return m.name() }

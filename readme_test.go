@@ -119,6 +119,10 @@ var samples = map[string]sample{
 				}
 			}
 			fmt.Println(12, app.Cause())`},
+	"// From here on for main alone": {
+		place: "around",
+		want:  "once\n144 <nil>\n",
+	},
 	"// What happens to the parsers": {
 		place: "around",
 		want:  "parser/0 is up, life 1\n",
@@ -185,6 +189,8 @@ func (s *sample) program(whole, code string) string {
 		)
 		put(action+"\t\tapp.Exit()\n\t\treturn nil\n\t})\n", "")
 		whole = strings.Replace(whole, "Count: 4, Needs", "RestartDelay: 1, RestartMaxDelay: 1, Count: 4, Needs", 1)
+	case strings.Contains(code, "app.Hook"):
+		put(run, code+"\tfmt.Println(\"once\")\n"+run)
 	case strings.Contains(code, "app.Watch"):
 		parser("")
 		put(run, "app.RegisterWorker(\"parser\", parser, nil)\n"+run)

@@ -7,7 +7,8 @@ import (
 
 // RegisterWorker registers cfg.Count identical workers under a name. setup runs in each worker's
 // process, and nothing else does: there it registers handlers and actions. Instances are named
-// name/0, name/1 and so on. It panics if the name is empty, reserved, malformed or taken.
+// name/0, name/1 and so on. It panics if the name is empty, reserved, malformed or taken, and after
+// Hook, Run or Start.
 func (m *Main) RegisterWorker(name string, setup func(ctx context.Context, w *Worker) error, cfg *WorkerConfig) {
 	site := callSite()
 	if err := checkWorkerName(name); err != nil {
@@ -29,6 +30,15 @@ func (m *Main) RegisterWorker(name string, setup func(ctx context.Context, w *Wo
 	defer m.lifeMu.Unlock()
 	if m.state != mainNew {
 		registrationPanic("worker %q is registered after Run or Start: register it before (%s)", name, site)
+	}
+	if m.hook != nil {
+		registrationPanic(
+			"worker %q is registered after Hook (%s): its process runs no further than Hook, and would not find it: "+
+				"register it before (%s)",
+			name,
+			m.hook.site,
+			site,
+		)
 	}
 	p := &pool{name: name, setup: setup, site: site}
 	var err error

@@ -9,8 +9,8 @@ import (
 // RegisterError lets errors keep what they are when a handler returns them in another process. A
 // sentinel, such as sql.ErrNoRows, is matched by errors.Is again; a type, given by any value of it,
 // is found by errors.As with its exported fields; the errors in these cross as others do. Call it
-// before Run, so that main and workers do the same. Most of the standard library's need no
-// registration: see RemoteError. All others arrive as the text of a RemoteError.
+// before Hook, Run or Start, so that main and workers do the same. Most of the standard library's
+// need no registration: see RemoteError. All others arrive as the text of a RemoteError.
 func (m *Main) RegisterError(errs ...error) {
 	m.lifeMu.Lock()
 	defer m.lifeMu.Unlock()
@@ -27,6 +27,11 @@ func (m *Main) RegisterError(errs ...error) {
 
 // warnOfErrors logs which registered types of errors cannot be sent. prepare calls it.
 func (m *Main) warnOfErrors() {
+	if list := m.errors.list; m.hook != nil && m.hook.errors < len(list) {
+		m.cfg.Logger.Warn("multiprolab: RegisterError after Hook: the processes of the workers run no further than "+
+			"Hook and do not know the error, which arrives as the text of a RemoteError: call RegisterError before",
+			"type", reflect.TypeOf(list[m.hook.errors]).String(), "hook", m.hook.site.String())
+	}
 	for _, known := range m.errors.list {
 		t := reflect.TypeOf(known)
 		if t.Kind() == reflect.Pointer {

@@ -54,6 +54,7 @@ func (m *Main) startProcess(s *slot, number int, cookie string, out io.Writer) (
 			Spare:  s.index < 0,
 			Life:   number,
 			Depth:  m.depth + 1,
+			Hooked: m.hooked(),
 			Cookie: cookie,
 		},
 		Dir:          s.pool.cfg.Process.Dir,

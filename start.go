@@ -64,8 +64,8 @@ func New(cfg *Config) *Main {
 // that names the workers that had to be killed. If the race detector has found a data race in a
 // worker, it returns a *WorkerDiedError of that.
 //
-// In a worker process Run becomes the worker and never returns. In the process of a worker of
-// another Main it returns nil at once: see Config.Name.
+// In a worker process Run becomes the worker and never returns, unless Hook has done so before. In
+// the process of a worker of another Main it returns nil at once: see Config.Name.
 func (m *Main) Run(ctx context.Context) error {
 	if proc.Current() == nil {
 		m.service = sdnotify.FromEnv() // this also takes the variable out of the environment of the workers
@@ -91,8 +91,8 @@ func (m *Main) Run(ctx context.Context) error {
 // returns its error; if exit is requested before all are ready, it ends them and returns an error
 // that wraps ErrStopped. Call Wait or Close in the end.
 //
-// In a worker process Start becomes the worker and never returns. In the process of a worker of
-// another Main it returns nil at once: see Config.Name.
+// In a worker process Start becomes the worker and never returns, unless Hook has done so before.
+// In the process of a worker of another Main it returns nil at once: see Config.Name.
 func (m *Main) Start(ctx context.Context) error {
 	if err := m.begin(ctx); err != nil {
 		return unlessElsewhere(err)
@@ -156,10 +156,10 @@ func (m *Main) prepare() error {
 		return err
 	}
 	if !m.cfg.InProcess {
-		if proc.IsTestBinary() && !proc.TestBinaryAllowed() {
+		if proc.IsTestBinary() && !proc.TestBinaryAllowed() && m.hook == nil && !descent.become.Load() {
 			return errors.New(
 				"multiprolab: this is a test binary, and re-executing it would run all its tests in each worker: " +
-					"call multiprolabtest.Main in TestMain, or set Config.InProcess",
+					"call multiprolabtest.Main in TestMain, or Main.Hook in an initialiser, or set Config.InProcess",
 			)
 		}
 		if err := cmp.Or(checkArgs(), m.claimName()); err != nil {

@@ -82,6 +82,8 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 
 	switch placed := w.standBy(w.ctx); {
 	case !placed: // it ends without one
+	case w.foreign == nil && w.role.initial:
+		err = <-w.beside() // on this goroutine, each turn would have to change to the main thread
 	case w.foreign == nil:
 		w.role.releaseThread()
 		err = w.loop.run(w.whole)
@@ -111,9 +113,8 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 	return errors.Join(err, w.link.PostLast(packedFrame(wire.Bye, &f)))
 }
 
-// host runs the user's event loop, the function of Loop, on this goroutine, and the worker's own
-// loop on another.
-func (w *Worker) host() error {
+// beside runs the worker's own loop on another goroutine, and returns the channel of its error.
+func (w *Worker) beside() <-chan error {
 	own := make(chan error, 1)
 	go func() { // ends with the worker's loop: by exit, by an error of an action, or after the user's loop
 		if w.aboard != nil {
@@ -123,6 +124,13 @@ func (w *Worker) host() error {
 		w.cancel(ErrExit)
 		own <- err
 	}()
+	return own
+}
+
+// host runs the user's event loop, the function of Loop, on this goroutine, and the worker's own
+// loop on another.
+func (w *Worker) host() error {
+	own := w.beside()
 	err := w.foreign(w.ctx)
 	if endedBy(w.ctx, err) {
 		err = nil

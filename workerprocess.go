@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
@@ -22,10 +23,10 @@ func (m *Main) takeRole() error {
 		return nil
 	}
 	level := int(descent.level.Load())
-	if err := m.passesBy(role, level); err != nil {
-		return err
-	}
-	if descent.become.Load() {
+	switch m.placeIn(role, level) {
+	case elsewhere:
+		return m.runsElsewhere(role)
+	case inside:
 		m.path, m.outer, m.depth = role.Path, append(slices.Clone(role.Outer), role.Main), role.Depth
 		if m.depth >= m.cfg.MaxDepth {
 			return fmt.Errorf(
@@ -37,20 +38,14 @@ func (m *Main) takeRole() error {
 		}
 		return nil
 	}
+	if role.Hooked {
+		level = len(role.Path) - 1
+	}
 	last := level == len(role.Path)-1
 	name := role.Path[min(level, len(role.Path)-1)]
 	p := m.pool(name)
 	if p == nil {
-		return fmt.Errorf(
-			"multiprolab: this is the process of worker %q of the Main %q, but it has come to Run or Start of a "+
-				"Main %q with other workers first (%s): "+
-				"a worker process must reach its own Main by the same path as the main process, so register the "+
-				"same workers in each process, and give different Mains of a program different Config.Names",
-			name,
-			role.Main,
-			m.cfg.Name,
-			strings.Join(m.poolNames(), ", "),
-		)
+		return m.missing(role, name)
 	}
 	if !last {
 		m.passThrough(p)
@@ -61,7 +56,7 @@ func (m *Main) takeRole() error {
 }
 
 // passThrough runs the setup function of an outer worker, on the way to the Main that this function
-// runs. The Run of that Main takes over, so that passThrough does not return.
+// runs. Hook or Run of that Main takes over, so that passThrough does not return.
 func (m *Main) passThrough(p *pool) {
 	level := descent.level.Add(1)
 	w := newWorker(workerRole{pool: p.name}, &codec.Codec{}, &m.cfg)
@@ -72,8 +67,9 @@ func (m *Main) passThrough(p *pool) {
 	path := proc.Current().Path
 	fmt.Fprintf(
 		os.Stderr,
-		"multiprolab: the setup function of worker %q returned (%v) before it reached Run or Start of the Main with "+
-			"worker %q: a Main inside a worker must be started in the worker's setup function\n",
+		"multiprolab: the setup function of worker %q returned (%v) before it reached Hook, Run or Start of the Main "+
+			"with worker %q: a Main inside a worker must be started in the worker's setup function, or be hooked "+
+			"outside of it\n",
 		p.name,
 		err,
 		path[level],
@@ -81,8 +77,8 @@ func (m *Main) passThrough(p *pool) {
 	os.Exit(1)
 }
 
-// becomeWorker is the whole life of a worker process after Run was called in it. It does not
-// return.
+// becomeWorker is the whole life of a worker process after Hook or Run was called in it. It does
+// not return.
 func (m *Main) becomeWorker(p *pool, role *proc.Role) {
 	identity, err := proc.Identity()
 	if err != nil {
@@ -96,6 +92,7 @@ func (m *Main) becomeWorker(p *pool, role *proc.Role) {
 			releaseThread: proc.ReleaseMainThread,
 			process:       true,
 			take:          takeHanded,
+			initial:       goroutine.Initialises(),
 		},
 		&codec.Codec{},
 		&m.cfg,

@@ -19,6 +19,9 @@
 //		...
 //	}
 //
+// A package that calls Main.Hook in an initialiser needs none of this: its tests start the workers
+// as they are. Nor do the tests of a package that imports it.
+//
 // Tests that need no real processes set Config.InProcess and need nothing from here; they also run
 // in a bubble of testing/synctest.
 package multiprolabtest
@@ -30,6 +33,7 @@ import (
 	"testing"
 
 	"github.com/multiprolab/multiprolab"
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
@@ -46,8 +50,9 @@ func Main(m *testing.M, apps ...func() *multiprolab.Main) {
 // Main must have the Config.Name and the worker names of the one that the test starts.
 func Hook(apps ...func() *multiprolab.Main) {
 	proc.AllowTestBinary() // in a worker, too: it may run a Main of its own
-	if proc.Current() == nil {
-		return
+	role := proc.Current()
+	if role == nil || role.Hooked && goroutine.Initialises() {
+		return // a Main with a hook of its own is still to come, if not in this package
 	}
 	var err error
 	for _, app := range apps {
@@ -57,7 +62,7 @@ func Hook(apps ...func() *multiprolab.Main) {
 		err = fmt.Errorf(
 			"multiprolabtest: TestMain passes no Main with the Config.Name %q to multiprolabtest: pass a function "+
 				"for each Main whose workers the tests start",
-			proc.Current().Main,
+			role.Main,
 		)
 	}
 	fmt.Fprintln(os.Stderr, err)

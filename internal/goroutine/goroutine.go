@@ -1,11 +1,12 @@
 // Package goroutine is small things about goroutines that the standard library lacks: to look at a
-// channel without waiting, to wait for one for some time, to wake who waits, and to tell the
-// calling goroutine from others.
+// channel without waiting, to wait for one for some time, to wake who waits, to tell the calling
+// goroutine from others, and to find out what it is at.
 package goroutine
 
 import (
 	"bytes"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -51,3 +52,34 @@ func ID() uint64 {
 	id, _ := strconv.ParseUint(string(fields[1]), 10, 64)      // the runtime has written a number
 	return id
 }
+
+// Caller returns the function among those named that was called last on the calling goroutine and
+// has not returned, or "".
+func Caller(names ...string) string {
+	var callers [64]uintptr
+	for skip := 2; ; skip += len(callers) {
+		n := runtime.Callers(skip, callers[:])
+		frames := runtime.CallersFrames(callers[:n])
+		for more := n > 0; more; {
+			var f runtime.Frame
+			if f, more = frames.Next(); slices.Contains(names, f.Function) {
+				return f.Function
+			}
+		}
+		if n < len(callers) {
+			return ""
+		}
+	}
+}
+
+// Initialises reports whether the calling goroutine is the main goroutine at the initialisers of
+// packages, before the program's main function.
+func Initialises() bool { return Caller("main.main", runtimeMain) == runtimeMain }
+
+// BeforeTests reports whether the calling goroutine is the main goroutine of a test binary, and has
+// not begun with the tests: it is at the initialisers of packages, or in TestMain.
+func BeforeTests() bool { return Caller("testing.(*M).Run", runtimeMain) == runtimeMain }
+
+// runtimeMain is the function of the main goroutine, in which the initialisers run and then the
+// program's main function.
+const runtimeMain = "runtime.main"

@@ -1,6 +1,7 @@
 package goroutine_test
 
 import (
+	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,4 +43,42 @@ func TestID(t *testing.T) {
 	require.NotEqual(t, goroutine.ID(), <-other)
 	require.Equal(t, goroutine.ID(), goroutine.ID())
 	require.NotZero(t, goroutine.ID())
+}
+
+// atInit and beforeTests are what the initialisers of this package were told.
+var atInit, beforeTests = goroutine.Initialises(), goroutine.BeforeTests()
+
+// The initialisers and TestMain come before the tests, and on no other goroutine.
+func TestInitialises(t *testing.T) {
+	require.True(t, atInit)
+	require.True(t, beforeTests)
+	require.False(t, atMain)
+	require.True(t, beforeTestsAtMain)
+	require.False(t, goroutine.Initialises())
+	require.False(t, goroutine.BeforeTests())
+}
+
+// atMain and beforeTestsAtMain are what TestMain was told.
+var atMain, beforeTestsAtMain bool
+
+func TestMain(m *testing.M) {
+	atMain, beforeTestsAtMain = goroutine.Initialises(), goroutine.BeforeTests()
+	os.Exit(m.Run())
+}
+
+// Of two callers the one that was called last is named, through any number of others.
+func TestCaller(t *testing.T) {
+	const here, deeper = "github.com/multiprolab/multiprolab/internal/goroutine_test.TestCaller",
+		"github.com/multiprolab/multiprolab/internal/goroutine_test.deep"
+	require.Equal(t, here, goroutine.Caller(here, deeper))
+	require.Equal(t, deeper, deep(200, func() string { return goroutine.Caller(here, deeper) }))
+	require.Equal(t, here, deep(200, func() string { return goroutine.Caller(here) }))
+	require.Empty(t, goroutine.Caller("nobody"))
+}
+
+func deep(n int, f func() string) string {
+	if n == 0 {
+		return f()
+	}
+	return deep(n-1, f)
 }

@@ -36,6 +36,7 @@ type Role struct {
 	Spare  bool     // the worker has no instance number yet: it stands by
 	Life   int      // 1 for the first process of this instance, 2 for its replacement, ...
 	Depth  int      // 1 for a worker of a top-level Main
+	Hooked bool     // that Main was hooked before the process became a worker: no setup function leads to it
 	Cookie string   // random hex digits, with which the worker opens the wire
 }
 
@@ -87,6 +88,7 @@ func (m *marker) Pack(p *pack.Packing) {
 	pack.Flag(p, &m.Spare)
 	pack.Number(p, &m.Life)
 	pack.Number(p, &m.Depth)
+	pack.Flag(p, &m.Hooked)
 	pack.Text(p, &m.Cookie)
 	pack.Number(p, &m.Parent)
 	pack.Flag(p, &m.Box)
