@@ -78,7 +78,7 @@ func (m *Main) ListenerAddr(name string) net.Addr {
 func Activated() []string { return sockets.TakePassed() }
 
 // claimListener notes the name of a listener. It returns false in the process of a worker that has
-// not become the worker yet: there nothing is opened.
+// not become the worker yet: there nothing is opened, but for a Main that runs there all the same.
 func (m *Main) claimListener(name string, at *site) bool {
 	if err := checkListenerName(name); err != nil {
 		registrationPanic("%v (%s)", err, at)
@@ -95,7 +95,7 @@ func (m *Main) claimListener(name string, at *site) bool {
 		m.opened = map[string]*site{}
 	}
 	m.opened[name] = at
-	return proc.Current() == nil || descent.become.Load()
+	return proc.Current() == nil || descent.become.Load() || m.hook != nil && m.hook.initial
 }
 
 // dropListener forgets the name of a listener that could not be opened.

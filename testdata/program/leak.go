@@ -41,7 +41,7 @@ func leak(args []string) {
 		})
 		multiprolab.HandleTask(w, "pid", func(context.Context, int) (int, error) { return os.Getpid(), nil })
 		return nil
-	}, &multiprolab.WorkerConfig{Count: workers, RestartLimit: 1000})
+	}, &multiprolab.WorkerConfig{Count: workers, RestartLimit: multiprolab.RestartLimit{Restarts: 1000}})
 	check(app.Start(context.Background()))
 	var futures []*multiprolab.Future[int]
 	for range workers {

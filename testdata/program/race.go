@@ -30,7 +30,8 @@ func count(way string) {
 // race has a data race in a worker that does its work all the same, and ends in one of several ways.
 func race(args []string) {
 	way := args[0]
-	cfg := &multiprolab.WorkerConfig{Env: []string{"GORACE=" + os.Getenv("RACE_OPTIONS") + " atexit_sleep_ms=0"}, RestartDelay: time.Millisecond}
+	cfg := &multiprolab.WorkerConfig{RestartDelay: time.Millisecond}
+	cfg.Process.Env = []string{"GORACE=" + os.Getenv("RACE_OPTIONS") + " atexit_sleep_ms=0"}
 	switch way {
 	case "replaced", "replaced often":
 		cfg.MaxTasks = 1
