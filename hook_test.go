@@ -46,18 +46,20 @@ func (t *tee) Write(p []byte) (int, error) {
 // Workers leave the program at Hook: what main takes behind it, no worker asks for.
 func TestHook(t *testing.T) {
 	for name, want := range map[string]string{
-		"port":                    "port\n",
-		"library":                 "main 42 true\nlooping true\n",
-		"library in a worker":     "worker 8 true\nmain 42 true\nlooping true\n",
-		"library before Run":      "made 2 true\n",
-		"two":                     "a b\n",
-		"twice":                   "hooked\n",
-		"in a setup function":     "inner 4\n",
-		"main hooked, not inner":  "inner\n",
-		"workers come past it":    "past\n",
-		"hooked for workers only": "workers\n",
-		"in process":              "in process\n",
-		"registered after":        "true false\n8 <nil>\n",
+		"port":                     "port\n",
+		"library":                  "main 42 true\nlooping true\n",
+		"library in a worker":      "worker 8 true\nmain 42 true\nlooping true\n",
+		"library before Run":       "made 2 true\n",
+		"library whose makers die": "kill true\ngoexit true\npanic true\nleft 1\n",
+		"stand-in":                 "b\na\n-5 <nil>\n",
+		"two":                      "a b\n",
+		"twice":                    "hooked\n",
+		"in a setup function":      "inner 4\n",
+		"main hooked, not inner":   "inner\n",
+		"workers come past it":     "past\n",
+		"hooked for workers only":  "workers\n",
+		"in process":               "in process\n",
+		"registered after":         "true false\n8 <nil>\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			stdout, all, err := runHooked(t, name)
@@ -97,6 +99,16 @@ func TestHookInTestBinaries(t *testing.T) {
 	cmd := exec.CommandContext(bounded(t), "go", "test", "-count=1", "./testdata/hooked/thumbs", "./testdata/hooked/user")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
+}
+
+// A worker of a test that comes to the tests, because no hook before them is its own, ends with an
+// error that says what to do.
+func TestWorkerComesToTheTests(t *testing.T) {
+	out, err := exec.CommandContext(bounded(t), "go", "test", "-count=1", "-v", "./testdata/hooked/late").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Regexp(t, `Start: multiprolab: this is the process of worker w/0 of the Main "main", and has come to the tests: `+
+		`call multiprolabtest.Main in TestMain, or Main.Hook`, string(out))
+	require.Regexp(t, `Start: multiprolab: worker w/0 \(pid \d+\) did not start: its process ended before it reached Run`, string(out))
 }
 
 // In a test, Hook does nothing: the process of a worker would run the tests before it.

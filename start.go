@@ -152,6 +152,14 @@ func (m *Main) prepare() error {
 	if m.err != nil {
 		return m.err
 	}
+	if role := proc.Current(); role != nil && proc.IsTestBinary() && goroutine.Caller("testing.tRunner") != "" {
+		return fmt.Errorf(
+			"multiprolab: this is the process of worker %v of the Main %q, and has come to the tests: call "+
+				"multiprolabtest.Main in TestMain, or Main.Hook in an initialiser",
+			role,
+			role.Main,
+		)
+	}
 	if err := m.takeRole(); err != nil { // it does not return in the process of a worker of m
 		return err
 	}

@@ -47,18 +47,23 @@ func Main(m *testing.M, apps ...func() *multiprolab.Main) {
 // Hook makes the test binary safe to re-execute, for a TestMain that goes on by itself. In the
 // process of the tests it returns. In a worker's process it does not: it calls the functions one
 // after the other, and runs the first Main that has the worker that the process is to become. That
-// Main must have the Config.Name and the worker names of the one that the test starts.
+// Main must have the Config.Name and the worker names of the one that the test starts. If there is
+// none, the process ends with an error; but not if Hook is called in the initialiser of a package:
+// for a worker of some other package it does nothing there.
 func Hook(apps ...func() *multiprolab.Main) {
 	proc.AllowTestBinary() // in a worker, too: it may run a Main of its own
 	role := proc.Current()
-	if role == nil || role.Hooked && goroutine.Initialises() {
-		return // a Main with a hook of its own is still to come, if not in this package
+	if role == nil {
+		return
 	}
 	var err error
 	for _, app := range apps {
 		err = app().Run(context.Background()) // returns only if this process is not a worker of app
 	}
 	if err == nil {
+		if goroutine.Initialises() {
+			return // the Main of this worker is still to come
+		}
 		err = fmt.Errorf(
 			"multiprolabtest: TestMain passes no Main with the Config.Name %q to multiprolabtest: pass a function "+
 				"for each Main whose workers the tests start",

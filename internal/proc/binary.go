@@ -40,10 +40,10 @@ func IsTestBinary() bool {
 // testBinaryAllowed is a switch of the whole process, which AllowTestBinary sets.
 var testBinaryAllowed atomic.Bool
 
-// AllowTestBinary declares that this process may re-execute itself although it is a test binary,
-// because its TestMain turns to the worker's work before it runs any test. It is for the package
-// that helps with tests.
+// AllowTestBinary declares that this process may re-execute itself if it is a test binary, because
+// its TestMain turns to the worker's work before it runs any test. It is for the package that helps
+// with tests.
 func AllowTestBinary() { testBinaryAllowed.Store(true) }
 
-// TestBinaryAllowed reports whether AllowTestBinary was called.
-func TestBinaryAllowed() bool { return testBinaryAllowed.Load() }
+// TestBinaryAllowed reports whether this is a test binary for which AllowTestBinary was called.
+func TestBinaryAllowed() bool { return testBinaryAllowed.Load() && IsTestBinary() }

@@ -12,28 +12,31 @@ import (
 	"sync"
 
 	"github.com/multiprolab/multiprolab"
+	"github.com/multiprolab/multiprolab/testdata/hooked/standin"
 	"github.com/multiprolab/multiprolab/testdata/hooked/thumbs"
 )
 
 var programs = map[string]func(){
-	"port":                    func() { port(true) },
-	"port without a hook":     func() { port(false) },
-	"library":                 func() { makeThumb("main") },
-	"library in a worker":     inWorker,
-	"library before Run":      beforeRun,
-	"two":                     two,
-	"one name":                oneName,
-	"missing":                 missing,
-	"registered late":         registeredLate,
-	"twice":                   twice,
-	"in a setup function":     inSetup,
-	"main hooked, not inner":  innerOnly,
-	"registered after":        registeredAfter,
-	"workers come past it":    past,
-	"in process":              inProcess,
-	"hooked for workers only": workersOnly,
-	"default log":             defaultLog,
-	"nested too deep":         tooDeep,
+	"port":                     func() { port(true) },
+	"port without a hook":      func() { port(false) },
+	"library":                  func() { makeThumb("main") },
+	"library in a worker":      inWorker,
+	"library whose makers die": makersDie,
+	"stand-in":                 standIn,
+	"library before Run":       beforeRun,
+	"two":                      two,
+	"one name":                 oneName,
+	"missing":                  missing,
+	"registered late":          registeredLate,
+	"twice":                    twice,
+	"in a setup function":      inSetup,
+	"main hooked, not inner":   innerOnly,
+	"registered after":         registeredAfter,
+	"workers come past it":     past,
+	"in process":               inProcess,
+	"hooked for workers only":  workersOnly,
+	"default log":              defaultLog,
+	"nested too deep":          tooDeep,
 }
 
 var ctx = context.Background()
@@ -106,6 +109,35 @@ func makeThumb(where string) {
 	check(err)
 	fmt.Println("looping", looping)
 	check(thumbs.Close())
+}
+
+// makersDie has makers of the library replaced, however they die, and ended in good order.
+func makersDie() {
+	seen := map[int]bool{}
+	for _, how := range []string{"kill", "goexit", "panic"} {
+		thumb, err := thumbs.Make(ctx, 1)
+		check(err)
+		if seen[thumb.PID] {
+			fmt.Println("not replaced after", how)
+		}
+		seen[thumb.PID] = true
+		var died *multiprolab.WorkerDiedError
+		err = thumbs.Die(ctx, how)
+		fmt.Println(how, errors.As(err, &died) && died.PID == thumb.PID)
+	}
+	_, err := thumbs.Make(ctx, 1)
+	check(err)
+	check(thumbs.Close())
+	fmt.Println("left", thumbs.Left())
+}
+
+// standIn has a library that is hooked by the test kit, beside a Main with a hook and one without.
+func standIn() {
+	a := newMain("a")
+	a.Hook()
+	run(newMain("b"))
+	run(a)
+	fmt.Println(standin.Negate(ctx, 5))
 }
 
 // inWorker uses the library in a handler of a worker, on a goroutine that has nothing of it.

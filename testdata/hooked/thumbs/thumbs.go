@@ -3,8 +3,11 @@ package thumbs
 
 import (
 	"context"
+	"errors"
 	"os"
+	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/multiprolab/multiprolab"
 )
@@ -16,11 +19,31 @@ func init() {
 		multiprolab.HandleTask(w, "make", func(ctx context.Context, n int) (Thumb, error) {
 			return Thumb{Twice: 2 * n, PID: os.Getpid(), Parent: os.Getppid()}, nil
 		})
+		multiprolab.HandleTask(w, "die", func(ctx context.Context, how string) (int, error) {
+			switch how {
+			case "kill":
+				p, err := os.FindProcess(os.Getpid())
+				if err != nil {
+					return 0, err
+				}
+				_ = p.Kill()
+				select {}
+			case "goexit":
+				runtime.Goexit()
+			case "panic":
+				panic("of a thumb")
+			}
+			return 0, nil
+		})
+		w.OnExit(func(ctx context.Context) error { return multiprolab.Send(ctx, w, "main", "left", nil) })
 		return nil
 	}, nil)
 	app.RegisterWorker("server", func(ctx context.Context, w *multiprolab.Worker) error {
 		looping := make(chan struct{})
 		w.Loop(func(ctx context.Context) error {
+			if !onMainThread() {
+				return errors.New("the function of Loop is not on the main thread")
+			}
 			close(looping)
 			<-ctx.Done()
 			return nil
@@ -29,7 +52,14 @@ func init() {
 		return nil
 	}, nil)
 	app.Hook()
+	multiprolab.Handle(app, "left", func(context.Context, struct{}) error { left.Add(1); return nil })
 }
+
+// left counts the makers that have left in good order.
+var left atomic.Int32
+
+// Left returns how many makers have left in good order.
+func Left() int { return int(left.Load()) }
 
 // A Thumb says who has made it.
 type Thumb struct{ Twice, PID, Parent int }
@@ -43,6 +73,15 @@ func Make(ctx context.Context, n int) (Thumb, error) {
 		return Thumb{}, err
 	}
 	return multiprolab.Do[Thumb](ctx, app, "make", n)
+}
+
+// Die kills a maker: by "kill", "goexit" or "panic".
+func Die(ctx context.Context, how string) error {
+	if err := start(); err != nil {
+		return err
+	}
+	_, err := multiprolab.Do[int](ctx, app, "die", how)
+	return err
 }
 
 // Looping asks the worker that has a Loop.

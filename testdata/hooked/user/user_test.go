@@ -8,6 +8,7 @@ import (
 
 	"github.com/multiprolab/multiprolab"
 	"github.com/multiprolab/multiprolab/multiprolabtest"
+	"github.com/multiprolab/multiprolab/testdata/hooked/standin"
 	"github.com/multiprolab/multiprolab/testdata/hooked/thumbs"
 )
 
@@ -38,6 +39,9 @@ func TestBoth(t *testing.T) {
 	}
 	if thumb, err := thumbs.Make(t.Context(), 5); thumb.Twice != 10 || err != nil {
 		t.Errorf("in main: %d %v", thumb.Twice, err)
+	}
+	if n, err := standin.Negate(t.Context(), 5); n != -5 || err != nil {
+		t.Errorf("by the test kit's hook: %d %v", n, err)
 	}
 	if err := thumbs.Close(); err != nil {
 		t.Error(err)

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package thumbs
+
+func onMainThread() bool { return true } // it cannot tell
