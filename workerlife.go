@@ -83,7 +83,7 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 	switch placed := w.standBy(w.ctx); {
 	case !placed: // it ends without one
 	case w.foreign == nil && w.role.initial:
-		err = <-w.beside() // on this goroutine, each turn would have to change to the main thread
+		err = <-w.beside() // handlers on this goroutine could not wait for others without the main thread
 	case w.foreign == nil:
 		w.role.releaseThread()
 		err = w.loop.run(w.whole)
