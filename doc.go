@@ -87,8 +87,7 @@
 //	an empty or nil slice elsewhere               nil: as the body, as an element, behind a pointer
 //	a nil map elsewhere                           an empty one
 //	a nil []byte as the body                      an empty one
-//	a field, if its type holds an interface       gob has it: a pointer to a zero and an empty slice
-//	                                              as nil, and -0 as 0
+//	a nil or empty []any as the body              an empty one
 //	a pointer                                     a copy of what it leads to; two pointers to one
 //	                                              value lead to two
 //	a pointer to a nil pointer                    nil
@@ -98,9 +97,13 @@
 //	a nil pointer as the body                     no body: nil where a pointer or an interface is
 //	                                              taken
 //	no body where a value is taken                an error
+//	nil behind an interface                       nil, also in a []any and a map[string]any
+//	a plain value behind an interface             the same type, without gob.Register: see below
+//	a nil or empty slice or map behind one        it was, if it is plain
+//	a nil pointer behind an interface             an error
 //	a value behind an interface                   the same type, a pointer if gob.Register was given
 //	                                              one
-//	the same, of a type not known to gob.Register an error
+//	one of a type not known to gob.Register       an error
 //	a nil pointer as an element                   an error, unless methods of its type encode it: a
 //	                                              nil *big.Int arrives as 0
 //	a func or a chan, in a field too              an error
@@ -113,9 +116,13 @@
 // [*DecodeError] to its receiver, in main too. One that calls [runtime.Goexit] ends the goroutine
 // that sends or receives the value.
 //
-// An interface is a type like any other: for handlers, items and results. What is behind it must be
-// known to [encoding/gob.Register], in main before Run; a value that was sent by its own type
-// arrives where an interface is taken, too.
+// An interface is a type like any other: for handlers, items and results. A value that was sent by
+// its own type arrives where an interface is taken, too. Plain values need no registration: what
+// encoding/json makes of a text (nil, bool, float64, string, []any, map[string]any, and
+// json.Number), json.RawMessage, time.Time, time.Duration, numbers of every type, slices of those,
+// []bool, []byte and []string, maps from string to bool, int, int64, float64 or string, and
+// []map[string]any; nested as deep as one likes. Any other type behind an interface must be known
+// to [encoding/gob.Register], in main before Run.
 //
 // # Calls
 //

@@ -210,6 +210,10 @@ func (s someOf[T]) try(t *testing.T, l *lab, name string) int {
 		if sameValue(reflect.ValueOf(&v).Elem(), reflect.ValueOf(&back).Elem()) {
 			continue
 		}
+		if list, ok := any(v).([]any); ok && len(list) == 0 {
+			require.Equal(t, []any{}, any(back)) // as the package documentation says
+			continue
+		}
 		var buf bytes.Buffer
 		var want T
 		require.NoError(t, gob.NewEncoder(&buf).Encode(&v), "%T", v)

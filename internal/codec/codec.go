@@ -9,15 +9,17 @@
 // a type with the same id needs nothing else. The ends still exchange definitions by id, ahead of
 // the first value: if the receiver wants another type, the name in them tells a user what was sent.
 //
-// A value that holds an interface can bring new definitions at any time. Such a value travels
-// self-contained: definitions and value together, every time. Only for such values, and for targets
-// that are interfaces, do definitions from another process reach gob; they are checked and made
-// anew before.
-//
 // Few values go through gob itself. An engine, which is made once for a type, writes the same bytes
 // as gob. Where gob would lose something, the engine keeps it, in bytes that gob can read. It
-// checks what it reads while it reads it. gob remains for types that hold interfaces, and for a few
-// types that have methods of their own to encode them.
+// checks what it reads while it reads it. What an interface holds, an engine writes in a form of
+// its own: plain values, such as those that JSON gives, with a number for their type, and others
+// with the name by which gob.Register knows it. gob remains for a few types that have methods of
+// their own to encode them.
+//
+// A value that gob encodes and that holds an interface can bring new definitions at any time. Such
+// a value travels self-contained: definitions and value together, every time. Only for such values,
+// and to find a type by its name, do definitions from another process reach gob; they are checked
+// and made anew before.
 //
 // gob is not made for hostile bytes: a count of a few bytes makes it take all memory, and deep
 // nesting overflows its stack. So every payload that goes to gob is walked over and checked first.
@@ -31,7 +33,6 @@ import (
 	"encoding/gob"
 	"errors"
 	"fmt"
-	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -71,6 +72,7 @@ type Codec struct {
 	types sync.Map // what is known of each type: reflect.Type -> *typeInfo
 	parts sync.Map // what is inspected in each type: reflect.Type -> *parts
 	named sync.Map // the types that gob.Register has made known: name -> reflect.Type
+	cards sync.Map // the same, by the cards of the types, see appendCard: string -> reflect.Type
 	// hot holds the types that were used last, each in a place that its address chooses.
 	hot [16]atomic.Pointer[hotType]
 
@@ -92,12 +94,12 @@ type typeInfo struct {
 	selfContained bool        // values of the type travel together with their definitions
 	inspected     bool        // values of the type are inspected before they are encoded
 	addressable   bool        // a value of the type can be encoded only by way of a pointer
-	dynamic       bool        // the type is an interface
 	defs          uint64      // the id of blob; 0 if selfContained
 	blob          []byte      // the names, gob's id of the type, and the definitions; nil if selfContained
 	messages      []byte      // the definitions, as gob messages: the last part of blob
 	engine        *engine     // encodes and decodes the values; nil if they go through gob
 	kept          atomic.Bool // Codec.defs has the definitions
+	held                      // how values of the type are behind interfaces
 	encoders      sync.Pool   // of *primedEncoder
 	decoders      sync.Pool   // of *primedDecoder
 }
@@ -142,8 +144,13 @@ func (c *Codec) lookUp(t reflect.Type) *typeInfo {
 	i.head = appendNames(nil, i.name, t.String())
 	var d *description
 	if i.shape, d, i.err = describe(t); i.err == nil {
-		i.selfContained, i.addressable, i.dynamic = d.dynamic, d.addressable, t.Kind() == reflect.Interface
-		i.inspected = d.dynamic || d.recursive || d.nilElement
+		i.addressable = d.addressable
+		i.dynamic, i.inside, i.tag = t.Kind() == reflect.Interface, d.dynamic, plainTags[t]
+		if !c.gobOnly && !ablate.Without(ablate.Engine) {
+			i.engine = compile(t, i.shape, c)
+		}
+		i.selfContained = d.dynamic && i.engine == nil
+		i.inspected = d.dynamic || d.recursive || d.nilElement && i.engine == nil
 		if !i.selfContained {
 			// the id tells named basic types apart, which have no definitions
 			i.blob = appendInt(slices.Clone(i.head), i.shape.id)
@@ -151,12 +158,6 @@ func (c *Codec) lookUp(t reflect.Type) *typeInfo {
 			i.blob = appendDefinitions(i.blob, d.defs)
 			i.messages = i.blob[n:]
 			i.defs = idOf(i.blob)
-			if !c.gobOnly && !ablate.Without(ablate.Engine) {
-				i.engine = compile(t, i.shape)
-			}
-			if i.engine != nil {
-				i.inspected = d.recursive
-			}
 		}
 	}
 	got, _ := c.types.LoadOrStore(t, i)
@@ -289,22 +290,6 @@ func (c *Codec) appendEncode(dst []byte, v any) ([]byte, Payload, error) {
 	return dst, Payload{Encoding: GobValue, Defs: t.defs}, nil
 }
 
-// encodeFast encodes with the type's engine. It finds out that a value holds itself before that
-// takes much memory.
-func (c *Codec) encodeFast(dst []byte, t *typeInfo, v reflect.Value) ([]byte, error) {
-	if !t.inspected {
-		return t.engine.withAddress(dst, v, math.MaxInt)
-	}
-	b, err := t.engine.withAddress(dst, v, shallow)
-	if err == errDeep {
-		if err := c.inspect(v, maxDepth); err != nil {
-			return nil, err
-		}
-		return t.engine.withAddress(dst, v, math.MaxInt)
-	}
-	return b, err
-}
-
 // encodeByGob has gob encode a value.
 func (c *Codec) encodeByGob(enc *gob.Encoder, v reflect.Value) error {
 	panics := true
@@ -314,7 +299,8 @@ func (c *Codec) encodeByGob(enc *gob.Encoder, v reflect.Value) error {
 		panics = false
 		return err
 	}()
-	if panics && err != nil && strings.Contains(err.Error(), "nil pointer") && c.walk(v, maxDepth, true) == errNilElem {
+	if panics && err != nil && strings.Contains(err.Error(), "nil pointer") &&
+		c.walk(v, maxDepth, true, nil) == errNilElem {
 		return fmt.Errorf("%w (%w)", errNilElem, err)
 	}
 	return err

@@ -16,8 +16,9 @@ import (
 // engine does not change, so that any goroutine may use it at any time. A type has no engine if a
 // part of it is not understood here; its values go through gob.
 //
-// An engine writes the bytes that gob writes, or bytes that gob reads, see omits. It refuses the
-// payloads that gob refuses. It differs from gob in this:
+// An engine writes the bytes that gob writes, or bytes that gob reads, see omits; what interfaces
+// hold has a form of its own, see engine_interface.go. An engine refuses the payloads that gob
+// refuses. It differs from gob in this:
 //
 //   - If one payload has several faults, an engine may report another fault.
 //   - An empty slice in a field stays empty; gob makes it nil.
@@ -40,6 +41,8 @@ type engine struct {
 	direct bool          // an interface holds the value itself, and no pointer to it
 	always bool          // opMethods: a field with a zero value is sent, too, because the method has a pointer receiver
 	form   form          // opMethods: which methods encode and decode the value
+	unsure bool          // opMap: the key may hold an interface, so that not all keys can be keys
+	holds  holding       // what interfaces in the value hold; nil within a type that compile was not asked for
 	pairs  *pairCode     // opMap: the code for the map if its key and element are basic and common, or nil
 	key    *engine       // the engine of a map's key
 	elem   *engine       // the engine of the element of a slice, array or map, or of the value behind pointers
@@ -82,7 +85,23 @@ const (
 	opStruct
 	opMap
 	opPointer // one pointer or more, which lead to a value of another op
+	opInterface
 )
+
+// holding writes and reads what an interface holds, whose engine it gets. It is a Codec, which
+// knows the types.
+type holding interface {
+	// appendHeld appends what the interface at p holds. left is near walked if the value was walked
+	// over, so that its cards are in the payload; otherwise appendHeld may return errWalk.
+	appendHeld(e *engine, b []byte, p unsafe.Pointer, left int) ([]byte, error)
+	// appendCards walks over a value that holds interfaces, and appends what comes before it.
+	appendCards(b []byte, v reflect.Value) ([]byte, error)
+	// readHeld reads what an interface holds into the nil interface at p. It gets a copy of the
+	// reader and returns it, so that no reader has to be on the heap.
+	readHeld(e *engine, r reader, p unsafe.Pointer, depth int) reader
+	// readCards reads what appendCards has written.
+	readCards(r reader) reader
+}
 
 // maxTypeDepth bounds how deep the types are nested that an engine is made for.
 const maxTypeDepth = 1000
@@ -91,14 +110,18 @@ var timeType = reflect.TypeFor[time.Time]()
 
 // compiler makes the engines for a type and all types in it. One goroutine uses it.
 type compiler struct {
+	holds   holding                  // for the engines of interfaces
 	engines map[reflect.Type]*engine // the engines that were begun so far; nil for types that have none
 }
 
 // compile returns the engine for a type with that shape, or nil.
-func compile(t reflect.Type, s *shape) *engine {
-	c := &compiler{engines: map[reflect.Type]*engine{}}
+func compile(t reflect.Type, s *shape, h holding) *engine {
+	c := &compiler{holds: h, engines: map[reflect.Type]*engine{}}
 	e := c.engineOf(t, s, 0)
 	for _, m := range c.engines {
+		if e != nil && m != nil && m.op == opInterface {
+			e.holds = h
+		}
 		if m != nil && m.op == opMap && e != nil && (m.key.needsAddress() || m.elem.needsAddress()) {
 			return nil // gob refuses such values
 		}
@@ -140,7 +163,9 @@ func (c *compiler) engineOf(t reflect.Type, s *shape, depth int) *engine {
 	}
 	switch s.form {
 	case basic:
-		e.op, known = basicOp(t)
+		if e.op, known = basicOp(t); e.op == opInterface {
+			e.holds = c.holds
+		}
 	case array:
 		e.op, e.len = opArray, t.Len()
 		e.elem = part(t.Elem(), s.elem)
@@ -151,6 +176,7 @@ func (c *compiler) engineOf(t reflect.Type, s *shape, depth int) *engine {
 		e.op = opMap
 		e.key, e.elem = part(t.Key(), s.key), part(t.Elem(), s.elem)
 		if known {
+			e.unsure = e.key.op == opInterface || e.key.op == opStruct || e.key.op == opArray
 			e.pairs = pairs[[2]reflect.Type{t.Key(), t.Elem()}]
 			e.pool.New = func() any { return newEntry(t) }
 		}
@@ -244,6 +270,8 @@ func basicOp(t reflect.Type) (op, bool) {
 		return opString, true
 	case reflect.Slice:
 		return opBytes, true
+	case reflect.Interface:
+		return opInterface, true
 	}
 	return 0, false
 }

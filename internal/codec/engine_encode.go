@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/bits"
@@ -14,6 +15,14 @@ import (
 // shallow is how many levels an engine encodes of a value whose type holds itself before the value
 // is inspected. Most values end sooner.
 const shallow = 64
+
+// walked is how many levels an engine encodes of a value that was walked over, or cannot be too
+// deep.
+const walked = math.MaxInt
+
+// errWalk says that a value has to be walked over before it is encoded, because the types of what
+// its interfaces hold have cards.
+var errWalk = errors.New("it has not been walked over")
 
 // append appends the value of the engine's type at p as gob writes it. It returns errDeep if the
 // value is nested over left levels deep.
@@ -39,6 +48,8 @@ func (e *engine) appendValue(b []byte, p unsafe.Pointer, left int) ([]byte, erro
 		return e.elem.appendValues(appendUint(b, uint64(e.len)), p, e.len, left-1)
 	case opMap:
 		return e.appendMap(b, p, left)
+	case opInterface:
+		return e.holds.appendHeld(e, b, p, left-1)
 	case opPointer:
 		to := e.follow(p)
 		if to == nil {
@@ -247,6 +258,8 @@ func (e *engine) omits(p unsafe.Pointer) bool {
 		return *(*unsafe.Pointer)(p) == nil
 	case opTime:
 		return *(*time.Time)(p) == time.Time{} // compares all fields of the time, and not the instant
+	case opInterface:
+		return *(*unsafe.Pointer)(p) == nil
 	case opMethods:
 		return !e.always && reflect.NewAt(e.typ, p).Elem().IsZero()
 	}

@@ -61,6 +61,9 @@ func (e *engine) appendMap(b []byte, p unsafe.Pointer, left int) ([]byte, error)
 	if e.pairs != nil {
 		return e.pairs.append(b, p), nil
 	}
+	if e.typ == mapType {
+		return e.appendPlainMap(b, *(*map[string]any)(p), left)
+	}
 	m := reflect.NewAt(e.typ, p).Elem()
 	n := m.Len()
 	b = appendUint(b, uint64(n))
@@ -122,6 +125,10 @@ func (e *engine) readMap(r *reader, p unsafe.Pointer, depth int) {
 		*r = e.pairs.read(*r, p, n)
 		return
 	}
+	if e.typ == mapType {
+		*(*map[string]any)(p) = e.readPlainMap(r, n, depth)
+		return
+	}
 	m := reflect.MakeMapWithSize(e.typ, min(n, maxAtOnce/int(max(e.key.size+e.elem.size, 1))))
 	reflect.NewAt(e.typ, p).Elem().Set(m)
 	if n == 0 {
@@ -133,6 +140,9 @@ func (e *engine) readMap(r *reader, p unsafe.Pointer, depth int) {
 		e.key.read(r, x.keyAt, depth+1)
 		r.aside--
 		e.elem.read(r, x.elemAt, depth+1)
+		if r.err == nil && e.unsure && !x.key.Comparable() {
+			r.fail(errGarbled) // no map has such a key
+		}
 		if r.err != nil {
 			break
 		}
@@ -174,4 +184,34 @@ func readBasic[T string | int | int64 | float64 | bool](r *reader, v *T) {
 	case *bool:
 		*v = r.uint() != 0
 	}
+}
+
+// appendPlainMap appends a map of what JSON has.
+func (e *engine) appendPlainMap(b []byte, m map[string]any, left int) (_ []byte, err error) {
+	b = appendUint(b, uint64(len(m)))
+	var elem any // one for all elements, because it is on the heap
+	for k, v := range m {
+		b = append(appendUint(b, uint64(len(k))), k...)
+		elem = v
+		if b, err = e.elem.appendValue(b, unsafe.Pointer(&elem), left-1); err != nil {
+			break
+		}
+	}
+	return b, err
+}
+
+// readPlainMap reads a map of n elements of what JSON has. The caller has set the bytes of the
+// elements aside.
+func (e *engine) readPlainMap(r *reader, n, depth int) map[string]any {
+	m := make(map[string]any, min(n, maxAtOnce/32))
+	var elem any // one for all elements, because it is on the heap
+	for i := 0; i < n && r.err == nil; i++ {
+		r.aside -= 2
+		k := r.text()
+		elem = nil
+		if e.elem.read(r, unsafe.Pointer(&elem), depth+1); r.err == nil {
+			m[k] = elem
+		}
+	}
+	return m
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 )
 
 // This file decodes into targets that are interfaces. A value that is sent by way of an interface
@@ -50,6 +51,7 @@ func (c *Codec) decodeInterface(p Payload, target reflect.Value) error {
 func (c *Codec) sentType(p Payload) (name string, typ reflect.Type, err error) {
 	var short string
 	var stream []byte
+	var value func(*shape) ([]byte, bool)
 	if p.Encoding == Gob {
 		name, short, stream, err = cutNames(p.Data)
 	} else {
@@ -59,7 +61,18 @@ func (c *Codec) sentType(p Payload) (name string, typ reflect.Type, err error) {
 		}
 		var root int64
 		name, short, root, stream, err = cutBlob(blob)
-		stream = append(bytes.Clone(stream), appendMessage(nil, append(appendInt(nil, root), p.Data...))...)
+		if t := plainNames()[name]; t != nil && c.typeOf(t).defs == p.Defs {
+			return name, t, nil
+		}
+		// What is in the value need not be known to find its type, and gob could not read what
+		// interfaces hold. Only values that encode themselves are needed.
+		value = func(root *shape) ([]byte, bool) {
+			if v, ok := zeroOf(root); ok {
+				return v, true
+			}
+			return p.Data, true
+		}
+		stream = append(bytes.Clone(stream), appendMessage(nil, appendInt(nil, root))...)
 	}
 	if err != nil {
 		return name, nil, err
@@ -67,7 +80,7 @@ func (c *Codec) sentType(p Payload) (name string, typ reflect.Type, err error) {
 	if t, ok := c.named.Load(name); ok {
 		return name, t.(reflect.Type), nil
 	}
-	s, root, err := parse(stream)
+	s, root, err := parse(stream, value)
 	if err != nil {
 		return name, nil, err
 	}
@@ -110,3 +123,12 @@ func (s *stream) behind(name string, root *shape) (value any, err error) {
 	err = gob.NewDecoder(bytes.NewReader(stream)).Decode(&v)
 	return v.Value, explain(err)
 }
+
+// plainNames are the plain types by their names.
+var plainNames = sync.OnceValue(func() map[string]reflect.Type {
+	names := make(map[string]reflect.Type, len(plainTypes))
+	for _, t := range plainTypes {
+		names[typeName(t)] = t
+	}
+	return names
+})

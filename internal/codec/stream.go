@@ -28,7 +28,7 @@ type stream struct {
 // the same value whose definitions all come first. That stream holds nothing that the check has not
 // understood: gob does not see the bytes that came.
 func flatten(b []byte) (flat []byte, root *shape, err error) {
-	s, root, err := parse(b)
+	s, root, err := parse(b, nil)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -36,11 +36,20 @@ func flatten(b []byte) (flat []byte, root *shape, err error) {
 }
 
 // parse checks a self-contained gob stream. Afterwards out holds the id of the value's type, and
-// the value behind it.
-func parse(b []byte) (s *stream, root *shape, err error) {
+// the value behind it. If value is not nil, the stream has no value behind the type: value makes
+// it.
+func parse(b []byte, value func(root *shape) ([]byte, bool)) (s *stream, root *shape, err error) {
 	s = &stream{rest: b, types: map[int64]*shape{}}
 	s.dynamic = s.interfaceValue
 	root = s.typeSequence(false)
+	if value != nil && s.err == nil {
+		v, ok := value(root)
+		if len(s.data) > 0 || !ok {
+			s.fail(errGarbled)
+		} else {
+			s.data = v
+		}
+	}
 	s.kept = s.data
 	s.out = appendInt(s.out, root.id)
 	s.top(root, 0)
@@ -222,4 +231,36 @@ func compiled(defs []*shape) (sum int) {
 		}
 	}
 	return sum
+}
+
+// zeroOf returns the zero value of a shape as gob writes it, or false if only the methods of the
+// type could.
+func zeroOf(sh *shape) ([]byte, bool) {
+	var b []byte
+	if sh.form != structure {
+		b = append(b, 0)
+	}
+	return appendZero(b, sh, 0)
+}
+
+// appendZero appends the zero value of a shape, unless that is longer than definitions may be, or
+// an array of arrays without end.
+func appendZero(b []byte, sh *shape, depth int) (_ []byte, ok bool) {
+	switch sh.form {
+	case basic:
+		if sh.id == idComplex {
+			b = append(b, 0)
+		}
+		return append(b, 0), true
+	case slice, mapping, structure:
+		return append(b, 0), true
+	case array:
+		b, ok = appendUint(b, uint64(sh.len)), depth < maxTypeDepth
+		for i := 0; i < sh.len && ok; i++ {
+			b, ok = appendZero(b, sh.elem, depth+1)
+			ok = ok && len(b) <= maxDefinitionSize
+		}
+		return b, ok
+	}
+	return b, false
 }

@@ -5,7 +5,7 @@ import (
 	"reflect"
 )
 
-// This file is the walk over a value that gob is about to encode.
+// This file is the walk over a value that is about to be encoded.
 
 // parts says what inspect looks at in the values of a type: every part that can hold more than
 // basic values. It does not change.
@@ -51,11 +51,11 @@ func (c *Codec) partsOf(t reflect.Type) *parts {
 // process or panic. Gob would follow a value that is nested over left levels deep, such as one that
 // holds itself, until the stack is full; and of an element that is a nil pointer it would call a
 // method.
-func (c *Codec) inspect(v reflect.Value, left int) error { return c.walk(v, left, false) }
+func (c *Codec) inspect(v reflect.Value, left int) error { return c.walk(v, left, false, nil) }
 
 // walk is inspect. If strict is set, it refuses every element that is a nil pointer, also if no
-// method would be called.
-func (c *Codec) walk(v reflect.Value, left int, strict bool) error {
+// method would be called. What interfaces hold is shown to seen, unless that is nil.
+func (c *Codec) walk(v reflect.Value, left int, strict bool, seen func(t *typeInfo) error) error {
 	for range maxPointers {
 		if v.Kind() != reflect.Pointer {
 			break
@@ -70,29 +70,33 @@ func (c *Codec) walk(v reflect.Value, left int, strict bool) error {
 		if !v.IsNil() {
 			if t := c.typeOf(v.Elem().Type()); t.err != nil {
 				return t.err // gob would leave something out
+			} else if seen != nil {
+				if err := seen(t); err != nil {
+					return err
+				}
 			}
-			return c.walk(v.Elem(), left-1, strict)
+			return c.walk(v.Elem(), left-1, strict, seen)
 		}
 	case reflect.Array, reflect.Slice:
 		p := c.partsOf(v.Type())
 		for i := 0; (p.elem || strict) && i < v.Len(); i++ {
-			if err := c.walkElem(v.Index(i), p.nilElem, left-1, strict); err != nil {
+			if err := c.walkElem(v.Index(i), p.nilElem, left-1, strict, seen); err != nil {
 				return err
 			}
 		}
 	case reflect.Map:
 		p := c.partsOf(v.Type())
 		for it := v.MapRange(); (p.key || p.elem || strict) && it.Next(); {
-			if err := c.walkElem(it.Key(), p.nilKey, left-1, strict); err != nil {
+			if err := c.walkElem(it.Key(), p.nilKey, left-1, strict, seen); err != nil {
 				return err
 			}
-			if err := c.walkElem(it.Value(), p.nilElem, left-1, strict); err != nil {
+			if err := c.walkElem(it.Value(), p.nilElem, left-1, strict, seen); err != nil {
 				return err
 			}
 		}
 	case reflect.Struct:
 		for _, i := range c.partsOf(v.Type()).fields {
-			if err := c.walk(v.Field(i), left-1, strict); err != nil {
+			if err := c.walk(v.Field(i), left-1, strict, seen); err != nil {
 				return err
 			}
 		}
@@ -101,9 +105,34 @@ func (c *Codec) walk(v reflect.Value, left int, strict bool) error {
 }
 
 // walkElem is walk for a key or an element, which must not be a nil pointer if notNil is set.
-func (c *Codec) walkElem(v reflect.Value, notNil bool, left int, strict bool) error {
+func (c *Codec) walkElem(v reflect.Value, notNil bool, left int, strict bool, seen func(*typeInfo) error) error {
 	if (notNil || strict && v.Kind() == reflect.Pointer) && v.IsNil() {
 		return errNilElem
 	}
-	return c.walk(v, left, strict)
+	return c.walk(v, left, strict, seen)
+}
+
+// encodeFast encodes with the type's engine. It finds out that a value holds itself before that
+// takes much memory.
+func (c *Codec) encodeFast(dst []byte, t *typeInfo, v reflect.Value) ([]byte, error) {
+	if !t.inspected {
+		return t.engine.withAddress(dst, v, walked)
+	}
+	n := len(dst)
+	if t.inside {
+		dst = append(dst, 0) // no cards
+	}
+	b, err := t.engine.withAddress(dst, v, shallow)
+	switch {
+	case err != errDeep && err != errWalk:
+		return b, err
+	case t.inside:
+		dst, err = t.engine.holds.appendCards(dst[:n], v)
+	default:
+		err = c.inspect(v, maxDepth)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t.engine.withAddress(dst, v, walked)
 }
