@@ -130,6 +130,7 @@ func (b *broker) mainSubmit(ctx context.Context, s *submission, f *wire.Frame) e
 	if err != nil {
 		return err
 	}
+	meta.Header = f.Header
 	payload := payloadOf(f)
 	if s.batch == 0 { // the bytes of a batch do not change before it has its outcome
 		payload = payload.Own()

@@ -129,6 +129,11 @@
 // [Call] is a message that waits for the reply of its handler, registered with [HandleCall]. It
 // fails at once if the worker dies, and with [ErrCallCycle] if it would wait for itself.
 //
+// [UseHandle] surrounds the handlers of a process for messages, calls and tasks with a
+// [Middleware], for tracing, metrics or authentication, and [UseSend] what the process sends.
+// What a middleware of the sender puts into [Operation.Header] travels along, also through a
+// Backend, and comes as Message.Header or Task.Header.
+//
 // # Tasks
 //
 // Tasks go to whichever worker is free. A worker registers handlers for the types that it takes

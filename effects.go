@@ -108,7 +108,7 @@ func (b *broker) lead(e *queue.Effect) {
 func (b *broker) assign(e *queue.Effect) {
 	p, j := b.staff.peers[e.Worker], jobOf(e.Task)
 	p.holds.Add(1)
-	f := &wire.Frame{Kind: wire.Task, ID: uint64(j.ID()), From: j.by(), Type: j.Lane().Type}
+	f := &wire.Frame{Kind: wire.Task, ID: uint64(j.ID()), From: j.by(), Type: j.Lane().Type, Header: j.header()}
 	if e.N != 0 {
 		f.ForFetch(e.N)
 	}

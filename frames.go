@@ -114,7 +114,7 @@ const frameCost = 256
 // cost is how many bytes a frame takes of the window of its receiver and of its sender: what it
 // takes in memory. From does not count, because it is one of main's own names.
 func cost(f *wire.Frame) int64 {
-	return int64(frameCost + len(f.To) + len(f.Type) + len(f.Meta) + len(f.Body))
+	return int64(frameCost + len(f.To) + len(f.Type) + len(f.Meta) + len(f.Header) + len(f.Body))
 }
 
 // letter is what main keeps of a one-way message that was written to a worker, for the report that

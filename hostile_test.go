@@ -97,7 +97,7 @@ var attacks = []attack{
 	{
 		"a time of another length",
 		just(resigned(frame(message), func(h []byte) { h[31] = 1 })),
-		"the time that is left takes 1 bytes",
+		"what comes before its texts takes 1 bytes",
 	},
 	{"Hello twice", just(frame(wire.Frame{Kind: wire.Hello, Body: []byte("{}")})), "Hello frame came out of turn"},
 	{"Ready twice", just(frame(wire.Frame{Kind: wire.Ready, Body: []byte("{}")})), "Ready frame came out of turn"},
@@ -153,6 +153,10 @@ var attacks = []attack{
 		}
 		return "", nil
 	}, "more type definitions"},
+	{"a message with headers that are none", just(frame(wire.Frame{Kind: wire.Message, To: "main", Type: "note", Header: "\xff"})),
+		"headers are cut short"},
+	{"a task with headers that are too long", just(frame(wire.Frame{Kind: wire.Submit, ID: 1, Type: "double",
+		Header: strings.Repeat("x", 9<<10)})), "headers are too long"},
 	{
 		"a task with options that are none",
 		just(frame(wire.Frame{Kind: wire.Submit, ID: 1, Type: "double", Meta: "{"})),

@@ -60,8 +60,8 @@ type jobLease interface {
 	forget()
 }
 
-// past is what main keeps of a job because of what has happened to it. It exists in main; the
-// broker's mutex guards it.
+// past is what main keeps of few jobs: headers, and what has happened to the job. It exists in
+// main; the broker's mutex guards it.
 type past struct {
 	// failures are the errors of the attempts that have failed, in order.
 	failures []error
@@ -70,6 +70,8 @@ type past struct {
 	all *AttemptsError
 	// refusal says in which circle of waits the job would have been; or nil.
 	refusal error
+	// header is the packed headers of the task, or "".
+	header string
 	// dead is the dead letter that the job is, or that it was before it was retried; or nil.
 	dead *DeadTask
 }
@@ -77,7 +79,10 @@ type past struct {
 // newJob makes a job of a body. The caller sets who waits for its outcome.
 func newJob(p codec.Payload, meta *taskMeta) *job {
 	j := &job{payload: p, chain: meta.Chain, waits: meta.Waits}
-	j.Data, j.Size = j, len(p.Data)
+	j.Data, j.Size = j, len(p.Data)+len(meta.Header)
+	if meta.Header != "" {
+		j.history().header = meta.Header
+	}
 	return j
 }
 
@@ -88,6 +93,14 @@ func (j *job) String() string { return taskText(&j.Task) }
 
 // taskText names a task in errors and in the log.
 func taskText(t *queue.Task) string { return fmt.Sprintf("task %q (id %d)", t.Lane().Type, t.ID()) }
+
+// header returns the packed headers of the job, or "".
+func (j *job) header() string {
+	if j.past == nil {
+		return ""
+	}
+	return j.past.header
+}
 
 // by returns the name of the process that has submitted the job.
 func (j *job) by() string { return j.client.name() }
@@ -168,7 +181,7 @@ const (
 // stored returns the options of the job as a Backend keeps them. They do not say who waits for the
 // outcome, because in another run nobody does.
 func (j *job) stored() string {
-	to, m := j.Lane(), taskMeta{}
+	to, m := j.Lane(), taskMeta{Header: j.header()}
 	if to.Queue != DefaultQueue {
 		m.Queue = to.Queue
 	}

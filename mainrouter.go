@@ -129,7 +129,9 @@ func (r *mainRouter) toSelf(f *wire.Frame) error {
 
 // message makes the message for a handler of main out of a frame.
 func (r *mainRouter) message(f *wire.Frame) *Message {
+	header, _ := unpackHeader(f.Header) // it was checked when it came
 	return &Message{
+		Header:   header,
 		Sender:   f.From,
 		Receiver: MainName,
 		Type:     f.Type,
@@ -317,7 +319,7 @@ func (r *mainRouter) replied(e *callEntry, outcome *reply, f *wire.Frame) (to *l
 		f = replyFrame(wire.Reply, e.id, outcome)
 	}
 	f.ID, f.Flags = e.id, f.Flags&wire.FlagError
-	f.To, f.From, f.Type, f.Meta, f.Left = "", "", "", "", 0 // a reply has none of these, whatever was written
+	f.To, f.From, f.Type, f.Meta, f.Header, f.Left = "", "", "", "", "", 0 // a reply has none of these
 	e.origin.called(e.id, e, e.loops)
 	return e.origin.answer(link.Quietly, f)
 }

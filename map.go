@@ -45,63 +45,83 @@ func Map[R, T any](ctx context.Context, p Process, typ string, items iter.Seq[T]
 			)
 			return
 		}
-		// If a worker dies with a batch, the outcomes that it leaves come without type definitions,
-		// which results of interface types need.
-		batches := reflect.TypeFor[R]().Kind() != reflect.Interface
-		m := newMapping(ctx, p.self(), typ, &c, batches)
-		defer m.cancel()
-		encode, decode := codec.CoderOf[T](m.node.codec), codec.CoderOf[R](m.node.codec)
-		var body T // the item that is being taken in; declared here, so that all items share its memory
-		var result R
-		var batch *mapBatch // the batch whose results are being yielded
-		// one yields the next result, and reports whether the sequence goes on. With more set it
-		// also returns when a further item may be taken in.
-		one := func(more bool) bool {
-			p, err, ok := batch.next(typ)
-			for ; !ok; p, err, ok = batch.next(typ) {
-				m.reuse(batch)
-				if m.ended || m.flow.hungry() {
-					m.flush()
-				}
-				if batch = m.awaitBatch(more); batch == nil {
-					if ctx.Err() == nil {
-						return true
-					}
-					yield(zero, fmt.Errorf("multiprolab: map %q: %w", typ, causeOf(ctx)))
-					return false
-				}
+		n := p.self()
+		if n.sending.none() {
+			mapItems(ctx, n, typ, items, &c, yield)
+			return
+		}
+		err := n.mapThrough(ctx, typ, &c.Task, func(ctx context.Context, o *TaskOptions) {
+			with := c
+			with.Task = *o
+			mapItems(ctx, n, typ, items, &with, yield)
+		})
+		if err != nil {
+			yield(zero, err)
+		}
+	}
+}
+
+// mapItems is Map behind the middlewares.
+func mapItems[R, T any](
+	ctx context.Context, n *node, typ string, items iter.Seq[T], c *MapConfig, yield func(R, error) bool,
+) {
+	var zero R
+	// If a worker dies with a batch, the outcomes that it leaves come without type definitions,
+	// which results of interface types need.
+	batches := reflect.TypeFor[R]().Kind() != reflect.Interface
+	m := newMapping(ctx, n, typ, c, batches)
+	defer m.cancel()
+	encode, decode := codec.CoderOf[T](m.node.codec), codec.CoderOf[R](m.node.codec)
+	var body T // the item that is being taken in; declared here, so that all items share its memory
+	var result R
+	var batch *mapBatch // the batch whose results are being yielded
+	// one yields the next result, and reports whether the sequence goes on. With more set it
+	// also returns when a further item may be taken in.
+	one := func(more bool) bool {
+		p, err, ok := batch.next(typ)
+		for ; !ok; p, err, ok = batch.next(typ) {
+			m.reuse(batch)
+			if m.ended || m.flow.hungry() {
+				m.flush()
 			}
-			if err != nil {
-				err = m.node.recognise(err)
-			} else if err = decode.Decode(p, &result); err != nil {
-				err = &DecodeError{Receiver: m.node.name(), Type: typ, Err: err}
-			}
-			if overtaken(ctx, err) {
+			if batch = m.awaitBatch(more); batch == nil {
+				if ctx.Err() == nil {
+					return true
+				}
 				yield(zero, fmt.Errorf("multiprolab: map %q: %w", typ, causeOf(ctx)))
 				return false
 			}
-			if err != nil {
-				result, err = zero, &MapError{Index: batch.first + batch.taken - 1, Err: err}
-			}
-			m.yielded(err)
-			return yield(result, err) && (err == nil || !c.FailFast)
 		}
-		if ctx.Err() == nil {
-			for item := range items {
-				body = item
-				addItem(m, encode, &body)
-				for m.full() || ctx.Err() != nil {
-					if !one(true) {
-						return
-					}
+		if err != nil {
+			err = m.node.recognise(err)
+		} else if err = decode.Decode(p, &result); err != nil {
+			err = &DecodeError{Receiver: m.node.name(), Type: typ, Err: err}
+		}
+		if overtaken(ctx, err) {
+			yield(zero, fmt.Errorf("multiprolab: map %q: %w", typ, causeOf(ctx)))
+			return false
+		}
+		if err != nil {
+			result, err = zero, &MapError{Index: batch.first + batch.taken - 1, Err: err}
+		}
+		m.yielded(err)
+		return yield(result, err) && (err == nil || !c.FailFast)
+	}
+	if ctx.Err() == nil {
+		for item := range items {
+			body = item
+			addItem(m, encode, &body)
+			for m.full() || ctx.Err() != nil {
+				if !one(true) {
+					return
 				}
 			}
 		}
-		m.ended = true
-		for m.count > 0 || ctx.Err() != nil {
-			if !one(false) {
-				return
-			}
+	}
+	m.ended = true
+	for m.count > 0 || ctx.Err() != nil {
+		if !one(false) {
+			return
 		}
 	}
 }

@@ -13,7 +13,10 @@ type Message struct {
 	Sender   string // name of the process that sent it, as main knows it: "main" or an instance such as "thumbnailer/2"
 	Receiver string // name of the process that it came to
 	Type     string
-	Missed   int // of a report of progress: how many before it were dropped, while nobody waited for the outcome
+	Header   map[string]string // what a Middleware of its sender has set, or nil
+	// Missed is, of a report of progress, how many before it were dropped, while nobody waited for
+	// the outcome.
+	Missed int
 
 	// payload is the body. It does not change.
 	payload codec.Payload
@@ -95,6 +98,12 @@ func (m *Message) kind() (verb, typ string) {
 
 // waiters implements work.
 func (m *Message) waiters() string { return m.chain }
+
+// arriving returns what the middlewares see of the message.
+func (m *Message) arriving() *Operation {
+	verb, _ := m.kind()
+	return &Operation{Kind: verb, Type: m.Type, Sender: m.Sender, Receiver: m.Receiver, Header: m.Header}
+}
 
 // MessageFrom returns the message or call whose handler runs under ctx, or nil.
 func MessageFrom(ctx context.Context) *Message {

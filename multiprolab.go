@@ -120,7 +120,7 @@ func Call[R any](ctx context.Context, p Process, receiver, typ string, body any)
 // Submit puts a task into the queue and returns its future. It waits while the queue is full; ctx
 // limits only this wait. See TaskQueue.TrySubmit for a submission that does not wait.
 func Submit[R any](ctx context.Context, p Process, typ string, body any, o *TaskOptions) (*Future[R], error) {
-	s, err := p.self().submit(ctx, typ, body, o, false, false)
+	s, err := p.self().submit(ctx, typ, body, o, false)
 	if err != nil {
 		return nil, err
 	}
@@ -135,18 +135,31 @@ func Do[R any](ctx context.Context, p Process, typ string, body any) (R, error) 
 // DoWith is Do with options.
 func DoWith[R any](ctx context.Context, p Process, typ string, body any, o *TaskOptions) (R, error) {
 	var r R
-	s, err := p.self().submit(ctx, typ, body, o, false, true)
-	if err != nil {
-		return r, err
-	}
-	err = s.result(ctx, &r)
-	if overtaken(ctx, err) {
-		err = fmt.Errorf("multiprolab: task %q: %w", typ, causeOf(ctx))
-	}
-	if ctx.Err() != nil {
-		s.giveUp(ctx) // has no effect if the outcome is there
-	}
+	err := p.self().do(ctx, typ, body, o, &r)
 	return r, err
+}
+
+// UseHandle surrounds the handlers of a process for messages, calls and tasks with a middleware, in
+// main or, in the setup function, in a worker. The first one that is used is the outermost. It
+// concerns what is handled later, be the handlers registered before or after; not actions, and not
+// tasks that are taken with TaskQueue.Get. Each item of a Map is a task. Without middlewares a
+// process handles no slower than before.
+func UseHandle(p Process, mw Middleware) {
+	if mw == nil {
+		registrationPanic("UseHandle: the middleware is nil (%s)", callSite())
+	}
+	p.self().handling.use(mw)
+}
+
+// UseSend surrounds what a process sends with a middleware: Send, Broadcast and Call, Submit and
+// TrySubmit up to when the queue has taken the task, Do and DoWith up to the outcome, and the whole
+// of a Map, which is one operation. The first one that is used is the outermost. It concerns what
+// is sent later. A Map may call next once; what the middleware returns after that is not heard.
+func UseSend(p Process, mw Middleware) {
+	if mw == nil {
+		registrationPanic("UseSend: the middleware is nil (%s)", callSite())
+	}
+	p.self().sending.use(mw)
 }
 
 // Progress reports news of the task that runs under ctx to its submitter, where

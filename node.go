@@ -91,19 +91,20 @@ func (n *node) connect(up uplink, stopped func() error) {
 // receivers returns the names of all processes that take messages.
 func (n *node) receivers() []string { return n.up.receivers() }
 
-// send sends a one-way message, or a broadcast if flags say so.
-func (n *node) send(ctx context.Context, flags wire.Flags, receiver, typ string, body any) error {
+// post sends a one-way message, or a broadcast if flags say so, with packed headers.
+func (n *node) post(ctx context.Context, flags wire.Flags, receiver, typ string, body any, header string) error {
 	e, err := n.seal(ctx, wire.Message, receiver, typ, body)
 	if err != nil {
 		return err
 	}
 	defer e.free()
-	e.frame.Flags = flags
+	e.frame.Flags, e.frame.Header = flags, header
 	return n.up.send(ctx, &e.frame)
 }
 
-// call sends a call, waits for its outcome and decodes it into the value that out points to.
-func (n *node) call(ctx context.Context, receiver, typ string, body, out any) error {
+// ask sends a call with packed headers, waits for its outcome and decodes it into the value that
+// out points to.
+func (n *node) ask(ctx context.Context, receiver, typ string, body, out any, header string) error {
 	e, err := n.seal(ctx, wire.Call, receiver, typ, body)
 	if err != nil {
 		return err
@@ -111,7 +112,7 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 	defer e.free()
 	f := &e.frame
 	loop := scopeOf(ctx)
-	f.Meta, f.Left = chainOf(ctx), leftOf(ctx)
+	f.Meta, f.Header, f.Left = chainOf(ctx), header, leftOf(ctx)
 	if err := checkChain(f.Meta); err != nil {
 		return &sentinelError{
 			fmt.Sprintf("multiprolab: call %q to %s was not made: %v", typ, receiver, err),
@@ -191,9 +192,9 @@ func (n *node) answer(id uint64, r *reply) {
 	}
 }
 
-// submit hands a task to the queue. With try set it does not wait while the queue is full. waits
+// put hands a task to the queue. With try set it does not wait while the queue is full. waits
 // says that the caller waits for the outcome until ctx ends.
-func (n *node) submit(ctx context.Context, typ string, body any, o *TaskOptions, try, waits bool) (*submission, error) {
+func (n *node) put(ctx context.Context, typ string, body any, o *TaskOptions, try, waits bool) (*submission, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("multiprolab: %q was not sent: %w", typ, causeOf(ctx))
 	}
@@ -204,7 +205,7 @@ func (n *node) submit(ctx context.Context, typ string, body any, o *TaskOptions,
 	return n.submitPayload(ctx, typ, p, o, nil, !try, waits)
 }
 
-// submitPayload is submit for a body that is encoded already. With patient set it waits while the
+// submitPayload is put for a body that is encoded already. With patient set it waits while the
 // queue is full. prepare, if not nil, is called before anybody else can find the submission.
 func (n *node) submitPayload(
 	ctx context.Context, typ string, p codec.Payload, o *TaskOptions, prepare func(*submission),
@@ -224,6 +225,9 @@ func (n *node) submitPayload(
 		return nil, &sentinelError{fmt.Sprintf("multiprolab: task %q was not submitted: %v", typ, err), ErrCallCycle}
 	}
 	f := &wire.Frame{Kind: wire.Submit, From: n.name(), Type: typ, Meta: o.marshal(chain, waits)}
+	if o != nil {
+		f.Header = o.header
+	}
 	setPayload(f, p)
 	if patient {
 		f.Flags |= wire.FlagWait

@@ -51,7 +51,7 @@ func (p *peer) take(f *wire.Frame) error {
 		if err != nil {
 			return err
 		}
-		f.To, f.Meta, f.Flags, f.Left = "", "", 0, 0 // these have no meaning in a report
+		f.To, f.Meta, f.Header, f.Flags, f.Left = "", "", "", 0, 0 // these have no meaning in a report
 		return b.progress(p, f, n)
 	case wire.Result:
 		r := p.vouch(f)
@@ -183,6 +183,10 @@ func (p *peer) forward(f *wire.Frame) error {
 			return err
 		}
 	}
+	if _, err := unpackHeader(f.Header); err != nil {
+		p.client.grant(n)
+		return lie("%v", err)
+	}
 	if f.Kind == wire.Message {
 		f.Meta, f.Left = "", 0 // a message has neither chain nor deadline, whatever the worker wrote
 	}
@@ -225,6 +229,11 @@ func (p *peer) submit(f *wire.Frame) error {
 		p.client.grant(n)
 		return lie("the options of a task make no sense: %v", err)
 	}
+	if _, err := unpackHeader(f.Header); err != nil {
+		p.client.grant(n)
+		return lie("%v", err)
+	}
+	meta.Header = f.Header
 	j := newJob(payloadOf(f), &meta)
 	j.limit, j.client, j.Number, j.cost = limitIn(f), p.client, f.ID, n
 	err = p.slot().desk.tasks.submit(j, &meta, f.Type, f.Flags&wire.FlagWait != 0)

@@ -244,13 +244,13 @@ func (r *MessageReceiver) handle(ctx context.Context, m *Message, h *handler) {
 	s.begin()
 	if h.call != nil {
 		r.setRunning(m)
-		value, err := h.call(s, m)
+		value, err := r.runCall(s, h.call, m)
 		r.setRunning(nil)
 		m.reply(r.stage.outcome(&r.room, m.Type, value, err))
 		if cap(r.room) > maxRoom {
 			r.room = nil
 		}
-	} else if err := h.message(s, m); err != nil {
+	} else if err := r.runMessage(s, h.message, m); err != nil {
 		if decode := (*DecodeError)(nil); errors.As(err, &decode) && decode.Receiver == r.stage.name() {
 			r.up.undelivered(m, err)
 		} else {
@@ -259,6 +259,24 @@ func (r *MessageReceiver) handle(ctx context.Context, m *Message, h *handler) {
 	}
 	s.leave()
 	m.leaveInbox()
+}
+
+// runCall runs the handler of a call.
+func (r *MessageReceiver) runCall(s *scope, fn CallHandler, m *Message) (reply any, err error) {
+	if r.stage.handling.none() {
+		return fn(s, m)
+	}
+	return handleThrough(s, &r.stage.handling, m.arriving(), fn, m)
+}
+
+// runMessage runs the handler of a one-way message.
+func (r *MessageReceiver) runMessage(s *scope, fn MessageHandler, m *Message) error {
+	if r.stage.handling.none() {
+		return fn(s, m)
+	}
+	one := func(ctx context.Context, m *Message) (any, error) { return nil, fn(ctx, m) }
+	_, err := handleThrough(s, &r.stage.handling, m.arriving(), one, m)
+	return err
 }
 
 // setRunning notes the call whose handler runs; nil means that none runs.

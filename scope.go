@@ -45,6 +45,8 @@ type work interface {
 // messages, and any goroutine may read them.
 type stage struct {
 	values // how the process encodes and decodes
+	// sending and handling are the middlewares of UseSend and of UseHandle. They guard themselves.
+	sending, handling middlewares
 	// host is the process, which is told of the waits under its scopes.
 	host stageHost
 	// current is the scope of what runs on the loop, or nil. The loop writes it; any goroutine may

@@ -18,8 +18,9 @@ import (
 type Task struct {
 	ID        uint64 // unique in the life of main
 	Type      string
-	Submitter string // name of the process that submitted it
-	Attempt   int    // 1 for the first
+	Submitter string            // name of the process that submitted it
+	Attempt   int               // 1 for the first
+	Header    map[string]string // what a Middleware of its submitter has set, or nil
 	// payload is the body; of a batch, the body of the batch before it is begun, and then that of
 	// the item that runs. The goroutine that works on the task uses it.
 	payload codec.Payload
@@ -229,6 +230,11 @@ func (t *Task) kind() (verb, typ string) { return "task", t.Type }
 
 // waiters implements work.
 func (t *Task) waiters() string { return t.chain }
+
+// arriving returns what the middlewares see of the task.
+func (t *Task) arriving() *Operation {
+	return &Operation{Kind: "task", Type: t.Type, Sender: t.Submitter, Receiver: t.node.name(), Header: t.Header}
+}
 
 // TaskFrom returns the task that runs under ctx, or nil.
 func TaskFrom(ctx context.Context) *Task {

@@ -89,9 +89,13 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 	if err != nil {
 		return lie("the options of a task cannot be read: %v", err)
 	}
-	t := &Task{ID: f.ID, Type: f.Type, Submitter: f.From, Attempt: max(1, meta.Attempt), chain: meta.Chain,
-		timeout: meta.Timeout, limit: limitIn(f), payload: payloadOf(f), node: b.worker.node, home: b,
-		batch: f.Flags&wire.FlagBatch != 0, timed: f.Flags&wire.FlagTimed != 0}
+	header, err := unpackHeader(f.Header)
+	if err != nil {
+		return lie("%v", err)
+	}
+	t := &Task{ID: f.ID, Type: f.Type, Submitter: f.From, Attempt: max(1, meta.Attempt), Header: header,
+		chain: meta.Chain, timeout: meta.Timeout, limit: limitIn(f), payload: payloadOf(f), node: b.worker.node,
+		home: b, batch: f.Flags&wire.FlagBatch != 0, timed: f.Flags&wire.FlagTimed != 0}
 	id, asked, err := f.FetchID()
 	if err != nil {
 		return lie("%v", err)
@@ -193,11 +197,16 @@ func (b *taskInbox) run(t *Task, h *taskHandler) {
 		_ = t.end(&reply{err: &UnknownTypeError{Receiver: b.worker.name(), Verb: "task", Type: t.Type}})
 		return
 	}
+	fn, items := h.fn, h.items
+	if mws := &b.worker.handling; !mws.none() {
+		fn = func(ctx context.Context, t *Task) (any, error) { return handleThrough(ctx, mws, t.arriving(), h.fn, t) }
+		items = b.worker.items(fn)
+	}
 	if t.batch {
-		b.worker.workBatch(t, h.items)
+		b.worker.workBatch(t, items)
 		return
 	}
-	value, err := h.fn(t.ctx, t)
+	value, err := fn(t.ctx, t)
 	_ = t.giveOutcome(b.worker.outcome(nil, t.Type, value, err)) // an error: the handler has called Done or Fail
 	b.worker.weigh()
 }

@@ -51,6 +51,7 @@ type taskMeta struct {
 	Key      string        // TaskOptions.Key
 	Attempt  int           // the number of the present attempt, from 1; 0 means 1
 	Chain    string        // the names of the processes whose loops wait for the task, or may
+	Header   string        // in main and in a Backend: the packed headers; on the wire they have a place of their own
 	Waits    bool          // the loops in Chain do wait: nothing else happens there until the outcome is there
 }
 
@@ -109,6 +110,7 @@ func (m *taskMeta) Pack(p *pack.Packing) {
 	pack.Number(p, &m.Attempt)
 	pack.Text(p, &m.Chain)
 	pack.Flag(p, &m.Waits)
+	pack.Text(p, &m.Header)
 	if on < 0 || on > math.MaxUint8 || priority < math.MinInt8 || priority > math.MaxInt8 {
 		p.Fail()
 	}

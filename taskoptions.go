@@ -41,6 +41,24 @@ type TaskOptions struct {
 	// that come while nobody waits, the newest 1024 are kept, and Message.Missed of the first of
 	// them says how many there were before. Defaults to none.
 	OnProgress func(ctx context.Context, m *Message)
+
+	// header is the packed headers that a Middleware has set, or "".
+	header string
+}
+
+// with returns a copy of the options that has headers as well, or the options themselves if there
+// are none. o may be nil.
+func (o *TaskOptions) with(h map[string]string) (*TaskOptions, error) {
+	header, err := packHeader(h)
+	if header == "" || err != nil {
+		return o, err
+	}
+	var c TaskOptions
+	if o != nil {
+		c = *o
+	}
+	c.header = header
+	return &c, nil
 }
 
 // check returns an error for the first option that makes no sense.

@@ -55,7 +55,7 @@ func (q *TaskQueue) TrySubmit(ctx context.Context, typ string, body any, o *Task
 }
 
 func (q *TaskQueue) submit(ctx context.Context, typ string, body any, o *TaskOptions, try bool) (*Future[any], error) {
-	s, err := q.node.submit(ctx, typ, body, o, try, false)
+	s, err := q.node.submit(ctx, typ, body, o, try)
 	if err != nil {
 		return nil, err
 	}

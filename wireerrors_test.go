@@ -262,6 +262,7 @@ func TestOptionsCross(t *testing.T) {
 		Attempt:  7,
 		Chain:    "main,w/0",
 		Waits:    true,
+		Header:   "h",
 	}
 	got, err := unmarshalTaskMeta(m.marshal())
 	require.NoError(t, err)

@@ -49,7 +49,12 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 	case wire.Credit:
 		w.out.granted(f.Credit())
 	case wire.Message, wire.Call:
+		header, err := unpackHeader(f.Header)
+		if err != nil {
+			return lie("%v", err)
+		}
 		m := &Message{
+			Header:   header,
 			Sender:   f.From,
 			Receiver: w.name(),
 			Type:     f.Type,

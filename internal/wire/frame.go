@@ -4,7 +4,8 @@
 // Both ends of a wire use this package, the main process and every worker process.
 //
 // A frame is a fixed header of HeaderSize bytes, then the time that is left if the frame says it,
-// then four texts (To, From, Type, Meta), then the body:
+// then the length of Header if there is one, then five texts (To, From, Type, Meta, Header), then
+// the body:
 //
 //	offset size
 //	0      2    magic 'm' 'p'
@@ -12,16 +13,18 @@
 //	3      1    kind
 //	4      1    flags
 //	5      1    encoding of the body
-//	6      2    length of Meta
+//	6      2    length of Meta and Header together
 //	8      8    id, or a number of the kind, see numbers.go
 //	16     8    id of the gob type definitions that the body needs, or 0; or a number of the kind
 //	24     4    length of the body
 //	28     1    length of To
 //	29     1    length of From
 //	30     1    length of Type
-//	31     1    length of the time that is left: 8, or 0 if the frame has none
+//	31     1    length of what comes before the texts: 8 for the time that is left, 2 for the length
+//	            of Header, 10 for both, or 0
 //	32     4    Checksum of the 32 bytes before
 //	36     8    the time that is left in nanoseconds, if the frame has one
+//	       2    length of Header, if the frame has one
 //
 // Numbers are little-endian. The checksum covers the header alone: pipes do not flip bits, but a
 // reader that has lost its place, or a writer that went wild, must be found out before a length is
@@ -36,12 +39,12 @@ import (
 
 const (
 	// Version is the version of this layout. Two ends with different versions do not talk.
-	Version = 2
+	Version = 3
 	// HeaderSize is the length of the fixed header in bytes.
 	HeaderSize = 36
 	// MaxName is the greatest length of To, From and Type in bytes.
 	MaxName = 255
-	// MaxMeta is the greatest length of Meta in bytes.
+	// MaxMeta is the greatest length of Meta and Header together in bytes.
 	MaxMeta = 1<<16 - 1
 	// MaxBody is the greatest length of a body in bytes that the layout can carry; readers may set
 	// a lower one.
@@ -51,6 +54,8 @@ const (
 	magic0, magic1 = 'm', 'p'
 	// leftSize is the length in bytes of the time that is left.
 	leftSize = 8
+	// headerLenSize is the length in bytes of the length of Header.
+	headerLenSize = 2
 )
 
 // Kind says what a frame is for. The comments name who sends it: M the main process, W a worker
@@ -167,6 +172,8 @@ type Frame struct {
 	From string // the name of the sender, or ""
 	Type string // the name of the type of the message or the task, or ""
 	Meta string // a text of the kind, or ""
+	// Header is the packed headers of a message, a call or a task, or "".
+	Header string
 	// Left is, for a Call, a Submit or a Task, how long after the frame is written the one who
 	// waits for the outcome will go on waiting; 0 if the frame does not say.
 	Left time.Duration
@@ -190,9 +197,16 @@ func (f *Frame) Shared(at uint64, c *Frame) *Frame {
 
 // Size returns the number of bytes that the frame takes on the wire.
 func (f *Frame) Size() int {
-	n := HeaderSize + len(f.To) + len(f.From) + len(f.Type) + len(f.Meta) + len(f.Body)
+	return HeaderSize + f.ahead() + len(f.To) + len(f.From) + len(f.Type) + len(f.Meta) + len(f.Header) + len(f.Body)
+}
+
+// ahead returns the number of bytes that come before the texts.
+func (f *Frame) ahead() (n int) {
 	if f.Left > 0 {
-		n += leftSize
+		n = leftSize
+	}
+	if f.Header != "" {
+		n += headerLenSize
 	}
 	return n
 }
@@ -220,8 +234,8 @@ func (f *Frame) Check(maxBody int) error {
 		return &SizeError{"sender name", int64(len(f.From)), MaxName}
 	case len(f.Type) > MaxName:
 		return &SizeError{"type", int64(len(f.Type)), MaxName}
-	case len(f.Meta) > MaxMeta:
-		return &SizeError{"meta text", int64(len(f.Meta)), MaxMeta}
+	case len(f.Meta)+len(f.Header) > MaxMeta:
+		return &SizeError{"meta text", int64(len(f.Meta) + len(f.Header)), MaxMeta}
 	}
 	return nil
 }
@@ -248,23 +262,25 @@ func AppendHead(dst []byte, f *Frame) []byte {
 	h := dst[start:]
 	h[0], h[1], h[2] = magic0, magic1, Version
 	h[3], h[4], h[5] = byte(f.Kind), byte(f.Flags), f.Encoding
-	binary.LittleEndian.PutUint16(h[6:], uint16(len(f.Meta)))
+	binary.LittleEndian.PutUint16(h[6:], uint16(len(f.Meta)+len(f.Header)))
 	first, second := f.words()
 	binary.LittleEndian.PutUint64(h[8:], first)
 	binary.LittleEndian.PutUint64(h[16:], second)
 	binary.LittleEndian.PutUint32(h[24:], uint32(len(f.Body)))
 	h[28], h[29], h[30] = byte(len(f.To)), byte(len(f.From)), byte(len(f.Type))
-	if f.Left > 0 {
-		h[31] = leftSize
-	}
+	h[31] = byte(f.ahead())
 	binary.LittleEndian.PutUint32(h[32:], Checksum(h))
 	if f.Left > 0 {
 		dst = binary.LittleEndian.AppendUint64(dst, uint64(f.Left))
 	}
+	if f.Header != "" {
+		dst = binary.LittleEndian.AppendUint16(dst, uint16(len(f.Header)))
+	}
 	dst = append(dst, f.To...)
 	dst = append(dst, f.From...)
 	dst = append(dst, f.Type...)
-	return append(dst, f.Meta...)
+	dst = append(dst, f.Meta...)
+	return append(dst, f.Header...)
 }
 
 // Append appends the whole frame, which must pass Check.

@@ -81,13 +81,14 @@ func FuzzRoundTrip(f *testing.F) {
 				frame.From,
 				frame.Type,
 				frame.Meta,
+				frame.Header,
 				int64(frame.Left),
 				frame.Body,
 			)
 		}
 	}
 	f.Fuzz(
-		func(t *testing.T, kind, flags, encoding uint8, id, defs uint64, to, from, typ, meta string, left int64, body []byte) {
+		func(t *testing.T, kind, flags, encoding uint8, id, defs uint64, to, from, typ, meta, header string, left int64, body []byte) {
 			want := &wire.Frame{
 				Kind:     wire.Kind(kind)%lastKind + 1,
 				Flags:    wire.Flags(flags) &^ wire.FlagShared,
@@ -96,6 +97,7 @@ func FuzzRoundTrip(f *testing.F) {
 				From:     from,
 				Type:     typ,
 				Meta:     meta,
+				Header:   header,
 				Left:     time.Duration(max(0, left)),
 				Body:     body,
 			}

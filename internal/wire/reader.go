@@ -198,8 +198,9 @@ func (r *Reader) Next(f *Frame) error {
 	if k := Kind(h[3]); k == 0 || k >= kindEnd {
 		return r.corrupt("kind %d does not exist", h[3])
 	}
-	if h[31] != 0 && h[31] != leftSize {
-		return r.corrupt("the time that is left takes %d bytes", h[31])
+	timed, headed := h[31]&leftSize != 0, h[31]&headerLenSize != 0
+	if h[31]&^(leftSize|headerLenSize) != 0 {
+		return r.corrupt("what comes before its texts takes %d bytes", h[31])
 	}
 	f.Kind, f.Flags, f.Encoding = Kind(h[3]), Flags(h[4]), h[5]
 	f.setWords(binary.LittleEndian.Uint64(h[8:]), binary.LittleEndian.Uint64(h[16:]))
@@ -218,17 +219,26 @@ func (r *Reader) Next(f *Frame) error {
 	if h, err = r.r.Peek(ahead); err != nil {
 		return unexpected(err)
 	}
-	f.Left = 0
-	if toStart > HeaderSize {
+	f.Left, f.Header = 0, ""
+	if timed {
 		if f.Left = time.Duration(binary.LittleEndian.Uint64(h[HeaderSize:])); f.Left <= 0 {
 			return r.corrupt("the time that is left is %d ns", f.Left)
 		}
+	}
+	metaEnd := typeEnd + metaLen
+	if headed {
+		n := int(binary.LittleEndian.Uint16(h[toStart-headerLenSize:]))
+		if n == 0 || n > metaLen {
+			return r.corrupt("its headers have %d bytes, of %d for Meta and them", n, metaLen)
+		}
+		f.Header = string(h[metaEnd-n : metaEnd])
+		metaLen -= n
 	}
 	f.To = r.name(h[toStart:toStart+toLen], &r.last[0])
 	f.From = r.name(h[toStart+toLen:typeEnd-typeLen], &r.last[1])
 	f.Type = r.name(h[typeEnd-typeLen:typeEnd], &r.last[2])
 	f.Meta = string(h[typeEnd : typeEnd+metaLen])
-	f.Body = r.smallCopy(h[typeEnd+metaLen:])
+	f.Body = r.smallCopy(h[metaEnd:])
 	if _, err := r.r.Discard(ahead); err != nil {
 		return err
 	}

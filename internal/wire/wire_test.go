@@ -55,6 +55,13 @@ func untimed(left uint64) []byte {
 	return b
 }
 
+// headed returns a frame that says that its headers have n bytes, where there is room for 3.
+func headed(n uint16) []byte {
+	b := wire.Append(nil, &wire.Frame{Kind: wire.Call, Meta: "m", Header: "hh", Body: []byte("body")})
+	binary.LittleEndian.PutUint16(b[wire.HeaderSize:], n)
+	return b
+}
+
 // allocated returns the bytes that do takes from the heap.
 func allocated(do func()) uint64 {
 	var before, after runtime.MemStats
@@ -114,6 +121,10 @@ func frames() map[string]*wire.Frame {
 			Meta: "m",
 			Body: []byte("body"),
 		},
+		"header":           {Kind: wire.Task, Header: "h"},
+		"header and meta":  {Kind: wire.Message, Meta: "m", Header: "header", Body: []byte("body")},
+		"header and all":   {Kind: wire.Call, Left: 7, To: "t", From: "f", Type: "y", Meta: "m", Header: "hh", Body: []byte("body")},
+		"full header":      {Kind: wire.Task, Left: 1, To: "t", Meta: "mm", Header: strings.Repeat("h", wire.MaxMeta-2)},
 		"text of any byte": {Kind: wire.Message, To: "\x00\xffmp\x01", Type: "mp"},
 	}
 	for k := wire.Hello; k <= lastKind; k++ {
@@ -153,6 +164,7 @@ func TestRoundTrip(t *testing.T) {
 				From:     "x",
 				Type:     "x",
 				Meta:     "x",
+				Header:   "x",
 				Left:     99,
 				Body:     []byte("x"),
 			}
@@ -254,11 +266,13 @@ func TestCorrupt(t *testing.T) {
 		{"first byte of the magic number", forged(f, 0, 'x'), "magic number"},
 		{"second byte of the magic number", forged(f, 1, 'x'), "magic number"},
 		{"a stray print", []byte("panic: assignment to entry in nil map\n"), "0x70 0x61 instead of the magic number"},
-		{"version", forged(f, 2, 7), "version 7 of the wire, this end has version 2"},
+		{"version", forged(f, 2, 7), "version 7 of the wire, this end has version 3"},
 		{"kind 0", forged(f, 3, 0), "kind 0 does not exist"},
 		{"kind after the last", forged(f, 3, byte(lastKind)+1), fmt.Sprintf("kind %d does not exist", lastKind+1)},
 		{"kind 255", forged(f, 3, 255), "kind 255 does not exist"},
-		{"time of another length", forged(f, 31, 9), "the time that is left takes 9 bytes"},
+		{"time of another length", forged(f, 31, 9), "what comes before its texts takes 9 bytes"},
+		{"a header of no length", headed(0), "its headers have 0 bytes, of 3 for Meta and them"},
+		{"a header over its room", headed(4), "its headers have 4 bytes, of 3 for Meta and them"},
 		{"no time where there is one", untimed(0), "the time that is left is 0 ns"},
 		{"a time before now", untimed(1<<64 - 1), "the time that is left is -1 ns"},
 	}

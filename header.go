@@ -1,0 +1,73 @@
+package multiprolab
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/multiprolab/multiprolab/internal/pack"
+)
+
+// This file is the headers of messages and tasks, as they travel beside the body.
+
+// maxHeader is the greatest length of packed headers in bytes.
+const maxHeader = 8 << 10
+
+// headers are the headers of a message or a task, as they are packed.
+type headers map[string]string
+
+// Pack describes the layout of headers: how many there are, and their names and values in the order
+// of the names.
+func (h *headers) Pack(p *pack.Packing) {
+	n := len(*h)
+	pack.Number(p, &n)
+	if !p.Reading() {
+		for _, name := range slices.Sorted(maps.Keys(*h)) {
+			value := (*h)[name]
+			pack.Text(p, &name)
+			pack.Text(p, &value)
+		}
+		return
+	}
+	all := headers{}
+	for range n {
+		var name, value string
+		pack.Text(p, &name)
+		pack.Text(p, &value)
+		if _, twice := all[name]; twice { // this also is so once there is nothing left to be read
+			p.Fail()
+			return
+		}
+		all[name] = value
+	}
+	*h = all
+}
+
+// packHeader packs headers for a frame; none are "".
+func packHeader(h map[string]string) (string, error) {
+	if len(h) == 0 {
+		return "", nil
+	}
+	all := headers(h)
+	b := pack.Marshal(&all)
+	if len(b) > maxHeader {
+		return "", fmt.Errorf("multiprolab: the headers take %d bytes: at most %d may travel", len(b), maxHeader)
+	}
+	return string(b), nil
+}
+
+// unpackHeader reads what packHeader wrote. It trusts nothing in it.
+func unpackHeader(s string) (map[string]string, error) {
+	if s == "" {
+		return nil, nil
+	}
+	if len(s) > maxHeader {
+		return nil, errors.New("headers are too long")
+	}
+	var all headers
+	if err := pack.Unmarshal([]byte(s), &all); err != nil || len(all) == 0 {
+		return nil, errors.New("headers are cut short, or malformed")
+	}
+	return all, nil
+}
