@@ -1,0 +1,16 @@
+module github.com/multiprolab/multiprolab/examples/cron
+
+go 1.26.0
+
+replace github.com/multiprolab/multiprolab => ../..
+
+require (
+	github.com/multiprolab/multiprolab v0.0.0
+	github.com/robfig/cron/v3 v3.0.1
+	github.com/stretchr/testify v1.12.1
+)
+
+require (
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)
