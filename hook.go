@@ -22,11 +22,12 @@ import (
 // Or call it in the initialiser of a package, behind the calls of RegisterWorker. Such a package
 // uses multiprolab on its own: it calls Start when it is used for the first time, in whatever
 // process that is, be it a worker of somebody else; it needs a Config.Name that nobody else has;
-// and the program that imports it does not have to know. Its workers have the packages that it
-// imports, and perhaps none of those that it does not: the program's main package, or a decoder
-// that this has registered, is missing there. A thread that C code has started cannot call Go
-// there, because the runtime lets it wait until all packages are initialised. Call Hook in main
-// where that is needed.
+// and the program that imports it does not have to know, nor to close it: the workers end with the
+// process that has started them. Its workers have the packages that it imports, and what its own
+// init functions have done until then, but perhaps none of the packages that it does not import:
+// the program's main package, or a decoder that this has registered, is missing there. A thread
+// that C code has started cannot call Go there, because the runtime lets it wait until all packages
+// are initialised. Call Hook in main where that is needed.
 //
 // Workers know what was registered before Hook. RegisterWorker panics after it, and RegisterError
 // writes a warning to the log; what concerns main alone, such as RegisterGroup, Handle and Action,

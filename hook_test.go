@@ -1,6 +1,7 @@
 package multiprolab_test
 
 import (
+	"fmt"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -47,8 +48,8 @@ func (t *tee) Write(p []byte) (int, error) {
 func TestHook(t *testing.T) {
 	for name, want := range map[string]string{
 		"port":                     "port\n",
-		"library":                  "main 42 true\nlooping true\n",
-		"library in a worker":      "worker 8 true\nmain 42 true\nlooping true\n",
+		"library":                  "main 42 true\nlooping true true\n",
+		"library in a worker":      "worker 8 true\nmain 42 true\nlooping true true\n",
 		"library before Run":       "made 2 true\n",
 		"library whose makers die": "kill true\ngoexit true\npanic true\nleft 1\n",
 		"stand-in":                 "b\na\n-5 <nil>\n",
@@ -96,9 +97,29 @@ func TestHookMistakes(t *testing.T) {
 // A package that calls Hook in an initialiser can be tested as it is, and so can one that imports
 // it and has a Main of its own.
 func TestHookInTestBinaries(t *testing.T) {
-	cmd := exec.CommandContext(bounded(t), "go", "test", "-count=1", "./testdata/hooked/thumbs", "./testdata/hooked/user")
+	cmd := exec.CommandContext(bounded(t), "go", "test", "-count=1", "./testdata/hooked/thumbs", "./testdata/hooked/user",
+		"./testdata/hooked/testmain")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
+}
+
+// The workers of a library do not outlive the process that has started them: main, or a worker.
+func TestHookedWorkersEndWithMain(t *testing.T) {
+	path, err := builtHooked()
+	require.NoError(t, err, "%s", path)
+	cmd := exec.CommandContext(bounded(t), path, "for ever")
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	var makers [2]int
+	_, err = fmt.Fscan(stdout, &makers[0], &makers[1])
+	require.NoError(t, err)
+	require.NotEqual(t, makers[0], makers[1])
+	require.NoError(t, cmd.Process.Kill())
+	for _, pid := range makers {
+		eventually(t, "the end of all", func() bool { return !alive(pid) })
+	}
+	require.Error(t, cmd.Wait())
 }
 
 // A worker of a test that comes to the tests, because no hook before them is its own, ends with an

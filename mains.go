@@ -84,22 +84,18 @@ const (
 )
 
 // placeIn returns what this process, which is that of a worker, is to the Main. level is how many
-// Mains it has passed through.
+// setup functions it has entered.
 func (m *Main) placeIn(role *proc.Role, level int) place {
 	all := append(slices.Clone(role.Outer), role.Main)
-	own := descent.become.Load()
+	own, at := descent.become.Load(), role.Root+level
 	switch {
 	case own && m.nested:
 		return inside
 	case own, m.cfg.InProcess:
 		// Once this process has come to its own Main, others of the same function are too late.
-	case role.Hooked:
-		if level == 0 && m.cfg.Name == role.Main {
-			return onTheWay
-		}
 	case level > 0 && (m.hooked() || !m.nested):
 		// The setup functions lead to Mains of their own.
-	case level >= len(all), m.cfg.Name == all[level]:
+	case at >= len(all), m.cfg.Name == all[at]:
 		return onTheWay
 	}
 	if m.hook != nil && m.hook.initial {

@@ -54,7 +54,7 @@ func (m *Main) startProcess(s *slot, number int, cookie string, out io.Writer) (
 			Spare:  s.index < 0,
 			Life:   number,
 			Depth:  m.depth + 1,
-			Hooked: m.hooked(),
+			Root:   m.root(),
 			Cookie: cookie,
 		},
 		Dir:          s.pool.cfg.Process.Dir,
@@ -71,6 +71,18 @@ func (m *Main) startProcess(s *slot, number int, cookie string, out io.Writer) (
 		prints.Stdout = out
 	}
 	return life.Start(m.spawner, spec, prints, m.kernelKills)
+}
+
+// root returns from which Main on their paths the processes of the workers set out: from this one
+// if they come to its hook, and otherwise from where this process has set out.
+func (m *Main) root() int {
+	if m.hooked() {
+		return len(m.path)
+	}
+	if role := proc.Current(); role != nil {
+		return role.Root
+	}
+	return 0
 }
 
 // output returns where main writes what a worker prints. If the config has a writer for it,

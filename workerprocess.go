@@ -38,9 +38,7 @@ func (m *Main) takeRole() error {
 		}
 		return nil
 	}
-	if role.Hooked {
-		level = len(role.Path) - 1
-	}
+	level += role.Root
 	last := level == len(role.Path)-1
 	name := role.Path[min(level, len(role.Path)-1)]
 	p := m.pool(name)
@@ -58,7 +56,7 @@ func (m *Main) takeRole() error {
 // passThrough runs the setup function of an outer worker, on the way to the Main that this function
 // runs. Hook or Run of that Main takes over, so that passThrough does not return.
 func (m *Main) passThrough(p *pool) {
-	level := descent.level.Add(1)
+	level := int(descent.level.Add(1)) + proc.Current().Root
 	w := newWorker(workerRole{pool: p.name}, &codec.Codec{}, &m.cfg)
 	w.die = dieOfGoexit
 	m.stayOut(m.notHere(w))

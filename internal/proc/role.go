@@ -36,7 +36,7 @@ type Role struct {
 	Spare  bool     // the worker has no instance number yet: it stands by
 	Life   int      // 1 for the first process of this instance, 2 for its replacement, ...
 	Depth  int      // 1 for a worker of a top-level Main
-	Hooked bool     // that Main was hooked before the process became a worker: no setup function leads to it
+	Root   int      // from which of the Mains on the Path the process sets out; 0 unless an inner one is hooked
 	Cookie string   // random hex digits, with which the worker opens the wire
 }
 
@@ -51,6 +51,8 @@ func (r *Role) check() error {
 		return fmt.Errorf("the role's Life is %d", r.Life)
 	case r.Depth < 1:
 		return fmt.Errorf("the role's Depth is %d", r.Depth)
+	case r.Root < 0 || r.Root >= len(r.Path):
+		return fmt.Errorf("the role's Root is %d", r.Root)
 	case r.Cookie == "":
 		return errors.New("the role has no Cookie")
 	}
@@ -88,7 +90,7 @@ func (m *marker) Pack(p *pack.Packing) {
 	pack.Flag(p, &m.Spare)
 	pack.Number(p, &m.Life)
 	pack.Number(p, &m.Depth)
-	pack.Flag(p, &m.Hooked)
+	pack.Number(p, &m.Root)
 	pack.Text(p, &m.Cookie)
 	pack.Number(p, &m.Parent)
 	pack.Flag(p, &m.Box)

@@ -22,6 +22,7 @@ var programs = map[string]func(){
 	"library":                  func() { makeThumb("main") },
 	"library in a worker":      inWorker,
 	"library whose makers die": makersDie,
+	"for ever":                 forEver,
 	"stand-in":                 standIn,
 	"library before Run":       beforeRun,
 	"two":                      two,
@@ -107,8 +108,30 @@ func makeThumb(where string) {
 	fmt.Println(where, thumb.Twice, thumb.Parent == os.Getpid())
 	looping, err := thumbs.Looping(ctx)
 	check(err)
-	fmt.Println("looping", looping)
+	nested, err := thumbs.Nested(ctx)
+	check(err)
+	fmt.Println("looping", looping, nested)
 	check(thumbs.Close())
+}
+
+// forEver prints the pids of the library's makers of main and of a worker, and waits to be killed.
+func forEver() {
+	app := multiprolab.New(nil)
+	app.RegisterWorker("w", func(_ context.Context, w *multiprolab.Worker) error {
+		multiprolab.HandleTask(w, "maker", func(ctx context.Context, n int) (int, error) {
+			thumb, err := thumbs.Make(ctx, 1)
+			return thumb.PID, err
+		})
+		return nil
+	}, nil)
+	app.Hook()
+	check(app.Start(ctx))
+	thumb, err := thumbs.Make(ctx, 1)
+	check(err)
+	inner, err := multiprolab.Do[int](ctx, app, "maker", 1)
+	check(err)
+	fmt.Println(thumb.PID, inner)
+	select {}
 }
 
 // makersDie has makers of the library replaced, however they die, and ended in good order.

@@ -51,6 +51,7 @@ func init() {
 		multiprolab.HandleTask(w, "looping", func(context.Context, int) (bool, error) { <-looping; return true, nil })
 		return nil
 	}, nil)
+	app.RegisterWorker("nest", nest, nil)
 	app.Hook()
 	multiprolab.Handle(app, "left", func(context.Context, struct{}) error { left.Add(1); return nil })
 }
@@ -82,6 +83,32 @@ func Die(ctx context.Context, how string) error {
 	}
 	_, err := multiprolab.Do[int](ctx, app, "die", how)
 	return err
+}
+
+// nest is the setup function of a worker that runs a Main of its own.
+func nest(ctx context.Context, w *multiprolab.Worker) error {
+	inner := multiprolab.New(&multiprolab.Config{MaxDepth: 5})
+	inner.RegisterWorker("egg", func(_ context.Context, w *multiprolab.Worker) error {
+		multiprolab.HandleTask(w, "egg", func(context.Context, int) (int, error) { return os.Getppid(), nil })
+		return nil
+	}, nil)
+	if err := inner.Start(ctx); err != nil {
+		return err
+	}
+	w.OnExit(func(context.Context) error { return inner.Close() })
+	multiprolab.HandleTask(w, "nested", func(ctx context.Context, _ int) (bool, error) {
+		parent, err := multiprolab.Do[int](ctx, inner, "egg", 0)
+		return parent == os.Getpid(), err
+	})
+	return nil
+}
+
+// Nested asks the worker that runs a Main of its own.
+func Nested(ctx context.Context) (bool, error) {
+	if err := start(); err != nil {
+		return false, err
+	}
+	return multiprolab.Do[bool](ctx, app, "nested", 0)
 }
 
 // Looping asks the worker that has a Loop.

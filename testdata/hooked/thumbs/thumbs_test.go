@@ -13,6 +13,9 @@ func TestMake(t *testing.T) {
 	if looping, err := Looping(t.Context()); err != nil || !looping {
 		t.Errorf("%v %v", looping, err)
 	}
+	if nested, err := Nested(t.Context()); err != nil || !nested {
+		t.Errorf("%v %v", nested, err)
+	}
 	if err := Close(); err != nil {
 		t.Error(err)
 	}
