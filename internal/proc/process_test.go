@@ -265,6 +265,7 @@ func TestStartErrors(t *testing.T) {
 		{"no directory", proc.Spec{Role: role("exit"), Dir: missing}, fs.ErrNotExist, "working directory: "},
 		{"no role", proc.Spec{}, nil, "no Path"},
 		{"bad index", proc.Spec{Role: proc.Role{Path: []string{"exit"}, Index: -1, Life: 1, Depth: 1, Cookie: "c"}}, nil, "Index"},
+		{"bad root", proc.Spec{Role: proc.Role{Path: []string{"exit"}, Root: 1, Life: 1, Depth: 1, Cookie: "c"}}, nil, "Root"},
 		{"bad life", proc.Spec{Role: proc.Role{Path: []string{"exit"}, Depth: 1, Cookie: "c"}}, nil, "Life"},
 		{"bad environment", proc.Spec{Role: role("exit"), Env: []string{"A=\x00"}}, nil, "invalid argument"},
 	} {
