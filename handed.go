@@ -71,17 +71,3 @@ func (m *registry) handed(cfg *WorkerConfig) (all []proc.Handed) {
 	}
 	return all
 }
-
-// taker returns the workerRole.take of a worker in this process: it gives duplicates of what a
-// process would inherit.
-func (m *registry) taker(cfg *WorkerConfig) func(key string) (uintptr, bool, error) {
-	return func(key string) (uintptr, bool, error) {
-		for _, h := range m.handed(cfg) {
-			if h.Name == key {
-				fd, err := proc.Duplicate(h.From)
-				return fd, err == nil, err
-			}
-		}
-		return 0, false, nil
-	}
-}

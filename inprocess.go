@@ -33,15 +33,15 @@ type goroutineBody struct {
 }
 
 // newGoroutineBody starts a worker on a goroutine of its own. number is that of the life; the
-// worker begins what it writes with cookie.
-func newGoroutineBody(m *Main, s *slot, number int, cookie string) *goroutineBody {
+// worker begins what it writes with cookie, and takes what was handed to it.
+func newGoroutineBody(m *Main, s *slot, number int, cookie string, handed *proc.Duplicates) *goroutineBody {
 	b := &goroutineBody{ended: make(chan struct{})}
 	var fromMain *io.PipeReader // fromMain and toMain are the worker's ends
 	var toMain *io.PipeWriter
 	b.fromWorker, toMain = io.Pipe()
 	fromMain, b.toWorker = io.Pipe()
 	role := workerRole{pool: s.pool.name, index: s.index, life: number, releaseThread: func() {}}
-	role.take = m.taker(&s.pool.cfg)
+	role.take = handed.Take
 	b.worker = newWorker(role, &codec.Codec{}, &m.cfg)
 	b.worker.errors = m.errors
 	hangUp := func() {
@@ -68,6 +68,7 @@ func newGoroutineBody(m *Main, s *slot, number int, cookie string) *goroutineBod
 				func(error) { b.worker.kill(b.worker.stopCause()) })
 		}, func(bool) {
 			hangUp()
+			handed.Close()
 			b.mu.Lock()
 			b.failed = err
 			b.mu.Unlock()

@@ -50,7 +50,8 @@ func (m *Main) Listen(name, network, address string) error {
 // AddListener is Listen with a socket that is open already: a net.Listener or a net.PacketConn of
 // package net, not one that wraps it, as a listener of crypto/tls does. Main takes a duplicate;
 // the socket itself stays the caller's, to close it for example. The file of a Unix socket is the
-// caller's, too.
+// caller's, too. Open it behind [Main.Hook]: what comes before Hook, Run or Start happens in the
+// process of each worker as well, where the address is taken.
 func (m *Main) AddListener(name string, socket any) error {
 	at := callSite()
 	if !m.claimListener(name, at) {

@@ -18,17 +18,23 @@ import (
 )
 
 // socketsOf returns how many sockets a process has open.
-func socketsOf(t *testing.T, pid int) (n int) {
+func socketsOf(t *testing.T, pid int) int {
 	t.Helper()
+	n, err := countSockets(pid)
+	require.NoError(t, err)
+	return n
+}
+
+// countSockets is socketsOf in a worker.
+func countSockets(pid int) (n int, err error) {
 	dir := fmt.Sprintf("/proc/%d/fd", pid)
 	entries, err := os.ReadDir(dir)
-	require.NoError(t, err)
 	for _, e := range entries {
 		if to, _ := os.Readlink(filepath.Join(dir, e.Name())); strings.HasPrefix(to, "socket:") {
 			n++
 		}
 	}
-	return n
+	return n, err
 }
 
 // A worker holds no socket that it has not asked for, and main none after the end.
@@ -121,4 +127,40 @@ func TestSocketActivation(t *testing.T) {
 	require.NotEqual(t, fmt.Sprint(cmd.Process.Pid), pid)
 	require.NoError(t, signalProcess(cmd.Process.Pid, "SIGTERM"))
 	require.Equal(t, "<nil>", next())
+}
+
+// The worker "child" tells how many sockets a command has that it starts.
+var _ = worker("child", func(ctx context.Context, w *multiprolab.Worker) error {
+	multiprolab.HandleCall(w, "sockets", func(ctx context.Context, _ int) ([2]int, error) {
+		cmd := exec.Command("sleep", "1000")
+		if err := cmd.Start(); err != nil {
+			return [2]int{}, err
+		}
+		defer func() {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}()
+		own, err := countSockets(os.Getpid())
+		if err != nil {
+			return [2]int{}, err
+		}
+		of, err := countSockets(cmd.Process.Pid)
+		return [2]int{own, of}, err
+	})
+	return nil
+})
+
+// Descriptors do not gather with the restarts, and no command of a worker inherits a listener.
+func TestRestartsGatherNoSockets(t *testing.T) {
+	l := newLab(t, nil, pool{"child", &multiprolab.WorkerConfig{Listeners: []string{"1 ü#2 =$(x)"}}})
+	require.NoError(t, l.Listen("1 ü#2 =$(x)", "tcp", "127.0.0.1:0"))
+	startReady(t, l)
+	main := socketsOf(t, os.Getpid())
+	for range 5 {
+		n, err := multiprolab.Call[[2]int](bounded(t), l, "child", "sockets", 0)
+		require.NoError(t, err)
+		require.Equal(t, [2]int{1, 0}, n)
+		require.NoError(t, l.Restart(bounded(t), ""))
+	}
+	require.Equal(t, main, socketsOf(t, os.Getpid()))
 }

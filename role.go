@@ -10,5 +10,5 @@ type workerRole struct {
 	releaseThread func() // gives the main thread of the process back to the scheduler
 	// take returns the descriptor that the worker was handed under a key of handedKind, once. It is
 	// nil in a process that only passes through the setup function.
-	take func(key string) (fd uintptr, ok bool, err error)
+	take func(key string) (fd uintptr, ok bool)
 }

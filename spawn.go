@@ -19,7 +19,11 @@ func (m *Main) spawn(s *slot, number int) (*peer, error) {
 	p := newPeer(s, number)
 	cookie := newCookie()
 	if m.cfg.InProcess {
-		b := newGoroutineBody(m, s, number, cookie)
+		handed, err := proc.NewDuplicates(m.handed(&s.pool.cfg))
+		if err != nil {
+			return nil, notSpawned(s, err)
+		}
+		b := newGoroutineBody(m, s, number, cookie, handed)
 		p.connect(b, b.fromWorker, b.toWorker)
 		p.converse(cookie, func([]byte) {})
 		return p, nil
@@ -28,19 +32,24 @@ func (m *Main) spawn(s *slot, number int) (*peer, error) {
 	p.prints = out
 	b, err := m.startProcess(s, number, cookie, out)
 	if err != nil {
-		start := &StartError{Worker: s.name, Reason: "its process could not be started", Err: err}
-		start.permanent = errors.Is(err, os.ErrClosed) // a file of WorkerConfig.Files stays closed
-		if errors.Is(err, syscall.E2BIG) {
-			start.permanent = true
-			start.Reason += ": " + s.pool.cfg.tooBig(s.pool.cfg.wholeEnviron())
-		}
-		return nil, start
+		return nil, notSpawned(s, err)
 	}
 	from, to := b.Wire()
 	p.connect(b, from, to)
 	p.link.Share(b.MapShared(), true, proc.Unmap)
 	p.converse(cookie, func(stray []byte) { _, _ = out.Write(stray) })
 	return p, nil
+}
+
+// notSpawned is the error of an instance whose process could not be started.
+func notSpawned(s *slot, err error) error {
+	start := &StartError{Worker: s.name, Reason: "its process could not be started", Err: err}
+	start.permanent = errors.Is(err, os.ErrClosed) // a file of WorkerConfig.Files stays closed
+	if errors.Is(err, syscall.E2BIG) {
+		start.permanent = true
+		start.Reason += ": " + s.pool.cfg.tooBig(s.pool.cfg.wholeEnviron())
+	}
+	return start
 }
 
 // startProcess starts the program again, as a worker.

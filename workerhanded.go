@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 
-	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/sockets"
 )
 
@@ -17,8 +16,15 @@ import (
 // can be taken once, and Close closes it in this worker alone. A worker that is told to end closes
 // it first, finishes what it has accepted, and then ends; connections that come meanwhile go to
 // other workers, or wait for the next one. See the example of this method.
+//
+// The process of an inner Main's worker comes by the setup function of the outer worker, and must
+// get past it. There it gets a listener to which nobody comes, and AddListener takes that.
 func (w *Worker) Listener(name string) (net.Listener, error) {
-	fd, err := w.take(handedListener, name, "name it in WorkerConfig.Listeners, and open it with Main.Listen")
+	if w.passes() {
+		return sockets.NewInert(), nil
+	}
+	fd, err := w.take(handedListener, name, "name it in WorkerConfig.Listeners, and open it with Main.Listen; for a "+
+		"network of packets there is PacketConn")
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +38,11 @@ func (w *Worker) Listener(name string) (net.Listener, error) {
 // PacketConn is Listener for a network of packets, such as "udp". Each packet goes to one of the
 // workers that read.
 func (w *Worker) PacketConn(name string) (net.PacketConn, error) {
-	fd, err := w.take(handedPackets, name, "name it in WorkerConfig.Listeners, and open it with Main.Listen")
+	if w.passes() {
+		return sockets.NewInert(), nil
+	}
+	fd, err := w.take(handedPackets, name, "name it in WorkerConfig.Listeners, and open it with Main.Listen, in a "+
+		"network of packets; for others there is Listener")
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +54,7 @@ func (w *Worker) PacketConn(name string) (net.PacketConn, error) {
 }
 
 // File returns the file that WorkerConfig.Files has under this name. It can be taken once, and is
-// the worker's to close.
+// the worker's to close. It returns ErrNotWorker in a process that only comes by, see Listener.
 func (w *Worker) File(name string) (*os.File, error) {
 	fd, err := w.take(handedFile, name, "put it into WorkerConfig.Files")
 	if err != nil {
@@ -53,10 +63,13 @@ func (w *Worker) File(name string) (*os.File, error) {
 	return os.NewFile(fd, name), nil
 }
 
+// passes reports whether this process only comes by the setup function, see passThrough.
+func (w *Worker) passes() bool { return w.role.take == nil }
+
 // take takes what the worker was handed. mend says what to do if there is nothing of the kind and
 // name.
 func (w *Worker) take(kind handedKind, name, mend string) (uintptr, error) {
-	if w.role.take == nil {
+	if w.passes() {
 		return 0, ErrNotWorker
 	}
 	w.takeMu.Lock()
@@ -66,19 +79,10 @@ func (w *Worker) take(kind handedKind, name, mend string) (uintptr, error) {
 		return 0, fmt.Errorf("multiprolab: worker %s has taken the %s %q before: keep what you get",
 			w.name(), kind, name)
 	}
-	fd, ok, err := w.role.take(key)
-	if err != nil {
-		return 0, fmt.Errorf("multiprolab: worker %s: %s %q: %w", w.name(), kind, name, err)
-	}
+	fd, ok := w.role.take(key)
 	if !ok {
 		return 0, fmt.Errorf("multiprolab: worker %s has no %s %q: %s", w.name(), kind, name, mend)
 	}
 	w.taken = append(w.taken, key)
 	return fd, nil
-}
-
-// takeHanded is workerRole.take in a process of its own.
-func takeHanded(key string) (uintptr, bool, error) {
-	fd, ok := proc.TakeHanded(key)
-	return fd, ok, nil
 }

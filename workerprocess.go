@@ -89,7 +89,7 @@ func (m *Main) becomeWorker(p *pool, role *proc.Role) {
 			life:          role.Life,
 			releaseThread: proc.ReleaseMainThread,
 			process:       true,
-			take:          takeHanded,
+			take:          proc.TakeHanded,
 			initial:       goroutine.Initialises(),
 		},
 		&codec.Codec{},

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -145,4 +146,75 @@ func TestServerFails(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
 	require.ErrorIs(t, prefork.ServeUntil(t.Context(), new(http.Server), l, nil), net.ErrClosed)
+}
+
+// What holds for HTTP/1.1 holds for HTTPS with HTTP/2: requests over connections that are kept are
+// all answered while servers come and go.
+func TestServersOfHTTP2ComeAndGo(t *testing.T) {
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer socket.Close()
+	made := httptest.NewUnstartedServer(nil) // for its certificate
+	made.EnableHTTP2 = true
+	made.StartTLS()
+	defer made.Close()
+	config, transport := made.TLS, made.Client().Transport.(*http.Transport)
+	url := "https://" + socket.Addr().String()
+	protocols := make(chan int, 1)
+	handler := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		select {
+		case protocols <- r.ProtoMajor:
+		default:
+		}
+		b, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(rw, "got %s", b)
+	})
+	serve := func() (end func()) {
+		ctx, cancel := context.WithCancel(t.Context())
+		l := duplicate(t, socket)
+		served := make(chan error, 1)
+		go func() { // ends with ctx
+			served <- prefork.ServeUntil(ctx, &http.Server{Handler: handler, TLSConfig: config.Clone()}, l, nil)
+		}()
+		return func() {
+			cancel()
+			require.NoError(t, <-served)
+		}
+	}
+	over := make(chan struct{})
+	var clients sync.WaitGroup
+	for range 4 {
+		client := &http.Client{Transport: transport.Clone()}
+		clients.Go(func() { // ends with over
+			defer client.CloseIdleConnections()
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				r, err := client.Post(url, "text/plain", strings.NewReader("a body"))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				b, err := io.ReadAll(r.Body)
+				_ = r.Body.Close()
+				if err != nil || string(b) != "got a body" {
+					t.Errorf("%q %v", b, err)
+					return
+				}
+			}
+		})
+	}
+	end := serve()
+	for range 10 {
+		require.Equal(t, 2, <-protocols)
+		next := serve()
+		end()
+		end = next
+	}
+	close(over)
+	clients.Wait()
+	end()
 }

@@ -5,6 +5,7 @@ package proc
 
 import (
 	"fmt"
+	"os"
 	"sync"
 	"syscall"
 
@@ -63,11 +64,45 @@ func (h *handedSelf) keep(all []handedFD) error {
 	return nil
 }
 
-// Duplicate returns a descriptor, or on Windows a handle, of an open file or a socket that is the
-// caller's. No command inherits it.
-func Duplicate(from syscall.Conn) (uintptr, error) { return duplicate(from, false) }
+// Duplicates are what a worker is handed that lives in this process, as goroutines. Any goroutine
+// may use them.
+type Duplicates struct {
+	left handedSelf // those that nobody has taken yet, with a lock of its own
+}
 
-// duplicate is Duplicate; on Windows, inherit says that a worker can inherit the handle.
+// NewDuplicates duplicates what is to be handed over, as a start does.
+func NewDuplicates(all []Handed) (*Duplicates, error) {
+	d := new(Duplicates)
+	d.left.left = map[string]uintptr{}
+	for _, one := range all {
+		fd, err := duplicate(one.From, false)
+		if err != nil {
+			d.Close()
+			return nil, handOverError(one.Name, err)
+		}
+		d.left.left[one.Name] = fd
+	}
+	return d, nil
+}
+
+// Take is TakeHanded.
+func (d *Duplicates) Take(name string) (fd uintptr, ok bool) { return d.left.take(name) }
+
+// Close closes what nobody has taken.
+func (d *Duplicates) Close() {
+	d.left.mu.Lock()
+	defer d.left.mu.Unlock()
+	for _, fd := range d.left.left {
+		closeFD(fd)
+	}
+	clear(d.left.left)
+}
+
+// handOverError is the error of something that cannot be handed over.
+func handOverError(name string, err error) error { return fmt.Errorf("hand over %q: %w", name, err) }
+
+// duplicate returns a descriptor, or on Windows a handle, of an open file or a socket that is the
+// caller's. No command inherits it; on Windows, inherit says that a worker can inherit the handle.
 func duplicate(from syscall.Conn, inherit bool) (uintptr, error) {
 	conn, err := from.SyscallConn()
 	if err != nil {
@@ -76,6 +111,9 @@ func duplicate(from syscall.Conn, inherit bool) (uintptr, error) {
 	var fd uintptr
 	var dupErr error
 	if err := conn.Control(func(original uintptr) { fd, dupErr = dupFD(original, inherit) }); err != nil {
+		if _, file := from.(*os.File); file { // it was closed: the error says so, but is not os.ErrClosed
+			return 0, os.ErrClosed
+		}
 		return 0, err
 	}
 	return fd, dupErr

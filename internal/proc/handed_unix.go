@@ -5,7 +5,6 @@
 package proc
 
 import (
-	"fmt"
 	"os"
 	"syscall"
 )
@@ -23,7 +22,7 @@ func newHandover(all []Handed) (*handover, error) {
 		fd, err := duplicate(one.From, false)
 		if err != nil {
 			h.close()
-			return nil, fmt.Errorf("hand over %q: %w", one.Name, err)
+			return nil, handOverError(one.Name, err)
 		}
 		// The mode of the file is left as it is, because others have the file open as well.
 		h.files = append(h.files, os.NewFile(fd, one.Name))

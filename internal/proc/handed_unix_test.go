@@ -80,3 +80,34 @@ func TestHanded(t *testing.T) {
 	require.ErrorIs(t, err, net.ErrClosed)
 	require.ErrorContains(t, err, `hand over "listener"`)
 }
+
+// Duplicates are given out once, and those that nobody has taken are closed.
+func TestDuplicates(t *testing.T) {
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	defer r.Close()
+	closed, err := os.Open(os.DevNull)
+	require.NoError(t, err)
+	require.NoError(t, closed.Close())
+	_, err = proc.NewDuplicates([]proc.Handed{{Name: "w", From: w}, {Name: "closed", From: closed}})
+	require.ErrorIs(t, err, os.ErrClosed)
+	require.ErrorContains(t, err, `hand over "closed"`)
+
+	d, err := proc.NewDuplicates([]proc.Handed{{Name: "w", From: w}, {Name: "left", From: w}})
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	fd, ok := d.Take("w")
+	require.True(t, ok)
+	_, ok = d.Take("w")
+	require.False(t, ok)
+	d.Close()
+	_, ok = d.Take("left")
+	require.False(t, ok)
+	taken := os.NewFile(fd, "taken")
+	_, err = taken.WriteString("text")
+	require.NoError(t, err)
+	require.NoError(t, taken.Close())
+	text, err := io.ReadAll(r) // ends because no other descriptor of the pipe is left
+	require.NoError(t, err)
+	require.Equal(t, "text", string(text))
+}

@@ -3,11 +3,8 @@
 package proc
 
 import (
-	"fmt"
 	"os"
 	"syscall"
-
-	"golang.org/x/sys/windows"
 )
 
 // handover is what one worker is handed, in the process that starts it.
@@ -24,7 +21,7 @@ func newHandover(all []Handed) (*handover, error) {
 		fd, err := duplicate(one.From, true)
 		if err != nil {
 			h.close()
-			return nil, fmt.Errorf("hand over %q: %w", one.Name, err)
+			return nil, handOverError(one.Name, err)
 		}
 		h.named = append(h.named, handedFD{one.Name, fd})
 	}
@@ -45,6 +42,6 @@ func (h *handover) inherit(attr *syscall.SysProcAttr) *syscall.SysProcAttr {
 // close closes what newHandover has opened.
 func (h *handover) close() {
 	for _, one := range h.named {
-		_ = windows.CloseHandle(windows.Handle(one.fd)) // it is open, and nobody else has it
+		closeFD(one.fd)
 	}
 }

@@ -21,3 +21,6 @@ func uninherit(fd uintptr) error {
 	_, err := unix.FcntlInt(fd, unix.F_SETFD, unix.FD_CLOEXEC)
 	return os.NewSyscallError("fcntl", err)
 }
+
+// closeFD closes a descriptor of this process.
+func closeFD(fd uintptr) { _ = unix.Close(int(fd)) } // nothing is buffered

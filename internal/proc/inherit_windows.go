@@ -21,3 +21,6 @@ func uninherit(fd uintptr) error {
 	return os.NewSyscallError("SetHandleInformation",
 		windows.SetHandleInformation(windows.Handle(fd), windows.HANDLE_FLAG_INHERIT, 0))
 }
+
+// closeFD closes a handle of this process.
+func closeFD(fd uintptr) { _ = windows.CloseHandle(windows.Handle(fd)) } // it is open, and nobody else has it

@@ -1,6 +1,7 @@
 package sockets
 
 import (
+	"cmp"
 	"os"
 	"strconv"
 	"strings"
@@ -84,18 +85,23 @@ func passedNames(count, names string) []string {
 	if names == "" || len(given) != n {
 		given = make([]string, n)
 	}
-	seen := map[string]int{}
-	all := make([]string, n)
+	taken := map[string]bool{}
 	for i, name := range given {
-		if name == "" {
-			name = "unknown" // as sd_listen_fds_with_names(3) does
-		}
-		if seen[name]++; seen[name] > 1 {
-			name += "#" + strconv.Itoa(seen[name])
-		}
-		all[i] = name
+		given[i] = cmp.Or(name, "unknown") // as sd_listen_fds_with_names(3) does
+		taken[given[i]] = true
 	}
-	return all
+	next := map[string]int{} // the number for the next descriptor of a name
+	for i, name := range given {
+		if next[name]++; next[name] == 1 {
+			continue
+		}
+		for ; taken[given[i]]; next[name]++ {
+			given[i] = name + "#" + strconv.Itoa(next[name])
+		}
+		next[name]--
+		taken[given[i]] = true
+	}
+	return given
 }
 
 // activated returns the descriptor that the service manager has passed under the name, or nil. It

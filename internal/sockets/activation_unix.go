@@ -9,8 +9,13 @@ import (
 )
 
 // passedFile takes over a descriptor, so that no command inherits it. It returns nil if there is
-// none.
+// none, or if this process has opened it itself, as the Go runtime does with some: what comes from
+// another process can be inherited, and what Go opens cannot.
 func passedFile(fd int, name string) *os.File {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	if err != nil || flags&unix.FD_CLOEXEC != 0 {
+		return nil
+	}
 	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC); err != nil {
 		return nil
 	}
