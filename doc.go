@@ -314,6 +314,8 @@
 //	                                  and not handled becomes a DeadLetter event (on Linux exactly
 //	                                  that; elsewhere also what was handled within the last quarter
 //	                                  of a window)
+//	... with WorkerConfig.Redeliver   all of it goes to the replacement, in order: at least once;
+//	                                  what was perhaps begun has Message.Redelivered set
 //	the handler returned an error     a HandlerFailed event in main
 //
 // Calls:

@@ -104,6 +104,9 @@ func (a *announcer) tell(e Event, attrs []slog.Attr) {
 		for _, attr := range attrs {
 			size += len(attr.Value.String())
 		}
+		if letter, ok := e.(*DeadLetter); ok {
+			size += len(letter.body.Data)
+		}
 		a.inbox.soon(func() { a.config.OnEvent(e) }, size)
 	}
 }

@@ -96,6 +96,26 @@ type DeadLetter struct {
 	Type     string
 	Size     int // the size of the body in bytes
 	Reason   string
+	body     codec.Payload // the body, if main has it; does not change
+	codec    *codec.Codec  // decodes body; nil if main does not have it; does not change
+}
+
+// errNoBody says that the body of a dead letter is gone.
+var errNoBody = errors.New("the body is gone with its receiver: main keeps it only if WorkerConfig.Redeliver is set")
+
+// Decode decodes the body of the message into what v points to; see Message.Decode. Main has the
+// body if it is the receiver itself, if the message was not yet handed to the worker, and, with
+// WorkerConfig.Redeliver, in every case. Otherwise the body is gone with the worker, and Decode
+// returns a *DecodeError that says so.
+func (e *DeadLetter) Decode(v any) error {
+	err := errNoBody
+	if e.codec != nil {
+		err = e.codec.Decode(e.body, v)
+	}
+	if err != nil {
+		return &DecodeError{Receiver: MainName, Type: e.Type, Err: err}
+	}
+	return nil
 }
 
 // HandlerFailed says that the handler of a one-way message has returned an error.

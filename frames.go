@@ -117,18 +117,6 @@ func cost(f *wire.Frame) int64 {
 	return int64(frameCost + len(f.To) + len(f.Type) + len(f.Meta) + len(f.Header) + len(f.Body))
 }
 
-// letter is what main keeps of a one-way message that was written to a worker, for the report that
-// the message was lost. It never changes. (If a call is lost, its caller is told: see
-// slot.failCalls.)
-type letter struct {
-	from string // the name of the sender
-	typ  string // the type of the message
-	size int    // the size of the body in bytes
-}
-
-// letterOf returns the letter of a message.
-func letterOf(f *wire.Frame) letter { return letter{f.From, f.Type, len(f.Body)} }
-
 // reply is the outcome of a call or a task: a value or an error. It exists in both processes.
 // Whoever has made it hands it on, and does not touch it afterwards.
 type reply struct {

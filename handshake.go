@@ -27,6 +27,7 @@ func (p *peer) welcome(m *Main) {
 		Teardown:       m.cfg.TeardownTimeout,
 		Limits:         cfg.limits(m.procs),
 		HandlerTimeout: cfg.HandlerTimeout,
+		Redelivers:     cfg.Redeliver > 0,
 	})
 }
 

@@ -318,7 +318,12 @@ func (s *slot) deadLetters(lost []letter, err error) {
 	reason := err.Error()
 	events := make([]*DeadLetter, len(lost))
 	for i, l := range lost {
-		events[i] = &DeadLetter{Sender: l.from, Receiver: s.name, Type: l.typ, Size: l.size, Reason: reason}
+		why := reason
+		if n := l.died(); n > s.pool.cfg.Redeliver {
+			why += fmt.Sprintf("; a handler was in the middle of it at the end of %d lives, and "+
+				"WorkerConfig.Redeliver is %d", n, s.pool.cfg.Redeliver)
+		}
+		events[i] = l.dead(s.name, why, s.desk.codec)
 	}
 	s.desk.emitLost(events)
 }

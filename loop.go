@@ -146,7 +146,7 @@ func (l *loop) run(ctx context.Context) error {
 			m, h := r.next()
 			if m == nil || l.atOnce.Load() {
 				if m != nil {
-					r.refuse(m, l.stopped())
+					r.leaveBehind(m, l.stopped())
 				}
 				break
 			}

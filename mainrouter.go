@@ -240,7 +240,9 @@ func (r *mainRouter) forward(from *peer, f *wire.Frame, n int64) {
 
 // bounce implements callDesk. It reports a one-way message that cannot be delivered.
 func (r *mainRouter) bounce(f *wire.Frame, err error) {
-	r.desk.emit(&DeadLetter{Sender: f.From, Receiver: f.To, Type: f.Type, Size: len(f.Body), Reason: err.Error()})
+	l := letterOf(f)
+	l.kept = &parcel{frame: f}
+	r.desk.emit(l.dead(f.To, err.Error(), r.desk.codec))
 }
 
 // forwardCall routes a call of a worker to an instance. If err is not nil, or the call cannot be

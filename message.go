@@ -46,6 +46,9 @@ type Message struct {
 	// told says that main was told what became of the message. Only the goroutine that has the
 	// message uses it.
 	told bool
+	// Redelivered says that a handler of this worker has perhaps begun with the message already, in
+	// an earlier life; see WorkerConfig.Redeliver.
+	Redelivered bool
 	// decoded says that a []byte may have got the memory of the payload. Any goroutine may use it.
 	decoded atomic.Bool
 }

@@ -2,6 +2,7 @@ package multiprolab
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 
 	"github.com/multiprolab/multiprolab/internal/link"
@@ -25,6 +26,9 @@ type outbox struct {
 	// track says that the ledger keeps what is written. Only main has it set: only main reports
 	// what became of messages, and gives calls new numbers. It does not change.
 	track bool
+	// again is how often a message is handed to the next life that one may have ended because of;
+	// 0 if what a life has not handled is lost with it. It does not change.
+	again int
 	// loaded is the load of the rules. It is written with mu held; any goroutine may read it.
 	loaded atomic.Int64
 
@@ -42,6 +46,11 @@ func newOutbox(window int64, track bool) *outbox {
 	o := &outbox{track: track}
 	o.rules.Window.Resize(window)
 	return o
+}
+
+// redeliver has the outbox hand what a life has not handled to the next one, before it is used.
+func (o *outbox) redeliver(again int) {
+	o.again, o.rules.Ledger.Clears = again, again > 0
 }
 
 // resize sets the window of the receiver, before its life begins.
@@ -82,7 +91,7 @@ func (o *outbox) offer(f *wire.Frame, call carriedCall, lazy bool) (done bool, e
 	if lazy {
 		how = link.Quietly
 	}
-	return true, o.post(f, n, call, how)
+	return true, o.post(f, n, call, how, nil)
 }
 
 // enqueue lets a parcel wait for room. The caller holds mu.
@@ -95,9 +104,9 @@ func (o *outbox) enqueue(p *parcel) {
 	o.rules.Wait(&p.place)
 }
 
-// post writes a message for which the rules have given n bytes of room. An error says that the
-// message cannot be sent at all. The caller holds mu.
-func (o *outbox) post(f *wire.Frame, n int64, call carriedCall, how link.Haste) error {
+// post writes a message for which the rules have given n bytes of room. p is the parcel in which it
+// has waited, or nil. An error says that the message cannot be sent at all. The caller holds mu.
+func (o *outbox) post(f *wire.Frame, n int64, call carriedCall, how link.Haste, p *parcel) error {
 	if o.track && call != nil {
 		f.ID = o.rules.Ledger.Ask(call)
 		call.carried().number = f.ID
@@ -114,7 +123,11 @@ func (o *outbox) post(f *wire.Frame, n int64, call carriedCall, how link.Haste) 
 		return err
 	}
 	if o.track && f.Kind == wire.Message {
-		o.rules.Ledger.Write(letterOf(f))
+		l := letterOf(f)
+		if o.again > 0 {
+			l.kept = keep(f, p)
+		}
+		o.rules.Ledger.Write(l)
 	}
 	return nil
 }
@@ -205,7 +218,7 @@ func (o *outbox) pump() {
 			n = cost(p.frame)
 			o.rules.Window.Return(place.Cost - n)
 		}
-		p.err = o.post(p.frame, n, p.call, link.Soon)
+		p.err = o.post(p.frame, n, p.call, link.Soon, p)
 		p.leaves()
 		o.left = append(o.left, p)
 	}
@@ -285,20 +298,33 @@ func (o *outbox) attachWhole(l *link.Link) {
 }
 
 // detach takes away the wire of a life that has ended. It returns the messages that were written to
-// it and that nobody has been told of, and the calls that have no reply.
-func (o *outbox) detach() ([]letter, []carriedCall) {
+// it and that nobody has been told of, without those that the next life gets, and the calls that
+// have no reply.
+func (o *outbox) detach() (lost []letter, calls []carriedCall) {
 	o.mu.Lock()
 	defer o.unlock()
 	o.link = nil
-	return o.rules.Detach()
+	all, calls := o.rules.Detach()
+	for _, l := range slices.Backward(all) {
+		p := l.Letter.kept
+		if p == nil || o.closed || !o.rules.Again(&p.place, l.Suspect, o.again) {
+			lost = append(lost, l.Letter)
+		} else if l.Begun {
+			p.mark()
+		}
+	}
+	slices.Reverse(lost)
+	return lost, calls
 }
 
-// handled notes up to which serial messages had left the inbox of a worker when it died, because
-// the worker could not say so itself any more. A number that cannot be true is ignored.
-func (o *outbox) handled(upTo uint64) {
+// died notes up to which serial messages had left the inbox of a worker when it died, and up to
+// which a handler had begun, because the worker could not say so itself any more. Numbers that
+// cannot be true are ignored.
+func (o *outbox) died(handled, begun uint64) {
 	o.mu.Lock()
 	defer o.unlock()
-	o.rules.Ledger.Handled(upTo)
+	o.rules.Ledger.Handled(handled)
+	o.rules.Ledger.Begun(begun)
 }
 
 // strike notes that one message was reported, or confirmed alone, by its serial. It returns the
@@ -328,7 +354,9 @@ func (o *outbox) close(err error) (lost []letter, calls []carriedCall) {
 		case p.call != nil:
 			calls = append(calls, p.call)
 		case !place.IsLast():
-			lost = append(lost, letterOf(p.frame))
+			l := letterOf(p.frame)
+			l.kept = p
+			lost = append(lost, l)
 		}
 	}
 	return lost, calls

@@ -21,6 +21,9 @@ type parcel struct {
 	// that its loop waits, which may have to be corrected. It is nil for a one-way message, and in
 	// main.
 	loop *scope
+	// kept says that main keeps the message until it is handled, so that nobody waits for it any
+	// more; see keep.
+	kept bool
 	// waiting is where the outcome goes to a sender that waits in send; otherwise nil.
 	waiting chan error
 	// err is why the parcel cannot be written at all, or nil; see outbox.unlock.

@@ -80,15 +80,7 @@ func (p *peer) takeFree(f *wire.Frame) error {
 	case wire.Undelivered:
 		l, ok := p.slot().out.strike(f.Serial())
 		if ok {
-			d.emit(
-				&DeadLetter{
-					Sender:   l.from,
-					Receiver: p.slot().name,
-					Type:     l.typ,
-					Size:     l.size,
-					Reason:   strings.Clone(f.Meta[:min(len(f.Meta), maxReason)]),
-				},
-			)
+			d.emit(l.dead(p.slot().name, strings.Clone(f.Meta[:min(len(f.Meta), maxReason)]), d.codec))
 		}
 		return unless(ok)
 	case wire.Failed:
@@ -187,8 +179,8 @@ func (p *peer) forward(f *wire.Frame) error {
 		p.client.grant(n)
 		return lie("%v", err)
 	}
-	if f.Kind == wire.Message {
-		f.Meta, f.Left = "", 0 // a message has neither chain nor deadline, whatever the worker wrote
+	if f.Kind == wire.Message { // it has neither chain nor deadline, nor a mark of main, whatever the worker wrote
+		f.Meta, f.Left, f.Flags = "", 0, f.Flags&^wire.FlagSoft
 	}
 	p.slot().desk.calls.forward(p, f, n)
 	return nil

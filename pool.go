@@ -189,7 +189,7 @@ type slotLives struct {
 
 // newSlot makes the slot of instance number i of a pool.
 func newSlot(d *desk, p *pool, id fleet.Slot, i int, a *account) *slot {
-	return &slot{
+	s := &slot{
 		desk:    d,
 		pool:    p,
 		index:   i,
@@ -198,6 +198,8 @@ func newSlot(d *desk, p *pool, id fleet.Slot, i int, a *account) *slot {
 		out:     newOutbox(int64(d.cfg.Window), true),
 		account: a,
 	}
+	s.out.redeliver(p.cfg.Redeliver)
+	return s
 }
 
 // beginLife makes p the present life.

@@ -36,6 +36,10 @@ type MessageReceiver struct {
 	// in the end that the message has not been handled, and reports it. It is set in workers, and
 	// does not change once messages come.
 	mute bool
+	// begins is called before a handler gets a one-way message of main, with its serial. It is set
+	// in a worker that main keeps the messages of until they are handled; otherwise it is nil. It
+	// does not change once messages come.
+	begins func(serial uint64)
 	// room is memory into which the reply to a call is encoded. Only the loop uses it.
 	room []byte
 
@@ -271,6 +275,9 @@ func (r *MessageReceiver) runCall(s *scope, fn CallHandler, m *Message) (reply a
 
 // runMessage runs the handler of a one-way message.
 func (r *MessageReceiver) runMessage(s *scope, fn MessageHandler, m *Message) error {
+	if r.begins != nil && m.serial > 0 {
+		r.begins(m.serial)
+	}
 	if r.stage.handling.none() {
 		return fn(s, m)
 	}
@@ -317,7 +324,18 @@ func (r *MessageReceiver) seal(err error) {
 	}
 	rest := r.inbox.Seal()
 	r.mu.Unlock()
-	r.refuseAll(rest, err)
+	for _, l := range rest {
+		l.Message.size = l.Due
+		r.leaveBehind(l.Message, err)
+	}
+}
+
+// leaveBehind refuses a message that is not handled because the process ends. If main keeps the
+// message it says nothing: main sees in the end that the message has not been handled.
+func (r *MessageReceiver) leaveBehind(m *Message, reason error) {
+	if r.begins == nil || m.serial == 0 {
+		r.refuse(m, reason)
+	}
 }
 
 // Receive waits for one message and handles it on the calling goroutine. It is for an action that

@@ -65,9 +65,15 @@ func (r *mainRouter) cancelTask(id uint64, soft bool) { r.broker.cancel(nil, id,
 
 // undelivered implements uplink: it reports a message that main's inbox did not take, or has lost.
 func (r *mainRouter) undelivered(m *Message, reason error) {
-	r.desk.emit(
-		&DeadLetter{Sender: m.Sender, Receiver: m.Receiver, Type: m.Type, Size: m.Size(), Reason: reason.Error()},
-	)
+	r.desk.emit(&DeadLetter{
+		Sender:   m.Sender,
+		Receiver: m.Receiver,
+		Type:     m.Type,
+		Size:     m.Size(),
+		Reason:   reason.Error(),
+		body:     m.payload.Own(),
+		codec:    r.desk.codec,
+	})
 }
 
 // failed implements uplink: it reports a message whose handler in main has failed.

@@ -25,14 +25,18 @@ const maxRaces = 10
 // death counts; then the exit status is there; then comes the verdict. The goroutine of the life
 // calls it.
 func (p *peer) end(m *Main) error {
-	if left, ok := p.process.Drain(); ok { // Worker.ack and taskInbox.run have written this
-		p.slot().out.handled(left.Count)
+	left, ok := p.process.Drain()
+	if ok { // Worker.ack, MessageReceiver.handle and taskInbox.run have written this
+		p.slot().out.died(left.Count, left.Begun)
 		if id := left.Mark; id != 0 {
 			m.broker.recovered(p, id) // its Start frame for that task may be lost
 			p.unfinished, p.outcomes = id, left.Note
 		}
 	}
 	p.ended = p.process.Wait()
+	if !ok && p.ended.Bye { // it has confirmed all that it had begun
+		p.slot().out.died(0, 0)
+	}
 	return p.verdict(p.ended)
 }
 

@@ -54,6 +54,7 @@ type workerReceipts struct {
 	ackMu    lockorder.Mutex[lockorder.Receipts] // guards every other field
 	receipts mail.Receipts                       // what main is to be told of the messages that have left the inbox
 	window   int64                               // how many bytes main may send before it gets credit back
+	prompt   bool                                // main is told of each message at once, for no black box tells it
 	starving map[uint64]chan error               // where main's refusals go, by the numbers of the waits for room
 	known    []string                            // the names of the pools and of main, for the texts of errors
 	pools    map[string]int                      // the sizes of the pools

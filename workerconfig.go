@@ -58,6 +58,15 @@ type WorkerConfig struct {
 	MaxAge   time.Duration
 	MaxRSS   int64
 
+	// Redeliver has messages survive their receiver: what a worker has not handled when it dies
+	// goes to its replacement, before everything else and in the same order, if there is one. What
+	// a handler may have begun with has Message.Redelivered set then: it may come twice. Redeliver
+	// is how often a message is handed on that a worker has died in the middle of, so that one
+	// which kills each worker becomes a DeadLetter in the end. Main keeps at most Config.Window
+	// bytes for each worker, or 17 times that if the worker often waits for others. Calls are not
+	// handed on, and fail. Defaults to 0: what a worker has not handled is lost with it.
+	Redeliver int
+
 	// Restart says when a worker is replaced. Defaults to RestartOnFailure.
 	Restart Restart
 	// RestartLimit says how often a worker is replaced, and what comes then. Its zero value is 10

@@ -36,6 +36,7 @@ func (c *WorkerConfig) filled() (WorkerConfig, error) {
 		notNegative("WorkerConfig.RestartMaxDelay", f.RestartMaxDelay),
 		notNegative("WorkerConfig.RestartReset", f.RestartReset),
 		notNegative("WorkerConfig.HandlerTimeout", f.HandlerTimeout),
+		notNegative("WorkerConfig.Redeliver", f.Redeliver),
 		notNegative("WorkerConfig.MaxTasks", f.MaxTasks), notNegative("WorkerConfig.MaxAge", f.MaxAge),
 		notNegative("WorkerConfig.MaxRSS", f.MaxRSS), notNegative("WorkerConfig.Limits.Memory", f.Limits.Memory),
 		notNegative("WorkerConfig.Limits.GoMemory", f.Limits.GoMemory),

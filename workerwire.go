@@ -69,7 +69,7 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 			m.reply = func(r *reply) { w.link.Answer(link.Lazily, replyFrame(wire.Reply, m.id, r)) }
 		} else {
 			w.came++
-			m.serial = w.came
+			m.serial, m.Redelivered = w.came, wasMarked(f)
 		}
 		w.receiver.deliver(m)
 	case wire.Reply:
@@ -227,9 +227,12 @@ func (w *Worker) adopt(wl *life.Welcome) {
 	}
 	w.out.resize(int64(wl.Window))
 	w.receiver.resize(int64(wl.Window))
+	if wl.Redelivers {
+		w.receiver.begins = w.link.Begin
+	}
 	w.ackMu.Lock()
 	defer w.ackMu.Unlock()
-	w.window = int64(wl.Window)
+	w.window, w.prompt = int64(wl.Window), wl.Redelivers && !w.link.HasBox()
 }
 
 // know takes in which pools there are, and their sizes.
@@ -253,12 +256,16 @@ func (w *Worker) ack(m *Message, bytes int64, gone bool) {
 			w.link.Count(now) // main reads the count if this process dies before it has sent the credit
 		}
 	}
+	prompt := gone && m.serial > 0 && w.prompt
 	w.ackMu.Unlock()
 	if alone {
 		w.link.Tell(link.Lazily, wire.NewCreditAlone(m.serial))
 	}
-	if due {
+	if due || prompt {
 		w.flushAcks()
+	}
+	if prompt {
+		w.link.Push()
 	}
 }
 

@@ -40,6 +40,8 @@ type Welcome struct {
 	Limits proc.Limits
 	// HandlerTimeout is how long a handler may run. Zero means no limit.
 	HandlerTimeout time.Duration
+	// Redelivers says that main hands messages that the worker has not handled to its replacement.
+	Redelivers bool
 }
 
 // Pack describes the layout.
@@ -60,6 +62,7 @@ func (w *Welcome) Pack(p *pack.Packing) {
 	pack.List(p, &w.Limits.CPUs, pack.Number)
 	pack.Number(p, &w.Limits.GOMAXPROCS)
 	pack.Number(p, &w.HandlerTimeout)
+	pack.Flag(p, &w.Redelivers)
 }
 
 // Pools are the names of the pools and their numbers of workers.

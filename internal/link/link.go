@@ -184,6 +184,17 @@ func (l *Link) Count(n uint64) {
 	}
 }
 
+// Begin writes into the black box, if there is one, the number of what is about to be begun. It
+// only grows. One goroutine at a time may call it.
+func (l *Link) Begin(n uint64) {
+	if l.box != nil {
+		l.box.setBegun(n)
+	}
+}
+
+// HasBox reports whether there is a black box.
+func (l *Link) HasBox() bool { return l.box != nil }
+
 // NoteMemory returns the memory of the note in the black box, which is NoteRoom bytes, or nil if
 // there is no box.
 func (l *Link) NoteMemory() []byte {

@@ -8,11 +8,18 @@ import (
 // TestConversation plays both ends of a conversation: main, and a worker that lives, dies and is
 // replaced. Whatever happens, credit is conserved, messages come in the order in which they were
 // sent, what becomes of each of them is told once, exactly the unhandled ones are lost with a life,
-// and in the end nothing is held. Confirmations that lie are refused.
+// and in the end nothing is held. Confirmations that lie are refused. In every other game what is
+// lost is handed to the next life: no message is skipped then, what was confirmed never comes again,
+// what comes again has a mark if a handler had begun with it, and no message ends more lives than it
+// may.
 func TestConversation(t *testing.T) {
 	simulate(t, 0.7, func(t *table) game {
 		c := &conversation{table: t, moods: [4]int{1 + t.dice(6), 1 + t.dice(6), 1 + t.dice(6), 1 + t.dice(6)}}
 		c.box.Window.Resize(gameWindow)
+		if c.oneIn(2) {
+			c.again = 1 + c.dice(3)
+			c.box.Ledger.Clears = c.oneIn(2)
+		}
 		return c
 	})
 }
@@ -34,6 +41,11 @@ type gameMessage struct {
 	told     bool   // what became of it has come to main
 	reported bool   // the worker has reported what became of it
 	returned bool   // the handler has returned: what became of it is about to be said
+	// of a message that is handed on
+	began  bool // a handler has begun with it, in whatever life
+	begun  bool // in this life
+	marked bool // it comes with a mark
+	deaths int  // how many lives have ended in the middle of it, as far as is known
 }
 
 // gameFrame is what is on the wire.
@@ -50,6 +62,12 @@ type conversation struct {
 	// moods are how often something is sent, read by the worker, handled, and read by main.
 	moods [4]int
 	names int // messages so far
+	// again is how often a message is handed on that may have ended a life; 0 if what is lost stays
+	// lost.
+	again int
+	// owed is the one-way messages, in the order in which they were sent, with which no handler has
+	// begun and of which nobody was told anything else.
+	owed []*gameMessage
 
 	// main's end
 	box     Outbox[*gameMessage, *gameMessage, *gameMessage]
@@ -69,6 +87,7 @@ type conversation struct {
 	alive    bool
 	boxed    bool // what it has said is read after its death
 	boxedTo  uint64
+	begunTo  uint64
 	inbox    Inbox[*gameMessage]
 	receipts Receipts
 	came     uint64
@@ -153,6 +172,9 @@ func (c *conversation) send() {
 		m.cost = int64(1 + c.dice(40))
 	}
 	c.names++
+	if !m.call {
+		c.owed = append(c.owed, m)
+	}
 	m.place.Message, m.place.Cost = m, m.cost
 	may := c.alive && !c.closed() && len(c.waiting) == 0 && c.room() >= min(m.cost, gameWindow/2)
 	c.say("main sends %d, of %d bytes (call: %v, at once: %v)", m.name, m.cost, m.call, may)
@@ -202,6 +224,7 @@ func (c *conversation) pump() {
 				must(ok, "a call that could not be written is none")
 			}
 			c.box.Window.Return(m.cost)
+			c.settle(m)
 			continue
 		}
 		c.write(m)
@@ -222,8 +245,14 @@ func (c *conversation) withdraw() {
 		c.say("main takes %d back", m.name)
 		must(c.box.Withdraw(&m.place), "what waits can be taken back")
 		c.waiting = slices.Delete(c.waiting, i, i+1)
+		c.settle(m)
 		c.pump()
 	}
+}
+
+// settle notes that no handler need begin with a message any more.
+func (c *conversation) settle(m *gameMessage) {
+	c.owed = slices.DeleteFunc(c.owed, func(o *gameMessage) bool { return o == m })
 }
 
 // cancel tells the worker that nobody waits for the reply to a call.
@@ -324,6 +353,7 @@ func (c *conversation) report(m *gameMessage) {
 		return
 	}
 	m.reported = true
+	c.settle(m)
 	c.up = append(c.up, gameFrame{kind: "report", about: m})
 }
 
@@ -371,10 +401,25 @@ func (c *conversation) work() {
 			must(due == m.due, "what has its credit back has no more due")
 			c.say("the worker handles %d", m.name)
 			c.running = append(c.running, m)
+			c.begins(m)
 		} else if c.idle(); c.leaving && len(c.running) == 0 && len(c.down) == 0 {
 			c.leaveForGood()
 		}
 	}
+}
+
+// begins is a handler that begins with a message.
+func (c *conversation) begins(m *gameMessage) {
+	if m.call {
+		return
+	}
+	must(!m.told, "what main was told of does not come again")
+	must(!m.began || m.marked, "what was begun before has a mark")
+	if !m.began {
+		must(c.again == 0 || c.owed[0] == m, "no message is skipped")
+		c.settle(m)
+	}
+	m.began, m.begun, c.begunTo = true, true, m.serial
 }
 
 // idle is the worker that has nothing to do.
@@ -434,7 +479,12 @@ func (c *conversation) seal() {
 		must(len(rest) == len(c.held), "all comes out")
 		c.held = nil
 		for _, l := range rest {
-			c.refuse(l.Message, l.Due)
+			if m := l.Message; c.again > 0 && !m.call { // main hands it on
+				m.credited = true
+				c.sunk += l.Due
+			} else {
+				c.refuse(m, l.Due)
+			}
 		}
 	}
 }
@@ -553,6 +603,9 @@ func (c *conversation) die() {
 			c.confirm(c.boxedTo)
 		}
 	}
+	if c.boxed && c.again > 0 {
+		c.box.Ledger.Begun(c.begunTo)
+	}
 	lost, calls := c.box.Detach()
 	var want []*gameMessage
 	for _, m := range c.written {
@@ -562,12 +615,43 @@ func (c *conversation) die() {
 		}
 		must(m.left || !m.told || m.reported, "what was not handled is lost")
 	}
-	must(slices.Equal(lost, want), "exactly the messages that nobody has been told of are lost, in order")
+	must(slices.EqualFunc(lost, want, func(l Lost[*gameMessage], m *gameMessage) bool { return l.Letter == m }),
+		"exactly the messages that nobody has been told of are lost, in order")
+	c.handOn(lost)
 	must(slices.Equal(calls, c.asked), "the calls that have no reply end, in order")
 	c.down, c.up, c.written, c.asked, c.held, c.running = nil, nil, nil, nil, nil, nil
 	c.waiting = slices.DeleteFunc(c.waiting, func(m *gameMessage) bool { return m.place.last })
 	c.alive, c.sealed, c.leaving, c.closing = false, false, false, false
-	c.stalls, c.came, c.upTo, c.boxedTo, c.sunk = 0, 0, 0, 0, 0
+	c.stalls, c.came, c.upTo, c.boxedTo, c.begunTo, c.sunk = 0, 0, 0, 0, 0, 0
+}
+
+// handOn lets the next life have what was lost with this one, or counts it as lost.
+func (c *conversation) handOn(lost []Lost[*gameMessage]) {
+	for i, l := range slices.Backward(lost) {
+		m := l.Letter
+		must(l.Begun || !m.begun, "what was begun is known")
+		must(l.Begun == m.begun || !c.boxed || c.again == 0, "what was begun is known exactly, if the life has left it behind")
+		if m.begun && c.boxed || i == 0 && !c.boxed {
+			m.deaths++
+		}
+		if c.again == 0 {
+			c.settle(m)
+			continue
+		}
+		m.marked = m.marked || l.Begun
+		goesOn := c.box.Again(&m.place, l.Suspect, c.again)
+		must(goesOn == (m.deaths <= c.again), "what has ended as many lives as it may is given up, and nothing else")
+		*m = gameMessage{place: m.place, name: m.name, cost: m.cost, began: m.began, marked: m.marked, deaths: m.deaths}
+		if goesOn {
+			c.waiting = slices.Insert(c.waiting, 0, m)
+			if c.settle(m); !m.began { // it may have been refused, of which main was not told
+				at, _ := slices.BinarySearchFunc(c.owed, m.name, func(o *gameMessage, name int) int { return o.name - name })
+				c.owed = slices.Insert(c.owed, at, m)
+			}
+		} else {
+			c.settle(m)
+		}
+	}
 }
 
 // room is the room that main may use: the window without what is anywhere and costs something.

@@ -10,13 +10,20 @@ import (
 // numbers. L is what is kept of a message for who is told of its loss, C what is kept of a call.
 // The zero value is empty. Who uses the ledger guards it.
 type Ledger[L, C any] struct {
+	// Clears says that L may hold something large, which is let go of as soon as it is not needed.
+	// It does not change once the ledger is in use.
+	Clears bool
+
 	// row is the messages in the order of their serials. Those before head have been confirmed, and
-	// stay in the row until its memory is used again: L is small, and holds nothing large.
+	// stay in the row until its memory is used again: L is small, and holds nothing large, unless
+	// Clears is set.
 	row []entry[L]
 	// head is where in row the oldest message is that has not been confirmed.
 	head int
 	// confirmed is the serial up to which all messages of this life have left the inbox.
 	confirmed uint64
+	// begun is what the receiver has left behind of its life.
+	begun begun
 	// calls is the calls that this life has not replied to, by their numbers.
 	calls map[uint64]C
 	// lastCall is the number of the last call. It goes on from life to life: no reply is ever taken
@@ -36,6 +43,23 @@ type entry[L any] struct {
 	struck bool
 }
 
+// begun is which messages a receiver that has died had begun to handle, as far as it is known.
+type begun struct {
+	known bool   // the receiver has left behind which ones
+	upTo  uint64 // the serial of the last of them; 0 if it had begun none
+}
+
+// Lost is a message that was written to a life that has ended, and that nobody has been told of.
+type Lost[L any] struct {
+	// Letter is what was kept of the message.
+	Letter L
+	// Begun says that a handler may have begun with the message.
+	Begun bool
+	// Suspect says that a handler was in the middle of the message, so that the life may have ended
+	// because of it. If it is not known which messages were begun, that is said of the first alone.
+	Suspect bool
+}
+
 // Write notes a message that was written. Its serial is the next one.
 func (l *Ledger[L, C]) Write(letter L) { l.row = append(l.row, entry[L]{letter: letter}) }
 
@@ -53,7 +77,11 @@ func (l *Ledger[L, C]) Handled(upTo uint64) bool {
 	if !l.knows(upTo) {
 		return false
 	}
-	l.head += int(upTo - l.confirmed)
+	gone := l.row[l.head : l.head+int(upTo-l.confirmed)]
+	if l.Clears {
+		clear(gone)
+	}
+	l.head += len(gone)
 	l.confirmed = upTo
 	switch {
 	case l.head == len(l.row) && cap(l.row) > keptRow:
@@ -75,7 +103,19 @@ func (l *Ledger[L, C]) Strike(serial uint64) (letter L, ok bool) {
 		return letter, false
 	}
 	e.struck = true
-	return e.letter, true
+	letter = e.letter
+	if l.Clears {
+		*e = entry[L]{struck: true}
+	}
+	return letter, true
+}
+
+// Begun takes in up to which serial a receiver that has died had begun to handle messages. A serial
+// that no message has is ignored.
+func (l *Ledger[L, C]) Begun(upTo uint64) {
+	if upTo <= l.confirmed+uint64(l.Len()) {
+		l.begun = begun{known: true, upTo: upTo}
+	}
 }
 
 // Ask notes a call that is about to be written, and returns the number that it has on the wire.
@@ -109,15 +149,21 @@ func (l *Ledger[L, C]) Calls() int { return len(l.calls) }
 // Detach ends the life. It returns, in the order in which they were written, the messages that
 // nobody has been told of and the calls that will have no reply. The next message that is written
 // is the first of another life.
-func (l *Ledger[L, C]) Detach() (lost []L, calls []C) {
-	for _, e := range l.row[l.head:] {
-		if !e.struck {
-			lost = append(lost, e.letter)
+func (l *Ledger[L, C]) Detach() (lost []Lost[L], calls []C) {
+	for i, e := range l.row[l.head:] {
+		if e.struck {
+			continue
 		}
+		one := Lost[L]{Letter: e.letter, Begun: true, Suspect: len(lost) == 0}
+		if l.begun.known {
+			one.Begun = l.confirmed+uint64(i) < l.begun.upTo
+			one.Suspect = one.Begun
+		}
+		lost = append(lost, one)
 	}
 	for _, number := range slices.Sorted(maps.Keys(l.calls)) {
 		calls = append(calls, l.calls[number])
 	}
-	*l = Ledger[L, C]{lastCall: l.lastCall}
+	*l = Ledger[L, C]{Clears: l.Clears, lastCall: l.lastCall}
 	return lost, calls
 }

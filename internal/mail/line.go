@@ -10,6 +10,9 @@ type Place[M any] struct {
 	// last says that nothing more is written to this life behind the message, which costs nothing.
 	// Only the outbox sets it.
 	last bool
+	// died is in how many lives that have ended a handler was in the middle of the message. Only
+	// the outbox changes it.
+	died int
 	// in is the line that the place stands in, or nil. Only the line touches it.
 	in *line[M]
 	// prev and next are the neighbours of the place in its line, or nil. Only the line changes
@@ -36,6 +39,18 @@ func (l *line[M]) add(p *Place[M]) {
 	l.count++
 }
 
+// addFirst puts a place before all others.
+func (l *line[M]) addFirst(p *Place[M]) {
+	p.in, p.prev, p.next = l, nil, l.first
+	if l.first == nil {
+		l.last = p
+	} else {
+		l.first.prev = p
+	}
+	l.first = p
+	l.count++
+}
+
 // remove takes a place out, and reports whether it was in the line.
 func (l *line[M]) remove(p *Place[M]) bool {
 	if p.in != l {
@@ -58,3 +73,7 @@ func (l *line[M]) remove(p *Place[M]) bool {
 
 // IsLast reports whether the message is the last one for a life; see Outbox.Finish.
 func (p *Place[M]) IsLast() bool { return p.last }
+
+// Died returns in how many lives that have ended a handler was in the middle of the message; see
+// Outbox.Again.
+func (p *Place[M]) Died() int { return p.died }

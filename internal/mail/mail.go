@@ -25,6 +25,10 @@
 // it is lost with the life. Messages nearly always leave an inbox in order. So one serial confirms
 // all messages up to it, and the few that leave out of their turn are confirmed alone.
 //
+// What is lost with a life can be handed to the next one instead, before everything that waits, so
+// that the order stays. What a handler may have begun with is marked then. A message comes to its
+// end even if it ends every life that begins with it: it is handed on only so often.
+//
 // A caller is told what becomes of its call: by the reply, or by the end of the life that the call
 // was written to.
 package mail

@@ -88,7 +88,7 @@ func (o *Outbox[M, L, C]) Granted(bytes, upTo uint64) bool {
 
 // Detach ends the life of the receiver; see Ledger.Detach. Messages go on waiting, except for the
 // last message for this life: the next life is not told to end.
-func (o *Outbox[M, L, C]) Detach() (lost []L, calls []C) {
+func (o *Outbox[M, L, C]) Detach() (lost []Lost[L], calls []C) {
 	o.open = false
 	o.Window.Open(0)
 	for p := o.waiting.first; p != nil; {
@@ -99,6 +99,21 @@ func (o *Outbox[M, L, C]) Detach() (lost []L, calls []C) {
 		p = next
 	}
 	return o.Ledger.Detach()
+}
+
+// Again lets the next life have a message that the present one, which has just been detached, has
+// lost: it puts the message before all that wait. So it is called for the last of the lost messages
+// first. suspect is Lost.Suspect. Again reports false, and does nothing, if more than most lives
+// have ended in the middle of the message.
+func (o *Outbox[M, L, C]) Again(p *Place[M], suspect bool, most int) bool {
+	if suspect {
+		p.died++
+	}
+	if p.died > most {
+		return false
+	}
+	o.waiting.addFirst(p)
+	return true
 }
 
 // Clear takes out all messages that wait, in order, because no further life comes.

@@ -34,6 +34,8 @@ type story struct {
 	account  *Account
 	credit   *Credit
 	waits    Waits[string]
+	again    int // how often a message is handed on that has ended a life; 0 if what is lost stays lost
+	begun    uint64
 	out      strings.Builder
 }
 
@@ -44,12 +46,15 @@ func (s *story) tell(t *testing.T, d *datadriven.TestData) string {
 	name, bytes, serial := "", 0, 0
 	d.MaybeScanArgs(t, "bytes", &bytes)
 	d.MaybeScanArgs(t, "serial", &serial)
+	again := 0
+	d.MaybeScanArgs(t, "again", &again)
 	if len(d.CmdArgs) > 0 {
 		name = d.CmdArgs[0].Key
 	}
 	switch d.Cmd {
 	case "window":
 		*s = story{window: int64(bytes), sizes: map[string]int64{}, places: map[string]*Place[string]{}}
+		s.again = again
 		s.box.Window.Resize(s.window)
 		s.account = NewAccount(s.window)
 		s.begin()
@@ -84,9 +89,12 @@ func (s *story) tell(t *testing.T, d *datadriven.TestData) string {
 	case "claim":
 		s.say("main believes it: %v", s.box.Granted(uint64(bytes), uint64(serial)))
 	case "die":
-		lost, calls := s.box.Detach()
+		if s.again > 0 {
+			s.box.Ledger.Begun(s.begun)
+		}
+		all, calls := s.box.Detach()
 		s.wire = nil
-		s.say("lost: %s", text(lost))
+		s.say("lost: %s", text(s.lose(all)))
 		s.say("calls without a reply: %s", text(calls))
 	case "charge":
 		says := [...]string{"main takes it", "main does not listen to this life", "main ends the worker: it lies"}
@@ -102,6 +110,30 @@ func (s *story) tell(t *testing.T, d *datadriven.TestData) string {
 	return s.out.String()
 }
 
+// lose hands on what was lost, if that is the rule, and returns the rest.
+func (s *story) lose(all []Lost[string]) (lost []string) {
+	for _, l := range slices.Backward(all) {
+		if s.again == 0 {
+			lost = append(lost, l.Letter)
+			continue
+		}
+		p := s.places[l.Letter]
+		if p == nil {
+			p = &Place[string]{Message: l.Letter, Cost: s.sizes[l.Letter]}
+			s.places[l.Letter] = p
+		}
+		if !s.box.Again(p, l.Suspect, s.again) {
+			lost = append(lost, l.Letter)
+		} else if l.Begun {
+			s.say("%s waits again, with a mark", l.Letter)
+		} else {
+			s.say("%s waits again", l.Letter)
+		}
+	}
+	slices.Reverse(lost)
+	return lost
+}
+
 // text is a list for a reader.
 func text(list []string) string {
 	if len(list) == 0 {
@@ -111,7 +143,7 @@ func text(list []string) string {
 }
 
 func (s *story) begin() {
-	s.inbox, s.receipts, s.came = Inbox[string]{}, Receipts{}, 0
+	s.inbox, s.receipts, s.came, s.begun = Inbox[string]{}, Receipts{}, 0, 0
 	s.inbox.Resize(s.window)
 	s.serials, s.numbers, s.due = map[string]uint64{}, map[string]uint64{}, map[string]int64{}
 	s.credit = &Credit{}
@@ -187,6 +219,7 @@ func (s *story) handle() {
 		return
 	}
 	s.due[name] = due
+	s.begun = max(s.begun, s.serials[name])
 	s.say("the worker begins with %s", name)
 }
 

@@ -140,7 +140,8 @@ const (
 	FlagWait
 	FlagBatch // Submit, Task: the body is a batch of items, and the body of the Result will be one, too
 	// Cancel: the deadline has passed, and nobody has cancelled. Result: the time of the task was
-	// over when it ended. Await: the wait is over. Credit: see NewCreditAlone
+	// over when it ended. Await: the wait is over. Credit: see NewCreditAlone. Message of main: a
+	// handler of an earlier life may have begun with it
 	FlagSoft
 	FlagShared // any kind: the body lies in shared memory, see Frame.Shared
 )
