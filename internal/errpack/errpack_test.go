@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -173,4 +174,23 @@ func FuzzUnmarshal(f *testing.F) {
 			t.Error(broken)
 		}
 	})
+}
+
+// Each of the sentinels of a large Form keeps its identity, on machines of 32 bits as well.
+func TestManySentinels(t *testing.T) {
+	var all []error
+	for i := range 80 {
+		all = append(all, fmt.Errorf("sentinel %d", i))
+	}
+	form := NewForm(all)
+	for _, some := range [][]error{all[:1], all[40:41], all[79:], {all[3], all[35], all[70]}, {io.EOF, all[64]}} {
+		for _, err := range append(slices.Clone(some), fmt.Errorf("wrapped: %w", errors.Join(some...))) {
+			got, broken := form.Unmarshal(form.Marshal(err))
+			require.NoError(t, broken)
+			require.Equal(t, err.Error(), got.Error())
+			for _, s := range all {
+				require.Equal(t, errors.Is(err, s), errors.Is(got, s), "%v of %v", s, err)
+			}
+		}
+	}
 }

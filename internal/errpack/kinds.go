@@ -2,7 +2,6 @@ package errpack
 
 import (
 	"errors"
-	"math/bits"
 	"reflect"
 	"slices"
 	"syscall"
@@ -119,21 +118,20 @@ func (e *Packing) classify() kind {
 	case isNetClosed(e.err):
 		return netClosedError
 	}
-	if !e.cut.Bare && len(e.form.wrappedBy(e.err))+bits.OnesCount(e.form.sentinelsOf(e.err)) > 0 {
+	if !e.cut.Bare && len(e.form.wrappedBy(e.err))+len(e.form.sentinelsOf(e.err)) > 0 {
 		return wrappedError
 	}
 	return textError
 }
 
-// sentinelsOf returns the sentinels that the error matches, as a set of bits, each with the number
-// of a sentinel.
-func (f *Form) sentinelsOf(err error) (set uint) {
+// sentinelsOf returns the numbers of the sentinels that the error matches.
+func (f *Form) sentinelsOf(err error) (numbers []int) {
 	for i, s := range f.sentinels {
 		if errors.Is(err, s) {
-			set |= 1 << i
+			numbers = append(numbers, i)
 		}
 	}
-	return set
+	return numbers
 }
 
 // wrappedBy returns the errors that an error wraps and whose types can cross the wire: from each

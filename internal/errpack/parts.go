@@ -105,39 +105,37 @@ func (e *Packing) Names(p *pack.Packing, names *[]string) {
 // Sentinels packs the sentinels of the form that are among these errors, or are wrapped by them,
 // and returns those that were written or read.
 func (e *Packing) Sentinels(p *pack.Packing, among []error) (is []error) {
-	var set uint
+	var numbers []int
 	if !p.Reading() {
-		set = e.form.sentinelsOf(errors.Join(among...))
+		numbers = e.form.sentinelsOf(errors.Join(among...))
 	}
-	return e.sentinels(p, set)
+	return e.sentinels(p, numbers)
 }
 
-// sentinels packs a set of sentinels, see sentinelsOf, and returns those that were written or read.
-func (e *Packing) sentinels(p *pack.Packing, set uint) (is []error) {
-	n := int(set)
-	pack.Number(p, &n)
-	if n < 0 || n >= 1<<len(e.form.sentinels) {
-		p.Fail()
-		return nil
-	}
-	for i, s := range e.form.sentinels {
-		if n&(1<<i) != 0 {
-			is = append(is, s)
+// sentinels packs the numbers of sentinels, see sentinelsOf, and returns those that were written or
+// read.
+func (e *Packing) sentinels(p *pack.Packing, numbers []int) (is []error) {
+	pack.List(p, &numbers, func(p *pack.Packing, n *int) {
+		pack.Number(p, n)
+		if *n < 0 || *n >= len(e.form.sentinels) || len(is) == len(e.form.sentinels) {
+			p.Fail()
+			return
 		}
-	}
+		is = append(is, e.form.sentinels[*n])
+	})
 	return is
 }
 
 // packWrapped packs a wrappedError.
 func (e *Packing) packWrapped(p *pack.Packing) {
 	var text string
-	var set uint
+	var numbers []int
 	var inner []error
 	if !p.Reading() {
-		text, set, inner = e.err.Error(), e.form.sentinelsOf(e.err), e.form.wrappedBy(e.err)
+		text, numbers, inner = e.err.Error(), e.form.sentinelsOf(e.err), e.form.wrappedBy(e.err)
 	}
 	e.Text(p, &text)
-	is := e.sentinels(p, set)
+	is := e.sentinels(p, numbers)
 	var missing int
 	e.List(p, &inner, &missing)
 	if p.Reading() {
