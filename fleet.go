@@ -61,9 +61,13 @@ type fleetLives struct {
 	// present are the lives that begin, go on, or have ended while those who watch have not been
 	// told. Only the goroutine that does what is in todo may touch it, without mu.
 	present map[fleet.Slot]*lifetime
-	// holders are the lives as the rules know them, from Spawn to Down. The mutex of workerFleet
-	// guards them.
-	holders map[fleet.Slot]*lifetime
+	fleetHolders
+}
+
+// fleetHolders is the lives of a workerFleet as the rules of lives know them. It exists in main;
+// the mutex of workerFleet guards it.
+type fleetHolders struct {
+	holders map[fleet.Slot]*lifetime // from Spawn to Down
 }
 
 // fleetHost is what Main does for its workerFleet.
@@ -94,8 +98,8 @@ func newWorkerFleet(host fleetHost, r *registry, d *desk, b *broker) *workerFlee
 		rules:    fleet.New(fleet.Config{Rand: rand.Float64}),
 		slots:    map[fleet.Slot]*slot{},
 		fleetLives: fleetLives{
-			present: map[fleet.Slot]*lifetime{},
-			holders: map[fleet.Slot]*lifetime{},
+			present:      map[fleet.Slot]*lifetime{},
+			fleetHolders: fleetHolders{map[fleet.Slot]*lifetime{}},
 		},
 		answers: map[fleet.Ask]chan error{},
 	}

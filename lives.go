@@ -28,9 +28,8 @@ type lifetime struct {
 	rules lifeRules
 	// slot is the instance in which the life begins. It never changes.
 	slot *slot
-	// at is the slot by which the rules know the life: another one once a spare has a place. The
-	// mutex of workerFleet guards it.
-	at fleet.Slot
+	// lifePlace is where the rules have the life.
+	lifePlace
 	// number is the number of the life, from 1. It never changes.
 	number int
 	// told ends when the life must be ended.
@@ -49,6 +48,12 @@ type lifetime struct {
 	// without an error. The goroutine of the life sets it. Others read it once the rules have been
 	// told of the end of the life.
 	err error
+}
+
+// lifePlace is where the rules of lives have a life. It exists in main; the mutex of workerFleet
+// guards it.
+type lifePlace struct {
+	at fleet.Slot // the slot by which the rules know the life: another one once a spare has a place
 }
 
 // lifeRules are the rules of lives as the goroutine of a life tells them how far it has come; see
@@ -71,7 +76,7 @@ type lifeRules interface {
 
 // newLife returns a life of an instance that has not begun.
 func (m *Main) newLife(s *slot, number int) *lifetime {
-	l := &lifetime{main: m, rules: m.fleet, slot: s, at: s.id, number: number}
+	l := &lifetime{main: m, rules: m.fleet, slot: s, lifePlace: lifePlace{s.id}, number: number}
 	l.told, l.tell = context.WithCancelCause(context.Background())
 	return l
 }

@@ -157,11 +157,6 @@ type slot struct {
 	id fleet.Slot
 	// out sends messages and calls to the instance. It guards itself.
 	out *outbox
-	// account is the credit of the instance for what it sends. It guards itself. The next slot of
-	// this name gets it, too. A spare that takes a place brings its own along, and leaves the
-	// spares the one that was there; the mutex of workerFleet guards that.
-	account *account
-
 	// number is the number by which the rules of tasks know the slot. The broker sets it before the
 	// first life.
 	number queue.Slot
@@ -180,23 +175,27 @@ type slot struct {
 	slotLives
 }
 
-// slotLives is what is known of the lives to come of a slot. It exists in main; the mutex of
+// slotLives is what changes from one life of a slot to the next. It exists in main; the mutex of
 // workerFleet guards it.
 type slotLives struct {
-	awaits fleet.Slot // the slot for which the next life waits, as the broker was told last; 0 for none
-	over   bool       // the rules of lives have no further life for the slot
+	// account is the credit of the instance for what it sends. It guards itself. The next slot of
+	// this name gets it, too. A spare that takes a place brings its own along, and leaves the
+	// spares the one that was there.
+	account *account
+	awaits  fleet.Slot // the slot for which the next life waits, as the broker was told last; 0 for none
+	over    bool       // the rules of lives have no further life for the slot
 }
 
 // newSlot makes the slot of instance number i of a pool.
 func newSlot(d *desk, p *pool, id fleet.Slot, i int, a *account) *slot {
 	s := &slot{
-		desk:    d,
-		pool:    p,
-		index:   i,
-		name:    instanceName(p.name, i),
-		id:      id,
-		out:     newOutbox(int64(d.cfg.Window), true),
-		account: a,
+		desk:      d,
+		pool:      p,
+		index:     i,
+		name:      instanceName(p.name, i),
+		id:        id,
+		out:       newOutbox(int64(d.cfg.Window), true),
+		slotLives: slotLives{account: a},
 	}
 	s.out.redeliver(p.cfg.Redeliver)
 	return s

@@ -295,6 +295,7 @@ var claims = map[string]string{
 	"a worker dies again and again":                              "TestRestartPauses TestRestartJitter TestRestartCauses TestA09_CrashLoop TestGrid TestRestartForEver",
 	"workers depend on each other":                               "TestNeedsStart TestNeedsEnd TestGroupAllForOneOrder TestGroupRestForOneOfPools",
 	"connections come while workers are replaced, or are dead":   "TestRestartBehindOnePort TestConnectionWaitsForReplacement",
+	"its replacement takes long to set up":                       "TestSpareTakesThePlace TestKilledWorkersHaveSpares",
 	"new configuration":                                          "TestReload_UnderLoad TestReload_SIGHUP TestRestartForwardsWhatWaits",
 	"new code":                                                   "TestRestartRunsTheCodeOfMain",
 	"a worker takes too much memory":                             "TestX2_MemoryLimit TestG02_RecycleAboveMemory",
