@@ -195,14 +195,14 @@ func (d *day) event() string {
 	case n < 97:
 		if len(w.pulls) > 0 {
 			w.ask(d.r.IntN(3) > 0, w.pulls[d.r.IntN(len(w.pulls)):]...)
-			return "a GetTask of " + w.slot().name
+			return "a Get of " + w.slot().name
 		}
 	default:
 		for id, waits := range w.fetching {
 			if waits { // an honest worker takes it back once
 				w.fetching[id] = false
 				w.say(&wire.Frame{Kind: wire.FetchCancel, ID: id})
-				return "the end of a GetTask"
+				return "the end of a Get"
 			}
 		}
 	}

@@ -9,7 +9,7 @@ package lockorder
 // The ranks, in the order in which locks are taken. The comments say what a lock of the rank
 // guards, and in which process, if it is not in both.
 type (
-	// Loops guards what main is told about one Submission: whether the loop waits for it.
+	// Loops guards what main is told about one submission: whether the loop waits for it.
 	Loops struct{}
 	// Turn is the right to read one wire, see package link. Frames are handled while it is held.
 	Turn struct{}
@@ -19,7 +19,7 @@ type (
 	Fleet struct{}
 	// Tasks guards the rules of tasks, in main.
 	Tasks struct{}
-	// Outcome guards the outcome of one Submission, and the reports of progress that have come
+	// Outcome guards the outcome of one submission, and the reports of progress that have come
 	// before it. What these have taken of a worker's credit is given back while it is held.
 	Outcome struct{}
 	// Task guards the end of one task, in a worker.
