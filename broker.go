@@ -2,6 +2,7 @@ package multiprolab
 
 import (
 	"cmp"
+	"math"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/link"
@@ -132,6 +133,14 @@ func (b *broker) pause(queue string, on bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.rules.Pause(queue, on)
+}
+
+// pauseUntil is pause up to a time of day, as far away as that is now.
+func (b *broker) pauseUntil(queue string, until time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.now()
+	b.rules.PauseUntil(queue, now+min(time.Until(until), math.MaxInt64-now), now)
 }
 
 // stop refuses new tasks with an error. If drain is not set, the tasks that no worker has end with

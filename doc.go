@@ -142,6 +142,7 @@
 // results. [TaskOptions] limit the time, choose queue, priority, delay and key, allow more
 // attempts, and receive progress. The handler steers with the errors that it returns: [NoRetry] and
 // [RetryAfter]. Tasks that have used up their attempts wait in a list, see [TaskQueue.Dead].
+// [TaskQueue.Pause] and [TaskQueue.PauseUntil] keep the tasks of a queue from workers for a while.
 // [Main.TaskDefaults] says once what the tasks of a type get if their submitters leave it open.
 //
 // A handler of somebody else's queue may consist of [DoWith] with a Timeout: its slot is free again

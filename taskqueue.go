@@ -3,6 +3,7 @@ package multiprolab
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 var errOnlyMain = errors.New("multiprolab: this works only in the main process")
@@ -32,6 +33,8 @@ type queueKeeper interface {
 	cancelPending(queue string) int
 	// pause stops handing out the tasks of a queue, or goes on with it.
 	pause(queue string, on bool)
+	// pauseUntil is pause that ends by itself.
+	pauseUntil(queue string, until time.Time)
 	// count counts the tasks.
 	count() TaskStats
 	// dead returns the dead letters, the oldest first.
@@ -120,6 +123,16 @@ func (q *TaskQueue) CancelPending(queue string) int {
 func (q *TaskQueue) Pause(queue string) {
 	if q.main != nil {
 		q.main.pause(queue, true)
+	}
+}
+
+// PauseUntil is Pause, or another end of it, up to a time: then the queue goes on by itself, or
+// earlier by Resume. A time that has passed ends the pause. The pauses of a queue, and that of
+// every queue with "", are apart from each other: tasks are handed out once neither holds. What
+// counts is how far away t is now, whatever the clock is set to later. It works in main only.
+func (q *TaskQueue) PauseUntil(queue string, t time.Time) {
+	if q.main != nil {
+		q.main.pauseUntil(queue, t)
 	}
 }
 

@@ -45,6 +45,7 @@ func (d *day) tick() {
 	if d.now >= d.wake {
 		d.wake = never
 	}
+	d.pausesEnd()
 	var due []*fakeTask
 	for _, m := range d.tasks {
 		if m.where == forTime && d.store == nil && m.due <= d.now {

@@ -41,9 +41,9 @@ type day struct {
 	tasks   []*fakeTask   // that have not ended
 	options []*Options
 	dead    []*fakeTask
-	paused  map[string]bool
-	store   *fakeBackend // or nil
-	unsent  []*fakeTask  // that were assigned and could not be sent
+	paused  map[string]Time // until when, by the queues; "" is all
+	store   *fakeBackend    // or nil
+	unsent  []*fakeTask     // that were assigned and could not be sent
 
 	want   Stats // as the model counts
 	events int
@@ -149,7 +149,7 @@ func (m *fakeTask) String() string {
 var dayTypes = []string{"a", "b", "c", "p", "r"} // of which p and r are pulled
 
 func newDay(j judge, roll dice) *day {
-	d := &day{judge: j, dice: roll, wake: never, paused: map[string]bool{}, now: time.Second}
+	d := &day{judge: j, dice: roll, wake: never, paused: map[string]Time{}, now: time.Second}
 	d.cfg = Config{
 		Limit: 1 + d.dice(12), LimitBytes: taskCost * (4 + d.dice(20)), DeadLimit: d.dice(4),
 		Stored: d.dice(4) == 0,

@@ -50,7 +50,7 @@ func (d *day) keyFree(key string) bool {
 // mayGo reports whether a task could be handed out now, to somebody.
 func (d *day) mayGo(m *fakeTask) bool {
 	l := m.lane.Lane
-	return m.where == inLine && !d.halted && !d.paused[""] && !d.paused[l.Queue] && d.keyFree(m.key())
+	return m.where == inLine && !d.halted && d.paused[""] == 0 && d.paused[l.Queue] == 0 && d.keyFree(m.key())
 }
 
 func (m *fakeTask) mayHave(w *fakeWorker) bool { return !slices.Contains(m.waits, w) }

@@ -1,30 +1,38 @@
 package queue
 
+import "slices"
+
 // Pause stops handing out the tasks of a queue or, with "", of every queue, or goes on with it:
 // with "" whatever was paused.
 func (q *Queue) Pause(queue string, on bool) {
-	switch {
-	case queue == "":
-		q.allPaused = on
-		if !on {
-			clear(q.paused)
-		}
-	case on:
-		q.paused[queue] = true
-	default:
-		delete(q.paused, queue)
+	if on {
+		q.setPause(queue, never)
+	} else {
+		q.endPauses(func(p queuePause) bool { return queue == "" || p.queue == queue })
 	}
-	for _, l := range q.lanes {
-		if is := q.isPaused(l.Queue); is != l.paused {
-			l.paused = is
-			q.changed(l)
-		}
+}
+
+// PauseUntil is Pause up to a moment, whatever was said of the queue before. A moment that has
+// passed ends the pause.
+func (q *Queue) PauseUntil(queue string, until, now Time) {
+	q.timers.tell(now)
+	if until > q.timers.now {
+		q.setPause(queue, until)
+	} else {
+		q.endPauses(func(p queuePause) bool { return p.queue == queue || p.until <= q.timers.now })
 	}
+}
+
+// setPause pauses a queue, or every queue.
+func (q *Queue) setPause(queue string, until Time) {
+	i := slices.IndexFunc(q.pauses, func(p queuePause) bool { return p.queue == queue })
+	if i < 0 {
+		i = len(q.pauses)
+		q.pauses = append(q.pauses, queuePause{})
+	}
+	q.pauses[i] = queuePause{queue, until}
+	q.pausesChanged()
 	for _, w := range q.ready {
-		if !on {
-			q.wake(w)
-			continue
-		}
 		for _, t := range heldBy(w) {
 			if t.state == assigned && !t.recalled && t.lane.paused {
 				q.recall(t)
@@ -32,6 +40,33 @@ func (q *Queue) Pause(queue string, on bool) {
 		}
 	}
 	q.handOut()
+}
+
+// endPauses ends the pauses for which over is true.
+func (q *Queue) endPauses(over func(queuePause) bool) {
+	q.pauses = slices.DeleteFunc(q.pauses, over)
+	q.pausesChanged()
+	for _, w := range q.ready {
+		q.wake(w)
+	}
+	q.handOut()
+}
+
+// pausesChanged notes which lanes are paused, and when the next pause ends.
+func (q *Queue) pausesChanged() {
+	for _, l := range q.lanes {
+		if is := q.isPaused(l.Queue); is != l.paused {
+			l.paused = is
+			q.changed(l)
+		}
+	}
+	q.timers.resumes = never
+	if q.halted { // nothing is handed out any more
+		return
+	}
+	for _, p := range q.pauses {
+		q.timers.resumes = min(q.timers.resumes, p.until)
+	}
 }
 
 // Stop refuses new tasks. Unless drain is set, those that no worker has end.
@@ -61,6 +96,6 @@ func (q *Queue) End() {
 		}
 		q.end(t, Verdict{Kind: Stopped}, w)
 	}
-	q.timers.lookout = never
+	q.timers.lookout, q.timers.resumes = never, never
 	q.handOut()
 }

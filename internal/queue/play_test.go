@@ -20,8 +20,10 @@ func (d *day) play(liars bool) {
 		d.passTime()
 	case n < 41:
 		d.pause([]string{"x", "y", ""}[d.dice(3)], true)
-	case n < 44:
+	case n < 43:
 		d.pause([]string{"x", "y", ""}[d.dice(3)], false)
+	case n < 44:
+		d.pauseUntil([]string{"x", "y", ""}[d.dice(3)])
 	case n < 45:
 		d.cancelPending([]string{"x", "y", ""}[d.dice(3)])
 	case n < 46:
@@ -229,12 +231,44 @@ func (d *day) passTime() {
 
 func (d *day) pause(queue string, on bool) {
 	d.did("pause", queue, on)
-	if queue == "" && !on {
+	switch {
+	case on:
+		d.paused[queue] = never
+	case queue == "":
 		clear(d.paused)
+	default:
+		delete(d.paused, queue)
 	}
-	d.paused[queue] = on
 	d.q.Pause(queue, on)
 	d.carryOut()
+	d.pausedRecalled(queue, on)
+}
+
+// pauseUntil pauses a queue up to a moment, which may have passed.
+func (d *day) pauseUntil(queue string) {
+	until := max(1, d.now+time.Duration(d.dice(1<<uint(10+d.dice(20))))-time.Duration(d.dice(2)*d.dice(1<<12)))
+	d.did("pauseUntil", queue, until)
+	d.paused[queue] = until
+	if until <= d.now {
+		d.pausesEnd()
+	}
+	d.told = d.now
+	d.q.PauseUntil(queue, until, d.now)
+	d.carryOut()
+	d.pausedRecalled(queue, d.paused[queue] != 0)
+}
+
+// pausesEnd ends the pauses the end of which has come.
+func (d *day) pausesEnd() {
+	for queue, until := range d.paused {
+		if until <= d.now {
+			delete(d.paused, queue)
+		}
+	}
+}
+
+// pausedRecalled looks whether what is paused was recalled.
+func (d *day) pausedRecalled(queue string, on bool) {
 	for _, m := range d.tasks {
 		if on && m.where == out && !m.begun && !m.recalled && (queue == "" || queue == m.lane.Queue) {
 			d.wrong("%v is paused, and not recalled", m)

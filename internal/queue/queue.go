@@ -43,12 +43,11 @@ type Queue struct {
 	batches   []*Task              // batches that run, in the order in which they began
 	dead      ring.Ring[*Task]     // dead letters, the oldest first; they have ended
 
-	byLane    map[laneKey]*lane    // laneOf makes the lanes, dropLane forgets them
-	lanes     []*lane              // the lanes in byLane
-	recent    *lane                // the last lane that laneOf has returned and nobody waits for, or nil
-	keys      map[string]*keyState // the keys that a worker has, or a task waits for; takeKey and freeKey keep them
-	paused    map[string]bool      // the queues that are paused, each by itself
-	allPaused bool                 // every queue is paused
+	byLane map[laneKey]*lane    // laneOf makes the lanes, dropLane forgets them
+	lanes  []*lane              // the lanes in byLane
+	recent *lane                // the last lane that laneOf has returned and nobody waits for, or nil
+	keys   map[string]*keyState // the keys that a worker has, or a task waits for; takeKey and freeKey keep them
+	pauses []queuePause         // what is paused, each queue at most once
 
 	pools   []*pool             // all pools, in the order in which they were added
 	slots   map[Slot]*slot      // the slots of the pools, and removed slots that may still have a life
@@ -66,16 +65,21 @@ type submission struct {
 	number uint64    // the number that the submitter has given the task
 }
 
+// queuePause is that the tasks of a queue, or with "" of every queue, are not handed out.
+type queuePause struct {
+	queue string // the queue, or ""
+	until Time   // when it ends, or never
+}
+
 // New returns an empty Queue.
 func New(c Config) *Queue {
 	return &Queue{
 		cfg:       c,
-		timers:    timers{lookout: never, wakes: never},
+		timers:    timers{lookout: never, resumes: never, wakes: never},
 		out:       map[ID]*Task{},
 		submitted: map[submission]*Task{},
 		byLane:    map[laneKey]*lane{},
 		keys:      map[string]*keyState{},
-		paused:    map[string]bool{},
 		slots:     map[Slot]*slot{},
 		workers:   map[Worker]*worker{},
 	}
@@ -195,4 +199,6 @@ func (q *Queue) idleFor(t *Task) bool {
 }
 
 // isPaused reports whether the tasks of a queue are not handed out.
-func (q *Queue) isPaused(queue string) bool { return q.allPaused || q.paused[queue] }
+func (q *Queue) isPaused(queue string) bool {
+	return slices.ContainsFunc(q.pauses, func(p queuePause) bool { return p.queue == "" || p.queue == queue })
+}

@@ -115,6 +115,12 @@ func (s *story) event(t *testing.T, d *datadriven.TestData) Lie {
 		s.q.Pause(arg(0), true)
 	case "resume":
 		s.q.Pause(arg(0), false)
+	case "pause-for":
+		d, err := time.ParseDuration(arg(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.q.PauseUntil(strings.TrimPrefix(arg(0), "every"), s.now+d, s.now)
 	case "stop":
 		s.q.Stop(arg(0) == "drain")
 	case "retry-dead":

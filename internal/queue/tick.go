@@ -16,6 +16,9 @@ func (q *Queue) Tick(now Time) {
 		c.lookout = never
 		q.look()
 	}
+	if c.resumes <= c.now {
+		q.endPauses(func(p queuePause) bool { return p.until <= c.now })
+	}
 	q.handOut()
 }
 

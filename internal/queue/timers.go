@@ -38,6 +38,7 @@ type timers struct {
 	alarms    pile[*Task, byTime] // the tasks whose alarms are set
 	unstamped []*Task             // the tasks that sit since a moment that the next Tick tells
 	lookout   Time                // when work is looked for for the workers that have nothing to do, or never
+	resumes   Time                // when the next pause of a queue ends, or never
 	now       Time                // the latest moment that an event has told
 	timed     bool                // the event that goes on has told now
 	wakes     Time                // the moment for which a Wake is under way, or never
@@ -119,8 +120,9 @@ func (c *timers) due() (*Task, alarm) {
 
 // next is the next moment at which there is something to do, or never.
 func (c *timers) next() Time {
-	if len(c.alarms.items) == 0 {
-		return c.lookout
+	at := min(c.lookout, c.resumes)
+	if len(c.alarms.items) > 0 {
+		at = min(at, c.alarms.items[0].at)
 	}
-	return min(c.lookout, c.alarms.items[0].at)
+	return at
 }
