@@ -34,7 +34,7 @@ func (b *broker) admission(j *job, m *taskMeta, typ string, wait bool) error {
 	if j.waits {
 		waiting = b.waitingOf(j.by(), j.chain)
 	}
-	awaited := j.waits && j.Number != 0 && b.store == nil && b.rules.Submitted(j.From, j.Number) == nil
+	awaited := j.waits && j.Number != 0 && !j.client.over() && b.store == nil && b.rules.Submitted(j.From, j.Number) == nil
 	if awaited {
 		want := b.named(func(yield func(queue.Helper) bool) { b.rules.WouldHelp(j.Options, to, waiting, yield) })
 		if err := b.beginWaitLocked(j.by(), j.Number, want, fmt.Sprintf("task %q", typ)); err != nil {
@@ -73,7 +73,9 @@ func (b *broker) numberOf(c *client) queue.Submitter {
 	if c.number == 0 {
 		b.staff.last.client++
 		c.number = b.staff.last.client
-		b.loops.clients[c.name()] = c
+		if !c.over() {
+			b.loops.clients[c.name()] = c
+		}
 	}
 	return c.number
 }
@@ -109,7 +111,9 @@ func (b *broker) giveBack(j *job) {
 func (b *broker) cancel(submitter *client, id uint64, soft bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.loops.waits.End(submitter.name(), id)
+	if !submitter.over() {
+		b.loops.waits.End(submitter.name(), id)
+	}
 	if j := b.submitted(submitter, id); j != nil { // otherwise the job has its outcome
 		b.rules.Cancel(&j.Task, soft, b.now())
 	}

@@ -176,12 +176,43 @@ func BenchmarkSendToPool(b *testing.B) {
 // The worker of BenchmarkReplace takes two seconds to set itself up.
 var _ = worker("slow-setup", func(ctx context.Context, w *multiprolab.Worker) error {
 	multiprolab.HandleTask(w, "pid", func(ctx context.Context, _ struct{}) (int, error) { return os.Getpid(), nil })
+	multiprolab.HandleTask(w, "stuck", func(ctx context.Context, _ struct{}) (int, error) { select {} })
 	select {
 	case <-time.After(2 * time.Second):
 	case <-ctx.Done():
 	}
 	return nil
 })
+
+// BenchmarkReplaceStuck measures the time from the moment at which the only worker is to be killed,
+// for a task that goes on past its time and its grace, to the first result of its spare. Half of the
+// way of that task to the worker is in it.
+func BenchmarkReplaceStuck(b *testing.B) {
+	l := benchLab(b, pool{"slow-setup", &multiprolab.WorkerConfig{
+		Spare: 1, RestartLimit: multiprolab.RestartLimit{Restarts: -1}, RestartDelay: 1, RestartMaxDelay: 1,
+	}})
+	changes, err := l.Watch(b.Context(), "slow-setup")
+	require.NoError(b, err)
+	o := multiprolab.TaskOptions{Timeout: 20 * time.Millisecond, Grace: 20 * time.Millisecond}
+	var took []time.Duration
+	for b.Loop() {
+		for standing := false; !standing; {
+			up, ok := (<-changes).(*multiprolab.WorkerReady)
+			standing = ok && up.Worker == "slow-setup/spare.0"
+		}
+		_, err = multiprolab.Do[int](context.Background(), l, "pid", struct{}{})
+		require.NoError(b, err)
+		begun := time.Now()
+		_, err = multiprolab.Submit[int](context.Background(), l, "stuck", struct{}{}, &o)
+		require.NoError(b, err)
+		_, err = multiprolab.Do[int](context.Background(), l, "pid", struct{}{})
+		require.NoError(b, err)
+		took = append(took, time.Since(begun)-o.Timeout-o.Grace)
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[0].Nanoseconds()), "least-ns")
+	b.ReportMetric(float64(took[len(took)/2].Nanoseconds()), "median-ns")
+}
 
 // BenchmarkReplace measures the time from the SIGKILL of the only worker, whose setup function takes
 // two seconds, to the first result of its replacement, without and with a spare. Main waits for the

@@ -76,6 +76,8 @@ type fleetHost interface {
 	newLife(s *slot, number int) *lifetime
 	// place makes a spare the next life of an instance.
 	place(p *peer, from, s *slot, life int)
+	// lend has a spare work on the tasks of an instance whose life is being killed.
+	lend(p *peer, from, s *slot, life int)
 	// bury ends the instance for good: everything that waits for it fails with err.
 	bury(s *slot, err error)
 	// everyoneReady notes that every instance has become ready once, or never will.
@@ -218,6 +220,8 @@ func (w *workerFleet) follow(e *fleet.Effect) {
 		w.beginLife(s, e.Life)
 	case fleet.Promote:
 		w.promote(w.slots[e.From], s, e.Life)
+	case fleet.Lend:
+		w.lend(&effect)
 	case fleet.Retire:
 		w.then(func() { s.retire() })
 	case fleet.LeadOut:

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/life"
-	"github.com/multiprolab/multiprolab/internal/link"
-	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
 // This file is the start of a worker's life as main sees it: welcome, hello and ready, each within
@@ -89,21 +87,16 @@ func (p *peer) startError(reason string, err error) error {
 func (m *Main) place(p *peer, from, s *slot, life int) {
 	defer close(p.placed)
 	from.finishLife(p)
-	p.at.Store(&seat{s, life})
+	lent := !p.spare()
+	p.at.Store(&seat{s, life, s.out})
 	if !p.standing.CompareAndSwap(standsBy, sitsDown) {
 		return
 	}
-	sizes := m.poolSizes() // they may have changed
-	p.link.Tell(link.Quietly, packedFrame(wire.Pools, &sizes))
-	p.link.Tell(link.Quietly, wire.NewPlace(s.index, life))
-	if out, ok := p.prints.(interface{ Rename(prefix string) }); ok {
-		out.Rename(s.name + ": ")
+	if !lent {
+		m.seat(p, from)
 	}
 	s.beginLife(p)
 	s.out.attachWhole(p.link)
-	if err := m.broker.enterFrom(p, from); err != nil {
-		p.process.Fail(err)
-	}
 	p.link.Push()
 	m.emit(&WorkerReady{Worker: s.name, PID: p.pid(), Life: life, Took: time.Since(p.begun), Spare: from.name})
 }

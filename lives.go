@@ -70,6 +70,8 @@ type lifeRules interface {
 	idle(l *lifetime)
 	// leave tells that the worker leaves for good, of its own accord.
 	leave(l *lifetime)
+	// doomed tells that the worker is about to be killed.
+	doomed(s *slot)
 	// ended tells that nothing is left of the life.
 	ended(l *lifetime, how fleet.How)
 }
@@ -136,6 +138,7 @@ func (l *lifetime) attend() {
 	pulse := newPulse(p)
 	defer pulse.Stop()
 	if h := p.process.Attend(pulse, l.told.Done(), p.retired, l.goes); h != nil {
+		l.rules.doomed(p.slot())
 		p.killHung(h)
 	}
 }
@@ -187,6 +190,7 @@ func (l *lifetime) bequeath(led bool, err error) fleet.How {
 		p.link.Release()
 	}
 	s.finishLife(p)
+	l.slot.finishLife(p) // a spare that was lent and got no place
 	s.failCalls(calls, cause, true)
 	s.deadLetters(lost, cause)
 	l.err = err
@@ -358,8 +362,8 @@ func (p *peer) tellExit(mode ShutdownMode, why error) {
 		return
 	}
 	exit := exitFrame(mode, why)
-	if mode == DrainQueue && !p.spare() {
-		p.slot().out.sendLast(exit, why)
+	if mode == DrainQueue && p.receives() {
+		p.out().sendLast(exit, why)
 	} else {
 		p.link.Tell(link.Soon, exit)
 	}

@@ -91,11 +91,15 @@ const anybody = "*"
 // forRoom returns the wait for room in the queue, which any worker may make.
 func (b *broker) forRoom() mail.Want[string] { return b.named(b.rules.RoomHelpers) }
 
-// beginCall is beginWait for a call. The loops that the chain of the call names wait while the call
+// beginCall is beginWait for a call; the caller is nil for main. The loops that the chain of the call names wait while the call
 // is made, or may wait.
-func (b *broker) beginCall(by, to string, f *wire.Frame) error {
+func (b *broker) beginCall(caller *client, to string, f *wire.Frame) error {
 	b.mu.Mutex.Lock()
 	defer b.mu.Mutex.Unlock()
+	if caller.over() {
+		return nil
+	}
+	by := caller.name()
 	if f.Meta != by && b.loops.waits.Count(by) < mail.MaxWaits {
 		b.noteChain(by, f.ID, f.Meta)
 		b.loops.waits.Note(by, f.ID, mail.For(to)) // before the wait is tried, so that the chain counts
@@ -237,7 +241,7 @@ func (b *broker) forCredit(c *client) mail.Want[string] {
 func (b *broker) await(submitter *client, id, spell uint64, room bool) error {
 	b.mu.Mutex.Lock()
 	defer b.mu.Mutex.Unlock()
-	if submitter != nil && submitter.link.Load() == nil { // the life has ended, and waits for nothing
+	if submitter.over() {
 		return nil
 	}
 	if room {

@@ -150,7 +150,7 @@ func (r *mainRouter) call(ctx context.Context, f *wire.Frame) (*replyWay, error)
 	}
 	if f.To == MainName {
 		if f.Meta != "" {
-			if err := r.broker.beginCall(MainName, MainName, f); err != nil {
+			if err := r.broker.beginCall(nil, MainName, f); err != nil {
 				return nil, err
 			}
 		}
@@ -161,7 +161,7 @@ func (r *mainRouter) call(ctx context.Context, f *wire.Frame) (*replyWay, error)
 		return nil, err
 	}
 	id := f.ID
-	if s, err = r.waitFor(MainName, s, f); err != nil {
+	if s, err = r.waitFor(nil, s, f); err != nil {
 		return nil, err
 	}
 	e := s.newCall(nil, f)
@@ -176,7 +176,7 @@ func (r *mainRouter) call(ctx context.Context, f *wire.Frame) (*replyWay, error)
 // does. If that would close a circle of waits, and the call is to a pool, it chooses another
 // instance of the pool. It returns the instance to call, or an error if every choice closes a
 // circle.
-func (r *mainRouter) waitFor(by string, s *slot, f *wire.Frame) (*slot, error) {
+func (r *mainRouter) waitFor(by *client, s *slot, f *wire.Frame) (*slot, error) {
 	if f.Meta == "" {
 		return s, nil
 	}
@@ -212,7 +212,7 @@ func (r *mainRouter) forward(from *peer, f *wire.Frame, n int64) {
 				c.answer(link.Soon, replyFrame(wire.Reply, m.id, reply))
 			}
 			if m.chain != "" {
-				if err := r.broker.beginCall(c.slot().name, MainName, f); err != nil {
+				if err := r.broker.beginCall(c, MainName, f); err != nil {
 					c.grant(n)
 					c.answer(link.Soon, replyFrame(wire.Reply, m.id, &reply{err: err}))
 					return
@@ -249,7 +249,7 @@ func (r *mainRouter) bounce(f *wire.Frame, err error) {
 // sent, the caller gets the error as its reply.
 func (r *mainRouter) forwardCall(from *peer, s *slot, f *wire.Frame, n int64, err error) {
 	if err == nil {
-		s, err = r.waitFor(from.slot().name, s, f)
+		s, err = r.waitFor(from.client, s, f)
 	}
 	id := f.ID
 	if err == nil {

@@ -91,7 +91,11 @@ func (p *peer) kill(why string) { p.process.Kill(why) }
 
 // killWithTask kills the worker because a task of it goes on past its grace. That is no failure of
 // the worker.
-func (p *peer) killWithTask(why string) { p.process.KillWithTask(why) }
+func (p *peer) killWithTask(why string) {
+	s := p.slot()
+	go s.desk.doomed(s) // ends when a spare has the tasks of the worker
+	p.process.KillWithTask(why)
+}
 
 // onPurpose reports whether main has killed the worker with its task.
 func (p *peer) onPurpose() bool { return p.process.Planned() }

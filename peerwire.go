@@ -78,13 +78,13 @@ func (p *peer) takeFree(f *wire.Frame) error {
 	}
 	switch f.Kind {
 	case wire.Undelivered:
-		l, ok := p.slot().out.strike(f.Serial())
+		l, ok := p.out().strike(f.Serial())
 		if ok {
 			d.emit(l.dead(p.slot().name, strings.Clone(f.Meta[:min(len(f.Meta), maxReason)]), d.codec))
 		}
 		return unless(ok)
 	case wire.Failed:
-		l, ok := p.slot().out.strike(f.Serial())
+		l, ok := p.out().strike(f.Serial())
 		if ok {
 			d.emit(
 				&HandlerFailed{
@@ -112,6 +112,7 @@ func (p *peer) takeFree(f *wire.Frame) error {
 			if err := b.await(p.client, f.ID, f.Spell(), f.Type == awaitRoom); err != nil {
 				p.link.Answer(link.Soon, refusalFrame(f.ID, f.Spell(), err))
 			}
+		case p.client.over(): // its waits are
 		case f.Type == awaitRoom:
 			b.endWait(p.slot().name, roomWait)
 		case f.ID == 0:
@@ -152,9 +153,9 @@ func (p *peer) takeFree(f *wire.Frame) error {
 func (p *peer) credited(f *wire.Frame) error {
 	ok := false
 	if f.Flags&wire.FlagSoft != 0 {
-		_, ok = p.slot().out.strike(f.Serial())
+		_, ok = p.out().strike(f.Serial())
 	} else {
-		ok = p.slot().out.granted(f.Credit())
+		ok = p.out().granted(f.Credit())
 	}
 	if !ok {
 		return lie("it gave credit for more than it was sent, or for nothing")
@@ -188,7 +189,7 @@ func (p *peer) forward(f *wire.Frame) error {
 
 // replied routes a reply of the worker to the caller.
 func (p *peer) replied(f *wire.Frame) error {
-	e, ok := p.slot().out.answered(f.ID).(*callEntry)
+	e, ok := p.out().answered(f.ID).(*callEntry)
 	if !ok { // an honest worker replies to each call once
 		return lie("it replied to call %d, which it was not asked, or has replied to already", f.ID)
 	}

@@ -15,7 +15,7 @@ import (
 // worker's process alone. All others are of both.
 var (
 	mainSide = strings.Fields(`admission.go broker.go brokeropen.go callentry.go cause.go client.go deadletters.go desk.go
-		effects.go emit.go ending.go fetcher.go fleet.go group.go handshake.go hang.go incoming.go
+		effects.go emit.go ending.go fetcher.go fleet.go group.go handshake.go hang.go heir.go incoming.go
 		job.go lives.go loopwaits.go main.go milestones.go output.go peer.go register.go
 		registererror.go reload.go report.go resize.go roster.go mainrouter.go routeruplink.go seat.go fleetevents.go
 		service.go signals.go signals_unix.go signals_windows.go spawn.go staff.go standing.go

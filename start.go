@@ -39,6 +39,7 @@ func New(cfg *Config) *Main {
 		stopCause: m.stopCause,
 	}
 	m.fleet = newWorkerFleet(m, &m.registry, m.desk, m.broker)
+	m.desk.doomed = m.fleet.doomed
 	m.router = &mainRouter{
 		node:     m.node,
 		registry: &m.registry,

@@ -8,6 +8,9 @@ func (f *Fleet) leadOut(s *slot, mode Mode, forGood bool, why Reason) {
 		return
 	}
 	s.life.led = true
+	if s.spare {
+		s.part() // whom it is lent to takes another one
+	}
 	f.timers.remove(s) // the timer of the worker's age
 	f.emit(Effect{Kind: LeadOut, Slot: s.id, Mode: mode, ForGood: forGood, Reason: why})
 }
@@ -45,6 +48,9 @@ func (f *Fleet) bury(s *slot, why Reason) {
 	f.timers.remove(s)
 	f.emit(Effect{Kind: Bury, Slot: s.id, Reason: why})
 	f.answer(s, why)
+	if heir := s.part(); heir != nil { // it has been told that it has the place
+		f.leadOut(heir, DrainQueue, false, Reason{Kind: Replace})
+	}
 	f.leaveLine(s)
 	f.leavePlace(s)
 	if f.stage != stageEnding {
@@ -128,7 +134,7 @@ func (f *Fleet) judge(s *slot, e *ending) {
 		v = verdict{}
 	}
 	pause := v.pause
-	if f.hasCrew(s) && s.pool.standby() != nil {
+	if f.hasCrew(s) && s.successor() != nil {
 		pause = 0
 	}
 	f.emit(Effect{

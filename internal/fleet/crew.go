@@ -15,7 +15,7 @@ func (s *slot) fit() bool { return s.why.Kind == None && !s.life.quits }
 // standby returns the spare that takes the next place, or nil if none stands by.
 func (p *pool) standby() *slot {
 	for _, s := range p.crew.spares {
-		if s.state == Standby && !s.life.led {
+		if s.free() {
 			return s
 		}
 	}

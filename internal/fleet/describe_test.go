@@ -12,7 +12,7 @@ import (
 var (
 	modeNames = []string{"FinishRunning", "DrainQueue", "KillAll"}
 	kindNames = []string{
-		"", "place", "spawn", "promote", "retire", "lead out", "down", "bury", "replaced", "all up", "release main",
+		"", "place", "spawn", "promote", "lend", "retire", "lead out", "down", "bury", "replaced", "all up", "release main",
 		"end the program", "all gone", "wake",
 	}
 )
@@ -52,6 +52,8 @@ func (n names) effect(e *fleet.Effect) string {
 		return text + ": " + n.reason(&e.Reason)
 	case fleet.Promote:
 		return fmt.Sprintf("promote %s to %s, life %d", n.slot(e.From), n.slot(e.Slot), e.Life)
+	case fleet.Lend:
+		return fmt.Sprintf("lend %s to %s, life %d", n.slot(e.From), n.slot(e.Slot), e.Life)
 	case fleet.Place:
 		if e.Spare {
 			return fmt.Sprintf("place %s: spare %d of %s", n.slot(e.Slot), e.Index, n.pool(e.Pool))

@@ -48,6 +48,9 @@ func (f *Fleet) Ended(id Slot, how How, now time.Duration) {
 	f.advance(now)
 	process, hello, was, leaves := s.state > Spawning, s.state >= Greeted, s.life, s.leaves()
 	f.alter(s, func() { s.life = life{} })
+	if s.spare {
+		s.part()
+	}
 	f.passTurn(s)
 	failed := how.Failed || how.Raced
 	switch {

@@ -58,6 +58,8 @@ type modelSlot struct {
 	unknown  bool // it has not been ready or buried yet
 	required bool
 	why      fleet.Reason
+	heir     *modelSlot    // the spare that is lent to it
+	heirOf   *modelSlot    // whom the spare is lent to
 	until    time.Duration // the end of the pause
 	past     []modelFailure
 }
@@ -185,7 +187,7 @@ func (m *model) settle() {
 			may, gone := m.may(s)
 			switch {
 			case may && m.crewed(s):
-				if from := s.pool.standby(); from != nil {
+				if from := s.successor(); from != nil {
 					m.promote(s, from)
 					changed = true
 				} else {
@@ -323,6 +325,9 @@ func (m *model) ended(s *modelSlot, how fleet.How, now time.Duration) {
 	was := *s
 	s.ready, s.led, s.retired, s.quits = false, false, true, false // no age any more
 	m.pass(now)
+	if s.spare {
+		s.part()
+	}
 	process, greeted := was.state > fleet.Spawning, was.state >= fleet.Greeted
 	m.turn(s)
 	failed := how.Failed || how.Raced

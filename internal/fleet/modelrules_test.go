@@ -30,7 +30,7 @@ func (m *model) judge(s *modelSlot, f modelFailure, blamed, permanent bool) {
 		restart, pause, limit = false, 0, fleet.Reason{}
 	}
 	after := pause
-	if m.crewed(s) && s.pool.standby() != nil {
+	if m.crewed(s) && s.successor() != nil {
 		after = 0
 	}
 	m.expect(fleet.Effect{
@@ -141,6 +141,9 @@ func (s *modelSlot) limit(all []modelFailure, permanent bool) fleet.Reason {
 func (m *model) lead(s *modelSlot, mode fleet.Mode, forGood bool, why fleet.Reason) {
 	if s.busy() && !s.led {
 		s.led = true
+		if s.spare {
+			s.part()
+		}
 		m.expect(fleet.Effect{Kind: fleet.LeadOut, Slot: s.id, Mode: mode, ForGood: forGood, Reason: why})
 	}
 }
@@ -185,6 +188,9 @@ func (m *model) bury(s *modelSlot, why fleet.Reason) {
 	s.state, s.why = fleet.Buried, why
 	m.expect(fleet.Effect{Kind: fleet.Bury, Slot: s.id, Reason: why})
 	m.answer(s, why, func(modelAsk) bool { return true })
+	if heir := s.part(); heir != nil {
+		m.lead(heir, fleet.DrainQueue, false, fleet.Reason{Kind: fleet.Replace})
+	}
 	m.turn(s)
 	m.line = slices.DeleteFunc(m.line, func(o *modelSlot) bool { return o == s })
 	s.pool.spares = slices.DeleteFunc(s.pool.spares, func(o *modelSlot) bool { return o == s })

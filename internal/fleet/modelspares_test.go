@@ -14,7 +14,7 @@ func (m *model) crewed(s *modelSlot) bool {
 	return !s.spare && s.pool.desc.Spare > 0 && m.released && !m.ending
 }
 
-func (s *modelSlot) standing() bool { return s.state == fleet.Standby && !s.led }
+func (s *modelSlot) standing() bool { return s.state == fleet.Standby && !s.led && s.heirOf == nil }
 
 func (s *modelSlot) fit() bool { return s.why.Kind == fleet.None && !s.quits }
 
@@ -56,7 +56,7 @@ func (m *model) missing(p *modelPool) (n int) {
 func (m *model) staff() (changed bool) {
 	if m.ending || !m.released || slices.ContainsFunc(m.waiting, func(s *modelSlot) bool {
 		may, gone := m.may(s)
-		return s.state == fleet.Waiting && (gone != nil || may && (!m.crewed(s) || s.pool.standby() != nil))
+		return s.state == fleet.Waiting && (gone != nil || may && (!m.crewed(s) || s.successor() != nil))
 	}) {
 		return false
 	}
@@ -141,6 +141,7 @@ func (m *model) pause(s *modelSlot, until time.Duration) {
 }
 
 func (m *model) promote(s, from *modelSlot) {
+	from.part()
 	s.state, s.life, s.shaken = fleet.Ready, s.life+1, false
 	s.ready, s.since, s.led, s.retired, s.aged, s.sent = true, m.now, false, false, false, false
 	from.state, from.ready = fleet.Lined, false
@@ -211,6 +212,9 @@ func (w *world) checkPromote(e *fleet.Effect) {
 	if !from.spare || from.pool != s.pool || w.lives[e.From].life == 0 || w.lives[e.From].led {
 		w.fail("slot %d is no spare for slot %d", e.From, e.Slot)
 	}
+	if to := w.lives[e.From].lentTo; to != 0 && to != e.Slot {
+		w.fail("slot %d gets the spare %d, which is lent to slot %d", e.Slot, e.From, to)
+	}
 	if w.lives[e.Slot].life > 0 || !s.listed() || w.m.ending {
 		w.fail("slot %d needs no spare", e.Slot)
 	}
@@ -218,6 +222,62 @@ func (w *world) checkPromote(e *fleet.Effect) {
 		if w.lives[s.id].together && slices.Contains(s.pool.group, o.pool) && (o.spare || o.listed()) &&
 			w.lives[o.id].leaving {
 			w.fail("slot %d begins before slot %d of its group has ended", e.Slot, o.id)
+		}
+	}
+}
+
+// doomed expects that a spare is lent to a slot whose life is to be killed.
+func (m *model) doomed(s *modelSlot) {
+	spare := s.pool.standby()
+	may, _ := m.may(s)
+	if s.state != fleet.Ready || s.spare || s.heir != nil || s.led || !s.fit() || !s.listed() || !m.crewed(s) ||
+		spare == nil || !may || s.shaken || s.pool.desc.Policy == fleet.NoRestart || len(m.others(s)) > 0 {
+		return
+	}
+	s.heir, spare.heirOf = spare, s
+	m.expect(fleet.Effect{Kind: fleet.Lend, Slot: s.id, From: spare.id, Life: s.life + 1})
+}
+
+func (s *modelSlot) successor() *modelSlot {
+	if s.heir != nil {
+		return s.heir
+	}
+	return s.pool.standby()
+}
+
+func (s *modelSlot) part() *modelSlot {
+	if s.heirOf != nil {
+		s = s.heirOf
+	}
+	spare := s.heir
+	if spare != nil {
+		s.heir, spare.heirOf = nil, nil
+	}
+	return spare
+}
+
+// checkLend checks that a spare which stands by is lent to a worker that lives.
+func (w *world) checkLend(e *fleet.Effect) {
+	s, from, l := w.m.slots[e.Slot-1], w.m.slots[e.From-1], &w.lives[e.From]
+	if !from.spare || from.pool != s.pool || w.f.State(e.From) != fleet.Standby || l.led || l.lentTo != 0 {
+		w.fail("slot %d is no spare for slot %d", e.From, e.Slot)
+	}
+	for id := range w.lives {
+		if w.lives[id].lentTo == e.Slot && !w.lives[id].led {
+			w.fail("slots %d and %d are both lent to slot %d", id, e.From, e.Slot)
+		}
+	}
+	if w.lives[e.Slot].life == 0 || w.lives[e.Slot].led || e.Life != w.lives[e.Slot].life+1 {
+		w.fail("slot %d is not about to have life %d", e.Slot, e.Life)
+	}
+	l.lentTo = e.Slot
+}
+
+// checkHeirs checks that who is lent to a slot that is gone is led out.
+func (w *world) checkHeirs() {
+	for id := range w.lives {
+		if l := &w.lives[id]; l.lentTo != 0 && w.lives[l.lentTo].buried && !l.led {
+			w.fail("slot %d is lent to slot %d, which is buried", id, l.lentTo)
 		}
 	}
 }
@@ -233,7 +293,7 @@ func (w *world) checkSpares() {
 			}
 			l := &w.lives[s.id]
 			switch {
-			case s.spare && w.f.State(s.id) == fleet.Standby && !l.led:
+			case s.spare && w.f.State(s.id) == fleet.Standby && !l.led && l.lentTo == 0:
 				stand++
 				fit++
 			case s.spare && s.fit():

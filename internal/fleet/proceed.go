@@ -39,8 +39,8 @@ func (f *Fleet) proceed() {
 			switch may, need := s.mayBegin(); {
 			case may && !f.hasCrew(s):
 				f.spawn(s)
-			case may && s.pool.standby() != nil:
-				f.promote(s, s.pool.standby())
+			case may && s.successor() != nil:
+				f.promote(s, s.successor())
 			case need != nil:
 				f.fail(s, need.gone())
 			default:

@@ -60,6 +60,10 @@ type slot struct {
 	record record
 	// timer is for the end of a pause, or for the greatest age of a worker that is ready.
 	timer timer
+	// heir is the spare that is lent to the slot, whose own life is about to end; or nil.
+	heir *slot
+	// heirOf is the slot that a spare which stands by is lent to; or nil.
+	heirOf *slot
 	// asks are the requests for a replacement that have no answer yet, the oldest first.
 	asks []Ask
 }

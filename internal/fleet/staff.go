@@ -64,6 +64,7 @@ func (f *Fleet) placeSpare(p *pool) {
 // promote gives a slot the spare that stands by. The slot of the spare is buried unless the pool
 // still wants another in it.
 func (f *Fleet) promote(s, spare *slot) {
+	spare.part()
 	s.lives++
 	s.life = life{ready: true, since: f.now}
 	spare.life = life{}
@@ -82,7 +83,7 @@ func (f *Fleet) promote(s, spare *slot) {
 func (f *Fleet) retireDue(p *pool) {
 	n := -p.crew.vacant
 	for _, s := range p.crew.spares {
-		if s.state == Standby && !s.life.led {
+		if s.free() {
 			n++
 		}
 	}

@@ -43,9 +43,10 @@ type world struct {
 // worldLife is what the world knows of a slot.
 type worldLife struct {
 	life     int
-	up       bool // Up was told, and its group does not restart
-	leaving  bool // it was led out for its group, and lives on until it ends
-	together bool // it restarts with its group, and has not begun yet
+	up       bool       // Up was told, and its group does not restart
+	leaving  bool       // it was led out for its group, and lives on until it ends
+	together bool       // it restarts with its group, and has not begun yet
+	lentTo   fleet.Slot // the slot that a spare is lent to; 0: none
 	retired  bool
 	led      bool
 	buried   bool
@@ -281,6 +282,7 @@ func (w *world) invariants() {
 		}
 	}
 	w.checkSpares()
+	w.checkHeirs()
 	waiting := 0
 	for id, other := range w.f.Waiting {
 		waiting++

@@ -23,7 +23,9 @@ func (w *world) carryOut(e *fleet.Effect) {
 	case fleet.Promote:
 		w.checkPromote(e)
 		*l = worldLife{life: e.Life, up: true}
-		w.lives[e.From].life = 0
+		w.lives[e.From].life, w.lives[e.From].lentTo = 0, 0
+	case fleet.Lend:
+		w.checkLend(e)
 	case fleet.Retire:
 		if l.life == 0 {
 			w.fail("slot %d is retired and has no life", e.Slot)

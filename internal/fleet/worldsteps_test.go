@@ -131,6 +131,10 @@ func (w *world) goesOn(s *modelSlot) {
 			w.happens(func() string { return fmt.Sprintf("Leave %d", s.id) },
 				func() { w.f.Leave(s.id) },
 				func() { w.m.leave(s) })
+		} else if w.pick(4, "doomed") == 0 {
+			w.happens(func() string { return fmt.Sprintf("Doomed %d", s.id) },
+				func() { w.f.Doomed(s.id) },
+				func() { w.m.doomed(s) })
 		} else if w.lives[s.id].retired || w.pick(5, "tasks") == 0 {
 			w.happens(func() string { return fmt.Sprintf("Idle %d", s.id) },
 				func() { w.f.Idle(s.id) },
@@ -170,7 +174,7 @@ func (w *world) diesOf(s *modelSlot, how fleet.How, now time.Duration) {
 	if w.counts = 0; !l.led && !how.Blamed {
 		w.counts = s.id
 	}
-	l.life, l.up, l.leaving = 0, false, false
+	l.life, l.up, l.leaving, l.lentTo = 0, false, false, 0
 	w.happens(func() string { return fmt.Sprintf("Ended %d %+v at %v", s.id, how, now) },
 		func() { w.f.Ended(s.id, how, now) },
 		func() { w.m.ended(s, how, now) })
@@ -191,6 +195,8 @@ func (w *world) junk(s *modelSlot) {
 			w.f.Idle(s.id)
 		case k == 5 && (s.state < fleet.Standby || !s.busy()):
 			w.f.Leave(s.id)
+		case k == 5 && !s.busy():
+			w.f.Doomed(s.id)
 		case k == 4 && !s.busy():
 			w.f.Ended(s.id, fleet.How{Failed: true}, w.m.now)
 		}

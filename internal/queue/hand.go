@@ -140,6 +140,8 @@ func (q *Queue) feed(w *worker) {
 	switch {
 	case w.gone:
 		return
+	case w.retiring && w.slot.worker != w: // it is being killed, and its slot has the next life
+		return
 	case w.retiring:
 		q.leadOut(w)
 		return

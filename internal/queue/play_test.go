@@ -177,7 +177,8 @@ func (d *day) cancel() {
 func (d *day) enter() {
 	var free []*fakeSlot
 	for _, s := range d.slots {
-		if s.life == nil && !s.gone && (!s.out && !s.last || s.out && !s.born) {
+		relieved := s.life != nil && s.life.killed && !s.out && !s.last // its next life need not wait for its end
+		if relieved || s.life == nil && !s.gone && (!s.out && !s.last || s.out && !s.born) {
 			free = append(free, s)
 		}
 	}
@@ -200,6 +201,9 @@ func (d *day) enter() {
 // born has a worker become ready.
 func (d *day) born(w *fakeWorker) {
 	s := w.slot
+	if s.life != nil {
+		s.life.retiring = true
+	}
 	s.life, s.kind = w, append(append([]string{}, w.handles...), w.pulls...)
 	if s.out { // it was on its way when its slot was taken away
 		s.born, w.retiring = true, true
@@ -407,7 +411,9 @@ func (d *day) leave(w *fakeWorker) {
 	held = slices.Clone(w.held)
 	slices.SortFunc(held, func(a, b *fakeTask) int { return int(a.id) - int(b.id) })
 	d.workers = slices.DeleteFunc(d.workers, func(o *fakeWorker) bool { return o == w })
-	w.slot.life = nil
+	if w.slot.life == w {
+		w.slot.life = nil
+	}
 	w.fetching = nil
 	for _, m := range held {
 		v := Verdict{Kind: Died}
@@ -431,7 +437,7 @@ func (d *day) leave(w *fakeWorker) {
 	w.held = slices.DeleteFunc(w.held, func(*fakeTask) bool { return false })
 	d.carryOut(fates...)
 	d.workers = slices.DeleteFunc(d.workers, func(o *fakeWorker) bool { return o == w })
-	if w.slot.last && !w.slot.out && !w.slot.gone { // nobody comes after it
+	if w.slot.last && !w.slot.out && !w.slot.gone && w.slot.life == nil { // nobody comes after it
 		d.did("gone", w.slot.id)
 		w.slot.gone = true
 		d.q.Gone(w.slot.id, "it was the last")

@@ -72,7 +72,8 @@ func (q *Queue) staffed(s *slot) {
 }
 
 // Enter makes a worker known that has become ready: which types of tasks it is given, and which it
-// asks for.
+// asks for. It may take the slot of a worker that is being killed, and has not left: that one keeps
+// what it has until it leaves.
 func (q *Queue) Enter(id Worker, at Slot, handles, pulls []string) Lie {
 	if n := len(handles) + len(pulls); n > MaxTypes {
 		return Lie{Kind: TooManyTypes, N: uint64(n)}
@@ -81,6 +82,10 @@ func (q *Queue) Enter(id Worker, at Slot, handles, pulls []string) Lie {
 	w := &worker{id: id, slot: s, retiring: s.removed}
 	if lie := q.joinKind(w, handles, pulls); lie.Told() {
 		return lie
+	}
+	if s.worker != nil {
+		s.worker.retiring = true
+		q.recallAhead(s.worker)
 	}
 	s.worker, s.kind = w, w.kind
 	q.workers[id] = w
@@ -118,7 +123,9 @@ func (q *Queue) Leave(id Worker, d Death, now Time) (blamed bool) {
 	delete(q.workers, id)
 	q.ready = slices.DeleteFunc(q.ready, func(o *worker) bool { return o == w })
 	q.leaveKind(w)
-	w.slot.worker = nil
+	if w.slot.worker == w { // otherwise the next life is there
+		w.slot.worker = nil
+	}
 	w.slot.count()
 	for _, t := range heldBy(w) {
 		switch {
@@ -138,7 +145,7 @@ func (q *Queue) Leave(id Worker, d Death, now Time) (blamed bool) {
 			q.giveBack(t)
 		}
 	}
-	if w.slot.removed {
+	if w.slot.removed && w.slot.worker == nil {
 		delete(q.slots, w.slot.id)
 	}
 	if !w.slot.coming {

@@ -18,6 +18,10 @@ func (q *Queue) Helpers(t *Task, yield func(Helper) bool) {
 	if k := q.keys[t.key()]; k != nil && k.owner != nil && k.owner != t {
 		t = k.owner
 	}
+	if t.state == running && t.holder.slot.worker != t.holder { // it is being killed
+		yield(Helper{})
+		return
+	}
 	if t.state == running {
 		h := Helper{Slot: t.holder.slot.id}
 		if t.holder.kind.types[t.lane.Type] != given {

@@ -1,0 +1,50 @@
+package multiprolab
+
+import (
+	"github.com/multiprolab/multiprolab/internal/fleet"
+	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/wire"
+)
+
+// This file is how a spare, in main, gets the place of a worker in two steps: the tasks as soon as
+// it is certain that the worker is killed, and the messages when nothing is left of it. So the
+// order of the messages stays as it is, and what the old life has not handled is reported as lost
+// with that life.
+
+// doomed tells the rules that an instance is about to be killed.
+func (w *workerFleet) doomed(s *slot) { w.happens(func() { w.rules.Doomed(s.id) }, nil) }
+
+// lend has a spare work on the tasks of an instance whose life is being killed. The caller holds
+// mu.
+func (w *workerFleet) lend(e *fleet.Effect) {
+	l, from, s, number := w.holders[e.From], w.slots[e.From], w.slots[e.Slot], e.Life
+	w.then(func() { w.host.lend(l.peer, from, s, number) })
+}
+
+// lend implements fleetHost. The old life waits for nothing any more from now on, although it may
+// still write: the waits of both would have the same numbers.
+func (m *Main) lend(p *peer, from, s *slot, life int) {
+	if p.standing.Load() != standsBy { // it has ended
+		return
+	}
+	p.at.Store(&seat{s, life, from.out})
+	if old := s.running(); old != nil {
+		old.client.gone()
+	}
+	m.seat(p, from)
+	p.link.Push()
+}
+
+// seat tells a spare, and those who have to know, which place it has got by its seat. From then on
+// it is given tasks.
+func (m *Main) seat(p *peer, from *slot) {
+	sizes := m.poolSizes() // they may have changed
+	p.link.Tell(link.Quietly, packedFrame(wire.Pools, &sizes))
+	p.link.Tell(link.Quietly, wire.NewPlace(p.slot().index, p.life()))
+	if out, ok := p.prints.(interface{ Rename(prefix string) }); ok {
+		out.Rename(p.slot().name + ": ")
+	}
+	if err := m.broker.enterFrom(p, from); err != nil {
+		p.process.Fail(err)
+	}
+}

@@ -1,0 +1,44 @@
+package fleet
+
+// Doomed tells that the shell is about to kill a worker that is ready. If a spare stands by, and it
+// is as good as certain that another life follows, the spare is lent to the slot: it works on the
+// tasks of the slot from now on, while the old life ends. It gets the place, and the messages, when
+// the shell has told Ended of that; see slot.heir. A worker that restarts others, or needs some
+// that are not up, is not in such a hurry.
+func (f *Fleet) Doomed(id Slot) {
+	s := f.known(id)
+	if s == nil || s.state != Ready || s.spare || s.heir != nil || s.life.led || s.leaves() || !f.hasCrew(s) {
+		return
+	}
+	may, _ := s.mayBegin()
+	spare := s.pool.standby()
+	if spare == nil || !may || s.shaken || s.pool.desc.Policy == NoRestart || len(s.others()) > 0 {
+		return
+	}
+	s.heir, spare.heirOf = spare, s
+	f.emit(Effect{Kind: Lend, Slot: s.id, From: spare.id, Life: s.lives + 1})
+	f.endEvent()
+}
+
+// free reports whether a spare stands by for whoever needs one.
+func (s *slot) free() bool { return s.state == Standby && !s.life.led && s.heirOf == nil }
+
+// successor returns the spare that takes the place of a slot: the one that is lent to it, or one
+// that stands by, or nil.
+func (s *slot) successor() *slot {
+	if s.heir != nil {
+		return s.heir
+	}
+	return s.pool.standby()
+}
+
+// part ends that a spare is lent to a slot. Either of the two may be given.
+func (s *slot) part() (spare *slot) {
+	if s.heirOf != nil {
+		s = s.heirOf
+	}
+	if spare = s.heir; spare != nil {
+		s.heir, spare.heirOf = nil, nil
+	}
+	return spare
+}
