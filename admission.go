@@ -31,10 +31,11 @@ func (b *broker) admission(j *job, m *taskMeta, typ string, wait bool) error {
 		j.From = b.numberOf(c)
 	}
 	var waiting []queue.Slot
-	if j.waits {
+	if j.waits && !j.client.over() {
 		waiting = b.waitingOf(j.by(), j.chain)
 	}
-	awaited := j.waits && j.Number != 0 && !j.client.over() && b.store == nil && b.rules.Submitted(j.From, j.Number) == nil
+	awaited := j.waits && !j.client.over() && j.Number != 0 &&
+		b.store == nil && b.rules.Submitted(j.From, j.Number) == nil
 	if awaited {
 		want := b.named(func(yield func(queue.Helper) bool) { b.rules.WouldHelp(j.Options, to, waiting, yield) })
 		if err := b.beginWaitLocked(j.by(), j.Number, want, fmt.Sprintf("task %q", typ)); err != nil {

@@ -170,9 +170,9 @@ func (c *client) pass(f *wire.Frame) error {
 // false if c is nil, which is main.
 func (c *client) over() bool { return c != nil && c.link.Load() == nil }
 
-// gone ends everything that the worker waits for, because its life has ended, or is being killed. Its calls that wait
-// for room are taken back; whoever handles one of the others is told that nobody waits for the
-// reply.
+// gone ends everything that the worker waits for, because its life has ended or is being killed.
+// Its calls that wait for room are taken back; whoever handles one of the others is told that
+// nobody waits for the reply.
 func (c *client) gone() {
 	if c.link.Swap(nil) != nil { // otherwise the waits are those of the next life
 		c.desk.endWaits(c.slot().name)

@@ -221,7 +221,8 @@ func (w *workerFleet) follow(e *fleet.Effect) {
 	case fleet.Promote:
 		w.promote(w.slots[e.From], s, e.Life)
 	case fleet.Lend:
-		w.lend(&effect)
+		l, from := w.holders[e.From], w.slots[e.From]
+		w.then(func() { w.host.lend(l.peer, from, s, effect.Life) })
 	case fleet.Retire:
 		w.then(func() { s.retire() })
 	case fleet.LeadOut:

@@ -1,7 +1,6 @@
 package multiprolab
 
 import (
-	"github.com/multiprolab/multiprolab/internal/fleet"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -13,13 +12,6 @@ import (
 
 // doomed tells the rules that an instance is about to be killed.
 func (w *workerFleet) doomed(s *slot) { w.happens(func() { w.rules.Doomed(s.id) }, nil) }
-
-// lend has a spare work on the tasks of an instance whose life is being killed. The caller holds
-// mu.
-func (w *workerFleet) lend(e *fleet.Effect) {
-	l, from, s, number := w.holders[e.From], w.slots[e.From], w.slots[e.Slot], e.Life
-	w.then(func() { w.host.lend(l.peer, from, s, number) })
-}
 
 // lend implements fleetHost. The old life waits for nothing any more from now on, although it may
 // still write: the waits of both would have the same numbers.

@@ -91,8 +91,8 @@ const anybody = "*"
 // forRoom returns the wait for room in the queue, which any worker may make.
 func (b *broker) forRoom() mail.Want[string] { return b.named(b.rules.RoomHelpers) }
 
-// beginCall is beginWait for a call; the caller is nil for main. The loops that the chain of the call names wait while the call
-// is made, or may wait.
+// beginCall is beginWait for a call; the caller is nil for main. The loops that the chain of the
+// call names wait while the call is made, or may wait.
 func (b *broker) beginCall(caller *client, to string, f *wire.Frame) error {
 	b.mu.Mutex.Lock()
 	defer b.mu.Mutex.Unlock()

@@ -6,6 +6,7 @@
 //
 // A program has pools of workers. Each worker has a slot, which lives fill one after the other. The
 // shell tells what happens by calling methods (Begin, Started, Greeted, Up, Idle, Ended, Tick,
+// Doomed,
 // Resize, Restart, Exit, End), one at a time, and carries out what Effects returns then, in that
 // order. Time is the time since the shell began, and comes only with the events that need it.
 //
@@ -86,6 +87,24 @@
 //	leaving for good    Ended, failed              buried    down, bury
 //	leaving for good    Restart                    ready     replaced
 //
+//	standing by         a place is empty           spawning     promote, spawn
+//	standing by         Idle                       standing by  lead out
+//	standing by         Ended                      spawning     down, spawn
+//	standing by         Ended, failed              spawning     down, spawn
+//	standing by         Restart                    standing by  replaced
+//	standing by         its group restarts         standing by  lead out
+//	standing by         its group ends             standing by  lead out
+//	standing by         End                        standing by  lead out
+//
+//	lent                a place is empty           spawning     promote, spawn
+//	lent                Idle                       standing by  lead out
+//	lent                Ended                      spawning     down, spawn
+//	lent                Ended, failed              spawning     down, spawn
+//	lent                Restart                    standing by  replaced
+//	lent                its group restarts         standing by  lead out
+//	lent                its group ends             standing by  lead out
+//	lent                End                        standing by  lead out
+//
 //	buried              Restart                    buried    replaced
 //
 // A worker that others need is told of the end of the program only when all of those are buried:
@@ -98,7 +117,9 @@
 // spares; such slots come and go as they are wanted. There it goes from waiting over spawning,
 // starting and greeted to standing by, and leaves with Promote for the slot that has waited
 // longest: that one has no life of its own meanwhile, waits for all spares of its pool, and is
-// ready at once. A worker that has reached its age, or for which Restart was called, is retired
+// ready at once. The table has two rows of states of such a slot: standing by, and lent, which is
+// standing by after Doomed has lent it to the slot whose place is empty then. A worker that has
+// reached its age, or for which Restart was called, is retired
 // when a spare stands by for it. See staff.go, and the story of the bakery in testdata.
 //
 // # Who decides what

@@ -39,9 +39,9 @@ const (
 	// Promote: the spare that stands by in From takes the place of the Slot, where it is the life
 	// with the number Life, and ready. What the shell tells of it concerns the Slot from now on.
 	Promote
-	// Lend: the spare that stands by in From works on the tasks of the Slot from now on, as the life
-	// with the number Life, while the present life of the Slot is killed. What the shell tells of
-	// the spare concerns From until a Promote. If none comes, the spare is led out.
+	// Lend: the spare that stands by in From works on the tasks of the Slot from now on, as the
+	// life with the number Life, while the present life of the Slot is killed. What the shell tells
+	// of the spare concerns From until a Promote. If none comes, the spare is led out.
 	Lend
 	// Retire: the worker is to be given nothing new. The shell tells Idle once it holds nothing.
 	Retire

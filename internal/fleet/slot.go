@@ -60,10 +60,8 @@ type slot struct {
 	record record
 	// timer is for the end of a pause, or for the greatest age of a worker that is ready.
 	timer timer
-	// heir is the spare that is lent to the slot, whose own life is about to end; or nil.
-	heir *slot
-	// heirOf is the slot that a spare which stands by is lent to; or nil.
-	heirOf *slot
+	// lending is to whom a spare is lent.
+	lending
 	// asks are the requests for a replacement that have no answer yet, the oldest first.
 	asks []Ask
 }
@@ -82,6 +80,14 @@ type life struct {
 	aged bool
 	// quits says that it leaves of its own accord, and for good. Fleet.Leave alone sets it.
 	quits bool
+}
+
+// lending is which spare is lent to which slot.
+type lending struct {
+	// heir is the spare that is lent to the slot, whose own life is about to end; or nil.
+	heir *slot
+	// heirOf is the slot that a spare which stands by is lent to; or nil.
+	heirOf *slot
 }
 
 // timer is when something is due for a slot.

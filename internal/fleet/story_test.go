@@ -80,6 +80,8 @@ func (s *story) tell(t *testing.T, d *datadriven.TestData) string {
 		s.each(d, func(id fleet.Slot) { s.f.Up(id, s.now) })
 	case "idle":
 		s.each(d, s.f.Idle)
+	case "doomed":
+		s.each(d, s.f.Doomed)
 	case "leave":
 		s.each(d, s.f.Leave)
 	case "renew":

@@ -23,7 +23,7 @@ type scene struct {
 	now              time.Duration
 }
 
-func newScene() *scene {
+func newScene(spares int) *scene {
 	s := &scene{f: fleet.New(fleet.Config{Rand: func() float64 { return 0 }})}
 	d := fleet.PoolDesc{
 		Count: 1, StopWorker: true, Limit: 5, Window: time.Hour, Delay: time.Minute, Factor: 2, MaxDelay: time.Minute,
@@ -31,7 +31,7 @@ func newScene() *scene {
 	}
 	s.need, s.fellow = s.f.Add(d), s.f.Add(d)
 	s.f.Add(d)
-	d.Count, d.Needs, d.MaxAge = 2, []fleet.Pool{s.need}, 24*time.Hour
+	d.Count, d.Spare, d.Needs, d.MaxAge = 2, spares, []fleet.Pool{s.need}, 24*time.Hour
 	s.w = s.f.Add(d)
 	s.f.Group(fleet.RestForOne, s.fellow, s.w)
 	s.f.Begin(0)
@@ -83,6 +83,8 @@ var states = map[string]func(s *scene){
 	"starting":       func(s *scene) { s.ready(fleet.Starting) },
 	"greeted":        func(s *scene) { s.ready(fleet.Greeted) },
 	"ready":          func(s *scene) { s.ready(fleet.Ready) },
+	"standing by":    func(s *scene) { s.spare() },
+	"lent":           func(s *scene) { s.spare(); s.f.Doomed(s.first) },
 	"being replaced": func(s *scene) { s.ready(fleet.Ready); s.f.Idle(s.self) },
 	"leaving for good": func(s *scene) {
 		s.ready(fleet.Ready)
@@ -103,6 +105,14 @@ func (s *scene) ready(state fleet.State) {
 	s.until(s.self, state)
 }
 
+// spare has a spare of the pool w stand by, which is the one that is looked at.
+func (s *scene) spare() {
+	*s = *newScene(1)
+	s.ready(fleet.Ready)
+	s.self = 6
+	s.until(s.self, fleet.Standby)
+}
+
 // occasions are the events of the table.
 var occasions = map[string]func(s *scene){
 	"the place is free":     func(s *scene) { s.f.Ended(s.old, fleet.How{}, s.now) },
@@ -116,6 +126,8 @@ var occasions = map[string]func(s *scene){
 	"Idle":                  func(s *scene) { s.f.Idle(s.self) },
 	"Ended":                 func(s *scene) { s.f.Ended(s.self, fleet.How{}, s.now) },
 	"Ended, failed":         func(s *scene) { s.failed(s.self, false) },
+	"Doomed":                func(s *scene) { s.f.Doomed(s.self) },
+	"a place is empty":      func(s *scene) { s.failed(s.first, false) },
 	"Restart":               func(s *scene) { s.f.Restart(s.self) },
 	"its group restarts":    func(s *scene) { s.failed(s.fellows, false) },
 	"its group ends":        func(s *scene) { s.failed(s.fellows, true) },
@@ -123,7 +135,7 @@ var occasions = map[string]func(s *scene){
 	"End":                   func(s *scene) { s.f.Exit(fleet.FinishRunning); s.f.End() },
 }
 
-var tableRow = regexp.MustCompile(`^//\t(\S.*?)  +(\S.*?)  +(\w+)(?:  +(\w.*))?$`)
+var tableRow = regexp.MustCompile(`^//\t(\S.*?)  +(\S.*?)  +(\w+(?: \w+)*)(?:  +(\w.*))?$`)
 
 // TestTable holds that the table in the comment of the package is true, and complete.
 func TestTable(t *testing.T) {
@@ -145,14 +157,14 @@ func TestTable(t *testing.T) {
 	require.Greater(t, len(table), 40)
 	for state, arrange := range states {
 		for occasion, act := range occasions {
-			s := newScene()
+			s := newScene(0)
 			arrange(s)
 			before := s.f.State(s.self).String()
 			s.f.Effects(nil)
 			act(s)
 			var kinds []string
 			for _, e := range s.f.Effects(nil) {
-				if e.Slot == s.self {
+				if e.Slot == s.self || e.From == s.self {
 					kinds = append(kinds, kindNames[e.Kind])
 				}
 			}
