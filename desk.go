@@ -20,7 +20,7 @@ type desk struct {
 	emit      func(e Event)            // tells of an event
 	emitLost  func(lost []*DeadLetter) // tells of the messages that one death has lost
 	exit      func()                   // requests the end of the program
-	doomed    func(s *slot)            // tells that an instance is about to be killed
+	doomed    func(at *seat)           // tells that a life is about to be killed
 	stopCause func() error             // returns what ends everything that comes too late
 }
 

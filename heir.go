@@ -10,8 +10,10 @@ import (
 // order of the messages stays as it is, and what the old life has not handled is reported as lost
 // with that life.
 
-// doomed tells the rules that an instance is about to be killed.
-func (w *workerFleet) doomed(s *slot) { w.happens(func() { w.rules.Doomed(s.id) }, nil) }
+// doomed tells the rules that a life is about to be killed.
+func (w *workerFleet) doomed(at *seat) {
+	w.happens(func() { w.rules.Doomed(at.slot.id, at.life) }, nil)
+}
 
 // lend implements fleetHost. The old life waits for nothing any more from now on, although it may
 // still write: the waits of both would have the same numbers.

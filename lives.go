@@ -71,7 +71,7 @@ type lifeRules interface {
 	// leave tells that the worker leaves for good, of its own accord.
 	leave(l *lifetime)
 	// doomed tells that the worker is about to be killed.
-	doomed(s *slot)
+	doomed(at *seat)
 	// ended tells that nothing is left of the life.
 	ended(l *lifetime, how fleet.How)
 }
@@ -138,7 +138,7 @@ func (l *lifetime) attend() {
 	pulse := newPulse(p)
 	defer pulse.Stop()
 	if h := p.process.Attend(pulse, l.told.Done(), p.retired, l.goes); h != nil {
-		l.rules.doomed(p.slot())
+		l.rules.doomed(p.at.Load())
 		p.killHung(h)
 	}
 }

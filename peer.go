@@ -92,8 +92,8 @@ func (p *peer) kill(why string) { p.process.Kill(why) }
 // killWithTask kills the worker because a task of it goes on past its grace. That is no failure of
 // the worker.
 func (p *peer) killWithTask(why string) {
-	s := p.slot()
-	go s.desk.doomed(s) // ends when a spare has the tasks of the worker
+	at := p.at.Load()
+	go at.slot.desk.doomed(at) // ends when a spare has the tasks of the worker
 	p.process.KillWithTask(why)
 }
 

@@ -1,13 +1,13 @@
 package fleet
 
-// Doomed tells that the shell is about to kill a worker that is ready. If a spare stands by, and it
-// is as good as certain that another life follows, the spare is lent to the slot: it works on the
-// tasks of the slot from now on, while the old life ends. It gets the place, and the messages, when
-// the shell has told Ended of that; see slot.heir. A worker that restarts others, or needs some
-// that are not up, is not in such a hurry.
-func (f *Fleet) Doomed(id Slot) {
+// Doomed tells that the shell is about to kill a worker that is ready, in the life with this
+// number. If a spare stands by, and it is as good as certain that another life follows, the spare
+// is lent to the slot: it works on the tasks of the slot from now on, while the old life ends. It
+// gets the place, and the messages, when the shell has told Ended of that. A worker that restarts
+// others, or needs some that are not up, is not in such a hurry.
+func (f *Fleet) Doomed(id Slot, life int) {
 	s := f.known(id)
-	if s == nil || s.state != Ready || s.spare || s.heir != nil || s.life.led || s.leaves() || !f.hasCrew(s) {
+	if s == nil || s.lives != life || s.state != Ready || s.heir != nil || s.life.led || s.leaves() || !f.hasCrew(s) {
 		return
 	}
 	may, _ := s.mayBegin()

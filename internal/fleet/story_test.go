@@ -81,7 +81,9 @@ func (s *story) tell(t *testing.T, d *datadriven.TestData) string {
 	case "idle":
 		s.each(d, s.f.Idle)
 	case "doomed":
-		s.each(d, s.f.Doomed)
+		var life int
+		d.ScanArgs(t, "life", &life)
+		s.each(d, func(id fleet.Slot) { s.f.Doomed(id, life) })
 	case "leave":
 		s.each(d, s.f.Leave)
 	case "renew":

@@ -84,7 +84,7 @@ var states = map[string]func(s *scene){
 	"greeted":        func(s *scene) { s.ready(fleet.Greeted) },
 	"ready":          func(s *scene) { s.ready(fleet.Ready) },
 	"standing by":    func(s *scene) { s.spare() },
-	"lent":           func(s *scene) { s.spare(); s.f.Doomed(s.first) },
+	"lent":           func(s *scene) { s.spare(); s.f.Doomed(s.first, 1) },
 	"being replaced": func(s *scene) { s.ready(fleet.Ready); s.f.Idle(s.self) },
 	"leaving for good": func(s *scene) {
 		s.ready(fleet.Ready)
@@ -126,7 +126,7 @@ var occasions = map[string]func(s *scene){
 	"Idle":                  func(s *scene) { s.f.Idle(s.self) },
 	"Ended":                 func(s *scene) { s.f.Ended(s.self, fleet.How{}, s.now) },
 	"Ended, failed":         func(s *scene) { s.failed(s.self, false) },
-	"Doomed":                func(s *scene) { s.f.Doomed(s.self) },
+	"Doomed":                func(s *scene) { s.f.Doomed(s.self, 1) },
 	"a place is empty":      func(s *scene) { s.failed(s.first, false) },
 	"Restart":               func(s *scene) { s.f.Restart(s.self) },
 	"its group restarts":    func(s *scene) { s.failed(s.fellows, false) },

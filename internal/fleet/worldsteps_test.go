@@ -133,7 +133,7 @@ func (w *world) goesOn(s *modelSlot) {
 				func() { w.m.leave(s) })
 		} else if w.pick(4, "doomed") == 0 {
 			w.happens(func() string { return fmt.Sprintf("Doomed %d", s.id) },
-				func() { w.f.Doomed(s.id) },
+				func() { w.f.Doomed(s.id, s.life) },
 				func() { w.m.doomed(s) })
 		} else if w.lives[s.id].retired || w.pick(5, "tasks") == 0 {
 			w.happens(func() string { return fmt.Sprintf("Idle %d", s.id) },
@@ -182,7 +182,7 @@ func (w *world) diesOf(s *modelSlot, how fleet.How, now time.Duration) {
 
 // junk tells of an event that cannot be: it comes too late, or twice.
 func (w *world) junk(s *modelSlot) {
-	k := w.pick(6, "junk")
+	k := w.pick(7, "junk")
 	w.happens(func() string { return fmt.Sprintf("junk %d for %d", k, s.id) }, func() {
 		switch {
 		case k == 0 && s.state != fleet.Spawning:
@@ -195,8 +195,8 @@ func (w *world) junk(s *modelSlot) {
 			w.f.Idle(s.id)
 		case k == 5 && (s.state < fleet.Standby || !s.busy()):
 			w.f.Leave(s.id)
-		case k == 5 && !s.busy():
-			w.f.Doomed(s.id)
+		case k == 6:
+			w.f.Doomed(s.id, s.life-1)
 		case k == 4 && !s.busy():
 			w.f.Ended(s.id, fleet.How{Failed: true}, w.m.now)
 		}
