@@ -223,11 +223,7 @@
 // [Worker.Leave] leaves for good.
 //
 // With [WorkerConfig].Spare, further processes stand by, set up, and take the place of a worker
-// that was killed, failed or is replaced, however long the setup function takes. When main itself
-// kills a worker, a spare works on the next tasks before that one is gone: 0.3 ms after the last
-// moment of a worker the result of its spare was there (go test -run - -bench ReplaceStuck, median;
-// two cores at a load of 20, with priority over that load). Of a worker that something else kills
-// main hears when the kernel has ended it, which took 1.1 of 1.7 ms (-bench Replace/spare_1).
+// that was killed, failed or is replaced, however long the setup function takes.
 //
 // Every such event goes to [Config.OnEvent] and [Config.Logger]; [Main.Watch] follows a worker, a
 // pool or all of them. The error carries pid, exit status or signal, and the end of the worker's
