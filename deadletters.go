@@ -13,7 +13,7 @@ import (
 func (b *broker) addDead(j *job) {
 	to := j.Lane()
 	j.past.dead = &DeadTask{ID: uint64(j.ID()), Queue: to.Queue, Type: to.Type, Err: j.past.all, At: time.Now(),
-		payload: j.payload, node: b.node}
+		payload: j.payload, checkpoint: j.past.checkpoint, node: b.node}
 	j.past.all = nil
 }
 

@@ -57,6 +57,8 @@ type taskDesk interface {
 	returned(p *peer, id uint64) error
 	// progress passes a report on a task on, which cost the worker n bytes of credit.
 	progress(p *peer, f *wire.Frame, n int64) error
+	// checkpointed keeps what the next attempt at a task is to know.
+	checkpointed(p *peer, f *wire.Frame) error
 	// result is the outcome of an attempt at a task, or at a batch if many is set.
 	result(p *peer, id uint64, r *reply, many bool) error
 	// fetch asks for a task of one of some types.

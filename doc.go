@@ -118,11 +118,10 @@
 //
 // An interface is a type like any other: for handlers, items and results. A value that was sent by
 // its own type arrives where an interface is taken, too. Plain values need no registration: what
-// encoding/json makes of a text (nil, bool, float64, string, []any, map[string]any, and
-// json.Number), json.RawMessage, time.Time, time.Duration, numbers of every type, slices of those,
-// []bool, []byte and []string, maps from string to bool, int, int64, float64 or string, and
-// []map[string]any; nested as deep as one likes. Any other type behind an interface must be known
-// to [encoding/gob.Register], in main before Run.
+// encoding/json makes of a text, json.RawMessage, time.Time, time.Duration, all numbers, slices of
+// those, []bool and []string, maps from string to bool, int, int64, float64 or string, and
+// []map[string]any; as deep as one likes. Any other type behind an interface must be known to
+// [encoding/gob.Register], in main before Run.
 //
 // # Calls
 //
@@ -144,6 +143,7 @@
 // [RetryAfter]. Tasks that have used up their attempts wait in a list, see [TaskQueue.Dead].
 // [TaskQueue.Pause] and [TaskQueue.PauseUntil] keep the tasks of a queue from workers for a while.
 // [Main.TaskDefaults] says once what the tasks of a type get if their submitters leave it open.
+// [Checkpoint] saves how far a handler has got, for the next attempt to read with [Last].
 //
 // A handler of somebody else's queue may consist of [DoWith] with a Timeout: its slot is free again
 // when the task ends, however that ends. The modules examples/river and examples/asynq do so.

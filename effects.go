@@ -126,6 +126,7 @@ func (b *broker) assign(e *queue.Effect) {
 	if timeout > 0 {
 		f.Flags |= wire.FlagTimed
 	}
+	j.sendLast(p)
 	how := link.Quietly
 	if j.Items == 0 && !e.First { // more tasks may follow, and are written together with this one
 		how = link.Soon

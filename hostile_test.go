@@ -166,6 +166,19 @@ var attacks = []attack{
 	{"a result for a task of others", onTask(-1, wire.Frame{Kind: wire.Result, Encoding: 2, Body: []byte("forged")}),
 		"ended a task"},
 	{"a start of a task of others", onTask(-1, wire.Frame{Kind: wire.Start}), "started a task"},
+	{"a checkpoint of a task of others", onTask(-1, wire.Frame{Kind: wire.Checkpoint, Encoding: 2}), "saved a checkpoint of a task"},
+	{"a checkpoint that is too large", onTask(0, wire.Frame{Kind: wire.Checkpoint, Encoding: 1,
+		Body: make([]byte, multiprolab.MaxCheckpoint+1)}), "65536 are allowed"},
+	{"checkpoints without end", func(ctx context.Context, w *multiprolab.Worker, write func([]byte)) (string, error) {
+		if _, err := multiprolab.Call[int](ctx, w, "lab/0", "call-pid", nil); err != nil { // main has read the Start
+			return "", err
+		}
+		f := frame(wire.Frame{Kind: wire.Checkpoint, ID: multiprolab.TaskFrom(ctx).ID, Encoding: 1, Body: make([]byte, 60000)})
+		for range 2000 { // 120 MB, of which main keeps the last
+			write(f)
+		}
+		return "its own result", nil
+	}, ""},
 	{"a task of others given back", onTask(-1, wire.Frame{Kind: wire.Returned}), "gave back a task"},
 	{"its own task given back", onTask(0, wire.Frame{Kind: wire.Returned}), "which it was not asked for"},
 	{"a split of what is no batch", onTask(0, wire.Frame{Kind: wire.Split, More: 1}), "which it was not asked to"},

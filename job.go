@@ -56,6 +56,8 @@ type jobLease interface {
 	// giveBack makes the job ready again after a time. If that cannot be done, failed is called,
 	// unless it is nil.
 	giveBack(after time.Duration, reason string, failed func(err error))
+	// checkpoint stores how far the job has got, packed, in place of what was stored before.
+	checkpoint(packed []byte)
 	// forget says that the Backend has lost the lease.
 	forget()
 }
@@ -72,6 +74,8 @@ type past struct {
 	refusal error
 	// header is the packed headers of the task, or "".
 	header string
+	// checkpoint is the last checkpoint of its attempts; or nil. What it points to never changes.
+	checkpoint *codec.Payload
 	// dead is the dead letter that the job is, or that it was before it was retried; or nil.
 	dead *DeadTask
 }

@@ -35,6 +35,7 @@ splitAtNone    lie/.      lie/.      lie/.      lie/.      lie/.
 splitBeyond    lie/.      lie/.      lie/.      lie/.      lie/.
 splitAtAll     lie/.      lie/.      lie/.      lie/.      lie/.
 progress       .          .          .          .          .
+checkpoint     lie/.      lie/.      lie/.      lie/.      lie/.
 dies           .          .          .          assign     .
 leaves         .          .          .          assign     .
 retires        .          .          .          .          .
@@ -69,6 +70,7 @@ splitAtNone    lie/.      lie/.      lie/.      lie/.
 splitBeyond    lie/.      lie/.      lie/.      lie/.
 splitAtAll     lie/.      lie/.      lie/.      lie/.
 progress       .          .          .          .
+checkpoint     lie/.      lie/.      lie/.      lie/.
 dies           queued     assign     cancelled  cancelled
 leaves         queued     assign     cancelled  cancelled
 retires        assign+r   .          assign+rc  .
@@ -103,6 +105,7 @@ splitAtNone    lie/.      lie/.      lie/.      lie/.      lie/.      lie/.     
 splitBeyond    lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.
 splitAtAll     lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      run+rx     lie/.
 progress       .          .          .          .          .          .          .          .          .
+checkpoint     .          .          .          .          .          .          .          .          .
 dies           died       queued     delayed    cancelled  cancelled  timeout    died       died       died
 leaves         died       queued     delayed    cancelled  cancelled  timeout    died       died       died
 retires        .          .          .          .          .          .          .          .          .
@@ -290,6 +293,7 @@ var happenings = map[string]func(s *scene) error{
 	"splitAtNone": func(s *scene) error { return s.splits(0) },
 	"splitAtAll":  func(s *scene) error { return s.splits(8) }, // it has begun with all of them
 	"splitBeyond": func(s *scene) error { return s.splits(9) },
+	"checkpoint":  func(s *scene) error { return s.w.try(&wire.Frame{Kind: wire.Checkpoint, ID: s.a.taskID()}) },
 	"progress":    func(s *scene) error { return s.w.try(&wire.Frame{Kind: wire.Progress, ID: s.a.taskID(), Type: "t"}) },
 	"dies":        func(s *scene) error { s.w.die(s.w.death()); return nil },
 	"leaves":      func(s *scene) error { s.w.die(nil); return nil },

@@ -20,12 +20,16 @@ type storedLease struct {
 	// store tells the Backend what becomes of the lease. It never changes.
 	store leaseStore
 
-	// mu guards timer and over.
+	// mu guards timer, over and unsaved.
 	mu sync.Mutex
 	// timer extends the lease; nil if the lease has no end.
 	timer *time.Timer
 	// over says that the lease has ended, or was forgotten.
 	over bool
+	// unsaved is the checkpoint that the Backend is to be told next; nil if there is none. Only the
+	// last one of a task counts, so that a task that saves faster than the Backend stores fills
+	// nothing.
+	unsaved []byte
 }
 
 // leaseStore is what a lease needs of the store that it belongs to.
@@ -126,4 +130,31 @@ func (l *storedLease) giveBack(after time.Duration, cause string, failed func(er
 // giveUp tells the Backend that the task is dead.
 func (l *storedLease) giveUp(reason string) {
 	l.end(func(ctx context.Context) error { return l.of.Dead(ctx, reason) }, nil)
+}
+
+// checkpoint has the Backend store how far the task has got, if it can.
+func (l *storedLease) checkpoint(packed []byte) {
+	to, ok := l.of.(backend.Checkpointer)
+	if !ok {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.unsaved == nil {
+		l.store.later(func(ctx context.Context) {
+			if err := to.Checkpoint(ctx, l.takeUnsaved()); err != nil {
+				l.store.logf("the checkpoint of %s could not be stored: %v", l.what(), err)
+			}
+		})
+	}
+	l.unsaved = packed
+}
+
+// takeUnsaved returns the checkpoint that the Backend is to be told now.
+func (l *storedLease) takeUnsaved() []byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	packed := l.unsaved
+	l.unsaved = nil
+	return packed
 }

@@ -46,6 +46,8 @@ func (p *peer) take(f *wire.Frame) error {
 		return b.split(p, f.ID, f.SplitFrom())
 	case wire.Returned:
 		return b.returned(p, f.ID)
+	case wire.Checkpoint:
+		return b.checkpointed(p, f)
 	case wire.Progress:
 		n, err := p.client.charge(f)
 		if err != nil {

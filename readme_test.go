@@ -94,6 +94,15 @@ var samples = map[string]sample{
 	},
 	"// Messages and calls. Handlers, tasks": {place: "setup", want: "sum 0 <nil>\n",
 		before: `if err := multiprolab.Broadcast(ctx, app, "squarer", "reset", nil); err != nil { return err }`, after: "var err error\n" + ask},
+	"// A task that goes on where it was": {
+		place: "setup",
+		want:  "5 <nil>\n",
+		after: `fmt.Println(multiprolab.DoWith[int](ctx, app, "climb", 5, &multiprolab.TaskOptions{Attempts: 2}))`,
+		edit: []string{
+			"err = multiprolab.Checkpoint(ctx, n+1)",
+			"if err = multiprolab.Checkpoint(ctx, n+1); n == 2 { os.Exit(1) }",
+		},
+	},
 	"// Something to do every minute": {
 		place: "setup",
 		edit:  []string{"time.Minute", "time.Millisecond"},

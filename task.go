@@ -33,6 +33,8 @@ type Task struct {
 	// chain is the names of the processes whose loops wait for the task, or may, separated by
 	// commas. It does not change.
 	chain string
+	// last is the last checkpoint of the earlier attempts, or nil. It does not change.
+	last *codec.Payload
 	// timed says that main must have read the Start before the handler begins. It does not change.
 	timed bool
 	// batch says that the task is a batch. It does not change.
@@ -65,6 +67,10 @@ type Task struct {
 type taskHome interface {
 	// ended sends the outcome of a task to main.
 	ended(t *Task, how link.Haste, outcome *wire.Frame)
+	// save posts a checkpoint.
+	save(f *wire.Frame) error
+	// secure returns when what was posted outlives the worker.
+	secure() error
 	// report sends progress to the submitter of a task.
 	report(ctx context.Context, f *wire.Frame) error
 }

@@ -20,13 +20,14 @@ import (
 type taskInbox struct {
 	worker *Worker // the worker; does not change
 
-	mu       lockorder.Mutex[lockorder.Inbox] // guards every other field except worker and pushed
+	mu       lockorder.Mutex[lockorder.Inbox] // guards every other field except worker, saved and pushed
 	handlers map[string]*taskHandler          // the handlers, by the types of tasks
 	waiting  ring.Ring[*Task]                 // the tasks for handlers that have not been started
 	active   map[uint64]*Task                 // the tasks that have been started and have not ended, by their ids
 	fetches  map[uint64]chan *Task            // where main's answers to TaskQueue.Get go, by the ids of the fetches
 	lastID   uint64                           // the id of the last fetch
 	sealed   bool                             // no further task is taken
+	saved    lastSaved                        // the checkpoint of the next task; for who reads the wire
 	pushed   time.Time                        // when results were last written between two tasks; only the loop uses it
 }
 
@@ -95,7 +96,7 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 	}
 	t := &Task{ID: f.ID, Type: f.Type, Submitter: f.From, Attempt: max(1, meta.Attempt), Header: header,
 		chain: meta.Chain, timeout: meta.Timeout, limit: limitIn(f), payload: payloadOf(f), node: b.worker.node,
-		home: b, batch: f.Flags&wire.FlagBatch != 0, timed: f.Flags&wire.FlagTimed != 0}
+		home: b, last: b.saved.take(f.ID), batch: f.Flags&wire.FlagBatch != 0, timed: f.Flags&wire.FlagTimed != 0}
 	id, asked, err := f.FetchID()
 	if err != nil {
 		return lie("%v", err)

@@ -173,6 +173,8 @@ func accuse(l queue.Lie, did string) error {
 		return lie("it started %s twice", task)
 	case queue.NotBegun:
 		return lie("it ended %s, which it had not begun", task)
+	case queue.SavedEarly:
+		return lie("it %s %s, which it had not begun", did, task)
 	case queue.NotABatch:
 		return lie("%s is a batch, or it is none, and its result is not", task)
 	case queue.NoOutcomes:

@@ -93,6 +93,8 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 		w.answerBeat(number)
 	case wire.Recall:
 		w.inbox.giveBack(f.ID)
+	case wire.Checkpoint:
+		w.inbox.saved.note(f)
 	case wire.Task:
 		return w.inbox.deliver(f)
 	case wire.NoTask:

@@ -52,6 +52,8 @@ type Task struct {
 	Options   string    // of the library; opaque
 	NotBefore time.Time // zero: due at once
 	Attempts  int       // used up before
+	// Checkpoint is what Checkpointer has stored last; nil if nothing.
+	Checkpoint []byte
 }
 
 // Receipt says that a task has been stored.
@@ -85,4 +87,15 @@ type Lease interface {
 	Extend(ctx context.Context) error
 	// Dead gives the task up: it is kept, where the Backend keeps such tasks, and not leased again.
 	Dead(ctx context.Context, reason string) error
+}
+
+// Checkpointer is a Lease that stores how far its task has got. A Lease need not be one: without
+// it, a checkpoint is kept in main's memory alone, and a task that is leased again after main's
+// death begins anew.
+type Checkpointer interface {
+	Lease
+	// Checkpoint stores data with the task, in place of what was stored before: the next lease of
+	// the task has it in Task.Checkpoint, however this one ends. data has at most some 64 KiB for
+	// the value, and what is needed to decode it.
+	Checkpoint(ctx context.Context, data []byte) error
 }

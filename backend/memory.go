@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -48,8 +49,8 @@ type memTask struct {
 	attempts int
 }
 
-// memLease is a lease of a Memory. The mutex of the backend guards over; its other fields do
-// not change.
+// memLease is a lease of a Memory. The mutex of the backend guards over, and the checkpoint of the
+// task; its other fields do not change.
 type memLease struct {
 	// memTask is the task.
 	memTask
@@ -233,7 +234,11 @@ func (l *memLease) end() (*memQueue, error) {
 }
 
 // Task implements Lease.
-func (l *memLease) Task() Task { return l.task }
+func (l *memLease) Task() Task {
+	l.backend.mu.Lock()
+	defer l.backend.mu.Unlock()
+	return l.task
+}
 
 // Attempt implements Lease.
 func (l *memLease) Attempt() int { return l.attempts }
@@ -272,6 +277,17 @@ func (l *memLease) Extend(context.Context) error {
 	if l.over {
 		return ErrLeaseLost
 	}
+	return nil
+}
+
+// Checkpoint implements Checkpointer.
+func (l *memLease) Checkpoint(_ context.Context, data []byte) error {
+	l.backend.mu.Lock()
+	defer l.backend.mu.Unlock()
+	if l.over {
+		return ErrLeaseLost
+	}
+	l.task.Checkpoint = bytes.Clone(data)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -35,6 +36,7 @@ func TestBackend(t *testing.T, open func(t *testing.T) backend.Backend) {
 		{"Dead", (*backendTest).dead},
 		{"Delayed", (*backendTest).delayed},
 		{"Extend", (*backendTest).extend},
+		{"Checkpoint", (*backendTest).checkpoint},
 		{"TaskSurvives", (*backendTest).taskSurvives},
 		{"OneTakerEach", (*backendTest).oneTakerEach},
 		{"Close", (*backendTest).closed},
@@ -278,6 +280,40 @@ func (b *backendTest) extend() {
 		b.Fatalf("Extend moved the deadline from %v to %v", before, after)
 	}
 	b.must("Ack", l.Ack(b.ctx))
+}
+
+// checkpoint holds for leases that are Checkpointers.
+func (b *backendTest) checkpoint() {
+	b.enqueue(tasks("q", 1)...)
+	lease := b.fetch("q", 1)[0]
+	c, ok := lease.(backend.Checkpointer)
+	if !ok {
+		return
+	}
+	if got := lease.Task().Checkpoint; len(got) > 0 {
+		b.Fatalf("a new task has the checkpoint %q", got)
+	}
+	data := []byte("one")
+	b.must("Checkpoint", c.Checkpoint(b.ctx, data))
+	data[0] = 'X' // it is the caller's
+	for i := range 3 {
+		b.must("Retry", lease.Retry(b.ctx, 0, "again"))
+		if err := c.Checkpoint(b.ctx, []byte("late")); !errors.Is(err, backend.ErrLeaseLost) {
+			b.Fatalf("Checkpoint after the end of the lease: %v", err)
+		}
+		lease = b.fetch("q", 1)[0]
+		want := "one"
+		if i > 0 {
+			want = strings.Repeat("x", 64<<10-i)
+		}
+		if got := string(lease.Task().Checkpoint); got != want {
+			b.Fatalf("the checkpoint has %d bytes, want %d", len(got), len(want))
+		}
+		c = lease.(backend.Checkpointer)
+		b.must("Checkpoint", c.Checkpoint(b.ctx, []byte("not the last")))
+		b.must("Checkpoint", c.Checkpoint(b.ctx, []byte(strings.Repeat("x", 64<<10-i-1))))
+	}
+	b.must("Ack", lease.Ack(b.ctx))
 }
 
 func (b *backendTest) taskSurvives() {

@@ -313,7 +313,7 @@ func (d *day) lookForRoom(waiting, bytes int) {
 	if first == nil || d.halted {
 		return
 	}
-	room := bytes == 0 || bytes+first.Size+taskCost <= d.cfg.LimitBytes
+	room := bytes == 0 || bytes+first.Size+taskCost+int(first.Saved)<<10 <= d.cfg.LimitBytes
 	if room && (waiting < d.cfg.Limit || first.options().Delay > 0 && !first.revived) {
 		d.wrong("%v waits for room, and there is some", first)
 	}

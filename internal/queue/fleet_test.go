@@ -138,6 +138,7 @@ type fakeTask struct {
 	verdict   Verdict
 	leaseOver bool
 	revived   bool
+	saved     int // the size of its checkpoint in KiB
 	foreign   bool
 	item      *fakeItem
 }

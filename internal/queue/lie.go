@@ -23,6 +23,7 @@ const (
 	AskedTooOften         // N of its requests for tasks wait already
 	AskedForMany          // it asked for a task of one of N types or more, and has declared fewer
 	NotDeclared           // it asked for tasks of the Type, which it has not declared
+	SavedEarly            // it had a checkpoint of the Task, with which it had not begun
 	NumberUsed            // it submitted a task under the number N, which it uses, or which is none
 )
 

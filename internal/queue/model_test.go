@@ -316,7 +316,7 @@ func (d *day) full(t *Task) RefusalKind {
 			first = m
 		}
 	}
-	fits := func(t *Task) bool { return bytes == 0 || bytes+t.Size+taskCost <= d.cfg.LimitBytes }
+	fits := func(t *Task) bool { return bytes == 0 || bytes+t.Size+taskCost+int(t.Saved)<<10 <= d.cfg.LimitBytes }
 	if !fits(t) || first != nil && !fits(first.Task) {
 		return RefusedBytes
 	}
@@ -332,9 +332,9 @@ func (d *day) load() (waiting, bytes int) {
 		switch m.where {
 		case inLine, there:
 			waiting++
-			bytes += m.Size + taskCost
+			bytes += m.Size + taskCost + m.saved<<10
 		case forTime:
-			bytes += m.Size + taskCost
+			bytes += m.Size + taskCost + m.saved<<10
 		}
 	}
 	return waiting, bytes

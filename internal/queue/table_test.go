@@ -26,6 +26,7 @@ error          lie/.      lie/.      lie/.      lie/.      lie/.
 isCancelled    lie/.      lie/.      lie/.      lie/.      lie/.
 retryAfter     lie/.      lie/.      lie/.      lie/.      lie/.
 returned       lie/.      lie/.      lie/.      lie/.      lie/.
+checkpoint     lie/.      lie/.      lie/.      lie/.      lie/.
 split          lie/.      lie/.      lie/.      lie/.      lie/.
 splitAtNone    lie/.      lie/.      lie/.      lie/.      lie/.
 splitBeyond    lie/.      lie/.      lie/.      lie/.      lie/.
@@ -61,6 +62,7 @@ error          lie/run    lie/run+r  lie/run+c  lie/run+rc
 isCancelled    lie/run    lie/run+r  cancelled  cancelled
 retryAfter     lie/run    lie/run+r  lie/run+c  lie/run+rc
 returned       lie/.      assign     lie/.      cancelled
+checkpoint     lie/.      lie/.      lie/.      lie/.
 split          lie/.      lie/.      lie/.      lie/.
 splitAtNone    lie/.      lie/.      lie/.      lie/.
 splitBeyond    lie/.      lie/.      lie/.      lie/.
@@ -96,6 +98,7 @@ error          error      assign     delayed    cancelled  .          timeout   
 isCancelled    cancelled  cancelled  cancelled  cancelled  .          timeout    cancelled  cancelled  cancelled
 retryAfter     delayed    delayed    delayed    cancelled  .          timeout    delayed    delayed    delayed
 returned       lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.
+checkpoint     .          .          .          .          .          .          .          .          .
 split          lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      run+rx     lie/.
 splitAtNone    lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.
 splitBeyond    lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.      lie/.
@@ -294,6 +297,7 @@ var happenings = map[string]func(s *scene) Lie{
 	"isCancelled":   func(s *scene) Lie { return s.result(Verdict{Kind: Cancelled}) },
 	"retryAfter":    func(s *scene) Lie { return s.result(Verdict{Kind: Failed, After: time.Minute}) },
 	"returned":      func(s *scene) Lie { lie := s.q.Returned(s.w, s.t.id); s.carryOut(); return lie },
+	"checkpoint":    func(s *scene) Lie { _, lie := s.q.Checkpoint(s.w, s.t.id, 1000); s.carryOut(); return lie },
 	"split":         func(s *scene) Lie { return s.splits(3) },
 	"splitAtNone":   func(s *scene) Lie { return s.splits(0) },
 	"splitAtAll":    func(s *scene) Lie { return s.splits(8) }, // it has begun with all of them
@@ -422,7 +426,7 @@ func TestTable(t *testing.T) {
 			})
 		})
 	}
-	if want := len(scenes) * 33; len(tried) != want {
+	if want := len(scenes) * 34; len(tried) != want {
 		t.Errorf("%d cells were tried, and there are %d", len(tried), want)
 	}
 }

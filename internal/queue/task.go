@@ -52,6 +52,8 @@ import (
 //	           it ends, and so it does if no worker is left that takes it. Else a lie.
 //	Split      running, recalled, a batch: cut, and smaller by what has not begun. A second one,
 //	           one that is out of range, and all else is a lie.
+//	Checkpoint running: kept for the next attempt, in place of the last one; dropped if it is of a
+//	           batch of several. Else a lie.
 //	Leave      assigned: queued, before those that have not been out; if it is condemned it ends.
 //	           running: as Ended with the death; what a batch had finished stands.
 //	Retire     assigned: recalled. The holder gets nothing new.
@@ -169,6 +171,7 @@ type Task struct {
 	kept      bool      // it has ended only because the program did: the Backend keeps it
 	revived   bool      // it was a dead letter, and becomes one again if it does not succeed
 	foreign   bool      // nobody in this run waits for it: it was found in the Backend
+	Saved     uint16    // the size of its last checkpoint in KiB, rounded up; from then on Checkpoint changes it
 }
 
 // condemned is what is certain about the end of an attempt.
@@ -274,7 +277,7 @@ func (t *Task) lead() time.Duration { return min(dumpTime, t.Grace()/2) }
 func (t *Task) count() int { return max(1, int(t.Items)) }
 
 // bytes is what the task counts for in the limit of bytes.
-func (t *Task) bytes() int { return taskCost + t.Size }
+func (t *Task) bytes() int { return taskCost + t.Size + int(t.Saved)<<10 }
 
-// taskCost is what a task counts for beyond its body, in bytes.
+// taskCost is what a task counts for beyond its body and its checkpoint, in bytes.
 const taskCost = 1 << 10

@@ -48,6 +48,8 @@ func (d *day) work(w *fakeWorker) {
 		w.waiting = slices.Delete(w.waiting, i, i+1)
 		w.active = append(w.active, m)
 		d.begin(w, m)
+	case len(w.active) > 0 && d.dice(4) == 0:
+		d.checkpoint(w, w.active[d.dice(len(w.active))])
 	case len(w.active) > 0:
 		d.end(w, w.active[d.dice(len(w.active))], d.someVerdict(w.active[0]))
 	default:
@@ -208,6 +210,28 @@ func (d *day) returned(w *fakeWorker, m *fakeTask) {
 	d.judged(w, d.q.Returned(w.id, m.id), want, fates...)
 }
 
+// checkpoint has a worker say how far a task has got, be it a lie or not.
+func (d *day) checkpoint(w *fakeWorker, m *fakeTask) {
+	size := d.dice(1 << 16)
+	d.did("checkpoint", w.id, m.id, size)
+	want, keep := Honest, false
+	switch held := w.has(m.id); {
+	case held == nil:
+		want = NotHeld
+	case !held.begun:
+		want = SavedEarly
+	default:
+		if keep = held.Items <= 1; keep {
+			held.saved = (size + 1023) / 1024
+		}
+	}
+	kept, lie := d.q.Checkpoint(w.id, m.id, size)
+	if (kept == m.Task) != keep || kept != nil && !keep || int(m.Saved) != m.saved {
+		d.wrong("the checkpoint of %v is kept: %v, with %d KiB", m, kept != nil, m.Saved)
+	}
+	d.judged(w, lie, want)
+}
+
 func (d *day) split(w *fakeWorker, m *fakeTask, from uint64) {
 	d.did("split", w.id, m.id, from)
 	held := w.has(m.id)
@@ -245,7 +269,9 @@ func (d *day) lie(w *fakeWorker) {
 	forget := func() { // an honest one would not go on with it
 		w.waiting = slices.DeleteFunc(w.waiting, func(o *fakeTask) bool { return o == m })
 	}
-	switch d.dice(7) {
+	switch d.dice(8) {
+	case 6:
+		d.checkpoint(w, m)
 	case 0:
 		if forget(); w.has(m.id) != nil && !slices.Contains(w.active, m) {
 			w.active = append(w.active, m)

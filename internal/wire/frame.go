@@ -106,6 +106,8 @@ const (
 	// NewAwait. M: the loop must not wait; see NewRefusal
 	Await
 	Place // M: the worker, a spare, has its place from now on; see NewPlace
+	// W: what the next attempt at a task that runs is to know. M: the same, ahead of the Task
+	Checkpoint
 	// kindEnd is the number behind the last kind.
 	kindEnd
 )
@@ -118,6 +120,7 @@ var kindNames = [...]string{
 	Result: "Result", Cancel: "Cancel", Fetch: "Fetch", FetchCancel: "FetchCancel", NoTask: "NoTask",
 	Recall: "Recall", Returned: "Returned", Retire: "Retire", ExitValue: "ExitValue", Pools: "Pools",
 	Beat: "Beat", Split: "Split", Overdue: "Overdue", Dump: "Dump", Stacks: "Stacks", Await: "Await", Place: "Place",
+	Checkpoint: "Checkpoint",
 }
 
 // String returns the name of the kind.
