@@ -22,12 +22,11 @@ import (
 // applyNice sets the priority of all threads.
 func (l *Limits) applyNice() error {
 	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_SETPRIORITY, unix.PRIO_PROCESS, 0, uintptr(l.Nice))
-	switch errno {
-	case 0:
+	if errno == 0 {
 		return nil
-	default:
+	}
+	if errno != unix.ENOTSUP { // it says that the program has cgo
 		return niceError(os.NewSyscallError("setpriority", errno))
-	case unix.ENOTSUP: // the program has cgo
 	}
 	return forEachThread(func(tid int) error {
 		return niceError(os.NewSyscallError("setpriority", unix.Setpriority(unix.PRIO_PROCESS, tid, l.Nice)))
@@ -67,12 +66,11 @@ func (l *Limits) applyCPUs() error {
 func setAffinity(set unix.CPUSetDynamic) error {
 	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_SCHED_SETAFFINITY, 0,
 		uintptr(len(set))*unsafe.Sizeof(set[0]), uintptr(unsafe.Pointer(&set[0])))
-	switch errno {
-	case 0:
+	if errno == 0 {
 		return nil
-	default:
+	}
+	if errno != unix.ENOTSUP { // it says that the program has cgo
 		return os.NewSyscallError("sched_setaffinity", errno)
-	case unix.ENOTSUP: // the program has cgo
 	}
 	return forEachThread(func(tid int) error {
 		return os.NewSyscallError("sched_setaffinity", unix.SchedSetaffinityDynamic(tid, set))
