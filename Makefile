@@ -28,6 +28,12 @@ simulate:
 	$(GO) test ./internal/queue -run TestSimulation $(SIMULATE) -seed $(or $(SEED),1)
 	$(GO) test ./internal/mail -run 'TestConversation|TestAccount|TestWaits' $(SIMULATE)
 
+# MIB of shared data that eight workers read: how much memory that takes.
+MIB ?= 1024
+.PHONY: shared
+shared:
+	MULTIPROLAB_SHARED_MIB=$(MIB) $(GO) test -run 'TestSharedIsInMemoryOnce' -count 1 -timeout 10m -v .
+
 # Each kind of frame for FLOOD from a worker that lies, beside an honest one: main must not grow, the honest one must be served.
 FLOOD ?= 10s
 flood:

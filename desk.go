@@ -22,6 +22,8 @@ type desk struct {
 	exit      func()                   // requests the end of the program
 	doomed    func(at *seat)           // tells that a life is about to be killed
 	stopCause func() error             // returns what ends everything that comes too late
+	// share answers a worker that asks for shared data. An error says that the worker lies.
+	share func(p *peer, f *wire.Frame) error
 }
 
 // callDesk is what the router of main does for the workers. No method waits.

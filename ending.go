@@ -92,6 +92,7 @@ func (m *Main) tellRest() bool {
 // conclude notes that nothing of the program is left. err is why nothing was started, or nil.
 func (m *Main) conclude(err error) {
 	m.sockets.Close() // also if nothing was started
+	m.shares.close()
 	m.lifeMu.Lock()
 	m.state = mainEnded
 	m.serving.Store(false)

@@ -1,6 +1,8 @@
 package multiprolab
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -18,6 +20,7 @@ const (
 	handedListener handedKind = "listener"
 	handedPackets  handedKind = "packet connection"
 	handedFile     handedKind = "file"
+	handedLane     handedKind = "lane of shared data"
 )
 
 // key returns the name under which a process is handed a thing of this kind.
@@ -70,4 +73,18 @@ func (m *registry) handed(cfg *WorkerConfig) (all []proc.Handed) {
 		all = append(all, proc.Handed{Name: handedFile.key(name), From: cfg.Files[name]})
 	}
 	return all
+}
+
+// checkShared returns an error for a malformed name of shared data.
+func (c *WorkerConfig) checkShared() error {
+	for i, name := range c.Shared {
+		err := checkName("name of the shared data", name)
+		if err == nil && slices.Contains(c.Shared[:i], name) {
+			err = errors.New("it is named twice: a name is enough once")
+		}
+		if err != nil {
+			return &ConfigError{fmt.Sprintf("WorkerConfig.Shared[%d]", i), cmp.Or(name, `""`), err.Error()}
+		}
+	}
+	return nil
 }

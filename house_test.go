@@ -220,7 +220,7 @@ var floors = map[string][]string{
 		"backend", "internal/ablate", "internal/batch", "internal/codec", "internal/errpack", "internal/fleet", "internal/goroutine",
 		"internal/life",
 		"internal/link", "internal/lockorder", "internal/mail", "internal/pack", "internal/platform", "internal/proc",
-		"internal/queue", "internal/ring", "internal/sdnotify", "internal/sockets", "internal/wire",
+		"internal/queue", "internal/ring", "internal/sdnotify", "internal/shared", "internal/sockets", "internal/wire",
 	},
 	"backend":            {"internal/ring"},
 	"prefork":            {},
@@ -240,6 +240,7 @@ var floors = map[string][]string{
 	"internal/queue":     {"internal/ablate", "internal/ring"},
 	"internal/ring":      {},
 	"internal/sdnotify":  {},
+	"internal/shared":    {},
 	"internal/sockets":   {},
 	"internal/wire":      {},
 }

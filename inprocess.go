@@ -8,6 +8,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/proc"
+	"github.com/multiprolab/multiprolab/internal/shared"
 )
 
 // goroutineBody runs a worker in goroutines of this process, for Config.InProcess. It is a
@@ -33,15 +34,18 @@ type goroutineBody struct {
 }
 
 // newGoroutineBody starts a worker on a goroutine of its own. number is that of the life; the
-// worker begins what it writes with cookie, and takes what was handed to it.
-func newGoroutineBody(m *Main, s *slot, number int, cookie string, handed *proc.Duplicates) *goroutineBody {
+// worker begins what it writes with cookie, and takes what was handed to it. Outlet is where its
+// shared data comes from, or nil.
+func newGoroutineBody(
+	m *Main, s *slot, number int, cookie string, handed *proc.Duplicates, outlet *shared.Outlet,
+) *goroutineBody {
 	b := &goroutineBody{ended: make(chan struct{})}
 	var fromMain *io.PipeReader // fromMain and toMain are the worker's ends
 	var toMain *io.PipeWriter
 	b.fromWorker, toMain = io.Pipe()
 	fromMain, b.toWorker = io.Pipe()
 	role := workerRole{pool: s.pool.name, index: s.index, life: number, releaseThread: func() {}}
-	role.take = handed.Take
+	role.take, role.outlet = handed.Take, outlet
 	b.worker = newWorker(role, &codec.Codec{}, &m.cfg)
 	b.worker.errors = m.errors
 	hangUp := func() {
@@ -69,6 +73,7 @@ func newGoroutineBody(m *Main, s *slot, number int, cookie string, handed *proc.
 		}, func(bool) {
 			hangUp()
 			handed.Close()
+			b.worker.shares.cache.Close()
 			b.mu.Lock()
 			b.failed = err
 			b.mu.Unlock()

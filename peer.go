@@ -9,6 +9,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/queue"
+	"github.com/multiprolab/multiprolab/internal/shared"
 )
 
 // peer is one life of a worker as main sees it, from the start of its process until nothing of it
@@ -25,6 +26,8 @@ type peer struct {
 	process *life.Life
 	// client is what main keeps of the life after its end. connect sets it.
 	client *client
+	// lane is the way of shared data to the worker, or nil. spawn sets it. It guards itself.
+	lane *shared.Lane
 	// takes is what the broker keeps of the life.
 	takes
 	// holds is how many tasks the worker has that it has not finished. The broker changes it; any

@@ -61,6 +61,8 @@ func (p *peer) take(f *wire.Frame) error {
 			r.err = &RemoteError{Worker: p.slot().name, PID: p.pid(), Type: f.Type, Text: r.err.Error()}
 		}
 		return b.result(p, f.ID, r, f.Flags&wire.FlagBatch != 0)
+	case wire.Share:
+		return p.slot().desk.share(p, f)
 	case wire.Fetch:
 		p.allowed.fetchCancels++
 		return b.fetch(p, f.ID, f.Meta, f.Flags&wire.FlagWait != 0)

@@ -143,6 +143,7 @@ var samples = map[string]sample{
 		},
 	},
 	"// HTTP behind one port": {place: "around", want: "200 OK\n", edit: []string{"127.0.0.1:8080", "127.0.0.1:0"}},
+	"// A table of any size":  {place: "around", want: "2.5 <nil>\n"},
 	"// In a program that has its own main loop": {
 		place: "around",
 		want:  "144 <nil>\nmultiprolab: exit was requested\n",
@@ -211,6 +212,10 @@ func (s *sample) program(whole, code string) string {
 			fmt.Println(r.Status)
 			r.Body.Close()
 			http.DefaultClient.CloseIdleConnections()
+		`)
+	case strings.Contains(code, "app.Publish"):
+		put(run, code+"if err != nil {\nlog.Fatal(err)\n}\n"+run)
+		put(action, `fmt.Println(multiprolab.Do[float64](ctx, app, "price", 1))
 		`)
 	case strings.Contains(code, "app.Start"):
 		code = strings.Replace(code, "go func() {", "ended := make(chan struct{})\ngo func() {\ndefer close(ended)", 1)

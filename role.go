@@ -1,5 +1,7 @@
 package multiprolab
 
+import "github.com/multiprolab/multiprolab/internal/shared"
+
 // workerRole says which instance a worker is. It exists in the worker, and never changes.
 type workerRole struct {
 	pool          string // the name of the pool
@@ -11,4 +13,6 @@ type workerRole struct {
 	// take returns the descriptor that the worker was handed under a key of handedKind, once. It is
 	// nil in a process that only passes through the setup function.
 	take func(key string) (fd uintptr, ok bool)
+	// outlet is where shared data comes from, or nil if the worker gets none.
+	outlet *shared.Outlet
 }

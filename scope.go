@@ -30,6 +30,8 @@ type scope struct {
 	overdue *time.Timer
 	// end is how the context ends; nil until somebody asks for it.
 	end atomic.Pointer[ending]
+	// holds is the shared data that the function has asked for; nil until it does.
+	holds atomic.Pointer[sharedHolds]
 }
 
 // work is what a scope runs: a *Message or a *Task. It exists in the process of the function.
@@ -169,6 +171,9 @@ func (s *scope) leave() {
 	}
 	if s.overdue != nil {
 		s.overdue.Stop()
+	}
+	if h := s.holds.Load(); h != nil {
+		h.release()
 	}
 	if e := s.end.Load(); e != nil {
 		e.cancel(nil)

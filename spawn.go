@@ -9,6 +9,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/proc"
+	"github.com/multiprolab/multiprolab/internal/shared"
 )
 
 // This file is how a life of a worker gets its process, in main.
@@ -23,17 +24,24 @@ func (m *Main) spawn(s *slot, number int) (*peer, error) {
 		if err != nil {
 			return nil, notSpawned(s, err)
 		}
-		b := newGoroutineBody(m, s, number, cookie, handed)
+		var outlet *shared.Outlet
+		if len(s.pool.cfg.Shared) > 0 {
+			p.lane, outlet = shared.NewLocalLane()
+		}
+		b := newGoroutineBody(m, s, number, cookie, handed, outlet)
 		p.connect(b, b.fromWorker, b.toWorker)
 		p.converse(cookie, func([]byte) {})
 		return p, nil
 	}
 	out := m.output(s.name)
 	p.prints = out
-	b, err := m.startProcess(s, number, cookie, out)
+	b, lane, err := openLane(&s.pool.cfg, func(more []proc.Handed) (*life.Process, error) {
+		return m.startProcess(s, number, cookie, out, more)
+	})
 	if err != nil {
 		return nil, notSpawned(s, err)
 	}
+	p.lane = lane
 	from, to := b.Wire()
 	p.connect(b, from, to)
 	p.link.Share(b.MapShared(), true, proc.Unmap)
@@ -52,8 +60,11 @@ func notSpawned(s *slot, err error) error {
 	return start
 }
 
-// startProcess starts the program again, as a worker.
-func (m *Main) startProcess(s *slot, number int, cookie string, out io.Writer) (*life.Process, error) {
+// startProcess starts the program again, as a worker. More is what the worker is handed besides
+// what its configuration says.
+func (m *Main) startProcess(
+	s *slot, number int, cookie string, out io.Writer, more []proc.Handed,
+) (*life.Process, error) {
 	spec := &proc.Spec{
 		Role: proc.Role{
 			Main:   m.cfg.Name,
@@ -70,7 +81,7 @@ func (m *Main) startProcess(s *slot, number int, cookie string, out io.Writer) (
 		Env:          s.pool.cfg.environ(os.Environ()),
 		PIDNamespace: s.pool.cfg.Process.PIDNamespace,
 		OOMScoreAdj:  s.pool.cfg.oomScoreAdj(m.oomScoreAdj),
-		Handed:       m.handed(&s.pool.cfg),
+		Handed:       append(m.handed(&s.pool.cfg), more...),
 	}
 	if c := s.pool.cfg.Process.Credential; c != nil {
 		spec.Credential = &proc.Credential{UID: c.UID, GID: c.GID, Groups: c.Groups}

@@ -37,6 +37,7 @@ func New(cfg *Config) *Main {
 		emitLost:  m.emitLost,
 		exit:      m.Exit,
 		stopCause: m.stopCause,
+		share:     m.shares.share,
 	}
 	m.fleet = newWorkerFleet(m, &m.registry, m.desk, m.broker)
 	m.desk.doomed = m.fleet.doomed

@@ -110,6 +110,9 @@ type WorkerConfig struct {
 	// and all workers share the position in a file, and its modes (dup(2)). Main alone looks at the
 	// files. Defaults to none.
 	Files map[string]*os.File
+	// Shared are the names of data of [Main.Publish] that the worker may map, with [Worker.Shared].
+	// MaxRSS does not count what is mapped. Defaults to none.
+	Shared []string
 
 	// Process is what the worker's process is set up with before the setup function runs: its
 	// environment, directory, user, priority and processors. Defaults to what main has.

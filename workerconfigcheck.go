@@ -24,7 +24,7 @@ func (c *WorkerConfig) filled() (WorkerConfig, error) {
 	f.Queues, f.Needs = slices.Clone(f.Queues), slices.Clone(f.Needs)
 	p := &f.Process
 	p.Env, p.DropEnv, p.CPUs = slices.Clone(p.Env), slices.Clone(p.DropEnv), slices.Clone(p.CPUs)
-	f.Listeners, f.Files = slices.Clone(f.Listeners), maps.Clone(f.Files)
+	f.Listeners, f.Shared, f.Files = slices.Clone(f.Listeners), slices.Clone(f.Shared), maps.Clone(f.Files)
 	if len(f.Queues) == 0 {
 		f.Queues = []string{DefaultQueue}
 	}
@@ -43,7 +43,7 @@ func (c *WorkerConfig) filled() (WorkerConfig, error) {
 		notNegative("WorkerConfig.Process.GOMAXPROCS", f.Process.GOMAXPROCS),
 		notNegative("WorkerConfig.Limits.OpenFiles", f.Limits.OpenFiles),
 		notNegative("WorkerConfig.Limits.CPUTime", f.Limits.CPUTime), f.checkValues(), f.checkListeners(),
-		f.checkProcess())
+		f.checkShared(), f.checkProcess())
 	f.Count = cmp.Or(f.Count, 1)
 	f.RestartLimit.Restarts = cmp.Or(f.RestartLimit.Restarts, 10)
 	f.RestartLimit.Window = cmp.Or(f.RestartLimit.Window, time.Minute)

@@ -14,6 +14,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/pack"
 	"github.com/multiprolab/multiprolab/internal/proc"
+	"github.com/multiprolab/multiprolab/internal/shared"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -28,7 +29,7 @@ func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 	w.connect((*workerUplink)(w), w.stopCause)
 	w.receiver.mute = true
 	w.overdue, w.mostCalls = w.reportOverdue, maxCalls
-	w.left = w.ack
+	w.left, w.shares.cache.Unmap = w.ack, shared.Unmap
 	w.queue = &TaskQueue{node: w.node, mine: &w.inbox}
 	w.inbox.worker = w
 	w.workerPlace.open(role.index, role.life)

@@ -91,6 +91,7 @@ func (m *Main) becomeWorker(p *pool, role *proc.Role) {
 			process:       true,
 			take:          proc.TakeHanded,
 			initial:       goroutine.Initialises(),
+			outlet:        newOutlet(),
 		},
 		&codec.Codec{},
 		&m.cfg,

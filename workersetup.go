@@ -35,6 +35,8 @@ type workerSetup struct {
 type workerTaken struct {
 	takeMu sync.Mutex // guards taken
 	taken  []string   // the keys of what was taken, see handedKind
+
+	shares workerShared // the shared data, which guards itself
 }
 
 // applyLimits limits this process as main says, before user code of the worker runs.

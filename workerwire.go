@@ -97,6 +97,8 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 		w.inbox.saved.note(f)
 	case wire.Task:
 		return w.inbox.deliver(f)
+	case wire.Share:
+		return w.takeShared(f)
 	case wire.NoTask:
 		w.inbox.answer(f.ID, nil)
 	case wire.Accepted:

@@ -108,6 +108,9 @@ const (
 	Place // M: the worker, a spare, has its place from now on; see NewPlace
 	// W: what the next attempt at a task that runs is to know. M: the same, ahead of the Task
 	Checkpoint
+	// W: the worker asks for shared data. M: the answer, with the same id, or with the id 0 the
+	// news that there is another version; the body is packed
+	Share
 	// kindEnd is the number behind the last kind.
 	kindEnd
 )
@@ -121,6 +124,7 @@ var kindNames = [...]string{
 	Recall: "Recall", Returned: "Returned", Retire: "Retire", ExitValue: "ExitValue", Pools: "Pools",
 	Beat: "Beat", Split: "Split", Overdue: "Overdue", Dump: "Dump", Stacks: "Stacks", Await: "Await", Place: "Place",
 	Checkpoint: "Checkpoint",
+	Share:      "Share",
 }
 
 // String returns the name of the kind.

@@ -17,7 +17,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-const lastKind = wire.Checkpoint
+const lastKind = wire.Share
 
 // pattern returns n bytes that differ from one another over any short distance.
 func pattern(n int) []byte {

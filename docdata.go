@@ -1,0 +1,14 @@
+// # Shared data
+//
+// [Main.Publish] puts data into memory, once, under a name: from bytes, a file, numbers, or
+// anything else with a WriteTo method. The workers whose [WorkerConfig.Shared] has the name map it
+// with [Worker.Shared], however many they are, and read it where it lies, as bytes or, with [View],
+// as a slice of numbers. To publish again makes the next version:
+//
+//	a handler that has begun          keeps its version until it returns, and sees no other
+//	the next handler                  gets the new version
+//	the old version                   is unmapped when no handler uses it; its memory is free then
+//	who writes to it                  dies of a memory fault; nobody else sees a change
+//	a worker dies                     its mappings go with it
+//	the program ends, or Unpublish    the memory is free with the last handler that uses it
+package multiprolab

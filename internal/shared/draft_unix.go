@@ -1,0 +1,36 @@
+//go:build unix && !linux
+
+package shared
+
+import "os"
+
+// draft is a segment that is being written: a file that has no name any more.
+type draft struct {
+	*os.File          // where it is written
+	read     *os.File // the same file, from which one can only read
+}
+
+// newDraft makes an empty file, which this process alone can open, and takes its name away.
+func newDraft() (*draft, error) {
+	w, err := os.CreateTemp("", "multiprolab-shared-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(w.Name())
+	r, err := os.Open(w.Name())
+	if err != nil {
+		_ = w.Close()
+		return nil, err
+	}
+	return &draft{w, r}, nil
+}
+
+// seal makes the segment of what was written. Nobody can write to the file once this process has
+// closed its own descriptor.
+func (d *draft) seal(int64) (backing, error) { return backing{d.read}, d.File.Close() }
+
+// drop gives the draft up.
+func (d *draft) drop() {
+	_ = d.File.Close()
+	_ = d.read.Close()
+}
