@@ -291,6 +291,8 @@ func (d *day) refusal(l Lane, waits []*fakeWorker, wait bool) RefusalKind {
 			circle = circle || took
 		case w.retiring && !s.last, !w.retiring && took:
 			return Taken
+		case w.retiring:
+			lost = lost || took
 		}
 	}
 	for _, w := range d.workers { // one whose slot has left the pool takes what it takes until it retires

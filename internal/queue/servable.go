@@ -19,7 +19,7 @@ func (q *Queue) servable(l *lane) Refusal {
 			case s.kind != nil && !s.kind.takes(l.Queue, l.Type):
 			case w != nil && l.isWaitedBy(w): // it is not replaced before the task has its outcome
 				r = Refusal{Kind: RefusedCircle}
-			case w == nil && r.Kind != RefusedCircle:
+			case (w == nil || w.retiring && s.leaving) && r.Kind != RefusedCircle:
 				r = Refusal{Kind: RefusedLost, Cause: s.cause}
 			}
 		}

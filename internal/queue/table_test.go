@@ -43,7 +43,7 @@ pauseOther     .          .          .          .          .
 resume         .          .          .          .          .
 allGone        none       none       none       none       .
 otherTypes     unknown    unknown    unknown    unknown    .
-removed        none       none       none       unknown    .
+removed        none       none       none       none       .
 stop           stopped    stopped    stopped    stopped    .
 stopAndDie     stopped    stopped    stopped    stopped    .
 drain          .          .          .          .          .
