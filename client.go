@@ -27,11 +27,13 @@ type client struct {
 	// submits is what the broker keeps of the life.
 	submits
 
-	// mu guards calls.
+	// mu guards calls and streams.
 	mu lockorder.Mutex[lockorder.Leaf]
 	// calls are its calls to other workers that have no reply yet, by the numbers that the worker
 	// has given them.
 	calls map[uint64]madeCall
+	// streams are its streams of which pieces may come or are not taken, by the same numbers.
+	streams map[uint64]*streamed
 
 	// desk is told when the worker does not wait any more. It never changes.
 	desk clientDesk
@@ -184,6 +186,7 @@ func (c *client) gone() {
 	for _, e := range calls {
 		e.cancel(false)
 	}
+	c.releaseStreams()
 	c.desk.cancelAll(c)
 }
 

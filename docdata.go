@@ -11,4 +11,15 @@
 //	who writes to it                  dies of a memory fault; nobody else sees a change
 //	a worker dies                     its mappings go with it
 //	the program ends, or Unpublish    the memory is free with the last handler that uses it
+//
+// # Results in pieces
+//
+// The handler of [HandleStream] yields its result piece by piece, and the submitter, main or a
+// worker, ranges over [Stream]:
+//
+//	the range is slow                 yield waits; what is on the way takes Config.Window at most
+//	the range is left, or ctx ends    the task is cancelled
+//	the handler yields an error       the range ends with it, after the pieces before
+//	the worker dies                   the same, with a *WorkerDiedError; with TaskOptions.Attempts
+//	                                  a *RestartedError, and the pieces from the first one on
 package multiprolab

@@ -177,6 +177,9 @@ func (b *broker) giveOutcome(j *job, e *queue.Effect) {
 		b.node.resolve(sub.id, r)
 	case client != nil:
 		client.answer(link.Soon, replyFrame(wire.Result, j.Number, r))
+		if j.stream {
+			client.endStream(j.Number)
+		}
 	}
 }
 

@@ -42,6 +42,8 @@ type job struct {
 	past *past
 	// waits says that the loops in chain do wait: nothing else runs on them before the outcome.
 	waits bool
+	// stream says that a worker has submitted the job, and that its outcome comes in pieces.
+	stream bool
 	// admitted says that the submitter was told that the queue has the job.
 	admitted bool
 }

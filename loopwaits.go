@@ -227,8 +227,8 @@ func (b *broker) waitToStart(name, other string) {
 // queue, if all that takes room is tasks of the worker that wait for the queue themselves.
 func (b *broker) forCredit(c *client) mail.Want[string] {
 	return func(yield func(string) bool) {
-		if c.kept() > c.lined {
-			yield(anybody) // its messages take room, and their receivers will take them
+		if c.lined == 0 || c.kept() > c.lined {
+			yield(anybody) // its messages take room, or did, and their receivers take them
 			return
 		}
 		b.forRoom()(yield)

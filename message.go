@@ -43,6 +43,9 @@ type Message struct {
 	// size is how many bytes of credit the message has cost its sender that were not given back,
 	// see cost. Only the goroutine that has the message uses it.
 	size int64
+	// attempt is, of a report of progress, the number of the attempt that reports. It does not
+	// change.
+	attempt int32
 	// told says that main was told what became of the message. Only the goroutine that has the
 	// message uses it.
 	told bool

@@ -249,6 +249,9 @@ func (n *node) submitPayload(
 	if prepare != nil {
 		prepare(s)
 	}
+	if s.streams {
+		f.Flags |= wire.FlagStream
+	}
 	n.mu.Lock()
 	if n.closed != nil {
 		n.mu.Unlock()

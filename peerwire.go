@@ -124,6 +124,8 @@ func (p *peer) takeFree(f *wire.Frame) error {
 		default:
 			b.endWait(p.slot().name, f.ID)
 		}
+	case wire.Taken:
+		return unless(p.client.took(f.ID))
 	case wire.FetchCancel:
 		if may.fetchCancels == 0 {
 			return unless(false)
@@ -233,9 +235,13 @@ func (p *peer) submit(f *wire.Frame) error {
 	meta.Header = f.Header
 	j := newJob(payloadOf(f), &meta)
 	j.limit, j.client, j.Number, j.cost = limitIn(f), p.client, f.ID, n
+	if j.stream = f.Flags&wire.FlagStream != 0; j.stream {
+		p.client.openStream(f.ID)
+	}
 	err = p.slot().desk.tasks.submit(j, &meta, f.Type, f.Flags&wire.FlagWait != 0)
 	if err != nil {
 		p.client.grant(n)
+		p.client.endStream(f.ID)
 	}
 	if _, lies := err.(*link.Violation); lies {
 		return err

@@ -85,6 +85,10 @@ var samples = map[string]sample{
 		}
 		fmt.Println(future.Wait(ctx))
 		future.Cancel()`},
+	"// A result that comes in pieces": {place: "action", want: "first\nsecond\n", setup: `
+		multiprolab.HandleStream(w, "lines", func(ctx context.Context, name string) iter.Seq2[string, error] {
+			return func(yield func(string, error) bool) { _ = yield("first", nil) && yield("second", nil) }
+		})`},
 	"// A message to whichever squarer": {place: "action", setup: counter, after: ask, want: "sum 0 <nil>\n"},
 	"// A question to one process": {
 		place: "action",
@@ -233,7 +237,7 @@ func (s *sample) program(whole, code string) string {
 	}
 	var imports strings.Builder
 	body := regexp.MustCompile(`(?s)^package main\n+import \(.*?\n\)`).ReplaceAllString(whole, "")
-	for _, path := range []string{"context", "errors", "fmt", "log", "net/http", "os", "slices", "strings", "sync/atomic", "time", "github.com/multiprolab/multiprolab", "github.com/multiprolab/multiprolab/prefork"} {
+	for _, path := range []string{"context", "errors", "fmt", "iter", "log", "net/http", "os", "slices", "strings", "sync/atomic", "time", "github.com/multiprolab/multiprolab", "github.com/multiprolab/multiprolab/prefork"} {
 		if regexp.MustCompile(`\b` + filepath.Base(path) + `\.`).MatchString(body) {
 			fmt.Fprintf(&imports, "\t%q\n", path)
 		}

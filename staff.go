@@ -221,13 +221,24 @@ func (b *broker) progress(p *peer, f *wire.Frame, n int64) error {
 		return err
 	case by == nil: // nobody waits for the outcome
 	case by.submission != nil:
+		news.attempt = int32(by.attempt)
 		by.submission.addProgress(news)
 		return nil
 	default:
 		f.ID, f.From = by.id, p.slot().name
+		if by.stream {
+			f.Meta = attemptText(by.attempt)
+			if by.client.hold(by.id, heldPiece{p.client, n}) {
+				news.left = nil
+			}
+		}
 		if err := by.client.pass(f); err != nil {
 			p.slot().desk.emit(&DeadLetter{Sender: f.From, Receiver: by.client.name(), Type: f.Type, Size: len(f.Body),
 				Reason: err.Error()})
+			if by.stream { // it would go on without this piece
+				by.client.took(by.id)
+				b.cancel(by.client, by.id, false)
+			}
 		}
 	}
 	news.leaveInbox()
@@ -243,6 +254,10 @@ type submitter struct {
 	client *client
 	// id is the number that the worker has given the task.
 	id uint64
+	// attempt is the number of the attempt that runs.
+	attempt int
+	// stream says that the worker takes the outcome in pieces.
+	stream bool
 }
 
 // submitterOf returns who has submitted a task that a worker runs, or nil if nobody waits for its
@@ -259,9 +274,9 @@ func (b *broker) submitterOf(p *peer, id uint64) (*submitter, error) {
 	}
 	switch j := jobOf(t); {
 	case j.client != nil:
-		return &submitter{client: j.client, id: j.Number}, nil
+		return &submitter{client: j.client, id: j.Number, attempt: t.Attempt(), stream: j.stream}, nil
 	case j.sub != nil:
-		return &submitter{submission: j.sub}, nil
+		return &submitter{submission: j.sub, attempt: t.Attempt()}, nil
 	}
 	return nil, nil
 }

@@ -68,9 +68,14 @@ type taskReports struct {
 	// once the task is submitted.
 	news chan struct{}
 
-	mu      lockorder.Mutex[lockorder.Outcome] // guards waiters and reports
+	// streams says that the reports are the pieces of a stream. It does not change once the task is
+	// submitted.
+	streams bool
+
+	mu      lockorder.Mutex[lockorder.Outcome] // guards waiters, reports and over
 	waiters int                                // how many goroutines wait for the outcome, and get the reports
 	reports ring.Ring[*Message]                // the reports that were not handed on
+	over    bool                               // nobody takes pieces any more
 }
 
 // report hands the reports that have come to the submitter's function.
@@ -104,7 +109,7 @@ func (r *taskReports) listen(by int) {
 func (r *taskReports) addProgress(m *Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.progress == nil {
+	if r.progress == nil && !r.streams || r.over {
 		m.leaveInbox()
 		return
 	}

@@ -39,6 +39,8 @@ type Task struct {
 	timed bool
 	// batch says that the task is a batch. It does not change.
 	batch bool
+	// streams says that the handler yields pieces. The goroutine that works on the task sets it.
+	streams bool
 	// lone says that only the first item of the batch is worked on, because the batch was taken
 	// with TaskQueue.Get. It does not change once the task has started.
 	lone bool
@@ -179,6 +181,14 @@ func (t *Task) stillRuns() error {
 // Progress reports news of the task to its submitter; see the function Progress. Once the task has
 // ended it returns an error.
 func (t *Task) Progress(ctx context.Context, body any) error {
+	if t.streams {
+		return fmt.Errorf("multiprolab: task %q reports nothing: its handler yields pieces instead", t.Type)
+	}
+	return t.report(ctx, body)
+}
+
+// report is Progress, and sends the pieces of a stream.
+func (t *Task) report(ctx context.Context, body any) error {
 	if err := t.stillRuns(); err != nil {
 		return err
 	}

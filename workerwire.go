@@ -107,15 +107,20 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 		}
 	case wire.Progress:
 		if s := w.submission(f.ID, false); s != nil {
-			s.addProgress(
-				&Message{
-					Sender:   f.From,
-					Receiver: w.name(),
-					Type:     f.Type,
-					payload:  payloadOf(f),
-					scope:    scope{stage: &w.stage},
-				},
-			)
+			m := &Message{
+				Sender:   f.From,
+				Receiver: w.name(),
+				Type:     f.Type,
+				payload:  payloadOf(f),
+				scope:    scope{stage: &w.stage},
+				attempt:  attemptIn(f.Meta),
+			}
+			if s.streams {
+				m.left = func(*Message, int64, bool) {
+					w.link.Tell(link.Soon, &wire.Frame{Kind: wire.Taken, ID: s.id})
+				}
+			}
+			s.addProgress(m)
 		}
 	case wire.Result:
 		w.resolve(f.ID, replyOf(f))

@@ -111,6 +111,7 @@ const (
 	// W: the worker asks for shared data. M: the answer, with the same id, or with the id 0 the
 	// news that there is another version; the body is packed
 	Share
+	Taken // W: the submitter of a stream has taken its first piece
 	// kindEnd is the number behind the last kind.
 	kindEnd
 )
@@ -125,6 +126,7 @@ var kindNames = [...]string{
 	Beat: "Beat", Split: "Split", Overdue: "Overdue", Dump: "Dump", Stacks: "Stacks", Await: "Await", Place: "Place",
 	Checkpoint: "Checkpoint",
 	Share:      "Share",
+	Taken:      "Taken",
 }
 
 // String returns the name of the kind.
@@ -159,6 +161,10 @@ const FlagTimed = FlagWait
 
 // FlagForGood says of a Retire that the worker leaves, and is not replaced.
 const FlagForGood = FlagWait
+
+// FlagStream says of a Submit that the outcome comes in pieces, of which the submitter tells which
+// it has taken.
+const FlagStream = FlagSoft
 
 // Frame is one message on the wire. Whoever holds the frame owns its Body, unless that is lent.
 type Frame struct {
