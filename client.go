@@ -186,7 +186,6 @@ func (c *client) gone() {
 	for _, e := range calls {
 		e.cancel(false)
 	}
-	c.releaseStreams()
 	c.desk.cancelAll(c)
 }
 
