@@ -28,8 +28,8 @@ type broker struct {
 	// epoch is the moment from which the rules count the time. It never changes.
 	epoch time.Time
 
-	// mu guards rules, spare, timer, staff, loops, recent, stopped and joiners, queuedTask, and
-	// those fields of job, slot, peer and client whose comments name the broker's mutex.
+	// mu guards rules, spare, timer, staff, loops, recent, stopped, heir and joiners, queuedTask,
+	// and those fields of job, slot, peer and client whose comments name the broker's mutex.
 	mu brokerMutex
 	// rules are the rules of tasks.
 	rules *queue.Queue
@@ -49,6 +49,9 @@ type broker struct {
 	recent *queue.Options
 	// stopped is why no new task is taken, or nil.
 	stopped error
+	// heir is given each task that ends only because the program does, and that nobody has begun
+	// with; or nil. due is when the task would be due, from now on.
+	heir func(j *job, due time.Duration)
 	// joiners are channels that are closed, each once, when no task is left.
 	joiners []chan struct{}
 }

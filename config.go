@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"github.com/multiprolab/multiprolab/backend"
@@ -86,6 +88,13 @@ type Config struct {
 	// SIGKILL. Defaults to 2 seconds.
 	KillTimeout time.Duration
 
+	// UpgradeSignal makes Run do Main.Upgrade when this signal comes, such as syscall.SIGUSR2. An
+	// upgrade that fails is logged. Defaults to nil: no signal does.
+	UpgradeSignal os.Signal
+	// UpgradeTimeout limits how long Main.Upgrade waits until the new version of the program is
+	// ready beside the old one. Defaults to 2 minutes.
+	UpgradeTimeout time.Duration
+
 	// MaxMessageSize limits an encoded body, in bytes. Larger bodies are refused with a *SizeError.
 	// Defaults to 256 MiB; the most is MaxMessageSize.
 	MaxMessageSize int
@@ -147,6 +156,7 @@ func (c *Config) filled() (Config, error) {
 		notNegative("Config.SetupTimeout", f.SetupTimeout), notNegative("Config.DrainTimeout", f.DrainTimeout),
 		notNegative("Config.ShutdownTimeout", f.ShutdownTimeout),
 		notNegative("Config.TeardownTimeout", f.TeardownTimeout), notNegative("Config.KillTimeout", f.KillTimeout),
+		notNegative("Config.UpgradeTimeout", f.UpgradeTimeout),
 		notNegative("Config.MaxMessageSize", f.MaxMessageSize), notNegative("Config.Window", f.Window),
 		notNegative("Config.QueueLimit", f.QueueLimit), notNegative("Config.QueueBytes", f.QueueBytes),
 		notNegative("Config.MaxDepth", f.MaxDepth), notNegative("Config.DeadLimit", f.DeadLimit))
@@ -160,6 +170,9 @@ func (c *Config) filled() (Config, error) {
 		}
 	case f.Shutdown < FinishRunning || f.Shutdown > KillAll:
 		err = &ConfigError{"Config.Shutdown", f.Shutdown, "use FinishRunning, DrainQueue or KillAll"}
+	case f.UpgradeSignal != nil && (f.UpgradeSignal == os.Interrupt || f.UpgradeSignal == syscall.SIGTERM ||
+		f.UpgradeSignal == syscall.SIGHUP || f.UpgradeSignal == os.Kill):
+		err = &ConfigError{"Config.UpgradeSignal", f.UpgradeSignal, "it has a meaning already: use SIGUSR2 for example"}
 	case checkName("name", f.Name) != nil:
 		err = &ConfigError{"Config.Name", f.Name, checkName("name", f.Name).Error()}
 	}
@@ -168,6 +181,7 @@ func (c *Config) filled() (Config, error) {
 	f.ShutdownTimeout = cmp.Or(f.ShutdownTimeout, 10*time.Second)
 	f.TeardownTimeout = cmp.Or(f.TeardownTimeout, 5*time.Second)
 	f.KillTimeout = cmp.Or(f.KillTimeout, 2*time.Second)
+	f.UpgradeTimeout = cmp.Or(f.UpgradeTimeout, 2*time.Minute)
 	f.MaxMessageSize = cmp.Or(f.MaxMessageSize, 256<<20)
 	f.Window = cmp.Or(f.Window, 4<<20)
 	f.QueueLimit = cmp.Or(f.QueueLimit, 65536)

@@ -279,7 +279,7 @@
 // loop of main turns. SIGHUP restarts all workers, one after the other, in a program without a
 // controlling terminal; where there is one, the signal means that the terminal is gone, and ends
 // the program as SIGTERM does. The workers read their configuration again then, but run the code of
-// main: see [Main.Restart]. As process 1 of a container, main reaps the orphans that the kernel
+// main; but see [Main.Upgrade]. As process 1 of a container, main reaps the orphans that the kernel
 // gives it, and leaves alone what the program itself has started with os/exec: a child for which a
 // pidfd is open, or whose exit another part of the program might still ask for within the next
 // second. That takes Linux 5.4 or later; where it is missing nothing is reaped. With Start the

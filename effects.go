@@ -165,6 +165,9 @@ func (b *broker) giveOutcome(j *job, e *queue.Effect) {
 		r = &reply{err: b.lastOf(j, e)}
 		b.addDead(j)
 	}
+	if b.heir != nil && j.admitted && j.Kept() {
+		b.heir(j, max(0, e.At-b.now()))
+	}
 	b.giveBack(j)
 	j.letGo()
 	if j.client == nil || j.client.link.Load() != nil {

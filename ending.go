@@ -1,6 +1,7 @@
 package multiprolab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,9 @@ func (m *Main) conduct(unwatch func() bool) {
 	if !never {
 		m.emit(m.ending())
 	}
-	unwatch()
+	if !m.upgrade.goesOn() { // otherwise the end of the context is still the end of the program
+		unwatch()
+	}
 	drain := m.shutdownMode() == DrainQueue
 	m.broker.stop(m.stopCause(), drain)
 	if drain {
@@ -31,7 +34,9 @@ func (m *Main) conduct(unwatch func() bool) {
 	}
 	m.loop.stopActions(ErrExit)
 	m.fleet.end()
-	m.sockets.Close() // the last worker that closes its own makes the system refuse connections
+	if !m.upgrade.goesOn() {
+		m.sockets.Close() // the last worker that closes its own makes the system refuse connections
+	}
 	<-m.workersGone
 	m.fleet.lives.Wait()
 	m.broker.end(m.stopCause())
@@ -44,7 +49,11 @@ func (m *Main) conduct(unwatch func() bool) {
 	if m.spawner != nil {
 		m.spawner.Close()
 	}
-	m.conclude(nil)
+	var err error
+	if execute := m.upgrade.nextVersion(); execute != nil {
+		err = execute()
+	}
+	m.conclude(err)
 }
 
 // drain waits until no task is left, at most for Config.DrainTimeout, and not if somebody requests
@@ -89,7 +98,8 @@ func (m *Main) tellRest() bool {
 	return true
 }
 
-// conclude notes that nothing of the program is left. err is why nothing was started, or nil.
+// conclude notes that nothing of the program is left. err is why nothing was started, or why the
+// new version was not executed, or nil.
 func (m *Main) conclude(err error) {
 	m.sockets.Close() // also if nothing was started
 	m.shares.close()
@@ -103,6 +113,7 @@ func (m *Main) conclude(err error) {
 		m.setCause(err)
 	}
 	why := m.stopCauseLocked()
+	m.upgrade.fail(cmp.Or(m.runError, why))
 	m.lifeMu.Unlock()
 	m.cancel(why)
 	close(m.ended)
@@ -123,6 +134,9 @@ func (m *Main) fail(err error) {
 // exit requests the end of the program in this mode, and says why. A later request counts if its
 // mode is harsher.
 func (m *Main) exit(mode ShutdownMode, cause error) {
+	if cause != ErrUpgrade {
+		m.upgrade.abandoned.Store(true)
+	}
 	m.fleet.exit(mode) // before exitAsked is closed, so that the rules of lives know of the end by then
 	// This runs without lifeMu, which the other deferred call gives back before. From then on no
 	// worker begins another task, unless the queue is drained.

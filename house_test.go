@@ -220,7 +220,7 @@ var floors = map[string][]string{
 		"backend", "internal/ablate", "internal/batch", "internal/codec", "internal/errpack", "internal/fleet", "internal/goroutine",
 		"internal/life",
 		"internal/link", "internal/lockorder", "internal/mail", "internal/pack", "internal/platform", "internal/proc",
-		"internal/queue", "internal/ring", "internal/sdnotify", "internal/shared", "internal/sockets", "internal/wire",
+		"internal/queue", "internal/ring", "internal/sdnotify", "internal/shared", "internal/sockets", "internal/upgrade", "internal/wire",
 	},
 	"backend":            {"internal/ring"},
 	"prefork":            {},
@@ -241,7 +241,8 @@ var floors = map[string][]string{
 	"internal/ring":      {},
 	"internal/sdnotify":  {},
 	"internal/shared":    {},
-	"internal/sockets":   {},
+	"internal/sockets":   {"internal/upgrade"},
+	"internal/upgrade":   {"internal/pack"},
 	"internal/wire":      {},
 }
 

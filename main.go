@@ -76,6 +76,8 @@ type origin struct {
 	// spawner starts the processes of the workers. It guards itself. It is nil if the workers run
 	// in this process.
 	spawner *proc.Spawner
+	// upgrade is how far an upgrade has come. It guards itself.
+	upgrade upgrading
 	// warned says that the log has been told that Restart does not run new code. Any goroutine may
 	// set it.
 	warned atomic.Bool

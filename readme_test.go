@@ -315,7 +315,7 @@ var claims = map[string]string{
 	"connections come while workers are replaced, or are dead":   "TestRestartBehindOnePort TestConnectionWaitsForReplacement",
 	"its replacement takes long to set up":                       "TestSpareTakesThePlace TestKilledWorkersHaveSpares",
 	"new configuration":                                          "TestReload_UnderLoad TestReload_SIGHUP TestRestartForwardsWhatWaits",
-	"new code":                                                   "TestRestartRunsTheCodeOfMain",
+	"new code":                                                   "TestRestartRunsTheCodeOfMain TestUpgrade TestUpgradeThatFails TestUpgradeHandsOverTasks",
 	"a worker takes too much memory":                             "TestX2_MemoryLimit TestG02_RecycleAboveMemory",
 	"the machine, or the container, has no memory left":          "TestKernelTakesWorkersAndNotMain TestDeathByTheKernelIsKnown TestSetup_OOMScore",
 	"a worker prints":                                            "TestE01_PrintsReachConfigStdout TestE01_PrintsReachMainsStdout TestE01_PrintsPastGo",

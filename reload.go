@@ -23,7 +23,7 @@ import (
 // It does not run new code: workers always are of the build of main, so that both ends understand
 // each other. On Linux they run the file that main was started from, even if it was replaced or
 // deleted; elsewhere a worker cannot be started any more then. The first Restart that finds another
-// file in its place logs that. For new code, restart the program.
+// file in its place logs that. For new code, use Upgrade.
 //
 // Restart returns when the last replacement is ready. It returns an error when ctx ends, when the
 // program ends, or when the replacement of a worker fails for good, of a new configuration that is

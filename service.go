@@ -40,7 +40,9 @@ func (m *Main) serve() (stop func()) {
 				close(m.readyTold)
 			case <-exit:
 				exit = nil
-				m.noteService(m.service.Stopping())
+				if !m.upgrade.goesOn() {
+					m.noteService(m.service.Stopping())
+				}
 			case <-tick:
 				if turned.CompareAndSwap(true, false) {
 					m.receiver.soon(func() {

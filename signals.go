@@ -18,7 +18,8 @@ import (
 // workers finish what they are doing. The second kills them, and ends the process if the loop of
 // main does not end then. A third does what it does without this library. SIGHUP restarts the
 // workers if this is a service; in a program with a terminal it means that the terminal is gone,
-// and ends the program like SIGTERM. handleSignals returns a function that ends this.
+// and ends the program like SIGTERM. Config.UpgradeSignal upgrades the program. handleSignals
+// returns a function that ends this.
 func (m *Main) handleSignals() (stop func()) {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -27,9 +28,10 @@ func (m *Main) handleSignals() (stop func()) {
 		signal.Notify(signals, hangup)
 	}
 	terminal := hasTerminal() // when the signal comes, the terminal is gone
+	m.upgrade.heed(signals, m.cfg.UpgradeSignal, hangup, !terminal)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	again := make(chan struct{}, 1)
+	again, newer := make(chan struct{}, 1), make(chan struct{}, 1)
 	running.Go(func() { // ends with stop
 		defer signal.Stop(signals)
 		modes := []ShutdownMode{FinishRunning, KillAll}
@@ -38,6 +40,10 @@ func (m *Main) handleSignals() (stop func()) {
 			case sig := <-signals:
 				if sig == hangup && !terminal {
 					goroutine.Wake(again)
+					continue
+				}
+				if sig == m.cfg.UpgradeSignal {
+					goroutine.Wake(newer)
 					continue
 				}
 				m.cfg.Logger.Debug("multiprolab: signal", "signal", sig.String(), "mode", modes[0].String())
@@ -57,6 +63,16 @@ func (m *Main) handleSignals() (stop func()) {
 			select {
 			case <-again:
 				m.reload(ctx)
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	running.Go(func() { // ends with stop
+		for {
+			select {
+			case <-newer:
+				m.upgradeBySignal(ctx)
 			case <-ctx.Done():
 				return
 			}

@@ -146,6 +146,7 @@ func (m *Main) begin(ctx context.Context) error {
 	m.lifeMu.Unlock()
 	unwatch := context.AfterFunc(ctx, func() { m.exit(m.cfg.Shutdown, &contextError{causeOf(ctx)}) })
 	go m.conduct(unwatch) // ends when every worker has; Wait waits for it
+	m.succeed()
 	return nil
 }
 
@@ -163,6 +164,9 @@ func (m *Main) prepare() error {
 		)
 	}
 	if err := m.takeRole(); err != nil { // it does not return in the process of a worker of m
+		return err
+	}
+	if err := m.inherit(); err != nil {
 		return err
 	}
 	if !m.cfg.InProcess {
@@ -201,5 +205,9 @@ func (m *Main) prepare() error {
 	return nil
 }
 
-// releaseLoop lets the actions of main begin.
-func (m *Main) releaseLoop() { m.loop.release() }
+// releaseLoop lets the actions of main begin, but not in a trial of a new version.
+func (m *Main) releaseLoop() {
+	if !m.upgrade.trial() {
+		m.loop.release()
+	}
+}

@@ -318,14 +318,20 @@ func (s *store) foreign(t backend.Task) (*job, error) {
 }
 
 // pack makes a body for the Backend that can be decoded in another run.
-func (s *store) pack(p codec.Payload) []byte {
-	defs := s.codec.Definitions(p.Defs)
+func (s *store) pack(p codec.Payload) []byte { return packBody(s.codec, p) }
+
+// unpack reads what pack wrote.
+func (s *store) unpack(b []byte) (codec.Payload, error) { return unpackBody(s.codec, b) }
+
+// packBody lays out a body so that it can be decoded in another run, whose codec is another one.
+func packBody(c *codec.Codec, p codec.Payload) []byte {
+	defs := c.Definitions(p.Defs)
 	b := binary.AppendUvarint([]byte{p.Encoding}, uint64(len(defs)))
 	return append(append(b, defs...), p.Data...)
 }
 
-// unpack reads what pack wrote.
-func (s *store) unpack(b []byte) (p codec.Payload, err error) {
+// unpackBody reads what packBody wrote.
+func unpackBody(c *codec.Codec, b []byte) (p codec.Payload, err error) {
 	if len(b) < 2 {
 		return p, errors.New("its body is cut short")
 	}
@@ -336,7 +342,7 @@ func (s *store) unpack(b []byte) (p codec.Payload, err error) {
 	p.Encoding = b[0]
 	defs, data := b[1+size:1+size+int(n)], b[1+size+int(n):]
 	if len(defs) > 0 {
-		p.Defs, err = s.codec.Define(defs)
+		p.Defs, err = c.Define(defs)
 	}
 	p.Data = data
 	return p, err

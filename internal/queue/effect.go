@@ -35,7 +35,8 @@ const (
 	// a pause.
 	Again
 	// Outcome: the Task has ended with Verdict, its one outcome. Worker is who had it, or 0. Letter
-	// says whether it is a dead letter now. Whoever waits for room or for the outcome is told.
+	// says whether it is a dead letter now. Whoever waits for room or for the outcome is told. At
+	// is the moment for which the Task has waited, or 0 if it was due.
 	Outcome
 	// Store: the Task is stored in the Backend, due After a time, and Stored is the answer. Its
 	// submitter has its credit back.

@@ -64,6 +64,10 @@ func (q *Queue) endAs(t *Task, v Verdict, w Worker, how LeaseEnd) {
 	if t.state == ended {
 		return
 	}
+	due := Time(0)
+	if t.state == delayed {
+		due = t.at
+	}
 	q.release(t)
 	q.leaveLine(t)
 	q.tally(t, v)
@@ -86,7 +90,7 @@ func (q *Queue) endAs(t *Task, v Verdict, w Worker, how LeaseEnd) {
 	if t.From != 0 && t.Number != 0 {
 		delete(q.submitted, submission{t.From, t.Number})
 	}
-	q.emit(Effect{Kind: Outcome, Task: t, Worker: w, Verdict: v, Letter: letter})
+	q.emit(Effect{Kind: Outcome, Task: t, Worker: w, Verdict: v, Letter: letter, At: due})
 	if q.live--; q.live == 0 {
 		q.emit(Effect{Kind: Idle})
 	}

@@ -90,6 +90,10 @@ func (d *day) submit(by *fakeWorker, liars bool) {
 			t.Options = nil
 		}
 	}
+	if allowed := t.options().Attempts; allowed > 1 && d.dice(6) == 0 { // the old version of the program has begun with it
+		m.counted = 1 + d.dice(allowed-1)
+		t.Resume(m.counted)
+	}
 	for _, s := range d.slots {
 		if slices.Contains(waiting, s.id) && !s.out && s.life != nil && slices.Contains(s.pool.Queues, l.Queue) {
 			m.waits = append(m.waits, s.life)

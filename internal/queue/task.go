@@ -192,6 +192,16 @@ func (c condemned) verdict() Verdict {
 // ID is the number of the task, from its submission on.
 func (t *Task) ID() ID { return t.id }
 
+// Kept reports whether the task has ended only because the program does: with its options and its
+// body, another program can go on with it.
+func (t *Task) Kept() bool { return t.kept }
+
+// Begun is how many attempts have begun and count.
+func (t *Task) Begun() int { return int(t.attempts) }
+
+// Resume says, before Submit, that attempts at the task have begun in an earlier program.
+func (t *Task) Resume(attempts int) { t.attempts = int32(attempts) }
+
 // Attempt is the number of the attempt that runs or comes next, from 1.
 func (t *Task) Attempt() int {
 	if t.state == running {

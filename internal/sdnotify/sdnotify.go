@@ -41,6 +41,7 @@ const (
 type Notifier struct {
 	socket   string        // the socket as in NOTIFY_SOCKET: "/path", or "@name" for Linux's abstract sockets
 	watchdog time.Duration // how often Watchdog is to be called; see WatchdogInterval
+	environ  []string      // what FromEnv has taken out of the environment
 }
 
 // FromEnv returns the Notifier that this process's environment describes: NOTIFY_SOCKET,
@@ -61,7 +62,22 @@ func FromEnv() *Notifier {
 	if !supported || !validSocket(socket) {
 		return nil
 	}
-	return &Notifier{socket: socket, watchdog: watchdogInterval(usec, pid)}
+	n := &Notifier{socket: socket, watchdog: watchdogInterval(usec, pid)}
+	for i, value := range []string{socket, usec, pid} {
+		if value != "" {
+			n.environ = append(n.environ, []string{socketVar, watchdogVar, watchdogPIDVar}[i]+"="+value)
+		}
+	}
+	return n
+}
+
+// Environ returns what FromEnv has taken out of the environment, for another program that this
+// process executes in its own place. It must not be changed.
+func (n *Notifier) Environ() []string {
+	if n == nil {
+		return nil
+	}
+	return n.environ
 }
 
 // validSocket reports whether notifications can be sent to the socket.

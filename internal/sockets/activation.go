@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/multiprolab/multiprolab/internal/upgrade"
 )
 
 // The variables by which the service manager says which sockets it has passed (sd_listen_fds(3)).
@@ -32,10 +34,14 @@ var passed struct {
 	left  []passedFD // in the order of the descriptors
 }
 
-// passedFD is one descriptor that the service manager has passed.
+// passedFD is one descriptor that the service manager, or the old version of the program, has
+// passed.
 type passedFD struct {
-	name string   // the name, by which Open finds it
-	file *os.File // the descriptor
+	name    string   // the name, by which Open finds it
+	file    *os.File // the descriptor
+	network string   // what the old version of the program has opened it with; empty: it is the service manager's
+	address string   // the same
+	path    string   // the file of a Unix socket that is to be removed in the end; or empty
 }
 
 // TakePassed takes over what the service manager has passed, so that no worker and no command
@@ -49,7 +55,9 @@ func TakePassed() (names []string) {
 		passed.left = takePassed()
 	}
 	for _, p := range passed.left {
-		names = append(names, p.name)
+		if p.network == "" {
+			names = append(names, p.name)
+		}
 	}
 	return names
 }
@@ -59,8 +67,14 @@ func Meant() bool { return os.Getenv(pidVar) == strconv.Itoa(os.Getpid()) }
 
 // takePassed is TakePassed for the first call.
 func takePassed() (all []passedFD) {
+	if h, _ := upgrade.Taken(); h != nil { // the error is told by who starts the workers
+		for _, s := range h.Sockets {
+			p := passedFD{s.Name, os.NewFile(uintptr(s.FD), s.Name), s.Network, s.Address, s.Path}
+			all = append(all, p)
+		}
+	}
 	if !Meant() { // they are of the process that has started this one
-		return nil
+		return all
 	}
 	names := passedNames(os.Getenv(countVar), os.Getenv(namesVar))
 	for _, v := range []string{countVar, pidVar, namesVar, pidfdVar} {
@@ -68,7 +82,7 @@ func takePassed() (all []passedFD) {
 	}
 	for i, name := range names {
 		if file := passedFile(firstPassed+i, name); file != nil {
-			all = append(all, passedFD{name, file})
+			all = append(all, passedFD{name: name, file: file})
 		}
 	}
 	return all
@@ -104,17 +118,37 @@ func passedNames(count, names string) []string {
 	return given
 }
 
-// activated returns the descriptor that the service manager has passed under the name, or nil. It
-// is the caller's.
-func activated(name string) *os.File {
+// inherited returns the descriptor that this process was passed: by the service manager under the
+// name, or by the old version of the program, which has opened it with the same arguments. It
+// returns nil if there is none. The file is the caller's.
+func inherited(name, network, address string) *passedFD {
 	TakePassed()
 	passed.mu.Lock()
 	defer passed.mu.Unlock()
 	for i, p := range passed.left {
-		if p.name == name {
+		if p.name == name && (p.network == "" || p.network == network && p.address == address) {
 			passed.left = append(passed.left[:i:i], passed.left[i+1:]...)
-			return p.file
+			return &p
 		}
 	}
 	return nil
+}
+
+// DropInherited closes what the old version of the program has opened and this one has not.
+func DropInherited() {
+	TakePassed()
+	passed.mu.Lock()
+	defer passed.mu.Unlock()
+	kept := passed.left[:0]
+	for _, p := range passed.left {
+		if p.network == "" {
+			kept = append(kept, p)
+			continue
+		}
+		_ = p.file.Close() // nothing was accepted
+		if p.path != "" {
+			_ = os.Remove(p.path) // what cannot be removed is left
+		}
+	}
+	passed.left = kept
 }

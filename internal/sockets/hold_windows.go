@@ -65,3 +65,6 @@ func Lacks(packets bool) string {
 	}
 	return ""
 }
+
+// duplicate returns an error: no other version of the program is handed sockets on Windows.
+func duplicate(uintptr) (int, error) { return 0, errors.ErrUnsupported }

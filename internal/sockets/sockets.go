@@ -33,12 +33,19 @@ type Socket struct {
 	Addr net.Addr
 
 	file *hold       // main's descriptor of the socket
+	from *source     // where Open has it from; nil if Add has added it
 	path string      // the file of a Unix socket that Open has made, and Close removes; or empty
 	info os.FileInfo // what the file was when it was made
 }
 
 // SyscallConn gives the descriptor. Its Control fails with net.ErrClosed once the Set is closed.
 func (s *Socket) SyscallConn() (syscall.RawConn, error) { return s.file.SyscallConn() }
+
+// source says how Open has come to a socket. It exists in main, and never changes.
+type source struct {
+	network, address string // what it was opened with; empty if the service manager has passed it
+	inherited        bool   // it was passed to this process
+}
 
 // ErrActivated says that the service manager has passed no socket of a name.
 var ErrActivated = errors.New("the service manager has passed no socket of this name (LISTEN_FDS, LISTEN_PID, " +
@@ -50,8 +57,8 @@ const Activated = "systemd"
 // Open adds the socket that the service manager has passed under the name or, if there is none,
 // opens one at the address. The network Activated opens none.
 func (s *Set) Open(name, network, address string) error {
-	if file := activated(name); file != nil {
-		socket, err := adopt(name, file)
+	if p := inherited(name, network, address); p != nil {
+		socket, err := adopt(name, p.file)
 		if err != nil {
 			return fmt.Errorf("the socket %q that the service manager has passed: %w", name, err)
 		}
@@ -59,6 +66,10 @@ func (s *Set) Open(name, network, address string) error {
 			socket.close()
 			return fmt.Errorf("the socket %q that the service manager has passed is of another kind than %s",
 				name, network)
+		}
+		socket.from = &source{p.network, p.address, true}
+		if socket.path = p.path; p.path != "" {
+			socket.note()
 		}
 		return s.add(socket)
 	}
@@ -70,13 +81,13 @@ func (s *Set) Open(name, network, address string) error {
 		if err != nil {
 			return err
 		}
-		return s.take(name, c, c.LocalAddr(), true)
+		return s.take(name, c, c.LocalAddr(), &source{network: network, address: address})
 	}
 	l, err := net.Listen(network, address)
 	if err != nil {
 		return hint(network, address, err)
 	}
-	return s.take(name, l, l.Addr(), true)
+	return s.take(name, l, l.Addr(), &source{network: network, address: address})
 }
 
 // packets reports whether the sockets of a network take packets.
@@ -97,9 +108,9 @@ func hint(network, address string, err error) error {
 func (s *Set) Add(name string, socket any) error {
 	switch c := socket.(type) {
 	case net.Listener:
-		return s.take(name, c, c.Addr(), false)
+		return s.take(name, c, c.Addr(), nil)
 	case net.PacketConn:
-		return s.take(name, c, c.LocalAddr(), false)
+		return s.take(name, c, c.LocalAddr(), nil)
 	}
 	return fmt.Errorf("a %T is neither a net.Listener nor a net.PacketConn", socket)
 }
@@ -107,17 +118,15 @@ func (s *Set) Add(name string, socket any) error {
 // closer is what take is given.
 type closer interface{ Close() error }
 
-// take adds a duplicate of a listener or packet connection. If it is own, it was opened for this
-// Set, and take closes it: the Set holds a mere descriptor, so that no connection wakes main.
-func (s *Set) take(name string, c closer, addr net.Addr, own bool) error {
-	socket := &Socket{Name: name, Addr: addr}
+// take adds a duplicate of a listener or packet connection. If it has a source, it was opened for
+// this Set, and take closes it: the Set holds a mere descriptor, so that no connection wakes main.
+func (s *Set) take(name string, c closer, addr net.Addr, from *source) error {
+	socket := &Socket{Name: name, Addr: addr, from: from}
 	_, socket.Packets = c.(net.PacketConn)
-	if own {
+	if from != nil {
 		if u, ok := addr.(*net.UnixAddr); ok && u.Name != "" && u.Name[0] != '@' && u.Name[0] != 0 {
 			socket.path = u.Name
-			if info, err := os.Lstat(u.Name); err == nil {
-				socket.info = info
-			}
+			socket.note()
 		}
 		if l, ok := c.(*net.UnixListener); ok {
 			l.SetUnlinkOnClose(false)
@@ -137,6 +146,13 @@ func (s *Set) take(name string, c closer, addr net.Addr, own bool) error {
 		return err
 	}
 	return s.add(socket)
+}
+
+// note notes which file the path of a Unix socket leads to.
+func (s *Socket) note() {
+	if info, err := os.Lstat(s.path); err == nil {
+		s.info = info
+	}
 }
 
 // add adds a socket, or closes it if the Set is closed.

@@ -1,0 +1,196 @@
+package upgrade
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/multiprolab/multiprolab/internal/pack"
+)
+
+// variable is the variable of the environment that names what a process was handed: its kind, the
+// pid of the process that has written it, and a descriptor. It is not for users.
+const variable = "MULTIPROLAB_UPGRADE"
+
+// layout is the first number of what is handed over. A version of the library that has another
+// layout refuses it.
+const layout = 1
+
+// The kinds of a process that was handed something.
+const (
+	trialKind     = "trial" // a process beside the old one, which tries the new file
+	successorKind = "main"  // the old process, which has executed the new file
+)
+
+// Handed is what a process was handed by the old version of the program. The old process fills it
+// in; in the new one nobody changes it.
+type Handed struct {
+	// Trial says that this process only tries the new file.
+	Trial bool
+	// Main is the name of the Main that is upgraded.
+	Main string
+	// Path is the path of the program's file, by which the next version is found.
+	Path string
+	// Failed is why the new file was not executed, if the old one was once more; otherwise "".
+	Failed string
+	// Ignored says that SIGHUP is ignored only until the new version catches it.
+	Ignored bool
+	// Sockets are the sockets.
+	Sockets []Socket
+	// Tasks are the tasks that nobody has begun with, in their order.
+	Tasks []Task
+	// Report is the descriptor to which a trial writes how it went.
+	Report int
+	// Life is the descriptor of a trial: the end of file there asks it to end. In the new version
+	// of the program it is the other end of that of the trial which still runs, or 0.
+	Life int
+	// Errors is the descriptor from which the new version of the program reads what the trial
+	// prints on stderr; or 0.
+	Errors int
+	// Pid is the pid of the trial that still runs, or 0.
+	Pid int
+}
+
+// Socket is a socket that is handed over.
+type Socket struct {
+	// Name, Network and Address are what it was opened with. Without a network, the service manager
+	// has passed it to the old version.
+	Name, Network, Address string
+	// Path is the file of a Unix socket that the program is to remove, or "".
+	Path string
+	// FD is its descriptor.
+	FD int
+}
+
+// Task is a task that is handed over. Nobody waits for its outcome.
+type Task struct {
+	// Type is the type of the task.
+	Type string
+	// Options are its options, in a layout that is the caller's.
+	Options string
+	// Body is its body, in a layout that is the caller's.
+	Body string
+	// Attempts is how many attempts have begun.
+	Attempts int
+}
+
+// Pack implements pack.Packed.
+func (h *Handed) Pack(p *pack.Packing) {
+	version := layout
+	pack.Number(p, &version)
+	if version != layout {
+		p.Fail()
+		return
+	}
+	pack.Flag(p, &h.Trial)
+	pack.Text(p, &h.Main)
+	pack.Text(p, &h.Path)
+	pack.Text(p, &h.Failed)
+	pack.Flag(p, &h.Ignored)
+	pack.List(p, &h.Sockets, func(p *pack.Packing, s *Socket) {
+		pack.Text(p, &s.Name)
+		pack.Text(p, &s.Network)
+		pack.Text(p, &s.Address)
+		pack.Text(p, &s.Path)
+		pack.Number(p, &s.FD)
+	})
+	pack.List(p, &h.Tasks, func(p *pack.Packing, t *Task) {
+		pack.Text(p, &t.Type)
+		pack.Text(p, &t.Options)
+		pack.Text(p, &t.Body)
+		pack.Number(p, &t.Attempts)
+	})
+	pack.Number(p, &h.Report)
+	pack.Number(p, &h.Life)
+	pack.Number(p, &h.Errors)
+	pack.Number(p, &h.Pid)
+}
+
+// descriptors returns all descriptors that it names.
+func (h *Handed) descriptors() (fds []int) {
+	for _, s := range h.Sockets {
+		fds = append(fds, s.FD)
+	}
+	for _, fd := range []int{h.Report, h.Life, h.Errors} {
+		if fd > 0 {
+			fds = append(fds, fd)
+		}
+	}
+	return fds
+}
+
+// handed is what this process was handed, and why it could not be read. It is taken before anything
+// else of the program runs, so that no child inherits it by chance. It does not change.
+var handed, handedErr = take()
+
+// Taken returns what this process was handed by the old version of the program, or nil. The error
+// says why that cannot be read.
+func Taken() (*Handed, error) { return handed, handedErr }
+
+// take reads what was handed, and takes it over.
+func take() (*Handed, error) {
+	text, ok := os.LookupEnv(variable)
+	if !ok {
+		return nil, nil
+	}
+	_ = os.Unsetenv(variable) // the name is good
+	kind, rest, _ := strings.Cut(text, ":")
+	pid, fd, _ := strings.Cut(rest, ":")
+	from, err := strconv.Atoi(pid)
+	n, err2 := strconv.Atoi(fd)
+	if err := errors.Join(err, err2); err != nil {
+		return nil, fmt.Errorf("the environment variable %s is not for users to set: %w", variable, err)
+	}
+	if kind == trialKind && from != os.Getppid() || kind == successorKind && from != os.Getpid() {
+		return nil, nil // it is another process that was handed this
+	}
+	h := new(Handed)
+	err = readFrom(n, h)
+	if err == nil {
+		err = keep(h.descriptors())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("what the old version of the program hands over cannot be read (is it of another "+
+			"version of the library?): %w", err)
+	}
+	return h, nil
+}
+
+// readFrom reads from a descriptor, and closes it.
+func readFrom(fd int, h *Handed) error {
+	file := os.NewFile(uintptr(fd), "upgrade")
+	if file == nil {
+		return os.ErrInvalid
+	}
+	defer file.Close() // nothing is written
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	b, err := io.ReadAll(file)
+	if err != nil {
+		return err
+	}
+	return pack.Unmarshal(b, h)
+}
+
+// write writes h into a file that has no name.
+func write(h *Handed) (*os.File, error) {
+	file, err := unnamed()
+	if err != nil {
+		return nil, fmt.Errorf("a file for what is handed over: %w", err)
+	}
+	if _, err := file.Write(pack.Marshal(h)); err != nil {
+		_ = file.Close() // the other error tells more
+		return nil, fmt.Errorf("writing what is handed over: %w", err)
+	}
+	return file, nil
+}
+
+// with returns the environment, together with the variable.
+func with(env []string, kind string, fd int) []string {
+	env = append(make([]string, 0, len(env)+1), env...)
+	return append(env, fmt.Sprintf("%s=%s:%d:%d", variable, kind, os.Getpid(), fd))
+}

@@ -1,0 +1,22 @@
+package upgrade
+
+import (
+	"errors"
+	"fmt"
+	"os"
+)
+
+// Supported returns an error if this system cannot do it.
+func Supported() error {
+	return fmt.Errorf("Windows cannot execute another file in the place of a process: end the program, and start "+
+		"the new one: %w", errors.ErrUnsupported)
+}
+
+// Exec returns the error of Supported.
+func Exec(string, []string, *Handed, ...os.Signal) error { return Supported() }
+
+// keep returns the error of Supported.
+func keep([]int) error { return Supported() }
+
+// unnamed returns the error of Supported.
+func unnamed() (*os.File, error) { return nil, Supported() }

@@ -1,0 +1,266 @@
+package upgrade
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+)
+
+// The words by which a trial says that its workers are ready.
+const (
+	readyWord = "ready"
+	aloneWord = "ready, with sockets of its own"
+)
+
+// Trial is a process that runs the new file of the program beside the old one: its workers start
+// and become ready. It exists in the old process and, as long as the trial's workers bridge the
+// time until those of the new version are ready, in main of that. One goroutine uses it.
+type Trial struct {
+	process *os.Process   // the process
+	life    *os.File      // the trial ends when this is closed
+	errors  *os.File      // what the trial prints on stderr
+	copied  chan struct{} // closed when nothing more comes from errors
+	tail    tail          // the end of what it has printed
+	exited  chan struct{} // closed when the process has ended and state is set
+	state   string        // how the process has ended, for people
+	answer  chan string   // what the trial reports; has room for it
+	alone   bool          // the trial has opened sockets itself, which nobody else can open while it has them
+}
+
+// Try starts a process that tries the file at a path. It is handed h, and the files of the sockets
+// in h, whose descriptors Try fills in and closes here. What it prints goes to stdout of this
+// process, and to stderr.
+func Try(path string, env []string, h *Handed, sockets []*os.File, stderr io.Writer) (*Trial, error) {
+	defer closeAll(sockets...)
+	const first = 3 // of the descriptors that a process gets besides its standard files
+	h.Trial, h.Report, h.Life = true, first, first+1
+	for i := range h.Sockets {
+		h.Sockets[i].FD = first + 3 + i
+	}
+	file, err := write(h)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() // the process has its own
+	var pipes [6]*os.File
+	for i := 0; i < len(pipes); i += 2 {
+		if pipes[i], pipes[i+1], err = os.Pipe(); err != nil {
+			closeAll(pipes[:]...)
+			return nil, err
+		}
+	}
+	report, life, errs := pipes[0:2], pipes[2:4], pipes[4:6]
+	cmd := exec.Command(path)
+	cmd.Args, cmd.Env = os.Args, with(env, trialKind, first+2)
+	cmd.Stdout, cmd.Stderr = os.Stdout, errs[1]
+	cmd.ExtraFiles = append([]*os.File{report[1], life[0], file}, sockets...)
+	err = cmd.Start()
+	closeAll(report[1], life[0], errs[1]) // the process has its own
+	if err != nil {
+		closeAll(report[0], life[1], errs[0])
+		return nil, err
+	}
+	t := newTrial(cmd.Process, life[1], errs[0], stderr)
+	t.answer = make(chan string, 1)
+	go func() { // ends with the trial, or with its report
+		b, _ := io.ReadAll(io.LimitReader(report[0], 64<<10)) // what has come by then counts
+		_ = report[0].Close()                                 // it was read
+		t.answer <- string(b)
+	}()
+	return t, nil
+}
+
+// Resume returns the trial that still runs, from what the new version of the program was handed. It
+// returns nil if there is none.
+func Resume(h *Handed, stderr io.Writer) *Trial {
+	if h.Pid == 0 {
+		return nil
+	}
+	p, err := os.FindProcess(h.Pid)
+	if err != nil {
+		return nil
+	}
+	return newTrial(p, os.NewFile(uintptr(h.Life), "life"), os.NewFile(uintptr(h.Errors), "stderr"), stderr)
+}
+
+// newTrial returns a Trial for a process, with the goroutines that attend to it.
+func newTrial(p *os.Process, life, errs *os.File, stderr io.Writer) *Trial {
+	t := &Trial{process: p, life: life, errors: errs, exited: make(chan struct{}), copied: make(chan struct{})}
+	go func() { // ends when the trial and its workers have closed their stderr
+		defer close(t.copied)
+		_, _ = io.Copy(io.MultiWriter(&t.tail, stderr), errs) // who cannot be written to misses it
+		_ = errs.Close()                                      // it was read
+	}()
+	go func() { // ends with the process
+		defer close(t.exited)
+		state, err := p.Wait()
+		if err != nil { // somebody else has waited for it
+			t.state = err.Error()
+			return
+		}
+		t.state = state.String()
+	}()
+	return t
+}
+
+// Ready waits until the workers of the trial are ready. If ctx ends before, or the trial fails, the
+// trial is ended, and the error says why.
+func (t *Trial) Ready(ctx context.Context) error {
+	select {
+	case answer := <-t.answer:
+		switch {
+		case answer == readyWord:
+			return nil
+		case answer == aloneWord:
+			t.alone = true
+			return nil
+		}
+		return t.failed(answer)
+	case <-ctx.Done():
+		_ = t.process.Kill() // otherwise it has ended by itself
+		<-t.exited
+		closeAll(t.life)
+		return fmt.Errorf("its workers were not ready in time, and it was killed: %w%s",
+			context.Cause(ctx), t.tail.last())
+	}
+}
+
+// failed returns the error of a trial that has not said that it is ready.
+func (t *Trial) failed(answer string) error {
+	t.End(time.Second)
+	select {
+	case <-t.copied:
+	case <-time.After(time.Second): // somebody whom it has started still has its stderr
+	}
+	if answer != "" {
+		return errors.New(answer)
+	}
+	return fmt.Errorf("it ended before its workers were ready (%s)%s", t.state, t.tail.last())
+}
+
+// Alone reports whether the trial has opened sockets itself. The new version of the program cannot
+// open them while the trial has them.
+func (t *Trial) Alone() bool { return t.alone }
+
+// End asks the trial to end, and kills it after a time. It returns when the process has ended.
+func (t *Trial) End(most time.Duration) {
+	closeAll(t.life)
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-t.exited:
+		return
+	case <-timer.C:
+	}
+	_ = t.process.Kill() // otherwise it has ended by itself
+	<-t.exited
+}
+
+// HandOn notes in h what the new version of the program has to know of the trial.
+func (t *Trial) HandOn(h *Handed) {
+	select {
+	case <-t.exited: // its pid may be another process's by now
+		return
+	default:
+	}
+	h.Pid, h.Life, h.Errors = t.process.Pid, descriptor(t.life), descriptor(t.errors)
+}
+
+// descriptor returns the descriptor of a pipe. It leaves it with the runtime's poller, so that a
+// reader goes on.
+func descriptor(f *os.File) (n int) {
+	if conn, err := f.SyscallConn(); err == nil {
+		_ = conn.Control(func(fd uintptr) { n = int(fd) }) // n stays 0 if it is closed
+	}
+	return n
+}
+
+// closeAll closes the files that are not nil.
+func closeAll(files ...*os.File) {
+	for _, f := range files {
+		if f != nil {
+			_ = f.Close() // a pipe, or a file that was written
+		}
+	}
+}
+
+// Reporter is a trial's way to the old process. It exists in the trial; any goroutine may use it.
+type Reporter struct {
+	once sync.Once // the report was written
+	life *os.File  // at the end of file the trial ends; never changes
+	to   *os.File  // where the report goes; never changes
+}
+
+// NewReporter returns the way to the old process.
+func NewReporter(h *Handed) *Reporter {
+	return &Reporter{to: os.NewFile(uintptr(h.Report), "report"), life: os.NewFile(uintptr(h.Life), "life")}
+}
+
+// Ready reports that all workers are ready. alone says that the trial has opened sockets itself.
+func (r *Reporter) Ready(alone bool) {
+	if alone {
+		r.say(aloneWord)
+		return
+	}
+	r.say(readyWord)
+}
+
+// Failed reports why the trial has failed. After Ready it does nothing.
+func (r *Reporter) Failed(err error) { r.say(err.Error()) }
+
+// say writes the report, once.
+func (r *Reporter) say(text string) {
+	r.once.Do(func() {
+		_, _ = io.WriteString(r.to, text) // the end of the process is told in any case
+		_ = r.to.Close()                  // that is the end of the report
+	})
+}
+
+// Await waits until the old process asks for the end of the trial, or has ended itself.
+func (r *Reporter) Await() { _, _ = r.life.Read(make([]byte, 1)) } // nothing ever comes but the end
+
+// tailSize bounds what is kept of what a trial prints.
+const tailSize = 16 << 10
+
+// tail keeps the end of what is written to it. Any goroutine may use it.
+type tail struct {
+	mu sync.Mutex // guards b
+	b  []byte     // the end
+}
+
+// Write implements io.Writer.
+func (t *tail) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.b = append(t.b, b...); len(t.b) > tailSize {
+		t.b = append(t.b[:0], t.b[len(t.b)-tailSize:]...)
+	}
+	return len(b), nil
+}
+
+// last returns the line that tells most, for the end of an error text: that of a panic, or else the
+// last one.
+func (t *tail) last() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	lines := strings.Split(string(bytes.TrimSpace(t.b)), "\n")
+	line := lines[len(lines)-1]
+	for _, l := range lines {
+		if strings.HasPrefix(l, "panic: ") || strings.HasPrefix(l, "fatal error: ") {
+			line = l
+			break
+		}
+	}
+	const most = 400
+	if line = strings.ToValidUTF8(line[:min(len(line), most)], ""); line == "" {
+		return ""
+	}
+	return ": " + line
+}

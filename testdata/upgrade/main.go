@@ -1,0 +1,133 @@
+//go:build unix
+
+// Command upgrade is what the tests of upgrades run: an HTTP server of two workers, and a worker of
+// tasks. Its first argument is the path of a socket; what it does wrong stands in a file beside it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/multiprolab/multiprolab"
+	"github.com/multiprolab/multiprolab/prefork"
+)
+
+// version is set by the linker.
+var version string
+
+// fault is what this process does wrong.
+var fault string
+
+func main() {
+	if b, err := os.ReadFile(os.Args[1] + ".fault"); err == nil {
+		fault = string(b)
+	}
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	app := multiprolab.New(&multiprolab.Config{UpgradeSignal: syscall.SIGUSR2, UpgradeTimeout: timeout()})
+	app.RegisterWorker("web", web, &multiprolab.WorkerConfig{Count: 2, Listeners: []string{"web"}})
+	app.RegisterWorker("tasks", tasks, &multiprolab.WorkerConfig{Queues: []string{"tasks"}})
+	app.Hook()
+	switch fault {
+	case "panic":
+		panic("the new version panics in main")
+	case "exit":
+		os.Exit(7)
+	case "stuck":
+		select {}
+	case "vanish":
+		if multiprolab.UpgradeTrial() { // the file is there to be tried, and not to be executed then
+			must(os.Remove(os.Args[1] + ".program"))
+		}
+	}
+	if fault == "taken" {
+		must(app.Listen("taken", "unix", os.Args[1]))
+	}
+	must(app.Listen("web", "tcp", "127.0.0.1:0"))
+	must(app.Listen("unix", "unix", os.Args[1]))
+	app.After(0, func(context.Context) error {
+		if multiprolab.UpgradeTrial() {
+			return errors.New("an action runs in a trial")
+		}
+		dir, _ := os.ReadDir("/proc/self/fd")
+		var left []string
+		for _, v := range os.Environ() {
+			if strings.HasPrefix(v, "MULTIPROLAB_") {
+				left = append(left, v)
+			}
+		}
+		fmt.Println("version", version, "pid", os.Getpid(), "at", app.ListenerAddr("web"), "descriptors", len(dir), "environment", left)
+		return nil
+	})
+	command(app)
+	err := app.Run(context.Background())
+	fmt.Println("end", err, app.Cause())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// command lets SIGUSR1 submit tasks: one that runs for a while, and some behind it.
+func command(app *multiprolab.Main) {
+	if multiprolab.UpgradeTrial() {
+		return
+	}
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGUSR1)
+	go func() {
+		for range c {
+			for i := range 5 {
+				options := &multiprolab.TaskOptions{Queue: "tasks", Attempts: 3, Key: "one"}
+				if i == 4 {
+					options.Delay = 2 * time.Second
+				}
+				_, err := app.Tasks().Submit(context.Background(), "work", fmt.Sprint("task ", i, " of ", version), options)
+				if err != nil {
+					fmt.Println("submit", err)
+				}
+			}
+		}
+	}()
+}
+
+func web(_ context.Context, w *multiprolab.Worker) error {
+	if fault == "setup" {
+		return errors.New("the new version has no setup that works")
+	}
+	handler := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, version) })
+	return prefork.Serve(w, "web", &http.Server{Handler: handler}, &prefork.Config{Linger: 50 * time.Millisecond})
+}
+
+func tasks(_ context.Context, w *multiprolab.Worker) error {
+	multiprolab.HandleTask(w, "work", func(ctx context.Context, what string) (string, error) {
+		fmt.Println("begun", what, "by", version)
+		time.Sleep(300 * time.Millisecond)
+		fmt.Println("done", what, "by", version)
+		return "", nil
+	})
+	return nil
+}
+
+// timeout returns the time that a new version has.
+func timeout() time.Duration {
+	d, err := time.ParseDuration(os.Getenv("UPGRADE_TIMEOUT"))
+	if err != nil {
+		return 0
+	}
+	return d
+}
+
+func must(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}

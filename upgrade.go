@@ -1,0 +1,197 @@
+package multiprolab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/multiprolab/multiprolab/internal/goroutine"
+	"github.com/multiprolab/multiprolab/internal/proc"
+	"github.com/multiprolab/multiprolab/internal/sockets"
+	"github.com/multiprolab/multiprolab/internal/upgrade"
+)
+
+// This file is how the program goes on as a new version of itself, in the main of the old version.
+
+// UpgradeError says why a new version of the program does not run. The old one goes on.
+type UpgradeError struct {
+	File string // the path of the file
+	Err  error  // what is wrong with it
+}
+
+func (e *UpgradeError) Error() string {
+	return fmt.Sprintf("multiprolab: the old version of the program goes on, the new one in %s failed: %s",
+		e.File, brief(e.Err))
+}
+
+func (e *UpgradeError) Unwrap() error { return e.Err }
+
+// Upgrade goes on with the new version of the program that lies in the place of its file, put there
+// by a rename, or by a symbolic link that leads to another file. The process stays: the same pid,
+// the same foreground, the same main process of the service manager, also as process 1. In order:
+//
+//  1. A trial, which is a process of its own, runs the new file with the arguments and the
+//     environment of this one, up to Run or Start, and its workers start. They have the sockets of
+//     [Main.Listen], and serve there like those of the old version. Actions of main do not run in
+//     the trial, its handlers do. [UpgradeTrial] reports true in it: what exists only once, such as
+//     a lock or a port that main takes without Listen, must be left alone there.
+//  2. When all workers of the trial are ready, the old version ends in the mode FinishRunning, with
+//     the cause [ErrUpgrade]. Its deferred functions do not run.
+//  3. The process executes the new file, which begins at its main function. Listen with the same
+//     name, network and address finds the socket that was open all the time. When all workers of
+//     the new version are ready, the trial finishes what it has and ends.
+//
+// If the trial fails, it is ended, and Upgrade returns an *UpgradeError that says why: the program
+// has no setup that works, crashes, is not this program, or is not ready before ctx ends or
+// [Config.UpgradeTimeout] is over. The old version goes on then, and has not stopped to work
+// meanwhile. If the file cannot be executed although it could be tried, the old file is executed
+// once more. Otherwise Upgrade does not return, unless somebody asks for the end of the program
+// meanwhile: that counts more.
+//
+// What main has in memory is gone with the old version: values, goroutines, results that somebody
+// waits for, messages that no handler has taken. Sockets of [Main.AddListener] are closed. Child
+// processes that the program itself has started stay its children, but os/exec does not know them
+// any more. Upgrade is refused in a handler or an action of main, which would wait for itself; with
+// Config.InProcess; in a worker; in the binary of a test; while another Main of this process runs;
+// and on Windows, which cannot execute a file in the place of a process: there the error matches
+// errors.ErrUnsupported.
+//
+// [Config.UpgradeSignal] makes Run do this when a signal comes.
+func (m *Main) Upgrade(ctx context.Context) error {
+	if err := m.running(); err != nil {
+		return err
+	}
+	if err := m.mayUpgrade(); err != nil {
+		return err
+	}
+	if !m.upgrade.busy.CompareAndSwap(false, true) {
+		return errors.New("multiprolab: an Upgrade is under way already")
+	}
+	defer m.upgrade.busy.Store(false)
+	ctx, cancel := context.WithTimeoutCause(ctx, m.cfg.UpgradeTimeout,
+		fmt.Errorf("Config.UpgradeTimeout of %v is over: %w", m.cfg.UpgradeTimeout, context.DeadlineExceeded))
+	defer cancel()
+	m.noteService(m.service.Reloading())
+	trial, err := m.tryNext(ctx)
+	if err != nil {
+		m.noteReady()
+		if goroutine.Closed(m.exitAsked) {
+			return m.stopCause()
+		}
+		return &UpgradeError{m.upgrade.path, err}
+	}
+	m.handOverTasks()
+	m.upgrade.prepareNext(func() error { return m.execute(trial) })
+	m.exit(FinishRunning, ErrUpgrade)
+	if m.Cause() != ErrUpgrade { // somebody has asked for the end before
+		m.upgrade.abandoned.Store(true)
+	}
+	<-m.ended // not if the new file is executed
+	trial.End(m.cfg.KillTimeout)
+	return m.await(context.Background())
+}
+
+// mayUpgrade returns why this Main cannot be upgraded, or nil.
+func (m *Main) mayUpgrade() error {
+	var why string
+	switch others := m.othersRunning(); {
+	case m.cfg.InProcess:
+		why = "with Config.InProcess there are no processes that could be tried"
+	case m.nested || proc.Current() != nil:
+		why = "this is the process of a worker: call it in main"
+	case m.upgrade.trial():
+		why = "this process only tries a new version"
+	case proc.IsTestBinary():
+		why = "this is the binary of a test, which would run its tests again"
+	case others != "":
+		why = fmt.Sprintf("the Main %q of this process runs, too, and would end without notice", others)
+	default:
+		if err := upgrade.Supported(); err != nil {
+			return fmt.Errorf("multiprolab: Upgrade is not possible: %w", err)
+		}
+		return m.waitsForItself("Upgrade")
+	}
+	return errors.New("multiprolab: Upgrade is not possible: " + why)
+}
+
+// othersRunning returns the name of another Main that runs in this process, or "".
+func (m *Main) othersRunning() string {
+	names.mu.Lock()
+	defer names.mu.Unlock()
+	for name, other := range names.outermost {
+		if other != m && other.serving.Load() {
+			return name
+		}
+	}
+	return ""
+}
+
+// tryNext starts a trial of the new version, and waits until its workers are ready.
+func (m *Main) tryNext(ctx context.Context) (*upgrade.Trial, error) {
+	h := &upgrade.Handed{Main: m.cfg.Name, Path: m.upgrade.path, Sockets: m.sockets.HandOn()}
+	files, err := sockets.Duplicates(h.Sockets)
+	if err != nil {
+		return nil, err
+	}
+	begun := time.Now()
+	trial, err := upgrade.Try(m.upgrade.path, os.Environ(), h, files, m.stderr)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	ready := make(chan struct{})
+	defer close(ready)
+	go func() { // ends when the trial is ready, or has failed
+		select {
+		case <-m.exitAsked:
+			cancel(ErrExit)
+		case <-ready:
+		}
+	}()
+	if err := trial.Ready(ctx); err != nil {
+		return nil, err
+	}
+	m.cfg.Logger.Info("multiprolab: the new version of the program is ready", "file", m.upgrade.path,
+		"took", time.Since(begun))
+	return trial, nil
+}
+
+// execute executes the new file in the place of this process, in which no worker is left. It
+// returns if that fails, and the old file cannot be executed once more, either.
+func (m *Main) execute(trial *upgrade.Trial) error {
+	h := &upgrade.Handed{
+		Main:    m.cfg.Name,
+		Path:    m.upgrade.path,
+		Sockets: m.sockets.HandOn(),
+		Tasks:   m.upgrade.handedOver(),
+	}
+	ignored := m.upgrade.ignored()
+	h.Ignored = hangup != nil && slices.Contains(ignored, hangup)
+	if trial.Alone() {
+		trial.End(m.cfg.ShutdownTimeout)
+	}
+	trial.HandOn(h)
+	environ := append(os.Environ(), m.service.Environ()...)
+	err := upgrade.Exec(m.upgrade.path, environ, h, ignored...)
+	trial.End(m.cfg.KillTimeout)
+	h.Pid, h.Life, h.Errors, h.Failed = 0, 0, 0, err.Error()
+	if old, find := proc.Executable(); find == nil {
+		err = errors.Join(err, upgrade.Exec(old, environ, h, ignored...))
+	}
+	return &UpgradeError{m.upgrade.path, err}
+}
+
+// upgradeBySignal is Upgrade for a signal, on a goroutine of its own.
+func (m *Main) upgradeBySignal(ctx context.Context) {
+	m.cfg.Logger.Info("multiprolab: Config.UpgradeSignal: a new version of the program is tried",
+		"file", m.upgrade.path)
+	err := m.Upgrade(ctx)
+	if goroutine.Closed(m.exitAsked) { // the end of the program is told elsewhere
+		return
+	}
+	m.cfg.Logger.Error("multiprolab: the program is not upgraded", "error", brief(err))
+}

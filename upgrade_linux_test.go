@@ -1,0 +1,290 @@
+package multiprolab_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// upgradePrograms are two versions of the program in testdata/upgrade.
+var upgradePrograms = sync.OnceValues(func() (built [3]string, err error) {
+	for version := 1; version < len(built); version++ {
+		built[version] = filepath.Join(programDir(), fmt.Sprint("upgrade-", version))
+		flags := fmt.Sprint("-ldflags=-w -X main.version=", version)
+		if out, err := exec.Command("go", "build", flags, "-o", built[version], "./testdata/upgrade").CombinedOutput(); err != nil {
+			return built, fmt.Errorf("%w: %s", err, out)
+		}
+	}
+	return built, nil
+})
+
+// upgradeLab is a program that runs, and whose file is replaced.
+type upgradeLab struct {
+	*mainProcess
+	base  string // of the names of its files
+	url   string // where it serves
+	begun int    // how many versions of it have begun
+}
+
+// startUpgradeLab starts version 1 of the program.
+func startUpgradeLab(t *testing.T, env ...string) *upgradeLab {
+	t.Helper()
+	_, err := upgradePrograms()
+	require.NoError(t, err)
+	dir, err := os.MkdirTemp(programDir(), "up") // on the same disk as the programs
+	require.NoError(t, err)
+	l := &upgradeLab{base: filepath.Join(dir, "s")}
+	l.replace(t, 1)
+	l.mainProcess = &mainProcess{Cmd: exec.Command(l.program(), l.base), out: &buffer{}, exited: make(chan struct{})}
+	l.Env = append(os.Environ(), env...)
+	l.Stdout, l.Stderr, l.SysProcAttr = l.out, l.out, ownGroup()
+	require.NoError(t, l.Start())
+	go func() { // ends with the process; the clean-up waits for it
+		defer close(l.exited)
+		l.err = l.Wait()
+	}()
+	t.Cleanup(func() {
+		_ = l.Process.Kill()
+		<-l.exited
+		if t.Failed() {
+			t.Logf("output:\n%s", l.out)
+		}
+	})
+	l.begins(t, 1)
+	return l
+}
+
+// program is the path of the program.
+func (l *upgradeLab) program() string { return l.base + ".program" }
+
+// replace puts a version of the program into the place of the one that is there.
+func (l *upgradeLab) replace(t *testing.T, version int) {
+	t.Helper()
+	built, err := upgradePrograms()
+	require.NoError(t, err)
+	require.NoError(t, os.Link(built[version], l.base+".new"))
+	require.NoError(t, os.Rename(l.base+".new", l.program()))
+}
+
+// fail says what the next version does wrong.
+func (l *upgradeLab) fail(t *testing.T, fault string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(l.base+".fault", []byte(fault), 0o600))
+}
+
+var versionLine = regexp.MustCompile(`(?m)^version (\d) pid (\d+) at (\S+) descriptors (\d+) environment (.*)$`)
+
+// begins waits until main of another version runs its action, checks it, and returns how many
+// descriptors it has.
+func (l *upgradeLab) begins(t *testing.T, version int) (descriptors string) {
+	t.Helper()
+	var all [][]string
+	eventually(t, "the next version", func() bool {
+		all = versionLine.FindAllStringSubmatch(l.out.String(), -1)
+		return len(all) > l.begun
+	})
+	require.Len(t, all, l.begun+1)
+	line := all[l.begun]
+	l.begun++
+	require.Equal(t, fmt.Sprint(version), line[1])
+	require.Equal(t, fmt.Sprint(l.Process.Pid), line[2], "the process stays")
+	require.Equal(t, "[]", line[5], "nothing is left in the environment")
+	if l.url == "" {
+		l.url = "http://" + line[3] + "/"
+	}
+	require.Equal(t, l.url, "http://"+line[3]+"/")
+	return line[4]
+}
+
+// serves asks the program which version it is.
+func (l *upgradeLab) serves(t *testing.T, version int) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	got, err := get(client, l.url)
+	require.NoError(t, err)
+	require.Equal(t, fmt.Sprint(version), got)
+}
+
+// workersAlone waits until main has three children, its workers: no trial is left.
+func (l *upgradeLab) workersAlone(t *testing.T) []int {
+	t.Helper()
+	eventually(t, "the end of the trial", func() bool { return len(childrenOf(t, l.Process.Pid)) == 3 })
+	return childrenOf(t, l.Process.Pid)
+}
+
+// end ends the program.
+func (l *upgradeLab) end(t *testing.T) {
+	t.Helper()
+	left := l.workersAlone(t)
+	require.NoError(t, signalProcess(l.Process.Pid, "SIGTERM"))
+	require.NoError(t, l.wait(t))
+	gone(t, "a worker", left...)
+	require.NoFileExists(t, l.base, "the file of the Unix socket is removed")
+}
+
+// Several upgrades in a row, while clients ask all the time: the process stays, no request fails,
+// and no descriptor, variable or process piles up.
+func TestUpgrade(t *testing.T) {
+	l := startUpgradeLab(t)
+	var stop atomic.Bool
+	var failed, asked atomic.Int64
+	var clients sync.WaitGroup
+	var first atomic.Value
+	for range 2 {
+		clients.Go(func() { // ends with stop
+			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+			for !stop.Load() {
+				asked.Add(1)
+				if _, err := get(client, l.url); err != nil {
+					failed.Add(1)
+					first.CompareAndSwap(nil, err)
+				}
+			}
+		})
+	}
+	defer clients.Wait()
+	defer stop.Store(true)
+	var descriptors []string
+	for i, version := range []int{2, 1, 2, 1} {
+		l.replace(t, version)
+		require.NoError(t, signalProcess(l.Process.Pid, "SIGUSR2"))
+		descriptors = append(descriptors, l.begins(t, version))
+		before := l.workersAlone(t)
+		l.serves(t, version)
+		require.FileExists(t, l.base, "the file of the Unix socket, after upgrade %d", i)
+		require.Len(t, before, 3)
+	}
+	stop.Store(true)
+	clients.Wait()
+	require.Zero(t, failed.Load(), "of %d requests: %v", asked.Load(), first.Load())
+	require.Greater(t, asked.Load(), int64(4))
+	require.Len(t, slices.Compact(descriptors), 1, "of the versions")
+	l.end(t)
+}
+
+// Tasks that nobody has begun with go to the new version, once; those that run are finished.
+func TestUpgradeHandsOverTasks(t *testing.T) {
+	l := startUpgradeLab(t)
+	require.NoError(t, signalProcess(l.Process.Pid, "SIGUSR1"))
+	eventually(t, "the first task", func() bool { return strings.Contains(l.out.String(), "begun task 0 of 1 by 1") })
+	l.replace(t, 2)
+	require.NoError(t, signalProcess(l.Process.Pid, "SIGUSR2"))
+	l.begins(t, 2)
+	eventually(t, "the last task", func() bool { return strings.Contains(l.out.String(), "done task 4 of 1 by 2") })
+	var done []string
+	for i := range 5 {
+		text := fmt.Sprintf("done task %d of 1 by", i)
+		require.Equal(t, 1, strings.Count(l.out.String(), text), text)
+		require.Equal(t, 1, strings.Count(l.out.String(), fmt.Sprintf("begun task %d of 1 by", i)))
+	}
+	for _, line := range strings.Split(l.out.String(), "\n") {
+		if strings.HasPrefix(line, "done ") {
+			done = append(done, line)
+		}
+	}
+	require.True(t, slices.IsSorted(done), "they keep their order: %q", done)
+	l.end(t)
+}
+
+// A new version that does not become ready is ended, and the old one goes on and says why.
+func TestUpgradeThatFails(t *testing.T) {
+	script := func(text string, perm os.FileMode) func(*testing.T, *upgradeLab) {
+		return func(t *testing.T, l *upgradeLab) {
+			require.NoError(t, os.WriteFile(l.base+".new", []byte(text), perm))
+			require.NoError(t, os.Rename(l.base+".new", l.program()))
+		}
+	}
+	fault := func(text string) func(*testing.T, *upgradeLab) {
+		return func(t *testing.T, l *upgradeLab) {
+			l.fail(t, text)
+			l.replace(t, 2)
+		}
+	}
+	for name, c := range map[string]struct {
+		prepare func(*testing.T, *upgradeLab)
+		why     string
+	}{
+		"a panic in main":     {fault("panic"), `exit status 2\): panic: the new version panics in main`},
+		"an exit in main":     {fault("exit"), `it ended before its workers were ready \(exit status 7\)`},
+		"a setup that fails":  {fault("setup"), `worker web/\d \(pid \d+\) did not start: its setup function returned an error: .*the new version has no setup that works`},
+		"never ready":         {fault("stuck"), `its workers were not ready in time, and it was killed: Config.UpgradeTimeout of 2s is over: context deadline exceeded`},
+		"another program":     {script("#!/bin/sh\necho it is another >&2\nexit 0\n", 0o755), `it ended before its workers were ready \(exit status 0\): it is another`},
+		"not to be executed":  {script("#!/bin/sh\n", 0o600), `permission denied`},
+		"no program":          {script("hello", 0o755), `exec format error`},
+		"nothing":             {func(t *testing.T, l *upgradeLab) { require.NoError(t, os.Remove(l.program())) }, `no such file or directory`},
+		"a listener is taken": {fault("taken"), `address already in use`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := startUpgradeLab(t, "UPGRADE_TIMEOUT=2s")
+			c.prepare(t, l)
+			require.NoError(t, signalProcess(l.Process.Pid, "SIGUSR2"))
+			failed := regexp.MustCompile(`level=ERROR msg="multiprolab: the program is not upgraded" error="the old version of the program goes on, the new one in \S+ failed: .*` + c.why)
+			eventually(t, "the error", func() bool { return failed.MatchString(l.out.String()) })
+			l.workersAlone(t)
+			l.serves(t, 1)
+			require.NoError(t, os.RemoveAll(l.base+".fault"))
+			l.replace(t, 2)
+			require.NoError(t, signalProcess(l.Process.Pid, "SIGUSR2"))
+			l.begins(t, 2)
+			l.end(t)
+		})
+	}
+}
+
+// If the new file cannot be executed after it was tried, the old one begins anew.
+func TestUpgradeWhoseFileVanishes(t *testing.T) {
+	l := startUpgradeLab(t)
+	l.fail(t, "vanish")
+	l.replace(t, 2)
+	require.NoError(t, signalProcess(l.Process.Pid, "SIGUSR2"))
+	l.begins(t, 1)
+	require.Regexp(t, `level=ERROR msg="multiprolab: the new version of the program could not be executed, the old one goes on" error="exec \S+: no such file or directory"`, l.out.String())
+	l.workersAlone(t)
+	l.serves(t, 1)
+	require.NoError(t, os.Remove(l.base+".fault"))
+	l.replace(t, 2)
+	require.NoError(t, signalProcess(l.Process.Pid, "SIGUSR2"))
+	l.begins(t, 2)
+	l.end(t)
+}
+
+// The end of the program counts more than an upgrade that is under way.
+func TestEndWhileUpgrading(t *testing.T) {
+	l := startUpgradeLab(t)
+	l.fail(t, "stuck")
+	l.replace(t, 2)
+	require.NoError(t, signalProcess(l.Process.Pid, "SIGUSR2"))
+	eventually(t, "the trial", func() bool { return len(childrenOf(t, l.Process.Pid)) == 4 })
+	left := childrenOf(t, l.Process.Pid)
+	require.NoError(t, signalProcess(l.Process.Pid, "SIGTERM"))
+	require.NoError(t, l.wait(t))
+	gone(t, "a child", left...)
+	require.Contains(t, l.out.String(), "end <nil> multiprolab: the program was ended by SIGTERM")
+}
+
+// A service manager is told of a reload, and of its end by the new version; the trial cannot speak
+// to it.
+func TestUpgradeOfService(t *testing.T) {
+	m := newManager(t)
+	l := startUpgradeLab(t, "NOTIFY_SOCKET="+m.path)
+	require.Equal(t, "READY=1", await(t, m.said, "the start"))
+	for _, version := range []int{2, 1} {
+		l.replace(t, version)
+		require.NoError(t, signalProcess(l.Process.Pid, "SIGUSR2"))
+		require.Regexp(t, `^RELOADING=1\nMONOTONIC_USEC=\d+$`, await(t, m.said, "the upgrade"))
+		l.begins(t, version)
+		require.Equal(t, "READY=1", await(t, m.said, "the new version"))
+	}
+	l.end(t)
+	require.Equal(t, []string{"STOPPING=1"}, m.mark(t))
+}

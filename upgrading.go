@@ -1,0 +1,134 @@
+package multiprolab
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+	"sync"
+	"sync/atomic"
+
+	"github.com/multiprolab/multiprolab/internal/upgrade"
+)
+
+// ErrUpgrade is the cause of the end of a program that goes on as its new version, see
+// [Main.Upgrade]. [ProgramEnding] has it, and [Main.Cause].
+var ErrUpgrade = errors.New("multiprolab: the program goes on as its new version")
+
+// upgrading is how far the upgrade of a Main has come. It exists in main. Any goroutine may use it.
+type upgrading struct {
+	// path is where the next version of the program's file is looked for. prepare sets it, and it
+	// does not change after that.
+	path string
+	// report is a trial's way to the old version of the program; nil in all other processes.
+	// prepare sets it, and it does not change after that.
+	report *upgrade.Reporter
+	// handed is what this process was handed by the old version of the program, if that was for
+	// this Main; otherwise nil. prepare sets it, and it does not change after that.
+	handed *upgrade.Handed
+	// early gets signals until Run does; or nil. prepare sets it, and it does not change later.
+	early chan os.Signal
+	// abandoned says that the program is to end, whatever Upgrade has begun.
+	abandoned atomic.Bool
+	// busy says that an Upgrade is under way.
+	busy atomic.Bool
+
+	// mu guards next, tasks and caught.
+	mu sync.Mutex
+	// next is what executes the new file when nothing is left of the workers, or nil. It returns if
+	// that fails.
+	next func() error
+	// tasks are the tasks that are handed over, in their order.
+	tasks []upgrade.Task
+	// caught are the signals that would end the new version before it catches them.
+	caught []os.Signal
+}
+
+// goesOn reports whether the program that has been asked to end goes on as its new version.
+func (u *upgrading) goesOn() bool { return u.nextVersion() != nil }
+
+// nextVersion returns what executes the new file, or nil.
+func (u *upgrading) nextVersion() func() error {
+	if u.abandoned.Load() {
+		return nil
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.next
+}
+
+// prepareNext sets what executes the new file.
+func (u *upgrading) prepareNext(next func() error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.next = next
+}
+
+// heed has the signal of an upgrade, if it is not nil, sent to a channel. It notes which signals
+// would end a new version before that catches them: this one and, in a service, SIGHUP. In a
+// process that the old version has executed they are not ignored any more.
+func (u *upgrading) heed(signals chan os.Signal, sig, hangup os.Signal, service bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.caught = nil
+	if sig != nil {
+		signal.Notify(signals, sig)
+		u.caught = append(u.caught, sig)
+	}
+	if u.early != nil && u.handed.Ignored {
+		signal.Notify(signals, hangup)
+	}
+	if service && hangup != nil && !signal.Ignored(hangup) {
+		u.caught = append(u.caught, hangup)
+	}
+	if u.early != nil {
+		signal.Stop(u.early)
+	}
+}
+
+// catchEarly makes signals that the old version has had ignored be caught and not ignored, before a
+// worker could inherit that. heed takes over from it.
+func (u *upgrading) catchEarly(sig, hangup os.Signal) {
+	var all []os.Signal
+	if sig != nil {
+		all = append(all, sig)
+	}
+	if u.handed.Ignored {
+		all = append(all, hangup)
+	}
+	if len(all) > 0 { // without signals, all are meant
+		u.early = make(chan os.Signal, 1)
+		signal.Notify(u.early, all...)
+	}
+}
+
+// fail reports to the old version of the program why its trial has failed. It does nothing in other
+// processes, and once the workers of the trial were ready.
+func (u *upgrading) fail(err error) {
+	if u.report != nil && err != nil {
+		u.report.Failed(err)
+	}
+}
+
+// ignored returns the signals that are to be ignored until the new version catches them.
+func (u *upgrading) ignored() []os.Signal {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.caught
+}
+
+// handOver notes a task that the new version goes on with.
+func (u *upgrading) handOver(t upgrade.Task) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.tasks = append(u.tasks, t)
+}
+
+// handedOver returns the tasks that the new version goes on with.
+func (u *upgrading) handedOver() []upgrade.Task {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.tasks
+}
+
+// trial reports whether this process only tries the new version of the program.
+func (u *upgrading) trial() bool { return u.report != nil }
