@@ -25,6 +25,9 @@ func (b *broker) admission(j *job, m *taskMeta, typ string, wait bool) error {
 		return b.stopped
 	}
 	b.defaults.fill(m, typ)
+	if m.Sticky && b.store != nil {
+		return &ConfigError{"TaskOptions.Sticky", m.Sticky, "a Config.Backend gives out tasks whatever their keys are"}
+	}
 	to := m.laneOf(typ)
 	j.Options = b.optionsOf(m)
 	if c := j.client; c != nil {

@@ -135,15 +135,15 @@
 //
 // # Tasks
 //
-// Tasks go to whichever worker is free. A worker registers handlers for the types that it takes
-// with [HandleTask], or takes tasks itself with [TaskQueue.Get]. [Submit] gives a future, [Do]
-// waits for the result, and [Map] runs a sequence of items through the queue and yields the
-// results. [TaskOptions] limit the time, choose queue, priority, delay and key, allow more
-// attempts, and receive progress. The handler steers with the errors that it returns: [NoRetry] and
-// [RetryAfter]. Tasks that have used up their attempts wait in a list, see [TaskQueue.Dead].
-// [TaskQueue.Pause] and [TaskQueue.PauseUntil] keep the tasks of a queue from workers for a while.
-// [Main.TaskDefaults] says once what the tasks of a type get if their submitters leave it open.
-// [Checkpoint] saves how far a handler has got, for the next attempt to read with [Last].
+// Tasks go to whichever worker is free. A worker registers handlers with [HandleTask], or takes
+// tasks itself with [TaskQueue.Get]. [Submit] gives a future, [Do] waits for the result, and [Map]
+// runs a sequence of items through the queue and yields the results. [TaskOptions] limit the time,
+// choose queue, priority, delay and key, allow attempts, and receive progress. The handler steers
+// with its errors: [NoRetry], [RetryAfter]. Tasks that have no attempt left wait in a list, see
+// [TaskQueue.Dead]. [TaskQueue.Pause] and [TaskQueue.PauseUntil] keep the tasks of a queue from
+// workers for a while. [Main.TaskDefaults] says once what the tasks of a type get if their
+// submitters leave it open. [Checkpoint] saves how far a handler has got, for the next attempt to
+// read with [Last]. Sticky tasks of one key stay with one worker, and so do messages to [Keyed].
 //
 // A handler of somebody else's queue may consist of [DoWith] with a Timeout: its slot is free again
 // when the task ends, however that ends. The modules examples/river and examples/asynq do so.

@@ -170,6 +170,7 @@ func (m *taskMeta) rules() queue.Options {
 		Delay:    m.Delay,
 		Attempts: m.Attempts,
 		Key:      m.Key,
+		Sticky:   m.Sticky,
 		On:       queue.Fault(m.Retry.On),
 		First:    m.Retry.First,
 		Factor:   m.Retry.Factor,

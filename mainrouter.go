@@ -42,7 +42,7 @@ func (r *mainRouter) receivers() []string {
 }
 
 // resolve finds the instance that a name means. If it is the name of a pool, that is the instance
-// with the least to do.
+// with the least to do; if Keyed has made it, the one that the key belongs to.
 func (r *mainRouter) resolve(name string) (*slot, error) {
 	if pool, i, ok := splitInstance(name); ok {
 		if p := r.registry.pool(pool); p != nil {
@@ -52,6 +52,10 @@ func (r *mainRouter) resolve(name string) (*slot, error) {
 		}
 	} else if p := r.registry.pool(name); p != nil {
 		return p.leastBusy(), nil
+	} else if pool, bucket := splitKeyed(name); bucket > 0 {
+		if p := r.registry.pool(pool); p != nil {
+			return p.home(bucket), nil
+		}
 	}
 	return nil, &UnknownReceiverError{Receiver: name, Known: append(r.registry.poolNames(), MainName)}
 }

@@ -17,6 +17,7 @@ import (
 func (b *broker) addPool(p *pool) {
 	b.staff.pools = append(b.staff.pools, p)
 	o := queue.PoolOptions{Queues: p.cfg.Queues, Prefetch: p.cfg.Prefetch, MaxTasks: p.cfg.MaxTasks}
+	o.Seed = queue.Seed(p.name)
 	b.rules.AddPool(b.staff.poolNumber(p), o)
 	b.addSlots(p, p.list())
 }

@@ -49,6 +49,7 @@ type taskMeta struct {
 	Priority Priority      // TaskOptions.Priority
 	Delay    time.Duration // TaskOptions.Delay
 	Key      string        // TaskOptions.Key
+	Sticky   bool          // TaskOptions.Sticky
 	Attempt  int           // the number of the present attempt, from 1; 0 means 1
 	Chain    string        // the names of the processes whose loops wait for the task, or may
 	Header   string        // in main and in a Backend: the packed headers; on the wire they have a place of their own
@@ -71,6 +72,8 @@ func (m taskMeta) check() error {
 			m.Key[:20] + "...",
 			fmt.Sprintf("it has %d bytes: use at most %d", len(m.Key), maxNameLen),
 		}
+	case m.Sticky && m.Key == "":
+		return &ConfigError{"TaskOptions.Sticky", m.Sticky, "the task has no Key that could say which worker gets it"}
 	case m.Queue != "" && checkQueueName(m.Queue) != nil:
 		return &ConfigError{"TaskOptions.Queue", m.Queue, checkQueueName(m.Queue).Error()}
 	case m.Attempt < 0:
@@ -107,6 +110,7 @@ func (m *taskMeta) Pack(p *pack.Packing) {
 	pack.Number(p, &priority)
 	pack.Number(p, &m.Delay)
 	pack.Text(p, &m.Key)
+	pack.Flag(p, &m.Sticky)
 	pack.Number(p, &m.Attempt)
 	pack.Text(p, &m.Chain)
 	pack.Flag(p, &m.Waits)

@@ -26,6 +26,12 @@ type TaskOptions struct {
 	// Key, if not empty, makes the task wait while another task with the same key, of whatever type
 	// or queue, runs.
 	Key string
+	// Sticky makes the tasks of one Key, which must not be empty, go to one and the same instance
+	// of those that take them, so that what it has in memory for the key is used again. The task
+	// waits for it while it is busy or being replaced, and holds up no task for others. When Resize
+	// adds or takes away one of n instances, about 1/n of the keys move; so do those of an instance
+	// that has ended for good. With Config.Backend it is an error. See also Keyed.
+	Sticky bool
 	// Attempts is how often the task may be started. An attempt fails by the death of its worker,
 	// by Timeout, or by an error of the handler; Retry says which failures are worth another
 	// attempt, and when it comes. Once all attempts are used up, the outcome is an *AttemptsError,
@@ -83,6 +89,7 @@ func (o *TaskOptions) meta(chain string) taskMeta {
 		Priority: o.Priority,
 		Delay:    o.Delay,
 		Key:      o.Key,
+		Sticky:   o.Sticky,
 		Chain:    chain,
 	}
 }

@@ -59,11 +59,13 @@ func (u *workerUplink) reachable(name string, broadcast bool) error {
 		return ErrNotWorker
 	}
 	pool, i, ok := splitInstance(name)
+	keyed, bucket := splitKeyed(name)
 	u.ackMu.Lock()
 	defer u.ackMu.Unlock()
 	switch {
 	case broadcast && name == MainName:
-	case slices.Contains(u.known, name), broadcast && name == "", !broadcast && ok && i < u.pools[pool]:
+	case slices.Contains(u.known, name), broadcast && name == "", !broadcast && ok && i < u.pools[pool],
+		!broadcast && bucket > 0 && u.pools[keyed] > 0:
 		return nil
 	}
 	return &UnknownReceiverError{Receiver: name, Known: u.known}

@@ -65,7 +65,7 @@ func (q *Queue) waitFor(t *Task, d time.Duration) {
 
 // drawFor has tasks of a lane fetched from the Backend, as long as workers take them.
 func (q *Queue) drawFor(to Lane) {
-	base := q.laneOf(to, nil)
+	base := q.laneOf(to, nil, 0)
 	switch {
 	case len(base.offers) == 0: // tasks of the lane are fetched once a worker takes them: see Enter
 		q.dropLane(base)

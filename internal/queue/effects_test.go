@@ -273,6 +273,11 @@ func (d *day) look() {
 			*k = m
 		}
 		d.lookAtTask(m)
+		if m.lane.bucket > 0 {
+			if home := d.home(m); m.lane.home != home {
+				d.wrong("%v goes to %v, and %d is its home", m, m.lane.home, home)
+			}
+		}
 	}
 	s := d.want
 	s.Queued, s.Running = queued, begun

@@ -63,7 +63,9 @@ type fakeSlot struct {
 	gone bool
 	last bool // the present life is the last
 	out  bool // of its pool
-	born bool // a life of it has become ready since
+	// index is its number among the slots that were in its pool when it was added.
+	index int
+	born  bool // a life of it has become ready since
 }
 
 // frame is something that a worker has been sent and has not read.
@@ -162,8 +164,8 @@ func newDay(j judge, roll dice) *day {
 	}
 	d.q = New(d.cfg)
 	all := []PoolOptions{
-		{Queues: []string{"x"}, Prefetch: 64},
-		{Queues: []string{"x", "y"}, Prefetch: 2, MaxTasks: 6},
+		{Queues: []string{"x"}, Prefetch: 64, Seed: 1},
+		{Queues: []string{"x", "y"}, Prefetch: 2, MaxTasks: 6, Seed: 2},
 		{Queues: []string{"y"}, Prefetch: 0},
 	}
 	for i, o := range all[:1+d.dice(3)] {
@@ -187,6 +189,7 @@ func (d *day) someOptions() *Options {
 	o := &Options{Attempts: d.dice(4), On: Fault(d.dice(8))}
 	if d.dice(3) == 0 {
 		o.Key = []string{"k", "l"}[d.dice(2)]
+		o.Sticky = !d.cfg.Stored && d.dice(2) == 0
 	}
 	if d.dice(4) == 0 {
 		o.Delay = time.Duration(1+d.dice(1000)) * time.Millisecond
@@ -230,6 +233,11 @@ var logs bool
 func (d *day) addSlot(p *fakePool) {
 	d.retired++
 	s := &fakeSlot{id: Slot(d.retired), pool: p}
+	for _, o := range d.slots {
+		if o.pool == p && !o.out {
+			s.index++
+		}
+	}
 	d.slots = append(d.slots, s)
 	d.q.AddSlot(s.id, p.id)
 }

@@ -97,7 +97,7 @@ func (q *Queue) choose(l *lane) (best *worker, at int, spare bool) {
 	for _, o := range l.offers {
 		for _, w := range o.kind.workers {
 			switch {
-			case !w.sound(), l.isWaitedBy(w):
+			case !w.sound(), l.bars(w):
 			case o.pull != given:
 				if i := w.fetchOf(o.pull); i >= 0 {
 					return w, i, false

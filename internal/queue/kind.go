@@ -17,7 +17,9 @@ type kind struct {
 	workers []*worker      // that are ready, in the order in which they became so
 	work    offers         // lanes of the types that they are given
 	pulled  []offers       // lanes of each of the types that they ask for, as in pulls
-	circled []*offer       // lanes that some worker waits for
+	circled []*offer       // lanes that some worker waits for, and sticky ones of types that they ask for
+
+	homes map[Slot]*offers // sticky lanes of the types that they are given, by their homes; or nil
 }
 
 // newKind makes a kind without workers, or returns the lie that its types are.
@@ -76,6 +78,9 @@ func (k *kind) offer(l *lane) {
 		return
 	}
 	o := &offer{lane: l, kind: k, pull: k.types[l.Type], alone: len(l.waiters) > 0}
+	if l.bucket > 0 && o.pull != given {
+		o.alone = true
+	}
 	if o.alone {
 		k.circled = append(k.circled, o)
 	}
@@ -95,12 +100,28 @@ func (k *kind) nextWork(w *worker) *lane {
 	if len(k.work.items) > 0 {
 		best = k.work.items[0].lane
 	}
+	if p := k.homes[w.at()]; p != nil && len(p.items) > 0 && (best == nil || p.items[0].lane.before(best)) {
+		best = p.items[0].lane
+	}
 	for _, o := range k.circled {
 		if o.pull == given && o.isFor(w) && (best == nil || o.lane.before(best)) {
 			best = o.lane
 		}
 	}
 	return best
+}
+
+// homed returns the pile of the sticky lanes of a kind whose home a slot is.
+func (k *kind) homed(s Slot) *offers {
+	p := k.homes[s]
+	if p == nil {
+		if k.homes == nil {
+			k.homes = map[Slot]*offers{}
+		}
+		p = &offers{}
+		k.homes[s] = p
+	}
+	return p
 }
 
 // nextPulled returns the lane with the task that a worker of the kind gets next if it asks for some
@@ -121,8 +142,8 @@ func (k *kind) nextPulled(w *worker, types typeSet) *lane {
 	return best
 }
 
-// isFor reports whether a lane that some wait for has a task for a worker of its kind.
-func (o *offer) isFor(w *worker) bool { return o.lane.open() && !o.lane.isWaitedBy(w) }
+// isFor reports whether a lane in kind.circled has a task for a worker of its kind.
+func (o *offer) isFor(w *worker) bool { return o.lane.open() && !o.lane.bars(w) }
 
 // typeSet is some of the types that the workers of a kind ask for: a bit for the place of each in
 // kind.pulls. Nil means all.

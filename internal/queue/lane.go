@@ -4,6 +4,7 @@ package queue
 type laneKey struct {
 	Lane
 	waited string // names the lives of workers that wait for the tasks; "" if none does
+	bucket Bucket // of the keys of the tasks, if they are sticky; else 0
 }
 
 // lane is the tasks of one type and priority of a queue that may go to the same workers. A task for
@@ -11,6 +12,7 @@ type laneKey struct {
 // nobody's way.
 type lane struct {
 	laneKey
+	home    Slot               // that gets the tasks, if they are sticky; 0: nobody takes them
 	waiters []*worker          // who waits for the outcome of these tasks, and must not get them
 	ready   list               // tasks that may go out and have not been out, in their order
 	front   pile[*Task, byAge] // tasks that may go out and have been out, or parked: they go before ready
@@ -65,6 +67,10 @@ func (l *lane) isWaitedBy(w *worker) bool {
 	return false
 }
 
+// bars reports whether a worker must not get the tasks of the lane: it waits for them, or another
+// one is their home.
+func (l *lane) bars(w *worker) bool { return l.bucket > 0 && l.home != w.at() || l.isWaitedBy(w) }
+
 // served reports whether a worker is ready that takes the tasks of the lane, and will be for more
 // than the present ones.
 func (l *lane) served() bool {
@@ -103,7 +109,7 @@ type offer struct {
 	lane  *lane // that is offered
 	kind  *kind // to which it is
 	pull  int   // the place of the type in kind.pulls, or given
-	alone bool  // somebody waits for its tasks: it is in kind.circled, and in no pile
+	alone bool  // only some workers of the kind may have its tasks: it is in kind.circled, and in no pile
 	place int   // the place in the pile of the kind, from 1, while the lane has a task to hand out; else 0
 }
 
@@ -131,6 +137,8 @@ func (o *offer) pile() *offers {
 	switch {
 	case o.alone:
 		return nil
+	case o.lane.bucket > 0:
+		return o.kind.homed(o.lane.home)
 	case o.pull == given:
 		return &o.kind.work
 	}

@@ -4,23 +4,27 @@ import "slices"
 
 // This file is the steps that put tasks into lanes and take them out.
 
-// laneOf returns the lane of tasks that some workers wait for, or none. It makes the lane if need
-// be.
-func (q *Queue) laneOf(to Lane, waiters []*worker) *lane {
-	if l := q.recent; l != nil && l.Lane == to && len(waiters) == 0 {
+// laneOf returns the lane of tasks that some workers wait for, or none, and that are sticky if they
+// have a bucket. It makes the lane if need be.
+func (q *Queue) laneOf(to Lane, waiters []*worker, of Bucket) *lane {
+	if l := q.recent; l != nil && l.Lane == to && len(waiters) == 0 && of == 0 {
 		return l
 	}
-	key := laneKey{Lane: to, waited: namesOf(waiters)}
+	key := laneKey{Lane: to, waited: namesOf(waiters), bucket: of}
 	l := q.byLane[key]
 	if l == nil {
 		l = &lane{laneKey: key, waiters: waiters, paused: q.isPaused(to.Queue), place: len(q.lanes)}
 		q.byLane[key] = l
 		q.lanes = append(q.lanes, l)
+		if of > 0 {
+			q.sticky++
+			l.home = q.homeOf(l)
+		}
 		for _, k := range q.kinds {
 			k.offer(l)
 		}
 	}
-	if len(waiters) == 0 {
+	if len(waiters) == 0 && of == 0 {
 		q.recent = l
 	}
 	return l
@@ -41,8 +45,12 @@ func namesOf(workers []*worker) string {
 // dropLane forgets a lane that has no task any more, unless workers take its type, so that it is
 // used again.
 func (q *Queue) dropLane(l *lane) {
-	if l.total > 0 || len(l.waiters) == 0 && len(l.offers) > 0 || q.byLane[l.laneKey] != l {
+	used := l.total > 0 || len(l.waiters) == 0 && l.bucket == 0 && len(l.offers) > 0
+	if used || q.byLane[l.laneKey] != l {
 		return
+	}
+	if l.bucket > 0 {
+		q.sticky--
 	}
 	if l.draws {
 		q.emit(Effect{Kind: DrawNoMore, Lane: &l.Lane})
@@ -164,7 +172,8 @@ func (q *Queue) leaveKind(w *worker) {
 	}
 	q.kinds = slices.DeleteFunc(q.kinds, func(o *kind) bool { return o == k })
 	k.work, k.pulled, k.circled = offers{}, nil, nil // who keeps the kind, keeps the types alone
-	for _, l := range slices.Backward(q.lanes) {     // a lane that is dropped changes places with the last
+	k.homes = nil
+	for _, l := range slices.Backward(q.lanes) { // a lane that is dropped changes places with the last
 		l.offers = slices.DeleteFunc(l.offers, func(o *offer) bool { return o.kind == k })
 		q.dropLane(l)
 	}

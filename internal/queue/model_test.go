@@ -53,7 +53,42 @@ func (d *day) mayGo(m *fakeTask) bool {
 	return m.where == inLine && !d.halted && d.paused[""] == 0 && d.paused[l.Queue] == 0 && d.keyFree(m.key())
 }
 
-func (m *fakeTask) mayHave(w *fakeWorker) bool { return !slices.Contains(m.waits, w) }
+func (m *fakeTask) mayHave(w *fakeWorker) bool {
+	return !slices.Contains(m.waits, w) && (m.lane.bucket == 0 || m.lane.home == w.slot.id)
+}
+
+// home returns the slot that a sticky task goes to, or 0.
+func (d *day) home(m *fakeTask) (home Slot) {
+	l := m.lane.Lane
+	draw := func(which func(s *fakeSlot, w *fakeWorker, takes bool) bool) {
+		var most uint64
+		for _, s := range d.slots {
+			w, took := s.life, s.kind == nil || slices.Contains(s.kind, l.Type)
+			if !slices.Contains(s.pool.Queues, l.Queue) || w != nil && slices.Contains(m.waits, w) || !which(s, w, took) {
+				continue
+			}
+			if n := BucketOf(m.key()).Draw(s.pool.Seed, s.index); home == 0 || n > most {
+				home, most = s.id, n
+			}
+		}
+	}
+	comes := func(s *fakeSlot, w *fakeWorker) bool {
+		return !s.out && !s.gone && (w == nil || w.retiring && !s.last)
+	}
+	for _, which := range []func(s *fakeSlot, w *fakeWorker, takes bool) bool{
+		func(s *fakeSlot, w *fakeWorker, takes bool) bool {
+			return takes && (comes(s, w) || w != nil && !w.retiring && !s.out && !s.last)
+		},
+		func(s *fakeSlot, w *fakeWorker, _ bool) bool { return comes(s, w) },
+		func(s *fakeSlot, w *fakeWorker, takes bool) bool { return takes && w != nil && !w.retiring && !s.out },
+		func(s *fakeSlot, w *fakeWorker, takes bool) bool { return takes && w != nil && !w.retiring },
+	} {
+		if draw(which); home != 0 {
+			return home
+		}
+	}
+	return 0
+}
 
 // goesBefore reports whether a task stands before another one of its lane.
 func (m *fakeTask) goesBefore(o *fakeTask) bool {

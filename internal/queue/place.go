@@ -6,6 +6,7 @@ import "slices"
 type PoolOptions struct {
 	Queues   []string // the queues of which they take tasks
 	Prefetch int      // the most tasks that a busy worker is handed ahead of time
+	Seed     uint64   // of what its slots draw for the buckets; see sticky.go
 	MaxTasks int      // after how many tasks a worker is retired, where each item of a batch counts; 0 is no limit
 }
 
@@ -21,6 +22,7 @@ type pool struct {
 type slot struct {
 	id      Slot    // the caller's number of it
 	pool    *pool   // the pool that it is in, or was in
+	index   int     // its number in the pool, from 0
 	worker  *worker // the present life once that is ready, or nil
 	kind    *kind   // which tasks the last life took that was ready, or nil
 	gone    bool    // there will be no further life

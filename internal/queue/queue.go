@@ -45,6 +45,7 @@ type Queue struct {
 
 	byLane map[laneKey]*lane    // laneOf makes the lanes, dropLane forgets them
 	lanes  []*lane              // the lanes in byLane
+	sticky int                  // how many of them are of sticky tasks
 	recent *lane                // the last lane that laneOf has returned and nobody waits for, or nil
 	keys   map[string]*keyState // the keys that a worker has, or a task waits for; takeKey and freeKey keep them
 	pauses []queuePause         // what is paused, each queue at most once

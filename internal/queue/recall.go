@@ -151,7 +151,9 @@ func (q *Queue) leadOut(w *worker) {
 func (q *Queue) retire(w *worker) {
 	w.retiring = true
 	q.wake(w)
-	if w.slot.count(); !w.slot.coming { // it will not be replaced
+	w.slot.count()
+	q.rehome()
+	if !w.slot.coming { // it will not be replaced
 		q.failUnservable()
 	}
 }

@@ -19,12 +19,13 @@ func (q *Queue) AddPool(p Pool, o PoolOptions) {
 func (q *Queue) AddSlot(s Slot, in Pool) {
 	for _, p := range q.pools {
 		if p.id == in {
-			added := &slot{id: s, pool: p}
+			added := &slot{id: s, pool: p, index: len(p.slots)}
 			p.slots = append(p.slots, added)
 			q.slots[s] = added
 			added.count()
 		}
 	}
+	q.rehome()
 }
 
 // Remove takes a slot out of its pool, which shrinks. Its present life is its last: one that is not
@@ -61,12 +62,16 @@ func (q *Queue) Gone(id Slot, cause any) {
 func (q *Queue) forgetSlot(s *slot) {
 	if s.removed && s.gone && s.worker == nil {
 		delete(q.slots, s.id)
+		for _, k := range q.kinds {
+			delete(k.homes, s.id)
+		}
 	}
 }
 
 // staffed is the end of an event after which other workers take tasks.
 func (q *Queue) staffed(s *slot) {
 	s.count()
+	q.rehome()
 	q.failUnservable()
 	q.handOut()
 }
@@ -127,6 +132,7 @@ func (q *Queue) Leave(id Worker, d Death, now Time) (blamed bool) {
 		w.slot.worker = nil
 	}
 	w.slot.count()
+	q.rehome()
 	for _, t := range heldBy(w) {
 		switch {
 		case t.state == running:

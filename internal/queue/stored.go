@@ -50,7 +50,7 @@ func (q *Queue) Found(t *Task, to Lane, attempts int) Refusal {
 	if q.halted {
 		return Refusal{Kind: RefusedStop}
 	}
-	l := q.laneOf(to, nil) // it may have been dropped, and be there again
+	l := q.laneOf(to, nil, 0) // it may have been dropped, and be there again
 	if r := q.servable(l); r.Refused() {
 		q.dropLane(l)
 		return r

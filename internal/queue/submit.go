@@ -25,7 +25,7 @@ func (q *Queue) enlist(t *Task, to Lane, waiting []Slot, wait bool, now Time) Re
 	if len(waiting) > 0 {
 		waiters = q.waitersOf(to.Queue, waiting)
 	}
-	l := q.laneOf(to, waiters)
+	l := q.laneOf(to, waiters, t.options().bucket())
 	if r := q.servable(l); r.Refused() {
 		q.dropLane(l)
 		return r

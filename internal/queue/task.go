@@ -125,6 +125,7 @@ type Options struct {
 	Delay    time.Duration // before which the task is not begun
 	Attempts int           // that may begin; 0 is 1
 	Key      string        // of which one task at a time is with a worker; "" is none
+	Sticky   bool          // the task goes to the home of its key
 	On       Fault         // worth another attempt; 0 is all
 	First    time.Duration // the pause before the second attempt; 0 is defaultFirst
 	Factor   float64       // by what the pause grows with each; 0 is 2
@@ -268,6 +269,14 @@ func (t *Task) delay() time.Duration {
 
 // key is the key of the task, or "".
 func (t *Task) key() string { return t.options().Key }
+
+// bucket is the bucket of a task that is sticky, or 0.
+func (o *Options) bucket() Bucket {
+	if o == nil || !o.Sticky || o.Key == "" {
+		return 0
+	}
+	return BucketOf(o.Key)
+}
 
 // allowed is how many attempts may begin.
 func (t *Task) allowed() int32 { return int32(min(max(1, t.options().Attempts), math.MaxInt32)) }

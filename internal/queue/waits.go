@@ -30,7 +30,20 @@ func (q *Queue) Helpers(t *Task, yield func(Helper) bool) {
 		yield(h)
 		return
 	}
+	if t.lane.bucket > 0 {
+		t.lane.homeHelps(yield)
+		return
+	}
 	q.helpersOf(t.lane.Lane, t.lane.waiters, yield)
+}
+
+// homeHelps yields the home of a sticky lane, or anybody if nobody takes its tasks.
+func (l *lane) homeHelps(yield func(Helper) bool) {
+	if l.home == 0 {
+		yield(Helper{})
+		return
+	}
+	yield(Helper{Slot: l.home})
 }
 
 // WouldHelp yields what Helpers will yield for a task that is not submitted yet.
@@ -41,7 +54,14 @@ func (q *Queue) WouldHelp(o *Options, to Lane, waiting []Slot, yield func(Helper
 			return
 		}
 	}
-	q.helpersOf(to, q.waitersOf(to.Queue, waiting), yield)
+	waiters := q.waitersOf(to.Queue, waiting)
+	if b := o.bucket(); b > 0 {
+		l := &lane{laneKey: laneKey{Lane: to, bucket: b}, waiters: waiters}
+		l.home = q.homeOf(l)
+		l.homeHelps(yield)
+		return
+	}
+	q.helpersOf(to, waiters, yield)
 }
 
 // helpersOf yields the workers that may get a task of a lane.

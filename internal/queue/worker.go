@@ -60,6 +60,9 @@ func (w *worker) window() int {
 	return n
 }
 
+// at is the slot whose life the worker is.
+func (w *worker) at() Slot { return w.slot.id }
+
 // sound reports whether the worker may be given tasks at all.
 func (w *worker) sound() bool { return !w.gone && !w.retiring && !w.doomed && w.suspect == 0 }
 
@@ -74,7 +77,7 @@ func (w *worker) isAway() bool { return w.away > 0 }
 
 // mayHave reports whether the worker is one that is given tasks of a lane.
 func (w *worker) mayHave(l *lane) bool {
-	if l.isWaitedBy(w) {
+	if l.bars(w) {
 		return false
 	}
 	for _, o := range l.offers {
