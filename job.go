@@ -197,6 +197,7 @@ func (j *job) stored() string {
 	}
 	if o := j.Options; o != nil {
 		m.Timeout, m.Grace, m.Attempts, m.Delay, m.Key = o.Timeout, o.Grace, o.Attempts, o.Delay, o.Key
+		m.Sticky = o.Sticky
 		m.Retry = RetryPolicy{On: RetryOn(o.On), First: o.First, Factor: o.Factor, Max: o.Max}
 	}
 	return m.marshal()
