@@ -227,7 +227,7 @@ var floors = map[string][]string{
 	"internal/ablate":    {},
 	"internal/batch":     {"internal/ablate", "internal/codec"},
 	"internal/codec":     {"internal/ablate"},
-	"internal/errpack":   {"internal/pack"},
+	"internal/errpack":   {"internal/pack", "internal/platform"},
 	"internal/fleet":     {},
 	"internal/goroutine": {},
 	"internal/life":      {"internal/goroutine", "internal/link", "internal/pack", "internal/proc", "internal/wire"},
@@ -240,9 +240,9 @@ var floors = map[string][]string{
 	"internal/queue":     {"internal/ablate", "internal/ring"},
 	"internal/ring":      {},
 	"internal/sdnotify":  {},
-	"internal/shared":    {},
+	"internal/shared":    {"internal/platform"},
 	"internal/sockets":   {"internal/upgrade"},
-	"internal/upgrade":   {"internal/pack"},
+	"internal/upgrade":   {"internal/pack", "internal/platform"},
 	"internal/wire":      {},
 }
 

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/multiprolab/multiprolab/internal/pack"
+	_ "github.com/multiprolab/multiprolab/internal/platform" // which says where multiprolab runs
 )
 
 const (

@@ -43,12 +43,14 @@ func TestSupportedSystems(t *testing.T) {
 	}
 }
 
-// internal/proc imports this package: without it, nothing of the module would build there, and
-// nothing would say why.
-func TestProcImportsIt(t *testing.T) {
-	c := exec.Command("go", "list", "-deps", "../proc")
-	c.Env = append(os.Environ(), "GOOS=solaris", "GOARCH=amd64", "CGO_ENABLED=0")
-	out, err := c.Output()
-	require.NoError(t, err)
-	require.Contains(t, string(out), "github.com/multiprolab/multiprolab/internal/platform\n")
+// The packages that ask a system for what some have not import this package: without it, the
+// compiler would say what these lack, beside where multiprolab runs or instead of it.
+func TestWhoNeedsASystemImportsIt(t *testing.T) {
+	for _, name := range []string{"errpack", "proc", "shared", "sockets", "upgrade"} {
+		c := exec.Command("go", "list", "-deps", "../"+name)
+		c.Env = append(os.Environ(), "GOOS=solaris", "GOARCH=amd64", "CGO_ENABLED=0")
+		out, err := c.Output()
+		require.NoError(t, err)
+		require.Contains(t, string(out), "github.com/multiprolab/multiprolab/internal/platform\n", name)
+	}
 }

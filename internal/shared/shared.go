@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	_ "github.com/multiprolab/multiprolab/internal/platform" // which says where multiprolab runs
 )
 
 // ErrFull says that the other process has left too much in its lane.
