@@ -21,12 +21,16 @@ func (m *Main) handOverTasks() {
 	defer b.mu.Unlock()
 	b.heir = func(j *job, due time.Duration) {
 		if j.Items == 0 {
-			m.upgrade.handOver(upgrade.Task{
+			t := upgrade.Task{
 				Type:     j.Lane().Type,
 				Options:  j.storedDue(due),
 				Body:     string(packBody(b.node.codec, j.payload)),
 				Attempts: j.Begun(),
-			})
+			}
+			if j.past != nil && j.past.checkpoint != nil {
+				t.Checkpoint = string(packBody(b.node.codec, *j.past.checkpoint))
+			}
+			m.upgrade.handOver(t)
 		}
 	}
 }
@@ -62,6 +66,9 @@ func (b *broker) resume(t *upgrade.Task) error {
 		return err
 	}
 	j := newJob(p, &meta)
+	if err := j.goOnFrom([]byte(t.Checkpoint), b.node.codec); err != nil {
+		return err
+	}
 	j.Resume(t.Attempts)
 	return b.submit(j, &meta, t.Type, true)
 }

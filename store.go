@@ -307,14 +307,7 @@ func (s *store) foreign(t backend.Task) (*job, error) {
 	j := newJob(p, &meta)
 	j.storedAs = t.ID
 	j.Options = meta.options()
-	if len(t.Checkpoint) > 0 {
-		last, err := s.unpack(t.Checkpoint)
-		if err != nil || len(last.Data) > MaxCheckpoint {
-			return nil, fmt.Errorf("its checkpoint of %d bytes is none: %w", len(t.Checkpoint), err)
-		}
-		j.history().checkpoint, j.Saved = &last, queue.SizeSaved(len(last.Data))
-	}
-	return j, nil
+	return j, j.goOnFrom(t.Checkpoint, s.codec)
 }
 
 // pack makes a body for the Backend that can be decoded in another run.

@@ -193,6 +193,9 @@ func TestUpgradeHandsOverTasks(t *testing.T) {
 		}
 	}
 	require.True(t, slices.IsSorted(done), "they keep their order: %q", done)
+	eventually(t, "the second attempt", func() bool {
+		return strings.Contains(l.out.String(), "version 2 goes on from version 1 <nil>")
+	})
 	l.end(t)
 }
 

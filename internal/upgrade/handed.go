@@ -75,6 +75,8 @@ type Task struct {
 	Body string
 	// Attempts is how many attempts have begun.
 	Attempts int
+	// Checkpoint is its last checkpoint, in a layout that is the caller's; empty if it has none.
+	Checkpoint string
 }
 
 // Pack implements pack.Packed.
@@ -102,6 +104,7 @@ func (h *Handed) Pack(p *pack.Packing) {
 		pack.Text(p, &t.Options)
 		pack.Text(p, &t.Body)
 		pack.Number(p, &t.Attempts)
+		pack.Text(p, &t.Checkpoint)
 	})
 	pack.Number(p, &h.Report)
 	pack.Number(p, &h.Life)

@@ -12,7 +12,7 @@ import (
 var sample = Handed{
 	Trial: true, Main: "main", Path: "/bin/program", Failed: "why", Ignored: true,
 	Sockets: []Socket{{Name: "web", Network: "tcp", Address: ":80", FD: 7}, {Name: "log", Path: "/run/log", FD: 8}},
-	Tasks:   []Task{{Type: "t", Options: "o", Body: "b", Attempts: 2}},
+	Tasks:   []Task{{Type: "t", Options: "o", Body: "b", Attempts: 2, Checkpoint: "c"}},
 	Report:  3, Life: 4, Errors: 5, Pid: 6,
 }
 

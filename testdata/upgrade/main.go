@@ -5,6 +5,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,7 @@ func main() {
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	app := multiprolab.New(&multiprolab.Config{UpgradeSignal: syscall.SIGUSR2, UpgradeTimeout: timeout()})
 	app.RegisterWorker("web", web, &multiprolab.WorkerConfig{Count: 2, Listeners: []string{"web"}})
-	app.RegisterWorker("tasks", tasks, &multiprolab.WorkerConfig{Queues: []string{"tasks"}})
+	app.RegisterWorker("tasks", tasks, &multiprolab.WorkerConfig{Queues: []string{"tasks", "late"}})
 	app.Hook()
 	switch fault {
 	case "panic":
@@ -66,6 +67,10 @@ func main() {
 		fmt.Println("version", version, "pid", os.Getpid(), "at", app.ListenerAddr("web"), "descriptors", len(dir), "environment", left)
 		return nil
 	})
+	multiprolab.HandleCall(app, "pause", func(_ context.Context, queue string) (bool, error) {
+		app.Tasks().Pause(queue)
+		return true, nil
+	})
 	command(app)
 	err := app.Run(context.Background())
 	fmt.Println("end", err, app.Cause())
@@ -75,7 +80,8 @@ func main() {
 	}
 }
 
-// command lets SIGUSR1 submit tasks: one that runs for a while, and some behind it.
+// command lets SIGUSR1 submit tasks: one whose first attempt fails behind a checkpoint, one that
+// runs for a while, and some behind that.
 func command(app *multiprolab.Main) {
 	if multiprolab.UpgradeTrial() {
 		return
@@ -84,6 +90,11 @@ func command(app *multiprolab.Main) {
 	signal.Notify(c, syscall.SIGUSR1)
 	go func() {
 		for range c {
+			again := multiprolab.RetryPolicy{First: time.Millisecond}
+			_, err := app.Tasks().Submit(context.Background(), "twice", "", &multiprolab.TaskOptions{Queue: "late", Attempts: 2, Retry: again})
+			if err != nil {
+				fmt.Println("submit", err)
+			}
 			for i := range 5 {
 				options := &multiprolab.TaskOptions{Queue: "tasks", Attempts: 3, Key: "one"}
 				if i == 4 {
@@ -112,6 +123,14 @@ func tasks(_ context.Context, w *multiprolab.Worker) error {
 		time.Sleep(300 * time.Millisecond)
 		fmt.Println("done", what, "by", version)
 		return "", nil
+	})
+	multiprolab.HandleTask(w, "twice", func(ctx context.Context, _ string) (string, error) {
+		if from, ok, err := multiprolab.Last[string](ctx); ok || err != nil {
+			fmt.Println("version", version, "goes on from", from, err)
+			return "", err
+		}
+		_, err := multiprolab.Call[bool](ctx, w, "main", "pause", "late") // the second attempt is the next version's
+		return "", cmp.Or(err, multiprolab.Checkpoint(ctx, "version "+version), errors.New("the first attempt fails"))
 	})
 	return nil
 }
