@@ -222,7 +222,7 @@ func (lasting) Close(context.Context) error { return nil }
 func TestCheckpointsInABackend(t *testing.T) {
 	stored := lasting{backend.NewMemory()}
 	for run, want := range []string{"", "abc"} {
-		l := newLab(t, &multiprolab.Config{Backend: stored}, workers("climber", 1))
+		l := newLab(t, &multiprolab.Config{Backend: stored, ShutdownTimeout: 100 * time.Millisecond}, workers("climber", 1))
 		saved, resumed := make(chan struct{}, 1), make(chan string, 1)
 		multiprolab.Handle(l, "saved", func(context.Context, struct{}) error { saved <- struct{}{}; return nil })
 		multiprolab.Handle(l, "resumed", func(_ context.Context, text string) error { resumed <- text; return nil })
