@@ -2,9 +2,7 @@ package multiprolab
 
 import (
 	"bytes"
-	"fmt"
 
-	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -31,20 +29,6 @@ func (b *broker) checkpointed(p *peer, f *wire.Frame) error {
 		}
 	}
 	return accuse(lies, "saved a checkpoint of")
-}
-
-// goOnFrom gives a job that is not in the queue yet the checkpoint that packBody has packed, or
-// none if that is empty.
-func (j *job) goOnFrom(packed []byte, c *codec.Codec) error {
-	if len(packed) == 0 {
-		return nil
-	}
-	last, err := unpackBody(c, packed)
-	if err != nil || len(last.Data) > MaxCheckpoint {
-		return fmt.Errorf("its checkpoint of %d bytes is none: %w", len(packed), err)
-	}
-	j.history().checkpoint, j.Saved = &last, queue.SizeSaved(len(last.Data))
-	return nil
 }
 
 // sendLast sends a worker the last checkpoint of a job that it is about to get.

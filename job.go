@@ -119,6 +119,20 @@ func (j *job) history() *past {
 	return j.past
 }
 
+// goOnFrom gives a job that is not in the queue yet the checkpoint that packBody has packed, or
+// none if that is empty.
+func (j *job) goOnFrom(packed []byte, c *codec.Codec) error {
+	if len(packed) == 0 {
+		return nil
+	}
+	last, err := unpackBody(c, packed)
+	if err != nil || len(last.Data) > MaxCheckpoint {
+		return fmt.Errorf("its checkpoint of %d bytes is none: %w", len(packed), err)
+	}
+	j.history().checkpoint, j.Saved = &last, queue.SizeSaved(len(last.Data))
+	return nil
+}
+
 // forget forgets who has submitted the job, because nobody waits for its outcome any more.
 func (j *job) forget() {
 	if j.sub != nil {
