@@ -162,16 +162,13 @@ func run(ctx context.Context, app *multiprolab.Main, r *report) map[string]int {
 	return came
 }
 
-// fill puts tasks for later into the queue until it takes no more, and returns one of them.
+// fill pauses the queue, puts tasks into it until it takes no more, and returns one of them.
 func fill(ctx context.Context, app *multiprolab.Main, r *report) (last *multiprolab.Future[any]) {
-	for {
-		task, err := app.Tasks().TrySubmit(ctx, "wait", nil, &multiprolab.TaskOptions{Delay: time.Hour})
+	app.Tasks().Pause("")
+	for n := 0; ; n++ {
+		task, err := app.Tasks().TrySubmit(ctx, "wait", nil, nil)
 		if err != nil {
-			r.add(
-				fmt.Sprintf("one more than the %d that the queue holds", queueLimit),
-				"not accepted: the queue is full",
-				err,
-			)
+			r.add(fmt.Sprintf("one more than the %d that the queue holds", n), "not accepted: the queue is full", err)
 			return last
 		}
 		last = task
