@@ -37,7 +37,6 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		binary = filepath.Join(dir, "killable.exe")
-		_ = filepath.WalkDir(".", func(string, fs.DirEntry, error) error { return nil }) // and of these files
 		args := []string{"build", "-o", binary}
 		if info, ok := debug.ReadBuildInfo(); ok &&
 			slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
@@ -54,6 +53,8 @@ func TestMain(m *testing.M) {
 // what it printed. With a line it is sent an interrupt once it has printed one that contains it.
 func run(t *testing.T, line string) (code int, stdout, stderr string) {
 	t.Helper()
+	// A cached result ends with a change of these files, too: the go command notes what a test opens.
+	_ = filepath.WalkDir(".", func(string, fs.DirEntry, error) error { return nil })
 	ctx, cancel := context.WithTimeout(t.Context(), hanging)
 	defer cancel()
 	// all processes of the run have it in their environment
