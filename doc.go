@@ -256,13 +256,13 @@
 //
 // # Sockets and files
 //
-// [Main.Listen] opens a listener or a packet connection in main, once, under a name; the workers
-// whose [WorkerConfig.Listeners] has the name inherit it and take it with [Worker.Listener] or
-// [Worker.PacketConn]. Main accepts nothing, but keeps the socket open: a connection that comes
-// while a worker is dead, or is replaced by [Main.Restart], goes to another worker or waits for the
-// next one, so none is refused. [Main.AddListener] takes a socket that is open already, and sockets
-// that systemd has passed are taken by their names. [WorkerConfig.Files] hands over any other open
-// file, see [Worker.File]. A worker holds no descriptor that it has not asked for.
+// Package sockets opens a listener or a packet connection in main, once, under a name
+// (sockets.Listen); the workers whose [WorkerConfig.Listeners] has the name inherit it, and take it
+// (sockets.Listener, sockets.PacketConn). Main accepts nothing, but keeps the socket open: a
+// connection that comes while a worker is dead, or is replaced by [Main.Restart], goes to another
+// worker or waits for the next one, so none is refused. Programs without that package are not
+// linked with package net. [WorkerConfig.Files] hands over other open files, see [Worker.File]. A
+// worker holds no descriptor that it has not asked for.
 //
 //	a worker is told to end           it closes its listener, finishes what it has accepted, and
 //	                                  ends; package prefork does that for HTTP

@@ -67,7 +67,9 @@ func ownPackages(t *testing.T) []string {
 	require.NoError(t, err)
 	var own []string
 	for path := range all {
-		if path == module || path == module+"/backend" || path == module+"/prefork" || strings.HasPrefix(path, module+"/internal/") {
+		room, within := strings.CutPrefix(path, module+"/")
+		public := slices.Contains([]string{"backend", "prefork", "sockets"}, room)
+		if path == module || within && (public || strings.HasPrefix(room, "internal/")) {
 			own = append(own, path)
 		}
 	}
@@ -223,7 +225,7 @@ var floors = map[string][]string{
 		"internal/queue", "internal/ring", "internal/sdnotify", "internal/shared", "internal/sockets", "internal/upgrade", "internal/wire",
 	},
 	"backend":            {"internal/ring"},
-	"prefork":            {},
+	"prefork":            {"sockets"},
 	"internal/ablate":    {},
 	"internal/batch":     {"internal/ablate", "internal/codec"},
 	"internal/codec":     {"internal/ablate"},
@@ -244,6 +246,7 @@ var floors = map[string][]string{
 	"internal/sockets":   {"internal/upgrade"},
 	"internal/upgrade":   {"internal/pack", "internal/platform"},
 	"internal/wire":      {},
+	"sockets":            {"internal/sockets"},
 }
 
 // rules are the packages that decide and do nothing else.

@@ -3,80 +3,25 @@ package multiprolab
 import (
 	"fmt"
 	"maps"
-	"net"
 	"slices"
 
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/sockets"
 )
 
-// This file is the sockets that main opens for its workers, and what a worker is handed at its
-// start.
+// This file is the sockets that main opens for its workers through package sockets, and what a
+// worker is handed at its start.
 
-// Systemd is the network of [Main.Listen] that stands for a socket which the service manager has
-// passed to the program, and for no other.
-const Systemd = sockets.Activated
-
-// Listen opens a listener, or a packet connection if the network is one of packets ("udp",
-// "unixgram", "ip:1" and the like), under a name. Main holds it until the program ends, and
-// accepts nothing itself. The workers whose WorkerConfig.Listeners has the name inherit it, and
-// take it with [Worker.Listener] or [Worker.PacketConn]. So several processes serve one address,
-// and none of them has to be there all the time: a connection that comes while a worker is
-// replaced waits for the next worker.
-//
-// If the service manager has passed a socket of that name (systemd's socket activation;
-// FileDescriptorName= of systemd.socket(5), by default the name of the unit, such as
-// "web.socket"), Listen takes that one, whatever its address is. Of several sockets with one name
-// the second is name#2, and so on. With the network [Systemd] it opens none itself.
-//
-// Network and address are those of net.Listen and net.ListenPacket; the errors, too. The file of a
-// Unix socket is removed when the program ends, by main alone. Windows has no packet connections
-// for workers.
-//
-// Call it before Run or Start. It panics after that, and if the name is malformed or taken. In the
-// process of a worker, which comes by here on its way to Run, it does nothing.
-func (m *Main) Listen(name, network, address string) error {
-	at := callSite()
-	if !m.claimListener(name, at) {
-		return nil
+func init() {
+	sockets.Root.Claim = func(main any, name string) (*sockets.Set, func()) {
+		m := main.(*Main)
+		if !m.claimListener(name, callSite()) {
+			return nil, nil
+		}
+		return &m.sockets, func() { m.dropListener(name) }
 	}
-	if err := m.sockets.Open(name, network, address); err != nil {
-		m.dropListener(name)
-		return fmt.Errorf("multiprolab: listener %q: %w", name, err)
-	}
-	return nil
+	sockets.Root.Find = func(main any, name string) *sockets.Socket { return main.(*Main).sockets.Find(name) }
 }
-
-// AddListener is Listen with a socket that is open already: a net.Listener or a net.PacketConn of
-// package net, not one that wraps it, as a listener of crypto/tls does. Main takes a duplicate;
-// the socket itself stays the caller's, to close it for example. The file of a Unix socket is the
-// caller's, too. Open it behind [Main.Hook]: what comes before Hook, Run or Start happens in the
-// process of each worker as well, where the address is taken.
-func (m *Main) AddListener(name string, socket any) error {
-	at := callSite()
-	if !m.claimListener(name, at) {
-		return nil
-	}
-	if err := m.sockets.Add(name, socket); err != nil {
-		m.dropListener(name)
-		return fmt.Errorf("multiprolab: listener %q: %w", name, err)
-	}
-	return nil
-}
-
-// ListenerAddr returns the address of a socket of Listen or AddListener, such as the port that the
-// system has chosen. It returns nil if there is none of this name, and in the process of a worker
-// on its way to Run.
-func (m *Main) ListenerAddr(name string) net.Addr {
-	if s := m.sockets.Find(name); s != nil {
-		return s.Addr
-	}
-	return nil
-}
-
-// Activated returns the names of the sockets that the service manager has passed to this process
-// (systemd's socket activation) and that Listen has not taken yet.
-func Activated() []string { return sockets.TakePassed() }
 
 // claimListener notes the name of a listener. It returns false in the process of a worker that has
 // not become the worker yet: there nothing is opened, but for a Main that runs there all the same.
@@ -116,7 +61,7 @@ func (m *Main) checkHanded() error {
 			if m.sockets.Find(name) == nil {
 				return &ConfigError{
 					"WorkerConfig.Listeners of worker " + p.name, name,
-					"no listener has this name: call Main.Listen before Run or Start" + known(m.sockets.Names()),
+					"no listener has this name: call sockets.Listen before Run or Start" + known(m.sockets.Names()),
 				}
 			}
 		}

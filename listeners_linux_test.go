@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/multiprolab/multiprolab"
+	"github.com/multiprolab/multiprolab/sockets"
 )
 
 // socketsOf returns how many sockets a process has open.
@@ -44,8 +45,8 @@ func TestOnlyWhoAsksHoldsSocket(t *testing.T) {
 		pool{"lab", nil},
 		pool{"web", &multiprolab.WorkerConfig{Listeners: []string{"web"}}},
 	)
-	require.NoError(t, l.Listen("web", "tcp", "127.0.0.1:0"))
-	require.NoError(t, l.Listen("other", "tcp", "127.0.0.1:0"))
+	require.NoError(t, sockets.Listen(l.Main, "web", "tcp", "127.0.0.1:0"))
+	require.NoError(t, sockets.Listen(l.Main, "other", "tcp", "127.0.0.1:0"))
 	startReady(t, l)
 	pid, err := multiprolab.Do[int](bounded(t), l, "pid", nil)
 	require.NoError(t, err)
@@ -59,16 +60,16 @@ func TestOnlyWhoAsksHoldsSocket(t *testing.T) {
 
 // A main process that a service manager has passed two sockets to.
 var _ = scenario("activated", func() {
-	fmt.Println("passed", multiprolab.Activated())
+	fmt.Println("passed", sockets.Activated())
 	app := multiprolab.New(nil)
 	app.RegisterWorker("web", setups["web"], &multiprolab.WorkerConfig{Count: 2, Listeners: []string{"web"}})
 	app.RegisterWorker("lab", setups["lab"], nil)
-	if err := app.Listen("web", "tcp", "256.256.256.256:1"); err != nil { // what was passed counts
+	if err := sockets.Listen(app, "web", "tcp", "256.256.256.256:1"); err != nil { // what was passed counts
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(app.Listen("none", multiprolab.Systemd, ""))
-	fmt.Println("left", multiprolab.Activated(), os.Getenv("LISTEN_FDS"), os.Getenv("LISTEN_PID"))
+	fmt.Println(sockets.Listen(app, "none", sockets.Systemd, ""))
+	fmt.Println("left", sockets.Activated(), os.Getenv("LISTEN_FDS"), os.Getenv("LISTEN_PID"))
 	app.After(0, func(ctx context.Context) error {
 		n, err := multiprolab.Do[int](ctx, app, "pid", nil)
 		if err != nil {
@@ -153,7 +154,7 @@ var _ = worker("child", func(ctx context.Context, w *multiprolab.Worker) error {
 // Descriptors do not gather with the restarts, and no command of a worker inherits a listener.
 func TestRestartsGatherNoSockets(t *testing.T) {
 	l := newLab(t, nil, pool{"child", &multiprolab.WorkerConfig{Listeners: []string{"1 ü#2 =$(x)"}}})
-	require.NoError(t, l.Listen("1 ü#2 =$(x)", "tcp", "127.0.0.1:0"))
+	require.NoError(t, sockets.Listen(l.Main, "1 ü#2 =$(x)", "tcp", "127.0.0.1:0"))
 	startReady(t, l)
 	main := socketsOf(t, os.Getpid())
 	for range 5 {

@@ -18,17 +18,18 @@ import (
 
 	"github.com/multiprolab/multiprolab"
 	"github.com/multiprolab/multiprolab/prefork"
+	"github.com/multiprolab/multiprolab/sockets"
 )
 
 // The worker "web" serves HTTP at the listener "web": /pid tells its process, and /slow answers
 // when main closes the pipe "release". It takes the other things that it has when it is asked to.
 var _ = worker("web", func(ctx context.Context, w *multiprolab.Worker) error {
-	l, err := w.Listener("web")
+	l, err := sockets.Listener(w, "web")
 	if err != nil {
 		return err
 	}
 	multiprolab.HandleCall(w, "take", func(_ context.Context, name string) (string, error) {
-		if _, err := w.Listener(name); err != nil {
+		if _, err := sockets.Listener(w, name); err != nil {
 			return err.Error(), nil
 		}
 		return "", nil
@@ -53,10 +54,12 @@ var _ = worker("web", func(ctx context.Context, w *multiprolab.Worker) error {
 func webLab(t *testing.T, cfg *multiprolab.Config, count int) (*lab, func(path string) (string, error)) {
 	t.Helper()
 	l := newLab(t, cfg, pool{"web", &multiprolab.WorkerConfig{Count: count, Listeners: []string{"web"}}})
-	require.NoError(t, l.Listen("web", "tcp", "127.0.0.1:0"))
+	require.NoError(t, sockets.Listen(l.Main, "web", "tcp", "127.0.0.1:0"))
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	t.Cleanup(client.CloseIdleConnections)
-	get := func(path string) (string, error) { return get(client, "http://"+l.ListenerAddr("web").String()+path) }
+	get := func(path string) (string, error) {
+		return get(client, "http://"+sockets.Addr(l.Main, "web").String()+path)
+	}
 	startReady(t, l)
 	return l, get
 }
@@ -156,11 +159,11 @@ func TestEndRefusesConnections(t *testing.T) {
 			l := newLab(t, cfg, pool{"web", &multiprolab.WorkerConfig{
 				Listeners: []string{"web"}, Files: map[string]*os.File{"release": r},
 			}})
-			require.NoError(t, l.Listen("web", "tcp", "127.0.0.1:0"))
+			require.NoError(t, sockets.Listen(l.Main, "web", "tcp", "127.0.0.1:0"))
 			slow := make(chan int, 1)
 			multiprolab.Handle(l, "slow", func(_ context.Context, pid int) error { slow <- pid; return nil })
 			startReady(t, l)
-			address := l.ListenerAddr("web").String()
+			address := sockets.Addr(l.Main, "web").String()
 			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 			answered := make(chan error, 1)
 			go func() { // ends with the answer
@@ -232,31 +235,31 @@ func TestMistakesWithListeners(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, nil, pool{"lab", &c.cfg})
-			require.NoError(t, l.Listen("web", "tcp", "127.0.0.1:0"))
-			address := l.ListenerAddr("web").String()
+			require.NoError(t, sockets.Listen(l.Main, "web", "tcp", "127.0.0.1:0"))
+			address := sockets.Addr(l.Main, "web").String()
 			require.ErrorContains(t, l.Start(bounded(t)), c.want)
 			_, err := net.Dial("tcp", address)
 			require.Error(t, err, "a Main that has not started holds no listener any more")
 		})
 	}
 	l := newLab(t, nil)
-	require.NoError(t, l.Listen("web", "tcp", "127.0.0.1:0"))
-	require.Contains(t, panicText(t, func() { _ = l.Listen("web", "tcp", "127.0.0.1:0") }), "is opened twice, at ")
-	require.Contains(t, panicText(t, func() { _ = l.Listen("", "tcp", "127.0.0.1:0") }), "is malformed")
-	taken := l.ListenerAddr("web").String()
-	require.ErrorContains(t, l.Listen("web 2", "tcp", taken), `listener "web 2"`)
-	require.NoError(t, l.Listen("web 2", "tcp", "127.0.0.1:0"), "after an error the name is free")
+	require.NoError(t, sockets.Listen(l.Main, "web", "tcp", "127.0.0.1:0"))
+	require.Contains(t, panicText(t, func() { _ = sockets.Listen(l.Main, "web", "tcp", "127.0.0.1:0") }), "is opened twice, at ")
+	require.Contains(t, panicText(t, func() { _ = sockets.Listen(l.Main, "", "tcp", "127.0.0.1:0") }), "is malformed")
+	taken := sockets.Addr(l.Main, "web").String()
+	require.ErrorContains(t, sockets.Listen(l.Main, "web 2", "tcp", taken), `listener "web 2"`)
+	require.NoError(t, sockets.Listen(l.Main, "web 2", "tcp", "127.0.0.1:0"), "after an error the name is free")
 	require.NoError(t, l.Start(bounded(t)))
-	require.Contains(t, panicText(t, func() { _ = l.Listen("a", "tcp", "127.0.0.1:0") }), "after Run or Start")
+	require.Contains(t, panicText(t, func() { _ = sockets.Listen(l.Main, "a", "tcp", "127.0.0.1:0") }), "after Run or Start")
 	require.NoError(t, l.Close())
-	require.Nil(t, l.ListenerAddr("other"))
+	require.Nil(t, sockets.Addr(l.Main, "other"))
 }
 
 // The file of a Unix socket stays while workers come and go, and goes with main.
 func TestUnixListener(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "web")
 	l := newLab(t, nil, pool{"web", &multiprolab.WorkerConfig{Listeners: []string{"web"}}})
-	require.NoError(t, l.Listen("web", "unix", path))
+	require.NoError(t, sockets.Listen(l.Main, "web", "unix", path))
 	startReady(t, l)
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -299,7 +302,7 @@ var _ = worker("handed", func(ctx context.Context, w *multiprolab.Worker) error 
 		return string(b), err
 	})
 	multiprolab.HandleCall(w, "echo-packets", func(_ context.Context, name string) (string, error) {
-		c, err := w.PacketConn(name)
+		c, err := sockets.PacketConn(w, name)
 		if err != nil {
 			return "", err
 		}
@@ -357,14 +360,14 @@ func TestPacketConn(t *testing.T) {
 			own, err := net.ListenPacket("udp", "127.0.0.1:0")
 			require.NoError(t, err)
 			l := newLab(t, cfg, pool{"handed", &multiprolab.WorkerConfig{Listeners: []string{"opened", "given"}}})
-			require.NoError(t, l.Listen("opened", "udp", "127.0.0.1:0"))
-			require.NoError(t, l.AddListener("given", own))
+			require.NoError(t, sockets.Listen(l.Main, "opened", "udp", "127.0.0.1:0"))
+			require.NoError(t, sockets.Add(l.Main, "given", own))
 			require.NoError(t, own.Close())
 			startReady(t, l)
 			for _, name := range []string{"opened", "given"} {
 				address, err := multiprolab.Call[string](bounded(t), l, "handed", "echo-packets", name)
 				require.NoError(t, err)
-				require.Equal(t, l.ListenerAddr(name).String(), address)
+				require.Equal(t, sockets.Addr(l.Main, name).String(), address)
 				c, err := net.Dial("udp", address)
 				require.NoError(t, err)
 				_, err = c.Write([]byte("hello"))

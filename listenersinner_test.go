@@ -14,16 +14,17 @@ import (
 
 	"github.com/multiprolab/multiprolab"
 	"github.com/multiprolab/multiprolab/prefork"
+	"github.com/multiprolab/multiprolab/sockets"
 )
 
 // The worker "given-on" hands its listener to the workers of a Main of its own, which answer with
 // their names. It serves itself at another one.
 var _ = worker("given-on", func(ctx context.Context, w *multiprolab.Worker) error {
-	l, err := w.Listener("inner")
+	l, err := sockets.Listener(w, "inner")
 	if err != nil {
 		return err
 	}
-	packets, err := w.PacketConn("packets")
+	packets, err := sockets.PacketConn(w, "packets")
 	if err != nil {
 		return err
 	}
@@ -32,12 +33,12 @@ var _ = worker("given-on", func(ctx context.Context, w *multiprolab.Worker) erro
 	}
 	inner := multiprolab.New(nil)
 	inner.RegisterWorker("served", func(ctx context.Context, w *multiprolab.Worker) error {
-		if _, err := w.PacketConn("packets"); err != nil {
+		if _, err := sockets.PacketConn(w, "packets"); err != nil {
 			return err
 		}
 		return prefork.Serve(w, "web", &http.Server{Handler: tellName(w)}, nil)
 	}, &multiprolab.WorkerConfig{Listeners: []string{"web", "packets"}})
-	err = errors.Join(inner.AddListener("web", l), inner.AddListener("packets", packets), l.Close(), packets.Close())
+	err = errors.Join(sockets.Add(inner, "web", l), sockets.Add(inner, "packets", packets), l.Close(), packets.Close())
 	if err != nil {
 		return err
 	}
@@ -54,13 +55,13 @@ func tellName(w *multiprolab.Worker) http.HandlerFunc {
 // setup function.
 func TestListenerForInnerMain(t *testing.T) {
 	l := newLab(t, nil, pool{"given-on", &multiprolab.WorkerConfig{Listeners: []string{"outer", "inner", "packets"}}})
-	require.NoError(t, l.Listen("outer", "tcp", "127.0.0.1:0"))
-	require.NoError(t, l.Listen("inner", "tcp", "127.0.0.1:0"))
-	require.NoError(t, l.Listen("packets", "udp", "127.0.0.1:0"))
+	require.NoError(t, sockets.Listen(l.Main, "outer", "tcp", "127.0.0.1:0"))
+	require.NoError(t, sockets.Listen(l.Main, "inner", "tcp", "127.0.0.1:0"))
+	require.NoError(t, sockets.Listen(l.Main, "packets", "udp", "127.0.0.1:0"))
 	startReady(t, l)
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for name, want := range map[string]string{"outer": "given-on/0", "inner": "served/0"} {
-		got, err := get(client, "http://"+l.ListenerAddr(name).String())
+		got, err := get(client, "http://"+sockets.Addr(l.Main, name).String())
 		require.NoError(t, err)
 		require.Equal(t, want, got)
 	}
@@ -74,7 +75,7 @@ var _ = worker("late-taker", func(ctx context.Context, w *multiprolab.Worker) er
 	}
 	_, _ = f.Read(make([]byte, 1))
 	_ = f.Close()
-	l, err := w.Listener("web")
+	l, err := sockets.Listener(w, "web")
 	if err != nil {
 		return err
 	}
@@ -93,8 +94,8 @@ func TestHandedOutlivesExit(t *testing.T) {
 				Listeners: []string{"web", "other"}, Files: map[string]*os.File{"go on": r},
 			}})
 			path := filepath.Join(t.TempDir(), "web")
-			require.NoError(t, l.Listen("web", "unix", path))
-			require.NoError(t, l.Listen("other", "tcp", "127.0.0.1:0"))
+			require.NoError(t, sockets.Listen(l.Main, "web", "unix", path))
+			require.NoError(t, sockets.Listen(l.Main, "other", "tcp", "127.0.0.1:0"))
 			ended := make(chan error, 1)
 			go func() { ended <- l.Start(context.Background()) }() // ends with the program
 			waitEvent[*multiprolab.WorkerStarted](t, l, nil)
@@ -110,7 +111,7 @@ func TestHandedOutlivesExit(t *testing.T) {
 				_, failed := e.(*multiprolab.WorkerFailed)
 				require.False(t, failed, "%+v", e)
 			}
-			_, err = net.Dial("tcp", l.ListenerAddr("other").String())
+			_, err = net.Dial("tcp", sockets.Addr(l.Main, "other").String())
 			require.Error(t, err, "nobody has the socket any more")
 		})
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"slices"
 	"syscall"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/sockets"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -93,7 +93,7 @@ func (l *lifetime) run() {
 		return
 	}
 	p, err := m.spawn(s, l.number)
-	if errors.Is(err, net.ErrClosed) && goroutine.Closed(m.exitAsked) { // conduct has closed the listeners
+	if errors.Is(err, sockets.ErrClosed) && goroutine.Closed(m.exitAsked) { // conduct has closed the listeners
 		l.rules.ended(l, fleet.How{})
 		return
 	}

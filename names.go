@@ -113,8 +113,9 @@ func (s *site) String() string {
 	frames := runtime.CallersFrames(s[:])
 	for {
 		f, more := frames.Next()
-		if !strings.HasPrefix(f.Function, "github.com/multiprolab/multiprolab.") ||
-			strings.HasSuffix(f.File, "_test.go") {
+		own := strings.HasPrefix(f.Function, "github.com/multiprolab/multiprolab.") ||
+			strings.HasPrefix(f.Function, "github.com/multiprolab/multiprolab/sockets.")
+		if !own || strings.HasSuffix(f.File, "_test.go") {
 			return fmt.Sprintf("%s:%d", f.File, f.Line)
 		}
 		if !more {

@@ -26,7 +26,7 @@ type registry struct {
 	pools []*pool
 	// groups are the groups, in the order in which RegisterGroup was called.
 	groups []*group
-	// sockets are the sockets of Listen and AddListener. It guards itself.
+	// sockets are the sockets of package sockets. It guards itself.
 	sockets sockets.Set
 	// opened are the places where the sockets were opened, by their names.
 	opened map[string]*site

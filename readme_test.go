@@ -209,9 +209,9 @@ func (s *sample) program(whole, code string) string {
 		parser("")
 		put(run, "app.RegisterWorker(\"parser\", parser, nil)\n"+run)
 		put(action, code+"\n_ = err\n")
-	case strings.Contains(code, "app.Listen"):
+	case strings.Contains(code, "sockets.Listen"):
 		put(run, code+"if err != nil {\nlog.Fatal(err)\n}\n"+run)
-		put(action, `r, err := http.Get("http://" + app.ListenerAddr("web").String())
+		put(action, `r, err := http.Get("http://" + sockets.Addr(app, "web").String())
 			if err != nil { return err }
 			fmt.Println(r.Status)
 			r.Body.Close()
@@ -237,7 +237,10 @@ func (s *sample) program(whole, code string) string {
 	}
 	var imports strings.Builder
 	body := regexp.MustCompile(`(?s)^package main\n+import \(.*?\n\)`).ReplaceAllString(whole, "")
-	for _, path := range []string{"context", "errors", "fmt", "iter", "log", "net/http", "os", "slices", "strings", "sync/atomic", "time", "github.com/multiprolab/multiprolab", "github.com/multiprolab/multiprolab/prefork"} {
+	for _, path := range []string{
+		"context", "errors", "fmt", "iter", "log", "net/http", "os", "slices", "strings", "sync/atomic", "time",
+		module, module + "/prefork", module + "/sockets",
+	} {
 		if regexp.MustCompile(`\b` + filepath.Base(path) + `\.`).MatchString(body) {
 			fmt.Fprintf(&imports, "\t%q\n", path)
 		}

@@ -35,14 +35,14 @@ func (e *UpgradeError) Unwrap() error { return e.Err }
 //
 //  1. A trial, which is a process of its own, runs the new file with the arguments and the
 //     environment of this one, up to Run or Start, and its workers start. They have the sockets of
-//     [Main.Listen], and serve there like those of the old version. Actions of main do not run in
+//     package sockets, and serve there like those of the old version. Actions of main do not run in
 //     the trial, its handlers do. [UpgradeTrial] reports true in it: what exists only once, such as
-//     a lock or a port that main takes without Listen, must be left alone there.
+//     a lock or a port that main takes without that, must be left alone there.
 //  2. When all workers of the trial are ready, the old version ends in the mode FinishRunning, with
 //     the cause [ErrUpgrade]. Its deferred functions do not run.
-//  3. The process executes the new file, which begins at its main function. Listen with the same
-//     name, network and address finds the socket that was open all the time. When all workers of
-//     the new version are ready, the trial finishes what it has and ends.
+//  3. The process executes the new file, which begins at its main function. sockets.Listen with the
+//     same name, network and address finds the socket that was open all the time. When all workers
+//     of the new version are ready, the trial finishes what it has and ends.
 //
 // If the trial fails, it is ended, and Upgrade returns an *UpgradeError that says why: the program
 // has no setup that works, crashes, is not this program, or is not ready before ctx ends or
@@ -52,7 +52,7 @@ func (e *UpgradeError) Unwrap() error { return e.Err }
 // meanwhile: that counts more.
 //
 // What main has in memory is gone with the old version: values, goroutines, results that somebody
-// waits for, messages that no handler has taken. Sockets of [Main.AddListener] are closed. Child
+// waits for, messages that no handler has taken. Sockets of sockets.Add are closed. Child
 // processes that the program itself has started stay its children, but os/exec does not know them
 // any more. Upgrade is refused in a handler or an action of main, which would wait for itself; with
 // Config.InProcess; in a worker; in the binary of a test; while another Main of this process runs;

@@ -32,7 +32,7 @@ func ExampleMain_Upgrade() {
 	// Output: multiprolab: Upgrade is not possible: with Config.InProcess there are no processes that could be tried
 }
 
-// What exists only once, and what main does not get from Listen, is left alone by a trial.
+// What exists only once, and what main does not get from sockets.Listen, is left alone by a trial.
 func ExampleUpgradeTrial() {
 	if !multiprolab.UpgradeTrial() {
 		fmt.Println("take the lock")

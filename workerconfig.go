@@ -101,9 +101,9 @@ type WorkerConfig struct {
 	// Defaults to no limit.
 	HandlerTimeout time.Duration
 
-	// Listeners are the names of listeners and packet connections of [Main.Listen] that the worker
-	// inherits, and takes with [Worker.Listener] and [Worker.PacketConn]. Defaults to none: a
-	// worker holds no descriptor that it has not asked for.
+	// Listeners are the names of listeners and packet connections that main opens with Listen of
+	// package sockets, and that the worker inherits and takes with Listener and PacketConn of that
+	// package. Defaults to none: a worker holds no descriptor that it has not asked for.
 	Listeners []string
 	// Files are open files that the worker inherits, and takes by their names with [Worker.File].
 	// The files stay the caller's, and must stay open in main as long as workers are started; main

@@ -2,7 +2,6 @@ package multiprolab
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"slices"
 
@@ -11,50 +10,29 @@ import (
 
 // This file is how a worker takes what it was handed at its start.
 
-// Listener returns the listener that main has opened under this name ([Main.Listen]), and that this
-// worker inherits, because WorkerConfig.Listeners has the name. It is the worker's from then on: it
-// can be taken once, and Close closes it in this worker alone. A worker that is told to end closes
-// it first, finishes what it has accepted, and then ends; connections that come meanwhile go to
-// other workers, or wait for the next one. See the example of this method.
-//
-// The process of an inner Main's worker comes by the setup function of the outer worker, and must
-// get past it. There it gets a listener to which nobody comes, and AddListener takes that.
-func (w *Worker) Listener(name string) (net.Listener, error) {
-	if w.passes() {
-		return sockets.NewInert(), nil
+func init() {
+	sockets.Root.Take = func(worker any, name string, packets bool) (uintptr, bool, error) {
+		return worker.(*Worker).takeSocket(name, packets)
 	}
-	fd, err := w.take(handedListener, name, "name it in WorkerConfig.Listeners, and open it with Main.Listen; for a "+
-		"network of packets there is PacketConn")
-	if err != nil {
-		return nil, err
-	}
-	l, err := sockets.Listener(name, fd)
-	if err != nil {
-		return nil, fmt.Errorf("multiprolab: worker %s: listener %q: %w", w.name(), name, err)
-	}
-	return l, nil
 }
 
-// PacketConn is Listener for a network of packets, such as "udp". Each packet goes to one of the
-// workers that read.
-func (w *Worker) PacketConn(name string) (net.PacketConn, error) {
+// takeSocket takes the descriptor of a listener or packet connection that main has opened. passes
+// says that this process only comes by the setup function, and has none.
+func (w *Worker) takeSocket(name string, packets bool) (fd uintptr, passes bool, err error) {
 	if w.passes() {
-		return sockets.NewInert(), nil
+		return 0, true, nil
 	}
-	fd, err := w.take(handedPackets, name, "name it in WorkerConfig.Listeners, and open it with Main.Listen, in a "+
-		"network of packets; for others there is Listener")
-	if err != nil {
-		return nil, err
+	kind, mend := handedListener, "; for a network of packets there is PacketConn"
+	if packets {
+		kind, mend = handedPackets, ", in a network of packets; for others there is Listener"
 	}
-	c, err := sockets.PacketConn(name, fd)
-	if err != nil {
-		return nil, fmt.Errorf("multiprolab: worker %s: packet connection %q: %w", w.name(), name, err)
-	}
-	return c, nil
+	fd, err = w.take(kind, name, "name it in WorkerConfig.Listeners, and open it with sockets.Listen"+mend)
+	return fd, false, err
 }
 
 // File returns the file that WorkerConfig.Files has under this name. It can be taken once, and is
-// the worker's to close. It returns ErrNotWorker in a process that only comes by, see Listener.
+// the worker's to close. It returns ErrNotWorker in the process of an inner Main's worker,
+// which comes by the setup function.
 func (w *Worker) File(name string) (*os.File, error) {
 	fd, err := w.take(handedFile, name, "put it into WorkerConfig.Files")
 	if err != nil {

@@ -6,7 +6,7 @@
 //	app.RegisterWorker("web", func(ctx context.Context, w *multiprolab.Worker) error {
 //		return prefork.Serve(w, "web", &http.Server{Handler: mux}, nil)
 //	}, &multiprolab.WorkerConfig{Count: 4, Listeners: []string{"web"}})
-//	if err := app.Listen("web", "tcp", ":8080"); err != nil {
+//	if err := sockets.Listen(app, "web", "tcp", ":8080"); err != nil {
 //		log.Fatal(err)
 //	}
 //	if err := app.Run(context.Background()); err != nil {
@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab"
+	"github.com/multiprolab/multiprolab/sockets"
 )
 
 // Config says how a server comes to its end. Its zero value, and nil, are good defaults.
@@ -42,13 +43,13 @@ type Config struct {
 }
 
 // Serve makes the worker serve HTTP at the listener that main has opened under the name
-// ([multiprolab.Main.Listen], [multiprolab.WorkerConfig].Listeners), until the worker is told to
+// ([sockets.Listen], [multiprolab.WorkerConfig].Listeners), until the worker is told to
 // end. Call it in the setup function: it takes the listener, and registers the server as the
 // worker's [multiprolab.Worker.Loop]; handlers of HTTP requests run beside messages and tasks. With
 // server.TLSConfig it serves HTTPS. A server that fails ends its worker. Connections that a handler
 // has hijacked are the handler's affair: see http.Server.RegisterOnShutdown.
 func Serve(w *multiprolab.Worker, name string, server *http.Server, cfg *Config) error {
-	l, err := w.Listener(name)
+	l, err := sockets.Listener(w, name)
 	if err != nil {
 		return err
 	}

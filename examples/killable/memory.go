@@ -3,4 +3,4 @@
 package main
 
 // memoryLimit is what a worker may take, in bytes.
-const memoryLimit = 512 << 20
+const memoryLimit = 128 << 20

@@ -14,6 +14,7 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 
 	"github.com/multiprolab/multiprolab"
+	"github.com/multiprolab/multiprolab/sockets"
 )
 
 // roster knows the processes of the workers. The loop of main writes it, the attack reads it.
@@ -122,7 +123,7 @@ func (o *outcome) print(phase string) {
 // siege attacks the server while its workers are restarted, and then while they are killed. No
 // request may fail of a restart, and none may be refused of a kill.
 func siege(ctx context.Context, app *multiprolab.Main, processes *roster) error {
-	url := "http://" + app.ListenerAddr("web").String() + "/"
+	url := "http://" + sockets.Addr(app, "web").String() + "/"
 	fmt.Printf("%-22s %8s %8s %8s %12s %12s\n", "", "requests", "failed", "refused", "p50", "p99")
 	steady, err := under(url, func() error { time.Sleep(time.Second); return nil })
 	steady.print("steady")

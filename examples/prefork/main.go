@@ -18,6 +18,7 @@ import (
 
 	"github.com/multiprolab/multiprolab"
 	"github.com/multiprolab/multiprolab/prefork"
+	"github.com/multiprolab/multiprolab/sockets"
 )
 
 var (
@@ -36,7 +37,7 @@ func main() {
 		Count:     *workers,
 		Listeners: []string{"web"},
 	})
-	if err := app.Listen("web", "tcp", *addr); err != nil { // in main alone
+	if err := sockets.Listen(app, "web", "tcp", *addr); err != nil { // in main alone
 		log.Fatal(err)
 	}
 	if !*attack {

@@ -31,17 +31,16 @@ const mostPassed = 1 << 16
 var passed struct {
 	mu    sync.Mutex // guards the other fields
 	taken bool       // the environment has been read
-	left  []passedFD // in the order of the descriptors
+	left  []Passed   // in the order of the descriptors
 }
 
-// passedFD is one descriptor that the service manager, or the old version of the program, has
-// passed.
-type passedFD struct {
-	name    string   // the name, by which Open finds it
-	file    *os.File // the descriptor
-	network string   // what the old version of the program has opened it with; empty: it is the service manager's
-	address string   // the same
-	path    string   // the file of a Unix socket that is to be removed in the end; or empty
+// Passed is one descriptor that the service manager, or the old version of the program, has passed.
+type Passed struct {
+	Name    string   // the name by which it is found
+	File    *os.File // the descriptor
+	Network string   // what the old version of the program has opened it with; empty: it is the service manager's
+	Address string   // the same
+	Path    string   // the file of a Unix socket that is to be removed in the end; or empty
 }
 
 // TakePassed takes over what the service manager has passed, so that no worker and no command
@@ -55,8 +54,8 @@ func TakePassed() (names []string) {
 		passed.left = takePassed()
 	}
 	for _, p := range passed.left {
-		if p.network == "" {
-			names = append(names, p.name)
+		if p.Network == "" {
+			names = append(names, p.Name)
 		}
 	}
 	return names
@@ -66,10 +65,10 @@ func TakePassed() (names []string) {
 func Meant() bool { return os.Getenv(pidVar) == strconv.Itoa(os.Getpid()) }
 
 // takePassed is TakePassed for the first call.
-func takePassed() (all []passedFD) {
+func takePassed() (all []Passed) {
 	if h, _ := upgrade.Taken(); h != nil { // the error is told by who starts the workers
 		for _, s := range h.Sockets {
-			p := passedFD{s.Name, os.NewFile(uintptr(s.FD), s.Name), s.Network, s.Address, s.Path}
+			p := Passed{s.Name, os.NewFile(uintptr(s.FD), s.Name), s.Network, s.Address, s.Path}
 			all = append(all, p)
 		}
 	}
@@ -82,7 +81,7 @@ func takePassed() (all []passedFD) {
 	}
 	for i, name := range names {
 		if file := passedFile(firstPassed+i, name); file != nil {
-			all = append(all, passedFD{name: name, file: file})
+			all = append(all, Passed{Name: name, File: file})
 		}
 	}
 	return all
@@ -118,15 +117,15 @@ func passedNames(count, names string) []string {
 	return given
 }
 
-// inherited returns the descriptor that this process was passed: by the service manager under the
+// Inherited returns the descriptor that this process was passed: by the service manager under the
 // name, or by the old version of the program, which has opened it with the same arguments. It
 // returns nil if there is none. The file is the caller's.
-func inherited(name, network, address string) *passedFD {
+func Inherited(name, network, address string) *Passed {
 	TakePassed()
 	passed.mu.Lock()
 	defer passed.mu.Unlock()
 	for i, p := range passed.left {
-		if p.name == name && (p.network == "" || p.network == network && p.address == address) {
+		if p.Name == name && (p.Network == "" || p.Network == network && p.Address == address) {
 			passed.left = append(passed.left[:i:i], passed.left[i+1:]...)
 			return &p
 		}
@@ -141,13 +140,13 @@ func DropInherited() {
 	defer passed.mu.Unlock()
 	kept := passed.left[:0]
 	for _, p := range passed.left {
-		if p.network == "" {
+		if p.Network == "" {
 			kept = append(kept, p)
 			continue
 		}
-		_ = p.file.Close() // nothing was accepted
-		if p.path != "" {
-			_ = os.Remove(p.path) // what cannot be removed is left
+		_ = p.File.Close() // nothing was accepted
+		if p.Path != "" {
+			_ = os.Remove(p.Path) // what cannot be removed is left
 		}
 	}
 	passed.left = kept

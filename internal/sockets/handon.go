@@ -14,7 +14,7 @@ func (s *Set) HandOn() (all []upgrade.Socket) {
 	defer s.mu.Unlock()
 	for _, socket := range s.all {
 		if from := socket.from; from != nil && socket.file != nil {
-			u := upgrade.Socket{Name: socket.Name, Network: from.network, Address: from.address, Path: socket.path}
+			u := upgrade.Socket{Name: socket.Name, Network: from.Network, Address: from.Address, Path: socket.path}
 			if err := socket.file.Control(func(fd uintptr) { u.FD = int(fd) }); err == nil {
 				all = append(all, u)
 			}
@@ -23,8 +23,8 @@ func (s *Set) HandOn() (all []upgrade.Socket) {
 	passed.mu.Lock()
 	defer passed.mu.Unlock()
 	for _, p := range passed.left {
-		u := upgrade.Socket{Name: p.name}
-		if conn, err := p.file.SyscallConn(); p.network == "" && err == nil &&
+		u := upgrade.Socket{Name: p.Name}
+		if conn, err := p.File.SyscallConn(); p.Network == "" && err == nil &&
 			conn.Control(func(fd uintptr) { u.FD = int(fd) }) == nil {
 			all = append(all, u)
 		}
@@ -37,7 +37,7 @@ func (s *Set) Fresh() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, socket := range s.all {
-		if socket.from != nil && !socket.from.inherited {
+		if socket.from != nil && !socket.from.Inherited {
 			return true
 		}
 	}

@@ -3,7 +3,6 @@
 package sockets
 
 import (
-	"net"
 	"os"
 	"sync"
 	"syscall"
@@ -57,7 +56,7 @@ func (h *hold) Control(f func(fd uintptr)) error {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	if h.fd < 0 {
-		return net.ErrClosed
+		return ErrClosed
 	}
 	f(uintptr(h.fd))
 	return nil
@@ -69,12 +68,12 @@ func (h *hold) Read(func(fd uintptr) bool) error { return syscall.EINVAL }
 // Write is not for a hold.
 func (h *hold) Write(func(fd uintptr) bool) error { return syscall.EINVAL }
 
-// adopt makes a Socket of a descriptor of this process, which it closes.
-func adopt(name string, file *os.File) (*Socket, error) {
-	defer file.Close() // nothing is buffered
+// Kind says what a descriptor is: a socket that takes packets, or one that listens. It returns an
+// error if it is neither.
+func Kind(file *os.File) (packets bool, err error) {
 	conn, err := file.SyscallConn()
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	var listens, kind int
 	var optErr error
@@ -83,48 +82,16 @@ func adopt(name string, file *os.File) (*Socket, error) {
 			listens, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ACCEPTCONN) // macOS: not of datagrams
 		}
 	}); err != nil {
-		return nil, err
+		return false, err
 	}
-	if optErr != nil {
-		return nil, os.NewSyscallError("getsockopt", optErr)
+	packets = kind == unix.SOCK_DGRAM || kind == unix.SOCK_RAW
+	switch {
+	case optErr != nil:
+		return false, os.NewSyscallError("getsockopt", optErr)
+	case !packets && listens == 0:
+		return false, os.NewSyscallError("accept: the socket does not listen", syscall.EINVAL)
 	}
-	s := &Socket{Name: name, Packets: kind == unix.SOCK_DGRAM || kind == unix.SOCK_RAW}
-	if s.Packets {
-		c, err := net.FilePacketConn(file)
-		if err != nil {
-			return nil, err
-		}
-		s.Addr = c.LocalAddr()
-		_ = c.Close() // it is a duplicate
-	} else {
-		if listens == 0 {
-			return nil, os.NewSyscallError("accept: the socket does not listen", syscall.EINVAL)
-		}
-		l, err := net.FileListener(file)
-		if err != nil {
-			return nil, err
-		}
-		s.Addr = l.Addr()
-		_ = l.Close() // it is a duplicate
-	}
-	s.file, err = newHold(file)
-	return s, err
-}
-
-// Listener makes a listener of a descriptor that this process has inherited, and closes the
-// descriptor.
-func Listener(name string, fd uintptr) (net.Listener, error) {
-	file := os.NewFile(fd, name)
-	defer file.Close() // the listener has a duplicate
-	return net.FileListener(file)
-}
-
-// PacketConn makes a packet connection of a descriptor that this process has inherited, and closes
-// the descriptor.
-func PacketConn(name string, fd uintptr) (net.PacketConn, error) {
-	file := os.NewFile(fd, name)
-	defer file.Close() // the connection has a duplicate
-	return net.FilePacketConn(file)
+	return packets, nil
 }
 
 // Lacks says why this system cannot share the sockets of a kind, or is empty.

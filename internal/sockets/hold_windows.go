@@ -3,7 +3,6 @@ package sockets
 import (
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"syscall"
 )
@@ -41,7 +40,7 @@ func (h *hold) Control(f func(fd uintptr)) error {
 		err = conn.Control(f)
 	}
 	if errors.Is(err, os.ErrClosed) {
-		return net.ErrClosed
+		return ErrClosed
 	}
 	return err
 }
@@ -52,11 +51,8 @@ func (h *hold) Read(func(fd uintptr) bool) error { return syscall.EINVAL }
 // Write is not for a hold.
 func (h *hold) Write(func(fd uintptr) bool) error { return syscall.EINVAL }
 
-// adopt returns an error: there is nothing to adopt on Windows.
-func adopt(string, *os.File) (*Socket, error) { return nil, errors.ErrUnsupported }
-
-// PacketConn returns an error, see Lacks.
-func PacketConn(string, uintptr) (net.PacketConn, error) { return nil, errors.ErrUnsupported }
+// Kind returns an error: there is nothing to adopt on Windows.
+func Kind(*os.File) (packets bool, err error) { return false, errors.ErrUnsupported }
 
 // Lacks says why this system cannot share the sockets of a kind, or is empty.
 func Lacks(packets bool) string {

@@ -1,15 +1,13 @@
 // Package sockets keeps the sockets of a main process by their names, so that its workers can
-// inherit them, and makes listeners and packet connections of what a worker has inherited. It knows
-// sockets and no processes.
+// inherit them. It knows descriptors of sockets, and neither processes nor package net: what
+// makes the one of the other is the public package sockets, so that programs without sockets are
+// not linked with package net.
 package sockets
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
-	"net"
 	"os"
-	"strings"
 	"sync"
 	"syscall"
 )
@@ -30,119 +28,63 @@ type Socket struct {
 	// Packets says that the socket takes packets, and does not listen.
 	Packets bool
 	// Addr is the address of the socket.
-	Addr net.Addr
+	Addr Addr
 
 	file *hold       // main's descriptor of the socket
-	from *source     // where Open has it from; nil if Add has added it
+	from *Source     // where Open has it from; nil if Add has added it
 	path string      // the file of a Unix socket that Open has made, and Close removes; or empty
 	info os.FileInfo // what the file was when it was made
 }
 
-// SyscallConn gives the descriptor. Its Control fails with net.ErrClosed once the Set is closed.
+// SyscallConn gives the descriptor. Its Control fails with ErrClosed once the Set is closed.
 func (s *Socket) SyscallConn() (syscall.RawConn, error) { return s.file.SyscallConn() }
 
-// source says how Open has come to a socket. It exists in main, and never changes.
-type source struct {
-	network, address string // what it was opened with; empty if the service manager has passed it
-	inherited        bool   // it was passed to this process
+// Source says how Open of package sockets has come to a socket. It exists in main, and never
+// changes.
+type Source struct {
+	Network, Address string // what it was opened with; empty if the service manager has passed it
+	Inherited        bool   // it was passed to this process
 }
 
-// ErrActivated says that the service manager has passed no socket of a name.
-var ErrActivated = errors.New("the service manager has passed no socket of this name (LISTEN_FDS, LISTEN_PID, " +
-	"LISTEN_FDNAMES; FileDescriptorName= of systemd.socket(5))")
+// ErrClosed says that the Set is closed.
+var ErrClosed = errors.New("the sockets of the program are closed")
 
-// Activated is the network that stands for what the service manager has passed.
-const Activated = "systemd"
-
-// Open adds the socket that the service manager has passed under the name or, if there is none,
-// opens one at the address. The network Activated opens none.
-func (s *Set) Open(name, network, address string) error {
-	if p := inherited(name, network, address); p != nil {
-		socket, err := adopt(name, p.file)
-		if err != nil {
-			return fmt.Errorf("the socket %q that the service manager has passed: %w", name, err)
-		}
-		if network != Activated && socket.Packets != packets(network) {
-			socket.close()
-			return fmt.Errorf("the socket %q that the service manager has passed is of another kind than %s",
-				name, network)
-		}
-		socket.from = &source{p.network, p.address, true}
-		if socket.path = p.path; p.path != "" {
-			socket.note()
-		}
-		return s.add(socket)
-	}
-	if network == Activated {
-		return ErrActivated
-	}
-	if packets(network) {
-		c, err := net.ListenPacket(network, address)
-		if err != nil {
-			return err
-		}
-		return s.take(name, c, c.LocalAddr(), &source{network: network, address: address})
-	}
-	l, err := net.Listen(network, address)
-	if err != nil {
-		return hint(network, address, err)
-	}
-	return s.take(name, l, l.Addr(), &source{network: network, address: address})
+// Addr is the address of a socket: a net.Addr. Package net is not imported here, see package
+// sockets at the root.
+type Addr interface {
+	Network() string
+	String() string
 }
 
-// packets reports whether the sockets of a network take packets.
-func packets(network string) bool {
-	kind, _, _ := strings.Cut(network, ":")
-	return strings.HasPrefix(kind, "udp") || strings.HasPrefix(kind, "ip") || kind == "unixgram"
+// Opened is a socket that is to be added to a Set.
+type Opened struct {
+	// Name is the name by which workers ask for it.
+	Name string
+	// Conn has the descriptor. The Set takes a duplicate: a mere descriptor, so that no connection
+	// wakes main.
+	Conn syscall.Conn
+	// Addr is its address.
+	Addr Addr
+	// Packets says that it takes packets, and does not listen.
+	Packets bool
+	// From says how it was opened for the Set; nil if it is the caller's.
+	From *Source
+	// Path is the file of a Unix socket that Close is to remove; or empty.
+	Path string
 }
 
-// hint adds what to do about the file of a Unix socket that an earlier process has left.
-func hint(network, address string, err error) error {
-	if strings.HasPrefix(network, "unix") && errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%w (if no process listens there any more, remove the file %s first)", err, address)
+// Add adds a duplicate of a socket. After Close it returns ErrClosed.
+func (s *Set) Add(o *Opened) error {
+	socket := &Socket{Name: o.Name, Packets: o.Packets, Addr: o.Addr, from: o.From, path: o.Path}
+	if o.Path != "" {
+		socket.note()
 	}
-	return err
-}
-
-// Add adds a duplicate of a listener or packet connection, which stays the caller's.
-func (s *Set) Add(name string, socket any) error {
-	switch c := socket.(type) {
-	case net.Listener:
-		return s.take(name, c, c.Addr(), nil)
-	case net.PacketConn:
-		return s.take(name, c, c.LocalAddr(), nil)
-	}
-	return fmt.Errorf("a %T is neither a net.Listener nor a net.PacketConn", socket)
-}
-
-// closer is what take is given.
-type closer interface{ Close() error }
-
-// take adds a duplicate of a listener or packet connection. If it has a source, it was opened for
-// this Set, and take closes it: the Set holds a mere descriptor, so that no connection wakes main.
-func (s *Set) take(name string, c closer, addr net.Addr, from *source) error {
-	socket := &Socket{Name: name, Addr: addr, from: from}
-	_, socket.Packets = c.(net.PacketConn)
-	if from != nil {
-		if u, ok := addr.(*net.UnixAddr); ok && u.Name != "" && u.Name[0] != '@' && u.Name[0] != 0 {
-			socket.path = u.Name
-			socket.note()
-		}
-		if l, ok := c.(*net.UnixListener); ok {
-			l.SetUnlinkOnClose(false)
-		}
-		defer c.Close() // nothing was accepted that could be lost
-	}
-	if lack := Lacks(socket.Packets); lack != "" {
+	if lack := Lacks(o.Packets); lack != "" {
 		return errors.New(lack)
 	}
-	conn, ok := c.(syscall.Conn)
-	if !ok {
-		return fmt.Errorf("a %T has no descriptor that a worker could inherit: give what is inside it, "+
-			"and wrap that in the worker", c)
-	}
 	var err error
-	if socket.file, err = newHold(conn); err != nil {
+	if socket.file, err = newHold(o.Conn); err != nil {
+		socket.close()
 		return err
 	}
 	return s.add(socket)
@@ -161,7 +103,7 @@ func (s *Set) add(socket *Socket) error {
 	defer s.mu.Unlock()
 	if s.closed {
 		socket.close()
-		return net.ErrClosed
+		return ErrClosed
 	}
 	s.all = append(s.all, socket)
 	return nil

@@ -19,6 +19,7 @@ import (
 
 	"github.com/multiprolab/multiprolab"
 	"github.com/multiprolab/multiprolab/prefork"
+	"github.com/multiprolab/multiprolab/sockets"
 )
 
 // version is set by the linker.
@@ -49,10 +50,10 @@ func main() {
 		}
 	}
 	if fault == "taken" {
-		must(app.Listen("taken", "unix", os.Args[1]))
+		must(sockets.Listen(app, "taken", "unix", os.Args[1]))
 	}
-	must(app.Listen("web", "tcp", "127.0.0.1:0"))
-	must(app.Listen("unix", "unix", os.Args[1]))
+	must(sockets.Listen(app, "web", "tcp", "127.0.0.1:0"))
+	must(sockets.Listen(app, "unix", "unix", os.Args[1]))
 	app.After(0, func(context.Context) error {
 		if multiprolab.UpgradeTrial() {
 			return errors.New("an action runs in a trial")
@@ -64,7 +65,7 @@ func main() {
 				left = append(left, v)
 			}
 		}
-		fmt.Println("version", version, "pid", os.Getpid(), "at", app.ListenerAddr("web"), "descriptors", len(dir), "environment", left)
+		fmt.Println("version", version, "pid", os.Getpid(), "at", sockets.Addr(app, "web"), "descriptors", len(dir), "environment", left)
 		return nil
 	})
 	multiprolab.HandleCall(app, "pause", func(_ context.Context, queue string) (bool, error) {

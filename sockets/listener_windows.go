@@ -1,6 +1,7 @@
 package sockets
 
 import (
+	"errors"
 	"net"
 	"os"
 	"runtime"
@@ -28,9 +29,9 @@ type listener struct {
 	accepts sync.WaitGroup // the calls of Accept that are under way; none is added once closed is set
 }
 
-// Listener makes a listener of a handle that this process has inherited, and that is the listener's
+// listenerOf makes a listener of a handle that this process has inherited, and that is the listener's
 // from then on.
-func Listener(name string, fd uintptr) (net.Listener, error) {
+func listenerOf(name string, fd uintptr) (net.Listener, error) {
 	l := &listener{handle: windows.Handle(fd)}
 	sa, err := windows.Getsockname(l.handle)
 	if err == nil {
@@ -158,3 +159,6 @@ func connection(s windows.Handle) (net.Conn, error) {
 	defer file.Close() // the connection has a duplicate
 	return net.FileConn(file)
 }
+
+// packetConnOf returns an error: Windows has no packet connections for workers.
+func packetConnOf(string, uintptr) (net.PacketConn, error) { return nil, errors.ErrUnsupported }

@@ -8,10 +8,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// To an Inert nothing comes until its Close.
+// To an inert nothing comes until its Close.
 func TestInert(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		i := NewInert()
+		i := newInert()
 		errs := make(chan error, 2)
 		go func() { _, err := i.Accept(); errs <- err }()
 		go func() { _, _, err := i.ReadFrom(nil); errs <- err }()
