@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"regexp"
 	"strings"
-	"time"
 )
 
 // This file shortens what a death prints: of the report with which the Go runtime ends a process
@@ -14,14 +13,13 @@ import (
 const (
 	// MostStackLines is how many lines of the first stack are passed on.
 	MostStackLines = 100
-	// mostHeld is how many bytes of stacks are held back until the process has ended; of what is
-	// longer all is passed on.
+	// mostHeld is how many bytes of stacks are held back until the process has ended. What is
+	// longer is passed on up to there.
 	mostHeld = 4 << 20
 	// lineHead is how many bytes of a line tell what it is.
 	lineHead = 64
-	// heldTime is how long stacks are held back: a process that lives on after that has printed
-	// them itself.
-	heldTime = 2 * time.Second
+	// mostTraceLine is how many bytes a line of a stack has at most, without its end.
+	mostTraceLine = 4 << 10
 )
 
 // traceLine is what a line of the stacks of a report looks like: that of a place in a file, the
@@ -37,9 +35,11 @@ var traceLine = regexp.MustCompile(
 type crashCutter struct {
 	// phase is how far a report has come.
 	phase crashPhase
-	// line is what has come of the line that has not ended; its beginning, while there is no
-	// report.
+	// line is what has come of the line that has not ended: all of it, if it is held back; else its
+	// beginning.
 	line []byte
+	// long says that the line that has not ended is too long for one of a stack: it passes.
+	long bool
 	// lines counts the lines of the first stack.
 	lines int
 	// system says that the stack that passes is none of a goroutine of the program.
@@ -50,8 +50,6 @@ type crashCutter struct {
 	count int
 	// call says that the last line that is held back is a function, whose place must follow.
 	call bool
-	// until is when a process that lives on has printed the report itself.
-	until time.Time
 }
 
 // crashPhase is how far a report of the Go runtime has come.
@@ -63,14 +61,9 @@ const (
 	crashRest                    // what follows the first stack is coming
 )
 
-// holds reports whether something is held back.
-func (c *crashCutter) holds() bool {
-	return len(c.held) > 0 || c.phase == crashRest && len(c.line) > 0
-}
-
 // piece takes the next piece of the stream, which ends with its line at the latest, and appends to
 // out what is passed on of it. begins says that the stacks of a report begin in this line.
-func (c *crashCutter) piece(out, b []byte, begins bool, now time.Time) []byte {
+func (c *crashCutter) piece(out, b []byte, begins bool) []byte {
 	whole := b[len(b)-1] == '\n'
 	if begins {
 		head := bytes.Clone(c.line) // of this line, which is passed on
@@ -78,34 +71,39 @@ func (c *crashCutter) piece(out, b []byte, begins bool, now time.Time) []byte {
 			out = c.release(out)
 		}
 		c.line = head
-		c.phase, c.lines, c.until = crashFirst, 0, now.Add(heldTime)
+		c.phase, c.lines = crashFirst, 0
 		c.system = false
 	}
-	switch c.phase {
-	case crashNone:
-		if c.line = append(c.line, b[:min(len(b), max(0, lineHead-len(c.line)))]...); whole {
-			c.line = c.line[:0]
-		}
-		return append(out, b...)
-	case crashFirst:
-		if c.line = append(c.line, b...); whole {
-			c.endFirst()
+	if c.phase != crashRest || c.long {
+		c.line = append(c.line, b[:min(len(b), max(0, lineHead-len(c.line)))]...)
+		if whole {
+			c.endPassed()
 		}
 		return append(out, b...)
 	}
-	if now.After(c.until) { // the process lives
-		return c.piece(c.giveUp(out), b, false, now)
-	}
-	if c.line = append(c.line, b...); !whole && (len(c.line) < 4<<10) {
+	c.line = append(c.line, b...)
+	switch {
+	case len(bytes.TrimRight(c.line, "\r\n")) > mostTraceLine:
+		out = c.release(out)
+		c.long = !whole
 		return out
+	case whole:
+		return c.endLine(out)
 	}
-	return c.endLine(out)
+	return out
+}
+
+// endPassed takes the end of a line that has been passed on.
+func (c *crashCutter) endPassed() {
+	if c.phase == crashFirst {
+		c.endFirst()
+	}
+	c.line, c.long = c.line[:0], false
 }
 
 // endFirst looks at the line of the first stack that has ended, and has been passed on.
 func (c *crashCutter) endFirst() {
 	text := string(bytes.TrimRight(c.line, "\r\n"))
-	c.line = c.line[:0]
 	if c.lines++; strings.HasPrefix(text, "runtime stack:") || strings.HasPrefix(text, "goroutine 0 ") {
 		c.system = true
 	} else if strings.HasPrefix(text, "goroutine ") {
@@ -141,25 +139,26 @@ func (c *crashCutter) release(out []byte) []byte {
 
 // giveUp appends to out what is held back of a process that lives on.
 func (c *crashCutter) giveUp(out []byte) []byte {
-	if c.phase != crashRest {
-		return out
+	if c.phase == crashRest && !c.long {
+		head := bytes.Clone(c.line[:min(len(c.line), lineHead)]) // of the line that has not ended
+		out = c.release(out)
+		c.line = head
 	}
 	c.phase = crashNone
-	return c.release(out)
+	return out
 }
 
 // end appends to out what is to be passed on when the process has ended, and returns how many lines
 // are left out. died says that the Go runtime may have ended it.
 func (c *crashCutter) end(out []byte, died bool) (pass []byte, lines int) {
-	if c.phase != crashRest {
+	if c.phase != crashRest || c.long {
 		c.line = nil // it has been passed on
-		return out, 0
 	}
 	if len(c.line) > 0 {
 		out = c.endLine(out)
 	}
 	lines = c.count
-	if !died || lines == 0 || c.call {
+	if !died || c.call {
 		return c.release(out), 0
 	}
 	c.held, c.count = nil, 0

@@ -32,6 +32,9 @@ type reportFinder struct {
 	length int
 	// begins is the beginning of the line that has not ended, of maxMark bytes at most.
 	begins []byte
+	// marked says that a mark has come in the line that has not ended: only the first of a line
+	// counts.
+	marked bool
 	// gap says that the line before was empty.
 	gap bool
 	// cand is what may turn out to be a report, in the paragraph before the gap or in the present
@@ -47,8 +50,6 @@ type report struct {
 	start int64
 	// first says that its mark was the first thing in its line.
 	first bool
-	// line is the place in the stream where its line began.
-	line int64
 	// head is its beginning, of headSize bytes at most.
 	head []byte
 }
@@ -87,8 +88,8 @@ func (f *reportFinder) piece(b []byte) {
 	lineStart := f.pos - int64(f.length)
 	f.cand.add(b)
 	f.found.add(b)
-	if at, ok := f.markIn(b); ok && f.better(at == lineStart, lineStart) {
-		f.cand = &report{start: at, first: at == lineStart, line: lineStart}
+	if at, ok := f.firstMark(b); ok && f.better(at == lineStart) {
+		f.cand = &report{start: at, first: at == lineStart}
 		if before := int(f.pos - at); before > 0 { // it began in the pieces before
 			f.cand.add(f.line[len(f.line)-before:])
 			f.cand.add(b)
@@ -102,8 +103,18 @@ func (f *reportFinder) piece(b []byte) {
 	f.line = append(f.line[:0], f.line[max(0, len(f.line)-maxMark+1):]...)
 }
 
+// firstMark returns where in the stream the first mark of the line begins, if it ends in b, the
+// next piece of the line.
+func (f *reportFinder) firstMark(b []byte) (at int64, ok bool) {
+	if !f.marked {
+		at, f.marked = f.markIn(b)
+		return at, f.marked
+	}
+	return 0, false
+}
+
 // markIn returns where in the stream the first mark begins that ends in b, the next piece of the
-// line, or one that is close before it.
+// line in which none has come.
 func (f *reportFinder) markIn(b []byte) (at int64, ok bool) {
 	if len(f.line) > 0 {
 		seam := append(bytes.Clone(f.line), b[:min(len(b), maxMark-1)]...)
@@ -119,16 +130,14 @@ func (f *reportFinder) markIn(b []byte) (at int64, ok bool) {
 
 // better reports whether a mark that has come is more likely than the candidate to be what the
 // stacks belong to: the first thing in its line before one that is not, and of these the last. But
-// in its own line the mark that came first is, and it is before those in the lines that the runtime
-// writes below it: indented ones, which are of its text, "[signal SIGSEGV: ...", and the further
-// ones of its own trouble.
-func (f *reportFinder) better(first bool, line int64) bool {
+// it is before those in the lines that the runtime writes below it: indented ones, which are of its
+// text, "[signal SIGSEGV: ...", and the further ones of its own trouble.
+func (f *reportFinder) better(first bool) bool {
 	c := f.cand
 	switch {
 	case c == nil:
 		return true
 	case c.first,
-		c.line == line,
 		f.begins[0] == '\t',
 		f.begins[0] == '[',
 		first && bytes.HasPrefix(c.head, []byte("runtime")):
@@ -163,5 +172,5 @@ func (f *reportFinder) endLine() {
 	f.pos++
 	f.cand.add([]byte{'\n'})
 	f.found.add([]byte{'\n'})
-	f.line, f.begins, f.length = f.line[:0], f.begins[:0], 0
+	f.line, f.begins, f.length, f.marked = f.line[:0], f.begins[:0], 0, false
 }

@@ -8,8 +8,16 @@ import (
 	"time"
 )
 
-// tailSize is how many bytes of a worker's stderr are kept.
-const tailSize = 64 << 10
+const (
+	// tailSize is how many bytes of a worker's stderr are kept.
+	tailSize = 64 << 10
+	// heldTime is how long stacks are held back after the last that was printed: a process that
+	// lives on after that has printed them itself. A machine that is busy may take long to print a
+	// report, and to tell of the end of the process.
+	heldTime = 5 * time.Second
+	// mostHeldTime is how long stacks are held back that do not end.
+	mostHeldTime = time.Minute
+)
 
 // tail passes on what a worker prints to stderr, but for the most of a report of the Go runtime
 // (see crashCutter). It keeps the end of it, and the beginning of a report of the Go runtime. It
@@ -43,8 +51,19 @@ type tail struct {
 // passing is the right to pass on what a worker prints. It exists in main.
 type passing struct {
 	sync.Mutex
-	// timer ends the time in which something is held back; nil if nothing is. The lock guards it.
+	// timer ends the time in which a report may come; nil if none has begun. The lock guards it.
 	timer *time.Timer
+	// last is when something came of the report. The lock guards it.
+	last time.Time
+	// first is when the report began. The lock guards it.
+	first time.Time
+}
+
+// left returns how long the report may still come; 0 if its time is over. The caller holds the
+// lock.
+func (o *passing) left() time.Duration {
+	now := time.Now()
+	return max(0, min(o.last.Add(heldTime).Sub(now), o.first.Add(mostHeldTime).Sub(now)))
 }
 
 // newTail returns the tail of a process that has printed nothing.
@@ -60,19 +79,31 @@ func (t *tail) Write(p []byte) (int, error) {
 	defer t.out.Unlock()
 	t.mu.Lock()
 	t.total += int64(len(p))
-	pass := t.cut(p)
+	pass, began := t.cut(p)
 	t.buf = append(t.buf, p...)
 	t.lookForRace(len(p))
 	if n := len(t.buf) - tailSize; n > tailSize {
 		t.buf = append(t.buf[:0], t.buf[n:]...)
 	}
-	holds := t.cutter.holds()
+	coming := t.cutter.phase != crashNone
 	t.mu.Unlock()
-	if holds && t.out.timer == nil {
-		t.out.timer = time.AfterFunc(heldTime, t.passHeld)
+	if coming {
+		t.await(began)
 	}
 	t.pass(pass)
 	return len(p), nil
+}
+
+// await sees to it that a report that does not end is given up. began says that a report has begun
+// just now. The caller holds out.
+func (t *tail) await(began bool) {
+	t.out.last = time.Now()
+	if began {
+		t.out.first = t.out.last
+	}
+	if t.out.timer == nil {
+		t.out.timer = time.AfterFunc(heldTime, t.passHeld)
+	}
 }
 
 // pass passes on what is not empty. The caller holds out.
@@ -82,14 +113,13 @@ func (t *tail) pass(p []byte) {
 	}
 }
 
-// cut returns what is passed on of p. The caller holds mu.
-func (t *tail) cut(p []byte) []byte {
+// cut returns what is passed on of p, and whether the stacks of a report begin in it. The caller
+// holds mu.
+func (t *tail) cut(p []byte) (pass []byte, began bool) {
 	if t.full {
 		t.finder.write(p)
-		return p
+		return p, false
 	}
-	var pass []byte
-	now := time.Now()
 	for len(p) > 0 {
 		n := bytes.IndexByte(p, '\n') + 1
 		if n == 0 {
@@ -97,16 +127,22 @@ func (t *tail) cut(p []byte) []byte {
 		}
 		before := t.finder.found
 		t.finder.write(p[:n])
-		pass = t.cutter.piece(pass, p[:n], t.finder.found != before, now)
+		begins := t.finder.found != before
+		pass = t.cutter.piece(pass, p[:n], begins)
+		began = began || begins
 		p = p[n:]
 	}
-	return pass
+	return pass, began
 }
 
 // passHeld passes on what is held back of a process that lives on: it has printed that itself.
 func (t *tail) passHeld() {
 	t.out.Lock()
 	defer t.out.Unlock()
+	if wait := t.out.left(); wait > 0 {
+		t.out.timer.Reset(wait)
+		return
+	}
 	t.mu.Lock()
 	pass := t.cutter.giveUp(nil)
 	t.mu.Unlock()
@@ -121,6 +157,7 @@ func (t *tail) end(died bool) {
 	defer t.out.Unlock()
 	if t.out.timer != nil {
 		t.out.timer.Stop()
+		t.out.first = time.Time{} // passHeld may be about to run: it does not begin again
 	}
 	t.mu.Lock()
 	pass, lines := t.cutter.end(nil, died)

@@ -26,12 +26,13 @@ func reportIn(pieces ...[]byte) string {
 	return t.report()
 }
 
+// leftOut makes the line that says how many lines were left out.
+func leftOut(lines int) string { return fmt.Sprintf("house: %d lines\n", lines) }
+
 // passedOn returns what is passed on of the stderr of a worker that has ended, piece by piece.
 func passedOn(died, full bool, pieces ...[]byte) string {
 	var out bytes.Buffer
-	t := newTail(&Output{Stderr: &out, FullCrashes: full, LeftOut: func(lines int) string {
-		return fmt.Sprintf("house: %d lines\n", lines)
-	}})
+	t := newTail(&Output{Stderr: &out, FullCrashes: full, LeftOut: leftOut})
 	for _, p := range pieces {
 		_, _ = t.Write(p)
 	}
@@ -67,6 +68,7 @@ func TestReportIsFound(t *testing.T) {
 		"behind a long unfinished line": {long + bar, "panic: the reason" + someStacks},
 		"behind much":                   {strings.Repeat(long+"\n", 3) + "\n", "panic: the reason" + someStacks},
 		"after Goexit":                  {bar, ownMark + "by a window, in task \"t\"" + someStacks},
+		"a line with two marks below":   {bar, "runtime: bad\nfatal error: panic: as text" + someStacks},
 		"behind a beginning of a mark":  {"pani", "panic: the reason" + someStacks},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -137,6 +139,7 @@ func TestCrashIsCutShort(t *testing.T) {
 		"printed by itself, at an end": {stream: "panic: x\n\n" + firstTrace + others, lives: true},
 		"a call of its own":            {stream: "fatal error: x\n\n" + firstTrace + "done(1)\nand on\n"},
 		"without an end of line":       {stream: "fatal error: x\n\n" + firstTrace + "a prompt> "},
+		"a line that is too long":      {stream: "fatal error: x\n\n" + firstTrace + otherTrace + strings.Repeat("y", 5000) + "(0x1)\n"},
 		"text among the stacks":        {stream: "fatal error: x\n\n" + firstTrace + otherTrace + "text\n" + others, passed: "fatal error: x\n\n" + firstTrace + otherTrace + "text\n", cut: true},
 	} {
 		t.Run(name, func(t *testing.T) {
