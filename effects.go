@@ -200,12 +200,12 @@ func (b *broker) lastOf(j *job, e *queue.Effect) *AttemptsError {
 func (b *broker) endLease(j *job, e *queue.Effect) {
 	switch {
 	case e.LeaseEnd == queue.GiveUp:
-		b.store.endLease(j, e.LeaseEnd, b.lastOf(j, e))
+		b.store.endLease(j, e.LeaseEnd, 0, b.lastOf(j, e))
 	case e.LeaseEnd == queue.Later:
 		b.store.putBack(j, e.After, b.errorOf(j, e))
 	case e.Verdict.Kind == queue.Done:
-		b.store.endLease(j, e.LeaseEnd, nil)
+		b.store.endLease(j, e.LeaseEnd, 0, nil)
 	default:
-		b.store.endLease(j, e.LeaseEnd, b.errorOf(j, e))
+		b.store.endLease(j, e.LeaseEnd, max(0, e.At-b.now()), b.errorOf(j, e))
 	}
 }

@@ -1,17 +1,21 @@
 package multiprolab
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/upgrade"
 )
 
-// This file is how tasks that wait in main's memory go from an old version of the program to the
+// This file is how what main's memory has of tasks goes from an old version of the program to the
 // new one. Those in a Backend stay where they are.
 
 // handOverTasks has the tasks handed over that end only because the program does. The items of a
-// Map end: they are for the one who called it.
+// Map and the tasks of a Stream end: they are for the one who called it.
 func (m *Main) handOverTasks() {
 	b := m.broker
 	if b.store != nil {
@@ -20,55 +24,177 @@ func (m *Main) handOverTasks() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.heir = func(j *job, due time.Duration) {
-		if j.Items == 0 {
-			t := upgrade.Task{
-				Type:     j.Lane().Type,
-				Options:  j.storedDue(due),
-				Body:     string(packBody(b.node.codec, j.payload)),
-				Attempts: j.Begun(),
-			}
-			if j.past != nil && j.past.checkpoint != nil {
-				t.Checkpoint = string(packBody(b.node.codec, *j.past.checkpoint))
-			}
-			m.upgrade.handOver(t)
+		if streams := j.stream || j.sub != nil && j.sub.streams; j.Items == 0 && !streams {
+			m.upgrade.handOver(b.handedTask(j, due))
 		}
 	}
 }
 
-// storedDue is stored, but with the time that is left of the delay.
-func (j *job) storedDue(due time.Duration) string {
-	m, err := unmarshalTaskMeta(j.stored())
-	if err != nil { // that would be what this process has written itself
-		return ""
+// handedTask returns a job as another version of the program can read it. due is when it is due,
+// from now on.
+func (b *broker) handedTask(j *job, due time.Duration) upgrade.Task {
+	t := upgrade.Task{
+		Type:     j.Lane().Type,
+		Options:  j.stored(),
+		Body:     string(packBody(b.node.codec, j.payload)),
+		Attempts: j.Begun(),
 	}
-	m.Delay = due
-	return m.marshal()
-}
-
-// resumeTasks goes on with the tasks of the old version. Nobody waits for their outcomes.
-func (m *Main) resumeTasks(all []upgrade.Task) {
-	for i := range all {
-		if err := m.broker.resume(&all[i]); err != nil {
-			m.cfg.Logger.Error("multiprolab: a task of the old version of the program is lost", "type", all[i].Type,
-				"error", brief(err))
+	if due > 0 {
+		t.Due = time.Now().Add(due).UnixNano()
+	}
+	if j.past != nil && j.past.checkpoint != nil {
+		t.Checkpoint = string(packBody(b.node.codec, *j.past.checkpoint))
+	}
+	if j.past != nil {
+		for _, err := range j.past.failures {
+			t.Failures = append(t.Failures, packedError(err))
 		}
 	}
+	return t
+}
+
+// handQueue adds to what is handed over what is known of the queue: all of it to the new version of
+// the program, and to its trial only what is paused.
+func (b *broker) handQueue(h *upgrade.Handed) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now, at := b.now(), time.Now()
+	b.rules.Pauses(func(queue string, until time.Duration) {
+		p := upgrade.Pause{Queue: queue}
+		if until > 0 {
+			p.Until = at.Add(until - now).UnixNano()
+		}
+		h.Pauses = append(h.Pauses, p)
+	})
+	if h.Trial {
+		return
+	}
+	h.LastTask = int64(b.rules.LastID())
+	for _, t := range b.rules.Dead() {
+		if j := jobOf(t); !t.Kept() { // otherwise it was put back, and is handed over as a task
+			d := j.past.dead
+			h.Dead = append(h.Dead, upgrade.DeadTask{
+				Task: b.handedTask(j, 0), ID: int64(d.ID), Error: packedError(d.Err), At: d.At.UnixNano(),
+			})
+		}
+	}
+}
+
+// resumeQueue goes on with the queue of the old version, before the first worker starts. Nobody
+// waits for the outcomes of its tasks: those that do not succeed become dead letters.
+func (m *Main) resumeQueue(h *upgrade.Handed) {
+	b := m.broker
+	for _, p := range h.Pauses {
+		if p.Until == 0 {
+			b.pause(p.Queue, true)
+		} else {
+			b.pauseUntil(p.Queue, time.Unix(0, p.Until))
+		}
+	}
+	b.mu.Lock()
+	b.rules.CountFrom(queue.ID(h.LastTask))
+	b.mu.Unlock()
+	lost := func(t *upgrade.Task, err error) {
+		m.cfg.Logger.Error("multiprolab: a task of the old version of the program is lost", "type", t.Type,
+			"error", brief(err))
+	}
+	for i := range h.Dead {
+		if err := b.keepLetter(&h.Dead[i]); err != nil {
+			lost(&h.Dead[i].Task, err)
+		}
+	}
+	for i := range h.Tasks {
+		t := &h.Tasks[i]
+		err := b.resume(t)
+		if err == nil {
+			continue
+		}
+		dead := upgrade.DeadTask{Task: *t, Error: packedError(err), At: time.Now().UnixNano()}
+		if cannot := b.keepLetter(&dead); cannot != nil {
+			lost(t, errors.Join(err, cannot))
+		}
+	}
+}
+
+// resumed makes a job of a task of the old version, with the options that it has.
+func (b *broker) resumed(t *upgrade.Task) (*job, *taskMeta, error) {
+	meta, err := unmarshalTaskMeta(t.Options)
+	if err != nil {
+		return nil, nil, fmt.Errorf("its options: %w", err)
+	}
+	p, err := unpackBody(b.node.codec, []byte(t.Body))
+	if err != nil {
+		return nil, nil, err
+	}
+	j := newJob(p, &meta)
+	j.admitted = true // the old version has told the submitter
+	for _, text := range t.Failures {
+		h := j.history()
+		h.failures = append(h.failures, handedError(text))
+	}
+	return j, &meta, j.goOnFrom([]byte(t.Checkpoint), b.node.codec)
 }
 
 // resume takes a task of the old version of the program.
 func (b *broker) resume(t *upgrade.Task) error {
-	meta, err := unmarshalTaskMeta(t.Options)
-	if err != nil {
-		return fmt.Errorf("its options: %w", err)
-	}
-	p, err := unpackBody(b.node.codec, []byte(t.Body))
+	j, meta, err := b.resumed(t)
 	if err != nil {
 		return err
 	}
-	j := newJob(p, &meta)
-	if err := j.goOnFrom([]byte(t.Checkpoint), b.node.codec); err != nil {
-		return err
+	if meta.Delay = 0; t.Due != 0 {
+		meta.Delay = max(0, time.Until(time.Unix(0, t.Due)))
 	}
 	j.Resume(t.Attempts)
-	return b.submit(j, &meta, t.Type, true)
+	return b.submit(j, meta, t.Type, true)
+}
+
+// keepLetter takes a dead letter of the old version of the program.
+func (b *broker) keepLetter(t *upgrade.DeadTask) error {
+	j, meta, err := b.resumed(&t.Task)
+	if err != nil {
+		return err
+	}
+	why := handedError(t.Error)
+	all, ok := why.(*AttemptsError)
+	if !ok {
+		all = &AttemptsError{Type: t.Type, Attempts: append(slices.Clone(j.history().failures), why)}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	j.Options = b.optionsOf(meta)
+	if !b.rules.Bury(&j.Task, meta.laneOf(t.Type), queue.ID(t.ID)) {
+		return errors.New("Config.DeadLimit is 0")
+	}
+	h := j.history()
+	h.failures, h.all = nil, all
+	b.addDead(j)
+	h.dead.At = time.Unix(0, cmp.Or(t.At, h.dead.At.UnixNano()))
+	return nil
+}
+
+// handedError reads an error of the old version. Which registered errors it matches is not known any
+// more: the new version may have registered others.
+func handedError(text string) error {
+	err := unmarshalError([]byte(text))
+	forgetRegistered(err)
+	return err
+}
+
+// forgetRegistered takes the registered errors out of an error that was just read.
+func forgetRegistered(err error) {
+	switch e := err.(type) {
+	case nil:
+	case *RemoteError:
+		e.traits, e.registered = traits{}, nil
+	case *AttemptsError: // its Unwrap returns only the last attempt
+		for _, attempt := range e.Attempts {
+			forgetRegistered(attempt)
+		}
+	case interface{ Unwrap() error }:
+		forgetRegistered(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, inner := range e.Unwrap() {
+			forgetRegistered(inner)
+		}
+	}
 }

@@ -144,6 +144,9 @@ func (m *Main) begin(ctx context.Context) error {
 	m.lifeMu.Lock()
 	m.serving.Store(true)
 	m.lifeMu.Unlock()
+	if m.upgrade.handed != nil {
+		m.resumeQueue(m.upgrade.handed)
+	}
 	unwatch := context.AfterFunc(ctx, func() { m.exit(m.cfg.Shutdown, &contextError{causeOf(ctx)}) })
 	go m.conduct(unwatch) // ends when every worker has; Wait waits for it
 	m.succeed()

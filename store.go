@@ -191,8 +191,9 @@ func (s *store) enqueue(ctx context.Context, puts []storing) {
 }
 
 // endLease tells the Backend how a job has ended: at once if the job is leased here; otherwise when
-// its lease comes. The broker holds its mutex.
-func (s *store) endLease(j *job, how queue.LeaseEnd, why error) {
+// its lease comes. If it is kept for another run, that has it after a time. The broker holds its
+// mutex.
+func (s *store) endLease(j *job, how queue.LeaseEnd, after time.Duration, why error) {
 	lease := j.lease
 	j.lease = nil
 	s.mu.Lock()
@@ -207,7 +208,7 @@ func (s *store) endLease(j *job, how queue.LeaseEnd, why error) {
 	switch {
 	case lease == nil:
 	case how == queue.Keep:
-		lease.giveBack(0, brief(cmp.Or(why, ErrStopped)), nil)
+		lease.giveBack(after, brief(cmp.Or(why, ErrStopped)), nil)
 	case how == queue.GiveUp:
 		lease.giveUp(brief(why))
 	default:

@@ -68,7 +68,6 @@ func (m *Main) succeed() {
 			trial.End(m.cfg.ShutdownTimeout + m.cfg.KillTimeout)
 		}()
 	}
-	m.resumeTasks(h.Tasks)
 	m.cfg.Logger.Info("multiprolab: the program has been upgraded", "file", h.Path, "tasks", len(h.Tasks))
 }
 

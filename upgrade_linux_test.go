@@ -106,6 +106,24 @@ func (l *upgradeLab) begins(t *testing.T, version int) (descriptors string) {
 	return line[4]
 }
 
+// command has main do something with tasks, and returns what it prints meanwhile.
+func (l *upgradeLab) command(t *testing.T, what string) string {
+	t.Helper()
+	before := len(l.out.String())
+	require.NoError(t, os.WriteFile(l.base+".command", []byte(what), 0o600))
+	require.NoError(t, signalProcess(l.Process.Pid, "SIGUSR1"))
+	eventually(t, what, func() bool { return strings.Contains(l.out.String()[before:], "commanded "+what+"\n") })
+	return l.out.String()[before:]
+}
+
+// upgrade brings the program to a version.
+func (l *upgradeLab) upgrade(t *testing.T, version int) {
+	t.Helper()
+	l.replace(t, version)
+	require.NoError(t, signalProcess(l.Process.Pid, "SIGUSR2"))
+	l.begins(t, version)
+}
+
 // serves asks the program which version it is.
 func (l *upgradeLab) serves(t *testing.T, version int) {
 	t.Helper()
@@ -175,11 +193,9 @@ func TestUpgrade(t *testing.T) {
 // Tasks that nobody has begun with go to the new version, once; those that run are finished.
 func TestUpgradeHandsOverTasks(t *testing.T) {
 	l := startUpgradeLab(t)
-	require.NoError(t, signalProcess(l.Process.Pid, "SIGUSR1"))
+	l.command(t, "submit")
 	eventually(t, "the first task", func() bool { return strings.Contains(l.out.String(), "begun task 0 of 1 by 1") })
-	l.replace(t, 2)
-	require.NoError(t, signalProcess(l.Process.Pid, "SIGUSR2"))
-	l.begins(t, 2)
+	l.upgrade(t, 2)
 	eventually(t, "the last task", func() bool { return strings.Contains(l.out.String(), "done task 4 of 1 by 2") })
 	var done []string
 	for i := range 5 {
@@ -193,9 +209,67 @@ func TestUpgradeHandsOverTasks(t *testing.T) {
 		}
 	}
 	require.True(t, slices.IsSorted(done), "they keep their order: %q", done)
+	l.command(t, "resume") // the first attempt has paused the queue
 	eventually(t, "the second attempt", func() bool {
 		return strings.Contains(l.out.String(), "version 2 goes on from version 1 <nil>")
 	})
+	l.end(t)
+}
+
+// deadLines are what main prints of dead tasks, without the version that prints it.
+func deadLines(out string) (lines []string) {
+	for line := range strings.Lines(out) {
+		if _, of, ok := strings.Cut(line, ": "); ok && strings.HasPrefix(line, "dead in ") {
+			lines = append(lines, of)
+		}
+	}
+	return lines
+}
+
+// Dead tasks go to the new version as they are, and so do the pauses of queues, over several
+// upgrades; tasks that were put back are no dead ones there.
+func TestUpgradeHandsOverDeadTasksAndPauses(t *testing.T) {
+	l := startUpgradeLab(t)
+	l.command(t, "bury")
+	before := deadLines(l.command(t, "look"))
+	require.Len(t, before, 1)
+	require.Regexp(t, `^1 late old "what was sent" "version 1" true \d+ ".* failed in all of its 2 attempts:.*1\. .*version 1 cannot do it.*2\. `, before[0])
+	for _, version := range []int{2, 1} {
+		l.upgrade(t, version)
+		require.Equal(t, before, deadLines(l.command(t, "look")))
+		l.command(t, "work") // those that are paused are older, and would be done before it
+		require.NotContains(t, l.out.String(), "begun task held")
+		require.NotContains(t, l.out.String(), "begun task late")
+	}
+	l.command(t, "retry") // its queue is paused
+	l.upgrade(t, 2)
+	require.Empty(t, deadLines(l.command(t, "look")))
+	l.command(t, "resume")
+	for _, what := range []string{"what was sent", "task held of 1", "task late of 1"} {
+		text := "done " + what + " by 2\n"
+		eventually(t, text, func() bool { return strings.Contains(l.out.String(), text) })
+		require.Equal(t, 1, strings.Count(l.out.String(), text))
+	}
+	l.end(t)
+}
+
+// A task that the new version has no worker for becomes a dead one, which a later version can do.
+func TestUpgradeToFewerTypes(t *testing.T) {
+	l := startUpgradeLab(t)
+	l.command(t, "bury")
+	l.fail(t, "fewer")
+	l.upgrade(t, 2)
+	eventually(t, "the tasks to be dead", func() bool { return len(deadLines(l.command(t, "look"))) == 3 })
+	require.Contains(t, l.command(t, "look"), `"task held of 1" "" false`)
+	require.NoError(t, os.Remove(l.base+".fault"))
+	l.command(t, "retry")
+	require.Len(t, deadLines(l.command(t, "look")), 3)
+	l.upgrade(t, 2)
+	l.command(t, "resume")
+	l.command(t, "retry")
+	for _, what := range []string{"what was sent", "task held of 1", "task late of 1"} {
+		eventually(t, what, func() bool { return strings.Contains(l.out.String(), "done "+what+" by 2\n") })
+	}
 	l.end(t)
 }
 

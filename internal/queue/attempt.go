@@ -136,16 +136,18 @@ func (q *Queue) endAttempt(t *Task, v Verdict) {
 	case v.Kind == Done:
 		q.end(t, v, w)
 	case later && q.halted:
-		q.endAs(t, v, w, Keep)
+		t.attempts--
+		q.endAs(t, v, w, Keep, after(q.timers.now, v.After))
 	case later:
 		t.attempts--
 		q.again(t, v, w, v.After)
 	case retries && t.allowed() > t.attempts && q.halted:
-		q.endAs(t, v, w, Keep) // a later run has the attempts that are left, where the Backend is durable
+		// a later run has the attempts that are left, if somebody keeps the task for it
+		q.endAs(t, v, w, Keep, after(q.timers.now, q.pause(t)))
 	case retries && t.allowed() > t.attempts:
 		q.again(t, v, w, q.pause(t))
 	case (retries || t.revived) && t.allowed() > 1:
-		q.endAs(t, v, w, GiveUp)
+		q.endAs(t, v, w, GiveUp, 0)
 	default:
 		q.end(t, v, w)
 	}

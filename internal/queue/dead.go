@@ -38,7 +38,7 @@ func (q *Queue) revive(t *Task) Refusal {
 	}
 	was := *t
 	t.Number, t.From, t.revived = 0, 0, true
-	t.state, t.condemned, t.front, t.kept, t.foreign = fresh, spared, false, false, false
+	t.state, t.condemned, t.front, t.kept, t.foreign, t.resumed = fresh, spared, false, false, false, false
 	t.attempts, t.sat = 0, 0
 	why := q.enlist(t, was.lane.Lane, nil, true, q.timers.now)
 	if why.Refused() {
@@ -53,6 +53,27 @@ func (q *Queue) DropDead(ids []ID) int {
 	q.dead.Remove(named)
 	return before - q.dead.Len()
 }
+
+// Bury puts a dead letter of an earlier program behind those in the list, with the id that it has
+// there or, with 0, one of its own. It does nothing, and returns false, if the list takes none.
+func (q *Queue) Bury(t *Task, to Lane, id ID) bool {
+	if q.cfg.DeadLimit <= 0 {
+		return false
+	}
+	if id == 0 {
+		id = q.lastID + 1
+	}
+	q.CountFrom(id)
+	t.id, t.state, t.lane = id, ended, &lane{laneKey: laneKey{Lane: to}}
+	q.keepDead(t, OldLetter)
+	return true
+}
+
+// LastID returns the id of the last task that has one.
+func (q *Queue) LastID() ID { return q.lastID }
+
+// CountFrom has the ids of all tasks to come be greater than one.
+func (q *Queue) CountFrom(last ID) { q.lastID = max(q.lastID, last) }
 
 // amongst returns a function that reports whether a task has one of these ids. Without ids it
 // reports true for every task.

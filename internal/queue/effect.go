@@ -36,12 +36,14 @@ const (
 	Again
 	// Outcome: the Task has ended with Verdict, its one outcome. Worker is who had it, or 0. Letter
 	// says whether it is a dead letter now. Whoever waits for room or for the outcome is told. At
-	// is the moment for which the Task has waited, or 0 if it was due.
+	// is the moment for which the Task has waited, or at which its next attempt would have come, or
+	// 0 if it was due.
 	Outcome
 	// Store: the Task is stored in the Backend, due After a time, and Stored is the answer. Its
 	// submitter has its credit back.
 	Store
-	// EndLease: the Backend is told how the lease of the Task ends: LeaseEnd, and After for Later.
+	// EndLease: the Backend is told how the lease of the Task ends: LeaseEnd, After for Later, and
+	// At for Keep: the moment at which the next run is to have it, or 0 for at once.
 	// Verdict is how the attempt has ended, on Worker if that is not 0.
 	// If there is no lease now, it is told when there is one, unless it is to keep the task.
 	EndLease
@@ -93,7 +95,7 @@ type Effect struct {
 	Worker   Worker        // whom it is for, or who had the task
 	Task     *Task         // that it is about
 	N        uint64        // a number, by Kind
-	At       Time          // of Wake
+	At       Time          // of Wake, Outcome and EndLease
 	After    time.Duration // from now on
 	Lane     *Lane         // of Draw and DrawNoMore; not to be changed
 	Verdict  Verdict       // of Kill, Again, Outcome and EndLease

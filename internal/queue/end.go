@@ -56,15 +56,15 @@ func (q *Queue) end(t *Task, v Verdict, w Worker) {
 	if v.Kind == Stopped || t.foreign && (v.Kind == NoWorker || v.Kind == Unknown) {
 		how = Keep
 	}
-	q.endAs(t, v, w, how)
+	q.endAs(t, v, w, how, 0)
 }
 
-// endAs gives a task its outcome, wherever the task is. It is the only place that does.
-func (q *Queue) endAs(t *Task, v Verdict, w Worker, how LeaseEnd) {
+// endAs gives a task its outcome, wherever the task is. It is the only place that does. due is when
+// another program that goes on with the task is to do so, or 0 if the task knows.
+func (q *Queue) endAs(t *Task, v Verdict, w Worker, how LeaseEnd, due Time) {
 	if t.state == ended {
 		return
 	}
-	due := Time(0)
 	if t.state == delayed {
 		due = t.at
 	}
@@ -83,9 +83,11 @@ func (q *Queue) endAs(t *Task, v Verdict, w Worker, how LeaseEnd) {
 		letter = q.keepDead(t, NewLetter)
 	case t.revived && v.Kind != Done && v.Kind != Cancelled:
 		letter = q.keepDead(t, OldLetter)
+	case t.resumed && v.Kind != Done && v.Kind != Cancelled && how != Keep:
+		letter = q.keepDead(t, NewLetter)
 	}
 	if leased {
-		q.emit(Effect{Kind: EndLease, Task: t, Worker: w, LeaseEnd: how, Verdict: v})
+		q.emit(Effect{Kind: EndLease, Task: t, Worker: w, LeaseEnd: how, Verdict: v, At: due})
 	}
 	if t.From != 0 && t.Number != 0 {
 		delete(q.submitted, submission{t.From, t.Number})

@@ -140,7 +140,8 @@ type fakeTask struct {
 	verdict   Verdict
 	leaseOver bool
 	revived   bool
-	saved     int // the size of its checkpoint in KiB
+	resumed   bool // an earlier program has accepted it
+	saved     int  // the size of its checkpoint in KiB
 	foreign   bool
 	item      *fakeItem
 }

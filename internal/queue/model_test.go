@@ -244,6 +244,10 @@ func (d *day) fateOf(m *fakeTask, v Verdict) fate {
 		v.Kind != Cancelled && d.cfg.DeadLimit > 0 {
 		f.letter = OldLetter
 	}
+	if f.letter == NoLetter && f.endLease == Remove && m.resumed && v.Kind != Done && v.Kind != Cancelled &&
+		d.cfg.DeadLimit > 0 {
+		f.letter = NewLetter
+	}
 	return f
 }
 
@@ -258,6 +262,10 @@ func (d *day) ended(m *fakeTask, e *Effect, f fate) {
 	}
 	if !f.expected && m.revived && v.Kind != Cancelled && d.cfg.DeadLimit > 0 && e.Letter != OldLetter {
 		d.wrong("%v has vanished from the dead letters: %v", m, v)
+	}
+	lost := m.resumed && v.Kind != Cancelled && v.Kind != Stopped && d.cfg.DeadLimit > 0
+	if !f.expected && lost != (m.resumed && e.Letter == NewLetter) {
+		d.wrong("%v has ended with %v where nobody waits for it: letter %d", m, v, e.Letter)
 	}
 	held := m.where == out
 	if held && e.Worker != m.worker.id || !held && !f.expected && e.Worker != 0 && v.Kind != Stopped {

@@ -23,6 +23,17 @@ func (q *Queue) PauseUntil(queue string, until, now Time) {
 	}
 }
 
+// Pauses calls fn for each pause: with its queue or, of all queues, "", and with the moment at which
+// it ends, or 0 if that is left to Pause.
+func (q *Queue) Pauses(fn func(queue string, until Time)) {
+	for _, p := range q.pauses {
+		if p.until == never {
+			p.until = 0
+		}
+		fn(p.queue, p.until)
+	}
+}
+
 // setPause pauses a queue, or every queue.
 func (q *Queue) setPause(queue string, until Time) {
 	i := slices.IndexFunc(q.pauses, func(p queuePause) bool { return p.queue == queue })

@@ -90,8 +90,8 @@ func (d *day) submit(by *fakeWorker, liars bool) {
 			t.Options = nil
 		}
 	}
-	if allowed := t.options().Attempts; allowed > 1 && d.dice(6) == 0 { // the old version of the program has begun with it
-		m.counted = 1 + d.dice(allowed-1)
+	if d.dice(6) == 0 { // the old version of the program has accepted it, and may have begun with it
+		m.counted, m.resumed = d.dice(max(1, t.options().Attempts)), true
 		t.Resume(m.counted)
 	}
 	for _, s := range d.slots {
@@ -344,7 +344,7 @@ func (d *day) retryDead() {
 		}
 		d.serial++
 		m.where, m.serial, m.outcomes, m.counted, m.revived, m.been = forRoom, d.serial, 0, 0, true, false
-		m.foreign, m.waits, m.leaseOver = false, nil, false
+		m.foreign, m.resumed, m.waits, m.leaseOver = false, false, nil, false
 		d.tasks = append(d.tasks, m)
 		d.want.Received += m.count()
 	}

@@ -171,6 +171,7 @@ type Task struct {
 	cut       bool      // the holder has answered that with Split
 	kept      bool      // it has ended only because the program did: the Backend keeps it
 	revived   bool      // it was a dead letter, and becomes one again if it does not succeed
+	resumed   bool      // an earlier program has accepted it: it becomes a dead letter if it does not succeed
 	foreign   bool      // nobody in this run waits for it: it was found in the Backend
 	Saved     uint16    // the size of its last checkpoint in KiB, rounded up; from then on Checkpoint changes it
 }
@@ -200,8 +201,9 @@ func (t *Task) Kept() bool { return t.kept }
 // Begun is how many attempts have begun and count.
 func (t *Task) Begun() int { return int(t.attempts) }
 
-// Resume says, before Submit, that attempts at the task have begun in an earlier program.
-func (t *Task) Resume(attempts int) { t.attempts = int32(attempts) }
+// Resume says, before Submit, that an earlier program has accepted the task, and how many attempts
+// at it have begun there.
+func (t *Task) Resume(attempts int) { t.attempts, t.resumed = int32(attempts), true }
 
 // Attempt is the number of the attempt that runs or comes next, from 1.
 func (t *Task) Attempt() int {

@@ -17,7 +17,7 @@ const variable = "MULTIPROLAB_UPGRADE"
 
 // layout is the first number of what is handed over. A version of the library that has another
 // layout refuses it.
-const layout = 1
+const layout = 2
 
 // The kinds of a process that was handed something.
 const (
@@ -40,8 +40,14 @@ type Handed struct {
 	Ignored bool
 	// Sockets are the sockets.
 	Sockets []Socket
-	// Tasks are the tasks that nobody has begun with, in their order.
+	// Tasks are the tasks that have no outcome, in their order.
 	Tasks []Task
+	// Dead are the dead letters, the oldest first.
+	Dead []DeadTask
+	// LastTask is the number of the last task of the old version.
+	LastTask int64
+	// Pauses are the queues that are paused; also in a trial.
+	Pauses []Pause
 	// Report is the descriptor to which a trial writes how it went.
 	Report int
 	// Life is the descriptor of a trial: the end of file there asks it to end. In the new version
@@ -77,6 +83,29 @@ type Task struct {
 	Attempts int
 	// Checkpoint is its last checkpoint, in a layout that is the caller's; empty if it has none.
 	Checkpoint string
+	// Failures are the errors of its attempts, in a layout that is the caller's.
+	Failures []string
+	// Due is when it is due, in nanoseconds as time.Unix counts them; 0 for at once.
+	Due int64
+}
+
+// DeadTask is a dead letter that is handed over.
+type DeadTask struct {
+	Task
+	// ID is its number.
+	ID int64
+	// Error is why it is one, in a layout that is the caller's.
+	Error string
+	// At is when it has become one, in nanoseconds as time.Unix counts them.
+	At int64
+}
+
+// Pause is a queue that is paused.
+type Pause struct {
+	// Queue is the queue, or "" for all.
+	Queue string
+	// Until is when the pause ends, in nanoseconds as time.Unix counts them; 0 if by hand.
+	Until int64
 }
 
 // Pack implements pack.Packed.
@@ -99,17 +128,33 @@ func (h *Handed) Pack(p *pack.Packing) {
 		pack.Text(p, &s.Path)
 		pack.Number(p, &s.FD)
 	})
-	pack.List(p, &h.Tasks, func(p *pack.Packing, t *Task) {
-		pack.Text(p, &t.Type)
-		pack.Text(p, &t.Options)
-		pack.Text(p, &t.Body)
-		pack.Number(p, &t.Attempts)
-		pack.Text(p, &t.Checkpoint)
+	pack.List(p, &h.Tasks, packTask)
+	pack.List(p, &h.Dead, func(p *pack.Packing, t *DeadTask) {
+		packTask(p, &t.Task)
+		pack.Number(p, &t.ID)
+		pack.Text(p, &t.Error)
+		pack.Number(p, &t.At)
+	})
+	pack.Number(p, &h.LastTask)
+	pack.List(p, &h.Pauses, func(p *pack.Packing, s *Pause) {
+		pack.Text(p, &s.Queue)
+		pack.Number(p, &s.Until)
 	})
 	pack.Number(p, &h.Report)
 	pack.Number(p, &h.Life)
 	pack.Number(p, &h.Errors)
 	pack.Number(p, &h.Pid)
+}
+
+// packTask packs a task.
+func packTask(p *pack.Packing, t *Task) {
+	pack.Text(p, &t.Type)
+	pack.Text(p, &t.Options)
+	pack.Text(p, &t.Body)
+	pack.Number(p, &t.Attempts)
+	pack.Text(p, &t.Checkpoint)
+	pack.List(p, &t.Failures, func(p *pack.Packing, text *string) { pack.Text(p, text) })
+	pack.Number(p, &t.Due)
 }
 
 // descriptors returns all descriptors that it names.

@@ -9,11 +9,17 @@ import (
 	"github.com/multiprolab/multiprolab/internal/pack"
 )
 
+var sampleTask = Task{
+	Type: "t", Options: "o", Body: "b", Attempts: 2, Checkpoint: "c", Failures: []string{"f", "g"}, Due: 10,
+}
+
 var sample = Handed{
 	Trial: true, Main: "main", Path: "/bin/program", Failed: "why", Ignored: true,
 	Sockets: []Socket{{Name: "web", Network: "tcp", Address: ":80", FD: 7}, {Name: "log", Path: "/run/log", FD: 8}},
-	Tasks:   []Task{{Type: "t", Options: "o", Body: "b", Attempts: 2, Checkpoint: "c"}},
-	Report:  3, Life: 4, Errors: 5, Pid: 6,
+	Tasks:   []Task{sampleTask},
+	Dead:    []DeadTask{{sampleTask, 9, "e", 11}},
+	Pauses:  []Pause{{"q", 12}, {"", 0}},
+	Report:  3, Life: 4, Errors: 5, Pid: 6, LastTask: 13,
 }
 
 func TestHandedIsReadAsItWasWritten(t *testing.T) {

@@ -35,7 +35,7 @@ func main() {
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	app := multiprolab.New(&multiprolab.Config{UpgradeSignal: syscall.SIGUSR2, UpgradeTimeout: timeout()})
 	app.RegisterWorker("web", web, &multiprolab.WorkerConfig{Count: 2, Listeners: []string{"web"}})
-	app.RegisterWorker("tasks", tasks, &multiprolab.WorkerConfig{Queues: []string{"tasks", "late"}})
+	app.RegisterWorker("tasks", tasks, &multiprolab.WorkerConfig{Queues: []string{"tasks", "late", "held"}})
 	app.Hook()
 	switch fault {
 	case "panic":
@@ -81,8 +81,7 @@ func main() {
 	}
 }
 
-// command lets SIGUSR1 submit tasks: one whose first attempt fails behind a checkpoint, one that
-// runs for a while, and some behind that.
+// command lets SIGUSR1 do what a file says, and tell when that is done.
 func command(app *multiprolab.Main) {
 	if multiprolab.UpgradeTrial() {
 		return
@@ -91,23 +90,59 @@ func command(app *multiprolab.Main) {
 	signal.Notify(c, syscall.SIGUSR1)
 	go func() {
 		for range c {
-			again := multiprolab.RetryPolicy{First: time.Millisecond}
-			_, err := app.Tasks().Submit(context.Background(), "twice", "", &multiprolab.TaskOptions{Queue: "late", Attempts: 2, Retry: again})
-			if err != nil {
-				fmt.Println("submit", err)
-			}
-			for i := range 5 {
-				options := &multiprolab.TaskOptions{Queue: "tasks", Attempts: 3, Key: "one"}
-				if i == 4 {
-					options.Delay = 2 * time.Second
-				}
-				_, err := app.Tasks().Submit(context.Background(), "work", fmt.Sprint("task ", i, " of ", version), options)
-				if err != nil {
-					fmt.Println("submit", err)
-				}
-			}
+			b, err := os.ReadFile(os.Args[1] + ".command")
+			must(err)
+			what := string(b)
+			do(app, what)
+			fmt.Println("commanded", what)
 		}
 	}()
+}
+
+// do does one thing with tasks.
+func do(app *multiprolab.Main, what string) {
+	again := multiprolab.RetryPolicy{First: time.Millisecond}
+	submit := func(typ, body string, o *multiprolab.TaskOptions) *multiprolab.Future[any] {
+		f, err := app.Tasks().Submit(context.Background(), typ, body, o)
+		must(err)
+		return f
+	}
+	switch what {
+	case "submit": // one whose first attempt fails behind a checkpoint, one that runs for a while, and some behind that
+		submit("twice", "", &multiprolab.TaskOptions{Queue: "late", Attempts: 2, Retry: again})
+		for i := range 5 {
+			options := &multiprolab.TaskOptions{Queue: "tasks", Attempts: 3, Key: "one"}
+			if i == 4 {
+				options.Delay = 2 * time.Second
+			}
+			submit("work", fmt.Sprint("task ", i, " of ", version), options)
+		}
+	case "bury": // one that is dead, and one in a queue that is paused
+		f := submit("old", "what was sent", &multiprolab.TaskOptions{Queue: "late", Attempts: 2, Retry: again})
+		_, err := f.Wait(context.Background())
+		fmt.Println("old", err != nil)
+		app.Tasks().Pause("held")
+		app.Tasks().PauseUntil("late", time.Now().Add(time.Hour))
+		submit("work", "task held of "+version, &multiprolab.TaskOptions{Queue: "held"})
+		submit("work", "task late of "+version, &multiprolab.TaskOptions{Queue: "late"})
+	case "work":
+		f := submit("work", "task now of "+version, &multiprolab.TaskOptions{Queue: "tasks"})
+		_, err := f.Wait(context.Background())
+		must(err)
+	case "look":
+		for _, d := range app.Tasks().Dead() {
+			var body, last string
+			must(d.Decode(&body))
+			ok, err := d.Checkpoint(&last)
+			must(err)
+			fmt.Printf("dead in %s: %d %s %s %q %q %v %d %q\n", version, d.ID, d.Queue, d.Type, body, last, ok,
+				d.At.UnixNano(), d.Err)
+		}
+	case "retry":
+		fmt.Println(app.Tasks().RetryDead())
+	case "resume":
+		app.Tasks().Resume("")
+	}
 }
 
 func web(_ context.Context, w *multiprolab.Worker) error {
@@ -119,6 +154,16 @@ func web(_ context.Context, w *multiprolab.Worker) error {
 }
 
 func tasks(_ context.Context, w *multiprolab.Worker) error {
+	if fault == "fewer" { // the new version has no use for the other tasks
+		return nil
+	}
+	multiprolab.HandleTask(w, "old", func(ctx context.Context, what string) (string, error) {
+		if version != "1" {
+			fmt.Println("done", what, "by", version)
+			return "", nil
+		}
+		return "", cmp.Or(multiprolab.Checkpoint(ctx, "version "+version), errors.New("version 1 cannot do it"))
+	})
 	multiprolab.HandleTask(w, "work", func(ctx context.Context, what string) (string, error) {
 		fmt.Println("begun", what, "by", version)
 		time.Sleep(300 * time.Millisecond)
