@@ -172,8 +172,8 @@ func (b *broker) keepLetter(t *upgrade.DeadTask) error {
 	return nil
 }
 
-// handedError reads an error of the old version. Which registered errors it matches is not known any
-// more: the new version may have registered others.
+// handedError reads an error of the old version. Which registered errors it matches is not known
+// any more: the new version may have registered others.
 func handedError(text string) error {
 	err := unmarshalError([]byte(text))
 	forgetRegistered(err)

@@ -51,19 +51,19 @@ func (e *UpgradeError) Unwrap() error { return e.Err }
 // once more. Otherwise Upgrade does not return, unless somebody asks for the end of the program
 // meanwhile: that counts more.
 //
-// The tasks that have no outcome are handed over, with the attempts that they have left, and so are
-// the dead tasks and the pauses of queues; tasks in a [Config.Backend] stay there. Nobody waits for
-// the outcomes of these tasks in the new version: one that does not succeed there, or that no worker
-// takes, becomes a dead task. The items of a Map and the tasks of a Stream end, because they are for
-// the one who called it.
+// The tasks that have no outcome are handed over, with the attempts that they have left, and so
+// are the dead tasks and the pauses of queues; tasks in a [Config.Backend] stay there. Nobody
+// waits for the outcomes of these tasks in the new version: one that does not succeed there, or
+// that no worker takes, becomes a dead task. The items of a Map and the tasks of a Stream end,
+// because they are for the one who called it.
 //
-// All else that main has in memory is gone with the old version: values, goroutines, results that
-// somebody waits for, messages that no handler has taken, shared data. Sockets of sockets.Add are
-// closed. Child processes that the program itself has started stay its children, but os/exec does
-// not know them any more. Upgrade is refused in a handler or an action of main, which would wait for
-// itself; with Config.InProcess; in a worker; in the binary of a test; while another Main of this
-// process runs; and on Windows, which cannot execute a file in the place of a process: there the
-// error matches errors.ErrUnsupported.
+// All else that main has in memory is gone with the old version: values, goroutines, results
+// that somebody waits for, messages that no handler has taken, shared data. Sockets of
+// sockets.Add are closed. Child processes that the program itself has started stay its children,
+// but os/exec does not know them any more. Upgrade is refused in a handler or an action of main,
+// which would wait for itself; with Config.InProcess; in a worker; in the binary of a test;
+// while another Main of this process runs; and on Windows, which cannot execute a file in the
+// place of a process: there the error matches errors.ErrUnsupported.
 //
 // [Config.UpgradeSignal] makes Run do this when a signal comes.
 func (m *Main) Upgrade(ctx context.Context) error {

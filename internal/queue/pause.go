@@ -23,8 +23,8 @@ func (q *Queue) PauseUntil(queue string, until, now Time) {
 	}
 }
 
-// Pauses calls fn for each pause: with its queue or, of all queues, "", and with the moment at which
-// it ends, or 0 if that is left to Pause.
+// Pauses calls fn for each pause: with its queue or, of all queues, "", and with the moment at
+// which it ends, or 0 if that is left to Pause.
 func (q *Queue) Pauses(fn func(queue string, until Time)) {
 	for _, p := range q.pauses {
 		if p.until == never {
