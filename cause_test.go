@@ -158,7 +158,7 @@ func TestEndTellsItsCause_OtherErrors(t *testing.T) {
 	require.Equal(t, failure, l.Run(t.Context()))
 	require.Equal(t, failure, l.Cause())
 	ending := waitEvent[*multiprolab.ProgramEnding](t, l, nil)
-	require.Equal(t, &multiprolab.ProgramEnding{Cause: failure, Failed: true}, ending)
+	require.Equal(t, &multiprolab.ProgramEnding{Cause: failure, Failed: true, At: ending.At}, ending)
 	_, err := multiprolab.Do[int](t.Context(), l, "double", 1)
 	require.ErrorIs(t, err, failure)
 	require.ErrorIs(t, err, multiprolab.ErrStopped)

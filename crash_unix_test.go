@@ -164,7 +164,7 @@ func TestA08_KilledWhileWritten(t *testing.T) {
 			require.Equal(t, `call "guest-call-bytes"`, died.During)
 		} else {
 			dead := waitEvent[*multiprolab.DeadLetter](t, l, nil)
-			require.Equal(t, &multiprolab.DeadLetter{Sender: "main", Receiver: "guest/0", Type: "guest-bytes", Size: len(big), Reason: dead.Reason}, dead)
+			require.Equal(t, &multiprolab.DeadLetter{Sender: "main", Receiver: "guest/0", Type: "guest-bytes", Size: len(big), Reason: dead.Reason, At: dead.At}, dead)
 			require.Contains(t, dead.Reason, fmt.Sprintf("(pid %d): killed by SIGKILL", first.PID))
 		}
 		g.expect(t, "handed").tell("run by the replacement")

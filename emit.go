@@ -32,7 +32,7 @@ func (a *announcer) emit(e Event) {
 	a.tell(e, attrs)
 }
 
-// stamp notes when an event of a worker has happened.
+// stamp notes when an event has happened.
 func stamp(e Event) {
 	now := time.Now()
 	switch e := e.(type) {
@@ -43,6 +43,12 @@ func stamp(e Event) {
 	case *WorkerStopped:
 		e.At = now
 	case *WorkerFailed:
+		e.At = now
+	case *DeadLetter:
+		e.At = now
+	case *HandlerFailed:
+		e.At = now
+	case *ProgramEnding:
 		e.At = now
 	}
 }
@@ -91,6 +97,7 @@ func (a *announcer) emitLost(lost []*DeadLetter) {
 		slog.String("first", strings.Join(first, ", ")), slog.Int("size", size),
 		slog.String("reason", strings.ReplaceAll(e.Reason, "multiprolab: ", "")))
 	for _, e := range lost {
+		stamp(e)
 		_, _, attrs := e.record()
 		a.tell(e, attrs)
 	}

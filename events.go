@@ -12,8 +12,9 @@ import (
 
 // Event is something that happened to a worker, to a message or to the program: one of the types
 // *WorkerStarted, *WorkerReady, *WorkerStopped, *WorkerFailed, *DeadLetter, *HandlerFailed and
-// *ProgramEnding. Config.OnEvent gets it, and Config.Logger a record of it. Main.Watch tells those
-// of workers, and *EventsMissed. An event is shared by all who get it: leave it as it is.
+// *ProgramEnding. Config.OnEvent gets it, and Config.Logger a record of it. Main.Events tells all
+// events, Main.Watch those of workers, and both *EventsMissed. An event is shared by all who get
+// it: leave it as it is.
 type Event interface {
 	record() (level slog.Level, text string, attrs []slog.Attr)
 }
@@ -83,7 +84,7 @@ type WorkerFailed struct {
 }
 
 // EventsMissed says that who watches was too slow for some events, of whatever workers, that would
-// have come before the next one. Main.Watch tells it.
+// have come before the next one. Main.Watch and Main.Events tell it.
 type EventsMissed struct {
 	Count int // of the events
 }
@@ -96,6 +97,7 @@ type DeadLetter struct {
 	Type     string
 	Size     int // the size of the body in bytes
 	Reason   string
+	At       time.Time
 	body     codec.Payload // the body, if main has it; does not change
 	codec    *codec.Codec  // decodes body; nil if main does not have it; does not change
 }
@@ -124,6 +126,7 @@ type HandlerFailed struct {
 	Receiver string // the process of the handler
 	Type     string
 	Err      error
+	At       time.Time
 }
 
 // ProgramEnding says that the end of the program has begun, and why: no new task is taken any more,
@@ -131,6 +134,7 @@ type HandlerFailed struct {
 type ProgramEnding struct {
 	Cause  error // see Main.Cause
 	Failed bool  // an error has ended the program, and nobody has asked for it
+	At     time.Time
 }
 
 func (e *WorkerStarted) record() (slog.Level, string, []slog.Attr) {

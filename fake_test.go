@@ -40,6 +40,7 @@ func (b *fakeBody) Kill()                  { b.killed = true }
 func (b *fakeBody) Stopped() string        { return "" }
 func (b *fakeBody) Raced(proc.Status) bool { return false }
 func (b *fakeBody) Stderr() string         { return "" }
+func (b *fakeBody) Tail() string           { return "" }
 func (b *fakeBody) Close()                 {}
 func (b *fakeBody) Box() *io.SectionReader {
 	if b.left == nil {

@@ -121,6 +121,8 @@ func (b *goroutineBody) Status() proc.Status {
 	return proc.Status{}
 }
 
+func (b *goroutineBody) Tail() string { return "" } // it has no standard error of its own
+
 func (b *goroutineBody) Stderr() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

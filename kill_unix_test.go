@@ -215,6 +215,7 @@ func TestShutdown_FullInbox(t *testing.T) {
 					Type:     "guest-bytes",
 					Size:     1000,
 					Reason:   d.Reason,
+					At:       d.At,
 				},
 				d,
 			)

@@ -42,6 +42,7 @@ func (b *puppetBody) Kill()                  { b.killed.Store(true) }
 func (b *puppetBody) Stopped() string        { return "" }
 func (b *puppetBody) Raced(proc.Status) bool { return false }
 func (b *puppetBody) Stderr() string         { return "" }
+func (b *puppetBody) Tail() string           { return "" }
 func (b *puppetBody) Close()                 {}
 func (b *puppetBody) Box() *io.SectionReader { return nil }
 

@@ -22,7 +22,24 @@ func (m *Main) Watch(ctx context.Context, name string) (<-chan Event, error) {
 	if e := m.outside(); e != nil {
 		return nil, e
 	}
-	w := &watcher{name: name, wake: make(chan struct{}, 1)}
+	return m.follow(ctx, &watcher{name: name, wake: make(chan struct{}, 1)}), nil
+}
+
+// Events tells every event that Config.OnEvent gets: first the last hundred that there were, then
+// each further one. It is for those who come later than New, such as a page that shows what has
+// happened, and like Watch it never holds up anything: who reads too slowly misses the oldest
+// events, and gets *EventsMissed in their place. A *DeadLetter comes without the body of its
+// message. The channel is closed when ctx ends, which is the way to stop, or when nothing of the
+// workers is left and all has been told.
+func (m *Main) Events(ctx context.Context) (<-chan Event, error) {
+	if e := m.outside(); e != nil {
+		return nil, e
+	}
+	return m.follow(ctx, &watcher{every: true, wake: make(chan struct{}, 1)}), nil
+}
+
+// follow tells a watcher its events, up to the end of ctx or the last event.
+func (m *Main) follow(ctx context.Context, w *watcher) <-chan Event {
 	m.watchers.add(w)
 	events := make(chan Event)
 	go func() { // ends with ctx, or after the last event
@@ -50,5 +67,5 @@ func (m *Main) Watch(ctx context.Context, name string) (<-chan Event, error) {
 			}
 		}
 	}()
-	return events, nil
+	return events
 }

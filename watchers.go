@@ -5,11 +5,12 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/ring"
 )
 
-// This file is who is told what by Main.Watch, in main.
+// This file is who is told what by Main.Watch and Main.Events, in main.
 
 // watchers is who watches which workers. It exists in main. Any goroutine may use it.
 type watchers struct {
@@ -19,15 +20,22 @@ type watchers struct {
 	last map[string]Event
 	// order is the names of these workers, in the order in which they had their first event.
 	order []string
-	// active are the calls of Watch that have not ended.
+	// recent is the last events of every kind, recentEvents of them at most, the oldest first.
+	recent ring.Ring[Event]
+	// active are the calls of Watch and Events that have not ended.
 	active map[*watcher]bool
 }
 
-// watcher is one call of Watch. It exists in main.
+// recentEvents is how many events are kept for calls of Events that are yet to come.
+const recentEvents = 100
+
+// watcher is one call of Watch or Events. It exists in main.
 type watcher struct {
+	// every says that all events are told, and not only whether workers are up. It never changes.
+	every bool
 	// name is the name that is watched; empty for all workers. It never changes.
 	name string
-	// wake has room for one: it tells the goroutine of Watch that there is an event.
+	// wake has room for one: it tells the goroutine of the call that there is an event.
 	wake chan struct{}
 	// untold is what the watcher is to be told.
 	untold
@@ -39,18 +47,25 @@ type untold struct {
 	missed int              // how many events were dropped since the last one was told
 }
 
-// watches reports whether the events of this worker are told.
+// watches reports whether the ups and downs of this worker are told.
 func (w *watcher) watches(worker string) bool {
-	return w.name == "" || w.name == worker || strings.HasPrefix(worker, w.name+"/")
+	return w.every || w.name == "" || w.name == worker || strings.HasPrefix(worker, w.name+"/")
 }
 
-// add adds a watcher, which is told the last event of each worker first.
+// add adds a watcher. It is told first the last event of each worker or, if it is told every event,
+// the recent ones.
 func (ws *watchers) add(w *watcher) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	for _, name := range ws.order {
-		if w.watches(name) {
-			w.queue.Push(ws.last[name])
+	if w.every {
+		for e := range ws.recent.All() {
+			w.queue.Push(e)
+		}
+	} else {
+		for _, name := range ws.order {
+			if w.watches(name) {
+				w.queue.Push(ws.last[name])
+			}
 		}
 	}
 	if ws.active == nil {
@@ -91,14 +106,38 @@ func upOrDown(e Event) (worker string, ok bool) {
 	return "", false
 }
 
-// notify tells the watchers of an event, if it says that a worker is up or down.
+// notify tells the watchers of an event.
 func (ws *watchers) notify(e Event) {
-	worker, ok := upOrDown(e)
-	if !ok {
-		return
+	if letter, ok := e.(*DeadLetter); ok && letter.codec != nil {
+		light := *letter
+		light.body, light.codec = codec.Payload{}, nil // the bodies of what waits here would have no bound
+		e = &light
 	}
+	worker, ok := upOrDown(e)
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
+	ws.recent.Push(e)
+	if ws.recent.Len() > recentEvents {
+		ws.recent.Pop()
+	}
+	if ok {
+		ws.keepLast(worker, e)
+	}
+	for w := range ws.active {
+		if !w.every && !(ok && w.watches(worker)) {
+			continue
+		}
+		if w.queue.Len() >= maxMissed {
+			w.queue.Pop()
+			w.missed++
+		}
+		w.queue.Push(e)
+		goroutine.Wake(w.wake)
+	}
+}
+
+// keepLast notes the last event of a worker that says whether it is up. The caller holds mu.
+func (ws *watchers) keepLast(worker string, e Event) {
 	if e, ok := e.(*WorkerReady); ok && e.Spare != "" { // the spare is another worker from now on
 		delete(ws.last, e.Spare)
 		ws.order = slices.DeleteFunc(ws.order, func(name string) bool { return name == e.Spare })
@@ -110,17 +149,6 @@ func (ws *watchers) notify(e Event) {
 		ws.order = append(ws.order, worker)
 	}
 	ws.last[worker] = e
-	for w := range ws.active {
-		if !w.watches(worker) {
-			continue
-		}
-		if w.queue.Len() >= maxMissed {
-			w.queue.Pop()
-			w.missed++
-		}
-		w.queue.Push(e)
-		goroutine.Wake(w.wake)
-	}
 }
 
 // maxMissed is how many events are kept for a slow watcher. If there are more, the oldest ones are

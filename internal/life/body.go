@@ -30,6 +30,8 @@ type Body interface {
 	// Stderr returns the end of what it wrote there, or the report of its death. It is valid after
 	// Done.
 	Stderr() string
+	// Tail returns the end of what it has written to its standard error so far.
+	Tail() string
 	// Close gives up main's ends of its pipes.
 	Close()
 	// Box returns the memory in which it leaves what it has not written, see link.Link.SetBox, or

@@ -146,6 +146,9 @@ func New(body Body, l *link.Link, o Options) *Life {
 // PID returns the number of the process.
 func (l *Life) PID() int { return l.body.PID() }
 
+// Tail returns the end of what the worker has written to its standard error so far.
+func (l *Life) Tail() string { return l.body.Tail() }
+
 // Done returns a channel that is closed when the body has ended and nothing of it is left. The wire
 // may still hold what it wrote.
 func (l *Life) Done() <-chan struct{} { return l.body.Done() }

@@ -64,6 +64,7 @@ func (d *dummy) Kill()                  { d.note("kill", d.onKill) }
 func (d *dummy) Raced(proc.Status) bool { return d.raced }
 func (d *dummy) Stopped() string        { return d.stopper }
 func (d *dummy) Stderr() string         { return "last words" }
+func (d *dummy) Tail() string           { return "last words" }
 func (d *dummy) Close()                 { d.note("close", d.onClose) }
 
 func (d *dummy) Box() *io.SectionReader {

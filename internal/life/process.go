@@ -148,6 +148,9 @@ func (p *Process) Stderr() string {
 	return p.errors.interesting()
 }
 
+// Tail is that of Body.
+func (p *Process) Tail() string { return p.errors.last() }
+
 // Box is that of Body.
 func (p *Process) Box() *io.SectionReader {
 	if p.proc.Box == nil {
