@@ -226,9 +226,8 @@
 // that was killed, failed or is replaced, however long the setup function takes.
 //
 // Every such event goes to [Config.OnEvent] and [Config.Logger]; [Main.Watch] follows a worker, a
-// pool or all of them, and [Main.Events] tells whatever happens. The error carries pid, exit status
-// or signal, and the end of the worker's stderr, which [Main.Stderr] has while the worker lives. A
-// worker keeps its name over its lives, and [Worker.Life] counts them.
+// pool or all of them, and [Main.Events] everything. The error carries pid, exit status or signal,
+// and the end of the worker's stderr. A worker keeps its name over lives that [Worker.Life] counts.
 //
 // # Log
 //
