@@ -22,4 +22,10 @@
 //	the handler yields an error       the range ends with it, after the pieces before
 //	the worker dies                   the same, with a *WorkerDiedError; with TaskOptions.Attempts
 //	                                  a *RestartedError, and the pieces from the first one on
+//
+// # Stacks and profiles
+//
+// [Main.Dump] returns the stacks of all goroutines of a worker, and [Main.Profile] writes a profile
+// or a trace of it, for go tool pprof and go tool trace. The worker goes on, and need not take
+// part: its loop may spin in a handler, hang, or be deep in C.
 package multiprolab

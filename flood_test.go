@@ -56,7 +56,7 @@ type flood struct {
 // floods are of each kind of frame: bare, with a long text, with a long body, each by a liar of its own.
 func floods() []flood {
 	var all []flood
-	for kind := wire.Hello; kind <= wire.Taken; kind++ {
+	for kind := wire.Hello; kind <= wire.Inspect; kind++ {
 		if kind == wire.ExitRequest { // every worker may end the program
 			continue
 		}

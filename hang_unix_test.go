@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 
@@ -146,4 +147,23 @@ func TestHang_StoppedMain(t *testing.T) {
 	require.Contains(t, p.out.String(), "hanger/0 is in life 1\nhanger/1 is in life 1\n")
 	require.Contains(t, p.out.String(), "closed: <nil>\n")
 	require.NotContains(t, p.out.String(), "level=ERROR")
+}
+
+// A worker that is stopped is not waited for longer than the context says, and the error names what
+// has stopped it. When it goes on, it answers.
+func TestDump_Stopped(t *testing.T) {
+	l := startLab(t, nil, workers("hanger", 1))
+	pid := waitEvent[*multiprolab.WorkerReady](t, l, nil).PID
+	require.NoError(t, signalProcess(pid, "SIGSTOP"))
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	_, err := l.Dump(ctx, "hanger/0")
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorContains(t, err, "stacks of worker hanger/0 (pid ")
+	if runtime.GOOS == "linux" {
+		require.ErrorContains(t, err, "its process is stopped by SIGSTOP")
+	}
+	require.NoError(t, signalProcess(pid, "SIGCONT"))
+	_, err = l.Dump(bounded(t), "hanger/0")
+	require.NoError(t, err)
 }

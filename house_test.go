@@ -220,6 +220,7 @@ func TestTangle(t *testing.T) {
 var floors = map[string][]string{
 	"": {
 		"backend", "internal/ablate", "internal/batch", "internal/codec", "internal/errpack", "internal/fleet", "internal/goroutine",
+		"internal/inspect",
 		"internal/life",
 		"internal/link", "internal/lockorder", "internal/mail", "internal/pack", "internal/platform", "internal/proc",
 		"internal/queue", "internal/ring", "internal/sdnotify", "internal/shared", "internal/sockets", "internal/upgrade", "internal/wire",
@@ -232,7 +233,8 @@ var floors = map[string][]string{
 	"internal/errpack":   {"internal/pack", "internal/platform"},
 	"internal/fleet":     {},
 	"internal/goroutine": {},
-	"internal/life":      {"internal/goroutine", "internal/link", "internal/pack", "internal/proc", "internal/wire"},
+	"internal/inspect":   {"internal/pack"},
+	"internal/life":      {"internal/goroutine", "internal/inspect", "internal/link", "internal/pack", "internal/proc", "internal/wire"},
 	"internal/link":      {"internal/ablate", "internal/codec", "internal/goroutine", "internal/lockorder", "internal/wire"},
 	"internal/lockorder": {"internal/goroutine"},
 	"internal/mail":      {"internal/ring"},

@@ -361,7 +361,7 @@ func (b *fuzzBytes) number() uint64 {
 // frame is the next frame of the liar.
 func (b *fuzzBytes) frame() *wire.Frame {
 	f := &wire.Frame{
-		Kind:     wire.Kind(b.next()%byte(wire.Taken) + 1),
+		Kind:     wire.Kind(b.next()%byte(wire.Inspect) + 1),
 		Flags:    wire.Flags(b.next()) &^ wire.FlagShared,
 		Encoding: b.next() % 6,
 	}
@@ -633,7 +633,7 @@ func (tr *trial) finish() {
 // the counters add up, the honest worker is not accused, memory stays bounded.
 func FuzzLiar(f *testing.F) {
 	frame := func(kind wire.Kind, more ...byte) []byte { return append([]byte{0, byte(kind) - 1}, more...) }
-	for kind := wire.Hello; kind <= wire.Taken; kind++ {
+	for kind := wire.Hello; kind <= wire.Inspect; kind++ {
 		for id := byte(0); id < 6; id++ {
 			f.Add(
 				bytes.Join(

@@ -9,6 +9,7 @@ import (
 	"weak"
 
 	"github.com/multiprolab/multiprolab/internal/goroutine"
+	"github.com/multiprolab/multiprolab/internal/inspect"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
 	"github.com/multiprolab/multiprolab/internal/mail"
@@ -72,6 +73,8 @@ type workerReader struct {
 	came uint64
 	// waiting says that the loop waits while somebody else reads the wire. The loop writes it.
 	waiting atomic.Bool
+	// answers are the stacks and profiles that main has asked for. They guard themselves.
+	answers inspect.Answers
 }
 
 // workerEnd is how the worker ends. It exists in the worker process. Any goroutine may use it.

@@ -99,6 +99,8 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 		return w.inbox.deliver(f)
 	case wire.Share:
 		return w.takeShared(f)
+	case wire.Inspect:
+		return w.inspected(f)
 	case wire.NoTask:
 		w.inbox.answer(f.ID, nil)
 	case wire.Accepted:

@@ -13,8 +13,8 @@
 //     Ready, NewPulse, Attend, KillHung, LeadOut, Drain, WatchMemory and Wait.
 //   - Any goroutine may call all other methods at any time.
 //
-// A Life has one lock, that of what has become known of it. Nothing waits, and no other lock is
-// taken, while it is held.
+// A Life has two locks, that of what has become known of it and that of its questions. Nothing
+// waits, and no other lock is taken, while one of them is held.
 package life
 
 import (
@@ -22,6 +22,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/inspect"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -52,6 +53,8 @@ type Life struct {
 	signs signs
 	// known is what has become known of the life. Its mutex guards it.
 	known known
+	// questions are the dumps and profiles that the worker is asked for. They guard themselves.
+	questions inspect.Questions
 
 	// hello has room for one: the first frame of the worker, for the goroutine of the life.
 	hello chan *Hello

@@ -48,6 +48,8 @@ func (l *Life) Take(f *wire.Frame) (mine bool, err error) {
 		return true, l.takeOverdue(f)
 	case wire.ExitValue:
 		return true, l.takeExitValue(f)
+	case wire.Inspect:
+		return true, l.takeInspect(f)
 	}
 	return false, nil
 }

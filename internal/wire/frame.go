@@ -112,6 +112,10 @@ const (
 	// news that there is another version; the body is packed
 	Share
 	Taken // W: the submitter of a stream has taken its first piece
+	// M: main asks for stacks or a profile and the body is packed; with FlagWait it has taken a
+	// piece of the answer, with FlagSoft it wants no more. W: a piece of the answer, with FlagSoft
+	// the last one, with FlagError the text of an error
+	Inspect
 	// kindEnd is the number behind the last kind.
 	kindEnd
 )
@@ -127,6 +131,7 @@ var kindNames = [...]string{
 	Checkpoint: "Checkpoint",
 	Share:      "Share",
 	Taken:      "Taken",
+	Inspect:    "Inspect",
 }
 
 // String returns the name of the kind.

@@ -17,7 +17,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-const lastKind = wire.Taken
+const lastKind = wire.Inspect
 
 // pattern returns n bytes that differ from one another over any short distance.
 func pattern(n int) []byte {
