@@ -1,0 +1,226 @@
+package otelmultiprolab
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/multiprolab/multiprolab"
+)
+
+// ScopeName is the name of the instrumentation scope of all spans.
+const ScopeName = "github.com/multiprolab/multiprolab/otel"
+
+// Config says where spans go. The zero value is good for a process that has set OpenTelemetry's
+// global TracerProvider.
+type Config struct {
+	// TracerProvider makes the spans of this process. Nil means otel.GetTracerProvider().
+	TracerProvider trace.TracerProvider
+	// Propagator carries the context between processes. It has to be the same in all of them. Nil
+	// means the W3C's trace context and baggage, whatever the global propagator is: the messages
+	// stay within the program.
+	Propagator propagation.TextMapPropagator
+}
+
+// Use makes spans of what a process sends and handles from now on: of main or, in the setup
+// function, of a worker. cfg may be nil. Middlewares that were used before are around the spans,
+// those that are used later are inside.
+func Use(p multiprolab.Process, cfg *Config) {
+	var c Config
+	if cfg != nil {
+		c = *cfg
+	}
+	if c.TracerProvider == nil {
+		c.TracerProvider = otel.GetTracerProvider()
+	}
+	if c.Propagator == nil {
+		c.Propagator = propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})
+	}
+	u := &user{
+		tracer:     c.TracerProvider.Tracer(ScopeName, trace.WithSchemaURL(semconv.SchemaURL)),
+		propagator: c.Propagator,
+	}
+	multiprolab.UseSend(p, u.sending)
+	multiprolab.UseHandle(p, u.handling)
+}
+
+// user makes the spans of one process. Nothing of it changes.
+type user struct {
+	tracer     trace.Tracer                  // makes them
+	propagator propagation.TextMapPropagator // carries their context
+}
+
+const system = "multiprolab"
+
+// The attributes of this package.
+const (
+	receiverKey = attribute.Key("multiprolab.receiver")
+	senderKey   = attribute.Key("multiprolab.sender")
+	attemptKey  = attribute.Key("multiprolab.task.attempt")
+)
+
+// The names of operations, by the kinds of multiprolab.Operation.
+var sendNames = map[string]string{"message": "send", "task": "submit", "map": "map"}
+
+// sending is the middleware around what the process sends.
+func (u *user) sending(next multiprolab.Step) multiprolab.Step {
+	return func(ctx context.Context, op *multiprolab.Operation) error {
+		var name string
+		var opts []trace.SpanStartOption
+		if op.Kind == "call" {
+			name = poolOf(op.Receiver) + "/" + op.Type
+			opts = []trace.SpanStartOption{
+				trace.WithSpanKind(trace.SpanKindClient),
+				trace.WithAttributes(
+					semconv.RPCSystemNameKey.String(system), semconv.RPCMethod(name), receiverKey.String(op.Receiver),
+				),
+			}
+		} else {
+			operation, known := sendNames[op.Kind]
+			if !known {
+				operation = op.Kind
+			}
+			name = operation + " " + op.Type
+			attributes := messaging(op, operation, semconv.MessagingOperationTypeSend, op.Sender)
+			if op.Kind == "message" {
+				attributes = append(attributes, receiverKey.String(op.Receiver))
+			}
+			opts = []trace.SpanStartOption{
+				trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(attributes...),
+			}
+		}
+		ctx, span := u.tracer.Start(ctx, name, opts...)
+		u.propagator.Inject(ctx, carrier{op})
+		return within(ctx, span, next, op)
+	}
+}
+
+// handling is the middleware around the handlers of the process.
+func (u *user) handling(next multiprolab.Step) multiprolab.Step {
+	return func(ctx context.Context, op *multiprolab.Operation) error {
+		if len(op.Header) > 0 {
+			ctx = u.propagator.Extract(ctx, carrier{op})
+		}
+		pool := poolOf(op.Receiver)
+		if op.Kind == "call" {
+			method := pool + "/" + op.Type
+			ctx, span := u.tracer.Start(ctx, method, trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+				semconv.RPCSystemNameKey.String(system), semconv.RPCMethod(method),
+				receiverKey.String(op.Receiver), senderKey.String(op.Sender),
+			))
+			return within(ctx, span, next, op)
+		}
+		attributes := append(
+			messaging(op, "process", semconv.MessagingOperationTypeProcess, op.Receiver),
+			semconv.MessagingConsumerGroupName(pool),
+			senderKey.String(op.Sender),
+		)
+		if t := multiprolab.TaskFrom(ctx); t != nil && op.Kind == "task" {
+			attributes = append(attributes, semconv.MessagingMessageID(strconv.FormatUint(t.ID, 10)), attemptKey.Int(t.Attempt))
+		}
+		opts := []trace.SpanStartOption{
+			trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(attributes...),
+		}
+		if from := trace.SpanContextFromContext(ctx); from.IsRemote() {
+			opts = append(opts, trace.WithLinks(trace.Link{SpanContext: from}))
+		}
+		ctx, span := u.tracer.Start(ctx, "process "+op.Type, opts...)
+		return within(ctx, span, next, op)
+	}
+}
+
+// messaging returns the attributes that all spans of messages and tasks have.
+func messaging(op *multiprolab.Operation, operation string, typ attribute.KeyValue, client string) []attribute.KeyValue {
+	return append(make([]attribute.KeyValue, 0, 10),
+		semconv.MessagingSystemKey.String(system),
+		semconv.MessagingOperationName(operation),
+		typ,
+		semconv.MessagingDestinationName(op.Type),
+		semconv.MessagingClientID(client),
+	)
+}
+
+// within does the next step inside a span, which ends with it.
+func within(ctx context.Context, span trace.Span, next multiprolab.Step, op *multiprolab.Operation) (err error) {
+	returned := false
+	defer func() { // a direct call of span.End would catch a panic, and change its stack
+		switch {
+		case !returned:
+			span.SetStatus(codes.Error, "the handler has panicked, or has ended its goroutine")
+			span.SetAttributes(semconv.ErrorTypeKey.String("panic"))
+		case err != nil:
+			span.SetStatus(codes.Error, bounded(err.Error(), maxText))
+			span.SetAttributes(semconv.ErrorTypeKey.String(bounded(semconv.ErrorType(err).Value.AsString(), maxType)))
+		}
+		span.End()
+	}()
+	err = next(ctx, op)
+	returned = true
+	return err
+}
+
+const (
+	maxText = 1 << 10 // the greatest length of the text of an error in bytes
+	maxType = 200     // the greatest length of its type in bytes
+)
+
+// bounded returns the beginning of a text, as valid UTF-8.
+func bounded(text string, limit int) string {
+	if len(text) > limit {
+		for limit > 0 && !utf8.RuneStart(text[limit]) {
+			limit--
+		}
+		text = text[:limit]
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
+}
+
+// poolOf returns the pool of the name of a receiver: of an instance, such as "thumbnailer/2", of a
+// name that Keyed has made, or of a pool itself.
+func poolOf(receiver string) string {
+	pool, _, _ := strings.Cut(receiver, "#")
+	if at := strings.LastIndexByte(pool, '/'); at > 0 && at < len(pool)-1 && strings.Trim(pool[at+1:], "0123456789") == "" {
+		return pool[:at]
+	}
+	return pool
+}
+
+// maxHeaders is how much the headers of an operation may take in bytes, packed. Beside each text
+// stands its length, which takes two bytes at most.
+const maxHeaders = 8<<10 - 8
+
+// carrier has the context of a trace travel in the headers of an operation. It leaves out what
+// would not fit.
+type carrier struct {
+	op *multiprolab.Operation
+}
+
+func (c carrier) Get(name string) string { return c.op.Header[name] }
+
+func (c carrier) Set(name, value string) {
+	size := len(name) + len(value) + 4
+	for n, v := range c.op.Header {
+		if n != name {
+			size += len(n) + len(v) + 4
+		}
+	}
+	if size <= maxHeaders {
+		c.op.SetHeader(name, value)
+	}
+}
+
+func (c carrier) Keys() []string {
+	names := make([]string, 0, len(c.op.Header))
+	for name := range c.op.Header {
+		names = append(names, name)
+	}
+	return names
+}
