@@ -41,15 +41,16 @@ func (e *UpgradeError) Unwrap() error { return e.Err }
 //  2. When all workers of the trial are ready, the old version ends in the mode FinishRunning, with
 //     the cause [ErrUpgrade]. Its deferred functions do not run.
 //  3. The process executes the new file, which begins at its main function. sockets.Listen with the
-//     same name, network and address finds the socket that was open all the time. When all workers
-//     of the new version are ready, the trial finishes what it has and ends.
+//     same network and address finds the socket that was open all the time, by its name if the
+//     address is no certain one, such as a port that the system chooses. Sockets that nobody asks
+//     for are closed. When all workers are ready, the trial finishes what it has and ends.
 //
 // If the trial fails, it is ended, and Upgrade returns an *UpgradeError that says why: the program
 // has no setup that works, crashes, is not this program, or is not ready before ctx ends or
 // [Config.UpgradeTimeout] is over. The old version goes on then, and has not stopped to work
-// meanwhile. If the file cannot be executed although it could be tried, the old file is executed
-// once more. Otherwise Upgrade does not return, unless somebody asks for the end of the program
-// meanwhile: that counts more.
+// meanwhile. If the file that was tried cannot be executed in the end, or another one has come into
+// its place, the old file is executed once more. Otherwise Upgrade does not return, unless somebody
+// asks for the end of the program meanwhile: that counts more.
 //
 // The tasks that have no outcome are handed over, with the attempts that they have left, and so
 // are the dead tasks and the pauses of queues; tasks in a [Config.Backend] stay there. Nobody
@@ -162,6 +163,10 @@ func (m *Main) tryNext(ctx context.Context) (*upgrade.Trial, error) {
 	if err := trial.Ready(ctx); err != nil {
 		return nil, err
 	}
+	if err := trial.Current(m.upgrade.path); err != nil {
+		trial.End(m.cfg.KillTimeout)
+		return nil, err
+	}
 	m.cfg.Logger.Info("multiprolab: the new version of the program is ready", "file", m.upgrade.path,
 		"took", time.Since(begun))
 	return trial, nil
@@ -184,7 +189,10 @@ func (m *Main) execute(trial *upgrade.Trial) error {
 	}
 	trial.HandOn(h)
 	environ := append(os.Environ(), m.service.Environ()...)
-	err := upgrade.Exec(m.upgrade.path, environ, h, ignored...)
+	err := trial.Current(m.upgrade.path)
+	if err == nil {
+		err = upgrade.Exec(m.upgrade.path, environ, h, ignored...)
+	}
 	trial.End(m.cfg.KillTimeout)
 	h.Pid, h.Life, h.Errors, h.Failed = 0, 0, 0, err.Error()
 	if old, find := proc.Executable(); find == nil {

@@ -36,16 +36,30 @@ type upgradeLab struct {
 	begun int    // how many versions of it have begun
 }
 
-// startUpgradeLab starts version 1 of the program.
-func startUpgradeLab(t *testing.T, env ...string) *upgradeLab {
+// newUpgradeLab returns a program that has no file yet.
+func newUpgradeLab(t *testing.T) *upgradeLab {
 	t.Helper()
 	_, err := upgradePrograms()
 	require.NoError(t, err)
 	dir, err := os.MkdirTemp(programDir(), "up") // on the same disk as the programs
 	require.NoError(t, err)
-	l := &upgradeLab{base: filepath.Join(dir, "s")}
+	return &upgradeLab{base: filepath.Join(dir, "s")}
+}
+
+// startUpgradeLab starts version 1 of the program.
+func startUpgradeLab(t *testing.T, env ...string) *upgradeLab {
+	t.Helper()
+	l := newUpgradeLab(t)
 	l.replace(t, 1)
-	l.mainProcess = &mainProcess{Cmd: exec.Command(l.program(), l.base), out: &buffer{}, exited: make(chan struct{})}
+	l.start(t, l.program(), env...)
+	return l
+}
+
+// start starts version 1 by a name of its file.
+func (l *upgradeLab) start(t *testing.T, file string, env ...string) {
+	t.Helper()
+	l.mainProcess = &mainProcess{Cmd: exec.Command(file, l.base), out: &buffer{}, exited: make(chan struct{})}
+	l.Dir = filepath.Dir(l.base)
 	l.Env = append(os.Environ(), env...)
 	l.Stdout, l.Stderr, l.SysProcAttr = l.out, l.out, ownGroup()
 	require.NoError(t, l.Start())
@@ -61,7 +75,6 @@ func startUpgradeLab(t *testing.T, env ...string) *upgradeLab {
 		}
 	})
 	l.begins(t, 1)
-	return l
 }
 
 // program is the path of the program.
@@ -300,6 +313,12 @@ func TestUpgradeThatFails(t *testing.T) {
 		"no program":          {script("hello", 0o755), `exec format error`},
 		"nothing":             {func(t *testing.T, l *upgradeLab) { require.NoError(t, os.Remove(l.program())) }, `no such file or directory`},
 		"a listener is taken": {fault("taken"), `address already in use`},
+		"its file vanishes":   {fault("vanish"), `no such file or directory`},
+		"its file is switched": {func(t *testing.T, l *upgradeLab) {
+			script("#!/bin/sh\nexit 1\n", 0o755)(t, l)
+			require.NoError(t, os.Rename(l.program(), l.base+".other"))
+			fault("switch")(t, l)
+		}, `another file is in its place by now than the one that was tried: call Upgrade again`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := startUpgradeLab(t, "UPGRADE_TIMEOUT=2s")
@@ -316,23 +335,6 @@ func TestUpgradeThatFails(t *testing.T) {
 			l.end(t)
 		})
 	}
-}
-
-// If the new file cannot be executed after it was tried, the old one begins anew.
-func TestUpgradeWhoseFileVanishes(t *testing.T) {
-	l := startUpgradeLab(t)
-	l.fail(t, "vanish")
-	l.replace(t, 2)
-	require.NoError(t, signalProcess(l.Process.Pid, "SIGUSR2"))
-	l.begins(t, 1)
-	require.Regexp(t, `level=ERROR msg="multiprolab: the new version of the program could not be executed, the old one goes on" error="exec \S+: no such file or directory"`, l.out.String())
-	l.workersAlone(t)
-	l.serves(t, 1)
-	require.NoError(t, os.Remove(l.base+".fault"))
-	l.replace(t, 2)
-	require.NoError(t, signalProcess(l.Process.Pid, "SIGUSR2"))
-	l.begins(t, 2)
-	l.end(t)
 }
 
 // The end of the program counts more than an upgrade that is under way.

@@ -42,6 +42,10 @@ const Systemd = "systemd"
 // "web.socket"), Listen takes that one, whatever its address is. Of several sockets with one name
 // the second is name#2, and so on. With the network [Systemd] it opens none itself.
 //
+// After an Upgrade it takes the socket of the old version that was opened with the same network and
+// address, and also with the same name unless the address leads to one socket alone, as ":80" does
+// and ":0" does not. What the new version does not ask for is closed when it runs.
+//
 // Network and address are those of net.Listen and net.ListenPacket; the errors, too. The file of a
 // Unix socket is removed when the program ends, by main alone. Windows has no packet connections
 // for workers.
@@ -117,7 +121,7 @@ func open(to *sockets.Set, name, network, address string) error {
 	if packets(network) {
 		c, err := net.ListenPacket(network, address)
 		if err != nil {
-			return err
+			return hint(network, address, err)
 		}
 		defer c.Close() // the Set has a duplicate; nothing was read
 		return add(to, o, c)
@@ -198,9 +202,15 @@ func packets(network string) bool {
 	return strings.HasPrefix(kind, "udp") || strings.HasPrefix(kind, "ip") || kind == "unixgram"
 }
 
-// hint adds what to do about the file of a Unix socket that an earlier process has left.
+// hint adds what to do about an address that is taken: by the file of a Unix socket that an earlier
+// process has left, or by the old version of the program, which has other words for it.
 func hint(network, address string, err error) error {
-	if strings.HasPrefix(network, "unix") && errors.Is(err, syscall.EADDRINUSE) {
+	switch old := sockets.HandedOver(); {
+	case !errors.Is(err, syscall.EADDRINUSE):
+	case len(old) > 0:
+		return fmt.Errorf("%w (if it is one of the old version of the program, write its network and address as that "+
+			"does: %s)", err, strings.Join(old, ", "))
+	case strings.HasPrefix(network, "unix"):
 		return fmt.Errorf("%w (if no process listens there any more, remove the file %s first)", err, address)
 	}
 	return err

@@ -2,7 +2,9 @@ package sockets
 
 import (
 	"cmp"
+	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -41,7 +43,25 @@ type Passed struct {
 	Network string   // what the old version of the program has opened it with; empty: it is the service manager's
 	Address string   // the same
 	Path    string   // the file of a Unix socket that is to be removed in the end; or empty
+
+	info os.FileInfo // what the file was when this process began
 }
+
+// handedFiles are the files of the Unix sockets that the old version of the program hands over, by
+// their paths, before the program has come to do anything with them. It never changes.
+var handedFiles = func() map[string]os.FileInfo {
+	h, _ := upgrade.Taken()
+	if h == nil {
+		return nil
+	}
+	files := map[string]os.FileInfo{}
+	for _, s := range h.Sockets {
+		if s.Path != "" {
+			files[s.Path] = fileOf(s.Path)
+		}
+	}
+	return files
+}()
 
 // TakePassed takes over what the service manager has passed, so that no worker and no command
 // inherits it by chance, and returns the names. It removes the variables from the environment.
@@ -68,8 +88,8 @@ func Meant() bool { return os.Getenv(pidVar) == strconv.Itoa(os.Getpid()) }
 func takePassed() (all []Passed) {
 	if h, _ := upgrade.Taken(); h != nil { // the error is told by who starts the workers
 		for _, s := range h.Sockets {
-			p := Passed{s.Name, os.NewFile(uintptr(s.FD), s.Name), s.Network, s.Address, s.Path}
-			all = append(all, p)
+			all = append(all, Passed{Name: s.Name, File: os.NewFile(uintptr(s.FD), s.Name),
+				Network: s.Network, Address: s.Address, Path: s.Path, info: handedFiles[s.Path]})
 		}
 	}
 	if !Meant() { // they are of the process that has started this one
@@ -118,19 +138,52 @@ func passedNames(count, names string) []string {
 }
 
 // Inherited returns the descriptor that this process was passed: by the service manager under the
-// name, or by the old version of the program, which has opened it with the same arguments. It
-// returns nil if there is none. The file is the caller's.
+// name, or by the old version of the program, which has opened it with the same arguments, or with
+// another name at the same certain address. It returns nil if there is none. The file is the
+// caller's.
 func Inherited(name, network, address string) *Passed {
 	TakePassed()
 	passed.mu.Lock()
 	defer passed.mu.Unlock()
-	for i, p := range passed.left {
-		if p.Name == name && (p.Network == "" || p.Network == network && p.Address == address) {
-			passed.left = append(passed.left[:i:i], passed.left[i+1:]...)
-			return &p
+	same := func(p Passed) bool { return p.Network == network && p.Address == address }
+	i := slices.IndexFunc(passed.left, func(p Passed) bool { return p.Name == name && (p.Network == "" || same(p)) })
+	if i < 0 && certain(network, address) {
+		i = slices.IndexFunc(passed.left, same)
+	}
+	if i < 0 {
+		return nil
+	}
+	p := passed.left[i]
+	passed.left = slices.Delete(passed.left, i, i+1)
+	if !isFile(p.Path, p.info) { // it is not the socket's any more
+		p.Path = ""
+	}
+	return &p
+}
+
+// certain reports whether an address leads to one socket alone, so that no other one can be meant.
+func certain(network, address string) bool {
+	switch {
+	case strings.HasPrefix(network, "unix"):
+		return address != ""
+	case strings.HasPrefix(network, "tcp"), strings.HasPrefix(network, "udp"):
+		port := address[strings.LastIndexByte(address, ':')+1:]
+		return strings.Trim(port, "0") != "" // the system chooses the port 0
+	}
+	return false
+}
+
+// HandedOver describes the sockets of the old version of the program that nobody has asked for, for
+// an error.
+func HandedOver() (all []string) {
+	passed.mu.Lock()
+	defer passed.mu.Unlock()
+	for _, p := range passed.left {
+		if p.Network != "" {
+			all = append(all, fmt.Sprintf("%s %q", p.Network, p.Address))
 		}
 	}
-	return nil
+	return all
 }
 
 // DropInherited closes what the old version of the program has opened and this one has not.
@@ -144,10 +197,10 @@ func DropInherited() {
 			kept = append(kept, p)
 			continue
 		}
-		_ = p.File.Close() // nothing was accepted
-		if p.Path != "" {
+		if isFile(p.Path, p.info) {
 			_ = os.Remove(p.Path) // what cannot be removed is left
 		}
+		_ = p.File.Close() // nothing was accepted
 	}
 	passed.left = kept
 }

@@ -14,7 +14,10 @@ func (s *Set) HandOn() (all []upgrade.Socket) {
 	defer s.mu.Unlock()
 	for _, socket := range s.all {
 		if from := socket.from; from != nil && socket.file != nil {
-			u := upgrade.Socket{Name: socket.Name, Network: from.Network, Address: from.Address, Path: socket.path}
+			u := upgrade.Socket{Name: socket.Name, Network: from.Network, Address: from.Address}
+			if isFile(socket.path, socket.info) {
+				u.Path = socket.path
+			}
 			if err := socket.file.Control(func(fd uintptr) { u.FD = int(fd) }); err == nil {
 				all = append(all, u)
 			}

@@ -77,7 +77,7 @@ type Opened struct {
 func (s *Set) Add(o *Opened) error {
 	socket := &Socket{Name: o.Name, Packets: o.Packets, Addr: o.Addr, from: o.From, path: o.Path}
 	if o.Path != "" {
-		socket.note()
+		socket.info = fileOf(o.Path)
 	}
 	if lack := Lacks(o.Packets); lack != "" {
 		return errors.New(lack)
@@ -90,11 +90,23 @@ func (s *Set) Add(o *Opened) error {
 	return s.add(socket)
 }
 
-// note notes which file the path of a Unix socket leads to.
-func (s *Socket) note() {
-	if info, err := os.Lstat(s.path); err == nil {
-		s.info = info
+// fileOf returns what the file of a Unix socket is, or nil.
+func fileOf(path string) os.FileInfo {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil
 	}
+	return info
+}
+
+// isFile reports whether the file at a path is still the one that it was. As long as the socket is
+// open no other file can be taken for its own.
+func isFile(path string, was os.FileInfo) bool {
+	if path == "" || was == nil {
+		return false
+	}
+	now, err := os.Lstat(path)
+	return err == nil && os.SameFile(now, was) && now.Mode()&fs.ModeSocket != 0
 }
 
 // add adds a socket, or closes it if the Set is closed.
@@ -145,16 +157,13 @@ func (s *Set) Close() {
 	}
 }
 
-// close closes the descriptor, and removes the file of the socket unless another file has its name
-// by now.
+// close removes the file of the socket, unless another file has its name by now, and closes the
+// descriptor.
 func (s *Socket) close() {
+	if isFile(s.path, s.info) {
+		_ = os.Remove(s.path) // what cannot be removed is left, as net.UnixListener leaves it
+	}
 	if s.file != nil {
 		s.file.close()
-	}
-	if s.path == "" || s.info == nil {
-		return
-	}
-	if now, err := os.Lstat(s.path); err == nil && os.SameFile(now, s.info) && now.Mode()&fs.ModeSocket != 0 {
-		_ = os.Remove(s.path) // what cannot be removed is left, as net.UnixListener leaves it
 	}
 }

@@ -32,6 +32,7 @@ type Trial struct {
 	state   string        // how the process has ended, for people
 	answer  chan string   // what the trial reports; has room for it
 	alone   bool          // the trial has opened sockets itself, which nobody else can open while it has them
+	file    os.FileInfo   // the file that is tried; nil in the new version
 }
 
 // Try starts a process that tries the file at a path. It is handed h, and the files of the sockets
@@ -39,6 +40,10 @@ type Trial struct {
 // process, and to stderr.
 func Try(path string, env []string, h *Handed, sockets []*os.File, stderr io.Writer) (*Trial, error) {
 	defer closeAll(sockets...)
+	tried, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
 	const first = 3 // of the descriptors that a process gets besides its standard files
 	h.Trial, h.Report, h.Life = true, first, first+1
 	for i := range h.Sockets {
@@ -68,6 +73,7 @@ func Try(path string, env []string, h *Handed, sockets []*os.File, stderr io.Wri
 		return nil, err
 	}
 	t := newTrial(cmd.Process, life[1], errs[0], stderr)
+	t.file = tried
 	t.answer = make(chan string, 1)
 	go func() { // ends with the trial, or with its report
 		b, _ := io.ReadAll(io.LimitReader(report[0], 64<<10)) // what has come by then counts
@@ -108,6 +114,16 @@ func newTrial(p *os.Process, life, errs *os.File, stderr io.Writer) *Trial {
 		t.state = state.String()
 	}()
 	return t
+}
+
+// Current returns an error if the file at a path is not the one that is tried, which nobody knows
+// anything of.
+func (t *Trial) Current(path string) error {
+	now, err := os.Stat(path)
+	if err == nil && !(os.SameFile(now, t.file) && now.ModTime().Equal(t.file.ModTime())) {
+		err = errors.New("another file is in its place by now than the one that was tried: call Upgrade again")
+	}
+	return err
 }
 
 // Ready waits until the workers of the trial are ready. If ctx ends before, or the trial fails, the

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -28,7 +29,13 @@ var version string
 // fault is what this process does wrong.
 var fault string
 
+// own is a listener that the library knows nothing of.
+var own net.Listener
+
 func main() {
+	if dir := os.Getenv("UPGRADE_DIR"); dir != "" {
+		must(os.Chdir(dir))
+	}
 	if b, err := os.ReadFile(os.Args[1] + ".fault"); err == nil {
 		fault = string(b)
 	}
@@ -45,15 +52,32 @@ func main() {
 	case "stuck":
 		select {}
 	case "vanish":
-		if multiprolab.UpgradeTrial() { // the file is there to be tried, and not to be executed then
+		if multiprolab.UpgradeTrial() {
 			must(os.Remove(os.Args[1] + ".program"))
+		}
+	case "switch":
+		if multiprolab.UpgradeTrial() {
+			must(os.Rename(os.Args[1]+".other", os.Args[1]+".program"))
 		}
 	}
 	if fault == "taken" {
 		must(sockets.Listen(app, "taken", "unix", os.Args[1]))
 	}
 	must(sockets.Listen(app, "web", "tcp", "127.0.0.1:0"))
-	must(sockets.Listen(app, "unix", "unix", os.Args[1]))
+	switch fault {
+	case "no socket":
+	case "own": // a file of the same name is the new version's own
+		if !multiprolab.UpgradeTrial() {
+			must(os.Remove(os.Args[1]))
+			var err error
+			own, err = net.Listen("unix", os.Args[1])
+			must(err)
+		}
+	case "renamed":
+		must(sockets.Listen(app, "the same under another name", "unix", os.Args[1]))
+	default:
+		must(sockets.Listen(app, "unix", "unix", os.Args[1]))
+	}
 	app.After(0, func(context.Context) error {
 		if multiprolab.UpgradeTrial() {
 			return errors.New("an action runs in a trial")
@@ -154,6 +178,15 @@ func web(_ context.Context, w *multiprolab.Worker) error {
 }
 
 func tasks(_ context.Context, w *multiprolab.Worker) error {
+	w.OnExit(func(context.Context) error { // when it has been tried
+		switch fault {
+		case "vanish late":
+			return os.Remove(os.Args[1] + ".program")
+		case "switch late":
+			return os.Rename(os.Args[1]+".other", os.Args[1]+".program")
+		}
+		return nil
+	})
 	if fault == "fewer" { // the new version has no use for the other tasks
 		return nil
 	}

@@ -1,0 +1,72 @@
+package multiprolab_test
+
+import (
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// bound reports whether any process has a Unix socket that was bound to a path.
+func bound(t *testing.T, path string) bool {
+	t.Helper()
+	all, err := os.ReadFile("/proc/net/unix")
+	require.NoError(t, err)
+	return strings.Contains(string(all), " "+path+"\n")
+}
+
+// upgradeWith upgrades to a version that does something else with its sockets.
+func (l *upgradeLab) upgradeWith(t *testing.T, fault string, version int) (descriptors int) {
+	t.Helper()
+	l.fail(t, fault)
+	l.replace(t, version)
+	require.NoError(t, signalProcess(l.Process.Pid, "SIGUSR2"))
+	descriptors, err := strconv.Atoi(l.begins(t, version))
+	require.NoError(t, err)
+	l.workersAlone(t)
+	l.serves(t, version)
+	return descriptors
+}
+
+// A socket that the new version does not ask for any more is closed, with its file, and a later
+// version can open it again.
+func TestUpgradeClosesSocketThatNobodyAsksFor(t *testing.T) {
+	l := startUpgradeLab(t)
+	require.True(t, bound(t, l.base))
+	descriptors := l.upgradeWith(t, "", 2)
+	require.Equal(t, descriptors-1, l.upgradeWith(t, "no socket", 1))
+	require.False(t, bound(t, l.base))
+	require.NoFileExists(t, l.base)
+	l.upgradeWith(t, "", 2)
+	require.True(t, bound(t, l.base))
+	l.end(t)
+}
+
+// What the new version opens itself in the place of a socket that it does not ask for any more is
+// left alone.
+func TestUpgradeLeavesFileOfNewVersion(t *testing.T) {
+	l := startUpgradeLab(t)
+	l.upgradeWith(t, "own", 2)
+	c, err := net.Dial("unix", l.base)
+	require.NoError(t, err)
+	require.NoError(t, c.Close())
+	require.NoError(t, os.Remove(l.base)) // it is the program's own, and this one does not care
+	l.end(t)
+}
+
+// A socket at the same address goes over to the new version although that has another name for it.
+func TestUpgradeRenamesSocket(t *testing.T) {
+	l := startUpgradeLab(t)
+	before, err := os.Lstat(l.base)
+	require.NoError(t, err)
+	for i, fault := range []string{"renamed", ""} {
+		l.upgradeWith(t, fault, 2-i)
+		after, err := os.Lstat(l.base)
+		require.NoError(t, err)
+		require.True(t, os.SameFile(before, after))
+	}
+	l.end(t)
+}
