@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"strings"
@@ -29,6 +30,9 @@ func (r *roster) note(e multiprolab.Event) {
 	up, ok := e.(*multiprolab.WorkerReady)
 	if !ok {
 		return
+	}
+	if !*attack {
+		log.Printf("%s is ready: version %s, life %d, child of %d", up.Worker, version, up.Life, os.Getpid())
 	}
 	r.mu.Lock()
 	if r.pids == nil {
@@ -76,16 +80,34 @@ type outcome struct {
 	errors  map[string]int // how often each error has come
 }
 
-// under runs do while vegeta asks at the rate.
+// under runs do while vegeta asks at the rate, with requests that no client sends twice: half of
+// them over new connections, half over such as are kept.
 func under(url string, do func() error) (*outcome, error) {
 	o := &outcome{errors: map[string]int{}}
-	attacker := vegeta.NewAttacker(vegeta.Timeout(30 * time.Second))
-	targeter := vegeta.NewStaticTargeter(vegeta.Target{Method: "GET", URL: url})
-	results := attacker.Attack(targeter, vegeta.Rate{Freq: *rate, Per: time.Second}, 0, "prefork")
+	targeter := vegeta.NewStaticTargeter(vegeta.Target{Method: "POST", URL: url})
+	all := make(chan *vegeta.Result)
+	var attackers []*vegeta.Attacker
+	var attacks sync.WaitGroup
+	stop := func() {
+		for _, a := range attackers {
+			a.Stop()
+		}
+	}
+	defer stop() // also if a test ends in do
+	for _, keep := range []bool{true, false} {
+		attacker := vegeta.NewAttacker(vegeta.Timeout(30*time.Second), vegeta.KeepAlive(keep))
+		attackers = append(attackers, attacker)
+		results := attacker.Attack(targeter, vegeta.Rate{Freq: *rate, Per: 2 * time.Second}, 0, "prefork")
+		attacks.Go(func() { // ends with the attack
+			for r := range results {
+				all <- r
+			}
+		})
+	}
 	gathered := make(chan struct{})
-	go func() { // ends with the attack
+	go func() { // ends with the attacks
 		defer close(gathered)
-		for r := range results {
+		for r := range all {
 			o.metrics.Add(r)
 			if r.Error != "" {
 				o.errors[r.Error]++
@@ -96,7 +118,9 @@ func under(url string, do func() error) (*outcome, error) {
 		}
 	}()
 	err := do()
-	attacker.Stop()
+	stop()
+	attacks.Wait()
+	close(all)
 	<-gathered
 	o.metrics.Close()
 	return o, err
