@@ -45,11 +45,7 @@ func (b *broker) admission(j *job, m *taskMeta, typ string, wait bool) error {
 			return err
 		}
 	}
-	var now queue.Time
-	if m.Delay > 0 {
-		now = b.now()
-	}
-	refusal, lies := b.rules.Submit(&j.Task, to, waiting, wait, now)
+	refusal, lies := b.rules.Submit(&j.Task, to, waiting, wait, b.now())
 	if refusal.Refused() || lies.Told() {
 		if awaited {
 			b.loops.waits.End(j.by(), j.Number)

@@ -172,7 +172,11 @@ func (b *broker) join() <-chan struct{} {
 func (b *broker) count() TaskStats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := b.rules.Stats()
+	return taskStats(b.rules.Stats())
+}
+
+// taskStats returns counts of the rules as users see them.
+func taskStats(s queue.Stats) TaskStats {
 	return TaskStats{
 		Received:  uint64(s.Received),
 		Succeeded: uint64(s.Succeeded),

@@ -80,7 +80,8 @@ type WorkerFailed struct {
 	After   time.Duration // the pause before the replacement
 	Planned bool          // main killed it on purpose, and it is no fault of its own
 	At      time.Time
-	late    bool // Planned is set because the worker did not leave in time; does not change
+	late    bool       // Planned is set because the worker did not leave in time; does not change
+	cause   DeathCause // why the life has failed, in a word; does not change
 }
 
 // EventsMissed says that who watches was too slow for some events, of whatever workers, that would

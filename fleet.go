@@ -162,6 +162,9 @@ func (w *workerFleet) now() time.Duration { return time.Since(w.epoch) }
 // unless it is nil.
 func (w *workerFleet) happens(event func(), first func()) {
 	w.mu.Lock()
+	if !w.epoch.IsZero() {
+		w.rules.Tell(w.now())
+	}
 	event()
 	w.takeOver(first)
 	if w.busy {
@@ -292,6 +295,7 @@ func (w *workerFleet) tellDown(s *slot, e *fleet.Effect) {
 		return
 	}
 	w.desk.emit(&WorkerFailed{ // the instance needs another worker, which is gone for good
+		cause:   CauseStart,
 		Worker:  s.name,
 		Life:    e.Life,
 		Err:     w.registry.errorOf(s, &e.Reason, w.desk.stopCause),

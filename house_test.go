@@ -223,7 +223,8 @@ var floors = map[string][]string{
 		"internal/inspect",
 		"internal/life",
 		"internal/link", "internal/lockorder", "internal/mail", "internal/pack", "internal/platform", "internal/proc",
-		"internal/queue", "internal/ring", "internal/sdnotify", "internal/shared", "internal/sockets", "internal/upgrade", "internal/wire",
+		"internal/queue", "internal/ring", "internal/sdnotify", "internal/shared", "internal/sockets", "internal/stats",
+		"internal/upgrade", "internal/wire",
 	},
 	"backend":            {"internal/ring"},
 	"prefork":            {"sockets"},
@@ -241,11 +242,12 @@ var floors = map[string][]string{
 	"internal/pack":      {},
 	"internal/platform":  {},
 	"internal/proc":      {"internal/ablate", "internal/pack", "internal/platform"},
-	"internal/queue":     {"internal/ablate", "internal/ring"},
+	"internal/queue":     {"internal/ablate", "internal/ring", "internal/stats"},
 	"internal/ring":      {},
 	"internal/sdnotify":  {},
 	"internal/shared":    {"internal/platform"},
 	"internal/sockets":   {"internal/upgrade"},
+	"internal/stats":     {},
 	"internal/upgrade":   {"internal/pack", "internal/platform"},
 	"internal/wire":      {},
 	"sockets":            {"internal/sockets"},
@@ -256,7 +258,7 @@ var rules = []string{"internal/fleet", "internal/mail", "internal/queue"}
 
 // clockless are packages that hold no more machinery than the rules, but read and write bytes, with
 // what each may import for that.
-var clockless = map[string][]string{"internal/batch": {"encoding/binary"}}
+var clockless = map[string][]string{"internal/batch": {"encoding/binary"}, "internal/stats": {}}
 
 // ruleImports are what the rules may import of the standard library: nothing that waits, reads a
 // clock, throws dice, makes an error text or does input and output.

@@ -217,6 +217,7 @@ func (l *lifetime) tellDown(s *slot, e *fleet.Effect) {
 			Err:     l.err,
 			Restart: e.Restart,
 			After:   e.After,
+			cause:   causeOfDeath(p, l.err),
 		}
 		if p != nil {
 			failed.PID = p.pid()

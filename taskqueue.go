@@ -185,10 +185,10 @@ func (q *TaskQueue) DropDead(ids ...uint64) int {
 // TaskStats counts tasks. At any moment Received = Succeeded + Failed + Cancelled + Queued +
 // Running.
 type TaskStats struct {
-	Received  uint64 // accepted by the queue, or waiting for room in it
-	Succeeded uint64
-	Failed    uint64
-	Cancelled uint64 // by their submitters, or because the program ends
-	Queued    uint64 // not started on a worker
-	Running   uint64
+	Received  uint64 `json:"received"` // accepted by the queue, or waiting for room in it
+	Succeeded uint64 `json:"succeeded"`
+	Failed    uint64 `json:"failed"`
+	Cancelled uint64 `json:"cancelled"` // by their submitters, or because the program ends
+	Queued    uint64 `json:"queued"`    // not started on a worker
+	Running   uint64 `json:"running"`
 }

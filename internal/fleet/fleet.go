@@ -98,6 +98,9 @@ func (f *Fleet) change(s *slot, to State, shaken bool) {
 	p := s.pool
 	alive, unready, leaving := p.alive, p.unready, p.leaving()
 	p.weigh(s, -1)
+	if s.state != to {
+		s.since = f.now
+	}
 	s.state, s.shaken = to, shaken
 	p.weigh(s, 1)
 	if p.unready == 0 && unready > 0 || p.alive == 0 && alive > 0 || p.leaving() == 0 && leaving > 0 {

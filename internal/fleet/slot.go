@@ -40,8 +40,7 @@ type slot struct {
 	spare bool
 	// index is the number of the slot in its pool, or among its spares. It never changes.
 	index int
-	// state is changed by Fleet.change alone, for the counts of pool and group depend on it.
-	state State
+	stand
 	// lives is the number of the present life, or of the last one. The lives of the slots that had
 	// the place before are counted, too.
 	lives int
@@ -64,6 +63,14 @@ type slot struct {
 	lending
 	// asks are the requests for a replacement that have no answer yet, the oldest first.
 	asks []Ask
+}
+
+// stand is where a slot is.
+type stand struct {
+	// state is changed by Fleet.change alone, for the counts of pool and group depend on it.
+	state State
+	// since is when the slot came into its state. Fleet.change alone changes it.
+	since time.Duration
 }
 
 // life is what the rules know of the present life of a slot.

@@ -54,7 +54,7 @@ func (f *Fleet) placeSpare(p *pool) {
 		p.crew.lives = append(p.crew.lives, 0)
 	}
 	f.lastSlot++
-	s := &slot{id: f.lastSlot, pool: p, spare: true, index: i, state: Lined, lives: p.crew.lives[i]}
+	s := &slot{id: f.lastSlot, pool: p, spare: true, index: i, stand: stand{Lined, f.now}, lives: p.crew.lives[i]}
 	p.crew.spares = append(p.crew.spares, s)
 	f.add(s)
 	f.emit(Effect{Kind: Place, Slot: s.id, Pool: p.id, Index: i, Spare: true})

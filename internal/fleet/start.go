@@ -93,7 +93,7 @@ func (f *Fleet) Begin(now time.Duration) {
 // another slot, which has left the pool, still has its place.
 func (f *Fleet) place(p *pool) *slot {
 	f.lastSlot++
-	s := &slot{id: f.lastSlot, pool: p, index: len(p.slots), state: Lined}
+	s := &slot{id: f.lastSlot, pool: p, index: len(p.slots), stand: stand{Lined, f.now}}
 	if s.index == len(p.places) {
 		p.places = append(p.places, place{})
 	}

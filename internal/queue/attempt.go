@@ -49,6 +49,7 @@ func (q *Queue) begin(t *Task, now Time) {
 	q.timers.tell(now)
 	q.timers.drop(t)
 	q.move(t, running)
+	q.waited(t)
 	w := t.holder
 	w.away, t.sat = 0, 0
 	w.forget(t.id)
@@ -127,6 +128,9 @@ func (t *Task) disproves(v Verdict) Lie {
 // last failure.
 func (q *Queue) endAttempt(t *Task, v Verdict) {
 	w := t.holder.id
+	if t.state == running {
+		q.ran(t, v)
+	}
 	q.release(t)
 	retries := t.retries(v)
 	later := v.Kind == Failed && v.After > 0
@@ -145,6 +149,7 @@ func (q *Queue) endAttempt(t *Task, v Verdict) {
 		// a later run has the attempts that are left, if somebody keeps the task for it
 		q.endAs(t, v, w, Keep, after(q.timers.now, q.pause(t)))
 	case retries && t.allowed() > t.attempts:
+		t.lane.retried(t.count())
 		q.again(t, v, w, q.pause(t))
 	case (retries || t.revived) && t.allowed() > 1:
 		q.endAs(t, v, w, GiveUp, 0)
@@ -194,7 +199,7 @@ func (q *Queue) pause(t *Task) time.Duration {
 
 // again puts a task back into its queue, to be due after a time.
 func (q *Queue) again(t *Task, v Verdict, w Worker, d time.Duration) {
-	t.condemned = spared
+	t.condemned, t.began = spared, after(q.timers.now, d)
 	q.emit(Effect{Kind: Again, Task: t, Worker: w, Verdict: v, After: d})
 	switch {
 	case q.cfg.Stored:
@@ -248,8 +253,10 @@ func (q *Queue) Split(w Worker, id ID, from uint64) Lie {
 	case rest == 0: // the worker that the recall was for needs something else
 		q.look()
 	case t.condemned == spared:
-		q.stats.Received -= rest
-		q.stats.Running -= rest
+		q.count(t.lane, func(s *Stats) {
+			s.Received -= rest
+			s.Running -= rest
+		})
 		t.Items = int32(from)
 		q.emit(Effect{Kind: Shrunk, Task: t, N: from})
 	}

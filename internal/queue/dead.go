@@ -20,11 +20,13 @@ func (q *Queue) RetryDead(ids []ID, refused func(t *Task, why Refusal)) (n int) 
 			q.dead.Push(t)
 			continue
 		}
+		was := t.lane
 		if why := q.revive(t); why.Refused() {
 			q.dead.Push(t)
 			refused(t, why)
 			continue
 		}
+		q.letters(was, -1)
 		n++
 	}
 	q.handOut()
@@ -50,7 +52,13 @@ func (q *Queue) revive(t *Task) Refusal {
 // DropDead removes the dead letters with the ids; without ids all. It returns their number.
 func (q *Queue) DropDead(ids []ID) int {
 	named, before := amongst(ids), q.dead.Len()
-	q.dead.Remove(named)
+	q.dead.Remove(func(t *Task) bool {
+		if named(t) {
+			q.letters(t.lane, -1)
+			return true
+		}
+		return false
+	})
 	return before - q.dead.Len()
 }
 

@@ -284,6 +284,7 @@ func (d *day) look() {
 	if got := d.q.Stats(); got != s || s.Received != s.Succeeded+s.Failed+s.Cancelled+s.Queued+s.Running {
 		d.wrong("the counts are %+v, and should be %+v", got, s)
 	}
+	d.lookAtCounts()
 	waiting, bytes := d.load()
 	if waiting != d.q.waiting || bytes != d.q.bytes || d.q.live != len(d.tasks) {
 		d.wrong("%d tasks of %d bytes wait, and %d of %d are counted", waiting, bytes, d.q.waiting, d.q.bytes)

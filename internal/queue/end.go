@@ -104,9 +104,11 @@ func (q *Queue) keepDead(t *Task, as Letter) Letter {
 		return NoLetter
 	}
 	for q.dead.Len() >= q.cfg.DeadLimit {
-		q.dead.Pop()
+		old, _ := q.dead.Pop()
+		q.letters(old.lane, -1)
 	}
 	q.dead.Push(t)
+	q.letters(t.lane, 1)
 	return as
 }
 

@@ -24,8 +24,14 @@ type lane struct {
 	offers  []*offer           // one for each kind of workers that takes the tasks
 	stirred int                // the place in Queue.stirred, from 1; 0: it has no new first task
 	place   int                // the place in Queue.lanes, from 0
-	drawn   int                // tasks that were asked for from a Backend and have not come
-	draws   bool               // tasks are fetched from a Backend
+	drawing
+	tallied
+}
+
+// drawing is how the tasks of a lane come from a Backend.
+type drawing struct {
+	drawn int  // tasks that were asked for and have not come
+	draws bool // tasks are fetched
 }
 
 // byAge orders tasks by their submission.

@@ -14,6 +14,7 @@ func (q *Queue) laneOf(to Lane, waiters []*worker, of Bucket) *lane {
 	l := q.byLane[key]
 	if l == nil {
 		l = &lane{laneKey: key, waiters: waiters, paused: q.isPaused(to.Queue), place: len(q.lanes)}
+		l.queue, l.typ = q.queues.use(to.Queue), q.types.use(to.Type)
 		q.byLane[key] = l
 		q.lanes = append(q.lanes, l)
 		if of > 0 {
@@ -49,6 +50,8 @@ func (q *Queue) dropLane(l *lane) {
 	if used || q.byLane[l.laneKey] != l {
 		return
 	}
+	q.queues.refer(l.queue, func() { l.queue.lanes-- })
+	q.types.refer(l.typ, func() { l.typ.lanes-- })
 	if l.bucket > 0 {
 		q.sticky--
 	}

@@ -12,6 +12,7 @@
 // they build on each other:
 //
 //	names.go effect.go lie.go refusal.go          what comes in and goes out
+//	tally.go                                      what is counted
 //	task.go list.go pile.go lane.go kind.go       what there is: tasks, where they wait,
 //	worker.go place.go key.go timers.go           workers and what they take, times
 //	queue.go                                      the books, which all below write
@@ -19,7 +20,7 @@
 //	servable.go recall.go condemn.go hand.go
 //	submit.go staff.go attempt.go pulls.go        events
 //	pause.go tick.go stored.go dead.go
-//	stats.go waits.go                             what others ask
+//	stats.go counts.go waits.go                   what others ask
 package queue
 
 import "time"
@@ -112,5 +113,6 @@ type Verdict struct {
 	Kept  bool          // the worker has died: Items is what had been finished, and one item at most is to blame
 	After time.Duration // Failed: the handler asks to be called again after this time, without a verdict
 	Items Tally         // what became of the items of a batch
+	Took  time.Duration // how long the attempt took by the clock of the worker; 0: only main's says
 	Cause any           // the caller's result or error, which the rules only pass on
 }

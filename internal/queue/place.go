@@ -20,16 +20,17 @@ type pool struct {
 
 // slot is the place that one life of a worker after the other fills.
 type slot struct {
-	id      Slot    // the caller's number of it
-	pool    *pool   // the pool that it is in, or was in
-	index   int     // its number in the pool, from 0
-	worker  *worker // the present life once that is ready, or nil
-	kind    *kind   // which tasks the last life took that was ready, or nil
-	gone    bool    // there will be no further life
-	cause   any     // why there will be no further life, as the caller has said
-	leaving bool    // the present life is the last: it is not to be replaced
-	removed bool    // it is not in its pool any more
-	coming  bool    // it counts in pool.coming
+	id      Slot       // the caller's number of it
+	pool    *pool      // the pool that it is in, or was in
+	index   int        // its number in the pool, from 0
+	worker  *worker    // the present life once that is ready, or nil
+	kind    *kind      // which tasks the last life took that was ready, or nil
+	gone    bool       // there will be no further life
+	cause   any        // why there will be no further life, as the caller has said
+	leaving bool       // the present life is the last: it is not to be replaced
+	removed bool       // it is not in its pool any more
+	coming  bool       // it counts in pool.coming
+	counts  SlotCounts // of all lives
 }
 
 // count counts the slot in its pool if another life of it is to become ready, after what is known

@@ -26,7 +26,9 @@ type Config struct {
 type Queue struct {
 	cfg     Config   // as New was told
 	effects []Effect // what is to be done and was not taken yet, in its order; emit adds to it
-	stats   Stats    // the counts for users; move, tally and Split keep them
+	stats   Stats    // the counts for users; Queue.count alone changes them
+	queues  tallies  // the same of each queue
+	types   tallies  // the same of each type
 	timers  timers   // what waits for a time
 	stopped bool     // no new task is taken
 	halted  bool     // no new task is taken, and no queued task is handed out
@@ -112,20 +114,37 @@ func (q *Queue) weigh(t *Task, s state, by int) {
 	case fresh, ended:
 		return
 	case running:
-		q.stats.Running += by * t.count()
+		q.count(t.lane, func(s *Stats) { s.Running += by * t.count() })
 		return
 	case blocked:
 		t.lane.blocked += by
+		q.states(t, by, func(c *Counts) *int { return &c.Blocked })
+	case delayed:
+		q.states(t, by, func(c *Counts) *int { return &c.Delayed })
 	case assigned:
 		q.assigned += by
+		q.states(t, by, func(c *Counts) *int { return &c.Assigned })
 	}
-	q.stats.Queued += by * t.count()
+	q.count(t.lane, func(s *Stats) { s.Queued += by * t.count() })
 	if s.waits() {
 		q.waiting += by
 	}
 	if s.weighs() {
 		q.bytes += by * t.bytes()
 	}
+}
+
+// count changes the counts of a lane, of its queue and of its type.
+func (q *Queue) count(l *lane, change func(s *Stats)) {
+	change(&q.stats)
+	change(&l.queue.Stats)
+	change(&l.typ.Stats)
+}
+
+// states changes how many tasks are in one of the states of those that have not begun.
+func (q *Queue) states(t *Task, by int, of func(c *Counts) *int) {
+	*of(&t.lane.queue.Counts) += by * t.count()
+	*of(&t.lane.typ.Counts) += by * t.count()
 }
 
 // unheld returns the tasks that no worker has, of those lanes that ok is true for, in the order of

@@ -1,17 +1,5 @@
 package queue
 
-// Stats counts tasks, items of batches each. At any moment
-//
-//	Received = Succeeded + Failed + Cancelled + Queued + Running
-type Stats struct {
-	Received  int // taken, or waiting for room
-	Succeeded int
-	Failed    int
-	Cancelled int // by their submitters, or since the program ends
-	Queued    int // that no worker has begun
-	Running   int
-}
-
 // Stats returns the counts.
 func (q *Queue) Stats() Stats { return q.stats }
 
@@ -34,22 +22,24 @@ func (v Verdict) Shares(n int) (blamed, again int) {
 
 // tally counts the outcome of a task.
 func (q *Queue) tally(t *Task, v Verdict) {
-	blamed := 1
-	if t.Items > 0 {
-		var again int
-		blamed, again = v.Shares(int(t.Items))
-		q.stats.Succeeded += int(v.Items.OK)
-		q.stats.Failed += int(v.Items.Failed)
-		q.stats.Received -= again + int(v.Items.Later)
-	}
-	switch {
-	case v.Kind == Cancelled || v.Kind == Stopped:
-		q.stats.Cancelled += blamed
-	case v.Kind != Done || t.Items > 0:
-		q.stats.Failed += blamed
-	default:
-		q.stats.Succeeded++
-	}
+	q.count(t.lane, func(s *Stats) {
+		blamed := 1
+		if t.Items > 0 {
+			var again int
+			blamed, again = v.Shares(int(t.Items))
+			s.Succeeded += int(v.Items.OK)
+			s.Failed += int(v.Items.Failed)
+			s.Received -= again + int(v.Items.Later)
+		}
+		switch {
+		case v.Kind == Cancelled || v.Kind == Stopped:
+			s.Cancelled += blamed
+		case v.Kind != Done || t.Items > 0:
+			s.Failed += blamed
+		default:
+			s.Succeeded++
+		}
+	})
 }
 
 // Residue is what the books hold. When no task is left and no worker, it is that of a new Queue,

@@ -1,9 +1,8 @@
 package queue
 
 // Submit takes a task. waiting names the slots whose loops do not go on before it has its outcome:
-// their present lives must not get it. If wait is not set, a queue that is full refuses it. now
-// counts only if it has a delay. The task is not taken if there is a refusal or a lie; else its
-// outcome will come.
+// their present lives must not get it. If wait is not set, a queue that is full refuses it. The
+// task is not taken if there is a refusal or a lie; else its outcome will come.
 func (q *Queue) Submit(t *Task, to Lane, waiting []Slot, wait bool, now Time) (Refusal, Lie) {
 	if q.stopped {
 		return Refusal{Kind: RefusedStop}, Lie{}
@@ -39,9 +38,11 @@ func (q *Queue) enlist(t *Task, to Lane, waiting []Slot, wait bool, now Time) Re
 	if t.From != 0 && t.Number != 0 {
 		q.submitted[submission{t.From, t.Number}] = t
 	}
+	t.began = max(now, q.timers.now)
 	if d := t.delay(); d > 0 {
 		q.timers.tell(now)
 		t.at = after(now, d)
+		t.began = t.at
 	}
 	q.move(t, blocked)
 	if full.Refused() {
@@ -61,7 +62,7 @@ func (q *Queue) enter(t *Task, l *lane) {
 	t.lane = l
 	l.total++
 	q.live++
-	q.stats.Received += t.count()
+	q.count(l, func(s *Stats) { s.Received += t.count() })
 }
 
 // Submitted returns the task of a worker that it has submitted under a number and that has not

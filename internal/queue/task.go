@@ -159,7 +159,7 @@ type Task struct {
 	next     *Task   // the one behind it there
 	holder   *worker // that has it, while it is assigned or running; else nil
 	at       Time    // when its alarm goes off, while place says that it is set
-	began    Time    // when the attempt that runs has begun
+	began    Time    // when the attempt that runs has begun; before that, when it could have
 	place    int32   // in timers.alarms, or in lane.front, from 1; below 0: in timers.unstamped; 0: in none
 
 	what      alarm     // what is to be done when the alarm goes off

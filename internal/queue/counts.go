@@ -1,0 +1,102 @@
+package queue
+
+// This file is how the tasks are counted beyond their states, which Queue.move counts, and what
+// others are told of it.
+
+// letters changes the number of dead letters of a lane.
+func (q *Queue) letters(l *lane, by int) {
+	q.queues.refer(l.queue, func() { l.queue.Dead += by })
+	q.types.refer(l.typ, func() { l.typ.Dead += by })
+}
+
+// waited counts the time for which a task has waited that begins now.
+func (q *Queue) waited(t *Task) {
+	t.lane.typ.times().Wait.Add(q.timers.now-t.began, uint64(t.count()))
+}
+
+// ran counts the time that an attempt at a task took that ends now. The items of a batch have equal
+// parts of it.
+func (q *Queue) ran(t *Task, v Verdict) {
+	took := v.Took
+	if took == 0 {
+		took = q.timers.now - t.began
+	}
+	n := 1
+	if t.Items > 0 {
+		n = max(1, v.Items.count())
+	}
+	s := t.holder.slot
+	s.counts.Ended += n
+	s.counts.Busy += took
+	times := t.lane.typ.times()
+	times.Run.Add(took/Time(n), uint64(n))
+	times.Slowest.Add(took/Time(n), Slow{Task: t.id, Slot: s.id, Items: t.Items, Ended: q.timers.now})
+}
+
+// SlotState is what a slot has to do with tasks at a moment.
+type SlotState struct {
+	SlotCounts
+	Assigned int     // tasks that its worker has and has not begun, and those of a batch that it has
+	Running  []*Task // tasks that it has begun: the first of them, if there are many
+}
+
+// mostShown is how many running tasks of a worker SlotState has.
+const mostShown = 16
+
+// StateOf returns what a slot has to do with tasks.
+func (q *Queue) StateOf(id Slot) (s SlotState) {
+	of := q.slots[id]
+	if of == nil {
+		return s
+	}
+	s.SlotCounts = of.counts
+	if of.worker == nil {
+		return s
+	}
+	for t := of.worker.held.first; t != nil; t = t.next {
+		switch {
+		case t.state != running:
+			s.Assigned += t.count()
+		case len(s.Running) < mostShown:
+			s.Running = append(s.Running, t)
+		}
+	}
+	return s
+}
+
+// BegunAt is when the attempt has begun that runs.
+func (t *Task) BegunAt() Time { return t.began }
+
+// Queues yields the counts of each queue; the last are those of all that have none of their own, if
+// there are any. They are not to be kept.
+func (q *Queue) Queues(yield func(c *Counts) bool) { q.queues.all(yield) }
+
+// Types yields the counts of each type, as Queues does.
+func (q *Queue) Types(yield func(c *Counts) bool) { q.types.all(yield) }
+
+// Paused reports whether the tasks of a queue are not handed out, and when that ends by itself, or
+// 0.
+func (q *Queue) Paused(queue string) (paused bool, until Time) {
+	for _, p := range q.pauses {
+		if p.queue == "" || p.queue == queue {
+			paused, until = true, max(until, p.until)
+		}
+	}
+	if until == never {
+		until = 0
+	}
+	return paused, until
+}
+
+// mostLooked is how many lanes Oldest looks at.
+const mostLooked = 10_000
+
+// Oldest yields the queue of each lane that has a task which could begin, and when the first of
+// these has come, or was due. It looks at so few lanes that this takes no long time.
+func (q *Queue) Oldest(yield func(queue string, since Time) bool) {
+	for _, l := range q.lanes[:min(len(q.lanes), mostLooked)] {
+		if t := l.first(); t != nil && !yield(l.queue.Name, t.began) {
+			return
+		}
+	}
+}
