@@ -72,7 +72,8 @@ func (q *Queue) Bury(t *Task, to Lane, id ID) bool {
 		id = q.lastID + 1
 	}
 	q.CountFrom(id)
-	t.id, t.state, t.lane = id, ended, &lane{laneKey: laneKey{Lane: to}}
+	of := tallied{q.queues.of(to.Queue), q.types.of(to.Type)}
+	t.id, t.state, t.lane = id, ended, &lane{laneKey: laneKey{Lane: to}, tallied: of}
 	q.keepDead(t, OldLetter)
 	return true
 }

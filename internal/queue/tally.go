@@ -87,12 +87,17 @@ type tallies struct {
 // idle reports whether nothing refers to a tally.
 func (c *tally) idle() bool { return c.lanes == 0 && c.Dead == 0 }
 
+// of returns the tally of a name, to which nothing may refer.
+func (s *tallies) of(name string) *tally {
+	if c := s.byName[name]; c != nil {
+		return c
+	}
+	return s.add(name)
+}
+
 // use returns the tally of a name, for a new lane.
 func (s *tallies) use(name string) *tally {
-	c := s.byName[name]
-	if c == nil {
-		c = s.add(name)
-	}
+	c := s.of(name)
 	s.refer(c, func() { c.lanes++ })
 	return c
 }
@@ -180,7 +185,7 @@ func (s *tallies) all(yield func(c *Counts) bool) {
 			return
 		}
 	}
-	if s.others.Received > 0 || s.others.lanes > 0 {
+	if s.others.Received > 0 || s.others.lanes > 0 || s.others.Dead > 0 {
 		yield(&s.others.Counts)
 	}
 }
