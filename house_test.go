@@ -68,7 +68,7 @@ func ownPackages(t *testing.T) []string {
 	var own []string
 	for path := range all {
 		room, within := strings.CutPrefix(path, module+"/")
-		public := slices.Contains([]string{"backend", "prefork", "sockets"}, room)
+		public := slices.Contains([]string{"backend", "prefork", "profiles", "sockets"}, room)
 		if path == module || within && (public || strings.HasPrefix(room, "internal/")) {
 			own = append(own, path)
 		}
@@ -228,6 +228,7 @@ var floors = map[string][]string{
 	},
 	"backend":            {"internal/ring"},
 	"prefork":            {"sockets"},
+	"profiles":           {},
 	"internal/ablate":    {},
 	"internal/batch":     {"internal/ablate", "internal/codec"},
 	"internal/codec":     {"internal/ablate"},

@@ -78,7 +78,8 @@ func (m *Main) Dump(ctx context.Context, worker string) (string, error) {
 // profile is larger than MaxSize, or that the process records another one already. If ctx has no
 // deadline, Profile gives up 30 s after the duration.
 //
-// With Config.InProcess the profile is that of the whole process.
+// With Config.InProcess the profile is that of the whole process. Package profiles serves profiles
+// over HTTP.
 func (m *Main) Profile(ctx context.Context, w io.Writer, worker, profile string, cfg *ProfileConfig) error {
 	q := &inspect.Question{Profile: profile}
 	if cfg != nil {

@@ -23,7 +23,7 @@
 // tasks, and those for RPC for calls:
 //
 //	in the process of the sender         name, kind                    it takes
-//	Send, Broadcast                      send {type}, PRODUCER         until the message is on its way
+//	Send, Broadcast                      send {type}, PRODUCER         until it is on its way
 //	Submit, TrySubmit                    submit {type}, PRODUCER       until the queue has the task
 //	Do, DoWith, Stream                   submit {type}, PRODUCER       until the outcome
 //	Map                                  map {type}, PRODUCER          until the last outcome

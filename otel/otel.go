@@ -124,7 +124,8 @@ func (u *user) handling(next multiprolab.Step) multiprolab.Step {
 			senderKey.String(op.Sender),
 		)
 		if t := multiprolab.TaskFrom(ctx); t != nil && op.Kind == "task" {
-			attributes = append(attributes, semconv.MessagingMessageID(strconv.FormatUint(t.ID, 10)), attemptKey.Int(t.Attempt))
+			id := semconv.MessagingMessageID(strconv.FormatUint(t.ID, 10))
+			attributes = append(attributes, id, attemptKey.Int(t.Attempt))
 		}
 		opts := []trace.SpanStartOption{
 			trace.WithSpanKind(trace.SpanKindConsumer), trace.WithAttributes(attributes...),
@@ -138,7 +139,9 @@ func (u *user) handling(next multiprolab.Step) multiprolab.Step {
 }
 
 // messaging returns the attributes that all spans of messages and tasks have.
-func messaging(op *multiprolab.Operation, operation string, typ attribute.KeyValue, client string) []attribute.KeyValue {
+func messaging(
+	op *multiprolab.Operation, operation string, typ attribute.KeyValue, client string,
+) []attribute.KeyValue {
 	return append(make([]attribute.KeyValue, 0, 10),
 		semconv.MessagingSystemKey.String(system),
 		semconv.MessagingOperationName(operation),
@@ -187,7 +190,8 @@ func bounded(text string, limit int) string {
 // name that Keyed has made, or of a pool itself.
 func poolOf(receiver string) string {
 	pool, _, _ := strings.Cut(receiver, "#")
-	if at := strings.LastIndexByte(pool, '/'); at > 0 && at < len(pool)-1 && strings.Trim(pool[at+1:], "0123456789") == "" {
+	at := strings.LastIndexByte(pool, '/')
+	if at > 0 && at < len(pool)-1 && strings.Trim(pool[at+1:], "0123456789") == "" {
 		return pool[:at]
 	}
 	return pool

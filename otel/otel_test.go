@@ -58,8 +58,9 @@ func (r *recorder) spans(worker string) (all []span) {
 		for _, l := range s.Links {
 			one.Links = append(one.Links, l.SpanContext.SpanID().String())
 		}
-		if s.InstrumentationScope.Name == otelmultiprolab.ScopeName && !strings.HasSuffix(s.InstrumentationScope.SchemaURL, "/1.43.0") {
-			panic("another schema: " + s.InstrumentationScope.SchemaURL)
+		scope := s.InstrumentationScope
+		if scope.Name == otelmultiprolab.ScopeName && !strings.HasSuffix(scope.SchemaURL, "/1.43.0") {
+			panic("another schema: " + scope.SchemaURL)
 		}
 		all = append(all, one)
 	}
@@ -72,7 +73,9 @@ var errRefused = errors.New("refused")
 func setup(_ context.Context, w *multiprolab.Worker) error {
 	r := newRecorder()
 	otelmultiprolab.Use(w, &otelmultiprolab.Config{TracerProvider: r.tracers})
-	multiprolab.HandleCall(w, "spans", func(context.Context, struct{}) ([]span, error) { return r.spans(w.Name()), nil })
+	multiprolab.HandleCall(w, "spans", func(context.Context, struct{}) ([]span, error) {
+		return r.spans(w.Name()), nil
+	})
 	multiprolab.Handle(w, "note", func(ctx context.Context, how string) error {
 		if how == "refuse" {
 			return fmt.Errorf("note: %w", errRefused)
@@ -213,9 +216,9 @@ func TestOneTrace(t *testing.T) {
 			"messaging.destination.name": "greet", "messaging.client.id": "main",
 		}, submit.Attributes)
 		require.Equal(t, map[string]string{
-			"messaging.system": "multiprolab", "messaging.operation.name": "process", "messaging.operation.type": "process",
-			"messaging.destination.name": "greet", "messaging.client.id": "front/0",
-			"messaging.consumer.group.name": "front", "messaging.message.id": id,
+			"messaging.system": "multiprolab", "messaging.operation.name": "process",
+			"messaging.operation.type": "process", "messaging.destination.name": "greet",
+			"messaging.client.id": "front/0", "messaging.consumer.group.name": "front", "messaging.message.id": id,
 			"multiprolab.sender": "main", "multiprolab.task.attempt": "1",
 		}, process.Attributes)
 		require.Equal(t, map[string]string{
@@ -279,7 +282,8 @@ func TestKinds(t *testing.T) {
 		_, err := multiprolab.Call[int](ctx, l, "back", "nothing", nil)
 		require.Error(t, err)
 		sum := 0
-		for n, err := range multiprolab.Map[int, int](ctx, l, "square", slices.Values([]int{1, 2, 3, 4, 5, 6, 7, 8, 9}), nil) {
+		numbers := slices.Values([]int{1, 2, 3, 4, 5, 6, 7, 8, 9})
+		for n, err := range multiprolab.Map[int, int](ctx, l, "square", numbers, nil) {
 			require.NoError(t, err)
 			sum += n
 		}
