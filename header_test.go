@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
 // Headers come out as they went in, whatever is in them; none are nothing, on the wire and here.
@@ -32,6 +34,15 @@ func TestHeadersCross(t *testing.T) {
 	got, err := unpackHeader("")
 	require.NoError(t, err)
 	require.Nil(t, got)
+	require.Equal(t, (&wire.Frame{To: "a"}).Size(), (&wire.Frame{To: "a", Header: s}).Size())
+	require.Zero(t, testing.AllocsPerRun(100, func() {
+		if s, err := packHeader(nil); s != "" || err != nil {
+			panic("none are something")
+		}
+		if h, err := unpackHeader(""); h != nil || err != nil {
+			panic("nothing is some")
+		}
+	}))
 }
 
 // Headers over 8 KiB are refused where they are packed and where they are read, and what a worker

@@ -124,7 +124,7 @@ func (m *Main) inspect(ctx context.Context, worker, what string, q *inspect.Ques
 	}
 	defer stall(ctx)() // perhaps the loop of main waits
 	if p == nil {
-		if err := q.Answer(ctx, w); err != nil {
+		if err := inspect.Local(ctx, q, w); err != nil {
 			return fmt.Errorf("multiprolab: %s of %s: %w", what, worker, alsoEnded(ctx, err))
 		}
 		return nil

@@ -69,6 +69,12 @@ func TestDump(t *testing.T) {
 			require.Empty(t, eventsOf[*multiprolab.WorkerFailed](l))
 		})
 	}
+	t.Run("on one processor", func(t *testing.T) {
+		t.Parallel()
+		one := &multiprolab.WorkerConfig{Process: multiprolab.ProcessConfig{GOMAXPROCS: 1}}
+		l := startLab(t, &multiprolab.Config{Shutdown: multiprolab.KillAll}, pool{"hanger", one})
+		hangsNow(t, l, "empty loop", "hangInEmptyLoop")
+	})
 	t.Run("goroutines", func(t *testing.T) {
 		t.Parallel()
 		l := startLab(t, &multiprolab.Config{InProcess: true}, workers("hanger", 1))

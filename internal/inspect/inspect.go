@@ -7,8 +7,7 @@
 // or takes memory in main. What does not fit into the limit of the question is left out, of stacks,
 // or is an error, of a profile.
 //
-// Questions exists in main, and Answers in a worker; what main finds out about itself needs
-// neither.
+// Questions exists in main, and Answers in a worker; Local has a process ask itself.
 package inspect
 
 import (

@@ -286,3 +286,34 @@ func TestLies(t *testing.T) {
 		}
 	}
 }
+
+// A process that asks itself records on while it is slow to take what it gets.
+func TestLocal(t *testing.T) {
+	large()
+	var whole, slow bytes.Buffer
+	q := &Question{Profile: "multiprolab.large", Debug: 1, Limit: 64 << 20}
+	require.NoError(t, q.Answer(t.Context(), &whole))
+	require.NoError(t, Local(t.Context(), q, &slow))
+	require.Equal(t, whole.Len(), slow.Len())
+
+	recorded, release := make(chan struct{}), make(chan struct{})
+	done := make(chan error, 1)
+	go func() { // the trace has many pieces
+		first := true
+		trace := &Question{Profile: Trace, Duration: time.Millisecond, Limit: 64 << 20}
+		done <- Local(t.Context(), trace, write(func(p []byte) (int, error) {
+			if first {
+				first = false
+				close(recorded)
+				<-release
+			}
+			return len(p), nil
+		}))
+	}()
+	<-recorded
+	require.Eventually(t, func() bool { // the recording is over, though nobody takes it
+		return (&Question{Profile: Trace, Duration: 1, Limit: 64 << 20}).Answer(t.Context(), io.Discard) == nil
+	}, 30*time.Second, time.Millisecond)
+	close(release)
+	require.NoError(t, <-done)
+}
