@@ -140,10 +140,10 @@
 // runs a sequence of items through the queue and yields the results. [TaskOptions] limit the time,
 // choose queue, priority, delay and key, allow attempts, and receive progress. The handler steers
 // with its errors: [NoRetry], [RetryAfter]. Tasks that have no attempt left wait in a list, see
-// [TaskQueue.Dead]. [TaskQueue.Pause] and [TaskQueue.PauseUntil] keep the tasks of a queue from
-// workers for a while. [Main.TaskDefaults] says once what the tasks of a type get if their
-// submitters leave it open. [Checkpoint] saves how far a handler has got, for the next attempt to
-// read with [Last]. Sticky tasks of one key stay with one worker, and so do messages to [Keyed].
+// [TaskQueue.Dead]. [TaskQueue.Pause] and [TaskQueue.PauseUntil] hold up a queue's tasks,
+// [TaskQueue.Throttle] those beyond some limits. [Main.TaskDefaults] says once what submitters of a
+// type leave open. [Checkpoint] saves how far a handler has got, for the next attempt to read with
+// [Last]. Sticky tasks of one key stay with one worker, and so do messages to [Keyed].
 //
 // A handler of somebody else's queue may consist of [DoWith] with a Timeout: its slot is free again
 // when the task ends, however that ends. The modules examples/river and examples/asynq do so.

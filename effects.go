@@ -70,6 +70,8 @@ func (b *broker) carry(e *queue.Effect) {
 		if e.At == 0 || b.wake(e.At) {
 			b.rules.Tick(b.now())
 		}
+	case queue.Token:
+		b.refill(e)
 	case queue.Takers:
 		b.breakCircles()
 	case queue.Idle:

@@ -38,6 +38,9 @@ func (r *mainRouter) batches(typ string, o *TaskOptions) int {
 	if !plain || r.broker.store != nil || !proc.HasBox && !r.desk.cfg.InProcess {
 		return 0
 	}
+	if r.broker.throttled(m.laneOf(typ).Queue, typ) { // each item counts, and has its own turn
+		return 0
+	}
 	n := 0
 	for _, p := range r.registry.pools {
 		takers, ask := r.broker.takers(p, typ)

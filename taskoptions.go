@@ -24,7 +24,7 @@ type TaskOptions struct {
 	// Delay is the time before which the task is not started. Defaults to none.
 	Delay time.Duration
 	// Key, if not empty, makes the task wait while another task with the same key, of whatever type
-	// or queue, runs.
+	// or queue, runs. A Throttle can say otherwise.
 	Key string
 	// Sticky makes the tasks of one Key, which must not be empty, go to one and the same instance
 	// of those that take them, so that what it has in memory for the key is used again. The task

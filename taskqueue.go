@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/multiprolab/multiprolab/internal/queue"
 )
 
 var errOnlyMain = errors.New("multiprolab: this works only in the main process")
@@ -35,6 +37,8 @@ type queueKeeper interface {
 	pause(queue string, on bool)
 	// pauseUntil is pause that ends by itself.
 	pauseUntil(queue string, until time.Time)
+	// throttle sets the limits of a throttle, before the program starts or later.
+	throttle(of queue.Throttle, to queue.Limits)
 	// count counts the tasks.
 	count() TaskStats
 	// dead returns the dead letters, the oldest first.

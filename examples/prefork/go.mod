@@ -18,4 +18,5 @@ require (
 	golang.org/x/sync v0.7.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.16.0 // indirect
+	golang.org/x/time v0.16.0 // indirect
 )

@@ -52,6 +52,7 @@ func (q *Queue) begin(t *Task, now Time) {
 	q.waited(t)
 	w := t.holder
 	w.away, t.sat = 0, 0
+	t.paid = false // another attempt takes other tokens
 	w.forget(t.id)
 	t.began = q.timers.now
 	t.attempts++
@@ -151,7 +152,7 @@ func (q *Queue) endAttempt(t *Task, v Verdict) {
 	case retries && t.allowed() > t.attempts:
 		t.lane.retried(t.count())
 		q.again(t, v, w, q.pause(t))
-	case (retries || t.revived) && t.allowed() > 1:
+	case (retries || t.origin == revived) && t.allowed() > 1:
 		q.endAs(t, v, w, GiveUp, 0)
 	default:
 		q.end(t, v, w)

@@ -39,9 +39,9 @@ func (q *Queue) revive(t *Task) Refusal {
 		return Refusal{Kind: RefusedStop}
 	}
 	was := *t
-	t.Number, t.From, t.revived = 0, 0, true
-	t.state, t.condemned, t.front, t.kept, t.foreign, t.resumed = fresh, spared, false, false, false, false
-	t.attempts, t.sat = 0, 0
+	t.Number, t.From, t.origin = 0, 0, revived
+	t.state, t.condemned, t.front, t.kept = fresh, spared, false, false
+	t.attempts, t.sat, t.paid = 0, 0, false
 	why := q.enlist(t, was.lane.Lane, nil, true, q.timers.now)
 	if why.Refused() {
 		*t = was

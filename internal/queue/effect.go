@@ -56,6 +56,9 @@ const (
 	// has passed, now, before the lock is let go. At 0 it is to be called now as well, and the
 	// moment of the last Wake stays.
 	Wake
+	// Token: the Task has gone through the Gate, and counts for N. Without a Task the Limits of the
+	// Gate may have changed. Refilled is the answer, before the lock is let go.
+	Token
 	// Takers: it is other workers that take tasks now, so that waits which could end may not any
 	// more.
 	Takers
@@ -92,6 +95,7 @@ type Effect struct {
 	Soft     bool          // of Cancel: a time is over
 	Letter   Letter        // of Outcome
 	LeaseEnd LeaseEnd      // of EndLease
+	Gate     *Gate         // of Token
 	Worker   Worker        // whom it is for, or who had the task
 	Task     *Task         // that it is about
 	N        uint64        // a number, by Kind

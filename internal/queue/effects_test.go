@@ -27,6 +27,9 @@ func (d *day) carryOut(fates ...ending) {
 			}
 		case d.atOnce || d.wake <= d.now:
 			d.tick()
+		case len(d.asked) > 0:
+			d.answer()
+		case len(d.q.effects) > 0: // of the answers
 		default:
 			return
 		}
@@ -60,6 +63,11 @@ func (d *day) tick() {
 	})
 	for _, m := range due {
 		d.lineUp(m, false)
+	}
+	for _, b := range d.buckets {
+		if b.next() <= d.now {
+			b.had = max(1, b.had)
+		}
 	}
 	d.q.Tick(d.tell())
 	effects := d.q.Effects(nil)
@@ -215,6 +223,8 @@ func (d *day) apply(e *Effect, fates []ending) {
 		} else {
 			d.wake = e.At
 		}
+	case Token:
+		d.token(m, e)
 	case Idle:
 		if len(d.tasks) > 0 {
 			d.wrong("%d tasks are left, and it is idle", len(d.tasks))
@@ -258,14 +268,14 @@ func (d *day) worker(id Worker) *fakeWorker {
 // look checks what must be true after every event.
 func (d *day) look() {
 	var queued, begun int
-	keys := [2]*fakeTask{}
+	keys := [2]*fakeTask{} // who has them, if no throttle says otherwise
 	for _, m := range d.tasks {
 		if m.where == out && m.begun {
 			begun += m.count()
 		} else {
 			queued += m.count()
 		}
-		if m.where == out && m.key() != "" {
+		if m.where == out && m.key() != "" && !d.everShared {
 			k := &keys[m.key()[0]-'k']
 			if *k != nil {
 				d.wrong("%v and %v have one key", m, *k)
@@ -343,7 +353,7 @@ func (d *day) lookAtWorker(w *fakeWorker) {
 	}
 	room := w.room()
 	for _, m := range d.tasks {
-		if m.where != inLine || !d.mayGo(m) || !m.mayHave(w) {
+		if m.where != inLine || !d.mustGo(m) || !m.mayHave(w) {
 			continue
 		}
 		if room > 0 && w.takes(m.lane.Lane, false) {
@@ -428,7 +438,7 @@ func (d *day) lookAtTask(m *fakeTask) {
 	}
 	if m.state == parked {
 		k := d.q.keys[m.key()]
-		if line := k.line(m.lane); k.owner == nil && line.next == nil {
+		if line := k.line(m.lane); line.next == nil && k.lets(line.parked.first) {
 			d.wrong("%v is parked, and its key is free", m)
 		}
 	}

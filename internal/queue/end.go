@@ -27,7 +27,9 @@ func (q *Queue) release(t *Task) {
 	}
 	t.holder, t.recalled, t.cut = nil, false, false
 	q.wake(w)
-	q.freeKey(t)
+	if !t.isFree() {
+		q.comeBack(t)
+	}
 }
 
 // forget forgets which request of the worker a task has answered.
@@ -53,7 +55,7 @@ func (q *Queue) giveBack(t *Task) {
 // this run has submitted.
 func (q *Queue) end(t *Task, v Verdict, w Worker) {
 	how := Remove
-	if v.Kind == Stopped || t.foreign && (v.Kind == NoWorker || v.Kind == Unknown) {
+	if v.Kind == Stopped || t.origin == found && (v.Kind == NoWorker || v.Kind == Unknown) {
 		how = Keep
 	}
 	q.endAs(t, v, w, how, 0)
@@ -68,12 +70,15 @@ func (q *Queue) endAs(t *Task, v Verdict, w Worker, how LeaseEnd, due Time) {
 	if t.state == delayed {
 		due = t.at
 	}
+	held := t.holder != nil
 	q.release(t)
 	q.leaveLine(t)
 	q.tally(t, v)
 	leased := q.cfg.Stored && t.state != blocked
 	q.move(t, ended)
-	q.freeKey(t)
+	if !held {
+		q.freeKey(q.keyOf(t), t)
+	}
 	t.lane.total--
 	q.dropLane(t.lane)
 	t.kept = how == Keep
@@ -81,9 +86,9 @@ func (q *Queue) endAs(t *Task, v Verdict, w Worker, how LeaseEnd, due Time) {
 	switch {
 	case how == GiveUp:
 		letter = q.keepDead(t, NewLetter)
-	case t.revived && v.Kind != Done && v.Kind != Cancelled:
+	case t.origin == revived && v.Kind != Done && v.Kind != Cancelled:
 		letter = q.keepDead(t, OldLetter)
-	case t.resumed && v.Kind != Done && v.Kind != Cancelled && how != Keep:
+	case t.origin == resumed && v.Kind != Done && v.Kind != Cancelled && how != Keep:
 		letter = q.keepDead(t, NewLetter)
 	}
 	if leased {

@@ -45,6 +45,11 @@ type day struct {
 	store   *fakeBackend    // or nil
 	unsent  []*fakeTask     // that were assigned and could not be sent
 
+	throttles  []*throttle
+	buckets    []*fakeBucket
+	asked      []*fakeBucket // that are to answer
+	everShared bool          // a throttle has allowed several tasks of a key at a time
+
 	want   Stats // as the model counts
 	events int
 	log    [24]string // the last events
@@ -144,6 +149,8 @@ type fakeTask struct {
 	saved     int  // the size of its checkpoint in KiB
 	foreign   bool
 	item      *fakeItem
+	tokens    []*throttle // from which it has tokens since it is about to go out
+	paidFor   bool        // it has been out since, and was not begun
 }
 
 func (m *fakeTask) String() string {
@@ -176,6 +183,9 @@ func newDay(j judge, roll dice) *day {
 		for range 1 + d.dice(3) {
 			d.addSlot(p)
 		}
+	}
+	for range d.dice(3) * d.dice(2) {
+		d.throttle()
 	}
 	for range 8 {
 		d.options = append(d.options, d.someOptions())

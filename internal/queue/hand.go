@@ -53,14 +53,19 @@ func (q *Queue) wind() {
 	}
 }
 
-// take takes the first task of a lane, if it may run now; one whose key is taken is parked, and nil
-// returned. Whoever calls looks again then: with another first task, another lane may go first.
+// take takes the first task of a lane, if it may run now; one that its key holds up is parked, and
+// nil returned. Whoever calls looks again then: with another first task, another lane may go first.
 func (q *Queue) take(l *lane) *Task {
 	t := l.first()
 	q.leaveLine(t)
-	if !q.takeKey(t) {
+	if t.isFree() {
+		return t
+	}
+	k, ok := q.takeKey(t)
+	if !ok {
 		return nil
 	}
+	q.goOut(t, k)
 	return t
 }
 
@@ -207,7 +212,7 @@ func (q *Queue) draw() {
 		if !l.draws || q.halted || l.paused {
 			continue
 		}
-		if n := room(l) - l.n() - l.drawn; n > 0 {
+		if n := l.wants(room(l)) - l.n() - l.drawn; n > 0 {
 			l.drawn += n
 			q.emit(Effect{Kind: Draw, Lane: &l.Lane, N: uint64(n)})
 		}

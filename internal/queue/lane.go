@@ -12,6 +12,7 @@ type laneKey struct {
 // nobody's way.
 type lane struct {
 	laneKey
+	gates                      // what holds up the tasks
 	home    Slot               // that gets the tasks, if they are sticky; 0: nobody takes them
 	waiters []*worker          // who waits for the outcome of these tasks, and must not get them
 	ready   list               // tasks that may go out and have not been out, in their order
@@ -20,7 +21,6 @@ type lane struct {
 	lines   []*keyLine         // tasks that are parked, by their keys
 	blocked int                // tasks of the lane that wait for room in the queue
 	total   int                // tasks of the lane that have not ended, wherever they are
-	paused  bool               // the queue of the lane is
 	offers  []*offer           // one for each kind of workers that takes the tasks
 	stirred int                // the place in Queue.stirred, from 1; 0: it has no new first task
 	place   int                // the place in Queue.lanes, from 0
@@ -30,8 +30,29 @@ type lane struct {
 
 // drawing is how the tasks of a lane come from a Backend.
 type drawing struct {
-	drawn int  // tasks that were asked for and have not come
-	draws bool // tasks are fetched
+	draws  bool // tasks are fetched
+	drawn  int  // tasks that were asked for and have not come
+	parked int  // tasks that are parked
+}
+
+// maxParked is how many tasks of a lane may be parked while more are fetched from a Backend.
+const maxParked = 1000
+
+// wants is how many tasks of the lane are to be in it, or on their way from a Backend, for workers
+// with so much room.
+func (l *lane) wants(room int) int {
+	switch {
+	case l.parked >= maxParked:
+		return 0
+	case l.shut: // one is there when the gate opens
+		return min(room, 1)
+	}
+	for _, g := range l.all {
+		if g.of.Concurrency > 0 {
+			room = min(room, g.of.Concurrency-g.out+1)
+		}
+	}
+	return room
 }
 
 // byAge orders tasks by their submission.
@@ -52,7 +73,7 @@ func (l *lane) first() *Task {
 func (l *lane) n() int { return len(l.front.items) + l.ready.n }
 
 // open reports whether the lane has a task that can be handed out.
-func (l *lane) open() bool { return l.n() > 0 && !l.paused }
+func (l *lane) open() bool { return l.n() > 0 && !l.paused && !l.shut }
 
 // before reports whether the first task of the lane is to go out before that of another one. Both
 // have one.

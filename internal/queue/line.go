@@ -13,7 +13,8 @@ func (q *Queue) laneOf(to Lane, waiters []*worker, of Bucket) *lane {
 	key := laneKey{Lane: to, waited: namesOf(waiters), bucket: of}
 	l := q.byLane[key]
 	if l == nil {
-		l = &lane{laneKey: key, waiters: waiters, paused: q.isPaused(to.Queue), place: len(q.lanes)}
+		l = &lane{laneKey: key, waiters: waiters, place: len(q.lanes)}
+		l.paused = q.isPaused(to.Queue)
 		l.queue, l.typ = q.queues.use(to.Queue), q.types.use(to.Type)
 		q.byLane[key] = l
 		q.lanes = append(q.lanes, l)
@@ -21,6 +22,7 @@ func (q *Queue) laneOf(to Lane, waiters []*worker, of Bucket) *lane {
 			q.sticky++
 			l.home = q.homeOf(l)
 		}
+		q.fit(l)
 		for _, k := range q.kinds {
 			k.offer(l)
 		}
@@ -62,6 +64,7 @@ func (q *Queue) dropLane(l *lane) {
 		o.kind.withdraw(o)
 	}
 	l.offers, l.draws = nil, false
+	q.unfit(l)
 	delete(q.byLane, l.laneKey)
 	if q.recent == l {
 		q.recent = nil
@@ -74,8 +77,11 @@ func (q *Queue) dropLane(l *lane) {
 }
 
 // changed puts the lane where it belongs, among those that can be handed out, after its first task
-// or its being paused may have changed.
+// or its being paused or shut may have changed.
 func (q *Queue) changed(l *lane) {
+	if len(l.all) > 0 {
+		l.shut = l.n() > 0 && !l.let(l.first().paid)
+	}
 	open := l.open()
 	for _, o := range l.offers {
 		switch p := o.pile(); {
@@ -179,5 +185,23 @@ func (q *Queue) leaveKind(w *worker) {
 	for _, l := range slices.Backward(q.lanes) { // a lane that is dropped changes places with the last
 		l.offers = slices.DeleteFunc(l.offers, func(o *offer) bool { return o.kind == k })
 		q.dropLane(l)
+	}
+}
+
+// fit finds the throttles for a lane.
+func (q *Queue) fit(l *lane) {
+	l.gates = gates{paused: l.paused}
+	for i, h := range q.throttles {
+		if l.add(h, l.Lane) {
+			q.behind[i] = append(q.behind[i], l)
+		}
+	}
+}
+
+// unfit takes a lane that is forgotten from its throttles.
+func (q *Queue) unfit(l *lane) {
+	for _, g := range l.all {
+		behind := &q.behind[g.of.place]
+		*behind = slices.DeleteFunc(*behind, func(o *lane) bool { return o == l })
 	}
 }

@@ -37,20 +37,11 @@ func (w *fakeWorker) room() int {
 	return n - len(w.held)
 }
 
-// keyFree reports whether no worker has a task of the key.
-func (d *day) keyFree(key string) bool {
-	for _, m := range d.tasks {
-		if key != "" && m.where == out && m.key() == key {
-			return false
-		}
-	}
-	return true
-}
-
 // mayGo reports whether a task could be handed out now, to somebody.
 func (d *day) mayGo(m *fakeTask) bool {
 	l := m.lane.Lane
-	return m.where == inLine && !d.halted && d.paused[""] == 0 && d.paused[l.Queue] == 0 && d.keyFree(m.key())
+	return m.where == inLine && !d.halted && d.paused[""] == 0 && d.paused[l.Queue] == 0 && d.keyFree(m) &&
+		d.unthrottled(m)
 }
 
 func (m *fakeTask) mayHave(w *fakeWorker) bool {
@@ -140,7 +131,7 @@ func (d *day) assigned(m *fakeTask, w *fakeWorker, e *Effect) {
 		if sameLine && !o.been && !m.been && o.serial < m.serial {
 			d.wrong("%v overtakes %v, which has its key and its lane", m, o)
 		}
-		if o.state == parked || !d.mayGo(o) || !o.mayHave(w) || !w.takes(o.lane.Lane, pulled) ||
+		if o.state == parked || !d.mustGo(o) || !o.mayHave(w) || !w.takes(o.lane.Lane, pulled) ||
 			pulled && !slices.Contains(types, o.lane.Type) {
 			continue
 		}
@@ -157,6 +148,7 @@ func (d *day) assigned(m *fakeTask, w *fakeWorker, e *Effect) {
 			d.wrong("%v goes before %v, which is older", m, o)
 		}
 	}
+	d.goesThrough(m)
 	m.where, m.worker, m.begun, m.recalled, m.cutBy, m.been, m.pulled = out, w, false, false, false, true, pulled
 	m.doom, m.dumped = Done, false
 	w.held = append(w.held, m)
@@ -189,6 +181,7 @@ func (d *day) comesBack(m *fakeTask) {
 func (d *day) begins(m *fakeTask) {
 	m.begun, m.beganAt = true, d.told
 	m.counted++
+	m.paidFor = false
 	if m.counted > max(1, m.options().Attempts) {
 		d.wrong("%v begins for the %dth time", m, m.counted)
 	}

@@ -13,13 +13,13 @@
 //
 //	names.go effect.go lie.go refusal.go          what comes in and goes out
 //	tally.go                                      what is counted
-//	task.go list.go pile.go lane.go kind.go       what there is: tasks, where they wait,
-//	worker.go place.go key.go timers.go           workers and what they take, times
+//	gate.go task.go list.go pile.go lane.go       what there is: limits, tasks, where they wait,
+//	kind.go worker.go place.go key.go timers.go   workers and what they take, times
 //	queue.go                                      the books, which all below write
-//	line.go keys.go end.go admit.go               steps: what is done to one task
+//	line.go keys.go pass.go end.go admit.go       steps: what is done to one task
 //	servable.go recall.go condemn.go hand.go
 //	submit.go staff.go attempt.go pulls.go        events
-//	pause.go tick.go stored.go dead.go
+//	pause.go throttle.go tick.go stored.go dead.go
 //	stats.go counts.go waits.go                   what others ask
 package queue
 

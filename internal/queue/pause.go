@@ -88,6 +88,7 @@ func (q *Queue) Stop(drain bool) {
 		for _, t := range q.unheld(func(*lane) bool { return true }) {
 			q.end(t, Verdict{Kind: Stopped}, 0)
 		}
+		q.endThrottles()
 	}
 	q.handOut()
 }
@@ -108,5 +109,6 @@ func (q *Queue) End() {
 		q.end(t, Verdict{Kind: Stopped}, w)
 	}
 	q.timers.lookout, q.timers.resumes = never, never
+	q.endThrottles()
 	q.handOut()
 }

@@ -30,6 +30,8 @@ func (d *day) play(liars bool) {
 		d.retryDead()
 	case n < 47:
 		d.resize()
+	case n < 48:
+		d.throttle()
 	case n < 54 && d.store != nil:
 		d.store.step(true)
 	case w == nil:
@@ -344,6 +346,7 @@ func (d *day) retryDead() {
 		}
 		d.serial++
 		m.where, m.serial, m.outcomes, m.counted, m.revived, m.been = forRoom, d.serial, 0, 0, true, false
+		m.paidFor = false
 		m.foreign, m.resumed, m.waits, m.leaseOver = false, false, nil, false
 		d.tasks = append(d.tasks, m)
 		d.want.Received += m.count()

@@ -49,8 +49,13 @@ type Queue struct {
 	lanes  []*lane              // the lanes in byLane
 	sticky int                  // how many of them are of sticky tasks
 	recent *lane                // the last lane that laneOf has returned and nobody waits for, or nil
-	keys   map[string]*keyState // the keys that a worker has, or a task waits for; takeKey and freeKey keep them
+	keys   map[string]*keyState // the keys that tasks or throttles need; newKey and dropKey keep them
 	pauses []queuePause         // what is paused, each queue at most once
+
+	throttles []*throttle // in the order in which they were set
+	behind    [][]*lane   // the lanes whose tasks all go through the gate of each of throttles
+	keyList   []*keyState // what is in keys
+	spareKey  *keyState   // was forgotten, and can be used again; or nil
 
 	pools   []*pool             // all pools, in the order in which they were added
 	slots   map[Slot]*slot      // the slots of the pools, and removed slots that may still have a life
@@ -121,6 +126,8 @@ func (q *Queue) weigh(t *Task, s state, by int) {
 		q.states(t, by, func(c *Counts) *int { return &c.Blocked })
 	case delayed:
 		q.states(t, by, func(c *Counts) *int { return &c.Delayed })
+	case parked:
+		t.lane.parked += by
 	case assigned:
 		q.assigned += by
 		q.states(t, by, func(c *Counts) *int { return &c.Assigned })

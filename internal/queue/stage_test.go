@@ -124,6 +124,16 @@ func (s *stage) apply(e *Effect) bool {
 		delete(s.credit, *e.Lane)
 	case EndLease:
 		s.endLease(e)
+	case Token:
+		b, _ := e.Gate.Data.(*fakeBucket)
+		if b == nil {
+			b = &fakeBucket{}
+			e.Gate.Data = b
+		}
+		b.set(e.Gate.Limits())
+		b.full = max(b.full, s.now) + Time(e.N)*b.each
+		s.q.Refilled(e.Gate, b.left(s.now), b.next(), b.full, s.now)
+		return true
 	}
 	return false
 }

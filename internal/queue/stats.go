@@ -75,7 +75,7 @@ func (q *Queue) Residue() Residue {
 		Batches:   len(q.batches),
 		Lanes:     len(q.lanes),
 		Keys:      len(q.keys),
-		Alarms:    len(q.timers.alarms.items) + len(q.timers.unstamped),
+		Alarms:    len(q.timers.alarms.items) + len(q.timers.unstamped) + len(q.timers.gates.items),
 		Workers:   len(q.workers) + len(q.ready),
 		Kinds:     len(q.kinds),
 		Stirred:   len(q.stirred.items),

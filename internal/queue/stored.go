@@ -55,7 +55,7 @@ func (q *Queue) Found(t *Task, to Lane, attempts int) Refusal {
 		q.dropLane(l)
 		return r
 	}
-	t.foreign, t.attempts, t.began = true, int32(attempts), q.timers.now
+	t.origin, t.attempts, t.began = found, int32(attempts), q.timers.now
 	q.enter(t, l)
 	q.lineUp(t, false)
 	return Refusal{}

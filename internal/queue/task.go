@@ -167,14 +167,23 @@ type Task struct {
 	condemned condemned // what the end of this attempt will be, while its holder still has it
 	sat       uint8     // how often it was recalled because its holder had not begun for some time
 	front     bool      // it has been out, or parked: in its lane it stands before those that have not
+	paid      bool      // it has its tokens, and they are not used up
 	recalled  bool      // the holder was asked to give it, or the rest of a batch, back
 	cut       bool      // the holder has answered that with Split
 	kept      bool      // it has ended only because the program did: the Backend keeps it
-	revived   bool      // it was a dead letter, and becomes one again if it does not succeed
-	resumed   bool      // an earlier program has accepted it: it becomes a dead letter if it does not succeed
-	foreign   bool      // nobody in this run waits for it: it was found in the Backend
+	origin    origin    // where it comes from, if nobody waits for it
 	Saved     uint16    // the size of its last checkpoint in KiB, rounded up; from then on Checkpoint changes it
 }
+
+// origin says where a task comes from.
+type origin uint8
+
+const (
+	submitted origin = iota // somebody in this run has submitted it
+	found                   // it was found in the Backend: nobody in this run waits for it
+	revived                 // it was a dead letter, and becomes one again if it does not succeed
+	resumed                 // an earlier program has accepted it: it becomes a dead letter if it does not succeed
+)
 
 // condemned is what is certain about the end of an attempt.
 type condemned uint8
@@ -203,7 +212,7 @@ func (t *Task) Begun() int { return int(t.attempts) }
 
 // Resume says, before Submit, that an earlier program has accepted the task, and how many attempts
 // at it have begun there.
-func (t *Task) Resume(attempts int) { t.attempts, t.resumed = int32(attempts), true }
+func (t *Task) Resume(attempts int) { t.attempts, t.origin = int32(attempts), resumed }
 
 // Attempt is the number of the attempt that runs or comes next, from 1.
 func (t *Task) Attempt() int {
@@ -263,7 +272,7 @@ func (t *Task) options() *Options {
 // delay is the time before which a task that is taken is not due. What has been a dead letter has
 // had its delay.
 func (t *Task) delay() time.Duration {
-	if t.revived {
+	if t.origin == revived {
 		return 0
 	}
 	return t.options().Delay
@@ -271,6 +280,14 @@ func (t *Task) delay() time.Duration {
 
 // key is the key of the task, or "".
 func (t *Task) key() string { return t.options().Key }
+
+// key is the key of a task, or "".
+func (o *Options) key() string {
+	if o == nil {
+		return ""
+	}
+	return o.Key
+}
 
 // bucket is the bucket of a task that is sticky, or 0.
 func (o *Options) bucket() Bucket {

@@ -12,6 +12,9 @@ func (q *Queue) Tick(now Time) {
 	for t, what := c.due(); t != nil; t, what = c.due() {
 		q.ring(t, what)
 	}
+	for g := c.dueGate(); g != nil; g = c.dueGate() {
+		q.rings(g)
+	}
 	if c.lookout <= c.now {
 		c.lookout = never
 		q.look()

@@ -35,14 +35,15 @@ const (
 // nothing to do, and may not stay there for long. Such a task is unstamped, and the time is asked
 // for at once.
 type timers struct {
-	alarms    pile[*Task, byTime] // the tasks whose alarms are set
-	unstamped []*Task             // the tasks that sit since a moment that the next Tick tells
-	lookout   Time                // when work is looked for for the workers that have nothing to do, or never
-	resumes   Time                // when the next pause of a queue ends, or never
-	now       Time                // the latest moment that an event has told
-	timed     bool                // the event that goes on has told now
-	wakes     Time                // the moment for which a Wake is under way, or never
-	asked     bool                // a Wake for at once is under way
+	alarms    pile[*Task, byTime]    // the tasks whose alarms are set
+	unstamped []*Task                // the tasks that sit since a moment that the next Tick tells
+	gates     pile[*Gate, byOpening] // the gates whose alarms are set
+	lookout   Time                   // when work is looked for for the workers that have nothing to do, or never
+	resumes   Time                   // when the next pause of a queue ends, or never
+	now       Time                   // the latest moment that an event has told
+	timed     bool                   // the event that goes on has told now
+	wakes     Time                   // the moment for which a Wake is under way, or never
+	asked     bool                   // a Wake for at once is under way
 }
 
 // byTime orders tasks by their alarms, and those of the same moment by their submission.
@@ -124,5 +125,30 @@ func (c *timers) next() Time {
 	if len(c.alarms.items) > 0 {
 		at = min(at, c.alarms.items[0].at)
 	}
+	if len(c.gates.items) > 0 {
+		at = min(at, c.gates.items[0].at)
+	}
 	return at
+}
+
+// setGate makes the alarm of a gate one for a moment.
+func (c *timers) setGate(g *Gate, at Time) {
+	c.dropGate(g)
+	g.at = at
+	c.gates.push(g)
+}
+
+// dropGate makes the alarm of a gate one that is not set.
+func (c *timers) dropGate(g *Gate) {
+	if g.place > 0 {
+		c.gates.remove(g.place)
+	}
+}
+
+// dueGate takes the first gate out whose time has come, or returns nil.
+func (c *timers) dueGate() *Gate {
+	if len(c.gates.items) == 0 || c.gates.items[0].at > c.now {
+		return nil
+	}
+	return c.gates.remove(1)
 }

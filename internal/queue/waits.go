@@ -11,12 +11,12 @@ type Helper struct {
 }
 
 // Helpers yields the workers of which each could bring a task further: the worker that runs it, or
-// runs the task that has its key, or the workers that may get it. A worker that is to become ready
-// may turn out to take it. If there is no such worker, the task is about to get its outcome, and
-// anybody is yielded.
+// those with the tasks of which one has to come back before this one can go out, or the workers
+// that may get it. A worker that is to become ready may turn out to take it. If there is no such
+// worker, the task is about to get its outcome, and anybody is yielded.
 func (q *Queue) Helpers(t *Task, yield func(Helper) bool) {
-	if k := q.keys[t.key()]; k != nil && k.owner != nil && k.owner != t {
-		t = k.owner
+	if t.holder == nil && q.throttleHelps(t.lane, t.key(), yield) {
+		return
 	}
 	if t.state == running && t.holder.slot.worker != t.holder { // it is being killed
 		yield(Helper{})
@@ -37,6 +37,49 @@ func (q *Queue) Helpers(t *Task, yield func(Helper) bool) {
 	q.helpersOf(t.lane.Lane, t.lane.waiters, yield)
 }
 
+// throttleHelps yields the helpers with those tasks of which each could let a task of a lane and a
+// key go on, for workers have as many of them as they may. Otherwise it reports false. That a task
+// waits for a token does not count: it ends by itself.
+func (q *Queue) throttleHelps(l *lane, key string, yield func(Helper) bool) bool {
+	before := q.before(l, key)
+	if before == nil {
+		return false
+	}
+	more := true
+	for _, w := range q.ready {
+		for t := w.held.first; t != nil && more; t = t.next {
+			if before(t) {
+				q.Helpers(t, func(h Helper) bool {
+					more = yield(h)
+					return more
+				})
+			}
+		}
+	}
+	return true
+}
+
+// before returns what is true for the tasks with workers of which one has to come back before a
+// task of a lane and a key can go out, or nil if none has.
+func (q *Queue) before(l *lane, key string) func(t *Task) bool {
+	if k := q.keys[key]; k != nil {
+		if !l.shared && k.alone > 0 {
+			return func(t *Task) bool { return t.key() == key && !t.lane.shared }
+		}
+		for _, h := range l.keyed {
+			if g := k.gate(h); g != nil && g.isFull() {
+				return func(t *Task) bool { return t.key() == key && h.fits(t.lane.Lane) }
+			}
+		}
+	}
+	for _, g := range l.all {
+		if g.isFull() {
+			return func(t *Task) bool { return g.of.fits(t.lane.Lane) }
+		}
+	}
+	return nil
+}
+
 // homeHelps yields the home of a sticky lane, or anybody if nobody takes its tasks.
 func (l *lane) homeHelps(yield func(Helper) bool) {
 	if l.home == 0 {
@@ -48,9 +91,12 @@ func (l *lane) homeHelps(yield func(Helper) bool) {
 
 // WouldHelp yields what Helpers will yield for a task that is not submitted yet.
 func (q *Queue) WouldHelp(o *Options, to Lane, waiting []Slot, yield func(Helper) bool) {
-	if o != nil && o.Key != "" {
-		if k := q.keys[o.Key]; k != nil && k.owner != nil {
-			q.Helpers(k.owner, yield)
+	if key := o.key(); key != "" || len(q.throttles) > 0 {
+		l := &lane{laneKey: laneKey{Lane: to}}
+		for _, h := range q.throttles {
+			l.add(h, to)
+		}
+		if q.throttleHelps(l, key, yield) {
 			return
 		}
 	}
