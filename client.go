@@ -27,13 +27,15 @@ type client struct {
 	// submits is what the broker keeps of the life.
 	submits
 
-	// mu guards calls and streams.
+	// mu guards calls, streams and drained.
 	mu lockorder.Mutex[lockorder.Leaf]
 	// calls are its calls to other workers that have no reply yet, by the numbers that the worker
 	// has given them.
 	calls map[uint64]madeCall
 	// streams are its streams of which pieces may come or are not taken, by the same numbers.
 	streams map[uint64]*streamed
+	// drained says that nobody takes pieces any more, because nothing is left of the life.
+	drained bool
 
 	// desk is told when the worker does not wait any more. It never changes.
 	desk clientDesk

@@ -149,6 +149,8 @@ func (b *broker) again(j *job, e *queue.Effect) {
 	if v := &e.Verdict; v.Kind != queue.Failed || v.After == 0 { // an attempt that the worker puts off does not count
 		h := j.history()
 		h.failures = append(h.failures, b.errorOf(j, e))
+	} else if j.streams() { // its pieces come again
+		j.history().putOff++
 	}
 }
 
@@ -175,13 +177,23 @@ func (b *broker) giveOutcome(j *job, e *queue.Effect) {
 	if j.client == nil || j.client.link.Load() != nil {
 		b.loops.waits.End(j.by(), j.Number)
 	}
-	sub, client := j.sub, j.client
+	sub, client, run := j.sub, j.client, 0
+	if j.streams() {
+		run = j.run()
+	}
 	j.forget()
 	switch {
 	case sub != nil:
+		if sub.streams && r.err == nil {
+			r = &reply{payload: r.payload, run: int32(run)}
+		}
 		b.node.resolve(sub.id, r)
 	case client != nil:
-		client.answer(link.Soon, replyFrame(wire.Result, j.Number, r))
+		f := replyFrame(wire.Result, j.Number, r)
+		if j.stream && r.err == nil {
+			f.Meta = attemptText(run)
+		}
+		client.answer(link.Soon, f)
 		if j.stream {
 			client.endStream(j.Number)
 		}

@@ -126,6 +126,7 @@ type reply struct {
 	meta  string                            // for a batch: the Meta of its frame, see bare
 	took  time.Duration                     // for a batch: how long the worker says that it was busy with it
 	vouch func(typ string, err error) error // for a batch: checks the errors among its outcomes; nil if it has none
+	run   int32                             // for a stream: the number of its last run, see job.run
 	died  bool                              // for a batch: err is how the item behind the last outcome ended
 	late  bool                              // for a task: the worker says that its timeout had passed when it ended
 }

@@ -74,6 +74,8 @@ type past struct {
 	all *AttemptsError
 	// refusal says in which circle of waits the job would have been; or nil.
 	refusal error
+	// putOff is how many attempts were put off, if the outcome comes in pieces.
+	putOff int
 	// header is the packed headers of the task, or "".
 	header string
 	// checkpoint is the last checkpoint of its attempts; or nil. What it points to never changes.

@@ -186,7 +186,7 @@ func (l *lifetime) bequeath(led bool, err error) fleet.How {
 	}
 	blamed := m.broker.leave(p, how)
 	p.client.gone()
-	p.client.releaseStreams()
+	m.broker.endStreams(p.client)
 	m.shares.leave(p)
 	if goroutine.Closed(p.process.Read()) {
 		p.link.Release()

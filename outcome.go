@@ -32,6 +32,9 @@ func (v *values) decodeReply(typ string, r *reply, out any, decode func(codec.Pa
 		return v.recognise(r.err)
 	}
 	if err := decode(r.payload, out); err != nil {
+		if v.isStreamEnd(r) {
+			err = resultInPieces(typ)
+		}
 		return &DecodeError{Receiver: v.name(), Type: typ, Err: err}
 	}
 	return nil

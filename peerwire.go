@@ -53,7 +53,8 @@ func (p *peer) take(f *wire.Frame) error {
 		if err != nil {
 			return err
 		}
-		f.To, f.Meta, f.Header, f.Flags, f.Left = "", "", "", 0, 0 // these have no meaning in a report
+		f.To, f.Meta, f.Header, f.Left = "", "", "", 0 // these have no meaning in a report
+		f.Flags &= wire.FlagStream
 		return b.progress(p, f, n)
 	case wire.Result:
 		r := p.vouch(f)
@@ -235,8 +236,9 @@ func (p *peer) submit(f *wire.Frame) error {
 	meta.Header = f.Header
 	j := newJob(payloadOf(f), &meta)
 	j.limit, j.client, j.Number, j.cost = limitIn(f), p.client, f.ID, n
-	if j.stream = f.Flags&wire.FlagStream != 0; j.stream {
-		p.client.openStream(f.ID)
+	if j.stream = f.Flags&wire.FlagStream != 0; j.stream && !p.client.openStream(f.ID) {
+		p.client.grant(n)
+		return link.ErrClosed
 	}
 	err = p.slot().desk.tasks.submit(j, &meta, f.Type, f.Flags&wire.FlagWait != 0)
 	if err != nil {

@@ -1,20 +1,29 @@
 package multiprolab
 
+import (
+	"maps"
+	"slices"
+)
+
 // This file is the back-pressure of a stream whose submitter is a worker: the pieces that it has
 // not taken hold credit of the worker that yields them. In main itself, a piece in its submission
 // does the same.
 
 // openStream notes that the worker submits a stream, under the number that it has given the task.
-func (c *client) openStream(id uint64) {
+// It reports false if endStreams was called.
+func (c *client) openStream(id uint64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.link.Load() == nil || c.streams[id] != nil { // a number that it uses twice is a lie, which submit finds
-		return
+	if c.drained {
+		return false
 	}
 	if c.streams == nil {
 		c.streams = map[uint64]*streamed{}
 	}
-	c.streams[id] = &streamed{}
+	if c.streams[id] == nil { // a number that it uses twice is a lie, which submit finds
+		c.streams[id] = &streamed{}
+	}
+	return true
 }
 
 // hold keeps the credit of a piece until the worker has taken it. It reports false if the worker
@@ -65,15 +74,19 @@ func (c *client) forgetStream(id uint64, s *streamed) {
 	}
 }
 
-// releaseStreams gives back the credit of all pieces, because the life of the worker has ended.
-func (c *client) releaseStreams() {
+// endStreams gives back the credit of all pieces, because the life of the worker has ended, and
+// cancels the streams that have not ended: nobody takes pieces of them any more.
+func (b *broker) endStreams(c *client) {
 	c.mu.Lock()
 	streams := c.streams
-	c.streams = nil
+	c.streams, c.drained = nil, true
 	c.mu.Unlock()
-	for _, s := range streams {
-		for p := range s.held.All() {
+	for _, id := range slices.Sorted(maps.Keys(streams)) {
+		for p := range streams[id].held.All() {
 			p.from.grant(p.bytes)
+		}
+		if !streams[id].ended {
+			b.cancel(c, id, false)
 		}
 	}
 }

@@ -115,7 +115,7 @@ func (n *node) mapThrough(
 	begun := false
 	err := n.sending.through(ctx, n.leaving("map", "", typ, nil), func(ctx context.Context, op *Operation) error {
 		if begun {
-			return fmt.Errorf("multiprolab: map %q: a middleware has called next twice", typ)
+			return secondNext("map", typ)
 		}
 		with, err := o.with(op.Header)
 		if err != nil {
@@ -129,4 +129,10 @@ func (n *node) mapThrough(
 		return nil
 	}
 	return err
+}
+
+// secondNext makes the error of a middleware that calls next again where that would give what has
+// come a second time. verb is the kind of the operation.
+func secondNext(verb, typ string) error {
+	return fmt.Errorf("multiprolab: %s %q: a middleware has called next twice", verb, typ)
 }

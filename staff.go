@@ -221,6 +221,7 @@ func (b *broker) progress(p *peer, f *wire.Frame, n int64) error {
 	case err != nil:
 		return err
 	case by == nil: // nobody waits for the outcome
+	case by.stream != (f.Flags&wire.FlagStream != 0): // reports are no pieces, and pieces no reports
 	case by.submission != nil:
 		news.attempt = int32(by.attempt)
 		by.submission.addProgress(news)
@@ -255,9 +256,9 @@ type submitter struct {
 	client *client
 	// id is the number that the worker has given the task.
 	id uint64
-	// attempt is the number of the attempt that runs.
+	// attempt is the number of the run, see job.run.
 	attempt int
-	// stream says that the worker takes the outcome in pieces.
+	// stream says that the submitter takes the outcome in pieces.
 	stream bool
 }
 
@@ -275,9 +276,9 @@ func (b *broker) submitterOf(p *peer, id uint64) (*submitter, error) {
 	}
 	switch j := jobOf(t); {
 	case j.client != nil:
-		return &submitter{client: j.client, id: j.Number, attempt: t.Attempt(), stream: j.stream}, nil
+		return &submitter{client: j.client, id: j.Number, attempt: j.run(), stream: j.stream}, nil
 	case j.sub != nil:
-		return &submitter{submission: j.sub, attempt: t.Attempt()}, nil
+		return &submitter{submission: j.sub, attempt: j.run(), stream: j.sub.streams}, nil
 	}
 	return nil, nil
 }

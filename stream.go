@@ -15,16 +15,21 @@ import (
 // takes them more slowly than fn yields, yield waits. The first error that fn yields ends the task,
 // as the error of any handler does; so does the end of ctx, when nobody takes pieces any more. It
 // panics if the type has a handler already.
+//
+// While yield waits, the worker does nothing else, and the timeout of the task runs on. When the
+// worker that submitted the task has died, nobody takes pieces any more, and ctx ends, too.
 func HandleStream[T, R any](w *Worker, typ string, fn func(ctx context.Context, body T) iter.Seq2[R, error]) {
 	if fn == nil {
 		registrationPanic("the handler of task type %q is nil (%s)", typ, callSite())
 	}
 	one := func(ctx context.Context, t *Task) (any, error) {
 		var body T
+		if err := t.beginPieces(); err != nil {
+			return nil, err
+		}
 		if err := t.Decode(&body); err != nil {
 			return nil, err
 		}
-		t.streams = true
 		for piece, err := range fn(ctx, body) {
 			switch {
 			case err != nil:
@@ -37,7 +42,7 @@ func HandleStream[T, R any](w *Worker, typ string, fn func(ctx context.Context, 
 				return nil, err
 			}
 		}
-		return t.Attempt, nil
+		return streamEnd{EndOfPieces: true}, nil
 	}
 	w.inbox.register(typ, one, callSite(), w.ready)
 }
@@ -48,13 +53,15 @@ func HandleStream[T, R any](w *Worker, typ string, fn func(ctx context.Context, 
 //
 // The last step of the range, unless the task is done, is the one error that is the task's outcome,
 // after all pieces that came before: a worker that dies in the middle ends it with a
-// *WorkerDiedError. If the task has more TaskOptions.Attempts, a new attempt begins with the first
-// piece again, and the range is told before by a *RestartedError, which is not the last step: what
-// came before is to be thrown away, or the range to be left.
+// *WorkerDiedError. If the task has more TaskOptions.Attempts, or the handler puts it off with
+// [RetryAfter], it begins with the first piece again, and the range is told before by a
+// *RestartedError, which is not the last step: what came before is to be thrown away, or the range
+// to be left.
 //
 // A handler that yields faster than the range takes its pieces waits: with its messages, they take
-// Config.Window at most, in main and in a worker that submits. The pieces take the place of reports
-// of Progress: TaskOptions.OnProgress must be nil.
+// Config.Window at most, in main and in a worker that submits. So the body of the range must not
+// wait for something that only the same worker can do. The pieces take the place of reports of
+// Progress: TaskOptions.OnProgress must be nil.
 func Stream[R any](ctx context.Context, p Process, typ string, body any, o *TaskOptions) iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
 		var none R
@@ -81,7 +88,7 @@ func Stream[R any](ctx context.Context, p Process, typ string, body any, o *Task
 // pieces come from the first one on again.
 type RestartedError struct {
 	Type    string // the type of the task
-	Attempt int    // the number of the new attempt, from 2
+	Attempt int    // the number of the new attempt, from 2; here one that RetryAfter has put off counts, too
 }
 
 func (e *RestartedError) Error() string {
@@ -101,12 +108,16 @@ func (n *node) stream(
 	if n.sending.none() {
 		return n.streamNow(ctx, typ, body, o, take)
 	}
-	op := n.leaving("task", "", typ, body)
+	op, begun := n.leaving("task", "", typ, body), false
 	return n.sending.through(ctx, op, func(ctx context.Context, op *Operation) error {
+		if begun {
+			return secondNext("task", typ)
+		}
 		with, err := o.with(op.Header)
 		if err != nil {
 			return err
 		}
+		begun = true
 		return n.streamNow(ctx, typ, body, with, take)
 	})
 }
@@ -134,10 +145,12 @@ func (n *node) streamNow(
 		if m != nil {
 			m.leaveInbox()
 			now = int(m.attempt)
-		} else if err = n.decodeReply(typ, s.outcome, &now, n.codec.Decode); overtaken(ctx, err) {
+		} else if err = n.endOfPieces(typ, s.outcome); overtaken(ctx, err) {
 			return fmt.Errorf("multiprolab: task %q: %w", typ, causeOf(ctx))
 		} else if err != nil {
 			return err
+		} else {
+			now = int(s.outcome.run)
 		}
 		if now > attempt {
 			attempt = now

@@ -197,6 +197,9 @@ func (t *Task) report(ctx context.Context, body any) error {
 		return err
 	}
 	f := &wire.Frame{Kind: wire.Progress, ID: t.ID, Type: t.Type}
+	if t.streams {
+		f.Flags |= wire.FlagStream
+	}
 	setPayload(f, p)
 	if err := t.home.report(ctx, f); err != nil {
 		return err

@@ -125,7 +125,9 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 			s.addProgress(m)
 		}
 	case wire.Result:
-		w.resolve(f.ID, replyOf(f))
+		r := replyOf(f)
+		r.run = attemptIn(f.Meta)
+		w.resolve(f.ID, r)
 	case wire.Await:
 		w.refused(f.ID, f.Spell(), w.recognise(unmarshalError(f.Body)))
 	default:

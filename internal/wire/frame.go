@@ -168,7 +168,7 @@ const FlagTimed = FlagWait
 const FlagForGood = FlagWait
 
 // FlagStream says of a Submit that the outcome comes in pieces, of which the submitter tells which
-// it has taken.
+// it has taken, and of a Progress that it is such a piece.
 const FlagStream = FlagSoft
 
 // Frame is one message on the wire. Whoever holds the frame owns its Body, unless that is lent.
