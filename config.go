@@ -140,7 +140,8 @@ type Config struct {
 	Logger *slog.Logger
 	// OnEvent, if not nil, gets each event. It is called on the loop of main, so never while a
 	// handler or an action of main runs: a long action holds the events back. Of the events that
-	// wait, the newest 4,096 are kept, and no more than 16 MiB of them.
+	// wait, the newest 4,096 are kept, and no more than 16 MiB of them; *EventsMissed comes in
+	// place of the others.
 	OnEvent func(Event)
 }
 

@@ -307,7 +307,7 @@
 //
 // Messages:
 //
-//	between two processes             first in, first out, and each at most once
+//	between two processes             first in, first out (but see WorkerConfig.Spare), at most once
 //	the receiver does not exist       Send returns an *UnknownReceiverError
 //	no handler, or the wrong type     a DeadLetter event in main, with the reason
 //	a body that does not encode       Send returns an *EncodeError; nothing was sent

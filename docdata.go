@@ -22,6 +22,8 @@
 //	the handler yields an error       the range ends with it, after the pieces before
 //	the worker dies                   the same, with a *WorkerDiedError; with TaskOptions.Attempts
 //	                                  a *RestartedError, and the pieces from the first one on
+//	the handler puts the task off     a *RestartedError, and the pieces from the first one on
+//	the submitter dies                the task is cancelled: nobody takes its pieces any more
 //
 // # Stacks and profiles
 //

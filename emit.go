@@ -117,6 +117,18 @@ func (a *announcer) tell(e Event, attrs []slog.Attr) {
 		if letter, ok := e.(*DeadLetter); ok {
 			size += len(letter.body.Data)
 		}
-		a.inbox.soon(func() { a.config.OnEvent(e) }, size)
+		a.inbox.soon(func() { a.deliver(e) }, size)
 	}
+}
+
+// deliver hands an event to the user's function, and before it one of those that were dropped, if
+// there are any. It runs on the loop of main.
+func (a *announcer) deliver(e Event) {
+	if n := a.inbox.missedUrgent(); n > 0 {
+		missed := &EventsMissed{Count: n}
+		level, text, attrs := missed.record()
+		a.config.Logger.LogAttrs(context.Background(), level, "multiprolab: "+text, attrs...)
+		a.config.OnEvent(missed)
+	}
+	a.config.OnEvent(e)
 }

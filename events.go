@@ -11,10 +11,10 @@ import (
 )
 
 // Event is something that happened to a worker, to a message or to the program: one of the types
-// *WorkerStarted, *WorkerReady, *WorkerStopped, *WorkerFailed, *DeadLetter, *HandlerFailed and
-// *ProgramEnding. Config.OnEvent gets it, and Config.Logger a record of it. Main.Events tells all
-// events, Main.Watch those of workers, and both *EventsMissed. An event is shared by all who get
-// it: leave it as it is.
+// *WorkerStarted, *WorkerReady, *WorkerStopped, *WorkerFailed, *DeadLetter, *HandlerFailed,
+// *ProgramEnding and *EventsMissed. Config.OnEvent gets it, and Config.Logger a record of it.
+// Main.Events tells all events, Main.Watch those of workers, and all of them *EventsMissed. An event
+// is shared by all who get it: leave it as it is.
 type Event interface {
 	record() (level slog.Level, text string, attrs []slog.Attr)
 }
@@ -34,7 +34,7 @@ type WorkerReady struct {
 	Worker string
 	PID    int
 	Life   int
-	Took   time.Duration // from the start of the process
+	Took   time.Duration // from the start of the process until it was set up; a spare has stood by after that
 	At     time.Time
 	// Spare is the name under which the process has stood by, if it has just taken the place of one
 	// that has ended; otherwise empty.
@@ -85,7 +85,8 @@ type WorkerFailed struct {
 }
 
 // EventsMissed says that who watches was too slow for some events, of whatever workers, that would
-// have come before the next one. Main.Watch and Main.Events tell it.
+// have come before the next one. Main.Watch and Main.Events tell it, and Config.OnEvent gets it if
+// the loop of main was too long at something else.
 type EventsMissed struct {
 	Count int // of the events
 }

@@ -3,7 +3,6 @@ package multiprolab
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/multiprolab/multiprolab/internal/life"
 )
@@ -98,5 +97,5 @@ func (m *Main) place(p *peer, from, s *slot, life int) {
 	s.beginLife(p)
 	s.out.attachWhole(p.link)
 	p.link.Push()
-	m.emit(&WorkerReady{Worker: s.name, PID: p.pid(), Life: life, Took: time.Since(p.begun), Spare: from.name})
+	m.emit(&WorkerReady{Worker: s.name, PID: p.pid(), Life: life, Took: p.took, Spare: from.name})
 }

@@ -117,7 +117,8 @@ func (l *lifetime) run() {
 	}
 	if err == nil {
 		p.watchMemory()
-		up := &WorkerReady{Worker: s.name, PID: p.pid(), Life: l.number, Took: time.Since(p.begun)}
+		p.took = time.Since(p.begun)
+		up := &WorkerReady{Worker: s.name, PID: p.pid(), Life: l.number, Took: p.took}
 		l.rules.up(s, func() { m.emit(up) })
 		l.attend()
 	}

@@ -64,6 +64,9 @@ type supervised struct {
 	greeted atomic.Bool
 	// told says that the worker has been told to exit. Any goroutine may touch it.
 	told atomic.Bool
+	// took is how long the worker has taken to become ready. It is set before the rules of lives
+	// know that it is.
+	took time.Duration
 	// ledOut says that the worker was told to end and did not in time, so that it was ended by
 	// force. It is read once the rules of lives know of the end.
 	ledOut bool

@@ -389,3 +389,10 @@ func (r *MessageReceiver) nextUrgent() (func(), bool) {
 	defer r.mu.Unlock()
 	return r.urgent.Next()
 }
+
+// missedUrgent returns how many functions that soon was given were dropped since the last call.
+func (r *MessageReceiver) missedUrgent() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.urgent.Missed()
+}

@@ -25,9 +25,9 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// The soak test: workers that are killed twenty times a second, in all ways, under a load of
-// messages, calls and tasks, and an account of every one of them in the end. make soak is the long
-// one. -seed chooses the order of its violence; when a worker is struck relative to its work is up
+// The soak tests: workers that are killed twenty times a second, in all ways, under a load of
+// messages, calls and tasks, and an account of every one of them in the end. TestSoakOfFeatures has
+// everything else that the library does in its load. make soak is the long one. -seed chooses the order of its violence; when a worker is struck relative to its work is up
 // to the machine.
 var (
 	soakTime  = flag.Duration("soak", 4*time.Second, "how long the soak test keeps up its load")

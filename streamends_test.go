@@ -62,7 +62,9 @@ var _ = worker("bather", func(ctx context.Context, w *multiprolab.Worker) error 
 })
 
 // stepsOf returns the steps of a range over a stream.
-func stepsOf[R any](ctx context.Context, p multiprolab.Process, typ string, body any, o *multiprolab.TaskOptions) (steps []string) {
+func stepsOf[R any](
+	ctx context.Context, p multiprolab.Process, typ string, body any, o *multiprolab.TaskOptions,
+) (steps []string) {
 	for piece, err := range multiprolab.Stream[R](ctx, p, typ, body, o) {
 		steps = append(steps, fmt.Sprint(piece, " ", err))
 	}

@@ -382,3 +382,47 @@ func TestWatch_SlowWatcher(t *testing.T) {
 		require.Fail(t, "the last event is not an end", "%+v", e)
 	}
 }
+
+// TestEventsMissedAreTold: Config.OnEvent is told how many events were dropped while the loop of main
+// was at something else, before those that are left.
+func TestEventsMissedAreTold(t *testing.T) {
+	const letters = 5000
+	left := 4096
+	var events []multiprolab.Event
+	told := make(chan struct{})
+	var log buffer
+	app := multiprolab.New(&multiprolab.Config{
+		InProcess: true, Logger: slog.New(slog.NewTextHandler(&log, nil)), OnEvent: func(e multiprolab.Event) {
+			events = append(events, e)
+			if _, ok := e.(*multiprolab.DeadLetter); ok {
+				if left--; left == 0 {
+					close(told)
+				}
+			}
+		},
+	})
+	app.RegisterWorker("watch-leaver", setups["watch-leaver"], nil)
+	busy, free := make(chan struct{}), make(chan struct{})
+	app.After(0, func(context.Context) error { close(busy); <-free; return nil })
+	require.NoError(t, app.Start(t.Context()))
+	defer app.Close()
+	await(t, busy, "the action")
+	for n := range letters {
+		require.NoError(t, multiprolab.Send(bounded(t), app, "watch-leaver", "unknown", n))
+	}
+	_, err := multiprolab.Call[int](bounded(t), app, "watch-leaver", "unknown", nil) // behind all of them
+	require.Error(t, err)
+	close(free)
+	await(t, told, "the events")
+	for _, isLetter := events[1].(*multiprolab.DeadLetter); !isLetter; _, isLetter = events[1].(*multiprolab.DeadLetter) {
+		events = events[1:] // what came before the action
+	}
+	missed, ok := events[0].(*multiprolab.EventsMissed)
+	require.True(t, ok, "%T", events[0])
+	require.GreaterOrEqual(t, missed.Count, letters-4096)
+	require.LessOrEqual(t, missed.Count, letters+2-4096, "WorkerStarted and WorkerReady are events, too")
+	for _, e := range events[1:] {
+		require.IsType(t, &multiprolab.DeadLetter{}, e)
+	}
+	require.Contains(t, log.String(), `msg="multiprolab: events missed" count=`)
+}

@@ -52,6 +52,13 @@ func (w *watcher) watches(worker string) bool {
 	return w.every || w.name == "" || w.name == worker || strings.HasPrefix(worker, w.name+"/")
 }
 
+// concerns reports whether an event of a worker is told. Who watches a spare is told of the place
+// that it gets.
+func (w *watcher) concerns(worker string, e Event) bool {
+	ready, _ := e.(*WorkerReady)
+	return w.watches(worker) || ready != nil && ready.Spare != "" && w.watches(ready.Spare)
+}
+
 // add adds a watcher. It is told first the last event of each worker or, if it is told every event,
 // the recent ones.
 func (ws *watchers) add(w *watcher) {
@@ -124,7 +131,7 @@ func (ws *watchers) notify(e Event) {
 		ws.keepLast(worker, e)
 	}
 	for w := range ws.active {
-		if !w.every && !(ok && w.watches(worker)) {
+		if !w.every && !(ok && w.concerns(worker, e)) {
 			continue
 		}
 		if w.queue.Len() >= maxMissed {

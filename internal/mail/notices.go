@@ -12,6 +12,8 @@ const MaxNotices, MaxNoticeBytes = 4096, 16 << 20
 type Notices[F any] struct {
 	items ring.Ring[notice[F]] // the notices, the oldest first
 	bytes int                  // how many bytes all of them hold in memory
+	// missed is how many were dropped since Missed was called last.
+	missed int
 }
 
 // notice is one thing to be done.
@@ -29,7 +31,16 @@ func (n *Notices[F]) Add(do F, size int) {
 	n.bytes += size
 	for n.items.Len() > MaxNotices || n.bytes > MaxNoticeBytes && n.items.Len() > 1 {
 		n.Next()
+		n.missed++
 	}
+}
+
+// Missed returns how many notices were dropped since it was called last: all of them came before
+// the oldest that is there.
+func (n *Notices[F]) Missed() int {
+	missed := n.missed
+	n.missed = 0
+	return missed
 }
 
 // Next takes the oldest notice out, or reports false if there is none.

@@ -15,6 +15,8 @@ func TestNotices(t *testing.T) {
 		n.Add(i, 1)
 	}
 	require.Equal(t, MaxNotices, n.Len())
+	require.Equal(t, 3, n.Missed())
+	require.Zero(t, n.Missed())
 	first, ok := n.Next()
 	require.True(t, ok)
 	require.Equal(t, 3, first)
@@ -22,6 +24,7 @@ func TestNotices(t *testing.T) {
 	require.Equal(t, 3, n.Len(), "two of a byte fit beside it")
 	n.Add(-2, MaxNoticeBytes+1)
 	require.Equal(t, 1, n.Len())
+	require.Equal(t, MaxNotices, n.Missed())
 	last, _ := n.Next()
 	require.Equal(t, -2, last)
 	require.Zero(t, n.bytes)
