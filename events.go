@@ -13,8 +13,8 @@ import (
 // Event is something that happened to a worker, to a message or to the program: one of the types
 // *WorkerStarted, *WorkerReady, *WorkerStopped, *WorkerFailed, *DeadLetter, *HandlerFailed,
 // *ProgramEnding and *EventsMissed. Config.OnEvent gets it, and Config.Logger a record of it.
-// Main.Events tells all events, Main.Watch those of workers, and all of them *EventsMissed. An event
-// is shared by all who get it: leave it as it is.
+// Main.Events tells all events, Main.Watch those of workers, and both *EventsMissed. An event is
+// shared by all who get it: leave it as it is.
 type Event interface {
 	record() (level slog.Level, text string, attrs []slog.Attr)
 }

@@ -8,11 +8,11 @@ import (
 )
 
 // Watch tells what happens to the workers of a name, be it an instance, a spare, a pool or, if the
-// name is empty, all: when one is up, *WorkerReady, and when it is down, *WorkerStopped or *WorkerFailed;
-// first the last such event of each, so that nothing is missed between a look and a watch, and then
-// each further one, in order for each worker. They are those that Config.OnEvent gets; a
-// *WorkerStarted, which is neither up nor down, is not among them. Who watches a spare is told of
-// the place that it gets, too.
+// name is empty, all: when one is up, *WorkerReady, and when it is down, *WorkerStopped or
+// *WorkerFailed; first the last such event of each, so that nothing is missed between a look and a
+// watch, and then each further one, in order for each worker. They are those that Config.OnEvent
+// gets; a *WorkerStarted, which is neither up nor down, is not among them. Who watches a spare is
+// told of the place that it gets, too.
 //
 // The channel is closed when ctx ends, or when nothing of the workers is left and all has been
 // told; a ctx that ends is the way to stop watching. Watch never holds up the workers: who reads

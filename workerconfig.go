@@ -28,14 +28,14 @@ type WorkerConfig struct {
 	// taken within a fraction of a millisecond, however long the setup function takes, and the
 	// next spare is started. If main kills the worker, for a task or because it hangs, the spare
 	// works on the next tasks before the kernel has ended that one; the messages that wait follow
-	// when nothing is left of it. So what the spare sends while it works on them may come before
-	// the last that was sent by the killed worker, whose name it has. Once the program has started, a process of these workers gets its
-	// name, as an instance, only with its place: in the setup function Worker.Name and
-	// Worker.Index are those of a spare, "name/spare.0" and -1. A spare gets no messages and no
-	// tasks, and its actions wait as well; After(0, ...) runs when it gets its place. A worker
-	// that has reached MaxAge, or that Main.Restart replaces, works on until a spare stands by;
-	// Restart has fresh ones started first. A spare that does not start is not the end of the
-	// program as long as no place is empty. Defaults to 0.
+	// when nothing is left of it. So what the spare sends meanwhile may come before the last that
+	// the killed worker has sent, whose name it has. Once the program has started, a process of
+	// these workers gets its name, as an instance, only with its place: in the setup function
+	// Worker.Name and Worker.Index are those of a spare, "name/spare.0" and -1. A spare gets no
+	// messages and no tasks, and its actions wait as well; After(0, ...) runs when it gets its
+	// place. A worker that has reached MaxAge, or that Main.Restart replaces, works on until a
+	// spare stands by; Restart has fresh ones started first. A spare that does not start is not
+	// the end of the program as long as no place is empty. Defaults to 0.
 	Spare int
 	// Needs are the names of the workers that must all be ready before one of these workers is
 	// started, be it for the first time or again. In the end these workers are told to exit first;
