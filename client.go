@@ -27,13 +27,15 @@ type client struct {
 	// submits is what the broker keeps of the life.
 	submits
 
-	// mu guards calls, streams and drained.
+	// mu guards calls, streams, untaken and drained.
 	mu lockorder.Mutex[lockorder.Leaf]
 	// calls are its calls to other workers that have no reply yet, by the numbers that the worker
 	// has given them.
 	calls map[uint64]madeCall
-	// streams are its streams of which pieces may come or are not taken, by the same numbers.
+	// streams are its streams of which pieces may come, by the same numbers.
 	streams map[uint64]*streamed
+	// untaken is how many pieces of streams that have ended it may still take.
+	untaken int
 	// drained says that nobody takes pieces any more, because nothing is left of the life.
 	drained bool
 

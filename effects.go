@@ -184,8 +184,9 @@ func (b *broker) giveOutcome(j *job, e *queue.Effect) {
 	j.forget()
 	switch {
 	case sub != nil:
-		if sub.streams && r.err == nil {
-			r = &reply{payload: r.payload, run: int32(run)}
+		if sub.streams {
+			sub.giveAllBack()
+			r = &reply{payload: r.payload, err: r.err, run: int32(run)}
 		}
 		b.node.resolve(sub.id, r)
 	case client != nil:

@@ -107,6 +107,7 @@ func (f *fakePeer) die(m *Main) error {
 	s := f.slot()
 	lost, calls := s.out.detach()
 	m.broker.leave(f.peer, how)
+	m.broker.endStreams(f.client)
 	s.finishLife(f.peer)
 	if how == nil {
 		how = ErrStopped

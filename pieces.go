@@ -6,8 +6,10 @@ import (
 )
 
 // This file is the back-pressure of a stream whose submitter is a worker: the pieces that it has
-// not taken hold credit of the worker that yields them. In main itself, a piece in its submission
-// does the same.
+// not taken hold credit of the worker that yields them, as long as that is at the stream. In main
+// itself, a piece in its submission does the same. What is left of a stream that has ended holds
+// nothing: the worker may be at something else, for which the submitter may wait before it takes
+// the next piece. So each range over a stream has a window of pieces at most.
 
 // openStream notes that the worker submits a stream, under the number that it has given the task.
 // It reports false if endStreams was called.
@@ -44,33 +46,40 @@ func (c *client) hold(id uint64, p heldPiece) bool {
 func (c *client) took(id uint64) bool {
 	c.mu.Lock()
 	s := c.streams[id]
-	if s == nil {
-		c.mu.Unlock()
-		return false
+	if s == nil || s.held.Len() == 0 {
+		defer c.mu.Unlock()
+		if c.untaken == 0 {
+			return false
+		}
+		c.untaken--
+		return true
 	}
-	p, ok := s.held.Pop()
-	c.forgetStream(id, s)
+	p, _ := s.held.Pop()
 	c.mu.Unlock()
-	if ok {
-		p.from.grant(p.bytes)
-	}
-	return ok
+	p.from.grant(p.bytes)
+	return true
 }
 
-// endStream notes that a stream gets no further piece.
+// endStream gives back the credit of the pieces of a stream that gets no further one. The worker
+// may take them all the same.
 func (c *client) endStream(id uint64) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s := c.streams[id]; s != nil {
-		s.ended = true
-		c.forgetStream(id, s)
+	s := c.streams[id]
+	delete(c.streams, id)
+	if s != nil {
+		c.untaken += s.held.Len()
 	}
+	c.mu.Unlock()
+	s.release()
 }
 
-// forgetStream forgets a stream of which nothing is left. The caller holds mu.
-func (c *client) forgetStream(id uint64, s *streamed) {
-	if s.ended && s.held.Len() == 0 {
-		delete(c.streams, id)
+// release gives back the credit of all pieces.
+func (s *streamed) release() {
+	if s == nil {
+		return
+	}
+	for p := range s.held.All() {
+		p.from.grant(p.bytes)
 	}
 }
 
@@ -82,11 +91,7 @@ func (b *broker) endStreams(c *client) {
 	c.streams, c.drained = nil, true
 	c.mu.Unlock()
 	for _, id := range slices.Sorted(maps.Keys(streams)) {
-		for p := range streams[id].held.All() {
-			p.from.grant(p.bytes)
-		}
-		if !streams[id].ended {
-			b.cancel(c, id, false)
-		}
+		streams[id].release()
+		b.cancel(c, id, false)
 	}
 }

@@ -60,8 +60,9 @@ func HandleStream[T, R any](w *Worker, typ string, fn func(ctx context.Context, 
 //
 // A handler that yields faster than the range takes its pieces waits: with its messages, they take
 // Config.Window at most, in main and in a worker that submits. So the body of the range must not
-// wait for something that only the same worker can do. The pieces take the place of reports of
-// Progress: TaskOptions.OnProgress must be nil.
+// wait for what only the same worker can do, unless the pieces are few: that worker is at the
+// stream until all have been yielded. The pieces take the place of reports of Progress:
+// TaskOptions.OnProgress must be nil.
 func Stream[R any](ctx context.Context, p Process, typ string, body any, o *TaskOptions) iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
 		var none R

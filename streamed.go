@@ -10,13 +10,11 @@ import (
 // This file is what main keeps of the pieces of a stream, how their attempt travels, and how the
 // end of the pieces does.
 
-// streamed is the pieces of one stream that a worker was sent and has not taken. It exists in main;
-// the mutex of the client guards it.
+// streamed is the pieces of one stream that a worker was sent and has not taken. It exists in main
+// until the stream ends; the mutex of the client guards it.
 type streamed struct {
 	// held are the pieces, in order.
 	held ring.Ring[heldPiece]
-	// ended says that the task has its outcome, so that no further piece comes.
-	ended bool
 }
 
 // heldPiece is one piece. It does not change.

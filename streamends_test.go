@@ -30,6 +30,15 @@ var _ = worker("brook", func(ctx context.Context, w *multiprolab.Worker) error {
 			}
 		}
 	})
+	multiprolab.HandleStream(w, "fill", func(ctx context.Context, f flow) iter.Seq2[chunk, error] {
+		return func(yield func(chunk, error) bool) {
+			for n := 0; n < f.Count && yield(chunk{n, make([]byte, f.Size)}, nil); n++ {
+			}
+		}
+	})
+	multiprolab.HandleTask(w, "shout", func(ctx context.Context, size int) (int, error) {
+		return size, multiprolab.Send(ctx, w, "main", "shouted", make([]byte, size))
+	})
 	multiprolab.HandleTask(w, "plain", func(ctx context.Context, n int) (int, error) {
 		return n, multiprolab.Progress(ctx, n)
 	})
@@ -55,11 +64,28 @@ var _ = worker("bather", func(ctx context.Context, w *multiprolab.Worker) error 
 	multiprolab.HandleCall(w, "put-off", func(ctx context.Context, times int) (steps []string, err error) {
 		return stepsOf[int](ctx, w, "put-off", times, nil), nil
 	})
+	multiprolab.HandleCall(w, "fill", func(ctx context.Context, _ int) (int, error) { return fillUp(ctx, w) })
 	multiprolab.HandleCall(w, "plain", func(ctx context.Context, n int) (steps []string, err error) {
 		return stepsOf[int](ctx, w, "plain", n, nil), nil
 	})
 	return nil
 })
+
+// fillUp ranges over a stream that takes most of the window, and has its worker do something else after
+// the first piece.
+func fillUp(ctx context.Context, p multiprolab.Process) (n int, err error) {
+	for _, err := range multiprolab.Stream[chunk](ctx, p, "fill", flow{Count: 9, Size: 6000}, nil) {
+		if err != nil {
+			return n, err
+		}
+		if n++; n == 1 {
+			if _, err := multiprolab.Do[int](ctx, p, "shout", 30_000); err != nil {
+				return n, err
+			}
+		}
+	}
+	return n, nil
+}
 
 // stepsOf returns the steps of a range over a stream.
 func stepsOf[R any](
@@ -196,5 +222,21 @@ func TestStreamEndsHoweverItIsLeft(t *testing.T) {
 	} {
 		leave()
 		require.Contains(t, await(t, dried, name), "cancelled")
+	}
+}
+
+// The pieces of a stream that has ended hold up nothing else that its worker sends, however long the
+// range is at one of them.
+func TestStreamThatHasEndedHoldsNothingUp(t *testing.T) {
+	l := newLab(t, &multiprolab.Config{Window: 64 << 10}, workers("brook", 1), workers("bather", 1))
+	multiprolab.Handle(l, "shouted", func(context.Context, []byte) error { return nil })
+	require.NoError(t, l.Start(t.Context()))
+	for range 3 {
+		n, err := fillUp(bounded(t), l)
+		require.NoError(t, err)
+		require.Equal(t, 9, n)
+		n, err = multiprolab.Call[int](bounded(t), l, "bather", "fill", 0)
+		require.NoError(t, err)
+		require.Equal(t, 9, n)
 	}
 }

@@ -105,6 +105,16 @@ func (r *taskReports) listen(by int) {
 	}
 }
 
+// giveAllBack gives back the credit of all pieces, because no further one comes: their worker may
+// be at something else, for which the submitter waits before it takes them.
+func (r *taskReports) giveAllBack() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for m := range r.reports.All() {
+		m.giveBack()
+	}
+}
+
 // addProgress keeps a report until it is handed on.
 func (r *taskReports) addProgress(m *Message) {
 	r.mu.Lock()
