@@ -110,6 +110,18 @@ func (j *job) header() string {
 	return j.past.header
 }
 
+// streams reports whether who waits for the outcome of the job takes it in pieces.
+func (j *job) streams() bool { return j.stream || j.sub != nil && j.sub.streams }
+
+// run returns which run at the job this is, or was: the number of its attempt, but that attempts
+// that were put off count as well.
+func (j *job) run() int {
+	if j.past == nil {
+		return j.Begun()
+	}
+	return j.Begun() + j.past.putOff
+}
+
 // by returns the name of the process that has submitted the job.
 func (j *job) by() string { return j.client.name() }
 

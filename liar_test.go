@@ -107,7 +107,9 @@ func (f *fakePeer) die(m *Main) error {
 	s := f.slot()
 	lost, calls := s.out.detach()
 	m.broker.leave(f.peer, how)
-	m.broker.endStreams(f.client)
+	for _, id := range f.client.drain() {
+		m.broker.cancel(f.client, id, false)
+	}
 	s.finishLife(f.peer)
 	if how == nil {
 		how = ErrStopped

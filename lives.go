@@ -187,7 +187,9 @@ func (l *lifetime) bequeath(led bool, err error) fleet.How {
 	}
 	blamed := m.broker.leave(p, how)
 	p.client.gone()
-	m.broker.endStreams(p.client)
+	for _, id := range p.client.drain() {
+		m.broker.cancel(p.client, id, false)
+	}
 	m.shares.leave(p)
 	if goroutine.Closed(p.process.Read()) {
 		p.link.Release()

@@ -2,6 +2,7 @@ package multiprolab
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 )
 
@@ -112,4 +113,10 @@ func (m *middlewares) from(ctx context.Context, op *Operation, n int) error {
 		return steps[n](ctx, op)
 	}
 	return op.do(ctx, op)
+}
+
+// secondNext makes the error of a middleware that calls next again where that would give what has
+// come a second time. verb is the kind of the operation.
+func secondNext(verb, typ string) error {
+	return fmt.Errorf("multiprolab: %s %q: a middleware has called next twice", verb, typ)
 }

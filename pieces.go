@@ -12,7 +12,7 @@ import (
 // the next piece. So each range over a stream has a window of pieces at most.
 
 // openStream notes that the worker submits a stream, under the number that it has given the task.
-// It reports false if endStreams was called.
+// It reports false if drain was called.
 func (c *client) openStream(id uint64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -83,15 +83,17 @@ func (s *streamed) release() {
 	}
 }
 
-// endStreams gives back the credit of all pieces, because the life of the worker has ended, and
-// cancels the streams that have not ended: nobody takes pieces of them any more.
-func (b *broker) endStreams(c *client) {
+// drain gives back the credit of all pieces, because the life of the worker has ended. It returns
+// the numbers of the streams that have not ended, to be cancelled: nobody takes pieces of them any
+// more.
+func (c *client) drain() (open []uint64) {
 	c.mu.Lock()
 	streams := c.streams
 	c.streams, c.drained = nil, true
 	c.mu.Unlock()
-	for _, id := range slices.Sorted(maps.Keys(streams)) {
+	open = slices.Sorted(maps.Keys(streams))
+	for _, id := range open {
 		streams[id].release()
-		b.cancel(c, id, false)
 	}
+	return open
 }

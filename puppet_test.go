@@ -310,7 +310,9 @@ func (w *puppet) die(how error) {
 	w.link.Close()
 	lost, calls := s.out.detach()
 	th.broker.leave(w.peer, how)
-	th.broker.endStreams(w.client)
+	for _, id := range w.client.drain() {
+		th.broker.cancel(w.client, id, false)
+	}
 	s.finishLife(w.peer)
 	s.failCalls(calls, cmp.Or(how, ErrStopped), true)
 	s.deadLetters(lost, cmp.Or(how, ErrStopped))

@@ -130,9 +130,3 @@ func (n *node) mapThrough(
 	}
 	return err
 }
-
-// secondNext makes the error of a middleware that calls next again where that would give what has
-// come a second time. verb is the kind of the operation.
-func secondNext(verb, typ string) error {
-	return fmt.Errorf("multiprolab: %s %q: a middleware has called next twice", verb, typ)
-}

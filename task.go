@@ -187,6 +187,19 @@ func (t *Task) Progress(ctx context.Context, body any) error {
 	return t.report(ctx, body)
 }
 
+// beginPieces notes that the handler of the task yields pieces from now on. It returns an error if
+// nobody could take them, or if the handler has yielded some already.
+func (t *Task) beginPieces() error {
+	if t.batch {
+		return fmt.Errorf("multiprolab: %w", resultInPieces(t.Type))
+	}
+	if t.streams {
+		return secondNext("task", t.Type)
+	}
+	t.streams = true
+	return nil
+}
+
 // report is Progress, and sends the pieces of a stream.
 func (t *Task) report(ctx context.Context, body any) error {
 	if err := t.stillRuns(); err != nil {
