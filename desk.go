@@ -21,6 +21,7 @@ type desk struct {
 	emitLost  func(lost []*DeadLetter) // tells of the messages that one death has lost
 	exit      func()                   // requests the end of the program
 	doomed    func(at *seat)           // tells that a life is about to be killed
+	left      func(handled uint64)     // notes the messages of an instance that is in no pool any more
 	stopCause func() error             // returns what ends everything that comes too late
 	// share answers a worker that asks for shared data. An error says that the worker lies.
 	share func(p *peer, f *wire.Frame) error

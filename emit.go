@@ -22,8 +22,8 @@ type announcer struct {
 	ends <-chan struct{}
 	// watchers is who watches the workers. It has a lock of its own.
 	watchers watchers
-	// failures is what is remembered of what went wrong. It has a lock of its own.
-	failures failures
+	// history is what is remembered of what is over. It has a lock of its own.
+	history history
 }
 
 // emit logs an event, and hands it to the user's function on the loop of main.
@@ -108,7 +108,7 @@ func (a *announcer) emitLost(lost []*DeadLetter) {
 // tell hands an event to those who watch and, on the loop of main, to the user's function.
 func (a *announcer) tell(e Event, attrs []slog.Attr) {
 	a.watchers.notify(e)
-	a.failures.note(e)
+	a.history.note(e)
 	if a.config.OnEvent != nil {
 		size := frameCost
 		for _, attr := range attrs {

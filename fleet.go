@@ -239,7 +239,7 @@ func (w *workerFleet) follow(e *fleet.Effect) {
 	case fleet.Bury:
 		delete(w.holders, s.id)
 		if s.over = true; !s.pool.has(s) {
-			delete(w.slots, s.id)
+			w.forget(s)
 		}
 		w.then(func() {
 			delete(w.present, s.id) // a life that was told to end before it had a process
@@ -285,6 +285,13 @@ func (w *workerFleet) promote(from, s *slot, life int) {
 		w.present[s.id] = l
 		w.host.place(l.peer, from, s, life)
 	})
+}
+
+// forget forgets an instance that is in no pool any more, and has no life. The caller holds mu.
+func (w *workerFleet) forget(s *slot) {
+	delete(w.slots, s.id)
+	handled, _ := s.out.traffic()
+	w.desk.left(handled)
 }
 
 // tellDown announces the end of the present life of an instance or, if there is none, that no life

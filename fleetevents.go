@@ -51,7 +51,7 @@ func (w *workerFleet) resize(p *pool, n int) (did bool) {
 		for _, s := range slots[n:] {
 			s.leaving.Store(true)
 			if s.over {
-				delete(w.slots, s.id)
+				w.forget(s)
 			}
 		}
 		left, removed := slots[:n:n], slots[n:]

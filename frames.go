@@ -129,6 +129,7 @@ type reply struct {
 	run   int32                             // for a stream: the number of its last run, see job.run
 	died  bool                              // for a batch: err is how the item behind the last outcome ended
 	late  bool                              // for a task: the worker says that its timeout had passed when it ended
+	ran   time.Duration                     // for a task that is no batch: how long the worker says that it has run
 }
 
 // definitionsOf yields the ids of the type definitions that the items, or the outcomes, in the body

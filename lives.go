@@ -194,7 +194,7 @@ func (l *lifetime) bequeath(led bool, err error) fleet.How {
 	if goroutine.Closed(p.process.Read()) {
 		p.link.Release()
 	}
-	s.finishLife(p)
+	m.history.over(s, p)
 	l.slot.finishLife(p) // a spare that was lent and got no place
 	s.failCalls(calls, cause, true)
 	s.deadLetters(lost, cause)

@@ -34,6 +34,8 @@ type Main struct {
 	// desk is what the parts of main that deal with one worker know of main. The field never
 	// changes, but prepare sets the identity in it.
 	desk *desk
+	// usages is what processes took when Stats was last called. It guards itself.
+	usages usages
 	// shares is the shared data of Publish. It guards itself.
 	shares published
 	// stdout is where the workers print, if Config.Stdout is set. It guards itself.

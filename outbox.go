@@ -118,7 +118,7 @@ func (o *outbox) post(f *wire.Frame, n int64, call carriedCall, how link.Haste, 
 	if err != nil {
 		o.rules.Window.Return(n)
 		if o.track && call != nil {
-			o.rules.Ledger.Answered(f.ID)
+			o.rules.Ledger.Unask(f.ID)
 		}
 		return err
 	}

@@ -58,6 +58,7 @@ func (p *peer) take(f *wire.Frame) error {
 		return b.progress(p, f, n)
 	case wire.Result:
 		r := p.vouch(f)
+		r.ran = f.Left
 		if errors.Is(r.err, ErrStopped) { // only main may say that a task was stopped
 			r.err = &RemoteError{Worker: p.slot().name, PID: p.pid(), Type: f.Type, Text: r.err.Error()}
 		}

@@ -2,11 +2,11 @@ package multiprolab
 
 import (
 	"cmp"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/fleet"
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/queue"
 )
 
@@ -24,14 +24,14 @@ func (m *Main) Stats() *Stats {
 	if m.outside() != nil {
 		return s
 	}
-	s.Main.PID = os.Getpid()
-	m.fleet.survey(s)
-	m.failures.fill(s)
+	m.fleet.survey(s, &m.history)
+	m.history.fill(s)
+	m.usages.fill(s)
 	return s
 }
 
 // survey writes the workers and the tasks into a snapshot.
-func (w *workerFleet) survey(s *Stats) {
+func (w *workerFleet) survey(s *Stats, past *history) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var slots []*slot
@@ -45,6 +45,11 @@ func (w *workerFleet) survey(s *Stats) {
 	for _, at := range slots {
 		s.Workers = append(s.Workers, w.statsOf(at))
 	}
+	for _, at := range w.slots { // those included that have left their pools
+		handled, _ := at.out.traffic()
+		s.Messages.Handled += handled
+	}
+	past.wiresOf(s, slots)
 	w.broker.survey(s, slots)
 	for i := range s.Workers {
 		if at := &s.Workers[i]; at.State == StateReady && len(at.Running)+at.Assigned+at.Pending > 0 {
@@ -80,10 +85,11 @@ func (w *workerFleet) statsOf(s *slot) WorkerStats {
 		Life:     at.Lives,
 		State:    stateOf(&at),
 		Since:    w.epoch.Add(at.Since),
-		Pending:  s.pending(),
 		Restarts: max(0, at.Lives-1),
 	}
-	if p := s.running(); p != nil {
+	stats.Messages, stats.Wire.Blocked = s.out.traffic()
+	stats.Pending = s.pending()
+	if p := s.running(); p != nil && !goroutine.Closed(p.process.Done()) { // else another process may have its pid
 		stats.Process.PID = p.pid()
 	}
 	return stats

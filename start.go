@@ -35,6 +35,7 @@ func New(cfg *Config) *Main {
 		tasks:     m.broker,
 		emit:      m.emit,
 		emitLost:  m.emitLost,
+		left:      m.history.left,
 		exit:      m.Exit,
 		stopCause: m.stopCause,
 		share:     m.shares.share,

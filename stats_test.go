@@ -3,10 +3,16 @@ package multiprolab_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/multiprolab/multiprolab"
@@ -22,6 +28,13 @@ var statsWorker = worker("statistician", func(ctx context.Context, w *multiprola
 		}
 		return os.Getpid(), nil
 	})
+	multiprolab.HandleCall(w, "stats-call", func(ctx context.Context, n int) (int, error) { return n + 1, nil })
+	multiprolab.HandleTask(w, "stats-clock", func(ctx context.Context, _ int) (time.Duration, error) {
+		begun := time.Now()
+		for time.Since(begun) < 50*time.Microsecond { // work
+		}
+		return time.Since(begun), nil
+	})
 	multiprolab.HandleTask(w, "stats-add", func(ctx context.Context, n int) (int, error) { return n + 1, nil })
 	return nil
 })
@@ -30,7 +43,7 @@ var statsWorker = worker("statistician", func(ctx context.Context, w *multiprola
 func checkSums(t testing.TB, s *multiprolab.Stats) {
 	t.Helper()
 	add := func(to *multiprolab.TaskStats, c multiprolab.TaskStats, name string) {
-		require.Equal(t, c.Received, c.Succeeded+c.Failed+c.Cancelled+c.Queued+c.Running, "%q: %+v", name, c)
+		assert.Equal(t, c.Received, c.Succeeded+c.Failed+c.Cancelled+c.Queued+c.Running, "%q: %+v", name, c)
 		to.Received += c.Received
 		to.Succeeded += c.Succeeded
 		to.Failed += c.Failed
@@ -41,7 +54,7 @@ func checkSums(t testing.TB, s *multiprolab.Stats) {
 	var queues, types multiprolab.TaskStats
 	for _, q := range s.Queues {
 		add(&queues, q.TaskStats, q.Name)
-		require.Equal(t, q.Queued, q.Ready+q.Delayed+q.Blocked+q.Assigned, "%+v", q)
+		assert.Equal(t, q.Queued, q.Ready+q.Delayed+q.Blocked+q.Assigned, "%+v", q)
 	}
 	for _, typ := range s.Types {
 		add(&types, typ.TaskStats, typ.Type)
@@ -49,10 +62,10 @@ func checkSums(t testing.TB, s *multiprolab.Stats) {
 		for _, b := range typ.Run.Buckets {
 			n += b.Count
 		}
-		require.Equal(t, typ.Run.Count, n)
+		assert.Equal(t, typ.Run.Count, n)
 	}
-	require.Equal(t, s.Tasks, queues)
-	require.Equal(t, s.Tasks, types)
+	assert.Equal(t, s.Tasks, queues)
+	assert.Equal(t, s.Tasks, types)
 }
 
 func TestStatsOfATaskThatRuns(t *testing.T) {
@@ -141,4 +154,232 @@ func TestKillIsADeathFromOutside(t *testing.T) {
 	require.EqualValues(t, 1, retried)
 	require.NoError(t, l.Close())
 	require.Error(t, l.Kill(first.Name))
+}
+
+// TestStatsAddUpWhileWorkersAreKilled takes snapshots all the time while workers are killed, and
+// holds that each adds up and that nothing that only grows ever falls. In the end all is counted,
+// over all lives.
+func TestStatsAddUpWhileWorkersAreKilled(t *testing.T) {
+	const tasks, calls, kills = 3000, 300, 12
+	l := startLab(t, nil, pool{statsWorker, &multiprolab.WorkerConfig{
+		Count: 3, RestartLimit: multiprolab.RestartLimit{Restarts: -1}, RestartDelay: time.Millisecond, RestartMaxDelay: time.Millisecond,
+	}})
+	var over atomic.Int32
+	watched := make(chan int)
+	for range 2 {
+		go func() { // ends when over is set
+			n := 0
+			last := l.Stats()
+			for over.Load() == 0 {
+				s := l.Stats()
+				checkSums(t, s)
+				checkGrowth(t, last, s)
+				last = s
+				n++
+			}
+			watched <- n
+		}()
+	}
+	var work sync.WaitGroup
+	work.Go(func() {
+		for i := range tasks {
+			f, err := multiprolab.Submit[int](t.Context(), l, "stats-add", i, &multiprolab.TaskOptions{Attempts: 1000})
+			if !assert.NoError(t, err) {
+				return
+			}
+			if i%100 == 0 {
+				_, err := f.Wait(t.Context())
+				assert.NoError(t, err)
+			}
+		}
+	})
+	work.Go(func() {
+		items := make([]int, tasks)
+		for r, err := range multiprolab.Map[int](t.Context(), l, "stats-add", slices.Values(items), nil) {
+			_, _ = r, err // an item that a death has hit has failed
+		}
+	})
+	work.Go(func() {
+		for range calls {
+			// Some of these meet a worker that dies.
+			_, _ = multiprolab.Call[int](t.Context(), l, statsWorker, "stats-call", 1)
+		}
+	})
+	work.Go(func() {
+		for i := range kills {
+			name := fmt.Sprint(statsWorker, "/", i%3)
+			life := 0
+			eventually(t, "the worker to have a process", func() bool {
+				w := workerOf(l.Stats(), name)
+				life = w.Life
+				return l.Kill(name) == nil
+			})
+			eventually(t, "the worker to be replaced", func() bool { return workerOf(l.Stats(), name).Life > life })
+		}
+	})
+	work.Wait()
+	require.NoError(t, l.Tasks().Join(t.Context()))
+	over.Store(1)
+	t.Logf("%d and %d snapshots", <-watched, <-watched)
+	require.NoError(t, l.Close())
+	s := l.Stats()
+	checkSums(t, s)
+	require.Zero(t, s.Tasks.Queued+s.Tasks.Running)
+	var ended, restarts, deaths, messages uint64
+	var wire multiprolab.WireStats
+	for _, w := range s.Workers {
+		ended += w.Tasks
+		restarts += uint64(w.Restarts)
+		messages += w.Messages
+		wire.FramesSent += w.Wire.FramesSent
+		wire.BytesReceived += w.Wire.BytesReceived
+		require.NotNil(t, w.LastDeath)
+		require.Positive(t, w.Busy)
+	}
+	for cause, n := range s.Pools[0].Deaths {
+		require.Contains(t, []multiprolab.DeathCause{multiprolab.CauseKill, multiprolab.CauseStart}, cause)
+		deaths += n
+	}
+	require.Equal(t, restarts, s.Pools[0].Restarts)
+	require.GreaterOrEqual(t, deaths, uint64(kills))
+	require.Equal(t, messages, s.Messages.Handled)
+	require.Positive(t, messages)
+	require.Equal(t, wire.FramesSent, s.Wire.FramesSent)
+	require.Equal(t, wire.BytesReceived, s.Wire.BytesReceived)
+	var runs uint64
+	for _, typ := range s.Types {
+		runs += typ.Run.Count
+		require.LessOrEqual(t, typ.Run.P50, typ.Run.P99)
+		require.LessOrEqual(t, typ.Run.P99, typ.Run.Max)
+	}
+	require.Equal(t, ended, runs)
+}
+
+// workerOf returns an instance of a snapshot.
+func workerOf(s *multiprolab.Stats, name string) *multiprolab.WorkerStats {
+	for i := range s.Workers {
+		if s.Workers[i].Name == name {
+			return &s.Workers[i]
+		}
+	}
+	return &multiprolab.WorkerStats{}
+}
+
+// checkGrowth holds that what only grows has not fallen from one snapshot to a later one.
+func checkGrowth(t testing.TB, before, after *multiprolab.Stats) {
+	grows := func(what string, a, b uint64) {
+		if b < a {
+			t.Errorf("%s has fallen from %d to %d", what, a, b)
+		}
+	}
+	grows("succeeded", before.Tasks.Succeeded, after.Tasks.Succeeded)
+	grows("failed", before.Tasks.Failed, after.Tasks.Failed)
+	grows("handled", before.Messages.Handled, after.Messages.Handled)
+	grows("frames sent", before.Wire.FramesSent, after.Wire.FramesSent)
+	grows("frames received", before.Wire.FramesReceived, after.Wire.FramesReceived)
+	grows("bytes sent", before.Wire.BytesSent, after.Wire.BytesSent)
+	grows("bytes received", before.Wire.BytesReceived, after.Wire.BytesReceived)
+	grows("writes", before.Wire.Writes, after.Wire.Writes)
+	for i := range min(len(before.Workers), len(after.Workers)) {
+		a, b := &before.Workers[i], &after.Workers[i]
+		grows("life of "+a.Name, uint64(a.Life), uint64(b.Life))
+		grows("tasks of "+a.Name, a.Tasks, b.Tasks)
+		grows("messages of "+a.Name, a.Messages, b.Messages)
+		grows("frames to "+a.Name, a.Wire.FramesSent, b.Wire.FramesSent)
+	}
+	for i := range min(len(before.Types), len(after.Types)) {
+		grows("runs of "+before.Types[i].Type, before.Types[i].Run.Count, after.Types[i].Run.Count)
+	}
+}
+
+// The figures of processes are those of the system, and a worker that does nothing is told from one
+// that works.
+func TestStatsOfProcesses(t *testing.T) {
+	l := startLab(t, nil, workers(statsWorker, 1))
+	s := l.Stats()
+	require.Equal(t, os.Getpid(), s.Main.PID)
+	require.Positive(t, s.Workers[0].Process.PID)
+	switch runtime.GOOS {
+	case "linux", "darwin", "windows", "freebsd":
+		for _, p := range []multiprolab.ProcessStats{s.Main, s.Workers[0].Process} {
+			require.Positive(t, p.CPU)
+			require.Positive(t, p.Resident)
+		}
+	}
+	if runtime.GOOS == "linux" {
+		require.Less(t, s.Workers[0].Process.Private, s.Workers[0].Process.Resident)
+	}
+	require.Positive(t, s.Wire.FramesSent)
+	require.Positive(t, s.Wire.FramesReceived)
+	require.Positive(t, s.Wire.Writes)
+	require.NoError(t, l.Close())
+}
+
+// In a worker, the Main of main does not run: there is nothing to tell, and nobody to kill.
+func TestStatsElsewhere(t *testing.T) {
+	l := newLab(t, nil)
+	s := l.Stats()
+	require.Empty(t, s.Workers)
+	require.ErrorContains(t, l.Kill("any/0"), "have not been started")
+	require.NoError(t, l.Start(t.Context()))
+	require.ErrorContains(t, l.Kill("any/0"), `"any/0"`)
+	require.NoError(t, l.Close())
+	require.False(t, l.Stats().Started.IsZero())
+}
+
+// TestStatsOfWorkersInThisProcess holds that workers that are goroutines have all figures but those
+// of a process of their own.
+func TestStatsOfWorkersInThisProcess(t *testing.T) {
+	l := startLab(t, &multiprolab.Config{InProcess: true}, workers(statsWorker, 2))
+	for i := range 10 {
+		n, err := multiprolab.Do[int](t.Context(), l, "stats-add", i)
+		require.NoError(t, err)
+		require.Equal(t, i+1, n)
+	}
+	_, err := multiprolab.Call[int](t.Context(), l, statsWorker+"/0", "stats-call", 1)
+	require.NoError(t, err)
+	s := l.Stats()
+	checkSums(t, s)
+	require.EqualValues(t, 10, s.Types[0].Run.Count)
+	require.EqualValues(t, 1, s.Messages.Handled)
+	require.Equal(t, os.Getpid(), s.Workers[0].Process.PID)
+	require.Equal(t, s.Main, s.Workers[0].Process)
+	require.NoError(t, l.Close())
+}
+
+// A handler of main may take a snapshot.
+func TestStatsFromHandler(t *testing.T) {
+	l := newLab(t, nil, workers(statsWorker, 1))
+	got := make(chan *multiprolab.Stats, 1)
+	l.After(0, func(context.Context) error {
+		got <- l.Stats()
+		return nil
+	})
+	require.NoError(t, l.Start(t.Context()))
+	require.Len(t, (<-got).Workers, 1)
+	require.NoError(t, l.Close())
+}
+
+// The time that a task has run is that of its handler, by the clock of its worker, however late
+// main hears of it.
+func TestRunTimesAreThoseOfTheHandler(t *testing.T) {
+	l := startLab(t, nil, workers(statsWorker, 1))
+	var futures []*multiprolab.Future[time.Duration]
+	for range 20 {
+		f, err := multiprolab.Submit[time.Duration](t.Context(), l, "stats-clock", 0, nil)
+		require.NoError(t, err)
+		futures = append(futures, f)
+	}
+	var ran, longest time.Duration
+	for _, f := range futures {
+		d, err := f.Wait(t.Context())
+		require.NoError(t, err)
+		ran += d
+		longest = max(longest, d)
+	}
+	run := l.Stats().Types[0].Run
+	require.EqualValues(t, 20, run.Count)
+	require.GreaterOrEqual(t, run.Sum, ran)
+	require.GreaterOrEqual(t, run.Max, longest)
+	require.NoError(t, l.Close())
 }

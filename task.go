@@ -49,6 +49,8 @@ type Task struct {
 	begun atomic.Uint64
 	// timeout is the timeout of this attempt, or 0. It does not change.
 	timeout time.Duration
+	// began is when the task has started, by the clock of its home. It is set when it starts.
+	began time.Duration
 	// expires is when the timeout passes. It is set when the task starts.
 	expires time.Time
 	// limit is when the context ends at the latest, or nil: before the task starts, by the deadline
@@ -67,6 +69,8 @@ type Task struct {
 
 // taskHome is the inbox of the worker that a task is in. It exists in the worker process.
 type taskHome interface {
+	// runs returns for how long a task has run that ends now.
+	runs(t *Task) time.Duration
 	// ended sends the outcome of a task to main.
 	ended(t *Task, how link.Haste, outcome *wire.Frame)
 	// save posts a checkpoint.
@@ -147,6 +151,9 @@ func (t *Task) end(r *reply) error {
 	f := replyFrame(wire.Result, t.ID, r)
 	if t.batch && r.err == nil {
 		f.Flags |= wire.FlagBatch
+	}
+	if !t.batch {
+		f.Left = t.home.runs(t)
 	}
 	f.Flags |= softly(t.late())
 	how := link.Lazily

@@ -18,9 +18,10 @@ import (
 // taskInbox holds the tasks that main has handed to a worker, and the worker's task handlers. It
 // exists in the worker process. The loop calls work; the goroutine that reads the wire delivers.
 type taskInbox struct {
-	worker *Worker // the worker; does not change
+	worker *Worker   // the worker; does not change
+	epoch  time.Time // from when its clock counts; does not change
 
-	mu       lockorder.Mutex[lockorder.Inbox] // guards every other field except worker, saved and pushed
+	mu       lockorder.Mutex[lockorder.Inbox] // guards every other field except worker, epoch, saved and pushed
 	handlers map[string]*taskHandler          // the handlers, by the types of tasks
 	waiting  ring.Ring[*Task]                 // the tasks for handlers that have not been started
 	active   map[uint64]*Task                 // the tasks that have been started and have not ended, by their ids
@@ -127,6 +128,7 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 func (b *taskInbox) start(t *Task, ctx context.Context) *scope {
 	s := b.worker.enter(ctx, t)
 	t.startClock()
+	t.began = time.Since(b.epoch)
 	t.ctx, s.limit = s, t.limit
 	if b.active == nil {
 		b.active = map[uint64]*Task{}
@@ -379,6 +381,9 @@ func (b *taskInbox) tryFetch(ctx context.Context, wait bool, types []string) (*T
 		}
 	}
 }
+
+// runs implements taskHome. It is more than 0.
+func (b *taskInbox) runs(t *Task) time.Duration { return max(1, time.Since(b.epoch)-t.began) }
 
 // ended implements taskHome.
 func (b *taskInbox) ended(t *Task, how link.Haste, outcome *wire.Frame) {

@@ -16,7 +16,10 @@ import (
 // verdictOf says for the rules what the outcome of an attempt is that a worker gives. If many is
 // set, it is the result of a batch.
 func verdictOf(r *reply, many bool) queue.Verdict {
-	v := queue.Verdict{Late: r.late, Cause: r}
+	v := queue.Verdict{Late: r.late, Cause: r, Took: r.ran}
+	if many && r.took < batch.MaxTook { // else it is of one item, and is no measure; see Task.endFirst
+		v.Took = r.took
+	}
 	var remote *RemoteError
 	switch {
 	case r.err == nil && many:

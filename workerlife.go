@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/life"
@@ -31,7 +32,7 @@ func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 	w.overdue, w.mostCalls = w.reportOverdue, maxCalls
 	w.left, w.shares.cache.Unmap = w.ack, shared.Unmap
 	w.queue = &TaskQueue{node: w.node, mine: &w.inbox}
-	w.inbox.worker = w
+	w.inbox.worker, w.inbox.epoch = w, time.Now()
 	w.workerPlace.open(role.index, role.life)
 	w.loop.task = w.inbox.work
 	w.out = newOutbox(int64(cfg.Window), false)

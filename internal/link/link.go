@@ -87,6 +87,7 @@ type Link struct {
 	lending lending      // how the turn to read goes round; for any goroutine
 	box     *blackBox    // the black box, or nil; set before the first frame is posted
 	shared  *shared      // the shared memory, or nil; set before the first frame is posted or read
+	seen    seen         // what has gone over the wire; for any goroutine
 
 	// queued counts the bytes that were posted and have not been written. Any goroutine reads it.
 	queued atomic.Int64
@@ -215,7 +216,7 @@ func (l *Link) Note(text []byte) bool { return l.box != nil && l.box.setNote(tex
 // or posted. If the memory is nil or too small, nothing is shared.
 func (l *Link) Share(memory []byte, first bool, closer func(memory []byte)) {
 	if s := newShared(memory, first, closer); s != nil {
-		l.shared, l.turn.reader.Shared = s, s.take
+		l.shared, l.turn.reader.Shared = s, l.takeShared
 	}
 }
 
@@ -235,4 +236,20 @@ func (l *Link) Unshare() {
 	if l.shared != nil {
 		l.shared.close()
 	}
+}
+
+// Traffic returns what has gone over the wire.
+func (l *Link) Traffic() Traffic {
+	t := Traffic{
+		FramesReceived: l.seen.frames.Load(),
+		BytesReceived:  l.seen.bytes.Load(),
+		Writes:         l.seen.writes.Load(),
+	}
+	l.chunks.mu.Lock()
+	defer l.chunks.mu.Unlock()
+	t.FramesSent, t.BytesSent = l.chunks.count.frames, l.chunks.count.bytes
+	if l.shared != nil {
+		t.Shared = l.shared.lying()
+	}
+	return t
 }

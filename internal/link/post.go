@@ -44,6 +44,8 @@ type chunks struct {
 	lazy bool
 	// woken says that WriteLoop has been woken and has not taken the chunks yet.
 	woken bool
+	// count is what was posted.
+	count sent
 	// closed says that nothing is posted any more.
 	closed bool
 	// broken is the error of the pipe, after which nothing is written any more; or nil.
@@ -169,6 +171,8 @@ func (l *Link) define(id uint64) {
 // body in shared memory if that has room. The caller holds mu.
 func (l *Link) append(f *wire.Frame) {
 	c := &l.chunks
+	c.count.frames++
+	c.count.bytes += uint64(f.Size())
 	if c.sharing && len(f.Body) >= leastShared() {
 		if at, ok := l.shared.put(f.Body); ok {
 			f = f.Shared(at, &c.place)

@@ -53,6 +53,8 @@ type turn struct {
 	large int64
 	// frugal says that this process has a limit on its memory.
 	frugal bool
+	// received is what has come.
+	received received
 	// defined is how many type definitions the other end has introduced.
 	defined int
 	// ended is the error with which the stream ended, if it was not ReadLoop that came to the end.
@@ -173,6 +175,7 @@ func (l *Link) readOne() (served bool, err error) {
 			makeGCRoom()
 		}
 	}
+	l.show()
 	if f.Kind != wire.Defs {
 		served, err = t.handle(f)
 		if t.frame != nil {
@@ -181,6 +184,28 @@ func (l *Link) readOne() (served bool, err error) {
 		return served, err
 	}
 	return false, l.learn(f)
+}
+
+// shownEvery is after how many frames at the latest the counts are shown while frames follow each
+// other without a pause.
+const shownEvery = 32
+
+// show lets everybody see what has come: at each pause, and now and then without one. So the counts
+// cost next to nothing for each frame. The caller holds token.
+func (l *Link) show() {
+	t := &l.turn
+	t.received.frames++
+	if t.received.frames%shownEvery == 0 || !t.reader.Ready() {
+		l.seen.frames.Store(t.received.frames)
+		l.seen.bytes.Store(t.received.before + t.received.shared + uint64(t.reader.Position()))
+	}
+}
+
+// takeShared takes a body out of the shared memory, and counts it. The caller holds token.
+func (l *Link) takeShared(at uint64, length int) ([]byte, error) {
+	body, err := l.shared.take(at, length)
+	l.turn.received.shared += uint64(len(body))
+	return body, err
 }
 
 // learn takes in type definitions of the other end. The caller holds token.
@@ -209,6 +234,7 @@ func (l *Link) ReadRest(box *io.SectionReader) {
 		return // the other end has not begun its stream, whatever it has put into its box
 	}
 	shared := t.reader.Shared
+	t.received.before += uint64(t.reader.Position())
 	t.reader = wire.NewReader(unwritten(box, t.good), l.maxBody())
 	t.reader.Shared = shared
 	for {

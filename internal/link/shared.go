@@ -78,6 +78,17 @@ func (s *shared) take(at uint64, length int) ([]byte, error) {
 	return s.in.take(at, length)
 }
 
+// lying returns how many bytes lie there for the other end. The caller holds chunks.mu.
+func (s *shared) lying() int64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.memory == nil {
+		return 0
+	}
+	done := max(atomic.LoadUint64(s.out.done), s.out.start)
+	return int64(s.out.head - min(done, s.out.head)) // the other end may write anything there
+}
+
 // close gives the memory back.
 func (s *shared) close() {
 	s.mu.Lock()

@@ -95,6 +95,7 @@ func (l *Link) write(to func([]byte) (int, error)) error {
 		for len(w.rest) > 0 {
 			chunk := w.rest[0]
 			n, err := to(chunk[w.begun:])
+			l.seen.writes.Add(1)
 			w.written += int64(n)
 			w.begun += n
 			if l.queued.Add(-int64(n)); l.options.Choke > 0 {

@@ -13,6 +13,9 @@ type Ledger[L, C any] struct {
 	// Clears says that L may hold something large, which is let go of as soon as it is not needed.
 	// It does not change once the ledger is in use.
 	Clears bool
+	// Done is how many messages have left the inboxes of all lives, and how many calls have their
+	// replies. It only grows.
+	Done uint64
 
 	// row is the messages in the order of their serials. Those before head have been confirmed, and
 	// stay in the row until its memory is used again: L is small, and holds nothing large, unless
@@ -82,6 +85,7 @@ func (l *Ledger[L, C]) Handled(upTo uint64) bool {
 		clear(gone)
 	}
 	l.head += len(gone)
+	l.Done += uint64(len(gone))
 	l.confirmed = upTo
 	switch {
 	case l.head == len(l.row) && cap(l.row) > keptRow:
@@ -128,14 +132,18 @@ func (l *Ledger[L, C]) Ask(call C) (number uint64) {
 	return l.lastCall
 }
 
-// Answered takes out the call with a number, which has its reply, or could not be written after
-// all. It reports false if there is none.
+// Answered takes out the call with a number, which has its reply. It reports false if there is
+// none.
 func (l *Ledger[L, C]) Answered(number uint64) (call C, ok bool) {
 	if call, ok = l.calls[number]; ok {
 		delete(l.calls, number)
+		l.Done++
 	}
 	return call, ok
 }
+
+// Unask takes out the call with a number, which could not be written after all.
+func (l *Ledger[L, C]) Unask(number uint64) { delete(l.calls, number) }
 
 // Asked returns the call with a number that has no reply, or false.
 func (l *Ledger[L, C]) Asked(number uint64) (call C, ok bool) {
@@ -164,6 +172,6 @@ func (l *Ledger[L, C]) Detach() (lost []Lost[L], calls []C) {
 	for _, number := range slices.Sorted(maps.Keys(l.calls)) {
 		calls = append(calls, l.calls[number])
 	}
-	*l = Ledger[L, C]{Clears: l.Clears, lastCall: l.lastCall}
+	*l = Ledger[L, C]{Clears: l.Clears, Done: l.Done, lastCall: l.lastCall}
 	return lost, calls
 }

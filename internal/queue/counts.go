@@ -17,8 +17,8 @@ func (q *Queue) waited(t *Task) {
 // ran counts the time that an attempt at a task took that ends now. The items of a batch have equal
 // parts of it.
 func (q *Queue) ran(t *Task, v Verdict) {
-	took := v.Took
-	if took == 0 {
+	took := min(v.Took, q.timers.now) // whatever a worker says, it has not run for longer than the program
+	if took <= 0 {
 		took = q.timers.now - t.began
 	}
 	n := 1

@@ -194,7 +194,8 @@ type Frame struct {
 	// Header is the packed headers of a message, a call or a task, or "".
 	Header string
 	// Left is, for a Call, a Submit or a Task, how long after the frame is written the one who
-	// waits for the outcome will go on waiting; 0 if the frame does not say.
+	// waits for the outcome will go on waiting, and for a Result of what is no batch, how long the
+	// handler has run; 0 if the frame does not say.
 	Left time.Duration
 	Body []byte // the encoded value, or packed fields, or nil
 }

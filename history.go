@@ -7,11 +7,12 @@ import (
 	"sync"
 
 	"github.com/multiprolab/multiprolab/internal/life"
+	"github.com/multiprolab/multiprolab/internal/link"
 )
 
-// failures is what main remembers of lives that have failed, and of messages that went wrong. It
-// exists in main. Any goroutine may use it.
-type failures struct {
+// history is what main remembers of lives that are over, and of messages that went wrong. It exists
+// in main. Any goroutine may use it.
+type history struct {
 	// mu guards every other field.
 	mu sync.Mutex
 	// last is the last failed life of each instance, by its name.
@@ -20,12 +21,16 @@ type failures struct {
 	pools map[string]map[DeathCause]uint64
 	// restarts counts the lives of each pool that have followed on another one.
 	restarts map[string]uint64
-	// messages counts the events of messages.
+	// messages counts the events of messages, and the messages that instances have handled that are
+	// in no pool any more.
 	messages MessageStats
+	// wires is what the wires of the lives of each instance have carried that are over, by the name
+	// of the instance; and all of them together under the empty name.
+	wires map[string]link.Traffic
 }
 
 // note takes in an event.
-func (n *failures) note(e Event) {
+func (n *history) note(e Event) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	switch e := e.(type) {
@@ -46,7 +51,7 @@ func (n *failures) note(e Event) {
 }
 
 // failed remembers a life that has failed. The caller holds mu.
-func (n *failures) failed(e *WorkerFailed) {
+func (n *history) failed(e *WorkerFailed) {
 	if n.last == nil {
 		n.last, n.pools = map[string]*DeathStats{}, map[string]map[DeathCause]uint64{}
 	}
@@ -58,11 +63,73 @@ func (n *failures) failed(e *WorkerFailed) {
 	n.last[e.Worker] = &DeathStats{Time: e.At, Life: e.Life, PID: e.PID, Cause: e.cause, Err: brief(e.Err)}
 }
 
+// over takes in that a life of an instance is over, and takes it away from the instance, in one
+// step: no snapshot has what its wire has carried twice, or not at all.
+func (n *history) over(s *slot, p *peer) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.wires == nil {
+		n.wires = map[string]link.Traffic{}
+	}
+	for _, name := range []string{s.name, ""} {
+		t := n.wires[name]
+		t.Add(p.link.Traffic())
+		n.wires[name] = t
+	}
+	s.finishLife(p)
+}
+
+// traffic returns how many messages and calls the lives of the receiver have handled, and how many
+// wait here for room.
+func (o *outbox) traffic() (handled uint64, waiting int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.rules.Ledger.Done, o.rules.Waiting()
+}
+
+// left takes in how many messages an instance has handled that is in no pool any more, and has no
+// life.
+func (n *history) left(handled uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.messages.Handled += handled
+}
+
+// wiresOf writes into a snapshot what the wires of the present lives of some instances carry, and
+// what those of earlier ones have carried.
+func (n *history) wiresOf(s *Stats, slots []*slot) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	all := n.wires[""]
+	for i, at := range slots {
+		t, shared := n.wires[at.name], int64(0)
+		if p := at.running(); p != nil {
+			now := p.link.Traffic()
+			t.Add(now)
+			all.Add(now)
+			shared = now.Shared
+		}
+		w := &s.Workers[i].Wire
+		w.take(&t)
+		w.Shared = shared
+		s.Wire.Shared += shared
+		s.Wire.Blocked += w.Blocked
+	}
+	s.Wire.take(&all)
+	s.Messages.Handled += n.messages.Handled
+}
+
+// take sets what a wire has carried.
+func (w *WireStats) take(t *link.Traffic) {
+	w.FramesSent, w.FramesReceived = t.FramesSent, t.FramesReceived
+	w.BytesSent, w.BytesReceived, w.Writes = t.BytesSent, t.BytesReceived, t.Writes
+}
+
 // poolOf returns the pool of an instance, or of a spare, by its name.
 func poolOf(worker string) string { return worker[:max(0, strings.LastIndexByte(worker, '/'))] }
 
 // fill writes into a snapshot what is remembered.
-func (n *failures) fill(s *Stats) {
+func (n *history) fill(s *Stats) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for i := range s.Workers {
