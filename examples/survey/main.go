@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab"
+	"github.com/multiprolab/multiprolab/console"
 )
 
 var (
@@ -51,10 +52,11 @@ func main() { // runs in main, and up to Start in the workers too
 		os.Exit(2)
 	}
 
-	bar := &progress{terminal: isTerminal(os.Stderr)}
-	roster := newRoster(bar)
+	terminal := &console.Terminal{}
+	roster := newRoster(terminal)
 	app := multiprolab.New(&multiprolab.Config{
 		OnEvent: roster.onEvent,
+		Stderr:  terminal,                      // above the bar
 		Logger:  slog.New(slog.DiscardHandler), // the roster reports what the log would
 	})
 	app.RegisterWorker("surveyor", surveyor, &multiprolab.WorkerConfig{
@@ -69,11 +71,10 @@ func main() { // runs in main, and up to Start in the workers too
 	if err := app.Start(ctx); err != nil { // in a worker, Start does not return
 		fail(err)
 	}
-	err := survey(ctx, app, bar, roster)
+	err := survey(ctx, app, terminal, roster)
 	if err != nil && ctx.Err() != nil {
 		err = &interrupted{err}
 	}
-	bar.clear()
 	stop() // a second Ctrl-C would end the program at once
 	if err := errors.Join(err, app.Close()); err != nil {
 		fail(err)
@@ -112,7 +113,7 @@ func surveyor(_ context.Context, w *multiprolab.Worker) error {
 }
 
 // survey is the work of main. An error means that the figures cannot be relied on.
-func survey(ctx context.Context, app *multiprolab.Main, bar *progress, roster *roster) error {
+func survey(ctx context.Context, app *multiprolab.Main, terminal *console.Terminal, roster *roster) error {
 	root, err := sourceTree(ctx)
 	if err != nil {
 		return err
@@ -127,12 +128,11 @@ func survey(ctx context.Context, app *multiprolab.Main, bar *progress, roster *r
 		}
 	}
 	begun := time.Now()
-	reports, lost, err := examineAll(ctx, app, paths, bar, roster)
+	reports, lost, err := examineAll(ctx, app, paths, terminal, roster)
 	if err != nil {
 		return err
 	}
 	took := time.Since(begun).Round(time.Millisecond)
-	bar.clear()
 
 	summary := summarise(reports, unreadable, *top)
 	fmt.Printf("%s\n\n", root)
@@ -177,16 +177,17 @@ func examineAll(
 	ctx context.Context,
 	app *multiprolab.Main,
 	paths []string,
-	bar *progress,
+	terminal *console.Terminal,
 	roster *roster,
 ) (reports []Report, lost []Fault, err error) {
 	total, done := len(paths), 0
-	bar.total = total
-	for report, err := range multiprolab.Map[Report](ctx, app, "survey", slices.Values(paths), &multiprolab.MapConfig{
+	results := multiprolab.Map[Report](ctx, app, "survey", slices.Values(paths), &multiprolab.MapConfig{
 		Window: max(64, 8**workers),
 		// all kills may hit one file, and one crash of its own is forgiven
 		Task: multiprolab.TaskOptions{Attempts: *kills + 2},
-	}) {
+	})
+	bar := &console.Config{Label: "files", Total: total, Workers: app, Clear: true, Terminal: terminal}
+	for report, err := range console.ProgressWith(results, bar) {
 		switch {
 		case ctx.Err() != nil:
 			return nil, nil, fmt.Errorf("%d of %d files were done", done, total)
@@ -196,7 +197,6 @@ func examineAll(
 			reports = append(reports, report)
 		}
 		done++
-		bar.advance()
 		for n := len(roster.killed) + 1; n <= *kills && done*(*kills+1) >= n*total; n++ { // spread over the files
 			if err := roster.killOne(ctx); err != nil {
 				return nil, nil, err

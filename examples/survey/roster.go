@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -16,8 +17,8 @@ import (
 // for -kill. It exists in main. The loop of main calls onEvent; everything else belongs to the
 // goroutine of the survey.
 type roster struct {
-	bar    *progress
-	killed []process // in their order
+	terminal io.Writer
+	killed   []process // in their order
 
 	mu      sync.Mutex
 	live    []process
@@ -36,8 +37,13 @@ type process struct {
 
 func (p process) String() string { return fmt.Sprintf("%s (pid %d)", p.name, p.pid) }
 
-func newRoster(bar *progress) *roster {
-	return &roster{bar: bar, own: map[int]bool{}, changed: make(chan struct{}, 1)}
+func newRoster(terminal io.Writer) *roster {
+	return &roster{terminal: terminal, own: map[int]bool{}, changed: make(chan struct{}, 1)}
+}
+
+// note prints a line above the bar.
+func (r *roster) note(format string, args ...any) {
+	fmt.Fprintf(r.terminal, format+"\n", args...)
 }
 
 func (r *roster) onEvent(e multiprolab.Event) {
@@ -54,7 +60,7 @@ func (r *roster) onEvent(e multiprolab.Event) {
 		r.remove(e.PID)
 		r.over = r.over || !e.Restart
 		if !r.own[e.PID] {
-			r.bar.note("%s", brief(e.Err))
+			r.note("%s", brief(e.Err))
 		}
 	}
 	select {
@@ -102,7 +108,7 @@ func (r *roster) tryKill() (done bool, err error) {
 		}
 		r.killed = append(r.killed, p)
 		r.own[p.pid] = true
-		r.bar.note("killed %v", p)
+		r.note("killed %v", p)
 		return true, nil
 	}
 	if r.over {
