@@ -15,7 +15,11 @@ import (
 // TestEvents: who asks for the events gets those of Config.OnEvent, all and in their order, whether
 // it asks before the start, or after the end for the last ones.
 func TestEvents(t *testing.T) {
-	l := newLab(t, nil, pool{"watch-leaver", &multiprolab.WorkerConfig{RestartLimit: multiprolab.RestartLimit{Restarts: 100}}})
+	l := newLab(
+		t,
+		nil,
+		pool{"watch-leaver", &multiprolab.WorkerConfig{RestartLimit: multiprolab.RestartLimit{Restarts: 100}}},
+	)
 	events, err := l.Events(t.Context())
 	require.NoError(t, err)
 	told := make(chan []string, 1)

@@ -68,7 +68,7 @@ func ownPackages(t *testing.T) []string {
 	var own []string
 	for path := range all {
 		room, within := strings.CutPrefix(path, module+"/")
-		public := slices.Contains([]string{"backend", "prefork", "profiles", "sockets"}, room)
+		public := slices.Contains([]string{"backend", "dashboard", "prefork", "profiles", "sockets"}, room)
 		if path == module || within && (public || strings.HasPrefix(room, "internal/")) {
 			own = append(own, path)
 		}
@@ -227,6 +227,7 @@ var floors = map[string][]string{
 		"internal/tokens", "internal/upgrade", "internal/wire",
 	},
 	"backend":            {"internal/ring"},
+	"dashboard":          {"profiles"},
 	"prefork":            {"sockets"},
 	"profiles":           {},
 	"internal/ablate":    {},
