@@ -80,11 +80,11 @@ type outcome struct {
 	errors  map[string]int // how often each error has come
 }
 
-// under runs do while vegeta asks at the rate, with requests that no client sends twice: half of
-// them over new connections, half over such as are kept.
+// under runs do while vegeta asks at the rate. Half of the requests are POST, which no client sends
+// twice, over new connections. Half are GET over connections that are kept: those a client sends
+// again if the server has closed the idle connection in the same moment.
 func under(url string, do func() error) (*outcome, error) {
 	o := &outcome{errors: map[string]int{}}
-	targeter := vegeta.NewStaticTargeter(vegeta.Target{Method: "POST", URL: url})
 	all := make(chan *vegeta.Result)
 	var attackers []*vegeta.Attacker
 	var attacks sync.WaitGroup
@@ -94,7 +94,8 @@ func under(url string, do func() error) (*outcome, error) {
 		}
 	}
 	defer stop() // also if a test ends in do
-	for _, keep := range []bool{true, false} {
+	for method, keep := range map[string]bool{"GET": true, "POST": false} {
+		targeter := vegeta.NewStaticTargeter(vegeta.Target{Method: method, URL: url})
 		attacker := vegeta.NewAttacker(vegeta.Timeout(30*time.Second), vegeta.KeepAlive(keep))
 		attackers = append(attackers, attacker)
 		results := attacker.Attack(targeter, vegeta.Rate{Freq: *rate, Per: 2 * time.Second}, 0, "prefork")
