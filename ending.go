@@ -49,6 +49,7 @@ func (m *Main) conduct(unwatch func() bool) {
 	if m.spawner != nil {
 		m.spawner.Close()
 	}
+	_ = m.upgrade.settled(context.Background(), nil, m.cfg.Logger) // nothing ends this before
 	var err error
 	if execute := m.upgrade.nextVersion(); execute != nil {
 		err = execute()

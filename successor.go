@@ -39,6 +39,9 @@ func (m *Main) inherit() error {
 			m.upgrade.report = upgrade.NewReporter(h)
 			return nil
 		}
+		if h.Pid != 0 {
+			m.upgrade.bridged = make(chan struct{})
+		}
 		m.upgrade.catchEarly(m.cfg.UpgradeSignal, hangup)
 	}
 	return nil
@@ -59,16 +62,30 @@ func (m *Main) succeed() {
 		m.cfg.Logger.Error("multiprolab: the new version of the program could not be executed, the old one goes on",
 			"error", h.Failed)
 	}
-	if trial := upgrade.Resume(h, m.stderr); trial != nil {
-		go func() { // ends with the trial, which ends in any case
-			select {
-			case <-m.allReady:
-			case <-m.exitAsked:
-			}
-			trial.End(m.cfg.ShutdownTimeout + m.cfg.KillTimeout)
-		}()
+	if m.upgrade.bridged != nil {
+		go m.endBridge(upgrade.Resume(h, m.stderr)) // ends with the trial, which ends in any case
 	}
 	m.cfg.Logger.Info("multiprolab: the program has been upgraded", "file", h.Path, "tasks", len(h.Tasks))
+}
+
+// endBridge ends the trial that has served until the workers of this version are ready.
+func (m *Main) endBridge(trial *upgrade.Trial) {
+	defer close(m.upgrade.bridged)
+	if trial == nil { // it is gone
+		return
+	}
+	select {
+	case <-m.allReady:
+	case <-m.exitAsked:
+	}
+	go func() { // ends with the trial
+		select {
+		case <-m.killAsked:
+			trial.Kill()
+		case <-m.upgrade.bridged:
+		}
+	}()
+	trial.End(m.cfg.ShutdownTimeout + m.cfg.KillTimeout)
 }
 
 // runTrial leads a trial: it reports when all workers are ready, and ends the trial when it is told

@@ -43,7 +43,8 @@ func (e *UpgradeError) Unwrap() error { return e.Err }
 //  3. The process executes the new file, which begins at its main function. sockets.Listen with the
 //     same network and address finds the socket that was open all the time, by its name if the
 //     address is no certain one, such as a port that the system chooses. Sockets that nobody asks
-//     for are closed. When all workers are ready, the trial finishes what it has and ends.
+//     for are closed. When all workers are ready, the trial finishes what it has and ends; another
+//     Upgrade, and the end of the program, wait for that.
 //
 // If the trial fails, it is ended, and Upgrade returns an *UpgradeError that says why: the program
 // has no setup that works, crashes, is not this program, or is not ready before ctx ends or
@@ -81,6 +82,9 @@ func (m *Main) Upgrade(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, m.cfg.UpgradeTimeout,
 		fmt.Errorf("Config.UpgradeTimeout of %v is over: %w", m.cfg.UpgradeTimeout, context.DeadlineExceeded))
 	defer cancel()
+	if err := m.upgrade.settled(ctx, m.exitAsked, m.cfg.Logger); err != nil {
+		return err
+	}
 	m.noteService(m.service.Reloading())
 	trial, err := m.tryNext(ctx)
 	if err != nil {

@@ -58,7 +58,13 @@ func startUpgradeLab(t *testing.T, env ...string) *upgradeLab {
 // start starts version 1 by a name of its file.
 func (l *upgradeLab) start(t *testing.T, file string, env ...string) {
 	t.Helper()
-	l.mainProcess = &mainProcess{Cmd: exec.Command(file, l.base), out: &buffer{}, exited: make(chan struct{})}
+	l.run(t, exec.Command(file, l.base), env...)
+}
+
+// run is start with a command that becomes the program.
+func (l *upgradeLab) run(t *testing.T, cmd *exec.Cmd, env ...string) {
+	t.Helper()
+	l.mainProcess = &mainProcess{Cmd: cmd, out: &buffer{}, exited: make(chan struct{})}
 	l.Dir = filepath.Dir(l.base)
 	l.Env = append(os.Environ(), env...)
 	l.Stdout, l.Stderr, l.SysProcAttr = l.out, l.out, ownGroup()

@@ -3,6 +3,9 @@ package multiprolab_test
 import (
 	"net"
 	"os"
+	"os/exec"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -42,6 +45,33 @@ func TestUpgradeClosesSocketThatNobodyAsksFor(t *testing.T) {
 	require.NoFileExists(t, l.base)
 	l.upgradeWith(t, "", 2)
 	require.True(t, bound(t, l.base))
+	l.end(t)
+}
+
+// The sockets of the service manager go over, whether somebody has asked for them or not, and so do
+// those of packets.
+func TestUpgradeHandsOnWhatWasPassed(t *testing.T) {
+	l := newUpgradeLab(t)
+	l.replace(t, 1)
+	cmd := exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`, l.program(), l.base)
+	for range 2 {
+		passed, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		file, err := passed.(*net.TCPListener).File()
+		require.NoError(t, err)
+		require.NoError(t, passed.Close())
+		defer file.Close()
+		cmd.ExtraFiles = append(cmd.ExtraFiles, file)
+		l.url = "http://" + passed.Addr().String() + "/" // of the second, which has the name web
+	}
+	l.run(t, cmd, "LISTEN_FDS=2", "LISTEN_FDNAMES=other:web")
+	for _, version := range []int{2, 1, 2} {
+		l.upgradeWith(t, "", version)
+	}
+	lines := regexp.MustCompile(`(?m)^packets at .*$`).FindAllString(l.out.String(), -1)
+	require.Len(t, lines, 4)
+	require.Contains(t, lines[0], "passed [other]")
+	require.Len(t, slices.Compact(lines), 1, "of all versions")
 	l.end(t)
 }
 

@@ -1,12 +1,16 @@
 package multiprolab
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"sync"
 	"sync/atomic"
 
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/upgrade"
 )
 
@@ -25,6 +29,9 @@ type upgrading struct {
 	// handed is what this process was handed by the old version of the program, if that was for
 	// this Main; otherwise nil. prepare sets it, and it does not change after that.
 	handed *upgrade.Handed
+	// bridged is closed when the trial that has served until the workers of this version were ready
+	// has ended; nil if there was none. prepare sets it, and it does not change after that.
+	bridged chan struct{}
 	// early gets signals until Run does; or nil. prepare sets it, and it does not change later.
 	early chan os.Signal
 	// abandoned says that the program is to end, whatever Upgrade has begun.
@@ -61,6 +68,22 @@ func (u *upgrading) prepareNext(next func() error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.next = next
+}
+
+// settled waits until the trial of the last upgrade has finished what it has: its stderr comes by
+// main, which alone can attend to its end, and cannot hand that on.
+func (u *upgrading) settled(ctx context.Context, exitAsked <-chan struct{}, log *slog.Logger) error {
+	if u.bridged == nil || goroutine.Closed(u.bridged) {
+		return nil
+	}
+	log.Info("multiprolab: main waits until the trial of the last upgrade has finished what it has")
+	select {
+	case <-u.bridged:
+	case <-exitAsked: // who asks for an upgrade then is told so
+	case <-ctx.Done():
+		return fmt.Errorf("multiprolab: the trial of the last Upgrade has not ended yet: %w", context.Cause(ctx))
+	}
+	return nil
 }
 
 // heed has the signal of an upgrade, if it is not nil, sent to a channel. It notes which signals

@@ -165,6 +165,9 @@ func (t *Trial) failed(answer string) error {
 // open them while the trial has them.
 func (t *Trial) Alone() bool { return t.alone }
 
+// Kill ends the trial at once. Unlike the other methods it may be called while End waits.
+func (t *Trial) Kill() { _ = t.process.Kill() } // otherwise it has ended by itself
+
 // End asks the trial to end, and kills it after a time. It returns when the process has ended.
 func (t *Trial) End(most time.Duration) {
 	closeAll(t.life)

@@ -29,9 +29,6 @@ var version string
 // fault is what this process does wrong.
 var fault string
 
-// own is a listener that the library knows nothing of.
-var own net.Listener
-
 func main() {
 	if dir := os.Getenv("UPGRADE_DIR"); dir != "" {
 		must(os.Chdir(dir))
@@ -44,6 +41,9 @@ func main() {
 	app.RegisterWorker("web", web, &multiprolab.WorkerConfig{Count: 2, Listeners: []string{"web"}})
 	app.RegisterWorker("tasks", tasks, &multiprolab.WorkerConfig{Queues: []string{"tasks", "late", "held"}})
 	app.Hook()
+	if multiprolab.UpgradeTrial() {
+		must(os.Setenv("UPGRADE_IN_TRIAL", "1")) // for its workers
+	}
 	switch fault {
 	case "panic":
 		panic("the new version panics in main")
@@ -64,14 +64,15 @@ func main() {
 		must(sockets.Listen(app, "taken", "unix", os.Args[1]))
 	}
 	must(sockets.Listen(app, "web", "tcp", "127.0.0.1:0"))
+	must(sockets.Listen(app, "packets", "udp", "127.0.0.1:0"))
 	switch fault {
 	case "no socket":
 	case "own": // a file of the same name is the new version's own
 		if !multiprolab.UpgradeTrial() {
 			must(os.Remove(os.Args[1]))
-			var err error
-			own, err = net.Listen("unix", os.Args[1])
+			own, err := net.Listen("unix", os.Args[1])
 			must(err)
+			defer own.Close()
 		}
 	case "renamed":
 		must(sockets.Listen(app, "the same under another name", "unix", os.Args[1]))
@@ -89,6 +90,7 @@ func main() {
 				left = append(left, v)
 			}
 		}
+		fmt.Println("packets at", sockets.Addr(app, "packets"), "passed", sockets.Activated())
 		fmt.Println("version", version, "pid", os.Getpid(), "at", sockets.Addr(app, "web"), "descriptors", len(dir), "environment", left)
 		return nil
 	})
@@ -98,7 +100,7 @@ func main() {
 	})
 	command(app)
 	err := app.Run(context.Background())
-	fmt.Println("end", err, app.Cause())
+	fmt.Println("end", err, app.Cause(), "of", os.Getpid())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -184,6 +186,13 @@ func tasks(_ context.Context, w *multiprolab.Worker) error {
 			return os.Remove(os.Args[1] + ".program")
 		case "switch late":
 			return os.Rename(os.Args[1]+".other", os.Args[1]+".program")
+		case "slow trial": // until a file is there
+			for os.Getenv("UPGRADE_IN_TRIAL") != "" {
+				if _, err := os.Stat(os.Args[1] + ".go"); err == nil {
+					break
+				}
+				time.Sleep(time.Millisecond)
+			}
 		}
 		return nil
 	})
