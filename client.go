@@ -24,6 +24,9 @@ type client struct {
 	link atomic.Pointer[link.Link]
 	// credit is what the life may send, which its account guards.
 	credit mail.Credit
+	// parted says that another life works in the name of the instance, while this one ends: the
+	// waits of both would have the same numbers. Those of this one are not known any more.
+	parted atomic.Bool
 	// submits is what the broker keeps of the life.
 	submits
 
@@ -112,7 +115,7 @@ func (c *client) called(id uint64, e madeCall, loops bool) {
 
 // waitOver notes that the loop of the worker does not wait for this call or task any more.
 func (c *client) waitOver(id uint64) {
-	if c.link.Load() != nil { // otherwise the next life may have begun, whose waits have the same numbers
+	if !c.over() { // otherwise the next life may have begun, whose waits have the same numbers
 		c.desk.endWait(c.slot().name, id)
 	}
 }
@@ -172,15 +175,23 @@ func (c *client) pass(f *wire.Frame) error {
 	return nil
 }
 
-// over reports whether the life has ended, or is certain to, so that it waits for nothing. It is
-// false if c is nil, which is main.
-func (c *client) over() bool { return c != nil && c.link.Load() == nil }
+// over reports whether the life has ended or parted, so that nobody looks for what it waits for. It
+// is false if c is nil, which is main.
+func (c *client) over() bool { return c != nil && (c.parted.Load() || c.link.Load() == nil) }
+
+// part ends that somebody looks for what the worker waits for, because another life works in the
+// name of the instance from now on. It goes on getting its replies.
+func (c *client) part() {
+	if !c.parted.Swap(true) && c.link.Load() != nil {
+		c.desk.endWaits(c.slot().name)
+	}
+}
 
 // gone ends everything that the worker waits for, because its life has ended or is being killed.
 // Its calls that wait for room are taken back; whoever handles one of the others is told that
 // nobody waits for the reply.
 func (c *client) gone() {
-	if c.link.Swap(nil) != nil { // otherwise the waits are those of the next life
+	if c.link.Swap(nil) != nil && !c.parted.Load() { // otherwise the waits are those of the next life
 		c.desk.endWaits(c.slot().name)
 	}
 	c.mu.Lock()

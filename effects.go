@@ -174,7 +174,7 @@ func (b *broker) giveOutcome(j *job, e *queue.Effect) {
 	}
 	b.giveBack(j)
 	j.letGo()
-	if j.client == nil || j.client.link.Load() != nil {
+	if !j.client.over() {
 		b.loops.waits.End(j.by(), j.Number)
 	}
 	sub, client, run := j.sub, j.client, 0

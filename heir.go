@@ -6,7 +6,8 @@ import (
 )
 
 // This file is how a spare, in main, gets the place of a worker in two steps: the tasks as soon as
-// it is certain that the worker is killed, and the messages when nothing is left of it. So the
+// it is certain that the worker is killed, or as it has ended its last task before it is replaced,
+// and the messages when nothing is left of it. So the
 // order of the messages stays as it is, and what the old life has not handled is reported as lost
 // with that life.
 
@@ -15,15 +16,15 @@ func (w *workerFleet) doomed(at *seat) {
 	w.happens(func() { w.rules.Doomed(at.slot.id, at.life) }, nil)
 }
 
-// lend implements fleetHost. The old life waits for nothing any more from now on, although it may
-// still write: the waits of both would have the same numbers.
+// lend implements fleetHost. From now on nobody looks for what the old life waits for: the waits of
+// both would have the same numbers.
 func (m *Main) lend(p *peer, from, s *slot, life int) {
 	if p.standing.Load() != standsBy { // it has ended
 		return
 	}
 	p.at.Store(&seat{s, life, from.out})
 	if old := s.running(); old != nil {
-		old.client.gone()
+		old.client.part()
 	}
 	m.seat(p, from)
 	p.link.Push()

@@ -168,7 +168,9 @@ func (l *lifetime) bequeath(led bool, err error) fleet.How {
 	s := p.slot()
 	var lost []letter
 	var calls []carriedCall
+	worked := m.broker.worked(p)
 	if p.standing.Load() != fellDown {
+		worked = s.out.worked() || worked
 		lost, calls = s.out.detach()
 	}
 	if err == nil || led {
@@ -205,8 +207,16 @@ func (l *lifetime) bequeath(led bool, err error) fleet.How {
 		Raced:     p.ended.Raced,
 		Blamed:    blamed,
 		Permanent: permanent(err),
+		Worked:    worked,
 		Cause:     err,
 	}
+}
+
+// worked reports whether the present life has handled a message or a call.
+func (o *outbox) worked() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.rules.Ledger.Worked()
 }
 
 // tellDown announces the end of the life. The rules have said what follows.

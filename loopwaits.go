@@ -164,7 +164,7 @@ func (b *broker) breakCircles() {
 func (b *broker) awaited(name string, id uint64) *job {
 	var c *client
 	if name != MainName {
-		if c = b.loops.clients[name]; c == nil || c.link.Load() == nil {
+		if c = b.loops.clients[name]; c == nil || c.over() {
 			return nil
 		}
 	}

@@ -116,6 +116,13 @@ func (b *broker) leave(p *peer, how error) (blamed bool) {
 	return blamed
 }
 
+// worked reports whether a worker that has not left has ended an attempt at a task.
+func (b *broker) worked(p *peer) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.rules.Worked(p.worker)
+}
+
 // retire gives a worker nothing new; the tasks that it has not begun go to others. When it holds no
 // task any more, the rules of lives replace it. retire reports false if the worker cannot be
 // retired, because it is not ready or has ended.

@@ -206,7 +206,9 @@ func (w *Worker) Exit() {
 // Recycle asks main to replace this worker by a fresh one, as MaxTasks does: it gets no further
 // tasks, finishes the task and the messages that it has, gives back the tasks that it has not
 // started, and ends. It costs no task an attempt, and does not count as a restart. Recycle returns
-// at once. It may be called at any time; before the worker is ready it counts from then on.
+// at once. It may be called at any time; before the worker is ready it counts from then on. Between
+// lives that end so within WorkerConfig.RestartDelay, and have done nothing, there are pauses,
+// which grow as those between failures do and count from when the worker became ready.
 func (w *Worker) Recycle() { w.askToGo(&w.recycle, 0) }
 
 // Leave is Recycle for a worker that is not to be replaced: its place stays empty, as with

@@ -23,19 +23,21 @@ const (
 type WorkerConfig struct {
 	// Count is the number of identical workers. Defaults to 1.
 	Count int
-	// Spare is the number of further processes that stand by: they have run the setup function,
-	// and wait for the place of a worker that was killed, failed or is replaced. Such a place is
-	// taken within a fraction of a millisecond, however long the setup function takes, and the
-	// next spare is started. If main kills the worker, for a task or because it hangs, the spare
-	// works on the next tasks before the kernel has ended that one; the messages that wait follow
-	// when nothing is left of it. So what the spare sends meanwhile may come before the last that
-	// the killed worker has sent, whose name it has. Once the program has started, a process of
-	// these workers gets its name, as an instance, only with its place: in the setup function
-	// Worker.Name and Worker.Index are those of a spare, "name/spare.0" and -1. A spare gets no
-	// messages and no tasks, and its actions wait as well; After(0, ...) runs when it gets its
-	// place. A worker that has reached MaxAge, or that Main.Restart replaces, works on until a
-	// spare stands by; Restart has fresh ones started first. A spare that does not start is not
-	// the end of the program as long as no place is empty. Defaults to 0.
+	// Spare is the number of further processes that stand by: they have run the setup function, and
+	// wait for the place of a worker that was killed, failed or is replaced. Such a place is taken
+	// within a fraction of a millisecond, however long the setup function takes, and the next spare
+	// is started. If main kills the worker, for a task or because it hangs, the spare works on the
+	// next tasks before the kernel has ended that one; and if the worker is replaced, it does so as
+	// soon as that one has ended its last task, however long its OnExit functions take. The
+	// messages that wait follow when nothing is left of the old one. So what the spare sends
+	// meanwhile may come before the last that the old one has sent, whose name it has. Without a
+	// spare, nobody works in the place until the next process has set itself up. Once the program
+	// has started, a process of these workers gets its name, as an instance, only with its place:
+	// in the setup function Worker.Name and Worker.Index are those of a spare, "name/spare.0" and
+	// -1. A spare gets no messages and no tasks, and its actions wait as well; After(0, ...) runs
+	// when it gets its place. A worker that has reached MaxAge, or that Main.Restart replaces,
+	// works on until a spare stands by; Restart has fresh ones started first. A spare that does not
+	// start is not the end of the program as long as no place is empty. Defaults to 0.
 	Spare int
 	// Needs are the names of the workers that must all be ready before one of these workers is
 	// started, be it for the first time or again. In the end these workers are told to exit first;
@@ -75,7 +77,9 @@ type WorkerConfig struct {
 	// RestartLimit says how often a worker is replaced, and what comes then. Its zero value is 10
 	// times within a minute, and the end of the program.
 	RestartLimit RestartLimit
-	// RestartDelay is the pause before the second restart in a row. The first comes at once.
+	// RestartDelay is the pause before the second restart in a row. The first comes at once. A
+	// worker that is replaced sooner than that, and before it has done anything, counts for the
+	// pauses as well: by Recycle in its setup function, say, or because it begins above MaxRSS.
 	// Defaults to 100 milliseconds.
 	RestartDelay time.Duration
 	// RestartFactor is by what the pause grows with each further restart. Defaults to 2; less than

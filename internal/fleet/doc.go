@@ -122,6 +122,9 @@
 // reached its age, or for which Restart was called, is retired
 // when a spare stands by for it. See staff.go, and the story of the bakery in testdata.
 //
+// A worker that is to be replaced, and that Idle is told of, has done its last task, and may take
+// its time to end: a spare that stands by is lent to its slot until then, as after Doomed.
+//
 // When the shell itself is to kill a worker it tells Doomed before, and the spare works on the next
 // tasks while the kernel ends that one. The first result of the spare was there 0.3 ms after the
 // last moment of the worker (go test -run - -bench ReplaceStuck in the root, median; two cores at a

@@ -17,6 +17,8 @@ type How struct {
 	Blamed bool
 	// Permanent says that another start would fail alike.
 	Permanent bool
+	// Worked says that it has done something: handled a message or a call, or worked on a task.
+	Worked bool
 	// Cause is the error, for Reason.Cause. The rules do not look into it.
 	Cause any
 }
@@ -27,7 +29,9 @@ type How struct {
 //
 //	no life follows anyway           failed, if by itself, else stopped; the slot is buried
 //	led out, killed before its hello stopped, whatever it left; the next life, at once
-//	led out to be replaced, no error stopped; the next life, at once
+//	led out to be replaced, no error stopped; the next life, at once or, if this one went idle by
+//	                                itself and has done nothing, no sooner than after a pause
+//	                                that counts from when it became ready
 //	led out, with a data race        failed; the next life, at once
 //	the start needs it to be ready   failed; the program ends, the slot is buried with its group
 //	no error, not replaced then      stopped; the slot is buried alone
@@ -63,8 +67,7 @@ func (f *Fleet) Ended(id Slot, how How, now time.Duration) {
 		}
 		f.bury(s, s.why)
 	case was.led && (!failed || process && !hello && how.Forced):
-		f.emit(Effect{Kind: Down, Slot: s.id, Life: s.lives, Restart: true})
-		f.again(s)
+		f.replaced(s, &was, how.Worked)
 	case was.led && how.Raced && hello:
 		f.emit(Effect{Kind: Down, Slot: s.id, Life: s.lives, Failed: true, Restart: true})
 		f.again(s)
@@ -92,8 +95,39 @@ func (f *Fleet) Idle(id Slot) {
 	if s.leaves() {
 		why.Kind = Left
 	}
+	s.life.bows = s.life.bows || !s.life.led
+	if !s.spare && why.Kind == Replace { // between its last task and its end nobody waits for the next life
+		f.lend(s)
+	}
 	f.leadOut(s, DrainQueue, s.life.quits, why)
 	f.endEvent()
+}
+
+// replaced lets the next life follow on one that was led out to be replaced. One that went idle by
+// itself before it had done anything, such as a worker that is recycled in its setup function, may
+// be the first of many: from life to life there are longer pauses then, as between failures.
+func (f *Fleet) replaced(s *slot, was *life, worked bool) {
+	pause := time.Duration(0)
+	if was.bows && !worked && len(s.asks) == 0 {
+		pause = s.record.inVain(&s.pool.desc, f.now-was.since, f.rand)
+	}
+	down := Effect{Kind: Down, Slot: s.id, Life: s.lives, Restart: true, After: pause}
+	crew := f.hasCrew(s)
+	if crew && s.successor() != nil {
+		down.After = 0
+	}
+	f.emit(down)
+	switch rest := &s.pool.crew.rest; {
+	case pause == 0:
+		f.again(s)
+	case s.spare:
+		f.pause(s, max(*rest, f.now+pause))
+	case crew: // it is the spares that pause
+		*rest = max(*rest, f.now+pause)
+		f.wait(s)
+	default:
+		f.pause(s, f.now+pause)
+	}
 }
 
 // Leave tells that a worker leaves of its own accord, and for good: it finishes what it has, and

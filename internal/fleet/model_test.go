@@ -53,6 +53,7 @@ type modelSlot struct {
 	aged     bool // it is to be replaced because of its age
 	sent     bool // it was retired because it is to be replaced
 	quits    bool // it leaves for good
+	bows     bool // it was led out since it was idle
 	spare    bool
 	shaken   bool
 	unknown  bool // it has not been ready or buried yet
@@ -69,6 +70,7 @@ type modelFailure struct {
 	ready  bool
 	lasted time.Duration
 	why    fleet.Reason
+	vain   bool // it is none: the life went by itself, and had done nothing
 }
 
 type modelAsk struct {
@@ -323,7 +325,7 @@ func (m *model) up(s *modelSlot, now time.Duration) {
 
 func (m *model) ended(s *modelSlot, how fleet.How, now time.Duration) {
 	was := *s
-	s.ready, s.led, s.retired, s.quits = false, false, true, false // no age any more
+	s.ready, s.led, s.retired, s.quits, s.bows = false, false, true, false, false // no age any more
 	m.pass(now)
 	if s.spare {
 		s.part()
@@ -343,9 +345,7 @@ func (m *model) ended(s *modelSlot, how fleet.How, now time.Duration) {
 		}
 		m.bury(s, s.why)
 	case was.led && (!failed || how.Forced && process && !greeted):
-		down.Restart = true
-		m.expect(down)
-		m.again(s)
+		m.replaced(s, &was, down, how.Worked)
 	case was.led && how.Raced && greeted:
 		down.Restart, down.Failed = true, true
 		m.expect(down)

@@ -97,8 +97,11 @@ func (m *model) end(s *modelSlot, why fleet.Reason) {
 // them than the window.
 func (s *modelSlot) counted() (all []modelFailure) {
 	for i, f := range s.past {
+		if f.vain {
+			continue
+		}
 		old := slices.ContainsFunc(s.past[i:], func(later modelFailure) bool {
-			return later.ready && later.at-f.at > s.pool.desc.Window
+			return later.ready && !later.vain && later.at-f.at > s.pool.desc.Window
 		})
 		if !old {
 			all = append(all, f)
@@ -110,10 +113,43 @@ func (s *modelSlot) counted() (all []modelFailure) {
 	return all
 }
 
+// replaced decides what follows a life that was led out to be replaced.
+func (m *model) replaced(s, was *modelSlot, down fleet.Effect, worked bool) {
+	pause, lasted := time.Duration(0), m.now-was.since
+	asked := slices.ContainsFunc(m.asks, func(a modelAsk) bool { return a.slot == s })
+	if was.bows && !worked && !asked {
+		s.past = append(s.past, modelFailure{at: m.now, ready: true, lasted: lasted, vain: true})
+		if lasted <= s.pool.desc.Delay {
+			pause = max(0, s.pause(m.dice)-lasted)
+		}
+	}
+	if down.Restart, down.After = true, pause; m.crewed(s) && s.successor() != nil {
+		down.After = 0
+	}
+	m.expect(down)
+	switch {
+	case pause == 0:
+		m.again(s)
+	case s.spare:
+		m.pause(s, max(m.now+pause, s.pool.rest))
+	case m.crewed(s):
+		s.pool.rest = max(s.pool.rest, m.now+pause)
+		m.wait(s)
+	default:
+		m.pause(s, m.now+pause)
+	}
+}
+
 // pause is that after the last failure.
 func (s *modelSlot) pause(dice float64) time.Duration {
 	d, row := &s.pool.desc, 0
 	for _, f := range s.past {
+		if f.vain && f.lasted > d.Delay {
+			if f.lasted > d.Reset {
+				row = 0
+			}
+			continue
+		}
 		if row++; f.ready && f.lasted > d.Reset {
 			row = 1
 		}
@@ -301,6 +337,10 @@ func (m *model) idle(s *modelSlot) {
 	why := fleet.Reason{Kind: fleet.Replace}
 	if s.quits || !s.spare && !s.listed() {
 		why.Kind = fleet.Left
+	}
+	s.bows = s.bows || !s.led
+	if why.Kind == fleet.Replace {
+		m.lend(s)
 	}
 	m.lead(s, fleet.DrainQueue, s.quits, why)
 }

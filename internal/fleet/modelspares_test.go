@@ -86,7 +86,7 @@ func (m *model) staff() (changed bool) {
 		}
 		stays := func(s *modelSlot) bool { return s.state == fleet.Ready && s.fit() }
 		for _, s := range p.slots {
-			if stays(s) && (s.led || s.sent) {
+			if stays(s) && (s.led || s.sent) && s.heir == nil {
 				free--
 			}
 		}
@@ -228,10 +228,17 @@ func (w *world) checkPromote(e *fleet.Effect) {
 
 // doomed expects that a spare is lent to a slot whose life is to be killed.
 func (m *model) doomed(s *modelSlot) {
+	if s.pool.desc.Policy != fleet.NoRestart && len(m.others(s)) == 0 {
+		m.lend(s)
+	}
+}
+
+// lend expects that a spare is lent to a slot whose life is about to end, and is not the last.
+func (m *model) lend(s *modelSlot) {
 	spare := s.pool.standby()
 	may, _ := m.may(s)
 	if s.state != fleet.Ready || s.spare || s.heir != nil || s.led || !s.fit() || !s.listed() || !m.crewed(s) ||
-		spare == nil || !may || s.shaken || s.pool.desc.Policy == fleet.NoRestart || len(m.others(s)) > 0 {
+		spare == nil || !may || s.shaken {
 		return
 	}
 	s.heir, spare.heirOf = spare, s

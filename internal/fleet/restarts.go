@@ -78,6 +78,20 @@ func (r *record) after(d *PoolDesc, e *ending, rand func() float64) verdict {
 	return verdict{restart: true, pause: r.pause(d, rand)}
 }
 
+// inVain returns the pause before the next life after one that has gone by itself, so long after it
+// had become ready, without having done anything. That is no failure, but counts for the pauses if
+// it was gone within what would be the first of them: others are not so many.
+func (r *record) inVain(d *PoolDesc, lasted time.Duration, rand func() float64) time.Duration {
+	if lasted > d.Reset {
+		r.row = 0
+	}
+	if lasted > d.Delay {
+		return 0
+	}
+	r.row++
+	return max(0, r.pause(d, rand)-lasted)
+}
+
 // pause returns the pause before the next life: none after the first failure in a row, then longer
 // and longer ones. The random part is subtracted.
 func (r *record) pause(d *PoolDesc, rand func() float64) time.Duration {

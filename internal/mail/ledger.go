@@ -29,6 +29,8 @@ type Ledger[L, C any] struct {
 	begun begun
 	// calls is the calls that this life has not replied to, by their numbers.
 	calls map[uint64]C
+	// replied says that this life has replied to a call.
+	replied bool
 	// lastCall is the number of the last call. It goes on from life to life: no reply is ever taken
 	// for that of another call.
 	lastCall uint64
@@ -138,12 +140,16 @@ func (l *Ledger[L, C]) Answered(number uint64) (call C, ok bool) {
 	if call, ok = l.calls[number]; ok {
 		delete(l.calls, number)
 		l.Done++
+		l.replied = true
 	}
 	return call, ok
 }
 
 // Unask takes out the call with a number, which could not be written after all.
 func (l *Ledger[L, C]) Unask(number uint64) { delete(l.calls, number) }
+
+// Worked reports whether this life has confirmed a message, or replied to a call.
+func (l *Ledger[L, C]) Worked() bool { return l.confirmed > 0 || l.replied }
 
 // Asked returns the call with a number that has no reply, or false.
 func (l *Ledger[L, C]) Asked(number uint64) (call C, ok bool) {

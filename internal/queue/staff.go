@@ -161,6 +161,12 @@ func (q *Queue) Leave(id Worker, d Death, now Time) (blamed bool) {
 	return blamed
 }
 
+// Worked reports whether a worker has ended an attempt at a task.
+func (q *Queue) Worked(id Worker) bool {
+	w := q.workers[id]
+	return w != nil && w.done > 0
+}
+
 // Retire gives a worker nothing new; what it has not begun goes to others. It is told with Retired
 // when it holds nothing any more. It reports whether the worker is ready.
 func (q *Queue) Retire(id Worker) bool {
