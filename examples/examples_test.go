@@ -2,10 +2,12 @@ package examples_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -669,6 +671,22 @@ func TestSurveyKill(t *testing.T) {
 	require.Len(t, killed, 3)
 	survivors := slices.DeleteFunc(alive, func(pid string) bool { return slices.Contains(killed, pid) })
 	require.NotEmpty(t, survivors, "the last files were examined by workers that were not killed")
+}
+
+// The survey shows itself while it works, and to the end.
+func TestSurveyDashboard(t *testing.T) {
+	skipWithoutInterrupt(t)
+	p := start(t, "survey", "-dashboard", ":0") // the whole Go installation
+	address := regexp.MustCompile(`(?m)^dashboard: (http://127\.0\.0\.1:\d+/)$`)
+	p.await(p.err, "the address of the page", address.MatchString)
+	resp, err := http.Get(address.FindStringSubmatch(p.err.String())[1] + "api/stats")
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	var stats struct{ Workers []struct{ Name string } }
+	require.NoError(t, json.NewDecoder(resp.Body).Decode(&stats))
+	require.Equal(t, "surveyor/0", stats.Workers[0].Name)
+	p.interrupt()
+	p.wait()
 }
 
 func TestSurveyInterrupt(t *testing.T) {

@@ -6,6 +6,7 @@
 //	go run ./examples/survey ~/src/project   # any other directory
 //	go run ./examples/survey -verify         # does it again in one process, and compares every figure
 //	go run ./examples/survey -kill 5         # kills five workers on the way, and shows that nothing is lost
+//	go run ./examples/survey -dashboard :8080   # shows all of it meanwhile, at http://127.0.0.1:8080
 //
 // Main walks the tree and hands the paths to multiprolab.Map, which yields one report for each. The
 // workers read and parse the files. A file that crashes the parser ends its worker process and
@@ -39,6 +40,7 @@ var (
 	top     = flag.Int("top", 10, "the `number` of functions and of imports in the tables")
 	verify  = flag.Bool("verify", false, "do the same again in this process alone, and compare every figure")
 	kills   = flag.Int("kill", 0, "kill this `number` of workers at random on the way")
+	page    = flag.String("dashboard", "", "show what goes on at this `address`, such as :8080, to browsers")
 )
 
 func main() { // runs in main, and up to Start in the workers too
@@ -70,6 +72,13 @@ func main() { // runs in main, and up to Start in the workers too
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	if err := app.Start(ctx); err != nil { // in a worker, Start does not return
 		fail(err)
+	}
+	if *page != "" {
+		server, err := serveDashboard(app, *page)
+		if err != nil {
+			fail(errors.Join(err, app.Close()))
+		}
+		defer server.Close()
 	}
 	err := survey(ctx, app, terminal, roster)
 	if err != nil && ctx.Err() != nil {

@@ -17,9 +17,10 @@
 //	502  the decoder has died of it               *multiprolab.WorkerDiedError
 //	504  the decoder did not come to an end       *multiprolab.TimeoutError
 //
-// To see all of it in one command:
+// To see all of it in one command, or in a page that shows the decoders die and return:
 //
 //	go run ./examples/thumbnails -demo
+//	go run ./examples/thumbnails -dashboard :8081
 //
 // Without -demo it serves a page on http://127.0.0.1:8080 until Ctrl-C. The real pictures are those
 // of the Go distribution, or those in the directories that are given as arguments; the hostile ones
@@ -32,6 +33,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net/http"
 	"runtime"
 	"time"
 
@@ -66,6 +68,7 @@ func main() {
 	deadline := flag.Duration("deadline", 2*time.Second, "time that a decoder may take for one picture")
 	limit := flag.Duration("for", 0, "time to run; 0 means until Ctrl-C")
 	demo := flag.Bool("demo", false, "fetch every picture once, print what became of it, and end")
+	page := flag.String("dashboard", "", "show what goes on at this `address`, such as :8081, to browsers")
 	flag.Parse()
 
 	config := &multiprolab.Config{}
@@ -88,12 +91,18 @@ func main() {
 		RestartMaxDelay: 100 * time.Millisecond,
 	})
 
+	var shown *http.Server
 	app.After(0, func(ctx context.Context) error { // as soon as all workers are ready
 		site, err := multiprolab.Call[Site](ctx, app, "server", "site", nil)
 		if err != nil {
 			return err
 		}
 		fmt.Println("listening on", site.URL)
+		if *page != "" {
+			if shown, err = serveDashboard(app, *page); err != nil {
+				return err
+			}
+		}
 		if *demo {
 			defer app.Exit()
 			return show(ctx, site)
@@ -107,7 +116,11 @@ func main() {
 		ctx, cancel = context.WithTimeout(ctx, *limit)
 		defer cancel()
 	}
-	if err := app.Run(ctx); err != nil {
+	err := app.Run(ctx)
+	if shown != nil {
+		_ = shown.Close() // the program ends: nobody hears of it
+	}
+	if err != nil {
 		log.Fatal(err)
 	}
 }

@@ -24,8 +24,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	// what the binaries are built of: a cached result of this test ends with a change of it
-	_ "github.com/multiprolab/multiprolab"
+	"github.com/multiprolab/multiprolab" // also what the binaries are built of: a change of it ends a cached result
 )
 
 // hanging bounds what would otherwise wait for ever. Nothing takes nearly as long.
@@ -335,6 +334,23 @@ func TestInterruptMeanwhile(t *testing.T) {
 // TestFor ends by itself.
 func TestFor(t *testing.T) {
 	p := start(t, "-for", "1s")
+	p.wait()
+}
+
+// TestDashboard shows, beside the site, what the decoders do.
+func TestDashboard(t *testing.T) {
+	p := start(t, "-for", "5s", "-dashboard", ":0")
+	require.True(t, p.lines.Scan())
+	page, ok := strings.CutPrefix(p.lines.Text(), "dashboard: ")
+	require.True(t, ok, p.lines.Text())
+	require.Equal(t, http.StatusUnprocessableEntity, p.get("/thumb?name=hostile-truncated.png&width=100").status)
+	resp, err := http.Get(page + "api/stats")
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	var stats multiprolab.Stats
+	require.NoError(t, json.NewDecoder(resp.Body).Decode(&stats))
+	require.Equal(t, "thumbnail", stats.Types[0].Type)
+	require.EqualValues(t, 1, stats.Types[0].Failed)
 	p.wait()
 }
 
