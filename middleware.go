@@ -2,6 +2,7 @@ package multiprolab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 )
@@ -111,6 +112,10 @@ func handleThrough[W any](
 func (m *middlewares) from(ctx context.Context, op *Operation, n int) error {
 	if steps := *m.steps.Load(); n < len(steps) {
 		return steps[n](ctx, op)
+	}
+	if op.do == nil {
+		return errors.New("multiprolab: a middleware has called next with an Operation of its own: " +
+			"pass on the one that it was called with, or a copy of that")
 	}
 	return op.do(ctx, op)
 }

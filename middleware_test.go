@@ -317,3 +317,36 @@ func ExampleUseHandle() {
 	// 0 multiprolab: worker/0: "double": task "double" of main is not allowed
 	// 42 <nil>
 }
+
+// A middleware that passes on an Operation of its own gets an error that says so, where it sends and
+// where it handles.
+func TestMiddlewareWithAnotherOperation(t *testing.T) {
+	other := func(next multiprolab.Step) multiprolab.Step {
+		return func(ctx context.Context, op *multiprolab.Operation) error {
+			if op.Header["own"] == op.Receiver {
+				return next(ctx, &multiprolab.Operation{Kind: op.Kind})
+			}
+			return next(ctx, op)
+		}
+	}
+	l := newLab(t, &multiprolab.Config{InProcess: true}, workers("layers", 1))
+	multiprolab.UseHandle(l, other)
+	own := "no one"
+	multiprolab.UseSend(l, func(next multiprolab.Step) multiprolab.Step {
+		return func(ctx context.Context, op *multiprolab.Operation) error {
+			op.SetHeader("own", own)
+			return other(next)(ctx, op)
+		}
+	})
+	multiprolab.HandleCall(l, "here", func(context.Context, int) (int, error) { return 7, nil })
+	require.NoError(t, l.Start(t.Context()))
+	got, err := multiprolab.Call[int](bounded(t), l, "main", "here", 0)
+	require.NoError(t, err)
+	require.Equal(t, 7, got)
+	own = "main"
+	_, err = multiprolab.Call[int](bounded(t), l, "main", "here", 0)
+	require.ErrorContains(t, err, "an Operation of its own")
+	own = "layers"
+	_, err = multiprolab.Call[string](bounded(t), l, "layers", "layers", nil)
+	require.ErrorContains(t, err, "an Operation of its own")
+}
