@@ -184,8 +184,7 @@ func (b *broker) giveOutcome(j *job, e *queue.Effect) {
 	j.forget()
 	switch {
 	case sub != nil:
-		if sub.streams {
-			sub.giveAllBack()
+		if sub.giveAllBack(); sub.streams {
 			r = &reply{payload: r.payload, err: r.err, run: int32(run)}
 		}
 		b.node.resolve(sub.id, r)

@@ -39,6 +39,14 @@ var _ = worker("brook", func(ctx context.Context, w *multiprolab.Worker) error {
 	multiprolab.HandleTask(w, "shout", func(ctx context.Context, size int) (int, error) {
 		return size, multiprolab.Send(ctx, w, "main", "shouted", make([]byte, size))
 	})
+	multiprolab.HandleTask(w, "report", func(ctx context.Context, f flow) (int, error) {
+		for range f.Count {
+			if err := multiprolab.Progress(ctx, make([]byte, f.Size)); err != nil {
+				return 0, err
+			}
+		}
+		return f.Count, nil
+	})
 	multiprolab.HandleTask(w, "plain", func(ctx context.Context, n int) (int, error) {
 		return n, multiprolab.Progress(ctx, n)
 	})
@@ -238,5 +246,25 @@ func TestStreamThatHasEndedHoldsNothingUp(t *testing.T) {
 		n, err = multiprolab.Call[int](bounded(t), l, "bather", "fill", 0)
 		require.NoError(t, err)
 		require.Equal(t, 9, n)
+	}
+}
+
+// Nor do the reports of a task that has ended, while its submitter is at one of them.
+func TestReportsOfAnEndedTaskHoldNothingUp(t *testing.T) {
+	l := newLab(t, &multiprolab.Config{Window: 64 << 10}, workers("brook", 1))
+	multiprolab.Handle(l, "shouted", func(context.Context, []byte) error { return nil })
+	require.NoError(t, l.Start(t.Context()))
+	for range 3 {
+		reports := 0
+		o := &multiprolab.TaskOptions{OnProgress: func(ctx context.Context, _ *multiprolab.Message) {
+			if reports++; reports == 1 {
+				_, err := multiprolab.Do[int](ctx, l, "shout", 30_000)
+				require.NoError(t, err)
+			}
+		}}
+		n, err := multiprolab.DoWith[int](bounded(t), l, "report", flow{Count: 9, Size: 6000}, o)
+		require.NoError(t, err)
+		require.Equal(t, 9, n)
+		require.Equal(t, 9, reports)
 	}
 }

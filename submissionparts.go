@@ -105,9 +105,12 @@ func (r *taskReports) listen(by int) {
 	}
 }
 
-// giveAllBack gives back the credit of all pieces, because no further one comes: their worker may
+// giveAllBack gives back the credit of all reports, because no further one comes: their worker may
 // be at something else, for which the submitter waits before it takes them.
 func (r *taskReports) giveAllBack() {
+	if r.news == nil { // there are none
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for m := range r.reports.All() {
