@@ -116,6 +116,16 @@ var attacks = []attack{
 	{"Exit", just(frame(wire.Frame{Kind: wire.Exit})), "does not send Exit frames"},
 	{"Accepted", just(frame(wire.Frame{Kind: wire.Accepted, ID: 1})), "does not send Accepted frames"},
 	{"NoTask", just(frame(wire.Frame{Kind: wire.NoTask, ID: 1})), "does not send NoTask frames"},
+	{
+		"a piece of a profile that nobody has asked for",
+		just(frame(wire.Frame{Kind: wire.Inspect, ID: 1, Body: []byte("x")})),
+		"a frame came that nothing had allowed: Inspect",
+	},
+	{
+		"a piece of a profile that is too long",
+		just(frame(wire.Frame{Kind: wire.Inspect, ID: 1, Body: make([]byte, 64<<10+1)})),
+		"a frame came that nothing had allowed: Inspect",
+	},
 	{"Start twice", func(ctx context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
 		write(frame(wire.Frame{Kind: wire.Start, ID: multiprolab.TaskFrom(ctx).ID}))
 		return "", nil

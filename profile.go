@@ -40,8 +40,8 @@ const (
 	answerTime = 30 * time.Second
 )
 
-// Dump returns the stacks of all goroutines of a worker, such as "thumbnailer/2", or of main, whose
-// name is "main". The worker goes on. It may be in its setup function, its handler may spin or
+// Dump returns the stacks of all goroutines of a worker, such as "thumbnailer/2", of a spare, such
+// as "thumbnailer/spare.0", or of main, whose name is "main". The worker goes on. It may be in its setup function, its handler may spin or
 // hang, or be deep in C: the stacks are not asked of its loop.
 //
 // Stacks of more than 8 MiB are cut. An error says that there is no such worker, that it has no
@@ -57,7 +57,7 @@ func (m *Main) Dump(ctx context.Context, worker string) (string, error) {
 	return b.String(), nil
 }
 
-// Profile writes a profile of a worker, such as "thumbnailer/2", or of main, to w. The worker goes
+// Profile writes a profile of a worker or of main, which is named as for Dump, to w. The worker goes
 // on; what Dump says of workers whose handlers spin or hang goes for profiles as well. cfg may be
 // nil.
 //
@@ -151,26 +151,21 @@ func (m *Main) inspected(worker string) (*peer, error) {
 	if err := m.running(); err != nil {
 		return nil, err
 	}
-	name, i, ok := splitInstance(worker)
-	p := m.pool(name)
-	if !ok || p == nil || i >= len(p.list()) {
-		if p := m.pool(worker); p != nil {
-			return nil, fmt.Errorf("multiprolab: %s is a pool: name one of its workers, such as %s", worker,
-				instanceName(worker, 0))
-		}
-		return nil, &UnknownReceiverError{Receiver: worker, Known: append(m.poolNames(), MainName)}
-	}
-	s := p.list()[i]
-	if err := s.whyGone(); err != nil {
-		return nil, err
+	s, stands := m.fleet.find(worker)
+	switch {
+	case s != nil:
+	case m.pool(worker) != nil:
+		return nil, fmt.Errorf("multiprolab: %s is a pool: name one of its workers, such as %s", worker,
+			instanceName(worker, 0))
+	default:
+		return nil, &UnknownReceiverError{Receiver: worker, Known: append(m.fleet.names(), MainName)}
 	}
 	if m.cfg.InProcess {
 		return nil, nil
 	}
 	life := s.running()
 	if life == nil || !life.greeted.Load() {
-		return nil, fmt.Errorf("multiprolab: worker %s has no process at the moment: it is being started, or waits "+
-			"for its restart; try again later", worker)
+		return nil, fmt.Errorf("multiprolab: worker %s has no process that could be asked: it is %s", worker, stands)
 	}
 	return life, nil
 }

@@ -214,6 +214,34 @@ func TestProfile_Errors(t *testing.T) {
 	require.ErrorIs(t, profile("profiled/0", "heap", nil), multiprolab.ErrStopped)
 }
 
+// A worker that answers with what makes no sense is killed, and who waits for the profile is told.
+func TestProfile_Liar(t *testing.T) {
+	l := startLab(t, nil, workers("hostile", 1))
+	ended := make(chan error, 1)
+	go func() {
+		hour := &multiprolab.ProfileConfig{Duration: time.Hour}
+		ended <- l.Profile(bounded(t), io.Discard, "hostile/0", "cpu", hour)
+	}()
+	eventually(t, "the profile to begin", func() bool {
+		stacks, err := l.Dump(bounded(t), "hostile/0")
+		return err == nil && strings.Contains(stacks, "pprof.profileWriter")
+	})
+	_, err := multiprolab.Do[string](bounded(t), l, "attack", "a piece of a profile that is too long")
+	var died *multiprolab.WorkerDiedError
+	require.ErrorAs(t, err, &died)
+	require.Contains(t, died.Reason, "a frame came that nothing had allowed: Inspect")
+	require.ErrorContains(t, await(t, ended, "the profile to end"), "it has ended before its answer was complete")
+}
+
+// A spare that stands by is seen as well.
+func TestDump_Spare(t *testing.T) {
+	l := startLab(t, nil, pool{"profiled", &multiprolab.WorkerConfig{Spare: 1}})
+	eventually(t, "the spare to stand by", func() bool {
+		stacks, err := l.Dump(bounded(t), "profiled/spare.0")
+		return err == nil && strings.HasPrefix(stacks, "goroutine ")
+	})
+}
+
 func kill(t testing.TB, pid int) {
 	t.Helper()
 	p, err := os.FindProcess(pid)

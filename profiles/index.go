@@ -9,6 +9,8 @@ import (
 	"runtime/pprof"
 	"slices"
 	"strings"
+
+	"github.com/multiprolab/multiprolab"
 )
 
 // target is what a path is about.
@@ -39,7 +41,10 @@ var known = []struct{ name, what string }{
 
 // find takes a path apart: it begins with the longest name of a worker or a pool that fits.
 func (h *handler) find(path string) target {
-	all := h.app.Router().Receivers()
+	all := []string{multiprolab.MainName}
+	for _, w := range h.app.Stats().Workers { // the spares are among them
+		all = append(all, w.Name)
+	}
 	scopes := map[string][]string{"": all}
 	for _, name := range all {
 		scopes[name] = []string{name}

@@ -33,7 +33,7 @@ func newApp() *multiprolab.Main {
 		return nil
 	}
 	app.RegisterWorker("spinner", setup, &multiprolab.WorkerConfig{Count: 2})
-	app.RegisterWorker("spinner/inner", setup, nil)
+	app.RegisterWorker("spinner/inner", setup, &multiprolab.WorkerConfig{Spare: 1})
 	return app
 }
 
@@ -47,6 +47,10 @@ func start(t *testing.T) *multiprolab.Main {
 	app := newApp()
 	require.NoError(t, app.Start(context.Background()))
 	t.Cleanup(func() { _ = app.Close() }) // it tells that workers that spin were killed
+	require.Eventually(t, func() bool { // Start does not wait for the spare
+		_, err := app.Dump(t.Context(), "spinner/inner/spare.0")
+		return err == nil
+	}, 30*time.Second, time.Millisecond)
 	return app
 }
 
@@ -127,7 +131,7 @@ func TestForms(t *testing.T) {
 func TestIndex(t *testing.T) {
 	h := profiles.Handler(start(t), nil)
 	for path, links := range map[string][]string{
-		"":           {"main/", "spinner/0/", "spinner/1/", "spinner/inner/0/"},
+		"":           {"main/", "spinner/0/", "spinner/1/", "spinner/inner/0/", "spinner/inner/spare.0/"},
 		"spinner/":   {"0/", "1/"},
 		"spinner/0/": {"goroutine?debug=1", "heap?debug=1", "profile", "trace", "goroutine?debug=2"},
 		"main/":      {"threadcreate?debug=1"},
@@ -232,7 +236,8 @@ func TestCombine(t *testing.T) {
 		}
 		return names
 	}
-	require.Equal(t, []string{"main", "spinner/0", "spinner/1", "spinner/inner/0"}, workers("heap", "merged"))
+	require.Equal(t, []string{"main", "spinner/0", "spinner/1", "spinner/inner/0", "spinner/inner/spare.0"},
+		workers("heap", "merged"))
 	require.Equal(t, []string{"spinner/0", "spinner/1"}, workers("spinner/profile?seconds=0.01", "merged"))
 	workers("spinner/heap?seconds=0.01", "merged")
 	require.Equal(t, "delta", string(c.parts[0].Profile))
