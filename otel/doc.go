@@ -53,7 +53,8 @@
 //	multiprolab.task.attempt         the number of the attempt, from 1
 //
 // The span of a handler whose process dies is lost with it; that of who waits for the outcome ends
-// with the error.
+// with the error. What becomes of a task of Submit is in the spans of its attempts alone. A task
+// that is taken with TaskQueue.Get has no span of a handler.
 //
 // The context travels in the headers of the message, in the form of [Config.Propagator], beside
 // those that others have set. If it does not fit into what headers may take, 8 KiB in all, for

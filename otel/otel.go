@@ -90,7 +90,7 @@ func (u *user) sending(next multiprolab.Step) multiprolab.Step {
 			}
 			name = operation + " " + op.Type
 			attributes := messaging(op, operation, semconv.MessagingOperationTypeSend, op.Sender)
-			if op.Kind == "message" {
+			if op.Kind == "message" && op.Receiver != "" { // it is no broadcast to all
 				attributes = append(attributes, receiverKey.String(op.Receiver))
 			}
 			opts = []trace.SpanStartOption{

@@ -307,6 +307,7 @@ func TestKinds(t *testing.T) {
 	}
 	require.Equal(t, 1, failed)
 	require.Equal(t, "front/0", spans["send note"][0].Attributes["multiprolab.receiver"])
+	require.NotContains(t, spans["send note"][2].Attributes, "multiprolab.receiver", "a broadcast to all")
 	call := one(t, spans, "back/nothing")
 	require.Equal(t, "client", call.Kind)
 	require.NotEmpty(t, call.Error)

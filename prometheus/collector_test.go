@@ -46,7 +46,7 @@ func newApp() *multiprolab.Main {
 			return len(how), nil
 		})
 		return nil
-	}, &multiprolab.WorkerConfig{Count: 3, RestartLimit: multiprolab.RestartLimit{Restarts: -1}})
+	}, &multiprolab.WorkerConfig{Count: 6, RestartLimit: multiprolab.RestartLimit{Restarts: -1}})
 	return app
 }
 
