@@ -4,9 +4,11 @@ package multiprolab_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -155,10 +157,13 @@ func TestDump_Stopped(t *testing.T) {
 	l := startLab(t, nil, workers("hanger", 1))
 	pid := waitEvent[*multiprolab.WorkerReady](t, l, nil).PID
 	require.NoError(t, signalProcess(pid, "SIGSTOP"))
-	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	enough := errors.New("enough")
+	ctx, cancel := context.WithTimeoutCause(context.Background(), 100*time.Millisecond, enough)
 	defer cancel()
 	_, err := l.Dump(ctx, "hanger/0")
 	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.ErrorIs(t, err, enough)
+	require.Equal(t, 1, strings.Count(err.Error(), "enough"), err.Error())
 	require.ErrorContains(t, err, "stacks of worker hanger/0 (pid ")
 	if runtime.GOOS == "linux" {
 		require.ErrorContains(t, err, "its process is stopped by SIGSTOP")

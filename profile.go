@@ -41,8 +41,9 @@ const (
 )
 
 // Dump returns the stacks of all goroutines of a worker, such as "thumbnailer/2", of a spare, such
-// as "thumbnailer/spare.0", or of main, whose name is "main". The worker goes on. It may be in its setup function, its handler may spin or
-// hang, or be deep in C: the stacks are not asked of its loop.
+// as "thumbnailer/spare.0", or of main, whose name is "main". The worker goes on. It may be in its
+// setup function, its handler may spin or hang, or be deep in C: the stacks are not asked of its
+// loop.
 //
 // Stacks of more than 8 MiB are cut. An error says that there is no such worker, that it has no
 // process at the moment, that the process has ended before its answer was complete, or that ctx has
@@ -57,9 +58,9 @@ func (m *Main) Dump(ctx context.Context, worker string) (string, error) {
 	return b.String(), nil
 }
 
-// Profile writes a profile of a worker or of main, which is named as for Dump, to w. The worker goes
-// on; what Dump says of workers whose handlers spin or hang goes for profiles as well. cfg may be
-// nil.
+// Profile writes a profile of a worker or of main, which is named as for Dump, to w. The worker
+// goes on; what Dump says of workers whose handlers spin or hang goes for profiles as well. cfg may
+// be nil.
 //
 //	"cpu"             where processor time goes, recorded for a while; a process has one at a time
 //	"trace"           what happens when, recorded for a while, for go tool trace; one at a time
@@ -123,23 +124,35 @@ func (m *Main) inspect(ctx context.Context, worker, what string, q *inspect.Ques
 		return err
 	}
 	defer stall(ctx)() // perhaps the loop of main waits
+	of := worker
 	if p == nil {
-		if err := inspect.Local(ctx, q, w); err != nil {
-			return fmt.Errorf("multiprolab: %s of %s: %w", what, worker, alsoEnded(ctx, err))
+		err = inspect.Local(ctx, q, w)
+	} else {
+		of = fmt.Sprintf("worker %s (pid %d)", worker, p.pid())
+		err = p.process.Inspect(ctx, q, w)
+	}
+	if err != nil && ctx.Err() != nil {
+		if err == context.Cause(ctx) {
+			err = causeOf(ctx)
+		} else {
+			err = alsoEnded(ctx, err)
 		}
-		return nil
-	}
-	err = p.process.Inspect(ctx, q, w)
-	if err == nil {
-		return nil
-	}
-	if ctx.Err() != nil {
-		err = alsoEnded(ctx, err)
-		if by := p.process.Stopped(); by != "" {
-			err = fmt.Errorf("its process is stopped by %s: %w", by, err)
+		if p != nil {
+			err = stoppedBy(p.process.Stopped(), err)
 		}
 	}
-	return fmt.Errorf("multiprolab: %s of worker %s (pid %d): %w", what, worker, p.pid(), err)
+	if err != nil {
+		return fmt.Errorf("multiprolab: %s of %s: %w", what, of, err)
+	}
+	return nil
+}
+
+// stoppedBy adds to an error by which signal the process is stopped, if it is.
+func stoppedBy(signal string, err error) error {
+	if signal == "" {
+		return err
+	}
+	return fmt.Errorf("its process is stopped by %s: %w", signal, err)
 }
 
 // inspected returns the present life of a worker, or nil if the worker is main, or is goroutines of

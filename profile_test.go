@@ -192,7 +192,10 @@ func TestProfile_Errors(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- l.Profile(first, io.Discard, "profiled/0", name, hour) }()
 		short := &multiprolab.ProfileConfig{Duration: time.Nanosecond}
-		eventually(t, "the second profile to be refused", func() bool { err = profile("profiled/0", name, short); return err != nil })
+		eventually(t, "the second profile to be refused", func() bool {
+			err = profile("profiled/0", name, short)
+			return err != nil
+		})
 		require.ErrorContains(t, err, "wait for the end of the other one")
 		require.ErrorContains(t, err, "of worker profiled/0 (pid ")
 		cancel()

@@ -47,7 +47,7 @@ func start(t *testing.T) *multiprolab.Main {
 	app := newApp()
 	require.NoError(t, app.Start(context.Background()))
 	t.Cleanup(func() { _ = app.Close() }) // it tells that workers that spin were killed
-	require.Eventually(t, func() bool { // Start does not wait for the spare
+	require.Eventually(t, func() bool {   // Start does not wait for the spare
 		_, err := app.Dump(t.Context(), "spinner/inner/spare.0")
 		return err == nil
 	}, 30*time.Second, time.Millisecond)

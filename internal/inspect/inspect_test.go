@@ -96,7 +96,8 @@ func TestProfiles(t *testing.T) {
 	for _, name := range append(Profiles(), Stacks) {
 		for _, debug := range []int{0, 1} {
 			var b bytes.Buffer
-			q := &Question{Profile: name, Debug: debug, Collect: name == "heap", Duration: time.Millisecond, Limit: 64 << 20}
+			q := &Question{Profile: name, Debug: debug, Collect: name == "heap", Limit: 64 << 20}
+			q.Duration = time.Millisecond
 			require.NoError(t, p.ask(t.Context(), q, &b), name)
 			switch {
 			case name == Stacks:
@@ -215,7 +216,8 @@ func TestGivenUp(t *testing.T) {
 	require.ErrorIs(t, p.ask(t.Context(), q, write(func([]byte) (int, error) { return 0, broken })), broken)
 	p.settle(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	require.ErrorIs(t, p.ask(ctx, q, write(func(b []byte) (int, error) { cancel(); return len(b), nil })), context.Canceled)
+	cancelling := write(func(b []byte) (int, error) { cancel(); return len(b), nil })
+	require.ErrorIs(t, p.ask(ctx, q, cancelling), context.Canceled)
 	p.settle(t)
 
 	p.posts = func(uint64, Piece) {} // it is lost on the way
