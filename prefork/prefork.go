@@ -22,10 +22,12 @@ package prefork
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/multiprolab/multiprolab"
@@ -90,7 +92,7 @@ func ServeUntil(ctx context.Context, server *http.Server, l net.Listener, cfg *C
 	select {
 	case <-d.empty:
 	case <-timer.C:
-		d.closeIdle()
+		d.closeAllIdle()
 	}
 	// The worker is given the time that Config.ShutdownTimeout says, so that no other limit is
 	// needed.
@@ -102,12 +104,14 @@ func ServeUntil(ctx context.Context, server *http.Server, l net.Listener, cfg *C
 type drain struct {
 	handler http.Handler                   // the user's; never changes
 	state   func(net.Conn, http.ConnState) // the user's, or nil; never changes
+	limit   time.Duration                  // the server's ReadTimeout; never changes
 	empty   chan struct{}                  // closed when no connection is left and none will come
 
-	mu    sync.Mutex                  // guards the fields below
-	conns map[net.Conn]http.ConnState // the connections that are open
-	ended bool                        // the end has begun: each response ends its connection
-	last  bool                        // no further connection is accepted
+	mu      sync.Mutex                  // guards the fields below
+	conns   map[net.Conn]http.ConnState // the connections that are open
+	hurried map[net.Conn]bool           // those that the server is to close unless a request has come
+	ended   bool                        // the end has begun: each response ends its connection
+	last    bool                        // no further connection is accepted
 }
 
 // newDrain puts a drain into a server that has not begun to serve.
@@ -115,8 +119,10 @@ func newDrain(server *http.Server) *drain {
 	d := &drain{
 		handler: server.Handler,
 		state:   server.ConnState,
+		limit:   server.ReadTimeout,
 		empty:   make(chan struct{}),
 		conns:   map[net.Conn]http.ConnState{},
+		hurried: map[net.Conn]bool{},
 	}
 	if d.handler == nil {
 		d.handler = http.DefaultServeMux
@@ -141,8 +147,17 @@ func (d *drain) note(c net.Conn, state http.ConnState) {
 	switch state {
 	default:
 		d.conns[c] = state
+		if d.hurried[c] && state == http.StateActive { // its request had come
+			delete(d.hurried, c)
+			var limit time.Time
+			if d.limit > 0 {
+				limit = time.Now().Add(d.limit)
+			}
+			_ = c.SetReadDeadline(limit) // an error shows when it is read
+		}
 	case http.StateClosed, http.StateHijacked:
 		delete(d.conns, c)
+		delete(d.hurried, c)
 		d.check()
 	}
 	d.mu.Unlock()
@@ -166,16 +181,57 @@ func (d *drain) acceptedLast() {
 	d.check()
 }
 
-// closeIdle closes the connections on which no request has begun. The server alone would wait some
-// seconds more for those that have never had one.
-func (d *drain) closeIdle() {
+// closeAllIdle closes the connections on which no request has come, and waits until the server has
+// begun with those that have: after Shutdown it would drop them.
+func (d *drain) closeAllIdle() {
+	for d.closeIdle() > 0 {
+		time.Sleep(time.Millisecond) // the server sees the ends of connections meanwhile, and begins with requests
+	}
+}
+
+// closeIdle makes the server close the connections on which no request has come. The server alone
+// would wait some seconds more for those that have never had one. It does not close them itself: on
+// a busy machine the server may not have got round to what has come on them, or be in the middle of
+// it. It returns how many connections have neither ended nor become active yet.
+func (d *drain) closeIdle() (left int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for c, state := range d.conns {
-		if state != http.StateActive {
+		switch {
+		case state == http.StateActive:
+		case state == http.StateIdle && isHTTP2(c): // there a request has a stream, and the connection is idle
 			_ = c.Close() // the server sees the end of the connection
+		default:
+			left++
+			if !unread(c) {
+				d.hurried[c] = true
+				_ = c.SetReadDeadline(time.Unix(1, 0)) // otherwise it has ended
+			}
 		}
 	}
+	return left
+}
+
+// isHTTP2 reports whether a connection that has had a request is one of HTTP/2.
+func isHTTP2(c net.Conn) bool {
+	secure, ok := c.(*tls.Conn)
+	return ok && secure.ConnectionState().NegotiatedProtocol == "h2"
+}
+
+// unread reports whether bytes have come on a connection that the server has not read.
+func unread(c net.Conn) (yes bool) {
+	if secure, ok := c.(*tls.Conn); ok {
+		c = secure.NetConn()
+	}
+	socket, ok := c.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	conn, err := socket.SyscallConn()
+	if err == nil {
+		err = conn.Control(func(fd uintptr) { yes = pending(fd) })
+	}
+	return yes && err == nil
 }
 
 // check closes empty if no connection is left and none will come. The caller holds mu.

@@ -1,6 +1,7 @@
 package prefork_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -217,4 +218,50 @@ func TestServersOfHTTP2ComeAndGo(t *testing.T) {
 	close(over)
 	clients.Wait()
 	end()
+}
+
+// A request that has come is answered, although the server has not got round to read it when its
+// end comes: by this server if it has accepted the connection, otherwise by the next one.
+func TestRequestsThatHaveComeAreAnswered(t *testing.T) {
+	socket, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer socket.Close()
+	first := make(chan struct{}, 1000)
+	handler := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { first <- struct{}{} })
+	serve := func() (end func()) {
+		ctx, cancel := context.WithCancel(t.Context())
+		l := duplicate(t, socket)
+		served := make(chan error, 1)
+		go func() { // ends with ctx
+			served <- prefork.ServeUntil(ctx, &http.Server{Handler: handler}, l, &prefork.Config{Linger: -1})
+		}()
+		return func() {
+			cancel()
+			require.NoError(t, <-served)
+		}
+	}
+	for range 5 {
+		conns := make([]net.Conn, 100)
+		for i := range conns {
+			conns[i], err = net.Dial("tcp", socket.Addr().String())
+			require.NoError(t, err)
+			defer conns[i].Close()
+			_, err = io.WriteString(conns[i], "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+			require.NoError(t, err)
+		}
+		end := serve()
+		<-first
+		end()
+		end = serve()
+		for i, c := range conns {
+			r, err := http.ReadResponse(bufio.NewReader(c), nil)
+			require.NoError(t, err, "connection %d", i)
+			require.Equal(t, http.StatusOK, r.StatusCode)
+			_ = r.Body.Close() // it is empty
+		}
+		end()
+		for len(first) > 0 {
+			<-first
+		}
+	}
 }
