@@ -1,7 +1,7 @@
 // The page: it takes the stream of snapshots, and shows each.
 import { el, put, mark } from "./dom.js";
 import { ago, bytes, clock, count, percent, plain, rate } from "./text.js";
-import { Model, date } from "./model.js";
+import { Model } from "./model.js";
 import { live } from "./live.js";
 import { allow, announceTo } from "./actions.js";
 import { Timeline } from "./timeline.js";

@@ -194,10 +194,11 @@ export class Model {
     }
     const short = w.running.find((r) => r.since && now - r.since.getTime() < long);
     if (short) lane.type = short.type; // the colour of the short runs until another one is seen
-    // what it is at counts as busy only once it has ended
-    const share = (w.share = w.running.some((r) => r.since && r.since.getTime() <= from)
-      ? 1
-      : Math.min(1, w.busy || 0));
+    // A run counts as busy time as a whole, when it has ended: so one that was a bar ends its bar, and adds nothing.
+    const goesOn = w.running.some((r) => r.since && r.since.getTime() <= from);
+    const ended = w.busy > 1.1 ? [...lane.bars.values()].filter((b) => b.to === from && from - b.from >= long) : [];
+    for (const bar of ended) bar.to = (from + now) / 2;
+    const share = (w.share = goesOn ? 1 : ended.length ? 0 : Math.min(1, w.busy || 0));
     if (this.gap > 0 && this.gap < 10)
       lane.shares.push({ from, to: now, share, type: lane.type, colour: lane.type && this.colour(lane.type) });
     if (w.death?.at && lane.deaths.at(-1)?.at !== w.death.at.getTime())

@@ -1,6 +1,6 @@
 // The table of processes: main, the pools, and in each its workers.
 import { el, put, mark } from "./dom.js";
-import { ago, block, bytes, clock, count, percent, plain, rate, seconds } from "./text.js";
+import { ago, block, bytes, clock, count, percent, plain, rate } from "./text.js";
 import { Table } from "./table.js";
 import { act, ask, button, may } from "./actions.js";
 

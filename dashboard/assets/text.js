@@ -56,7 +56,7 @@ export function rate(n) {
 /** percent says a share of one processor. */
 export function percent(x) {
   if (x == null || !isFinite(x)) return "";
-  return `${x > 0 && x < 0.0995 ? (100 * x).toFixed(1) : Math.round(100 * x)} %`;
+  return `${x >= 0.0005 && x < 0.0995 ? (100 * x).toFixed(1) : Math.round(100 * x)} %`;
 }
 
 /** clock says the time of day of a Date. */

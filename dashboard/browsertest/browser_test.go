@@ -147,11 +147,16 @@ func (b *tab) errors() []string {
 // shoot keeps a picture of the whole page.
 func (b *tab) shoot(name string) {
 	b.t.Helper()
+	b.keep(name, get(b, chromedp.FullScreenshot(100)))
+}
+
+// keep keeps a picture.
+func (b *tab) keep(name string, png []byte) {
+	b.t.Helper()
 	dir := *pictures
 	if dir == "" {
 		dir = b.t.ArtifactDir()
 	}
-	png := get(b, chromedp.FullScreenshot(100))
 	path := filepath.Join(dir, name+".png")
 	require.NoError(b.t, os.WriteFile(path, png, 0o666))
 	b.t.Log(path)

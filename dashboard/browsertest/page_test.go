@@ -53,10 +53,12 @@ type row = map[string]string
 func (b *tab) rows(table string) map[string]row {
 	b.t.Helper()
 	return ask[map[string]row](b, fmt.Sprintf(`(() => {
-		const table = document.getElementById(%q), titles = [...table.tHead.rows[0].cells].map((c) => c.textContent), rows = {};
+		const table = document.getElementById(%q), rows = {};
+		const titles = [...table.tHead.rows[0].cells].map((c) => c.textContent);
 		for (const tr of table.tBodies[0].rows) {
 			if (tr.className === "detail") continue;
-			rows[tr.cells[0].textContent] = Object.fromEntries([...tr.cells].map((c, i) => [titles[i], c.textContent]));
+			const cells = [...tr.cells].map((c, i) => [titles[i], c.textContent]);
+			rows[tr.cells[0].textContent] = Object.fromEntries(cells);
 		}
 		return rows;
 	})()`, table))
@@ -77,7 +79,8 @@ func (b *tab) inDrawer(name, action string) {
 	b.t.Helper()
 	b.drawer(name)
 	b.until(fmt.Sprintf(`(() => {
-		const row = [...document.querySelectorAll("#processes-table .open")].find((e) => e.textContent === %q).closest("tr");
+		const opens = [...document.querySelectorAll("#processes-table .open")];
+		const row = opens.find((e) => e.textContent === %q).closest("tr");
 		row.nextElementSibling.querySelector("[data-action=%s]").click();
 		return true;
 	})()`, name, action))
@@ -116,7 +119,8 @@ func TestThePageAgreesWithStats(t *testing.T) {
 	ask[bool](b, `(() => { // notes the least that was ever shown
 		const count = () => document.querySelectorAll("#processes-table tbody tr:not(.detail)").length;
 		window.least = count();
-		new MutationObserver(() => { window.least = Math.min(window.least, count()) }).observe(document.body, { childList: true, subtree: true });
+		new MutationObserver(() => { window.least = Math.min(window.least, count()) })
+			.observe(document.body, { childList: true, subtree: true });
 		return true;
 	})()`)
 	for i := range 6 {
@@ -162,14 +166,10 @@ func TestThePageAgreesWithStats(t *testing.T) {
 func disagreement(s *multiprolab.Stats, workers, types, queues map[string]row) string {
 	number := func(text string) string { return strings.ReplaceAll(text, ",", "") }
 	for _, w := range s.Workers {
-		got, want := workers[w.Name], fmt.Sprint(w.Process.PID, w.Restarts, w.Tasks, w.State)
+		got := workers[w.Name]
 		state, _, _ := strings.Cut(got["State"], " ")
-		if have := fmt.Sprint(number(got["PID"]), got["Restarts"], number(got["Tasks"]), state); have != strings.ReplaceAll(
-			want,
-			" ",
-			"",
-		) &&
-			strings.ReplaceAll(have, " ", "") != strings.ReplaceAll(want, " ", "") {
+		have := fmt.Sprintln(number(got["PID"]), got["Restarts"], number(got["Tasks"]), state)
+		if want := fmt.Sprintln(w.Process.PID, w.Restarts, w.Tasks, w.State); have != want {
 			return fmt.Sprintf("%s: %s is shown, %s is so", w.Name, have, want)
 		}
 		if w.LastDeath != nil && !strings.HasPrefix(got["Last death"], string(w.LastDeath.Cause)+", ") {
@@ -178,12 +178,14 @@ func disagreement(s *multiprolab.Stats, workers, types, queues map[string]row) s
 	}
 	for _, x := range s.Types {
 		got := types[x.Type]
-		if have, want := fmt.Sprint(number(got["Succeeded"]), " ", number(got["Failed"]), " ", number(got["Retried"])), fmt.Sprint(x.Succeeded, " ", x.Failed, " ", x.Retried); have != want {
+		have := fmt.Sprintln(number(got["Succeeded"]), number(got["Failed"]), number(got["Retried"]))
+		if want := fmt.Sprintln(x.Succeeded, x.Failed, x.Retried); have != want {
 			return fmt.Sprintf("type %s: %s is shown, %s is so", x.Type, have, want)
 		}
 	}
 	for _, q := range s.Queues {
-		if have, want := fmt.Sprint(number(queues[q.Name]["Ready"]), " ", number(queues[q.Name]["Dead"])), fmt.Sprint(q.Ready, " ", q.Dead); have != want {
+		have := fmt.Sprintln(number(queues[q.Name]["Ready"]), number(queues[q.Name]["Dead"]))
+		if want := fmt.Sprintln(q.Ready, q.Dead); have != want {
 			return fmt.Sprintf("queue %s: %s is shown, %s is so", q.Name, have, want)
 		}
 	}
@@ -258,7 +260,8 @@ func TestButtons(t *testing.T) {
 		t,
 		ask[string](
 			b,
-			`fetch([...document.querySelectorAll("#processes-table a")].find((e) => e.href.includes("mailer/1")).href).then((r) => r.text())`,
+			`fetch([...document.querySelectorAll("#processes-table a")].find((e) => e.href.includes("mailer/1")).href)
+				.then((r) => r.text())`,
 		),
 		"heap",
 	)
@@ -274,7 +277,8 @@ func TestButtons(t *testing.T) {
 	sorts := func() string {
 		return ask[string](
 			b,
-			`[...document.querySelectorAll("#processes-table th[aria-sort]")].map((e) => e.textContent + " " + e.getAttribute("aria-sort")).join()`,
+			`[...document.querySelectorAll("#processes-table th[aria-sort]")]
+				.map((e) => e.textContent + " " + e.getAttribute("aria-sort")).join()`,
 		)
 	}
 	require.Empty(t, sorts())
@@ -301,7 +305,10 @@ func TestButtons(t *testing.T) {
 	// by keyboard: Enter opens the row that has the focus, which stays there while rows change
 	ask[bool](
 		b,
-		`(() => { [...document.querySelectorAll("#processes-table .open")].find((e) => e.textContent === "renderer/2").focus(); return true })()`,
+		`(() => {
+			[...document.querySelectorAll("#processes-table .open")].find((e) => e.textContent === "renderer/2").focus();
+			return true;
+		})()`,
 	)
 	b.do(chromedp.KeyEvent(kb.Enter))
 	b.until(`document.activeElement.getAttribute("aria-expanded") === "true"`)
@@ -354,7 +361,10 @@ func TestHostileTexts(t *testing.T) {
 	b.until(`document.querySelectorAll("#dead-list > li").length === 3`)
 	ask[bool](
 		b,
-		`(() => { for (const e of document.querySelectorAll("#dead-list .open, #events-list .open")) e.click(); return true })()`,
+		`(() => {
+		for (const e of document.querySelectorAll("#dead-list .open, #events-list .open")) e.click();
+		return true;
+	})()`,
 	)
 	b.shows("#dead-list", `<img src=x onerror="window.owned=1"><script>`)
 	b.shows("#events-list", `<img src=x onerror=`)
@@ -380,7 +390,9 @@ func TestOtherOrigins(t *testing.T) {
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprint(
 			w,
-			`<iframe id=frame src="`+url+`"></iframe><form id=form method=post enctype="text/plain" target=_blank action="`+url+`api/actions/kill"><input name='{"worker":"renderer/0","x":"' value='"}'></form>`,
+			`<iframe id=frame src="`+url+`"></iframe>
+			<form id=form method=post enctype="text/plain" target=_blank action="`+url+`api/actions/kill">
+			<input name='{"worker":"renderer/0","x":"' value='"}'></form>`,
 		)
 	}))
 	t.Cleanup(evil.Close)
@@ -388,7 +400,9 @@ func TestOtherOrigins(t *testing.T) {
 	order := `{"worker": "renderer/0", "size": 9, "queue": "mail", "all": true}`
 	for _, action := range []string{"kill", "resize", "restart", "pause"} {
 		for _, options := range []string{
-			`{method: "POST", body: %q}`, `{method: "POST", mode: "no-cors", body: %q}`, `{method: "POST", headers: {"Content-Type": "application/json"}, body: %q}`,
+			`{method: "POST", body: %q}`,
+			`{method: "POST", mode: "no-cors", body: %q}`,
+			`{method: "POST", headers: {"Content-Type": "application/json"}, body: %q}`,
 			`{method: "POST", mode: "no-cors", credentials: "include", body: %q}`,
 		} {
 			got := ask[string](
@@ -410,7 +424,9 @@ func TestOtherOrigins(t *testing.T) {
 	)
 	require.Equal(t, "error", ask[string](b, fmt.Sprintf(`new Promise((done) => {
 		const source = new EventSource(%q);
-		source.onmessage = () => done("message"); source.addEventListener("sample", () => done("sample")); source.onerror = () => done("error");
+		source.onmessage = () => done("message");
+		source.addEventListener("sample", () => done("sample"));
+		source.onerror = () => done("error");
 	})`, url+"api/events")))
 	require.True(
 		t,
@@ -440,7 +456,8 @@ func TestPhone(t *testing.T) {
 	b := open(t, serve(t, app, everything), 360, 740)
 	b.do(chromedp.EmulateViewport(360, 740, chromedp.EmulateMobile, chromedp.EmulateTouch))
 	b.until(
-		`document.querySelectorAll("#processes-table tbody tr").length === 11 && document.querySelectorAll("#types-table tbody tr").length > 1`,
+		`document.querySelectorAll("#processes-table tbody tr").length === 11 &&
+			document.querySelectorAll("#types-table tbody tr").length > 1`,
 	)
 	b.drawer("renderer")
 	b.drawer("renderer/0")
@@ -450,7 +467,8 @@ func TestPhone(t *testing.T) {
 			t,
 			ask[string](
 				b,
-				`[...document.querySelectorAll("body *")].filter((e) => e.checkVisibility() && e.getBoundingClientRect().right > 361 && !e.closest(".scroll, nav, .unseen, .grow"))
+				`[...document.querySelectorAll("body *")].filter((e) => e.checkVisibility() &&
+			e.getBoundingClientRect().right > 361 && !e.closest(".scroll, nav, .unseen, .grow"))
 			.map((e) => e.tagName + " " + e.id + " " + e.className).join(", ")`,
 			),
 		)
@@ -461,14 +479,16 @@ func TestPhone(t *testing.T) {
 		t,
 		ask[string](
 			b,
-			`[...document.querySelectorAll("button, a, input")].filter((e) => e.checkVisibility() && !(e.getAttribute("aria-label") || e.textContent || e.closest("label"))).map((e) => e.outerHTML).join()`,
+			`[...document.querySelectorAll("button, a, input")].filter((e) => e.checkVisibility() &&
+				!(e.getAttribute("aria-label") || e.textContent || e.closest("label"))).map((e) => e.outerHTML).join()`,
 		),
 	)
 	require.Empty(
 		t,
 		ask[string](
 			b,
-			`[...document.querySelectorAll("#processes-table tbody tr:not(.detail)")].filter((tr) => tr.cells[0].tagName !== "TH" || tr.cells[0].scope !== "row").map((e) => e.textContent).join()`,
+			`[...document.querySelectorAll("#processes-table tbody tr:not(.detail)")].map((tr) => tr.cells[0])
+				.filter((cell) => cell.tagName !== "TH" || cell.scope !== "row").map((e) => e.textContent).join()`,
 		),
 	)
 	require.Equal(t, 1, ask[int](b, `document.querySelectorAll("h1").length`))
@@ -482,10 +502,12 @@ const contrast = `(() => {
 	const probe = document.body.appendChild(document.createElement("i")), wrong = [];
 	const light = (name) => {
 		probe.style.color = "var(" + name + ")";
-		const [r, g, b] = getComputedStyle(probe).color.match(/[\d.]+/g).slice(0, 3).map((x) => x / 255).map((x) => (x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4));
+		const linear = (x) => (x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4);
+		const [r, g, b] = getComputedStyle(probe).color.match(/[\d.]+/g).map((x) => linear(x / 255));
 		return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 	};
-	for (const [ink, ground] of [["--ink", "--paper"], ["--quiet", "--paper"], ["--quiet", "--ground"], ["--bad", "--paper"], ["--warn", "--paper"], ["--accent-ink", "--accent"], ["--paper", "--bad"]]) {
+	const pairs = "ink paper, quiet paper, quiet ground, bad paper, warn paper, accent-ink accent, paper bad";
+	for (const [ink, ground] of pairs.split(", ").map((p) => p.split(" ").map((name) => "--" + name))) {
 		const a = light(ink), b = light(ground), ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
 		if (ratio < 4.5) wrong.push(ink + " on " + ground + ": " + ratio.toFixed(2));
 	}
@@ -523,7 +545,7 @@ func TestPictures(t *testing.T) {
 	defer stop()
 	cfg := *everything
 	cfg.Title, cfg.Interval = "studio", time.Second
-	b := open(t, serve(t, app, &cfg), 1280, 900)
+	b := open(t, serve(t, app, &cfg), 1280, 1176) // up to the end of a panel
 	up := func(pattern string) { b.until(pattern + `.test(document.getElementById("uptime").textContent)`) }
 	up(`/up (1\d|[2-9]\d) s/`)
 	if *pictures != "" {
@@ -532,14 +554,14 @@ func TestPictures(t *testing.T) {
 	}
 	for _, scheme := range []string{"light", "dark"} {
 		b.scheme(scheme)
-		b.until(
-			`new Promise((done) => new MutationObserver((_, o) => { o.disconnect(); done(true) }).observe(document.getElementById("uptime"), { childList: true, characterData: true, subtree: true }))`,
-		)
-		b.shoot("dashboard-" + scheme)
+		ask[bool](b, `new Promise((done) => new MutationObserver(() => done(true))
+			.observe(document.getElementById("uptime"), { childList: true, characterData: true, subtree: true }))`)
+		b.keep("dashboard-"+scheme, get(b, chromedp.CaptureScreenshot()))
+		b.shoot("whole-" + scheme)
 	}
 	b.do(chromedp.EmulateViewport(360, 740, chromedp.EmulateScale(2), chromedp.EmulateMobile))
 	b.drawer("renderer/1")
 	b.until(`document.getElementById("lanes").getBoundingClientRect().right < 361`)
-	b.shoot("dashboard-phone")
+	b.shoot("phone")
 	require.Empty(t, b.errors())
 }
