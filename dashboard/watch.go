@@ -129,7 +129,7 @@ func (w *watch) run(ctx context.Context, s *show) {
 	}
 }
 
-// sample takes a snapshot. The text of deaths is cut in it: api/stats has it whole.
+// sample takes a snapshot, for all clients.
 func (w *watch) sample(s *show) {
 	stats := w.app.Stats()
 	var dead uint64
