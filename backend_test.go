@@ -3,7 +3,9 @@ package multiprolab_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -118,4 +120,72 @@ func TestBackendThatFails(t *testing.T) {
 	l := startLab(t, &multiprolab.Config{Backend: broken{backend.NewMemory()}}, workers("lab", 1))
 	_, err := multiprolab.Do[int](bounded(t), l, "double", 1)
 	require.ErrorIs(t, err, errDisk)
+}
+
+// The worker "trier" asks for tasks, and does not wait for them.
+var _ = worker("trier", func(_ context.Context, w *multiprolab.Worker) error {
+	w.PullTasks("tried")
+	multiprolab.HandleCall(w, "try", func(ctx context.Context, _ struct{}) (string, error) {
+		task, err := w.Tasks().TryGet(ctx)
+		if errors.Is(err, multiprolab.ErrNoTask) {
+			return "none", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		var what string
+		if err := task.Decode(&what); err != nil {
+			return "", err
+		}
+		return what, task.Done(nil)
+	})
+	return nil
+})
+
+// hasty is a Backend of which another main takes a task that was there.
+type hasty struct {
+	*backend.Memory
+	gone atomic.Int64 // how many tasks are there by its word, and not
+}
+
+func (b *hasty) Depth(ctx context.Context, queue string) (backend.Depth, error) {
+	d, err := b.Memory.Depth(ctx, queue)
+	if b.gone.Load() > 0 {
+		b.gone.Add(-1)
+		d.Ready++
+	}
+	return d, err
+}
+
+// What a Backend has is found without waiting, at the first time; what it has not is not waited
+// for, and is not taken later when nobody asks any more.
+func TestTryGetWithBackend(t *testing.T) {
+	kept := &hasty{Memory: backend.NewMemory()}
+	l := startLab(t, &multiprolab.Config{Backend: kept}, workers("trier", 1))
+	ctx := bounded(t)
+	try := func() string {
+		got, err := multiprolab.Call[string](ctx, l, "trier", "try", nil)
+		require.NoError(t, err)
+		return got
+	}
+	for round := range 3 {
+		require.Equal(t, "none", try())
+		kept.gone.Store(int64(round))
+		require.Equal(t, "none", try())
+		kept.gone.Store(0)
+		for _, p := range []multiprolab.Priority{multiprolab.PriorityLow, multiprolab.PriorityHigh, multiprolab.PriorityNormal} {
+			_, err := l.Tasks().Submit(ctx, "tried", fmt.Sprint(p), &multiprolab.TaskOptions{Priority: p})
+			require.NoError(t, err)
+		}
+		depth, err := kept.Memory.Depth(ctx, multiprolab.DefaultQueue+"/tried/0")
+		require.NoError(t, err)
+		require.Equal(t, backend.Depth{Ready: 1}, depth, "nobody has asked for it")
+		l.Tasks().Pause("")
+		require.Equal(t, "none", try())
+		l.Tasks().Resume("")
+		for _, p := range []multiprolab.Priority{multiprolab.PriorityHigh, multiprolab.PriorityNormal, multiprolab.PriorityLow} {
+			require.Equal(t, fmt.Sprint(p), try())
+		}
+	}
+	require.NoError(t, l.Tasks().Join(ctx))
 }

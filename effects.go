@@ -66,6 +66,8 @@ func (b *broker) carry(e *queue.Effect) {
 		b.store.fetchers.draw(*e.Lane, int(e.N))
 	case queue.DrawNoMore:
 		b.store.fetchers.drawNoMore(*e.Lane)
+	case queue.Try:
+		b.store.try(*e.Lane, e.Worker, queue.FetchID(e.N))
 	case queue.Wake:
 		if e.At == 0 || b.wake(e.At) {
 			b.rules.Tick(b.now())

@@ -106,9 +106,7 @@ func (f *fetcher) run(s *fetchers) {
 		}
 		leases, err := s.backend.Fetch(f.ctx, f.name, n)
 		if f.ctx.Err() != nil {
-			for _, l := range leases {
-				s.desk.sendBack(l)
-			}
+			s.sendBack(leases)
 			return
 		}
 		if err != nil {
@@ -120,6 +118,70 @@ func (f *fetcher) run(s *fetchers) {
 		for _, l := range leases {
 			s.desk.arrive(f.lane, l)
 		}
+	}
+}
+
+// try fetches a task of a lane if the Backend has one now, for a request of a worker that does not
+// wait. The broker holds its mutex.
+func (s *store) try(l queue.Lane, w queue.Worker, n queue.FetchID) {
+	s.fetchers.work.Go(func() { // ends when the Backend has answered, or with ctx
+		if lease := s.fetchers.find(laneName(l)); lease != nil {
+			s.arrive(l, lease)
+		} else {
+			s.happens(func(rules *queue.Queue) { rules.Missed(l) })
+		}
+		s.happens(func(rules *queue.Queue) { rules.Tried(w, n) })
+	})
+}
+
+// find fetches a task of a queue of the Backend, or returns nil if none is due there, or none any
+// more.
+func (s *fetchers) find(name string) backend.Lease {
+	ctx, cancel := context.WithCancel(s.ctx)
+	defer cancel()
+	if !s.has(ctx, name) {
+		return nil
+	}
+	fetched := make(chan []backend.Lease, 1)
+	go func() { // ends with ctx at the latest; find waits for it
+		leases, err := s.backend.Fetch(ctx, name, 1)
+		if err != nil && ctx.Err() == nil {
+			s.desk.logf("fetching a task of %s: %v", name, err)
+		}
+		fetched <- leases
+	}()
+	again := time.NewTicker(backendPause)
+	defer again.Stop()
+	for {
+		select {
+		case leases := <-fetched:
+			if s.ctx.Err() != nil || len(leases) == 0 {
+				s.sendBack(leases)
+				return nil
+			}
+			s.sendBack(leases[1:])
+			return leases[0]
+		case <-again.C:
+			if !s.has(ctx, name) { // another one was faster
+				cancel()
+			}
+		}
+	}
+}
+
+// has reports whether a queue of the Backend has a task that is due.
+func (s *fetchers) has(ctx context.Context, name string) bool {
+	depth, err := s.backend.Depth(ctx, name)
+	if err != nil && ctx.Err() == nil {
+		s.desk.logf("counting the tasks of %s: %v", name, err)
+	}
+	return err == nil && depth.Ready > 0
+}
+
+// sendBack gives tasks back that were fetched too late.
+func (s *fetchers) sendBack(leases []backend.Lease) {
+	for _, l := range leases {
+		s.desk.sendBack(l)
 	}
 }
 

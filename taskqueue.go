@@ -79,7 +79,8 @@ func (q *TaskQueue) Get(ctx context.Context, types ...string) (*Task, error) {
 }
 
 // TryGet is Get without waiting: it returns ErrNoTask if no task is in the queue. It costs one
-// round trip to main.
+// round trip to main and, with a Config.Backend, a question to that for each queue, type and
+// priority which the task may have.
 func (q *TaskQueue) TryGet(ctx context.Context, types ...string) (*Task, error) {
 	return q.get(ctx, false, types)
 }

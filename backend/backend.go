@@ -36,7 +36,7 @@ type Backend interface {
 	// credit of them. It returns the cause of ctx when ctx ends before, and an error, such as
 	// ErrClosed, when the Backend is closed.
 	Fetch(ctx context.Context, queue string, credit int) ([]Lease, error)
-	// Depth counts the tasks of a queue.
+	// Depth counts the tasks of a queue. TaskQueue.TryGet asks for it.
 	Depth(ctx context.Context, queue string) (Depth, error)
 	// Close ends every Fetch and gives up what the Backend holds in this process. Stored tasks stay
 	// stored where the Backend is durable.

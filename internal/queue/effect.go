@@ -52,6 +52,9 @@ const (
 	Draw
 	// DrawNoMore: nothing more of the Lane is fetched; what is fetched all the same is given back.
 	DrawNoMore
+	// Try: one task of the Lane is fetched from the Backend if one is due there, for the request N of
+	// Worker, which does not wait. That is one Arrived, Found or Missed, and then Tried.
+	Try
 	// Wake: Tick is to be called at the moment At, in place of the one of the last Wake; if that
 	// has passed, now, before the lock is let go. At 0 it is to be called now as well, and the
 	// moment of the last Wake stays.
@@ -101,6 +104,6 @@ type Effect struct {
 	N        uint64        // a number, by Kind
 	At       Time          // of Wake, Outcome and EndLease
 	After    time.Duration // from now on
-	Lane     *Lane         // of Draw and DrawNoMore; not to be changed
+	Lane     *Lane         // of Draw, DrawNoMore and Try; not to be changed
 	Verdict  Verdict       // of Kill, Again, Outcome and EndLease
 }

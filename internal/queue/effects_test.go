@@ -215,6 +215,12 @@ func (d *day) apply(e *Effect, fates []ending) {
 		d.store.endLease(m, e)
 	case Draw:
 		*d.store.credit(*e.Lane) += int(e.N)
+	case Try:
+		i := slices.IndexFunc(w.fetching, func(f *fakeFetch) bool { return uint64(f.id) == e.N })
+		if i < 0 || w.fetching[i].wait || !w.takes(*e.Lane, true) || d.paused[""] != 0 || d.paused[e.Lane.Queue] != 0 {
+			d.wrong("%v is tried for worker %d", *e.Lane, w.id)
+		}
+		d.store.tries = append(d.store.tries, fakeTry{w.id, FetchID(e.N), *e.Lane})
 	case DrawNoMore:
 		*d.store.credit(*e.Lane) = 0
 	case Wake:
@@ -336,6 +342,11 @@ func (d *day) lookForRoom(waiting, bytes int) {
 }
 
 func (d *day) lookAtWorker(w *fakeWorker) {
+	for _, f := range w.fetching {
+		if !f.wait && !d.store.isTried(w, f) {
+			d.wrong("worker %d does not wait, and has no answer to %d", w.id, f.id)
+		}
+	}
 	if len(w.held) != d.q.Held(w.id) {
 		d.wrong("worker %d has %d tasks, and %d in the books", w.id, len(w.held), d.q.Held(w.id))
 	}

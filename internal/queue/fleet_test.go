@@ -107,6 +107,14 @@ type fakeWorker struct {
 type fakeFetch struct {
 	id    FetchID
 	types []string
+	wait  bool
+}
+
+// fakeTry is a request that does not wait, for which a lane is looked at.
+type fakeTry struct {
+	worker Worker
+	id     FetchID
+	lane   Lane
 }
 
 // place is where a task is.
@@ -277,6 +285,7 @@ type fakeBackend struct {
 	items []*fakeItem
 	lanes []Lane // with credit
 	n     []int
+	tries []fakeTry
 }
 
 func (b *fakeBackend) credit(l Lane) *int {
@@ -295,6 +304,9 @@ func (b *fakeBackend) drop(it *fakeItem) {
 // step does one thing, and reports whether there was something to do.
 func (b *fakeBackend) step(fails bool) bool {
 	d := b.d
+	if len(b.tries) > 0 && d.dice(2) == 0 {
+		return b.try()
+	}
 	if len(b.puts) > 0 && d.dice(2) == 0 {
 		it := b.puts[0]
 		m := it.of
@@ -328,7 +340,30 @@ func (b *fakeBackend) step(fails bool) bool {
 	if len(b.puts) > 0 {
 		return b.step(fails)
 	}
-	return false
+	return len(b.tries) > 0 && b.try()
+}
+
+// try looks whether a lane has something now.
+func (b *fakeBackend) try() bool {
+	d, t := b.d, b.tries[0]
+	b.tries = b.tries[1:]
+	i := slices.IndexFunc(b.items, func(it *fakeItem) bool { return it.lane == t.lane && !it.leased && it.due <= d.now })
+	if one := 1; i >= 0 {
+		b.deliver(b.items[i], &one)
+	} else {
+		d.did("missed", t.lane)
+		d.q.Missed(t.lane)
+		d.carryOut()
+	}
+	d.did("tried", t.worker, t.id)
+	d.q.Tried(t.worker, t.id)
+	d.carryOut()
+	return true
+}
+
+// isTried reports whether the Backend is being asked for a request.
+func (b *fakeBackend) isTried(w *fakeWorker, f *fakeFetch) bool {
+	return b != nil && slices.ContainsFunc(b.tries, func(t fakeTry) bool { return t.worker == w.id && t.id == f.id })
 }
 
 func (b *fakeBackend) deliver(it *fakeItem, credit *int) {

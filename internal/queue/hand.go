@@ -230,7 +230,7 @@ func room(l *lane) int {
 				n += max(0, w.window()-w.held.n)
 			default:
 				for i := range w.fetches {
-					if w.fetches[i].types.has(o.pull) {
+					if w.fetches[i].wait && w.fetches[i].types.has(o.pull) {
 						n++
 					}
 				}

@@ -145,6 +145,21 @@ func (k *kind) nextPulled(w *worker, types typeSet) *lane {
 // isFor reports whether a lane in kind.circled has a task for a worker of its kind.
 func (o *offer) isFor(w *worker) bool { return o.lane.open() && !o.lane.bars(w) }
 
+// asksFor returns the lanes of some of the types that the workers ask for, the highest priority
+// first.
+func (k *kind) asksFor(types typeSet) (lanes []Lane) {
+	for priority := High; priority >= Low; priority-- {
+		for _, queue := range k.queues {
+			for i, typ := range k.pulls {
+				if types.has(i) {
+					lanes = append(lanes, Lane{Queue: queue, Type: typ, Priority: priority})
+				}
+			}
+		}
+	}
+	return lanes
+}
+
 // typeSet is some of the types that the workers of a kind ask for: a bit for the place of each in
 // kind.pulls. Nil means all.
 type typeSet []uint64

@@ -31,13 +31,47 @@ func (q *Queue) Fetch(id Worker, n FetchID, types iter.Seq[string], wait bool) L
 	w.fetches = append(w.fetches, fetch{id: n, types: set, wait: wait})
 	switch {
 	case q.answer(w, len(w.fetches)-1):
-	case !wait, w.retiring, q.halted:
+	case w.retiring, q.halted:
 		q.noTask(w, n)
+	case !wait:
+		if q.cfg.Stored {
+			w.fetches[len(w.fetches)-1].lanes = w.kind.asksFor(set)
+		}
+		q.try(w, n)
 	default:
 		q.demands = q.cfg.Stored
 	}
 	q.handOut()
 	return Lie{}
+}
+
+// try goes on with a request that does not wait: the Backend is asked for a task of the next lane. If
+// there is none, the request is answered with nothing.
+func (q *Queue) try(w *worker, n FetchID) {
+	i := slices.IndexFunc(w.fetches, func(f fetch) bool { return f.id == n })
+	if i < 0 { // it was answered
+		return
+	}
+	f := &w.fetches[i]
+	for !q.halted && w.sound() && len(f.lanes) > 0 {
+		l := q.byLane[laneKey{Lane: f.lanes[0]}]
+		f.lanes = f.lanes[1:]
+		if l != nil && l.draws && !l.paused {
+			l.drawn++
+			q.emit(Effect{Kind: Try, Worker: w.id, N: uint64(n), Lane: &l.Lane})
+			return
+		}
+	}
+	q.noTask(w, n)
+}
+
+// Tried notes that what was to be tried for a request of a worker was tried. If a task has come of
+// it, and it is not the answer, another request has got it.
+func (q *Queue) Tried(id Worker, n FetchID) {
+	if w := q.workers[id]; w != nil {
+		q.try(w, n)
+	}
+	q.handOut()
 }
 
 // CancelFetch takes a waiting request back. If a task was sent meanwhile, that is the answer, and

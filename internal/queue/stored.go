@@ -7,7 +7,8 @@ package queue
 // (Store), and comes back when a worker has room for a task of its lane (Draw, Arrived). From then
 // on the task is leased, and waits in its lane as any other. The lease ends with the attempt:
 // EndLease says how. Draw is credit: a task that was asked for and has not come yet counts as room
-// that is taken.
+// that is taken. A request that does not wait is no room: for it the Backend is asked for what it
+// has now, one lane after the other (Try, Tried).
 
 // Stored notes that the Backend has a task, or why not.
 func (q *Queue) Stored(t *Task, ok bool, cause any) {

@@ -33,7 +33,8 @@ type worker struct {
 type fetch struct {
 	id    FetchID // the worker's number of it
 	types typeSet // the types of which it wants one task
-	wait  bool    // it waits until there is a task; otherwise it is answered at once
+	wait  bool    // it waits until there is a task; otherwise it is answered as soon as it is known that there is none
+	lanes []Lane  // if it does not wait, those that the Backend is still to be asked for
 	task  ID      // the task that it was answered with, or 0
 }
 
