@@ -1,6 +1,7 @@
 package multiprolab_test
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"os"
@@ -34,10 +35,18 @@ type upgradeLab struct {
 	base  string // of the names of its files
 	url   string // where it serves
 	begun int    // how many versions of it have begun
+	pid   int    // as it sees itself
 }
 
 // newUpgradeLab returns a program that has no file yet.
 func newUpgradeLab(t *testing.T) *upgradeLab {
+	t.Helper()
+	return startUpgradeLabAs(t, 0, func(cmd *exec.Cmd) { cmd.SysProcAttr = ownGroup() }, env...)
+}
+
+// startUpgradeLabAs is startUpgradeLab with a process that is set up in some way. It sees itself
+// under a pid, or under that of the process if that is 0.
+func startUpgradeLabAs(t *testing.T, pid int, as func(cmd *exec.Cmd), env ...string) *upgradeLab {
 	t.Helper()
 	_, err := upgradePrograms()
 	require.NoError(t, err)
@@ -67,8 +76,10 @@ func (l *upgradeLab) run(t *testing.T, cmd *exec.Cmd, env ...string) {
 	l.mainProcess = &mainProcess{Cmd: cmd, out: &buffer{}, exited: make(chan struct{})}
 	l.Dir = filepath.Dir(l.base)
 	l.Env = append(os.Environ(), env...)
-	l.Stdout, l.Stderr, l.SysProcAttr = l.out, l.out, ownGroup()
+	l.Stdout, l.Stderr = l.out, l.out
+	as(l.Cmd)
 	require.NoError(t, l.Start())
+	l.pid = cmp.Or(pid, l.Process.Pid)
 	go func() { // ends with the process; the clean-up waits for it
 		defer close(l.exited)
 		l.err = l.Wait()
@@ -116,7 +127,7 @@ func (l *upgradeLab) begins(t *testing.T, version int) (descriptors string) {
 	line := all[l.begun]
 	l.begun++
 	require.Equal(t, fmt.Sprint(version), line[1])
-	require.Equal(t, fmt.Sprint(l.Process.Pid), line[2], "the process stays")
+	require.Equal(t, fmt.Sprint(l.pid), line[2], "the process stays")
 	require.Equal(t, "[]", line[5], "nothing is left in the environment")
 	if l.url == "" {
 		l.url = "http://" + line[3] + "/"

@@ -37,7 +37,11 @@ func main() {
 		fault = string(b)
 	}
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})))
-	app := multiprolab.New(&multiprolab.Config{UpgradeSignal: syscall.SIGUSR2, UpgradeTimeout: timeout()})
+	cfg := &multiprolab.Config{UpgradeSignal: syscall.SIGUSR2, UpgradeTimeout: timeout()}
+	if dir := os.Getenv("UPGRADE_BACKEND"); dir != "" {
+		cfg.Backend = disk(dir)
+	}
+	app := multiprolab.New(cfg)
 	app.RegisterWorker("web", web, &multiprolab.WorkerConfig{Count: 2, Listeners: []string{"web"}})
 	app.RegisterWorker("tasks", tasks, &multiprolab.WorkerConfig{Queues: []string{"tasks", "late", "held"}})
 	app.Hook()
@@ -166,6 +170,16 @@ func do(app *multiprolab.Main, what string) {
 		}
 	case "retry":
 		fmt.Println(app.Tasks().RetryDead())
+	case "many":
+		for i := range 60 {
+			o := &multiprolab.TaskOptions{Queue: "tasks", Attempts: 3}
+			if i%20 == 0 {
+				o.Timeout = time.Minute
+			}
+			submit("quick", fmt.Sprint("quick ", i, " of ", version), o)
+		}
+	case "long":
+		submit("long", "", &multiprolab.TaskOptions{Queue: "tasks"})
 	case "resume":
 		app.Tasks().Resume("")
 	}
@@ -210,6 +224,20 @@ func tasks(_ context.Context, w *multiprolab.Worker) error {
 		fmt.Println("begun", what, "by", version)
 		time.Sleep(300 * time.Millisecond)
 		fmt.Println("done", what, "by", version)
+		return "", nil
+	})
+	multiprolab.HandleTask(w, "quick", func(ctx context.Context, what string) (string, error) {
+		fmt.Println("begun", what, "by", version)
+		time.Sleep(20 * time.Millisecond)
+		fmt.Println("done", what, "by", version)
+		return "", nil
+	})
+	multiprolab.HandleTask(w, "long", func(context.Context, string) (string, error) {
+		fmt.Println("begun long by", version)
+		for _, err := os.Stat(os.Args[1] + ".go"); err != nil; _, err = os.Stat(os.Args[1] + ".go") {
+			time.Sleep(time.Millisecond)
+		}
+		fmt.Println("done long by", version)
 		return "", nil
 	})
 	multiprolab.HandleTask(w, "twice", func(ctx context.Context, _ string) (string, error) {
