@@ -54,6 +54,7 @@ func (m *Main) conduct(unwatch func() bool) {
 	if execute := m.upgrade.nextVersion(); execute != nil {
 		err = execute()
 	}
+	m.upgrade.endTrial()
 	m.conclude(err)
 }
 
@@ -136,7 +137,7 @@ func (m *Main) fail(err error) {
 // mode is harsher.
 func (m *Main) exit(mode ShutdownMode, cause error) {
 	if cause != ErrUpgrade {
-		m.upgrade.abandoned.Store(true)
+		m.upgrade.abandon()
 	}
 	m.fleet.exit(mode) // before exitAsked is closed, so that the rules of lives know of the end by then
 	// This runs without lifeMu, which the other deferred call gives back before. From then on no

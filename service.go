@@ -21,9 +21,18 @@ func (m *Main) serve() (stop func()) {
 		return stopReaping
 	}
 	quit := make(chan struct{})
+	if m.upgrade.handed != nil { // what it has heard last is of the old version
+		m.noteWatchdog()
+	}
 	var running sync.WaitGroup
 	running.Go(func() { // ends with stop
 		ready, exit := m.allReady, m.exitAsked
+		var abandoned <-chan struct{} // nil as long as the end is not that of a version that goes on as the next
+		stopping := false             // the service manager knows of the end
+		stop := func() {
+			stopping = true
+			m.noteService(m.service.Stopping())
+		}
 		var tick <-chan time.Time
 		if every := m.service.WatchdogInterval(); every > 0 {
 			ticker := time.NewTicker(every)
@@ -39,10 +48,14 @@ func (m *Main) serve() (stop func()) {
 				m.noteReady()
 				close(m.readyTold)
 			case <-exit:
-				exit = nil
-				if !m.upgrade.goesOn() {
-					m.noteService(m.service.Stopping())
+				if exit = nil; m.upgrade.goesOn() {
+					abandoned = m.upgrade.abandoned
+				} else {
+					stop()
 				}
+			case <-abandoned:
+				abandoned = nil
+				stop()
 			case <-tick:
 				if turned.CompareAndSwap(true, false) {
 					m.receiver.soon(func() {
@@ -51,8 +64,8 @@ func (m *Main) serve() (stop func()) {
 					}, frameCost)
 				}
 			case <-quit:
-				if exit != nil && goroutine.Closed(m.exitAsked) { // both came at once
-					m.noteService(m.service.Stopping())
+				if !stopping && goroutine.Closed(m.exitAsked) { // both came at once, or the next version cannot run
+					stop()
 				}
 				return
 			}
@@ -70,6 +83,13 @@ func (m *Main) serve() (stop func()) {
 func (m *Main) noteReady() {
 	if !goroutine.Closed(m.exitAsked) {
 		m.noteService(m.service.Ready())
+	}
+}
+
+// noteWatchdog tells the service manager's watchdog, if it has one, that the program is alive.
+func (m *Main) noteWatchdog() {
+	if m.service.WatchdogInterval() > 0 {
+		m.noteService(m.service.Watchdog())
 	}
 }
 

@@ -139,7 +139,7 @@ func (s *standing) outside() *elsewhereError {
 
 // setCause notes why the program ends. The first cause stands. The caller holds lifeMu.
 func (s *standing) setCause(cause error) {
-	if s.cause == nil {
+	if s.cause == nil || s.cause == ErrUpgrade {
 		s.cause = cause
 	}
 }

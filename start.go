@@ -21,6 +21,7 @@ import (
 func New(cfg *Config) *Main {
 	m := &Main{milestones: newMilestones()}
 	m.made, m.nested = callSite(), insideWorker(context.Background())
+	m.upgrade.abandoned = make(chan struct{})
 	m.cfg, m.err = cfg.filled()
 	m.node = newNode(MainName, &codec.Codec{}, m.cfg.MaxMessageSize, m.cfg.Window)
 	m.announcer = &announcer{config: &m.cfg, inbox: m.receiver, ends: m.exitAsked}

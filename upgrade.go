@@ -95,13 +95,16 @@ func (m *Main) Upgrade(ctx context.Context) error {
 		return &UpgradeError{m.upgrade.path, err}
 	}
 	m.handOverTasks()
-	m.upgrade.prepareNext(func() error { return m.execute(trial) })
+	m.upgrade.prepareNext(func() error { return m.execute(trial) }, func() { trial.End(m.cfg.KillTimeout) })
 	m.exit(FinishRunning, ErrUpgrade)
 	if m.Cause() != ErrUpgrade { // somebody has asked for the end before
-		m.upgrade.abandoned.Store(true)
+		m.upgrade.abandon()
 	}
-	<-m.ended // not if the new file is executed
-	trial.End(m.cfg.KillTimeout)
+	select {
+	case <-m.upgrade.abandoned:
+		m.upgrade.endTrial()
+	case <-m.ended: // not if the new file is executed
+	}
 	return m.await(context.Background())
 }
 
@@ -191,7 +194,10 @@ func (m *Main) execute(trial *upgrade.Trial) error {
 	if trial.Alone() {
 		trial.End(m.cfg.ShutdownTimeout)
 	}
-	trial.HandOn(h)
+	if err := trial.HandOn(h); err != nil {
+		return err
+	}
+	m.noteWatchdog()
 	environ := append(os.Environ(), m.service.Environ()...)
 	err := trial.Current(m.upgrade.path)
 	if err == nil {

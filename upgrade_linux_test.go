@@ -35,30 +35,36 @@ type upgradeLab struct {
 	base  string // of the names of its files
 	url   string // where it serves
 	begun int    // how many versions of it have begun
-	pid   int    // as it sees itself
+	pid   int    // as it sees itself; 0: it sees itself as others do
+	as    func(cmd *exec.Cmd)
 }
 
 // newUpgradeLab returns a program that has no file yet.
 func newUpgradeLab(t *testing.T) *upgradeLab {
 	t.Helper()
-	return startUpgradeLabAs(t, 0, func(cmd *exec.Cmd) { cmd.SysProcAttr = ownGroup() }, env...)
-}
-
-// startUpgradeLabAs is startUpgradeLab with a process that is set up in some way. It sees itself
-// under a pid, or under that of the process if that is 0.
-func startUpgradeLabAs(t *testing.T, pid int, as func(cmd *exec.Cmd), env ...string) *upgradeLab {
-	t.Helper()
 	_, err := upgradePrograms()
 	require.NoError(t, err)
 	dir, err := os.MkdirTemp(programDir(), "up") // on the same disk as the programs
 	require.NoError(t, err)
-	return &upgradeLab{base: filepath.Join(dir, "s")}
+	as := func(cmd *exec.Cmd) { cmd.SysProcAttr = ownGroup() }
+	return &upgradeLab{base: filepath.Join(dir, "s"), as: as}
 }
 
 // startUpgradeLab starts version 1 of the program.
 func startUpgradeLab(t *testing.T, env ...string) *upgradeLab {
 	t.Helper()
 	l := newUpgradeLab(t)
+	l.replace(t, 1)
+	l.start(t, l.program(), env...)
+	return l
+}
+
+// startUpgradeLabAs is startUpgradeLab with a process that is set up in some way, and sees itself
+// under a pid.
+func startUpgradeLabAs(t *testing.T, pid int, as func(cmd *exec.Cmd), env ...string) *upgradeLab {
+	t.Helper()
+	l := newUpgradeLab(t)
+	l.pid, l.as = pid, as
 	l.replace(t, 1)
 	l.start(t, l.program(), env...)
 	return l
@@ -77,9 +83,9 @@ func (l *upgradeLab) run(t *testing.T, cmd *exec.Cmd, env ...string) {
 	l.Dir = filepath.Dir(l.base)
 	l.Env = append(os.Environ(), env...)
 	l.Stdout, l.Stderr = l.out, l.out
-	as(l.Cmd)
+	l.as(l.Cmd)
 	require.NoError(t, l.Start())
-	l.pid = cmp.Or(pid, l.Process.Pid)
+	l.pid = cmp.Or(l.pid, l.Process.Pid)
 	go func() { // ends with the process; the clean-up waits for it
 		defer close(l.exited)
 		l.err = l.Wait()

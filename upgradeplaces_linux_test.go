@@ -188,5 +188,52 @@ func TestEndBehindTrial(t *testing.T) {
 	for _, pid := range left {
 		require.False(t, running(pid), "of a child of a program that has ended")
 	}
-	require.Contains(t, l.out.String(), "done long by 1\nend <nil> ")
+	require.Contains(t, l.out.String(), "done long by 1\n")
+	require.Contains(t, l.out.String(), "end <nil> multiprolab: the program was ended by SIGTERM\n")
+}
+
+// A trial that prints nothing, because it has sent its stderr elsewhere, is led to its end, and no
+// other descriptor is taken for its stderr.
+func TestUpgradeToVersionWithoutStderr(t *testing.T) {
+	l := startUpgradeLab(t)
+	l.fail(t, "redirect")
+	for _, version := range []int{2, 1} {
+		l.upgrade(t, version)
+		l.workersAlone(t)
+		require.Contains(t, l.command(t, "stdin"), "stdin <nil>")
+	}
+	l.end(t)
+}
+
+// A new version that ends is known to have ended, also if it has left a process that holds what the
+// trial has open.
+func TestUpgradeToProgramThatLeavesAProcess(t *testing.T) {
+	l := startUpgradeLab(t)
+	script := "#!/bin/sh\nwhile [ ! -e " + l.base + ".go ]; do sleep 0.01; done >/dev/null 2>&1 &\nexit 0\n"
+	require.NoError(t, os.WriteFile(l.base+".new", []byte(script), 0o755))
+	require.NoError(t, os.Rename(l.base+".new", l.program()))
+	require.NoError(t, signalProcess(l.Process.Pid, "SIGUSR2"))
+	eventually(t, "the error", func() bool {
+		return strings.Contains(l.out.String(), "it ended before its workers were ready (exit status 0)")
+	})
+	require.NoError(t, os.WriteFile(l.base+".go", nil, 0o600))
+	l.end(t)
+}
+
+// A trial that is not ready does not outlive the old version of the program, whatever that dies of.
+func TestTrialEndsWithOldVersion(t *testing.T) {
+	for _, early := range []bool{true, false} {
+		l := startUpgradeLab(t)
+		l.fail(t, "stuck")
+		l.replace(t, 2)
+		require.NoError(t, signalProcess(l.Process.Pid, "SIGUSR2"))
+		eventually(t, "the trial", func() bool {
+			begun := early || strings.Contains(l.out.String(), "the new version is stuck")
+			return begun && len(childrenOf(t, l.Process.Pid)) == 4
+		})
+		left := childrenOf(t, l.Process.Pid)
+		require.NoError(t, signalProcess(l.Process.Pid, "SIGKILL"))
+		require.Error(t, l.wait(t))
+		gone(t, "a child", left...)
+	}
 }

@@ -34,16 +34,20 @@ type upgrading struct {
 	bridged chan struct{}
 	// early gets signals until Run does; or nil. prepare sets it, and it does not change later.
 	early chan os.Signal
-	// abandoned says that the program is to end, whatever Upgrade has begun.
-	abandoned atomic.Bool
+	// abandoned is closed when the program is to end, whatever Upgrade has begun. New makes it, and
+	// abandon closes it.
+	abandoned chan struct{}
 	// busy says that an Upgrade is under way.
 	busy atomic.Bool
 
-	// mu guards next, tasks and caught.
+	// mu guards next, giveUp, tasks and caught, and the closing of abandoned.
 	mu sync.Mutex
 	// next is what executes the new file when nothing is left of the workers, or nil. It returns if
 	// that fails.
 	next func() error
+	// giveUp ends the trial, if the program does not go on as its new version after all; or nil. It
+	// returns when nothing of the trial is left, and may be called more than once.
+	giveUp func()
 	// tasks are the tasks that are handed over, in their order.
 	tasks []upgrade.Task
 	// caught are the signals that would end the new version before it catches them.
@@ -55,7 +59,7 @@ func (u *upgrading) goesOn() bool { return u.nextVersion() != nil }
 
 // nextVersion returns what executes the new file, or nil.
 func (u *upgrading) nextVersion() func() error {
-	if u.abandoned.Load() {
+	if goroutine.Closed(u.abandoned) {
 		return nil
 	}
 	u.mu.Lock()
@@ -63,11 +67,30 @@ func (u *upgrading) nextVersion() func() error {
 	return u.next
 }
 
-// prepareNext sets what executes the new file.
-func (u *upgrading) prepareNext(next func() error) {
+// prepareNext sets what executes the new file, and what ends its trial.
+func (u *upgrading) prepareNext(next func() error, giveUp func()) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.next = next
+	u.next, u.giveUp = next, giveUp
+}
+
+// abandon notes that the program is to end, whatever Upgrade has begun.
+func (u *upgrading) abandon() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !goroutine.Closed(u.abandoned) {
+		close(u.abandoned)
+	}
+}
+
+// endTrial waits until nothing of a trial is left. It does nothing if there is none.
+func (u *upgrading) endTrial() {
+	u.mu.Lock()
+	giveUp := u.giveUp
+	u.mu.Unlock()
+	if giveUp != nil {
+		giveUp()
+	}
 }
 
 // settled waits until the trial of the last upgrade has finished what it has: its stderr comes by

@@ -18,6 +18,20 @@ func keep(fds []int) error {
 	return nil
 }
 
+// duplicate returns another descriptor of a file. It leaves the first one with the runtime's poller,
+// so that a reader goes on.
+func duplicate(f *os.File) (n int, err error) {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	cerr := conn.Control(func(fd uintptr) { n, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0) })
+	if cerr != nil {
+		return 0, cerr
+	}
+	return n, os.NewSyscallError("fcntl", err)
+}
+
 // unnamed makes a file that nobody else can open.
 func unnamed() (*os.File, error) {
 	if file := memory(); file != nil {

@@ -172,7 +172,21 @@ func (h *Handed) descriptors() (fds []int) {
 
 // handed is what this process was handed, and why it could not be read. It is taken before anything
 // else of the program runs, so that no child inherits it by chance. It does not change.
-var handed, handedErr = take()
+var handed, handedErr = begin()
+
+// errAlone is the error of a trial whose old version would not know how it goes.
+var errAlone = errors.New("multiprolab: this process is to try a new version of the program, and the old version is " +
+	"not its parent: it has ended, or the new file is a script that does not start the program with exec")
+
+// begin is take, but a trial that nobody would ever end ends at once.
+func begin() (*Handed, error) {
+	h, err := take()
+	if err == errAlone {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	return h, err
+}
 
 // Taken returns what this process was handed by the old version of the program, or nil. The error
 // says why that cannot be read.
@@ -192,7 +206,10 @@ func take() (*Handed, error) {
 	if err := errors.Join(err, err2); err != nil {
 		return nil, fmt.Errorf("the environment variable %s is not for users to set: %w", variable, err)
 	}
-	if kind == trialKind && from != os.Getppid() || kind == successorKind && from != os.Getpid() {
+	switch {
+	case kind == trialKind && from != os.Getppid():
+		return nil, errAlone
+	case kind == successorKind && from != os.Getpid():
 		return nil, nil // it is another process that was handed this
 	}
 	h := new(Handed)
@@ -203,6 +220,9 @@ func take() (*Handed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("what the old version of the program hands over cannot be read (is it of another "+
 			"version of the library?): %w", err)
+	}
+	if h.Trial {
+		oldVersion = watch(h.Life)
 	}
 	return h, nil
 }

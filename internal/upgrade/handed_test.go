@@ -1,6 +1,8 @@
 package upgrade
 
 import (
+	"fmt"
+	"os"
 	"runtime"
 	"testing"
 
@@ -72,4 +74,24 @@ func TestTailShowsWhatTellsMost(t *testing.T) {
 		_, _ = long.Write(make([]byte, 1<<10))
 	}
 	require.Len(t, long.b, tailSize)
+}
+
+// A process that inherits what another one was handed does not take it; one that is to be a trial of
+// a process that has ended runs nothing.
+func TestHandedOfAnotherProcess(t *testing.T) {
+	for value, want := range map[string]string{
+		fmt.Sprint("main:", os.Getpid()+1, ":3"):   "",
+		fmt.Sprint("trial:", os.Getppid()+1, ":3"): "the old version is not its parent",
+		"trial:x:y": "not for users to set",
+	} {
+		t.Setenv(variable, value)
+		h, err := take()
+		require.Nil(t, h)
+		if want == "" {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, want)
+		}
+		require.Empty(t, os.Getenv(variable))
+	}
 }

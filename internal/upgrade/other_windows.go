@@ -18,5 +18,8 @@ func Exec(string, []string, *Handed, ...os.Signal) error { return Supported() }
 // keep returns the error of Supported.
 func keep([]int) error { return Supported() }
 
+// duplicate returns the error of Supported.
+func duplicate(*os.File) (int, error) { return 0, Supported() }
+
 // unnamed returns the error of Supported.
 func unnamed() (*os.File, error) { return nil, Supported() }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -93,14 +94,22 @@ func Resume(h *Handed, stderr io.Writer) *Trial {
 	if err != nil {
 		return nil
 	}
-	return newTrial(p, os.NewFile(uintptr(h.Life), "life"), os.NewFile(uintptr(h.Errors), "stderr"), stderr)
+	var errs *os.File
+	if h.Errors > 0 {
+		errs = os.NewFile(uintptr(h.Errors), "stderr")
+	}
+	return newTrial(p, os.NewFile(uintptr(h.Life), "life"), errs, stderr)
 }
 
-// newTrial returns a Trial for a process, with the goroutines that attend to it.
+// newTrial returns a Trial for a process, with the goroutines that attend to it. errs is nil if the
+// process prints nothing.
 func newTrial(p *os.Process, life, errs *os.File, stderr io.Writer) *Trial {
 	t := &Trial{process: p, life: life, errors: errs, exited: make(chan struct{}), copied: make(chan struct{})}
 	go func() { // ends when the trial and its workers have closed their stderr
 		defer close(t.copied)
+		if errs == nil {
+			return
+		}
 		_, _ = io.Copy(io.MultiWriter(&t.tail, stderr), errs) // who cannot be written to misses it
 		_ = errs.Close()                                      // it was read
 	}()
@@ -129,16 +138,11 @@ func (t *Trial) Current(path string) error {
 // Ready waits until the workers of the trial are ready. If ctx ends before, or the trial fails, the
 // trial is ended, and the error says why.
 func (t *Trial) Ready(ctx context.Context) error {
+	var answer string
 	select {
-	case answer := <-t.answer:
-		switch {
-		case answer == readyWord:
-			return nil
-		case answer == aloneWord:
-			t.alone = true
-			return nil
-		}
-		return t.failed(answer)
+	case answer = <-t.answer:
+	case <-t.exited:
+		answer = within(t.answer, time.Second) // somebody whom it has started may have the other end of the pipe
 	case <-ctx.Done():
 		_ = t.process.Kill() // otherwise it has ended by itself
 		<-t.exited
@@ -146,15 +150,40 @@ func (t *Trial) Ready(ctx context.Context) error {
 		return fmt.Errorf("its workers were not ready in time, and it was killed: %w%s",
 			context.Cause(ctx), t.tail.last())
 	}
+	switch t.alone = answer == aloneWord; {
+	case answer != readyWord && answer != aloneWord:
+		return t.failed(answer)
+	case t.hasExited():
+		return fmt.Errorf("it ended as soon as its workers were ready (%s)%s", t.state, t.tail.last())
+	}
+	return nil
+}
+
+// hasExited reports whether the process has ended.
+func (t *Trial) hasExited() bool {
+	select {
+	case <-t.exited:
+		return true
+	default:
+		return false
+	}
+}
+
+// within returns what comes within a time, or the zero value.
+func within[T any](c <-chan T, d time.Duration) (v T) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case v = <-c:
+	case <-timer.C:
+	}
+	return v
 }
 
 // failed returns the error of a trial that has not said that it is ready.
 func (t *Trial) failed(answer string) error {
 	t.End(time.Second)
-	select {
-	case <-t.copied:
-	case <-time.After(time.Second): // somebody whom it has started still has its stderr
-	}
+	within(t.copied, time.Second) // somebody whom it has started may still have its stderr
 	if answer != "" {
 		return errors.New(answer)
 	}
@@ -165,10 +194,11 @@ func (t *Trial) failed(answer string) error {
 // open them while the trial has them.
 func (t *Trial) Alone() bool { return t.alone }
 
-// Kill ends the trial at once. Unlike the other methods it may be called while End waits.
+// Kill ends the trial at once. Any goroutine may call it.
 func (t *Trial) Kill() { _ = t.process.Kill() } // otherwise it has ended by itself
 
-// End asks the trial to end, and kills it after a time. It returns when the process has ended.
+// End asks the trial to end, and kills it after a time. It returns when the process has ended. Any
+// goroutine may call it, also more than once.
 func (t *Trial) End(most time.Duration) {
 	closeAll(t.life)
 	timer := time.NewTimer(most)
@@ -182,23 +212,20 @@ func (t *Trial) End(most time.Duration) {
 	<-t.exited
 }
 
-// HandOn notes in h what the new version of the program has to know of the trial.
-func (t *Trial) HandOn(h *Handed) {
-	select {
-	case <-t.exited: // its pid may be another process's by now
-		return
-	default:
+// HandOn notes in h what the new version of the program has to know of the trial, if it still runs:
+// its pipes go there as descriptors of their own, which nobody closes meanwhile.
+func (t *Trial) HandOn(h *Handed) (err error) {
+	if t.hasExited() { // its pid may be another process's by now
+		return nil
 	}
-	h.Pid, h.Life, h.Errors = t.process.Pid, descriptor(t.life), descriptor(t.errors)
-}
-
-// descriptor returns the descriptor of a pipe. It leaves it with the runtime's poller, so that a
-// reader goes on.
-func descriptor(f *os.File) (n int) {
-	if conn, err := f.SyscallConn(); err == nil {
-		_ = conn.Control(func(fd uintptr) { n = int(fd) }) // n stays 0 if it is closed
+	if h.Life, err = duplicate(t.life); err != nil {
+		return err
 	}
-	return n
+	h.Pid = t.process.Pid
+	if h.Errors, err = duplicate(t.errors); err != nil { // nothing comes from it any more
+		h.Errors = 0
+	}
+	return nil
 }
 
 // closeAll closes the files that are not nil.
@@ -213,13 +240,14 @@ func closeAll(files ...*os.File) {
 // Reporter is a trial's way to the old process. It exists in the trial; any goroutine may use it.
 type Reporter struct {
 	once sync.Once // the report was written
-	life *os.File  // at the end of file the trial ends; never changes
+	old  *lifeline // what asks for the end of the trial; never changes
 	to   *os.File  // where the report goes; never changes
 }
 
 // NewReporter returns the way to the old process.
 func NewReporter(h *Handed) *Reporter {
-	return &Reporter{to: os.NewFile(uintptr(h.Report), "report"), life: os.NewFile(uintptr(h.Life), "life")}
+	oldVersion.awaited.Store(true)
+	return &Reporter{to: os.NewFile(uintptr(h.Report), "report"), old: oldVersion}
 }
 
 // Ready reports that all workers are ready. alone says that the trial has opened sockets itself.
@@ -243,7 +271,33 @@ func (r *Reporter) say(text string) {
 }
 
 // Await waits until the old process asks for the end of the trial, or has ended itself.
-func (r *Reporter) Await() { _, _ = r.life.Read(make([]byte, 1)) } // nothing ever comes but the end
+func (r *Reporter) Await() { <-r.old.over }
+
+// oldVersion is the old process as a trial knows it; nil in all other processes. It does not change.
+var oldVersion *lifeline
+
+// lifeline leads from the old process to its trial. It exists in the trial, from its beginning. Any
+// goroutine may use it.
+type lifeline struct {
+	over    chan struct{} // closed when the old process has asked for the end, or has ended itself
+	awaited atomic.Bool   // there is somebody who ends the trial then
+}
+
+// watch waits for the end of file of a descriptor. A trial that has not come to its Main by then
+// ends there: nobody else would end it.
+func watch(fd int) *lifeline {
+	file, l := os.NewFile(uintptr(fd), "life"), &lifeline{over: make(chan struct{})}
+	go func() { // ends with the trial at the latest
+		_, _ = file.Read(make([]byte, 1)) // nothing ever comes but the end
+		close(l.over)
+		if !l.awaited.Load() {
+			fmt.Fprintln(os.Stderr, "multiprolab: the old version of the program asks for the end of this trial, "+
+				"which has not come to Run or Start")
+			os.Exit(1)
+		}
+	}()
+	return l
+}
 
 // tailSize bounds what is kept of what a trial prints.
 const tailSize = 16 << 10

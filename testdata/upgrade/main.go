@@ -54,7 +54,12 @@ func main() {
 	case "exit":
 		os.Exit(7)
 	case "stuck":
+		fmt.Println("the new version is stuck")
 		select {}
+	case "redirect": // as a service does that writes to a log of its own
+		null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+		must(err)
+		must(syscall.Dup3(int(null.Fd()), 2, 0))
 	case "vanish":
 		if multiprolab.UpgradeTrial() {
 			must(os.Remove(os.Args[1] + ".program"))
@@ -180,6 +185,9 @@ func do(app *multiprolab.Main, what string) {
 		}
 	case "long":
 		submit("long", "", &multiprolab.TaskOptions{Queue: "tasks"})
+	case "stdin":
+		_, err := os.Stdin.Stat()
+		fmt.Println("stdin", err)
 	case "resume":
 		app.Tasks().Resume("")
 	}
