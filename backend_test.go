@@ -168,12 +168,13 @@ func TestTryGetWithBackend(t *testing.T) {
 		require.NoError(t, err)
 		return got
 	}
+	high, normal, low := multiprolab.PriorityHigh, multiprolab.PriorityNormal, multiprolab.PriorityLow
 	for round := range 3 {
 		require.Equal(t, "none", try())
 		kept.gone.Store(int64(round))
 		require.Equal(t, "none", try())
 		kept.gone.Store(0)
-		for _, p := range []multiprolab.Priority{multiprolab.PriorityLow, multiprolab.PriorityHigh, multiprolab.PriorityNormal} {
+		for _, p := range []multiprolab.Priority{low, high, normal} {
 			_, err := l.Tasks().Submit(ctx, "tried", fmt.Sprint(p), &multiprolab.TaskOptions{Priority: p})
 			require.NoError(t, err)
 		}
@@ -183,7 +184,7 @@ func TestTryGetWithBackend(t *testing.T) {
 		l.Tasks().Pause("")
 		require.Equal(t, "none", try())
 		l.Tasks().Resume("")
-		for _, p := range []multiprolab.Priority{multiprolab.PriorityHigh, multiprolab.PriorityNormal, multiprolab.PriorityLow} {
+		for _, p := range []multiprolab.Priority{high, normal, low} {
 			require.Equal(t, fmt.Sprint(p), try())
 		}
 	}

@@ -269,7 +269,8 @@ func TestUpgradeHandsOverDeadTasksAndPauses(t *testing.T) {
 	l.command(t, "bury")
 	before := deadLines(l.command(t, "look"))
 	require.Len(t, before, 1)
-	require.Regexp(t, `^1 late old "what was sent" "version 1" true \d+ ".* failed in all of its 2 attempts:.*1\. .*version 1 cannot do it.*2\. `, before[0])
+	require.Regexp(t, `^1 late old "what was sent" "version 1" true \d+ ".* failed in all of its 2 attempts:.*`+
+		`1\. .*version 1 cannot do it.*2\. `, before[0])
 	for _, version := range []int{2, 1} {
 		l.upgrade(t, version)
 		require.Equal(t, before, deadLines(l.command(t, "look")))

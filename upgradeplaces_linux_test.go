@@ -88,8 +88,8 @@ func interrupt(t *testing.T, master *os.File) {
 	require.NoError(t, err)
 }
 
-// With a Backend, tasks stay there while the program goes on as its new version: each is done, once,
-// and no lease is left.
+// With a Backend, tasks stay there while the program goes on as its new version: each is done,
+// once, and no lease is left.
 func TestUpgradeWithBackend(t *testing.T) {
 	dir := t.TempDir()
 	l := startUpgradeLab(t, "UPGRADE_BACKEND="+dir)
@@ -177,7 +177,9 @@ func TestEndBehindTrial(t *testing.T) {
 	eventually(t, "the task", func() bool { return strings.Contains(l.out.String(), "begun long") })
 	l.replace(t, 2)
 	require.NoError(t, signalProcess(l.Process.Pid, "SIGUSR2"))
-	eventually(t, "the trial to be ready", func() bool { return strings.Contains(l.out.String(), "goes on as its new version") })
+	eventually(t, "the trial to be ready", func() bool {
+		return strings.Contains(l.out.String(), "goes on as its new version")
+	})
 	require.Regexp(t, "^RELOADING=1", await(t, m.said, "the upgrade"))
 	left := childrenOf(t, l.Process.Pid)
 	require.NoError(t, signalProcess(l.Process.Pid, "SIGTERM"))

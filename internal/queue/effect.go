@@ -52,8 +52,8 @@ const (
 	Draw
 	// DrawNoMore: nothing more of the Lane is fetched; what is fetched all the same is given back.
 	DrawNoMore
-	// Try: one task of the Lane is fetched from the Backend if one is due there, for the request N of
-	// Worker, which does not wait. That is one Arrived, Found or Missed, and then Tried.
+	// Try: one task of the Lane is fetched from the Backend if one is due there, for the request N
+	// of Worker, which does not wait. That is one Arrived, Found or Missed, and then Tried.
 	Try
 	// Wake: Tick is to be called at the moment At, in place of the one of the last Wake; if that
 	// has passed, now, before the lock is let go. At 0 it is to be called now as well, and the

@@ -45,8 +45,8 @@ func (q *Queue) Fetch(id Worker, n FetchID, types iter.Seq[string], wait bool) L
 	return Lie{}
 }
 
-// try goes on with a request that does not wait: the Backend is asked for a task of the next lane. If
-// there is none, the request is answered with nothing.
+// try goes on with a request that does not wait: the Backend is asked for a task of the next lane.
+// If there is none, the request is answered with nothing.
 func (q *Queue) try(w *worker, n FetchID) {
 	i := slices.IndexFunc(w.fetches, func(f fetch) bool { return f.id == n })
 	if i < 0 { // it was answered

@@ -18,8 +18,8 @@ func keep(fds []int) error {
 	return nil
 }
 
-// duplicate returns another descriptor of a file. It leaves the first one with the runtime's poller,
-// so that a reader goes on.
+// duplicate returns another descriptor of a file. It leaves the first one with the runtime's
+// poller, so that a reader goes on.
 func duplicate(f *os.File) (n int, err error) {
 	conn, err := f.SyscallConn()
 	if err != nil {

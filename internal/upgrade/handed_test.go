@@ -76,8 +76,8 @@ func TestTailShowsWhatTellsMost(t *testing.T) {
 	require.Len(t, long.b, tailSize)
 }
 
-// A process that inherits what another one was handed does not take it; one that is to be a trial of
-// a process that has ended runs nothing.
+// A process that inherits what another one was handed does not take it; one that is to be a trial
+// of a process that has ended runs nothing.
 func TestHandedOfAnotherProcess(t *testing.T) {
 	for value, want := range map[string]string{
 		fmt.Sprint("main:", os.Getpid()+1, ":3"):   "",

@@ -273,7 +273,8 @@ func (r *Reporter) say(text string) {
 // Await waits until the old process asks for the end of the trial, or has ended itself.
 func (r *Reporter) Await() { <-r.old.over }
 
-// oldVersion is the old process as a trial knows it; nil in all other processes. It does not change.
+// oldVersion is the old process as a trial knows it; nil in all other processes. It does not
+// change.
 var oldVersion *lifeline
 
 // lifeline leads from the old process to its trial. It exists in the trial, from its beginning. Any

@@ -74,8 +74,9 @@ func (d disk) Fetch(ctx context.Context, queue string, credit int) ([]backend.Le
 		var leases []backend.Lease
 		for _, e := range entries {
 			name, end, _ := strings.Cut(e.Name(), ".")
-			if ns, err := strconv.ParseInt(strings.TrimPrefix(end, "leased-"), 10, 64); err == nil && time.Now().UnixNano() > ns {
-				_ = os.Rename(filepath.Join(dir, e.Name()), filepath.Join(dir, name+".task")) // another one may have been faster
+			ns, err := strconv.ParseInt(strings.TrimPrefix(end, "leased-"), 10, 64)
+			if err == nil && time.Now().UnixNano() > ns { // another one may be faster
+				_ = os.Rename(filepath.Join(dir, e.Name()), filepath.Join(dir, name+".task"))
 				continue
 			}
 			if l := d.lease(dir, e.Name()); l != nil {
