@@ -80,30 +80,39 @@ func (w *Worker) newest(ctx context.Context, name string) (*shared.Version, erro
 		return nil, causeOf(ctx)
 	}
 	defer stall(ctx)()
-	for enough := uint64(0); ; {
-		if v := w.shares.cache.Use(name, enough); v != nil {
-			return v, nil
+	for {
+		if v, err := w.awaitAnswer(ctx, name); v != nil || err != nil {
+			return v, err
 		}
-		a := w.ask(name)
-		select {
-		case <-a.done:
-		case <-ctx.Done():
-			return nil, causeOf(ctx)
-		case <-w.whole.Done():
-			return nil, w.stopCause()
-		}
-		if a.name != name {
-			continue
-		}
-		if a.err != nil {
-			return nil, a.err
-		}
-		enough = a.version
 	}
 }
 
+// awaitAnswer asks main for a version of a name that will do, for the cache to be given back. It
+// returns nil if the answer is one to another question.
+func (w *Worker) awaitAnswer(ctx context.Context, name string) (*shared.Version, error) {
+	a := w.ask(name)
+	defer w.shares.leave(a)
+	select {
+	case <-a.done:
+	case <-ctx.Done():
+		return nil, causeOf(ctx)
+	case <-w.whole.Done():
+		return nil, w.stopCause()
+	}
+	switch {
+	case a.name != name:
+		return w.shares.cache.Use(name, 0), nil
+	case a.err != nil:
+		return nil, a.err
+	}
+	if v := w.shares.cache.Use(name, a.version); v != nil {
+		return v, nil
+	}
+	return w.shares.hold(a), nil // there is a newer one already, which is not mapped
+}
+
 // ask asks main for shared data, unless main has not answered an earlier question. It returns the
-// question that has no answer.
+// question that has no answer. The caller leaves it in the end.
 func (w *Worker) ask(name string) *asking {
 	w.shares.shareMu.Lock()
 	defer w.shares.shareMu.Unlock()
@@ -111,6 +120,7 @@ func (w *Worker) ask(name string) *asking {
 		w.shares.asked = &asking{name: name, done: make(chan struct{})}
 		w.link.Tell(link.Soon, &wire.Frame{Kind: wire.Share, ID: 1, Type: name})
 	}
+	w.shares.asked.waiters++
 	return w.shares.asked
 }
 
@@ -138,10 +148,13 @@ func (w *Worker) takeShared(f *wire.Frame) error {
 		var memory []byte
 		if memory, a.err = w.role.outlet.Map(n.Handle, n.Size); a.err == nil {
 			w.shares.cache.Add(f.Type, n.Version, memory)
-			a.version = n.Version
+			a.version, a.held = n.Version, w.shares.cache.Use(f.Type, n.Version)
 		}
 	}
 	w.shares.asked = nil
+	if a.waiters == 0 {
+		w.shares.letGo(a)
+	}
 	close(a.done)
 	return nil
 }

@@ -53,6 +53,13 @@ func (c *Cache) Use(name string, enough uint64) *Version {
 	return e.now
 }
 
+// Again hands a version out once more, to somebody who has it.
+func (c *Cache) Again(v *Version) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v.users++
+}
+
 // Told notes that there is a version of a name now. An older one is given back as soon as nobody
 // uses it.
 func (c *Cache) Told(name string, number uint64) {

@@ -28,4 +28,4 @@ func (d *draft) seal(int64) (backing, error) {
 }
 
 // drop gives the draft up.
-func (d *draft) drop() { _ = d.Close() }
+func (d *draft) drop() { _ = d.Close() } // what was written is not wanted

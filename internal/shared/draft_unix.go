@@ -2,7 +2,10 @@
 
 package shared
 
-import "os"
+import (
+	"errors"
+	"os"
+)
 
 // draft is a segment that is being written: a file that has no name any more.
 type draft struct {
@@ -16,11 +19,12 @@ func newDraft() (*draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(w.Name())
 	r, err := os.Open(w.Name())
 	if err != nil {
-		_ = w.Close()
-		return nil, err
+		return nil, errors.Join(err, os.Remove(w.Name()), w.Close())
+	}
+	if err := os.Remove(w.Name()); err != nil { // others could open it, and write to it
+		return nil, errors.Join(err, w.Close(), r.Close())
 	}
 	return &draft{w, r}, nil
 }
@@ -31,6 +35,6 @@ func (d *draft) seal(int64) (backing, error) { return backing{d.read}, d.File.Cl
 
 // drop gives the draft up.
 func (d *draft) drop() {
-	_ = d.File.Close()
-	_ = d.read.Close()
+	_ = d.File.Close() // what was written is not wanted, or seal has told this error
+	_ = d.read.Close() // nothing was written
 }

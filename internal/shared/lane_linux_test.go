@@ -73,3 +73,13 @@ func TestLaneIsBounded(t *testing.T) {
 	s.Close()
 	require.Equal(t, before, memfds(t))
 }
+
+// A worker is not to blame for what others of its user have passed on.
+func TestLaneIsFullOfItsOwn(t *testing.T) {
+	require.Equal(t, ErrFull, passError(unix.EAGAIN))
+	require.NoError(t, passError(nil))
+	for _, err := range []error{unix.ETOOMANYREFS, unix.ENOBUFS, unix.EMFILE} {
+		require.ErrorIs(t, passError(err), err)
+		require.NotErrorIs(t, passError(err), ErrFull)
+	}
+}

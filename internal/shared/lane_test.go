@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -53,4 +54,54 @@ func TestSegmentOfFailingSource(t *testing.T) {
 	why := errors.New("no more")
 	_, err := New(failing{why})
 	require.ErrorIs(t, err, why)
+}
+
+// source is a source that does what it likes.
+type source func(w io.Writer) (int64, error)
+
+func (s source) WriteTo(w io.Writer) (int64, error) { return s(w) }
+
+// A source that ends its goroutine by a panic, or by runtime.Goexit, leaves nothing open. One that
+// says nothing, or lies of how much it has written, has written what it has written.
+func TestSegmentOfHostileSource(t *testing.T) {
+	before := openFiles(t)
+	require.Panics(t, func() {
+		_, _ = New(source(func(w io.Writer) (int64, error) {
+			_, err := w.Write([]byte("some"))
+			require.NoError(t, err)
+			panic("no more")
+		}))
+	})
+	ended := make(chan struct{})
+	go func() { // ends at once
+		defer close(ended)
+		_, _ = New(source(func(io.Writer) (int64, error) { runtime.Goexit(); return 0, nil }))
+	}()
+	<-ended
+	_, err := New(nil)
+	require.ErrorContains(t, err, "nil")
+	require.Equal(t, before, openFiles(t))
+	var late io.Writer
+	s, err := New(source(func(w io.Writer) (int64, error) {
+		late = w
+		_, err := w.Write([]byte("some"))
+		return 1 << 40, err
+	}))
+	require.NoError(t, err)
+	require.EqualValues(t, 4, s.Size())
+	_, err = late.Write([]byte("more"))
+	require.Error(t, err, "nobody writes to a segment that there is")
+	s.Close()
+	require.Equal(t, before, openFiles(t))
+}
+
+// openFiles returns how many descriptors this process has open, where the system tells.
+func openFiles(t *testing.T) int {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		return 0
+	}
+	all, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	return len(all)
 }

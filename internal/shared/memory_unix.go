@@ -17,7 +17,7 @@ type backing struct {
 }
 
 // close closes the file.
-func (b backing) close() { _ = b.file.Close() }
+func (b backing) close() { _ = b.file.Close() } // nothing can be written to it
 
 // duplicate returns the file under another descriptor, and the descriptor.
 func (b backing) duplicate() (dup backing, fd uintptr, err error) {
@@ -70,7 +70,7 @@ func (b backing) mapped(size int64) (memory []byte, err error) {
 	return memory, os.NewSyscallError("mmap", err)
 }
 
-// Unmap gives back what Map has returned.
+// Unmap gives back what Map has returned, so that it does not fail.
 func Unmap(memory []byte) { _ = unix.Munmap(memory) }
 
 // Lane passes segments to one worker: through a socket, whose other end the worker inherits, and
@@ -104,7 +104,7 @@ func NewLane() (*Lane, *os.File, error) {
 		err = unix.SetNonblock(fds[0], true)
 	}
 	if err != nil {
-		_ = ours.Close()
+		_ = ours.Close() // nothing was sent
 		_ = theirs.Close()
 		return nil, nil, os.NewSyscallError("shutdown", err)
 	}
@@ -135,13 +135,20 @@ func (l *Lane) Pass(s *Segment) (handle uint64, err error) {
 			err = ferr
 		}
 	})
-	switch {
-	case cerr != nil:
+	if cerr != nil {
 		return 0, cerr
-	case err == unix.EAGAIN || err == unix.ENOBUFS || err == unix.ETOOMANYREFS:
-		return 0, ErrFull
 	}
-	return 0, os.NewSyscallError("sendmsg", err)
+	return 0, passError(err)
+}
+
+// passError returns the error of Pass for that of the system. Only what lies in this lane is the
+// fault of its worker: the system also bounds, with ETOOMANYREFS for example, what all processes of
+// a user have passed on and nobody has taken.
+func passError(err error) error {
+	if err == unix.EAGAIN {
+		return ErrFull
+	}
+	return os.NewSyscallError("sendmsg", err)
 }
 
 // Close closes this end. What the worker has not taken is lost when it has closed its own.
@@ -150,7 +157,7 @@ func (l *Lane) Close() {
 		l.within.close()
 		return
 	}
-	_ = l.socket.Close()
+	_ = l.socket.Close() // what was passed was written
 }
 
 // Outlet is the other end of a Lane. It exists in the worker. Only one goroutine may use it at a

@@ -84,11 +84,15 @@ func (d *draft) seal(size int64) (backing, error) {
 		b.close()
 		return b, os.NewSyscallError("DuplicateHandle", err)
 	}
-	return b, d.Close()
+	if err := d.Close(); err != nil {
+		b.close()
+		return backing{}, err
+	}
+	return b, nil
 }
 
 // drop gives the draft up.
-func (d *draft) drop() { _ = d.Close() }
+func (d *draft) drop() { _ = d.Close() } // what was written is not wanted, or seal has told this error
 
 // mapped maps the segment to be read, and closes it.
 func (b backing) mapped(size int64) ([]byte, error) {
@@ -106,7 +110,7 @@ func (b backing) mapped(size int64) ([]byte, error) {
 	return unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&at))), int(size)), nil
 }
 
-// Unmap gives back what Map has returned.
+// Unmap gives back what Map has returned, so that it does not fail.
 func Unmap(memory []byte) { _ = windows.UnmapViewOfFile(uintptr(unsafe.Pointer(&memory[0]))) }
 
 // Lane passes segments to one worker: it puts handles into the worker's process. It exists in the

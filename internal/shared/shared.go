@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"sync"
 
 	_ "github.com/multiprolab/multiprolab/internal/platform" // which says where multiprolab runs
 )
@@ -31,36 +33,55 @@ func (s *Segment) Size() int64 { return s.size }
 // Close gives up the segment. Who has mapped it, or has a descriptor, keeps it.
 func (s *Segment) Close() { s.of.close() }
 
-// New puts what src writes into memory.
-func New(src io.WriterTo) (*Segment, error) {
+// New puts what src writes into memory. What counts is what it has written when it returns.
+func New(src io.WriterTo) (s *Segment, err error) {
+	if src == nil {
+		return nil, errors.New("its source is nil: give a bytes.Reader, or another io.WriterTo")
+	}
 	d, err := newDraft()
 	if err != nil {
 		return nil, err
 	}
+	defer func() { // also if src does not return
+		if s == nil {
+			d.drop()
+		}
+	}()
 	w := &writer{to: d, room: d.room()}
 	_, err = src.WriteTo(w)
-	if err = errors.Join(err, w.err); err != nil {
-		d.drop()
+	size, werr := w.end()
+	if err = errors.Join(err, werr); err != nil {
 		return nil, err
 	}
-	of, err := d.seal(w.size)
+	of, err := d.seal(size)
 	if err != nil {
-		d.drop()
 		return nil, err
 	}
-	return &Segment{w.size, of}, nil
+	return &Segment{size, of}, nil
 }
 
 // writer writes a draft. It hides what else the draft can do, and never writes more than there is
-// room for. Only the source that is asked to write may use it.
+// room for. Any goroutine may use it: who knows what a source does with it.
 type writer struct {
-	to   io.Writer // the draft
-	room int64     // how many bytes may be written
-	size int64     // how many were written
-	err  error     // the first error, or nil; a source may have ignored it
+	to   io.Writer  // the draft; does not change
+	room int64      // how many bytes may be written; does not change
+	mu   sync.Mutex // guards size and err
+	size int64      // how many were written
+	err  error      // the first error, or nil; a source may have ignored it
+}
+
+// end refuses what would come later, and returns how much was written, and the first error.
+func (w *writer) end() (size int64, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	size, err = w.size, w.err
+	w.err = os.ErrClosed
+	return size, err
 }
 
 func (w *writer) Write(b []byte) (n int, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	switch {
 	case w.err != nil:
 		return 0, w.err
