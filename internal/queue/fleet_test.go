@@ -347,7 +347,9 @@ func (b *fakeBackend) step(fails bool) bool {
 func (b *fakeBackend) try() bool {
 	d, t := b.d, b.tries[0]
 	b.tries = b.tries[1:]
-	i := slices.IndexFunc(b.items, func(it *fakeItem) bool { return it.lane == t.lane && !it.leased && it.due <= d.now })
+	i := slices.IndexFunc(b.items, func(it *fakeItem) bool {
+		return it.lane == t.lane && !it.leased && it.due <= d.now
+	})
 	if one := 1; i >= 0 {
 		b.deliver(b.items[i], &one)
 	} else {
