@@ -213,7 +213,8 @@ func (t *Trial) End(most time.Duration) {
 }
 
 // HandOn notes in h what the new version of the program has to know of the trial, if it still runs:
-// its pipes go there as descriptors of their own, which nobody closes meanwhile.
+// its pipes go there as descriptors of their own, which nobody closes meanwhile. What it prints is
+// not copied here any more.
 func (t *Trial) HandOn(h *Handed) (err error) {
 	if t.hasExited() { // its pid may be another process's by now
 		return nil
@@ -224,6 +225,10 @@ func (t *Trial) HandOn(h *Handed) (err error) {
 	h.Pid = t.process.Pid
 	if h.Errors, err = duplicate(t.errors); err != nil { // nothing comes from it any more
 		h.Errors = 0
+	}
+	// What was read is written, and nothing more is read here. An error says that there is nothing.
+	if t.errors.SetReadDeadline(time.Now()) == nil {
+		within(t.copied, time.Second) // whoever takes it may take longer
 	}
 	return nil
 }

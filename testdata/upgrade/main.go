@@ -60,6 +60,14 @@ func main() {
 		null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 		must(err)
 		must(syscall.Dup3(int(null.Fd()), 2, 0))
+	case "chatty": // until it is told to end
+		if multiprolab.UpgradeTrial() {
+			go func() {
+				for i := 0; ; i++ {
+					fmt.Fprintf(os.Stderr, "line %d of the trial\n", i)
+				}
+			}()
+		}
 	case "vanish":
 		if multiprolab.UpgradeTrial() {
 			must(os.Remove(os.Args[1] + ".program"))
@@ -105,6 +113,10 @@ func main() {
 	})
 	multiprolab.HandleCall(app, "pause", func(_ context.Context, queue string) (bool, error) {
 		app.Tasks().Pause(queue)
+		return true, nil
+	})
+	multiprolab.HandleCall(app, "upgrade", func(ctx context.Context, _ string) (bool, error) {
+		fmt.Println("upgrade:", app.Upgrade(ctx))
 		return true, nil
 	})
 	command(app)
@@ -188,6 +200,27 @@ func do(app *multiprolab.Main, what string) {
 	case "stdin":
 		_, err := os.Stdin.Stat()
 		fmt.Println("stdin", err)
+	case "restless": // for ever
+		for _, change := range []func(i int) error{
+			func(i int) error { return app.Resize("tasks", 1+i%3) },
+			func(int) error { return app.Restart(context.Background(), "tasks") },
+			func(int) error {
+				_, err := app.Publish("data", strings.NewReader("data of "+version))
+				return err
+			},
+		} {
+			go func() {
+				for i := 0; change(i) == nil; i++ {
+				}
+			}()
+		}
+	case "upgrade twice": // at once, and in a handler
+		both := make(chan error)
+		go func() { both <- app.Upgrade(context.Background()) }()
+		go func() { both <- app.Upgrade(context.Background()) }()
+		fmt.Println("upgrade:", <-both)
+	case "upgrade in a handler":
+		submit("asks-main", "", &multiprolab.TaskOptions{Queue: "tasks"})
 	case "resume":
 		app.Tasks().Resume("")
 	}
@@ -247,6 +280,10 @@ func tasks(_ context.Context, w *multiprolab.Worker) error {
 		}
 		fmt.Println("done long by", version)
 		return "", nil
+	})
+	multiprolab.HandleTask(w, "asks-main", func(ctx context.Context, _ string) (string, error) {
+		_, err := multiprolab.Call[bool](ctx, w, "main", "upgrade", "")
+		return "", err
 	})
 	multiprolab.HandleTask(w, "twice", func(ctx context.Context, _ string) (string, error) {
 		if from, ok, err := multiprolab.Last[string](ctx); ok || err != nil {
