@@ -38,7 +38,8 @@ func TestUpgradeTwiceAndInHandler(t *testing.T) {
 	l.end(t)
 }
 
-// What a trial prints comes whole, and in order, also while the old version gives way to the new one.
+// What a trial prints comes whole, and in order, also while the old version gives way to the new
+// one.
 func TestUpgradeLosesNoLineOfTrial(t *testing.T) {
 	l := startUpgradeLab(t)
 	l.fail(t, "chatty")
