@@ -49,7 +49,7 @@ type Task struct {
 	Queue     string
 	Type      string
 	Body      []byte    // encoded; complete in itself
-	Options   string    // of the library; opaque
+	Options   string    // of the library; opaque: any bytes, and no text for JSON or a column of text
 	NotBefore time.Time // zero: due at once
 	Attempts  int       // used up before
 	// Checkpoint is what Checkpointer has stored last; nil if nothing.
