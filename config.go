@@ -130,14 +130,21 @@ type Config struct {
 	// Stderr gets what workers print on their stderr, unchanged. Defaults to this process's own
 	// stderr.
 	Stderr io.Writer
+	// PrefixStderr passes on to Stderr line by line, with the worker's name before each line, as to
+	// Stdout. Defaults to false.
+	PrefixStderr bool
 	// FullCrashes passes on the whole report with which the Go runtime ends a worker: all its
 	// stacks, which are hundreds of lines when it is out of memory or killed for a hang. By default
 	// the reason and the first stack are passed on, and the error has the rest
 	// (WorkerDiedError.Stderr). What a worker prints itself is passed on in any case.
 	FullCrashes bool
-	// Logger gets a record of each event, such as the death of a worker. Defaults to what
-	// slog.Default() is at that time.
+	// Logger gets a record of each event, such as the death of a worker, and the records of the
+	// workers' own logs, one at a time and in the order of each worker; see WorkerLogs. Defaults to
+	// what slog.Default() is at that time.
 	Logger *slog.Logger
+	// WorkerLogs says what of the workers' logs goes to Logger. Defaults to ForwardSlog: what a
+	// worker logs with package log/slog does.
+	WorkerLogs WorkerLogs
 	// OnEvent, if not nil, gets each event. It is called on the loop of main, so never while a
 	// handler or an action of main runs: a long action holds the events back. Of the events that
 	// wait, the newest 4,096 are kept, and no more than 16 MiB of them; *EventsMissed comes in
@@ -171,6 +178,8 @@ func (c *Config) filled() (Config, error) {
 		}
 	case f.Shutdown < FinishRunning || f.Shutdown > KillAll:
 		err = &ConfigError{"Config.Shutdown", f.Shutdown, "use FinishRunning, DrainQueue or KillAll"}
+	case f.WorkerLogs < ForwardSlog || f.WorkerLogs > ForwardNone:
+		err = &ConfigError{"Config.WorkerLogs", f.WorkerLogs, "use ForwardSlog, ForwardAll or ForwardNone"}
 	case f.UpgradeSignal != nil && (f.UpgradeSignal == os.Interrupt || f.UpgradeSignal == syscall.SIGTERM ||
 		f.UpgradeSignal == syscall.SIGHUP || f.UpgradeSignal == os.Kill):
 		err = &ConfigError{"Config.UpgradeSignal", f.UpgradeSignal, "it has a meaning already: use SIGUSR2 for example"}

@@ -19,6 +19,7 @@ type desk struct {
 	tasks     taskDesk                 // where everything about tasks goes
 	emit      func(e Event)            // tells of an event
 	emitLost  func(lost []*DeadLetter) // tells of the messages that one death has lost
+	logs      *logbook                 // where the workers' logs go
 	exit      func()                   // requests the end of the program
 	doomed    func(at *seat)           // tells that a life is about to be killed
 	left      func(handled uint64)     // notes the messages of an instance that is in no pool any more

@@ -30,4 +30,34 @@
 // [Main.Dump] returns the stacks of all goroutines of a worker, and [Main.Profile] writes a profile
 // or a trace of it, for go tool pprof and go tool trace. The worker goes on, and need not take
 // part: its loop may spin in a handler, hang, or be deep in C.
+//
+// # Logs of workers
+//
+// What a worker logs with package log/slog is in main's log, [Config.Logger], as if it had been
+// logged there, with the attributes "worker", "pid" and "life", and with "task" if it was logged
+// with the context of a task. [Config.WorkerLogs] adds package log, or leaves both to the worker;
+// [Worker.Logger] goes there in any case. Plain prints are lines with the worker's name where
+// [Config.Stdout] and [Config.PrefixStderr] ask for it.
+//
+//	time, level, source, groups,      as they were; a LogValuer is resolved in the worker, an error
+//	attributes                        is one in main, and any other value prints as it did
+//	order                             that of the worker, before the record of its death; none
+//	                                  between records and messages
+//	the worker dies                   what it has logged before is in main's log
+//	the level                         what main's handler does not take is not sent
+//	main's handler is slow            it holds up who logs, and nothing else: 512 KiB wait for each
+//	                                  worker. One that waits for the worker loses records after 5
+//	                                  seconds, and the log says how many
+//	a record of more than 128 KiB     it is cut, with an attribute "!CUT"
+//	Config.InProcess                  slog.Default is main's; Worker.Logger is the worker's
+//
+// The library logs at INFO only what answers somebody outside of the program, or tells that a
+// process was killed as somebody has asked for; see the table of levels for the latter:
+//
+//	SIGHUP: the workers are restarted, one after the other       the answer to the signal
+//	all workers have been restarted                              its end
+//	the end of the program has ended the restart                 its other end
+//	Config.UpgradeSignal: a new version of the program is tried  the answer to the signal
+//	the new version of the program is ready                      the trial has gone well
+//	the program has been upgraded                                its end
 package multiprolab

@@ -20,6 +20,8 @@ type announcer struct {
 	inbox *MessageReceiver
 	// ends is closed when the program was asked to end.
 	ends <-chan struct{}
+	// logs is where the workers' logs go. It has a lock of its own.
+	logs *logbook
 	// watchers is who watches the workers. It has a lock of its own.
 	watchers watchers
 	// history is what is remembered of what is over. It has a lock of its own.
@@ -30,7 +32,8 @@ type announcer struct {
 func (a *announcer) emit(e Event) {
 	stamp(e)
 	level, text, attrs := e.record()
-	a.config.Logger.LogAttrs(context.Background(), a.levelNow(e, level), "multiprolab: "+text, attrs...)
+	level = a.levelNow(e, level)
+	a.logs.behind(func() { a.config.Logger.LogAttrs(context.Background(), level, "multiprolab: "+text, attrs...) })
 	a.tell(e, attrs)
 }
 
@@ -94,10 +97,13 @@ func (a *announcer) emitLost(lost []*DeadLetter) {
 	}
 	e := lost[0]
 	level, _, _ := e.record()
-	a.config.Logger.LogAttrs(context.Background(), a.levelNow(e, level), "multiprolab: messages not delivered",
-		slog.String("receiver", e.Receiver), slog.Int("count", len(lost)),
-		slog.String("first", strings.Join(first, ", ")), slog.Int("size", size),
-		slog.String("reason", strings.ReplaceAll(e.Reason, "multiprolab: ", "")))
+	level = a.levelNow(e, level)
+	a.logs.behind(func() {
+		a.config.Logger.LogAttrs(context.Background(), level, "multiprolab: messages not delivered",
+			slog.String("receiver", e.Receiver), slog.Int("count", len(lost)),
+			slog.String("first", strings.Join(first, ", ")), slog.Int("size", size),
+			slog.String("reason", strings.ReplaceAll(e.Reason, "multiprolab: ", "")))
+	})
 	for _, e := range lost {
 		stamp(e)
 		_, _, attrs := e.record()

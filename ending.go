@@ -46,6 +46,7 @@ func (m *Main) conduct(unwatch func() bool) {
 	for m.tellRest() {             // until there are no more events: no handler runs any more
 	}
 	m.node.close(m.stopCause())
+	m.logs.flush()
 	if m.spawner != nil {
 		m.spawner.Close()
 	}

@@ -13,6 +13,8 @@ import (
 // welcome sends the worker what it needs to know.
 func (p *peer) welcome(m *Main) {
 	cfg := &p.slot().pool.cfg
+	level := m.logs.level()
+	p.log.told.Store(int64(level))
 	p.process.Welcome(life.Welcome{
 		Identity:       m.identity,
 		Pools:          m.poolSizes(),
@@ -25,6 +27,7 @@ func (p *peer) welcome(m *Main) {
 		Limits:         cfg.limits(m.procs),
 		HandlerTimeout: cfg.HandlerTimeout,
 		Redelivers:     cfg.Redeliver > 0,
+		Log:            life.Log{Mode: int(m.cfg.WorkerLogs), Level: level, Window: logWindow},
 	})
 }
 

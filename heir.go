@@ -1,6 +1,8 @@
 package multiprolab
 
 import (
+	"io"
+
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -36,8 +38,10 @@ func (m *Main) seat(p *peer, from *slot) {
 	sizes := m.poolSizes() // they may have changed
 	p.link.Tell(link.Quietly, packedFrame(wire.Pools, &sizes))
 	p.link.Tell(link.Quietly, wire.NewPlace(p.slot().index, p.life()))
-	if out, ok := p.prints.(interface{ Rename(prefix string) }); ok {
-		out.Rename(p.slot().name + ": ")
+	for _, out := range []io.Writer{p.prints, p.complains} {
+		if out, ok := out.(interface{ Rename(prefix string) }); ok {
+			out.Rename(p.slot().name + ": ")
+		}
 	}
 	if err := m.broker.enterFrom(p, from); err != nil {
 		p.process.Fail(err)

@@ -103,7 +103,7 @@ var attacks = []attack{
 	{"Ready twice", just(frame(wire.Frame{Kind: wire.Ready, Body: []byte("{}")})), "Ready frame came out of turn"},
 	{
 		"Bye and then more",
-		just(append(frame(wire.Frame{Kind: wire.Bye, Body: []byte{0}}), frame(message)...)),
+		just(append(frame(wire.Frame{Kind: wire.Bye, Body: []byte{0, 0}}), frame(message)...)),
 		"Message frame came out of turn",
 	},
 	{
@@ -112,6 +112,8 @@ var attacks = []attack{
 		"Bye frame cannot be read",
 	},
 	{"Welcome", just(frame(wire.Frame{Kind: wire.Welcome, Body: []byte("{}")})), "does not send Welcome frames"},
+	{"LogRoom", just(frame(wire.Frame{Kind: wire.LogRoom})), "does not send LogRoom frames"},
+	{"a record of its log that is malformed", just(frame(wire.Frame{Kind: wire.Log, Body: []byte("\xff")})), "a record of its log"},
 	{"Task", just(frame(wire.Frame{Kind: wire.Task, ID: 1})), "does not send Task frames"},
 	{"Exit", just(frame(wire.Frame{Kind: wire.Exit})), "does not send Exit frames"},
 	{"Accepted", just(frame(wire.Frame{Kind: wire.Accepted, ID: 1})), "does not send Accepted frames"},

@@ -48,6 +48,7 @@ func newGoroutineBody(
 	role.take, role.outlet = handed.Take, outlet
 	b.worker = newWorker(role, &codec.Codec{}, &m.cfg)
 	b.worker.errors = m.errors
+	b.worker.logs.wants = m.cfg.Logger.Enabled
 	hangUp := func() {
 		_ = toMain.Close()
 		_ = fromMain.Close()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -184,4 +185,28 @@ func TestDeadLettersOfOneDeathAreOneRecord(t *testing.T) {
 			require.Contains(t, records[0], "level=WARN")
 		}
 	}
+}
+
+// The documentation lists all that the library logs at INFO, apart from events.
+func TestInfoRecordsAreListed(t *testing.T) {
+	doc, err := os.ReadFile("docdata.go")
+	require.NoError(t, err)
+	files, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	found := 0
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		records := regexp.MustCompile(`\.Info\(\s*"multiprolab: ([^"]*)"`)
+		for _, m := range records.FindAllStringSubmatch(string(text), -1) {
+			found++
+			require.Contains(t, string(doc), "//\t"+m[1]+"  ", "%s logs it", name)
+		}
+		count := func(what string) int { return len(regexp.MustCompile(what).FindAllString(string(text), -1)) }
+		require.Equal(t, count(`[lL]ogger\.Info|LevelInfo`), count(`\.Info\(\s*"multiprolab: |text = slog.LevelInfo, `), name)
+	}
+	require.Equal(t, 6, found)
 }

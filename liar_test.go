@@ -364,7 +364,7 @@ func (b *fuzzBytes) number() uint64 {
 // frame is the next frame of the liar.
 func (b *fuzzBytes) frame() *wire.Frame {
 	f := &wire.Frame{
-		Kind:     wire.Kind(b.next()%byte(wire.Inspect) + 1),
+		Kind:     wire.Kind(b.next()%byte(wire.LogRoom) + 1),
 		Flags:    wire.Flags(b.next()) &^ wire.FlagShared,
 		Encoding: b.next() % 6,
 	}

@@ -159,6 +159,7 @@ func (l *lifetime) goes() {
 func (l *lifetime) bequeath(led bool, err error) fleet.How {
 	p, m := l.peer, l.main
 	how := p.end(m)
+	m.logs.end(p.log, p.ended.Lost)
 	if p.ended.Raced {
 		m.noteRace(p.raceError(how))
 	}

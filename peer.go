@@ -26,6 +26,8 @@ type peer struct {
 	process *life.Life
 	// client is what main keeps of the life after its end. connect sets it.
 	client *client
+	// log is the worker's log. connect sets it. The logbook of main guards it.
+	log *logLife
 	// lane is the way of shared data to the worker, or nil. spawn sets it. It guards itself.
 	lane *shared.Lane
 	// takes is what the broker keeps of the life.
@@ -59,6 +61,9 @@ type supervised struct {
 	// prints is where main writes what the worker prints, unless the worker is goroutines. The
 	// goroutine of the life sets it.
 	prints io.Writer
+	// complains is where main writes what the worker prints on its stderr; nil for goroutines. The
+	// goroutine of the life sets it.
+	complains io.Writer
 	// greeted says that the worker has said hello, and may be told to exit. Any goroutine may read
 	// it.
 	greeted atomic.Bool

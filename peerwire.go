@@ -65,6 +65,8 @@ func (p *peer) take(f *wire.Frame) error {
 		return b.result(p, f.ID, r, f.Flags&wire.FlagBatch != 0)
 	case wire.Share:
 		return p.slot().desk.share(p, f)
+	case wire.Log:
+		return p.logged(f)
 	case wire.Fetch:
 		p.allowed.fetchCancels++
 		return b.fetch(p, f.ID, f.Meta, f.Flags&wire.FlagWait != 0)
@@ -254,3 +256,15 @@ func (p *peer) submit(f *wire.Frame) error {
 	}
 	return nil
 }
+
+// logged takes in a record of the worker's log. The reader calls it.
+func (p *peer) logged(f *wire.Frame) error { return p.slot().desk.logs.take(p.log, f) }
+
+// place implements logWriter.
+func (p *peer) place() *seat { return p.at.Load() }
+
+// tellLog implements logWriter.
+func (p *peer) tellLog(f *wire.Frame) { p.link.Tell(link.Soon, f) }
+
+// lied implements logWriter.
+func (p *peer) lied(err error) { p.process.Violated(err) }

@@ -322,6 +322,7 @@ var claims = map[string]string{
 	"new code":                                                   "TestRestartRunsTheCodeOfMain TestUpgrade TestUpgradeThatFails TestUpgradeHandsOverTasks",
 	"a worker takes too much memory":                             "TestX2_MemoryLimit TestG02_RecycleAboveMemory",
 	"the machine, or the container, has no memory left":          "TestKernelTakesWorkersAndNotMain TestDeathByTheKernelIsKnown TestSetup_OOMScore",
+	"a worker logs with `log/slog`":                              "TestWorkerLogsArriveWhole TestLastRecordsOfADeadWorker",
 	"a worker prints":                                            "TestE01_PrintsReachConfigStdout TestE01_PrintsReachMainsStdout TestE01_PrintsPastGo",
 	"a worker writes garbage on the wire":                        "TestHostileWorkers TestFlood",
 	"main panics, or is killed with SIGKILL":                     "TestD01_MainDies TestKillMain TestKillMainLeavesSessions TestSetup_PIDNamespace",

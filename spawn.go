@@ -34,9 +34,9 @@ func (m *Main) spawn(s *slot, number int) (*peer, error) {
 		return p, nil
 	}
 	out := m.output(s.name)
-	p.prints = out
+	p.prints, p.complains = out, m.complaints(s.name)
 	b, lane, err := openLane(&s.pool.cfg, func(more []proc.Handed) (*life.Process, error) {
-		return m.startProcess(s, number, cookie, out, more)
+		return m.startProcess(s, number, cookie, life.Output{Stdout: out, Stderr: p.complains}, more)
 	})
 	if err != nil {
 		return nil, notSpawned(s, err)
@@ -63,7 +63,7 @@ func notSpawned(s *slot, err error) error {
 // startProcess starts the program again, as a worker. More is what the worker is handed besides
 // what its configuration says.
 func (m *Main) startProcess(
-	s *slot, number int, cookie string, out io.Writer, more []proc.Handed,
+	s *slot, number int, cookie string, prints life.Output, more []proc.Handed,
 ) (*life.Process, error) {
 	spec := &proc.Spec{
 		Role: proc.Role{
@@ -86,9 +86,9 @@ func (m *Main) startProcess(
 	if c := s.pool.cfg.Process.Credential; c != nil {
 		spec.Credential = &proc.Credential{UID: c.UID, GID: c.GID, Groups: c.Groups}
 	}
-	prints := life.Output{Stderr: m.stderr, FullCrashes: m.cfg.FullCrashes, LeftOut: leftOut, Mark: goexitMark}
-	if m.cfg.Stdout != nil {
-		prints.Stdout = out
+	prints.FullCrashes, prints.LeftOut, prints.Mark = m.cfg.FullCrashes, leftOut, goexitMark
+	if m.cfg.Stdout == nil {
+		prints.Stdout = nil
 	}
 	return life.Start(m.spawner, spec, prints, m.kernelKills)
 }
@@ -115,6 +115,14 @@ func (m *Main) output(worker string) io.Writer {
 	return life.NewLines(worker+": ", m.stdout)
 }
 
+// complaints returns where main writes what a worker prints on its stderr.
+func (m *Main) complaints(worker string) io.Writer {
+	if m.cfg.PrefixStderr {
+		return life.NewLines(worker+": ", m.stderr)
+	}
+	return m.stderr
+}
+
 // memoryGroups finds the control groups. Tests replace it.
 var memoryGroups = proc.NewMemoryGroups
 
@@ -136,7 +144,9 @@ func (p *peer) connect(b life.Body, from io.Reader, to io.Writer) {
 		Identity:       d.identity,
 		HandlerTimeout: p.slot().pool.cfg.HandlerTimeout,
 		Ready:          p.settle,
+		Asked:          func() { d.logs.tellLevel(p.log) },
 	})
+	p.log = newLogLife(p)
 	p.client = newClient(p.seated, p.link, d)
 }
 

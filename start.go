@@ -24,7 +24,7 @@ func New(cfg *Config) *Main {
 	m.upgrade.abandoned = make(chan struct{})
 	m.cfg, m.err = cfg.filled()
 	m.node = newNode(MainName, &codec.Codec{}, m.cfg.MaxMessageSize, m.cfg.Window)
-	m.announcer = &announcer{config: &m.cfg, inbox: m.receiver, ends: m.exitAsked}
+	m.announcer = &announcer{config: &m.cfg, inbox: m.receiver, ends: m.exitAsked, logs: &logbook{config: &m.cfg}}
 	m.broker = newBroker(m.node, &m.cfg)
 	m.defaults = taskDefaults{}
 	m.broker.defaults = m.defaults
@@ -33,6 +33,7 @@ func New(cfg *Config) *Main {
 		cfg:       &m.cfg,
 		codec:     m.codec,
 		receiver:  m.receiver,
+		logs:      m.logs,
 		tasks:     m.broker,
 		emit:      m.emit,
 		emitLost:  m.emitLost,

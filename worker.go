@@ -30,6 +30,7 @@ type Worker struct {
 	out   *outbox    // what is sent to main; for any goroutine
 	queue *TaskQueue // this worker's door to the queue; for any goroutine
 	inbox taskInbox  // the tasks that main has handed to the worker, with a lock of its own
+	logs  workerLogs // the room for the worker's log, with a lock of its own
 
 	workerContexts // the contexts of what users' functions do
 	workerSetup    // what the worker is told before its setup function runs, and what that asks for

@@ -59,6 +59,7 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 	}
 	w.know(wl.Pools)
 	w.out.attach(w.link, wl.Credit)
+	w.openLog(&wl.Log)
 	if w.role.process {
 		if err := applyLimits(wl); err != nil {
 			return errors.Join(err, say(wire.Ready, &readiness{Failure: packedError(w.remote("", err))}))
@@ -108,7 +109,7 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 	if value := w.exitValue.Load(); value != nil {
 		err = errors.Join(err, w.link.Post(link.Quietly, value))
 	}
-	f := life.Farewell{}
+	f := life.Farewell{Lost: w.logs.untold()}
 	if err != nil && !errors.Is(err, ErrExit) {
 		f.Failure = packedError(w.remote("", err))
 	}

@@ -101,6 +101,8 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 		return w.takeShared(f)
 	case wire.Inspect:
 		return w.inspected(f)
+	case wire.LogRoom:
+		w.logRoom(f)
 	case wire.NoTask:
 		w.inbox.answer(f.ID, nil)
 	case wire.Accepted:

@@ -32,6 +32,8 @@ type End struct {
 	Bye bool
 	// Failure is the packed error that it said goodbye with; empty if there was none.
 	Failure string
+	// Lost is how many records of its log were lost, as it said goodbye with.
+	Lost int
 	// Cut says that the wire ended in the middle of a frame.
 	Cut bool
 	// Raced says that the race detector has found something in the worker.
@@ -112,7 +114,7 @@ func (l *Life) Wait() *End {
 func (k *known) fill(e *End) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	e.Reason, e.Hang, e.Bye, e.Failure, e.Stacks = k.reason, k.hang, k.bye, k.failure, k.stacks
+	e.Reason, e.Hang, e.Bye, e.Failure, e.Lost, e.Stacks = k.reason, k.hang, k.bye, k.failure, k.lost, k.stacks
 	e.Cut = errors.Is(k.readErr, io.ErrUnexpectedEOF)
 }
 

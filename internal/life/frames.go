@@ -42,6 +42,18 @@ type Welcome struct {
 	HandlerTimeout time.Duration
 	// Redelivers says that main hands messages that the worker has not handled to its replacement.
 	Redelivers bool
+	// Log is what main wants of the log of the worker.
+	Log Log
+}
+
+// Log is what main wants of the log of a worker.
+type Log struct {
+	// Mode says what of the worker's logs goes to main. What the values mean is not known here.
+	Mode int
+	// Level is the least level of the records that main takes.
+	Level int
+	// Window is how much main keeps of the log and has not handled, in bytes.
+	Window int
 }
 
 // Pack describes the layout.
@@ -63,6 +75,9 @@ func (w *Welcome) Pack(p *pack.Packing) {
 	pack.Number(p, &w.Limits.GOMAXPROCS)
 	pack.Number(p, &w.HandlerTimeout)
 	pack.Flag(p, &w.Redelivers)
+	pack.Number(p, &w.Log.Mode)
+	pack.Number(p, &w.Log.Level)
+	pack.Number(p, &w.Log.Window)
 }
 
 // Pools are the names of the pools and their numbers of workers.
@@ -117,7 +132,12 @@ func (r *Readiness) Pack(p *pack.Packing) {
 type Farewell struct {
 	// Failure is the packed error that ended it. It is empty if there is none.
 	Failure string
+	// Lost is how many records of its log were lost, of which main was not told before.
+	Lost int
 }
 
 // Pack describes the layout.
-func (f *Farewell) Pack(p *pack.Packing) { pack.Text(p, &f.Failure) }
+func (f *Farewell) Pack(p *pack.Packing) {
+	pack.Text(p, &f.Failure)
+	pack.Number(p, &f.Lost)
+}

@@ -50,6 +50,10 @@ func (l *Life) kill(r Reason) {
 // Fail ends the worker because its wire is of no use any more. It never waits.
 func (l *Life) Fail(err error) { l.kill(Reason{Cause: LostWire, Err: err}) }
 
+// Violated ends the worker because it has sent what no honest one sends, if that was not found out
+// when the frame came. It never waits.
+func (l *Life) Violated(err error) { l.kill(Reason{Cause: BrokeWire, Err: err}) }
+
 // KillWithStacks ends the worker as Kill does, but first lets a Go program print the stacks of its
 // goroutines, so that it can be told where it was.
 func (l *Life) KillWithStacks(why string) {

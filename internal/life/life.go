@@ -37,6 +37,8 @@ type Options struct {
 	// Ready is called by the reader when the worker's setup function has returned without an error,
 	// before Life.Ready returns. An error of it is that of Take.
 	Ready func(r *Readiness) error
+	// Asked is called by the goroutine of the life whenever the worker is asked for a sign of life.
+	Asked func()
 }
 
 // Life is main's end of one worker process. It exists in main.
@@ -123,6 +125,8 @@ type known struct {
 	bye bool
 	// failure is the packed error that it said goodbye with; empty if there was none.
 	failure string
+	// lost is how many records of its log were lost, as it said goodbye with.
+	lost int
 	// stacks are those of the worker's goroutines, when it was asked for them; empty until then.
 	stacks string
 	// value is the frame of the exit value that the worker has left, or nil.

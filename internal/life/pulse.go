@@ -12,7 +12,12 @@ import (
 const BeatsPerTimeout = 3
 
 // AskForBeat asks the worker for a sign of life.
-func (l *Life) AskForBeat() { l.link.Tell(link.Soon, wire.NewBeat(l.signs.asked.Add(1), "", 0)) }
+func (l *Life) AskForBeat() {
+	l.link.Tell(link.Soon, wire.NewBeat(l.signs.asked.Add(1), "", 0))
+	if l.options.Asked != nil {
+		l.options.Asked()
+	}
+}
 
 // LastBeat returns the last sign of life of the worker, or nil.
 func (l *Life) LastBeat() *Beat { return l.signs.beat.Load() }

@@ -166,6 +166,9 @@ func (t *tail) end(died bool) {
 		pass = append(pass, t.leftOut(lines)...)
 	}
 	t.pass(pass)
+	if l, ok := t.next.(*Lines); ok {
+		l.Flush()
+	}
 }
 
 // last returns the end, of tailSize bytes at most.

@@ -101,7 +101,7 @@ func (l *Life) takeBye(f *wire.Frame) error {
 	l.reading.state = stateBye
 	l.known.mu.Lock()
 	defer l.known.mu.Unlock()
-	l.known.bye, l.known.failure = true, bye.Failure
+	l.known.bye, l.known.failure, l.known.lost = true, bye.Failure, bye.Lost
 	return nil
 }
 

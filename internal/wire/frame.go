@@ -116,6 +116,9 @@ const (
 	// piece of the answer, with FlagSoft it wants no more. W: a piece of the answer, with FlagSoft
 	// the last one, with FlagError the text of an error
 	Inspect
+	Log // W: a record of the worker's log; see NewLog
+	// M: there is room for more of the worker's log, of a level; see NewLogRoom
+	LogRoom
 	// kindEnd is the number behind the last kind.
 	kindEnd
 )
@@ -132,6 +135,8 @@ var kindNames = [...]string{
 	Share:      "Share",
 	Taken:      "Taken",
 	Inspect:    "Inspect",
+	Log:        "Log",
+	LogRoom:    "LogRoom",
 }
 
 // String returns the name of the kind.

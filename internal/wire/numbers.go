@@ -24,6 +24,8 @@ var numbered = [256]struct{ first, second bool }{
 	Beat:        {first: true, second: true},
 	Overdue:     {first: true},
 	Place:       {first: true, second: true},
+	Log:         {second: true},
+	LogRoom:     {first: true, second: true},
 }
 
 // words returns the two words of the header.
@@ -157,3 +159,22 @@ func NewPlace(index, life int) *Frame {
 
 // Place returns the index and the life of a Place frame.
 func (f *Frame) Place() (index, life int) { return int(f.Number), int(f.More) }
+
+// NewLog makes the frame of a record of a worker's log, which is packed and lent. Task and typ are
+// those of the task that it was logged for, or 0 and "". Lost is how many records before this one
+// had no room; with a record that is empty the frame says that alone.
+func NewLog(task uint64, typ string, lost uint64, record []byte) *Frame {
+	return &Frame{Kind: Log, ID: task, Type: typ, More: lost, Body: record, Lent: true}
+}
+
+// LostBefore returns how many records before that in a Log frame had no room.
+func (f *Frame) LostBefore() uint64 { return f.More }
+
+// NewLogRoom makes the frame that gives room back, for so many bytes of records that main has
+// handled, and says from which level on main wants records.
+func NewLogRoom(bytes uint64, level int) *Frame {
+	return &Frame{Kind: LogRoom, Number: bytes, More: uint64(int64(level))}
+}
+
+// LogRoom returns the bytes and the level of a LogRoom frame.
+func (f *Frame) LogRoom() (bytes uint64, level int) { return f.Number, int(int64(f.More)) }

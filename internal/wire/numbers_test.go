@@ -61,6 +61,16 @@ func TestNumbersOfFrames(t *testing.T) {
 	require.Equal(t, "task", f.Meta)
 	require.Zero(t, f.ID|f.Defs)
 
+	f = received(t, wire.NewLog(8, "task", 9, []byte("record")))
+	require.Equal(t, [2]uint64{8, 9}, [2]uint64{f.ID, f.LostBefore()})
+	require.Equal(t, "task record", f.Type+" "+string(f.Body))
+	require.Zero(t, f.Defs)
+
+	f = received(t, wire.NewLogRoom(8, -4))
+	room, level := f.LogRoom()
+	require.Equal(t, []any{uint64(8), -4}, []any{room, level})
+	require.Zero(t, f.ID|f.Defs)
+
 	f = received(t, wire.NewOverdue("task", time.Hour))
 	require.Equal(t, time.Hour, f.Overdue())
 	require.Equal(t, "task", f.Meta)

@@ -17,7 +17,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
-const lastKind = wire.Inspect
+const lastKind = wire.LogRoom
 
 // pattern returns n bytes that differ from one another over any short distance.
 func pattern(n int) []byte {
@@ -84,11 +84,12 @@ func requireSame(t *testing.T, want, got *wire.Frame) {
 func carried(f *wire.Frame, first, second uint64) *wire.Frame {
 	f.ID, f.Defs = first, second
 	switch f.Kind {
-	case wire.Exit, wire.Credit, wire.Beat, wire.Overdue, wire.Place:
+	case wire.Exit, wire.Credit, wire.Beat, wire.Overdue, wire.Place, wire.LogRoom:
 		f.ID, f.Number = 0, first
 	}
 	switch f.Kind {
-	case wire.Credit, wire.Undelivered, wire.Failed, wire.Split, wire.Await, wire.Beat, wire.Place:
+	case wire.Credit, wire.Undelivered, wire.Failed, wire.Split, wire.Await, wire.Beat, wire.Place,
+		wire.Log, wire.LogRoom:
 		f.Defs, f.More = 0, second
 	}
 	return f

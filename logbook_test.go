@@ -1,0 +1,73 @@
+package multiprolab
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/multiprolab/multiprolab/internal/logpack"
+	"github.com/multiprolab/multiprolab/internal/wire"
+)
+
+// barrier is a handler that takes nothing until it is opened.
+type barrier struct {
+	slog.Handler
+	open chan struct{}
+}
+
+func (b barrier) Handle(ctx context.Context, r slog.Record) error {
+	<-b.open
+	return b.Handler.Handle(ctx, r)
+}
+
+// However many lives of a worker log as much as they may beside a handler that does not return, main
+// keeps a bounded part of it. When the handler goes on, the log says what was dropped.
+func TestLogsOfDeadWorkersAreBounded(t *testing.T) {
+	var out bytes.Buffer
+	b := barrier{slog.NewTextHandler(&out, nil), make(chan struct{})}
+	th := newTheatre(t, nil, map[string]WorkerConfig{"w": {}})
+	th.cfg.Logger = slog.New(b)
+	r := slog.NewRecord(time.Now(), slog.LevelInfo, "record", 0)
+	r.AddAttrs(slog.String("ballast", strings.Repeat("x", logpack.MaxSize-1000)))
+	said := 0
+	for range 3 * mostOrphans / logWindow {
+		w := th.enter("w/0")
+		for room := true; room; {
+			err := w.try(wire.NewLog(0, "", 0, logpack.Append(nil, logErrors, &r, &logpack.Prefix{})))
+			if room = err == nil; room {
+				said++
+			} else {
+				require.ErrorContains(t, err, "there was no room")
+			}
+		}
+		th.logs.end(w.log, 1)
+	}
+	th.logs.mu.Lock()
+	kept := th.logs.orphans
+	th.logs.mu.Unlock()
+	require.LessOrEqual(t, kept, int64(mostOrphans))
+	close(b.open)
+	th.logs.flush()
+	require.Zero(t, th.logs.orphans)
+	require.Contains(t, out.String(), "records of workers that have ended are lost")
+	arrived := strings.Count(out.String(), "msg=record ")
+	require.Greater(t, arrived, mostOrphans/logpack.MaxSize/2)
+	require.Less(t, arrived, said)
+}
+
+// The level that a worker is told is the least that main's handler takes.
+func TestLeastLevel(t *testing.T) {
+	for _, l := range []slog.Level{-100, -64, -63, -8, -4, -1, 0, 4, 8, 9, 63, 64} {
+		got := leastLevel(slog.NewTextHandler(&bytes.Buffer{}, &slog.HandlerOptions{Level: l}))
+		require.Equal(t, max(l, min(l, got)), l)
+		if l > -mostLevel {
+			require.Equal(t, l, got)
+		}
+	}
+	require.Greater(t, leastLevel(slog.DiscardHandler), slog.Level(1000))
+}
