@@ -55,6 +55,7 @@ func (b *broker) admission(j *job, m *taskMeta, typ string, wait bool) error {
 		}
 		return b.refusalError(refusal, to, len(j.payload.Data))
 	}
+	b.watch()
 	if j.sub != nil {
 		j.sub.job = j
 	}

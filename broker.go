@@ -8,6 +8,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
 	"github.com/multiprolab/multiprolab/internal/queue"
+	"github.com/multiprolab/multiprolab/internal/recorder"
 )
 
 // broker owns the task queue. It exists in main. Any goroutine may call it, and nothing waits while
@@ -32,7 +33,7 @@ type broker struct {
 	// and those fields of job, slot, peer and client whose comments name the broker's mutex.
 	mu brokerMutex
 	// rules are the rules of tasks.
-	rules *queue.Queue
+	rules *recorder.Tasks
 	// spare is memory for effects that carryOut and the rules use by turns.
 	spare []queue.Effect
 	// timer calls tick when the rules have asked for that; nil before its first use.
@@ -52,6 +53,8 @@ type broker struct {
 	// heir is given each task that ends only because the program does, and that nobody has begun
 	// with; or nil. due is when the task would be due, from now on.
 	heir func(j *job, due time.Duration)
+	// dog is the watchdog.
+	dog watchdog
 	// joiners are channels that are closed, each once, when no task is left.
 	joiners []chan struct{}
 }
@@ -98,6 +101,20 @@ func (m *brokerMutex) Unlock() {
 	}
 }
 
+// watchdog finds a task that waits long beside a worker that could have it, which the rules of
+// tasks do not let happen. It exists in main; the broker's mutex guards it. It looks only while
+// there are tasks.
+type watchdog struct {
+	// alarm is told of such a task. It does not change after New.
+	alarm func(task string)
+	// neglected returns such a task, or nil. It is the method of the rules, but in tests.
+	neglected func() *queue.Task
+	timer     *time.Timer // calls look; nil before its first use
+	set       bool        // the timer runs
+	seen      queue.ID    // the task that waited when the watchdog last looked, or 0
+	told      bool        // alarm was called
+}
+
 // now returns the time as the rules count it.
 func (b *broker) now() queue.Time { return time.Since(b.epoch) }
 
@@ -120,7 +137,8 @@ func (b *broker) wake(at queue.Time) (passed bool) {
 func (b *broker) happens(event func(rules *queue.Queue)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	event(b.rules)
+	b.rules.Opaque("what a Backend has said")
+	event(b.rules.Queue)
 }
 
 // tick tells the rules the time, so that they do what is due. It runs on a goroutine of the timer.

@@ -6,15 +6,16 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/queue"
+	"github.com/multiprolab/multiprolab/internal/recorder"
 )
 
 // This file is the beginning and the end of the broker, in main.
 
 // newBroker returns a broker that takes no tasks before open.
-func newBroker(n *node, cfg *Config) *broker {
+func newBroker(n *node, cfg *Config, record *recorder.Counter) *broker {
 	b := &broker{node: n, epoch: time.Now(), staff: newStaff(), loops: newLoopWaits()}
 	b.mu.carryOut = b.carryOut
-	b.rules = queue.New(queue.Config{
+	b.rules = recorder.NewTasks(record, queue.Config{
 		Limit:      cfg.QueueLimit,
 		LimitBytes: cfg.QueueBytes,
 		DeadLimit:  cfg.DeadLimit,

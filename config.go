@@ -145,6 +145,10 @@ type Config struct {
 	// WorkerLogs says what of the workers' logs goes to Logger. Defaults to ForwardSlog: what a
 	// worker logs with package log/slog does.
 	WorkerLogs WorkerLogs
+	// RecordFile is a file to which main writes its record, as Main.WriteRecord does, when the
+	// program ends with an error, and when a task waits long beside a worker that has nothing to
+	// do, which is a fault of the library. An earlier file is replaced. Defaults to "": none.
+	RecordFile string
 	// OnEvent, if not nil, gets each event. It is called on the loop of main, so never while a
 	// handler or an action of main runs: a long action holds the events back. Of the events that
 	// wait, the newest 4,096 are kept, and no more than 16 MiB of them; *EventsMissed comes in

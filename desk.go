@@ -18,6 +18,7 @@ type desk struct {
 	calls     callDesk                 // where messages, calls and replies go
 	tasks     taskDesk                 // where everything about tasks goes
 	emit      func(e Event)            // tells of an event
+	flight    *flightRecorder          // where what happens is noted
 	emitLost  func(lost []*DeadLetter) // tells of the messages that one death has lost
 	logs      *logbook                 // where the workers' logs go
 	exit      func()                   // requests the end of the program

@@ -60,4 +60,18 @@
 //	Config.UpgradeSignal: a new version of the program is tried  the answer to the signal
 //	the new version of the program is ready                      the trial has gone well
 //	the program has been upgraded                                its end
+//
+// # Flight recorder
+//
+// Main keeps its last events, about ten thousand, in memory of a fixed size: what happened to
+// workers and tasks, and what it did about that. [Main.WriteRecord] writes them as lines of JSON,
+// to be attached to a report of a fault. With [Config.RecordFile] that also happens when the
+// program ends with an error, and when a task waits 10 seconds beside a worker that has nothing to
+// do and could have it, which the library must not let happen. The names of workers, queues and
+// types are in the record, and the keys of tasks; bodies are not.
+//
+// The rules that decide about workers and tasks can do again what a record tells, and say in which
+// line they would do something else, or from which line on the record does not hold enough:
+//
+//	go test ./internal/recorder -run TestReplay -v -record FILE
 package multiprolab

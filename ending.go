@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/goroutine"
+	"github.com/multiprolab/multiprolab/internal/recorder"
 )
 
 // This file is how a program ends, in main: who requests the end, the order in which everything
@@ -46,6 +47,9 @@ func (m *Main) conduct(unwatch func() bool) {
 	for m.tellRest() {             // until there are no more events: no handler runs any more
 	}
 	m.node.close(m.stopCause())
+	if err := m.failure(); err != nil {
+		m.saveRecord(err.Error())
+	}
 	m.logs.flush()
 	if m.spawner != nil {
 		m.spawner.Close()
@@ -134,12 +138,20 @@ func (m *Main) fail(err error) {
 	m.exit(FinishRunning, err)
 }
 
+// failure returns the error that the program ends with, as far as it is known, or nil.
+func (m *Main) failure() error {
+	m.lifeMu.Lock()
+	defer m.lifeMu.Unlock()
+	return m.runError
+}
+
 // exit requests the end of the program in this mode, and says why. A later request counts if its
 // mode is harsher.
 func (m *Main) exit(mode ShutdownMode, cause error) {
 	if cause != ErrUpgrade {
 		m.upgrade.abandon()
 	}
+	m.flight.note(recorder.Asked, mode.String(), 0, 0, "")
 	m.fleet.exit(mode) // before exitAsked is closed, so that the rules of lives know of the end by then
 	// This runs without lifeMu, which the other deferred call gives back before. From then on no
 	// worker begins another task, unless the queue is drained.

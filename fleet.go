@@ -10,6 +10,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/fleet"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
+	"github.com/multiprolab/multiprolab/internal/recorder"
 )
 
 // workerFleet carries out what the rules of lives say, which are in internal/fleet. It exists in
@@ -40,7 +41,7 @@ type workerFleet struct {
 
 	// mu guards every field from rules to timer, apart from present.
 	mu    lockorder.Mutex[lockorder.Fleet]
-	rules *fleet.Fleet // the rules of lives
+	rules *recorder.Lives // the rules of lives
 	// slots finds a slot by its number: all that are in their pools, and those that have left their
 	// pool and still have a life.
 	slots map[fleet.Slot]*slot
@@ -91,13 +92,15 @@ type fleetHost interface {
 }
 
 // newWorkerFleet returns a fleet that knows no pools before open.
-func newWorkerFleet(host fleetHost, r *registry, d *desk, b *broker) *workerFleet {
+func newWorkerFleet(
+	host fleetHost, r *registry, d *desk, b *broker, record *recorder.Counter,
+) *workerFleet {
 	return &workerFleet{
 		host:     host,
 		registry: r,
 		desk:     d,
 		broker:   b,
-		rules:    fleet.New(fleet.Config{Rand: rand.Float64}),
+		rules:    recorder.NewLives(record, fleet.Config{Rand: rand.Float64}),
 		slots:    map[fleet.Slot]*slot{},
 		fleetLives: fleetLives{
 			present:      map[fleet.Slot]*lifetime{},

@@ -25,7 +25,10 @@ const dumpTimeout = 80 * time.Millisecond
 
 // killHung kills a worker that hangs, after it has sent the stacks of its goroutines if it can. The
 // goroutine of the life calls it.
-func (p *peer) killHung(h *life.Hang) { p.process.KillHung(h, hangText(h), dumpTimeout) }
+func (p *peer) killHung(h *life.Hang) {
+	p.noteKill(hangText(h))
+	p.process.KillHung(h, hangText(h), dumpTimeout)
+}
 
 // hangText says why a worker that hangs is killed.
 func hangText(h *life.Hang) string {

@@ -14,6 +14,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/recorder"
 	"github.com/multiprolab/multiprolab/internal/sockets"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -103,6 +104,7 @@ func (l *lifetime) run() {
 		return
 	}
 	l.peer = p
+	m.flight.note(recorder.Process, s.name, p.pid(), l.number, "")
 	s.beginLife(p)
 	p.welcome(m)
 	m.emit(&WorkerStarted{Worker: s.name, PID: p.pid(), Life: l.number})
@@ -160,6 +162,7 @@ func (l *lifetime) bequeath(led bool, err error) fleet.How {
 	p, m := l.peer, l.main
 	how := p.end(m)
 	m.logs.end(p.log, p.ended.Lost)
+	m.flight.note(recorder.Died, p.slot().name, p.pid(), p.life(), endOf(p.ended))
 	if p.ended.Raced {
 		m.noteRace(p.raceError(how))
 	}

@@ -42,6 +42,8 @@ type Main struct {
 	stdout *sharedWriter
 	// stderr is where the stderr of the workers goes. It guards itself.
 	stderr *sharedWriter
+	// flight is the record of what happens. It guards itself.
+	flight flightRecorder
 	// own are the loops of Mains and workers that this process runs. It guards itself.
 	own ownLoops
 	// service is the way to the service manager, or nil if there is none. Run sets it before

@@ -20,12 +20,12 @@ import (
 // parcel that has left the line, unlock does once the mutex is free.
 type outbox struct {
 	// starve is called when a loop begins to wait for room. It returns a channel for the error that
-	// says that the loop must not wait, and a function for the end of the wait. It is nil in main.
-	// It does not change once the outbox is in use.
+	// says that the loop must not wait, and a function for its end. Nil in main; does not change.
 	starve func(loop *scope) (refused <-chan error, over func())
 	// track says that the ledger keeps what is written. Only main has it set: only main reports
 	// what became of messages, and gives calls new numbers. It does not change.
-	track bool
+	track   bool
+	starved starvation // is told when a message waits for room; does not change
 	// again is how often a message is handed to the next life that one may have ended because of;
 	// 0 if what a life has not handled is lost with it. It does not change.
 	again int
@@ -101,6 +101,7 @@ func (o *outbox) enqueue(p *parcel) {
 	if p.call != nil {
 		p.call.carried().parcel = p
 	}
+	o.starved.note(o.rules.Waiting())
 	o.rules.Wait(&p.place)
 }
 

@@ -70,3 +70,13 @@ func (p *parcel) leaves() {
 		p.call.carried().parcel = nil
 	}
 }
+
+// starvation is called when the first message of an outbox waits for room. It is nil in a worker.
+type starvation func()
+
+// note notes that a message waits behind so many others.
+func (s starvation) note(others int) {
+	if s != nil && others == 0 {
+		s()
+	}
+}

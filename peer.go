@@ -9,6 +9,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/queue"
+	"github.com/multiprolab/multiprolab/internal/recorder"
 	"github.com/multiprolab/multiprolab/internal/shared"
 )
 
@@ -97,13 +98,22 @@ func newPeer(s *slot, number int) *peer {
 
 func (p *peer) pid() int { return p.process.PID() }
 
+// noteKill notes that main has the worker killed.
+func (p *peer) noteKill(why string) {
+	p.slot().desk.flight.note(recorder.Killed, p.slot().name, p.pid(), p.life(), why[:min(len(why), mostWhy)])
+}
+
 // kill kills the worker with all that it has started, and says why. The first reason stands.
-func (p *peer) kill(why string) { p.process.Kill(why) }
+func (p *peer) kill(why string) {
+	p.noteKill(why)
+	p.process.Kill(why)
+}
 
 // killWithTask kills the worker because a task of it goes on past its grace. That is no failure of
 // the worker.
 func (p *peer) killWithTask(why string) {
 	at := p.at.Load()
+	p.noteKill(why)
 	go at.slot.desk.doomed(at) // ends when a spare has the tasks of the worker
 	p.process.KillWithTask(why)
 }

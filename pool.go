@@ -10,6 +10,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/queue"
+	"github.com/multiprolab/multiprolab/internal/recorder"
 	"github.com/multiprolab/multiprolab/internal/sockets"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -198,6 +199,7 @@ func newSlot(d *desk, p *pool, id fleet.Slot, i int, a *account) *slot {
 		slotLives: slotLives{account: a},
 	}
 	s.out.redeliver(p.cfg.Redeliver)
+	s.out.starved = func() { d.flight.note(recorder.Starved, s.name, 0, 0, "") }
 	return s
 }
 

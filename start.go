@@ -25,13 +25,16 @@ func New(cfg *Config) *Main {
 	m.cfg, m.err = cfg.filled()
 	m.node = newNode(MainName, &codec.Codec{}, m.cfg.MaxMessageSize, m.cfg.Window)
 	m.announcer = &announcer{config: &m.cfg, inbox: m.receiver, ends: m.exitAsked, logs: &logbook{config: &m.cfg}}
-	m.broker = newBroker(m.node, &m.cfg)
+	m.flight.open()
+	m.broker = newBroker(m.node, &m.cfg, &m.flight.counter)
 	m.defaults = taskDefaults{}
 	m.broker.defaults = m.defaults
+	m.broker.dog.alarm, m.broker.dog.neglected = m.alarmed, m.broker.rules.Neglected
 	m.queue = &TaskQueue{node: m.node, main: m.broker}
 	m.desk = &desk{
 		cfg:       &m.cfg,
 		codec:     m.codec,
+		flight:    &m.flight,
 		receiver:  m.receiver,
 		logs:      m.logs,
 		tasks:     m.broker,
@@ -42,7 +45,7 @@ func New(cfg *Config) *Main {
 		stopCause: m.stopCause,
 		share:     m.shares.share,
 	}
-	m.fleet = newWorkerFleet(m, &m.registry, m.desk, m.broker)
+	m.fleet = newWorkerFleet(m, &m.registry, m.desk, m.broker, &m.flight.counter)
 	m.desk.doomed = m.fleet.doomed
 	m.router = &mainRouter{
 		node:     m.node,

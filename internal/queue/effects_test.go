@@ -317,10 +317,18 @@ func (d *day) look() {
 	}
 }
 
+// lookForNeglected checks that the rules themselves find no task beside a worker that could have it.
+func (d *day) lookForNeglected() {
+	if t := d.q.Neglected(); t != nil {
+		d.wrong("task %d is neglected", t.id)
+	}
+}
+
 // lookForRoom checks that nobody waits for room that is there.
 func (d *day) lookForRoom(waiting, bytes int) {
 	var first *fakeTask
 	n := 0
+	d.lookForNeglected()
 	for _, m := range d.tasks {
 		if m.where == forRoom {
 			n++

@@ -1,0 +1,78 @@
+package multiprolab
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/multiprolab/multiprolab/internal/recorder"
+)
+
+// WriteRecord writes the record of main: its last events, about ten thousand, as lines of JSON.
+// They are the starts, hellos, readies and ends of workers, the submission, assignment, beginning
+// and end of tasks, kills with their reasons, deaths, messages that wait for room, pauses, resizes,
+// restarts and the end of the program. The record holds names of workers, queues and types, keys of
+// tasks, and no bodies. It is what to attach to a report of a fault; it may be written at any time,
+// from any goroutine. See also Config.RecordFile.
+func (m *Main) WriteRecord(w io.Writer) error { return m.writeRecord(w, "it was asked for") }
+
+// writeRecord is WriteRecord, and says why.
+func (m *Main) writeRecord(w io.Writer, why string) error {
+	var rings []*recorder.Ring
+	m.fleet.mu.Lock()
+	rings = append(rings, m.fleet.rules.Ring.Copy())
+	m.fleet.mu.Unlock()
+	m.broker.mu.Mutex.Lock() // nothing has happened that was to be carried out
+	rings = append(rings, m.broker.rules.Ring.Copy())
+	m.broker.mu.Mutex.Unlock()
+	m.flight.mu.Lock()
+	rings = append(rings, m.flight.ring.Copy())
+	m.flight.mu.Unlock()
+	err := recorder.Write(w, recorder.Header{
+		Name: m.cfg.Name,
+		PID:  os.Getpid(),
+		Time: time.Now().Format(time.RFC3339Nano),
+		Why:  why,
+		Go:   runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH,
+	}, rings...)
+	if err != nil {
+		return fmt.Errorf("multiprolab: the record could not be written: %w", err)
+	}
+	return nil
+}
+
+// saveRecord writes the record to Config.RecordFile, if there is one, in place of an earlier one.
+func (m *Main) saveRecord(why string) {
+	path := m.cfg.RecordFile
+	if path == "" {
+		return
+	}
+	err := func() (err error) {
+		f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+		if err != nil {
+			return err
+		}
+		err = errors.Join(m.writeRecord(f, why), f.Close())
+		if err == nil {
+			err = os.Rename(f.Name(), path)
+		}
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+		return err
+	}()
+	if err != nil {
+		m.cfg.Logger.Warn("multiprolab: the record was not written to Config.RecordFile", "error", err)
+	}
+}
+
+// alarmed is the alarm of the watchdog.
+func (m *Main) alarmed(task string) {
+	m.cfg.Logger.Warn("multiprolab: a task waits beside a worker that has nothing to do, which is a fault of the "+
+		"library: please report it with the record of Main.WriteRecord or Config.RecordFile", "task", task)
+	m.saveRecord("a task waits beside a worker that has nothing to do: " + task)
+}

@@ -1,0 +1,59 @@
+package multiprolab
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/multiprolab/multiprolab/internal/queue"
+)
+
+// The watchdog tells, once, of a task that the rules leave beside a worker with nothing to do, and
+// leaves a record. It does not look while there are no tasks.
+func TestWatchdog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		path := filepath.Join(t.TempDir(), "record")
+		m := New(&Config{InProcess: true, Logger: slog.New(slog.NewTextHandler(&out, nil)), RecordFile: path})
+		goOn := make(chan struct{})
+		m.RegisterWorker("w", func(ctx context.Context, w *Worker) error {
+			HandleTask(w, "wait", func(context.Context, int) (int, error) { <-goOn; return 0, nil })
+			return nil
+		}, &WorkerConfig{HeartbeatTimeout: -1})
+		looks := 0
+		var left *queue.Task // what the rules leave there
+		m.broker.dog.neglected = func() *queue.Task { looks++; return left }
+		require.NoError(t, m.Start(t.Context()))
+		time.Sleep(10 * dogTime)
+		require.Zero(t, looks, "there are no tasks")
+		f, err := Submit[int](t.Context(), m, "wait", 1, nil)
+		require.NoError(t, err)
+		time.Sleep(10*dogTime + 1)
+		require.Equal(t, 10, looks)
+		require.Empty(t, out.String())
+		m.broker.mu.Lock()
+		left = &m.broker.submitted(nil, 1).Task
+		m.broker.mu.Unlock()
+		time.Sleep(dogTime)
+		require.Empty(t, out.String(), "it may be given out in this moment")
+		time.Sleep(5 * dogTime)
+		require.Equal(t, 12, looks)
+		require.Contains(t, out.String(), "level=WARN")
+		require.Contains(t, out.String(), "a task waits beside a worker that has nothing to do")
+		require.FileExists(t, path)
+		record, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Contains(t, string(record), `"event":"submit"`)
+		close(goOn)
+		_, err = f.Wait(t.Context())
+		require.NoError(t, err)
+		require.NoError(t, m.Close())
+	})
+}
