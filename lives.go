@@ -14,7 +14,6 @@ import (
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
-	"github.com/multiprolab/multiprolab/internal/recorder"
 	"github.com/multiprolab/multiprolab/internal/sockets"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -104,10 +103,9 @@ func (l *lifetime) run() {
 		return
 	}
 	l.peer = p
-	m.flight.note(recorder.Process, s.name, p.pid(), l.number, "")
 	s.beginLife(p)
 	p.welcome(m)
-	m.emit(&WorkerStarted{Worker: s.name, PID: p.pid(), Life: l.number})
+	m.tellStart(p)
 	l.rules.started(s)
 	if err = p.handshake(l.told, m); err == nil {
 		if !p.spare() {
@@ -161,8 +159,7 @@ func (l *lifetime) goes() {
 func (l *lifetime) bequeath(led bool, err error) fleet.How {
 	p, m := l.peer, l.main
 	how := p.end(m)
-	m.logs.end(p.log, p.ended.Lost)
-	m.flight.note(recorder.Died, p.slot().name, p.pid(), p.life(), endOf(p.ended))
+	m.noteEnd(p)
 	if p.ended.Raced {
 		m.noteRace(p.raceError(how))
 	}

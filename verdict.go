@@ -9,6 +9,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/fleet"
 	"github.com/multiprolab/multiprolab/internal/life"
+	"github.com/multiprolab/multiprolab/internal/recorder"
 )
 
 // This file is what main says of how a life of a worker has ended, and of why the rules of lives
@@ -172,3 +173,15 @@ func (e *fellowError) Error() string {
 }
 
 func (e *fellowError) Unwrap() []error { return []error{ErrStopped, e.err} }
+
+// tellStart notes and tells that a life has its process.
+func (m *Main) tellStart(p *peer) {
+	m.flight.note(recorder.Process, p.slot().name, p.pid(), p.life(), "")
+	m.emit(&WorkerStarted{Worker: p.slot().name, PID: p.pid(), Life: p.life()})
+}
+
+// noteEnd notes that nothing more comes from a life.
+func (m *Main) noteEnd(p *peer) {
+	m.logs.end(p.log, p.ended.Lost)
+	m.flight.note(recorder.Died, p.slot().name, p.pid(), p.life(), endOf(p.ended))
+}
