@@ -60,6 +60,7 @@
 //	Config.UpgradeSignal: a new version of the program is tried  the answer to the signal
 //	the new version of the program is ready                      the trial has gone well
 //	the program has been upgraded                                its end
+//	main waits until the trial of the last upgrade has finished what it has  why it goes on
 //
 // # Flight recorder
 //
