@@ -18,8 +18,8 @@ import (
 // Its other files are: job.go is what it keeps of a task; admission.go takes tasks from their
 // submitters; staff.go and roster.go are the workers and what they say; effects.go carries out what
 // the rules say; verdicts.go makes the errors; deadletters.go is the list of dead letters;
-// store.go, fetcher.go and lease.go are the way to a Backend of the user; loopwaits.go is who waits
-// for whom.
+// store.go, fetcher.go and lease.go are the way to a Backend of the user; throttle.go is the limits
+// of tasks; loopwaits.go is who waits for whom.
 type broker struct {
 	// node is main as a process. It never changes.
 	node *node

@@ -41,7 +41,7 @@ func (h *throttle) fits(l Lane) bool {
 // The rules know no rates: what goes through is told with Token, and the answer, Refilled, is how
 // many tokens are left, and when the next one comes.
 type Gate struct {
-	Data any // the caller's: what gives the tokens
+	Data any // the caller's: what gives the tokens; nil at first, and when there is no rate
 
 	of     *throttle // whose gate it is
 	key    string    // whose tasks go through, if that is one key's; else ""

@@ -47,13 +47,22 @@ func TestNothingIsQuadratic(t *testing.T) {
 		to  func(i int) Lane
 		run func(q *Queue)
 	}{
-		"pausing":         {plain, one, func(q *Queue) { q.Pause("", true); q.Pause("", false) }},
-		"cancelling":      {plain, one, func(q *Queue) { q.CancelPending("") }},
-		"keys":            {func(i int) *Options { return keys[i%1000] }, one, func(q *Queue) { q.Stop(false) }},
-		"one key":         {func(int) *Options { return keys[0] }, one, func(q *Queue) { q.Stop(false) }},
-		"many types":      {plain, func(i int) Lane { return lanes[i%1000] }, func(q *Queue) { q.Gone(99, nil) }},
-		"being due":       {func(int) *Options { return later }, one, func(q *Queue) { q.Tick(time.Hour) }},
-		"coming back":     {plain, one, func(q *Queue) { q.Leave(1, Death{}, 0) }},
+		"pausing":     {plain, one, func(q *Queue) { q.Pause("", true); q.Pause("", false) }},
+		"cancelling":  {plain, one, func(q *Queue) { q.CancelPending("") }},
+		"keys":        {func(i int) *Options { return keys[i%1000] }, one, func(q *Queue) { q.Stop(false) }},
+		"one key":     {func(int) *Options { return keys[0] }, one, func(q *Queue) { q.Stop(false) }},
+		"many types":  {plain, func(i int) Lane { return lanes[i%1000] }, func(q *Queue) { q.Gone(99, nil) }},
+		"being due":   {func(int) *Options { return later }, one, func(q *Queue) { q.Tick(time.Hour) }},
+		"coming back": {plain, one, func(q *Queue) { q.Leave(1, Death{}, 0) }},
+		"a throttle": {plain, one, func(q *Queue) {
+			q.Throttle(Throttle{Queue: "q"}, Limits{Concurrency: 1, Rate: 1})
+			q.Throttle(Throttle{Queue: "q"}, Limits{})
+		}},
+		"a throttled key": {func(int) *Options { return keys[0] }, one, func(q *Queue) {
+			q.Throttle(Throttle{PerKey: true}, Limits{Concurrency: 1})
+			q.Enter(2, 99, []string{"t"}, nil) // it looks at all, and all are parked
+			q.Throttle(Throttle{PerKey: true}, Limits{})
+		}},
 		"the end of all":  {plain, one, func(q *Queue) { q.End() }},
 		"workers' deaths": {plain, one, func(q *Queue) { q.Leave(1, Death{}, 0); q.Gone(1, nil); q.Gone(99, nil) }},
 	} {

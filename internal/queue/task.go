@@ -13,8 +13,10 @@ import (
 //	blocked    waits for room in the queue
 //	delayed    waits for its time; with a Backend it does so there
 //	stored     is in a Backend, and due
-//	queued     is in its lane, and waits for a worker; with a Backend, it is leased from here on
-//	parked     has come to the front of its lane while another task had its key
+//	queued     is in its lane, and waits for a worker, or for a throttle of its lane; with a Backend,
+//	           it is leased from here on
+//	parked     has come to the front of its lane while its key held it up: another task had it, or
+//	           as many as a throttle allows, or the throttle had no token
 //	assigned   was sent to a worker, its holder; it may be recalled, or condemned, or both
 //	running    the holder has begun; any may be condemned, a batch recalled, and then cut
 //	ended      has its outcome; a Backend may keep it for the next run
@@ -66,7 +68,8 @@ import (
 //	gets room  types, not paused, not waited for by itself; of the highest priority the oldest. If
 //	           its key is taken: parked, and the next is looked at. If there is none for a worker
 //	           with nothing to do, what others were given ahead, or a batch, is recalled for it.
-//	key freed  parked: queued, the first of each lane.
+//	key freed  parked: queued, the first of each lane. So it is when a token comes, or a throttle
+//	           is changed; a lane that was shut is looked at as if its first task had just come.
 //	Pause      assigned, of the queue: recalled.
 //	Enter,     blocked to parked: ends, if no worker is left that takes it or may turn out to: as
 //	Retire,    unknown, or as one whose workers are gone if one that took it is, or as a circle if

@@ -99,6 +99,9 @@ func (q *Queue) newRate(g *Gate) {
 	default:
 		g.tokens, g.used = g.of.burst(), false
 		q.timers.dropGate(g)
+		if g.of.Rate == 0 {
+			g.Data = nil // another rate begins with all tokens
+		}
 	}
 }
 

@@ -237,6 +237,13 @@ func TestThrottlesChange(t *testing.T) {
 		want(t, "0 1", more)
 		s.pass(time.Second)
 		want(t, "0 1 2", more)
+		s.throttle(of, Limits{Concurrency: 4})
+		s.throttle(of, Limits{Concurrency: 4, Rate: 0.1, Burst: 2}) // its tokens are all there
+		again := s.sent(what, what)
+		want(t, "0", again)
+		s.end(again[0], Verdict{})
+		want(t, "1", again)
+		s.end(again[1], Verdict{})
 		if of.PerKey {
 			s.throttle(Throttle{Queue: "q", Type: "t", PerKey: true}, Limits{Concurrency: 8})
 		}
