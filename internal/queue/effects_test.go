@@ -19,6 +19,8 @@ func (d *day) carryOut(fates ...ending) {
 		}
 		fates = nil
 		switch {
+		case len(d.asked) > 0:
+			d.answer()
 		case len(d.unsent) > 0:
 			m := d.unsent[0]
 			d.unsent = d.unsent[1:]
@@ -27,8 +29,6 @@ func (d *day) carryOut(fates ...ending) {
 			}
 		case d.atOnce || d.wake <= d.now:
 			d.tick()
-		case len(d.asked) > 0:
-			d.answer()
 		case len(d.q.effects) > 0: // of the answers
 		default:
 			return

@@ -161,17 +161,14 @@ func (d *day) token(m *fakeTask, e *Effect) {
 	d.asked = append(d.asked, b)
 }
 
-// answer tells how many tokens are left, as it was asked to.
+// answer tells how many tokens are left, as it was asked to first.
 func (d *day) answer() {
-	for len(d.asked) > 0 {
-		b := d.asked[0]
-		d.asked = d.asked[1:]
-		b.asks--
-		if b.asks == 0 {
-			b.had = b.left(d.now)
-		}
-		d.q.Refilled(b.gate, b.left(d.now), b.next(), b.full, d.now)
+	b := d.asked[0]
+	d.asked = d.asked[1:]
+	if b.asks--; b.asks == 0 {
+		b.had = b.left(d.now)
 	}
+	d.q.Refilled(b.gate, b.left(d.now), b.next(), b.full, d.now)
 }
 
 // throttle sets or removes a throttle.
