@@ -146,6 +146,13 @@ var samples = map[string]sample{
 			"watching: for e := range events {",
 		},
 	},
+	"// A page that shows it all": {
+		place: "around",
+		want:  "200 OK\n",
+		edit: []string{
+			`go http.ListenAndServe("127.0.0.1:8080", page)`, "server := httptest.NewServer(page)\ndefer server.Close()",
+		},
+	},
 	"// HTTP behind one port": {place: "around", want: "200 OK\n", edit: []string{"127.0.0.1:8080", "127.0.0.1:0"}},
 	"// A table of any size":  {place: "around", want: "2.5 <nil>\n"},
 	"// In a program that has its own main loop": {
@@ -209,6 +216,13 @@ func (s *sample) program(whole, code string) string {
 		parser("")
 		put(run, "app.RegisterWorker(\"parser\", parser, nil)\n"+run)
 		put(action, code+"\n_ = err\n")
+	case strings.Contains(code, "dashboard.Handler"):
+		put(action, code+"\n"+`r, err := http.Get(server.URL + "/api/stats")
+			if err != nil { return err }
+			fmt.Println(r.Status)
+			r.Body.Close()
+			http.DefaultClient.CloseIdleConnections()
+		`)
 	case strings.Contains(code, "sockets.Listen"):
 		put(run, code+"if err != nil {\nlog.Fatal(err)\n}\n"+run)
 		put(action, `r, err := http.Get("http://" + sockets.Addr(app, "web").String())
@@ -238,8 +252,8 @@ func (s *sample) program(whole, code string) string {
 	var imports strings.Builder
 	body := regexp.MustCompile(`(?s)^package main\n+import \(.*?\n\)`).ReplaceAllString(whole, "")
 	for _, path := range []string{
-		"context", "errors", "fmt", "iter", "log", "net/http", "os", "slices", "strings", "sync/atomic", "time",
-		module, module + "/prefork", module + "/sockets",
+		"context", "errors", "fmt", "iter", "log", "net/http", "net/http/httptest", "os", "slices", "strings", "sync/atomic", "time",
+		module, module + "/dashboard", module + "/prefork", module + "/sockets",
 	} {
 		if regexp.MustCompile(`\b` + filepath.Base(path) + `\.`).MatchString(body) {
 			fmt.Fprintf(&imports, "\t%q\n", path)

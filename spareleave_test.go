@@ -39,6 +39,7 @@ func TestTasksOfWorkerThatLeftHaveNoWorker(t *testing.T) {
 		if early != nil {
 			require.ErrorAs(t, early, &none, "%d spares", spare)
 		}
+		waitEvent(t, l, func(e *multiprolab.WorkerStopped) bool { return e.Worker == "leaves-first/0" })
 		_, err = multiprolab.Do[int](bounded(t), l, "work", 0)
 		require.ErrorAs(t, err, &none, "%d spares", spare)
 	}
