@@ -35,7 +35,7 @@ const bound = 3 * time.Minute
 // others.
 const runMark = "EXAMPLES_TEST_RUN"
 
-var examples = []string{"001-multiprocess", "002-exit", "003-messages", "004-taskqueue", "005-blocking", "survey"}
+var examples = []string{"001-multiprocess", "002-exit", "003-messages", "004-taskqueue", "005-blocking", "survey", "tour"}
 
 // binaries is the directory of the examples' binaries.
 var binaries string
@@ -719,4 +719,25 @@ func goroot(t *testing.T) string {
 	out, err := exec.Command("go", "env", "GOROOT").Output()
 	require.NoError(t, err)
 	return strings.TrimSpace(string(out))
+}
+
+// TestTour: all steps go as they say, and the page is there.
+func TestTour(t *testing.T) {
+	p := start(t, "tour", "-auto", "-addr", "127.0.0.1:0")
+	require.Zero(t, p.wait(), "%s", p.err)
+	out := p.out.String()
+	require.Regexp(t, `^The page beside this tour is http://127\.0\.0\.1:\d+\n`, out)
+	require.Len(t, regexp.MustCompile(`(?m)^\d+\. .*\n(?:.*\n)+?    -> .+$`).FindAllString(out, -1), 10, "%s", out)
+	for _, said := range []string{
+		`has called cook/2 \(pid \d+\)`,
+		`while running task "crash" .*unlock of unlocked mutex`,
+		`task "spin" ran past its timeout of 500ms on worker cook/\d \(pid \d+\), which was killed`,
+		`memory limit of 268435456 bytes .* while running task "hoard"`,
+		`4 cooks were killed, 40 meals were cooked`,
+		`\d+ cooks had a part in 200 meals`,
+		`task "toast" failed in all of its 3 attempts: .*the toast is burnt`,
+		`four new cooks, and no meal was lost`,
+	} {
+		require.Regexp(t, `(?m)^    -> .*`+said, out)
+	}
 }
