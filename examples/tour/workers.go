@@ -35,7 +35,7 @@ func cook(_ context.Context, w *multiprolab.Worker) error {
 		return 0, nil
 	})
 	multiprolab.HandleTask(w, "spin", func(context.Context, int) (int, error) {
-		for { // a goroutine of this kind is there for ever
+		for n := 0; ; n++ { // a goroutine of this kind is there for ever
 		}
 	})
 	multiprolab.HandleTask(w, "hoard", func(context.Context, int) (int, error) {
