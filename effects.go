@@ -154,6 +154,13 @@ func (b *broker) again(j *job, e *queue.Effect) {
 	} else if j.streams() { // its pieces come again
 		j.history().putOff++
 	}
+	switch {
+	case !j.streams() || j.run() > mostVoid:
+	case j.sub != nil:
+		j.sub.giveAllBack()
+	case j.client != nil:
+		j.client.endRun(j.Number)
+	}
 }
 
 // released notes that a worker has one task less.

@@ -7,9 +7,10 @@ import (
 
 // This file is the back-pressure of a stream whose submitter is a worker: the pieces that it has
 // not taken hold credit of the worker that yields them, as long as that is at the stream. In main
-// itself, a piece in its submission does the same. What is left of a stream that has ended holds
-// nothing: the worker may be at something else, for which the submitter may wait before it takes
-// the next piece. So each range over a stream has a window of pieces at most.
+// itself, a piece in its submission does the same. What is left of a stream that has ended, or
+// begins again, holds nothing: the worker may be at something else, for which the submitter may
+// wait before it takes the next piece. So each range over a stream has a window of pieces at most,
+// and that of a stream that begins again and again some windows, see mostVoid.
 
 // openStream notes that the worker submits a stream, under the number that it has given the task.
 // It reports false if drain was called.
@@ -68,6 +69,19 @@ func (c *client) endStream(id uint64) {
 	delete(c.streams, id)
 	if s != nil {
 		c.untaken += s.held.Len()
+	}
+	c.mu.Unlock()
+	s.release()
+}
+
+// endRun gives back the credit of the pieces of a stream that begins again. The worker may take
+// them all the same.
+func (c *client) endRun(id uint64) {
+	c.mu.Lock()
+	s := c.streams[id]
+	if s != nil {
+		c.untaken += s.held.Len()
+		c.streams[id] = &streamed{}
 	}
 	c.mu.Unlock()
 	s.release()

@@ -15,6 +15,10 @@ type streamed struct {
 	held ring.Ring[heldPiece]
 }
 
+// mostVoid is of how many runs of a stream that begins again the pieces hold no credit any more
+// while they wait for a slow range. Those of further runs hold it, so that they have a bound.
+const mostVoid = 8
+
 // heldPiece is one piece. It does not change.
 type heldPiece struct {
 	from  interface{ grant(bytes int64) } // the life of the worker that has yielded it

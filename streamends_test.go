@@ -34,6 +34,9 @@ var _ = worker("brook", func(ctx context.Context, w *multiprolab.Worker) error {
 		return func(yield func(chunk, error) bool) {
 			for n := 0; n < f.Count && yield(chunk{n, make([]byte, f.Size)}, nil); n++ {
 			}
+			if runs++; f.Then == "again" && runs%3 != 0 {
+				yield(chunk{}, multiprolab.RetryAfter(1, errors.New("later")))
+			}
 		}
 	})
 	multiprolab.HandleTask(w, "shout", func(ctx context.Context, size int) (int, error) {
@@ -72,7 +75,9 @@ var _ = worker("bather", func(ctx context.Context, w *multiprolab.Worker) error 
 	multiprolab.HandleCall(w, "put-off", func(ctx context.Context, times int) (steps []string, err error) {
 		return stepsOf[int](ctx, w, "put-off", times, nil), nil
 	})
-	multiprolab.HandleCall(w, "fill", func(ctx context.Context, _ int) (int, error) { return fillUp(ctx, w) })
+	multiprolab.HandleCall(w, "fill", func(ctx context.Context, then string) (int, error) {
+		return fillUp(ctx, w, then)
+	})
 	multiprolab.HandleCall(w, "plain", func(ctx context.Context, n int) (steps []string, err error) {
 		return stepsOf[int](ctx, w, "plain", n, nil), nil
 	})
@@ -81,8 +86,12 @@ var _ = worker("bather", func(ctx context.Context, w *multiprolab.Worker) error 
 
 // fillUp ranges over a stream that takes most of the window, and has its worker do something else after
 // the first piece.
-func fillUp(ctx context.Context, p multiprolab.Process) (n int, err error) {
-	for _, err := range multiprolab.Stream[chunk](ctx, p, "fill", flow{Count: 9, Size: 6000}, nil) {
+func fillUp(ctx context.Context, p multiprolab.Process, then string) (n int, err error) {
+	for _, err := range multiprolab.Stream[chunk](ctx, p, "fill", flow{Count: 9, Size: 6000, Then: then}, nil) {
+		if again := (*multiprolab.RestartedError)(nil); errors.As(err, &again) {
+			n = 0
+			continue
+		}
 		if err != nil {
 			return n, err
 		}
@@ -233,17 +242,17 @@ func TestStreamEndsHoweverItIsLeft(t *testing.T) {
 	}
 }
 
-// The pieces of a stream that has ended hold up nothing else that its worker sends, however long the
-// range is at one of them.
+// The pieces of a stream that has ended, or that begins again, hold up nothing else that its worker
+// sends, however long the range is at one of them.
 func TestStreamThatHasEndedHoldsNothingUp(t *testing.T) {
 	l := newLab(t, &multiprolab.Config{Window: 64 << 10}, workers("brook", 1), workers("bather", 1))
 	multiprolab.Handle(l, "shouted", func(context.Context, []byte) error { return nil })
 	require.NoError(t, l.Start(t.Context()))
-	for range 3 {
-		n, err := fillUp(bounded(t), l)
+	for _, then := range []string{"", "again", "again"} {
+		n, err := fillUp(bounded(t), l, then)
 		require.NoError(t, err)
 		require.Equal(t, 9, n)
-		n, err = multiprolab.Call[int](bounded(t), l, "bather", "fill", 0)
+		n, err = multiprolab.Call[int](bounded(t), l, "bather", "fill", then)
 		require.NoError(t, err)
 		require.Equal(t, 9, n)
 	}

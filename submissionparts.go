@@ -105,8 +105,8 @@ func (r *taskReports) listen(by int) {
 	}
 }
 
-// giveAllBack gives back the credit of all reports, because no further one comes: their worker may
-// be at something else, for which the submitter waits before it takes them.
+// giveAllBack gives back the credit of all reports, because no further one comes of this run: their
+// worker may be at something else, for which the submitter waits before it takes them.
 func (r *taskReports) giveAllBack() {
 	if r.news == nil { // there are none
 		return
