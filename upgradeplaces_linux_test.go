@@ -191,7 +191,7 @@ func TestEndBehindTrial(t *testing.T) {
 		require.False(t, running(pid), "of a child of a program that has ended")
 	}
 	require.Contains(t, l.out.String(), "done long by 1\n")
-	require.Contains(t, l.out.String(), "end <nil> multiprolab: the program was ended by SIGTERM\n")
+	require.Contains(t, l.out.String(), "end <nil> multiprolab: the program was ended by SIGTERM of ")
 }
 
 // A trial that prints nothing, because it has sent its stderr elsewhere, is led to its end, and no
