@@ -14,13 +14,14 @@ import (
 
 // submit takes a task into the queue. If it returns no error, the task will have an outcome.
 func (b *broker) submit(j *job, m *taskMeta, typ string, wait bool) error {
+	now := b.now() // before Lock, so that the mutex is held for a shorter time
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.admission(j, m, typ, wait)
+	return b.admission(j, m, typ, wait, now)
 }
 
 // admission is submit for a caller that holds the mutex.
-func (b *broker) admission(j *job, m *taskMeta, typ string, wait bool) error {
+func (b *broker) admission(j *job, m *taskMeta, typ string, wait bool, now queue.Time) error {
 	if b.stopped != nil {
 		return b.stopped
 	}
@@ -45,7 +46,7 @@ func (b *broker) admission(j *job, m *taskMeta, typ string, wait bool) error {
 			return err
 		}
 	}
-	refusal, lies := b.rules.Submit(&j.Task, to, waiting, wait, b.now())
+	refusal, lies := b.rules.Submit(&j.Task, to, waiting, wait, now)
 	if refusal.Refused() || lies.Told() {
 		if awaited {
 			b.loops.waits.End(j.by(), j.Number)

@@ -25,6 +25,26 @@
 //	the handler puts the task off     a *RestartedError, and the pieces from the first one on
 //	the submitter dies                the task is cancelled: nobody takes its pieces any more
 //
+// # Numbers
+//
+// [Main.Stats] returns one snapshot of everything, cheap enough to be taken every second under full
+// load: each worker, its process and its last death, each queue, each type of tasks with histograms
+// of its run and wait times, and the wires. It is made of counters that are kept anyway, and takes
+// as long as there are workers, queues and types, not tasks:
+//
+//	counts of tasks                   add up in every snapshot: each queue, each type, and their sums
+//	run times                         by the clock of the worker, from the beginning of the handler
+//	                                  to the end; the items of a batch have equal parts of its time
+//	wait times                        by the clock of main, since the task could have begun
+//	quantiles                         are wrong by 6.25 % at most
+//	processor time and memory         what the system says; it is asked twice a second at most
+//	names without end                 a thousand queues and a thousand types are counted apart, the
+//	                                  others together: the memory is bounded
+//	a worker that is killed           what it had counted stays; its name goes on counting
+//	before Run or Start               no workers; after the end, the last figures
+//
+// [Main.Kill] kills a worker by hand, as a test of what follows or from a page for operators.
+//
 // # Stacks and profiles
 //
 // [Main.Dump] returns the stacks of all goroutines of a worker, and [Main.Profile] writes a profile

@@ -254,10 +254,10 @@ func (q *Queue) Split(w Worker, id ID, from uint64) Lie {
 	case rest == 0: // the worker that the recall was for needs something else
 		q.look()
 	case t.condemned == spared:
-		q.count(t.lane, func(s *Stats) {
-			s.Received -= rest
-			s.Running -= rest
-		})
+		for _, f := range q.figuresOf(t.lane) {
+			f.received -= rest
+			f.at[running] -= rest
+		}
 		t.Items = int32(from)
 		q.emit(Effect{Kind: Shrunk, Task: t, N: from})
 	}

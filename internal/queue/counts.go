@@ -5,8 +5,8 @@ package queue
 
 // letters changes the number of dead letters of a lane.
 func (q *Queue) letters(l *lane, by int) {
-	q.queues.refer(l.queue, func() { l.queue.Dead += by })
-	q.types.refer(l.typ, func() { l.typ.Dead += by })
+	q.queues.refer(l.queue, func() { l.queue.dead += by })
+	q.types.refer(l.typ, func() { l.typ.dead += by })
 }
 
 // waited counts the time for which a task has waited that begins now.
@@ -28,9 +28,13 @@ func (q *Queue) ran(t *Task, v Verdict) {
 	s := t.holder.slot
 	s.counts.Ended += n
 	s.counts.Busy += took
+	each := took
+	if n > 1 {
+		each /= Time(n)
+	}
 	times := t.lane.typ.times()
-	times.Run.Add(took/Time(n), uint64(n))
-	times.Slowest.Add(took/Time(n), Slow{Task: t.id, Slot: s.id, Items: t.Items, Ended: q.timers.now})
+	times.Run.Add(each, uint64(n))
+	times.Slowest.Add(each, Slow{Task: t.id, Slot: s.id, Items: t.Items, Ended: q.timers.now})
 }
 
 // SlotState is what a slot has to do with tasks at a moment.
@@ -95,7 +99,7 @@ const mostLooked = 10_000
 // these has come, or was due. It looks at so few lanes that this takes no long time.
 func (q *Queue) Oldest(yield func(queue string, since Time) bool) {
 	for _, l := range q.lanes[:min(len(q.lanes), mostLooked)] {
-		if t := l.first(); t != nil && !yield(l.queue.Name, t.began) {
+		if t := l.first(); t != nil && !yield(l.queue.name, t.began) {
 			return
 		}
 	}

@@ -26,7 +26,7 @@ type Config struct {
 type Queue struct {
 	cfg     Config   // as New was told
 	effects []Effect // what is to be done and was not taken yet, in its order; emit adds to it
-	stats   Stats    // the counts for users; Queue.count alone changes them
+	figures figures  // the counts for users; move, enter, tally and Split keep them, and those of queues and types
 	queues  tallies  // the same of each queue
 	types   tallies  // the same of each type
 	timers  timers   // what waits for a time
@@ -110,6 +110,11 @@ func (q *Queue) emit(e Effect) { q.effects = append(q.effects, e) }
 func (q *Queue) move(t *Task, to state) {
 	q.weigh(t, t.state, -1)
 	q.weigh(t, to, 1)
+	n := t.count()
+	for _, f := range q.figuresOf(t.lane) {
+		f.at[t.state] -= n
+		f.at[to] += n
+	}
 	t.state = to
 }
 
@@ -119,20 +124,14 @@ func (q *Queue) weigh(t *Task, s state, by int) {
 	case fresh, ended:
 		return
 	case running:
-		q.count(t.lane, func(s *Stats) { s.Running += by * t.count() })
 		return
 	case blocked:
 		t.lane.blocked += by
-		q.states(t, by, func(c *Counts) *int { return &c.Blocked })
-	case delayed:
-		q.states(t, by, func(c *Counts) *int { return &c.Delayed })
 	case parked:
 		t.lane.parked += by
 	case assigned:
 		q.assigned += by
-		q.states(t, by, func(c *Counts) *int { return &c.Assigned })
 	}
-	q.count(t.lane, func(s *Stats) { s.Queued += by * t.count() })
 	if s.waits() {
 		q.waiting += by
 	}
@@ -141,17 +140,9 @@ func (q *Queue) weigh(t *Task, s state, by int) {
 	}
 }
 
-// count changes the counts of a lane, of its queue and of its type.
-func (q *Queue) count(l *lane, change func(s *Stats)) {
-	change(&q.stats)
-	change(&l.queue.Stats)
-	change(&l.typ.Stats)
-}
-
-// states changes how many tasks are in one of the states of those that have not begun.
-func (q *Queue) states(t *Task, by int, of func(c *Counts) *int) {
-	*of(&t.lane.queue.Counts) += by * t.count()
-	*of(&t.lane.typ.Counts) += by * t.count()
+// figuresOf returns the figures of a lane: those of all, of its queue and of its type.
+func (q *Queue) figuresOf(l *lane) [3]*figures {
+	return [...]*figures{&q.figures, &l.queue.figures, &l.typ.figures}
 }
 
 // unheld returns the tasks that no worker has, of those lanes that ok is true for, in the order of

@@ -1,7 +1,47 @@
 package queue
 
 // Stats returns the counts.
-func (q *Queue) Stats() Stats { return q.stats }
+func (q *Queue) Stats() Stats { return q.figures.stats() }
+
+var _ [states - 1 - int(ended)]struct{} // each state has its place in figures.at
+
+// stats returns the figures as others see them.
+func (f *figures) stats() Stats {
+	return Stats{
+		Received:  f.received,
+		Succeeded: f.succeeded,
+		Failed:    f.failed,
+		Cancelled: f.cancelled,
+		Queued:    f.at[blocked] + f.at[delayed] + f.at[stored] + f.at[queued] + f.at[parked] + f.at[assigned],
+		Running:   f.at[running],
+	}
+}
+
+// counts returns the counts as others see them.
+func (c *tally) counts() *Counts {
+	return &Counts{
+		Name:     c.name,
+		Stats:    c.stats(),
+		Delayed:  c.at[delayed],
+		Assigned: c.at[assigned],
+		Blocked:  c.at[blocked],
+		Dead:     c.dead,
+		Retried:  c.retries,
+		Times:    c.took,
+	}
+}
+
+// all yields the counts of each tally, and those of the others if there are any.
+func (s *tallies) all(yield func(c *Counts) bool) {
+	for _, c := range s.list {
+		if !yield(c.counts()) {
+			return
+		}
+	}
+	if s.others.received > 0 || s.others.lanes > 0 || s.others.dead > 0 {
+		yield(s.others.counts())
+	}
+}
 
 // Live is the number of tasks that have not ended.
 func (q *Queue) Live() int { return q.live }
@@ -22,24 +62,27 @@ func (v Verdict) Shares(n int) (blamed, again int) {
 
 // tally counts the outcome of a task.
 func (q *Queue) tally(t *Task, v Verdict) {
-	q.count(t.lane, func(s *Stats) {
-		blamed := 1
-		if t.Items > 0 {
-			var again int
-			blamed, again = v.Shares(int(t.Items))
-			s.Succeeded += int(v.Items.OK)
-			s.Failed += int(v.Items.Failed)
-			s.Received -= again + int(v.Items.Later)
-		}
-		switch {
-		case v.Kind == Cancelled || v.Kind == Stopped:
-			s.Cancelled += blamed
-		case v.Kind != Done || t.Items > 0:
-			s.Failed += blamed
-		default:
-			s.Succeeded++
-		}
-	})
+	var ok, failed, cancelled, gone int
+	blamed := 1
+	if t.Items > 0 {
+		var again int
+		blamed, again = v.Shares(int(t.Items))
+		ok, failed, gone = int(v.Items.OK), int(v.Items.Failed), again+int(v.Items.Later)
+	}
+	switch {
+	case v.Kind == Cancelled || v.Kind == Stopped:
+		cancelled = blamed
+	case v.Kind != Done || t.Items > 0:
+		failed += blamed
+	default:
+		ok++
+	}
+	for _, f := range q.figuresOf(t.lane) {
+		f.succeeded += ok
+		f.failed += failed
+		f.cancelled += cancelled
+		f.received -= gone
+	}
 }
 
 // Residue is what the books hold. When no task is left and no worker, it is that of a new Queue,

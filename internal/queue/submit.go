@@ -62,7 +62,9 @@ func (q *Queue) enter(t *Task, l *lane) {
 	t.lane = l
 	l.total++
 	q.live++
-	q.count(l, func(s *Stats) { s.Received += t.count() })
+	for _, f := range q.figuresOf(l) {
+		f.received += t.count()
+	}
 }
 
 // Submitted returns the task of a worker that it has submitted under a number and that has not

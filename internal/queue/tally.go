@@ -54,9 +54,37 @@ type Slow struct {
 	Ended Time
 }
 
+// states is how many states a task can be in.
+const states = 9
+
+// figures count tasks by what has become of them, and by the states that they are in.
+type figures struct {
+	received  int
+	succeeded int
+	failed    int
+	cancelled int
+	at        [states]int // of fresh and ended tasks it says nothing
+}
+
+// add adds the figures of another one.
+func (f *figures) add(o *figures) {
+	f.received += o.received
+	f.succeeded += o.succeeded
+	f.failed += o.failed
+	f.cancelled += o.cancelled
+	for i, n := range o.at {
+		f.at[i] += n
+	}
+}
+
 // tally is the counts of one name, or of all that have none of their own.
 type tally struct {
-	Counts
+	figures
+	name    string
+	dead    int    // dead letters
+	retries int    // attempts that were followed by another one
+	took    *Times // of the attempts; nil of a queue, and if none has begun
+
 	lanes int    // lanes of this name
 	place int    // the place in tallies.list; -1: it is not there
 	prev  *tally // the one before it in tallies.idle
@@ -71,8 +99,8 @@ type tallied struct {
 
 // retried counts attempts that are followed by other ones.
 func (c *tallied) retried(n int) {
-	c.queue.Retried += n
-	c.typ.Retried += n
+	c.queue.retries += n
+	c.typ.retries += n
 }
 
 // tallies are the counts of the queues, or of the types.
@@ -85,7 +113,7 @@ type tallies struct {
 }
 
 // idle reports whether nothing refers to a tally.
-func (c *tally) idle() bool { return c.lanes == 0 && c.Dead == 0 }
+func (c *tally) idle() bool { return c.lanes == 0 && c.dead == 0 }
 
 // of returns the tally of a name, to which nothing may refer.
 func (s *tallies) of(name string) *tally {
@@ -113,7 +141,7 @@ func (s *tallies) add(name string) *tally {
 	if s.byName == nil {
 		s.byName = map[string]*tally{}
 	}
-	c := &tally{Counts: Counts{Name: name}, place: len(s.list)}
+	c := &tally{name: name, place: len(s.list)}
 	s.byName[name] = c
 	s.list = append(s.list, c)
 	s.pushIdle(c)
@@ -136,19 +164,16 @@ func (s *tallies) refer(c *tally, change func()) {
 // fold counts what an idle tally has counted with the others, and forgets the tally.
 func (s *tallies) fold(c *tally) {
 	s.dropIdle(c)
-	delete(s.byName, c.Name)
+	delete(s.byName, c.name)
 	last := s.list[len(s.list)-1]
 	s.list[c.place], last.place = last, c.place
 	s.list[len(s.list)-1] = nil
 	s.list = s.list[:len(s.list)-1]
-	o := &s.others.Counts
-	o.Received += c.Received
-	o.Succeeded += c.Succeeded
-	o.Failed += c.Failed
-	o.Cancelled += c.Cancelled
-	o.Retried += c.Retried
-	if c.Times != nil {
-		o.times().merge(c.Times)
+	o := &s.others
+	o.figures.add(&c.figures)
+	o.retries += c.retries
+	if c.took != nil {
+		o.times().merge(c.took)
 	}
 }
 
@@ -178,24 +203,12 @@ func (s *tallies) dropIdle(c *tally) {
 	c.prev, c.next = nil, nil
 }
 
-// all yields the counts of each tally, and those of the others if there are any.
-func (s *tallies) all(yield func(c *Counts) bool) {
-	for _, c := range s.list {
-		if !yield(&c.Counts) {
-			return
-		}
+// times returns the times of the attempts, and makes them if need be.
+func (c *tally) times() *Times {
+	if c.took == nil {
+		c.took = &Times{}
 	}
-	if s.others.Received > 0 || s.others.lanes > 0 || s.others.Dead > 0 {
-		yield(&s.others.Counts)
-	}
-}
-
-// times returns the times of the counts, and makes them if need be.
-func (c *Counts) times() *Times {
-	if c.Times == nil {
-		c.Times = &Times{}
-	}
-	return c.Times
+	return c.took
 }
 
 // merge takes in the times of another name.
