@@ -29,10 +29,10 @@
 //
 // [Main.Stats] returns one snapshot of everything, cheap enough to be taken every second under full
 // load: each worker, its process and its last death, each queue, each type of tasks with histograms
-// of its run and wait times, and the wires. It is made of counters that are kept anyway, and takes
-// as long as there are workers, queues and types, not tasks:
+// of its run and wait times, and the wires. It is made of counters that are kept anyway, and what
+// it takes grows with the number of workers, queues and types, not with that of tasks:
 //
-//	counts of tasks                   add up in every snapshot: each queue, each type, and their sums
+//	counts of tasks                   add up in every snapshot: each queue, each type, the sums
 //	run times                         by the clock of the worker, from the beginning of the handler
 //	                                  to the end; the items of a batch have equal parts of its time
 //	wait times                        by the clock of main, since the task could have begun

@@ -122,7 +122,7 @@ var samples = map[string]sample{
 	},
 	// Without Nice when it runs: where processors are short, processes of less priority that end by
 	// the dozen keep the kernel busy for seconds (Linux 6.18). TestSetup has Nice.
-	"// A worker with its own limits": {place: "around", want: "12 <nil>\n", edit: []string{"Nice: 5", "Nice: 0"},
+	"// A worker with its own limits": {place: "around", want: "12 <nil>\n", edit: []string{"Nice: 5", "Nice: 0", "err := app.Tasks().Throttle(", "_ = app.Tasks().Throttle("},
 		after: `
 			for range 12 { // more than the default of RestartLimit
 				before := parsers.Load()
@@ -152,6 +152,19 @@ var samples = map[string]sample{
 		edit: []string{
 			`go http.ListenAndServe("127.0.0.1:8080", page)`, "server := httptest.NewServer(page)\ndefer server.Close()",
 		},
+	},
+	"// One snapshot of workers": {
+		place: "action",
+		before: `
+			_, err := multiprolab.Do[int](ctx, app, "square", 12)
+			if err != nil {
+				return err
+			}
+			`,
+		edit: []string{"log.Println(t.Type, t.Queued", "fmt.Println(t.Type, t.Queued", `, "run; 99 of 100`, `, t.Run.P99 > 0)
+	_ = fmt.Sprint("run; 99 of 100`, `err := app.Kill("parser/2")`, `err := app.Kill("squarer/2")`},
+		after: "fmt.Println(err)",
+		want:  "square 0 wait, 0 true\n<nil>\n",
 	},
 	"// HTTP behind one port": {place: "around", want: "200 OK\n", edit: []string{"127.0.0.1:8080", "127.0.0.1:0"}},
 	"// A table of any size":  {place: "around", want: "2.5 <nil>\n"},

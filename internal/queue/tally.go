@@ -59,10 +59,10 @@ const states = 9
 
 // figures count tasks by what has become of them, and by the states that they are in.
 type figures struct {
-	received  int
-	succeeded int
-	failed    int
-	cancelled int
+	received  int         // taken, or waiting for room
+	succeeded int         // that have ended with a result
+	failed    int         // that have ended with an error
+	cancelled int         // by their submitters, or since the program ends
 	at        [states]int // of fresh and ended tasks it says nothing
 }
 
@@ -80,7 +80,7 @@ func (f *figures) add(o *figures) {
 // tally is the counts of one name, or of all that have none of their own.
 type tally struct {
 	figures
-	name    string
+	name    string // "" for all that have none of their own
 	dead    int    // dead letters
 	retries int    // attempts that were followed by another one
 	took    *Times // of the attempts; nil of a queue, and if none has begun
