@@ -87,7 +87,6 @@ type Link struct {
 	lending lending      // how the turn to read goes round; for any goroutine
 	box     *blackBox    // the black box, or nil; set before the first frame is posted
 	shared  *shared      // the shared memory, or nil; set before the first frame is posted or read
-	seen    seen         // what has gone over the wire; for any goroutine
 
 	// queued counts the bytes that were posted and have not been written. Any goroutine reads it.
 	queued atomic.Int64
@@ -241,9 +240,9 @@ func (l *Link) Unshare() {
 // Traffic returns what has gone over the wire.
 func (l *Link) Traffic() Traffic {
 	t := Traffic{
-		FramesReceived: l.seen.frames.Load(),
-		BytesReceived:  l.seen.bytes.Load(),
-		Writes:         l.seen.writes.Load(),
+		FramesReceived: l.turn.heard.frames.Load(),
+		BytesReceived:  l.turn.heard.bytes.Load(),
+		Writes:         l.writer.writes.Load(),
 	}
 	l.chunks.mu.Lock()
 	defer l.chunks.mu.Unlock()

@@ -39,7 +39,7 @@ type Handler func(f *wire.Frame) (served bool, err error)
 // turn is what a goroutine needs while it reads. It exists at both ends of a wire. Only the
 // goroutine that holds token touches it.
 type turn struct {
-	// token guards every other field. Handlers run while it is held.
+	// token guards every other field but heard. Handlers run while it is held.
 	token lockorder.Mutex[lockorder.Turn]
 	// reader takes the frames from the pipe. Release takes its memory away.
 	reader *wire.Reader
@@ -55,6 +55,8 @@ type turn struct {
 	frugal bool
 	// received is what has come.
 	received received
+	// heard is what everybody may read of that.
+	heard heard
 	// defined is how many type definitions the other end has introduced.
 	defined int
 	// ended is the error with which the stream ended, if it was not ReadLoop that came to the end.
@@ -196,8 +198,8 @@ func (l *Link) show() {
 	t := &l.turn
 	t.received.frames++
 	if t.received.frames%shownEvery == 0 || !t.reader.Ready() {
-		l.seen.frames.Store(t.received.frames)
-		l.seen.bytes.Store(t.received.before + t.received.shared + uint64(t.reader.Position()))
+		t.heard.frames.Store(t.received.frames)
+		t.heard.bytes.Store(t.received.before + t.received.shared + uint64(t.reader.Position()))
 	}
 }
 

@@ -3,6 +3,7 @@ package link
 import (
 	"errors"
 	"io"
+	"sync/atomic"
 
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
@@ -30,6 +31,8 @@ type writer struct {
 	begun int
 	// written is how many bytes have been written in all.
 	written int64
+	// writes is how often w was written to. Everybody may read it.
+	writes atomic.Uint64
 }
 
 // WriteLoop writes what is posted until Close. Each time that it is woken, it writes all that has
@@ -95,7 +98,7 @@ func (l *Link) write(to func([]byte) (int, error)) error {
 		for len(w.rest) > 0 {
 			chunk := w.rest[0]
 			n, err := to(chunk[w.begun:])
-			l.seen.writes.Add(1)
+			w.writes.Store(w.writes.Load() + 1)
 			w.written += int64(n)
 			w.begun += n
 			if l.queued.Add(-int64(n)); l.options.Choke > 0 {
