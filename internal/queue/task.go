@@ -13,8 +13,8 @@ import (
 //	blocked    waits for room in the queue
 //	delayed    waits for its time; with a Backend it does so there
 //	stored     is in a Backend, and due
-//	queued     is in its lane, and waits for a worker, or for a throttle of its lane; with a Backend,
-//	           it is leased from here on
+//	queued     is in its lane, and waits for a worker, or for a throttle of its lane; with a
+//	           Backend, it is leased from here on
 //	parked     has come to the front of its lane while its key held it up: another task had it, or
 //	           as many as a throttle allows, or the throttle had no token
 //	assigned   was sent to a worker, its holder; it may be recalled, or condemned, or both
