@@ -168,14 +168,6 @@ var samples = map[string]sample{
 	},
 	"// HTTP behind one port": {place: "around", want: "200 OK\n", edit: []string{"127.0.0.1:8080", "127.0.0.1:0"}},
 	"// A table of any size":  {place: "around", want: "2.5 <nil>\n"},
-	"// A page that shows it all": {
-		place: "around",
-		want:  "200 OK\n",
-		edit: []string{
-			`go http.ListenAndServe("127.0.0.1:8080", page)`,
-			"server := httptest.NewServer(page)\ndefer server.Close()",
-		},
-	},
 	"// In a program that has its own main loop": {
 		place: "around",
 		want:  "144 <nil>\nmultiprolab: exit was requested\n",
@@ -247,13 +239,6 @@ func (s *sample) program(whole, code string) string {
 	case strings.Contains(code, "sockets.Listen"):
 		put(run, code+"if err != nil {\nlog.Fatal(err)\n}\n"+run)
 		put(action, `r, err := http.Get("http://" + sockets.Addr(app, "web").String())
-			if err != nil { return err }
-			fmt.Println(r.Status)
-			r.Body.Close()
-			http.DefaultClient.CloseIdleConnections()
-		`)
-	case strings.Contains(code, "dashboard.Handler"):
-		put(action, code+`r, err := http.Get(server.URL + "/api/stats")
 			if err != nil { return err }
 			fmt.Println(r.Status)
 			r.Body.Close()
