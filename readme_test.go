@@ -122,7 +122,7 @@ var samples = map[string]sample{
 	},
 	// Without Nice when it runs: where processors are short, processes of less priority that end by
 	// the dozen keep the kernel busy for seconds (Linux 6.18). TestSetup has Nice.
-	"// A worker with its own limits": {place: "around", want: "12 <nil>\n", edit: []string{"Nice: 5", "Nice: 0", "err := app.Tasks().Throttle(", "_ = app.Tasks().Throttle("},
+	"// A worker with its own limits": {place: "around", want: "12 <nil>\n", edit: []string{"Nice: 5", "Nice: 0"},
 		after: `
 			for range 12 { // more than the default of RestartLimit
 				before := parsers.Load()
