@@ -92,7 +92,7 @@ func (h *workerLog) send(ctx context.Context, packed []byte) error {
 	if !ok {
 		return nil
 	}
-	f.More = lost
+	f.LoseBefore(lost)
 	if w.link.Post(link.Lazily, f) != nil { // the link is closed, for a record always fits
 		return printRecord(ctx, packed)
 	}
@@ -138,7 +138,8 @@ func (w *Worker) logRoom(f *wire.Frame) {
 	bytes, level := f.LogRoom()
 	w.logs.least.Store(int64(level))
 	notice := wire.NewLog(0, "", 0, nil)
-	if notice.More = w.logs.give(bytes, cost(notice)); notice.More > 0 {
+	if lost := w.logs.give(bytes, cost(notice)); lost > 0 {
+		notice.LoseBefore(lost)
 		w.link.Tell(link.Soon, notice)
 	}
 }

@@ -170,6 +170,9 @@ func NewLog(task uint64, typ string, lost uint64, record []byte) *Frame {
 // LostBefore returns how many records before that in a Log frame had no room.
 func (f *Frame) LostBefore() uint64 { return f.More }
 
+// LoseBefore says how many it were, when that is known only after the frame has been made.
+func (f *Frame) LoseBefore(records uint64) { f.More = records }
+
 // NewLogRoom makes the frame that gives room back, for so many bytes of records that main has
 // handled, and says from which level on main wants records.
 func NewLogRoom(bytes uint64, level int) *Frame {
