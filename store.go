@@ -340,16 +340,3 @@ func (s *store) close() {
 		s.logf("closing the backend of the task queue: %v", err)
 	}
 }
-
-// try fetches a task of a lane if the Backend has one now, for a request of a worker that does not
-// wait. The broker holds its mutex.
-func (s *store) try(l queue.Lane, w queue.Worker, n queue.FetchID) {
-	s.fetchers.work.Go(func() { // ends when the Backend has answered, or with ctx
-		if lease := s.fetchers.find(laneName(l)); lease != nil {
-			s.arrive(l, lease)
-		} else {
-			s.happens(func(rules *queue.Queue) { rules.Missed(l) })
-		}
-		s.happens(func(rules *queue.Queue) { rules.Tried(w, n) })
-	})
-}

@@ -21,14 +21,13 @@ import (
 // would.
 //
 // ReadLoop reads when nobody else does. When it has served a goroutine that waits, it steps aside,
-// because that goroutine mostly reads next. If nobody has read again for a moment, for example
-// because a handler runs long, a timer brings ReadLoop back.
+// because that goroutine mostly reads next. If nobody has read again for a moment, as while a
+// handler runs long, a timer brings it back.
 
 // lendTime is how often the timer looks. If nobody has begun to read since it looked last, it
 // brings ReadLoop back: that is after one lendTime, or two. It also has the frames written that
 // were posted lazily. A shorter time costs more than it brings: a timer that fires, or is set
-// again, wakes a thread, and that costs the goroutine that reads and handles frames more than the
-// pipe does.
+// again, wakes a thread, which costs who reads and handles frames more than the pipe does.
 const lendTime = 5 * time.Millisecond
 
 // Handler handles a frame that has come, on the goroutine that has read it. It never waits. It
