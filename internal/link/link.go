@@ -219,6 +219,13 @@ func (l *Link) Share(memory []byte, first bool, closer func(memory []byte)) {
 	}
 }
 
+// takeShared takes a body out of the shared memory, and counts it. The caller holds token.
+func (l *Link) takeShared(at uint64, length int) ([]byte, error) {
+	body, err := l.shared.take(at, length)
+	l.turn.received.shared += uint64(len(body))
+	return body, err
+}
+
 // Shares reports whether the link has memory that it shares with the other end.
 func (l *Link) Shares() bool { return l.shared != nil }
 

@@ -202,13 +202,6 @@ func (l *Link) show() {
 	}
 }
 
-// takeShared takes a body out of the shared memory, and counts it. The caller holds token.
-func (l *Link) takeShared(at uint64, length int) ([]byte, error) {
-	body, err := l.shared.take(at, length)
-	l.turn.received.shared += uint64(len(body))
-	return body, err
-}
-
 // learn takes in type definitions of the other end. The caller holds token.
 func (l *Link) learn(f *wire.Frame) error {
 	if l.turn.defined++; l.turn.defined > maxDefinitions {
