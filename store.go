@@ -219,15 +219,17 @@ func (s *store) endLease(j *job, how queue.LeaseEnd, after time.Duration, why er
 // putBack gives a job back to the Backend for its next attempt, which is due after a time. The
 // broker holds its mutex.
 func (s *store) putBack(j *job, after time.Duration, why error) {
-	lease := j.lease
+	lease, id := j.lease, j.storedAs
 	j.lease = nil
 	s.mu.Lock()
-	delete(s.jobs.leased, j.storedAs)
-	s.jobs.byID[j.storedAs] = j
+	delete(s.jobs.leased, id)
+	s.jobs.byID[id] = j
 	s.mu.Unlock()
 	lease.giveBack(after, brief(why), func(err error) {
 		s.happens(func(rules *queue.Queue) {
-			rules.Unstored(&j.Task, fmt.Errorf("multiprolab: %v could not be put back into its queue: %w", j, err))
+			if j.storedAs == id { // else it was a dead letter meanwhile, and is stored anew
+				rules.Unstored(&j.Task, fmt.Errorf("multiprolab: %v could not be put back into its queue: %w", j, err))
+			}
 		})
 	})
 }

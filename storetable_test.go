@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +13,8 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/backend"
+	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/queue"
 )
 
 // The table with a Backend of the user's: the next state of a job or its outcome, and
@@ -346,6 +349,41 @@ func TestLanesGoWithTheirWorkers(t *testing.T) {
 				}
 				th.broker.end(ErrStopped)
 			})
+		})
+	}
+}
+
+// stuckLease cannot be given back.
+type stuckLease struct{ backend.Lease }
+
+func (stuckLease) Task() backend.Task                                 { return backend.Task{} }
+func (stuckLease) Retry(context.Context, time.Duration, string) error { return errLedger }
+
+// A job that could not be given back to the Backend, but was a dead letter meanwhile and is stored
+// anew, goes on: only the Backend's word about the present one ends it.
+func TestFailedRetryEndsNoJobThatIsStoredAnew(t *testing.T) {
+	for name, c := range map[string]struct{ anew, ends bool }{
+		"it waits for its next attempt": {false, true},
+		"it is stored anew":             {true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rules := queue.New(queue.Config{Limit: 9, LimitBytes: 1 << 30, Stored: true})
+			rules.AddPool(1, queue.PoolOptions{Queues: []string{DefaultQueue}})
+			rules.AddSlot(1, 1)
+			cfg := &Config{Backend: backend.NewMemory(), Logger: slog.New(slog.DiscardHandler)}
+			s := newStore(&codec.Codec{}, cfg, func(event func(*queue.Queue)) { event(rules) })
+			j := newJob(codec.Payload{Encoding: codec.Bytes}, &taskMeta{})
+			j.storedAs, j.lease = "old", newLease(s, stuckLease{})
+			rules.Submit(&j.Task, queue.Lane{Queue: DefaultQueue, Type: "t"}, nil, true, 0)
+			s.putBack(j, 0, nil)
+			if c.anew {
+				s.put(j, 0)
+			}
+			s.speak(t.Context())
+			if j.Ended() != c.ends {
+				t.Errorf("the job has ended: %v", j.Ended())
+			}
+			s.cancel()
 		})
 	}
 }

@@ -41,6 +41,7 @@ func (q *Queue) admit(t *Task) {
 	delay := t.delay()
 	if q.cfg.Stored {
 		q.waitFor(t, delay)
+		t.storing++
 		q.emit(Effect{Kind: Store, Task: t, After: delay})
 		q.drawFor(t.lane.Lane)
 		return

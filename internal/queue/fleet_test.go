@@ -313,15 +313,17 @@ func (b *fakeBackend) step(fails bool) bool {
 		b.puts = b.puts[1:]
 		ok := !fails || d.dice(20) > 0
 		d.did("stored", m.id, ok)
-		if ok {
+		old := m.item != it // it was a dead letter meanwhile, and is stored anew if it is stored at all
+		switch {
+		case ok:
 			b.items = append(b.items, it)
-		} else {
+		case !old:
 			m.item = nil
 		}
 		before := m.outcomes
 		d.q.Stored(m.Task, ok, "disk")
 		d.carryOut()
-		if m.where == over && before == 0 && (ok || m.verdict.Kind != Failed) {
+		if m.where == over && before == 0 && (ok || old || m.verdict.Kind != Failed) {
 			d.wrong("%v ends with %v when it is stored", m, m.verdict)
 		}
 		return true

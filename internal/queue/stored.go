@@ -10,10 +10,13 @@ package queue
 // that is taken. A request that does not wait is no room: for it the Backend is asked for what it
 // has now, one lane after the other (Try, Tried).
 
-// Stored notes that the Backend has a task, or why not.
+// Stored notes that the Backend has a task, or why not. Each Store is answered so once, those of a
+// task in their order. A task that was a dead letter meanwhile, and was put back, is stored anew:
+// what is said of an earlier Store does not concern it.
 func (q *Queue) Stored(t *Task, ok bool, cause any) {
+	t.storing--
 	switch {
-	case t.state == ended:
+	case t.state == ended, t.storing > 0, t.state == blocked:
 	case ok:
 		q.emit(Effect{Kind: Admitted, Task: t})
 	default:

@@ -85,7 +85,8 @@ import (
 //
 // What a Backend does:
 //
-//	Stored     ok: the submitter is told. Else ends as failed.
+//	Stored     ok: the submitter is told. Else ends as failed. About an earlier Store, from before
+//	           the task was a dead letter: nothing.
 //	Arrived    delayed, stored: queued. ended: the Backend is told. Any other: its lease was lost,
 //	           and this is the new one.
 //	Found      a task of an earlier run: queued if a worker takes it; else it is refused.
@@ -156,6 +157,7 @@ type Task struct {
 	Items   int32     // of a batch that are still in it, or 0 if it is none; Split lowers it
 
 	attempts int32   // that have begun and count
+	storing  int32   // how many Stores of it the Backend has not answered yet: several if it was a dead letter meanwhile
 	id       ID      // given by Submit
 	lane     *lane   // that it belongs to, wherever it is
 	prev     *Task   // the one before it in the list that it is in
