@@ -139,7 +139,7 @@ func (q *Queue) leaveLine(t *Task) {
 			l.ready.remove(t)
 		}
 		if first {
-			q.changed(l)
+			q.reconsider(l) // the next one may have a token where this one had none
 		}
 	}
 }

@@ -20,3 +20,28 @@ func TestNeglected(t *testing.T) {
 		t.Fatal("the task is not found")
 	}
 }
+
+// A task that waits for a token holds up those behind it in its lane. With its end one that has its
+// token from before goes to a worker that has nothing to do.
+func TestTaskWithTokenGoesOutWhenTheOneBeforeItEnds(t *testing.T) {
+	s := newStage(t, Config{Limit: 9})
+	s.addPool(PoolOptions{Queues: []string{"q"}}, "a/0", "a/1", "a/2")
+	s.q.Throttle(Throttle{Queue: "q"}, Limits{Rate: 0.001, Burst: 2})
+	first, second := &Task{Options: &Options{Attempts: 2, First: 1}}, &Task{}
+	a := s.enter("a/0", []string{"t"}, nil)
+	s.submit(first, laneT)
+	s.enter("a/1", []string{"t"}, nil)
+	s.submit(second, laneT)
+	s.honest(s.q.Began(a, first.id, s.now)) // it needs another token for its next attempt
+	s.die("a/0")
+	s.die("a/1")
+	s.enter("a/2", []string{"t"}, nil)
+	if first.State() != "queued" || second.State() != "queued" {
+		t.Fatalf("the tasks are %s and %s", first.State(), second.State())
+	}
+	s.q.Cancel(first, false, s.now)
+	s.carryOut()
+	if second.State() != "assigned" || s.q.Neglected() != nil {
+		t.Errorf("the second task is %s", second.State())
+	}
+}
