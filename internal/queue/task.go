@@ -157,7 +157,7 @@ type Task struct {
 	Items   int32     // of a batch that are still in it, or 0 if it is none; Split lowers it
 
 	attempts int32   // that have begun and count
-	storing  int32   // how many Stores of it the Backend has not answered yet: several if it was a dead letter meanwhile
+	storing  int32   // Stores of it that the Backend has not answered yet: several if it was a dead letter meanwhile
 	id       ID      // given by Submit
 	lane     *lane   // that it belongs to, wherever it is
 	prev     *Task   // the one before it in the list that it is in
