@@ -156,7 +156,7 @@ func TestHang_StoppedMain(t *testing.T) {
 func TestDump_Stopped(t *testing.T) {
 	l := startLab(t, nil, workers("hanger", 1))
 	pid := waitEvent[*multiprolab.WorkerReady](t, l, nil).PID
-	require.NoError(t, signalProcess(pid, "SIGSTOP"))
+	stop(t, pid)
 	enough := errors.New("enough")
 	ctx, cancel := context.WithTimeoutCause(context.Background(), 100*time.Millisecond, enough)
 	defer cancel()

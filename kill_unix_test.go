@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -40,11 +41,22 @@ func processState(pid int) string {
 	return state
 }
 
-// stop stops a process. It returns when it has stopped.
+// stop stops a process. It returns when all of its threads have stopped.
 func stop(t testing.TB, pid int) {
 	t.Helper()
 	require.NoError(t, signalProcess(pid, "SIGSTOP"))
-	eventually(t, "the process to stop", func() bool { return strings.HasPrefix(processState(pid), "T") })
+	eventually(t, "the process to stop", func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		require.NoError(t, err)
+		for _, thread := range threads {
+			stat, err := os.ReadFile(thread)
+			_, state, _ := strings.Cut(string(stat), ") ")
+			if err == nil && !strings.HasPrefix(state, "T") {
+				return false
+			}
+		}
+		return strings.HasPrefix(processState(pid), "T")
+	})
 }
 
 // fill sends messages to the worker until it has no room, and returns how many it took. The worker
