@@ -170,14 +170,18 @@ func (b *taskInbox) next(ctx context.Context, behind bool) (*Task, *taskHandler)
 	}
 	t, _ := b.waiting.Pop()
 	h := b.handlers[t.Type]
-	b.start(t, ctx).begin() // before b.mu is let go: a cancellation finds the task either waiting or active
+	// Before b.mu is let go: a cancellation finds the task either waiting or active, and main hears
+	// that a batch has begun before it hears that the rest of it is given back.
+	b.start(t, ctx).begin()
+	due := t.batch && b.pushDue() // main hears of it together with the result of the last batch
+	haste := link.Lazily
+	if due {
+		haste = link.Quietly
+	}
+	b.worker.link.Tell(haste, &wire.Frame{Kind: wire.Start, ID: t.ID})
 	b.mu.Unlock()
-	started := &wire.Frame{Kind: wire.Start, ID: t.ID}
-	if t.batch && b.pushDue() { // main hears of it together with the result of the last batch
-		b.worker.link.Tell(link.Quietly, started)
+	if due {
 		b.push(false)
-	} else {
-		b.worker.link.Tell(link.Lazily, started)
 	}
 	return t, h
 }
