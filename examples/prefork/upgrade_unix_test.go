@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -53,6 +54,10 @@ func (d *deployment) start(workers int) {
 		d.t.Fatal(err)
 	}
 	d.cmd.Stdout, d.cmd.Stderr = w, w
+	// What this process hears the server does not begin to ignore, as it would below nohup.
+	heard := make(chan os.Signal, 1)
+	signal.Notify(heard, syscall.SIGHUP)
+	d.t.Cleanup(func() { signal.Stop(heard) })
 	if err := d.cmd.Start(); err != nil {
 		d.t.Fatal(err)
 	}
