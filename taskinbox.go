@@ -173,16 +173,13 @@ func (b *taskInbox) next(ctx context.Context, behind bool) (*Task, *taskHandler)
 	// Before b.mu is let go: a cancellation finds the task either waiting or active, and main hears
 	// that a batch has begun before it hears that the rest of it is given back.
 	b.start(t, ctx).begin()
-	due := t.batch && b.pushDue() // main hears of it together with the result of the last batch
-	haste := link.Lazily
-	if due {
-		haste = link.Quietly
+	how := link.Lazily
+	if t.batch && b.pushDue() { // main hears of it together with the result of the last batch
+		how = link.Quietly
+		defer b.push(false)
 	}
-	b.worker.link.Tell(haste, &wire.Frame{Kind: wire.Start, ID: t.ID})
+	b.worker.link.Tell(how, &wire.Frame{Kind: wire.Start, ID: t.ID})
 	b.mu.Unlock()
-	if due {
-		b.push(false)
-	}
 	return t, h
 }
 
