@@ -38,7 +38,7 @@ func main() { // runs in main, and up to Start in the workers too
 	})
 	app.RegisterWorker("cook", cook, &multiprolab.WorkerConfig{
 		Count:           4,
-		Limits:          multiprolab.Limits{Memory: 256 << 20},
+		Limits:          multiprolab.Limits{Memory: memoryLimit},
 		RestartLimit:    multiprolab.RestartLimit{Restarts: -1},
 		RestartDelay:    10 * time.Millisecond,
 		RestartMaxDelay: 100 * time.Millisecond,

@@ -37,7 +37,7 @@ and another process takes the place of the cook. Nobody else notices.`, crash},
 A task spins: "for {}". A goroutine of that kind cannot be stopped. This one has half a second, then
 its process is killed.`, spin},
 	{"Memory has a limit of its own", `
-A task takes all the memory that it can get. A cook may have 256 MiB; the program goes on.`, hoard},
+A task takes all the memory that it can get. Its cook has a limit of its own; the program goes on.`, hoard},
 	{"Nothing is lost", `
 Forty meals again, and meanwhile each of the cooks is killed, as kill -9 does. Each meal is cooked
 in the end, the ones that were in the pan at the second attempt.`, kills},

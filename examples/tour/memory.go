@@ -1,0 +1,6 @@
+//go:build !race
+
+package main
+
+// memoryLimit is what a cook may take, in bytes.
+const memoryLimit = 256 << 20
