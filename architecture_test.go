@@ -137,7 +137,7 @@ func TestArchitectureTables(t *testing.T) {
 
 	var mechanisms []string
 	for _, m := range ablate.All {
-		mechanisms = append(mechanisms, string(m))
+		mechanisms = append(mechanisms, m.String())
 	}
 	require.ElementsMatch(t, mechanisms, tableRows(chapters["What the clever things bring"]))
 }

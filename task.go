@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/ablate"
 	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/link"
@@ -152,7 +153,7 @@ func (t *Task) end(r *reply) error {
 	if t.batch && r.err == nil {
 		f.Flags |= wire.FlagBatch
 	}
-	if !t.batch {
+	if !t.batch && !ablate.Without(ablate.Figures) {
 		f.Left = t.home.runs(t)
 	}
 	f.Flags |= softly(t.late())

@@ -43,9 +43,9 @@ func measureRent(mechanisms, run string, rounds int, table, log io.Writer) error
 	if rounds == 0 {
 		rounds = 10
 	}
-	variants := []ablate.Mechanism{""}
+	variants := []ablate.Mechanism{ablate.None}
 	for _, m := range ablate.All {
-		if wanted.MatchString(string(m)) {
+		if wanted.MatchString(m.String()) {
 			variants = append(variants, m)
 		}
 	}
@@ -60,7 +60,7 @@ func measureRent(mechanisms, run string, rounds int, table, log io.Writer) error
 				return err
 			}
 		}
-		for k, with := range measured[""] {
+		for k, with := range measured[ablate.None] {
 			if n == 0 {
 				places = append(places, with)
 				ratios[with.place()] = map[ablate.Mechanism][]float64{}
@@ -94,7 +94,7 @@ func runWithout(m ablate.Mechanism, run string) ([]rented, error) {
 		return nil, err
 	}
 	cmd := exec.Command(program, "-run", run, "-peers", "^multiprolab", "-rounds", "1", "-out", dir)
-	cmd.Env = append(os.Environ(), ablate.Variable+"="+string(m))
+	cmd.Env = append(os.Environ(), ablate.Variable+"="+m.String())
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("without %q: %w\n%s", m, err, out)
 	}

@@ -1,5 +1,7 @@
 package queue
 
+import "github.com/multiprolab/multiprolab/internal/ablate"
+
 // This file is how the tasks are counted beyond their states, which Queue.move counts, and what
 // others are told of it.
 
@@ -11,12 +13,18 @@ func (q *Queue) letters(l *lane, by int) {
 
 // waited counts the time for which a task has waited that begins now.
 func (q *Queue) waited(t *Task) {
+	if ablate.Without(ablate.Figures) {
+		return
+	}
 	t.lane.typ.times().Wait.Add(q.timers.now-t.began, uint64(t.count()))
 }
 
 // ran counts the time that an attempt at a task took that ends now. The items of a batch have equal
 // parts of it.
 func (q *Queue) ran(t *Task, v Verdict) {
+	if ablate.Without(ablate.Figures) {
+		return
+	}
 	took := min(v.Took, q.timers.now) // whatever a worker says, it has not run for longer than the program
 	if took <= 0 {
 		took = q.timers.now - t.began
