@@ -76,8 +76,9 @@ func (m *Main) Dump(ctx context.Context, worker string) (string, error) {
 // The profile comes in pieces, between the worker's messages: main keeps no more than 256 KiB of
 // it, and the worker, for a w that is slow, no more than MaxSize. After an error, which may also be
 // that of w, a part of the profile may have been written. The errors are those of Dump, and that a
-// profile is larger than MaxSize, or that the process records another one already. If ctx has no
-// deadline, Profile gives up 30 s after the duration.
+// profile is larger than MaxSize, that the process records another one already, or that it has none
+// of that name, which is an fs.ErrNotExist. If ctx has no deadline, Profile gives up 30 s after the
+// duration.
 //
 // With Config.InProcess the profile is that of the whole process. Package profiles serves profiles
 // over HTTP.

@@ -10,8 +10,8 @@
 //
 // Behind the name of a worker stands the name of a profile, as net/http/pprof has it;
 // [multiprolab.Main.Profile] says which there are. A worker that spins, or hangs in a handler, has
-// its profiles as well. The parameters are those of net/http/pprof: seconds, debug and gc. Without
-// a profile, the answer is a page of links.
+// its profiles as well. The parameters are those of net/http/pprof: seconds, which may be a fraction,
+// debug and gc. Without a profile, the answer is a page of links.
 //
 // With [Config.Combine], which the module profiles/combine has, there also is one profile of all
 // workers of a pool, or of all processes of the program, whose samples are labelled by worker:
@@ -27,11 +27,12 @@ package profiles
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"math"
+	"io/fs"
 	"net/http"
 	"os"
 	"strconv"
@@ -95,7 +96,7 @@ func (f *failure) Error() string { return f.text }
 
 // fail returns a failure.
 func fail(status int, format string, args ...any) error {
-	return &failure{status, fmt.Sprintf(format, args...)}
+	return &failure{status, fmt.Errorf(format, args...).Error()}
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -140,7 +141,7 @@ func answer(w http.ResponseWriter, err error) {
 	switch {
 	case errors.As(err, &f):
 		status = f.status
-	case errors.As(err, &unknown):
+	case errors.As(err, &unknown), errors.Is(err, fs.ErrNotExist): // no such worker, or no such profile
 		status = http.StatusNotFound
 	case errors.As(err, &config):
 		status = http.StatusBadRequest
@@ -160,8 +161,8 @@ func answer(w http.ResponseWriter, err error) {
 
 // output is the body of an answer, whose first byte settles that it is no error.
 type output struct {
-	w     io.Writer // the answer
-	begun bool      // something was written
+	w     http.ResponseWriter // the answer
+	begun bool                // something was written
 }
 
 func (o *output) Write(p []byte) (int, error) {
@@ -180,48 +181,58 @@ type options struct {
 // maxSeconds is the greatest duration of a profile.
 const maxSeconds = 24 * 60 * 60
 
-func parse(r *http.Request) (o options, err error) {
+// parse reads the parameters as net/http/pprof does: what is no number is as if it were not there,
+// but for the seconds of a profile that is not recorded over a time.
+func parse(r *http.Request, profile string) (o options, err error) {
 	if text := r.FormValue("seconds"); text != "" {
 		n, err := strconv.ParseFloat(text, 64)
-		if err != nil || math.IsNaN(n) || n < 0 || n > maxSeconds {
-			return o, fail(http.StatusBadRequest, "profiles: seconds=%.100q is no number from 0 to %d", text,
-				maxSeconds)
-		}
-		o.seconds = time.Duration(n * float64(time.Second))
-	}
-	for name, to := range map[string]*int{"debug": &o.cfg.Debug, "gc": new(int)} {
-		text := r.FormValue(name)
-		if text == "" {
-			continue
-		}
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 0 {
-			return o, fail(http.StatusBadRequest, "profiles: %s=%.100q is no number from 0 on", name, text)
-		}
-		if *to = n; name == "gc" {
-			o.cfg.GC = n > 0
+		switch {
+		case n > maxSeconds:
+			return o, fail(http.StatusBadRequest, "profiles: seconds=%.100q is more than a day", text)
+		case err == nil && n > 0: // which NaN is not
+			o.seconds = time.Duration(n * float64(time.Second))
+		case !recorded(profile):
+			return o, fail(http.StatusBadRequest, "profiles: seconds=%.100q is no number above 0", text)
 		}
 	}
-	if server, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok {
-		if limit := server.WriteTimeout; limit > 0 && o.seconds >= limit {
-			return o, fail(http.StatusBadRequest,
-				"profiles: the server's WriteTimeout of %v ends the answer before %v have passed", limit, o.seconds)
-		}
+	gc, _ := strconv.Atoi(r.FormValue("gc"))            // 0 if it is no number
+	o.cfg.Debug, _ = strconv.Atoi(r.FormValue("debug")) // likewise
+	o.cfg.GC = profile == "heap" && gc > 0
+	switch {
+	case recorded(profile):
+		o.cfg.Duration, o.cfg.Debug = cmp.Or(o.seconds, defaults[profile]), 0
+	case o.cfg.Debug < 0: // a text as well
+		o.cfg.Debug = 1
 	}
 	return o, nil
 }
 
+// defaults are the durations of the profiles that are recorded over a time.
+var defaults = map[string]time.Duration{"cpu": 30 * time.Second, "trace": time.Second}
+
 // recorded reports whether a profile is recorded over a time.
-func recorded(profile string) bool { return profile == "cpu" || profile == "trace" }
+func recorded(profile string) bool { return defaults[profile] > 0 }
+
+// extend gives an answer the time that its profile takes, beyond the server's WriteTimeout.
+func extend(w http.ResponseWriter, r *http.Request, d time.Duration) error {
+	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
+	if !ok || server.WriteTimeout <= 0 || d <= 0 {
+		return nil
+	}
+	err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(d + server.WriteTimeout))
+	if err != nil && d >= server.WriteTimeout {
+		return fail(http.StatusBadRequest,
+			"profiles: the server's WriteTimeout of %v ends the answer before %v have passed: %w",
+			server.WriteTimeout, d, err)
+	}
+	return nil
+}
 
 // profile serves one profile.
 func (h *handler) profile(out *output, r *http.Request, t target) error {
-	o, err := parse(r)
+	o, err := parse(r, t.profile)
 	if err != nil {
 		return err
-	}
-	if recorded(t.profile) {
-		o.cfg.Duration, o.cfg.Debug = o.seconds, 0
 	}
 	delta := o.seconds > 0 && !recorded(t.profile)
 	several := t.worker == ""
@@ -241,7 +252,11 @@ func (h *handler) profile(out *output, r *http.Request, t target) error {
 		return fail(http.StatusNotImplemented,
 			"profiles: what %q gains in some seconds needs Config.Combine: leave seconds out", t.profile)
 	}
-	head := out.w.(http.ResponseWriter).Header()
+	w := out.w
+	if err := extend(w, r, max(o.seconds, o.cfg.Duration)); err != nil {
+		return err
+	}
+	head := w.Header()
 	head.Set("X-Content-Type-Options", "nosniff")
 	if o.cfg.Debug > 0 {
 		head.Set("Content-Type", "text/plain; charset=utf-8")

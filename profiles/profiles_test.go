@@ -167,11 +167,13 @@ func TestErrors(t *testing.T) {
 		{"GET", "nobody/0/heap", http.StatusNotFound, "there is no worker"},
 		{"GET", "spinner/7/heap", http.StatusNotFound, "there is no worker"},
 		{"GET", "../../etc/passwd", http.StatusNotFound, "there is no worker"},
-		{"GET", "main/<script>", http.StatusInternalServerError, `there is no profile "<script>"`},
-		{"GET", "main/heap?debug=x", http.StatusBadRequest, "debug="},
-		{"GET", "main/heap?gc=-1", http.StatusBadRequest, "gc="},
-		{"GET", "main/profile?seconds=NaN", http.StatusBadRequest, "seconds="},
-		{"GET", "main/profile?seconds=1e99", http.StatusBadRequest, "seconds="},
+		{"GET", "main/<script>", http.StatusNotFound, `there is no profile "<script>"`},
+		{"GET", "spinner/1/nonsense", http.StatusNotFound, `there is no profile "nonsense"`},
+		{"GET", "main/heap?seconds=x", http.StatusBadRequest, "seconds="},
+		{"GET", "main/heap?seconds=0", http.StatusBadRequest, "seconds="},
+		{"GET", "main/heap?seconds=-1", http.StatusBadRequest, "seconds="},
+		{"GET", "main/heap?seconds=NaN", http.StatusBadRequest, "seconds="},
+		{"GET", "main/profile?seconds=1e99", http.StatusBadRequest, "more than a day"},
 		{"GET", "main/heap?seconds=1", http.StatusNotImplemented, "Config.Combine"},
 		{"GET", "heap", http.StatusNotImplemented, "name one worker, such as main"},
 		{"GET", "spinner/heap", http.StatusNotImplemented, "name one worker, such as spinner/0"},
@@ -185,17 +187,57 @@ func TestErrors(t *testing.T) {
 		require.Empty(t, r.Header.Get("Content-Disposition"))
 		require.Contains(t, body(t, r), c.says, c.path)
 	}
-	server := httptest.NewUnstartedServer(h)
-	server.Config.WriteTimeout = 5 * time.Second
-	server.Start()
-	defer server.Close()
-	r, err := http.Get(server.URL + "/debug/pprof/main/profile?seconds=6")
-	require.NoError(t, err)
-	require.Contains(t, body(t, r), "WriteTimeout of 5s")
-	require.NoError(t, r.Body.Close())
 	_ = app.Close() // it tells that the workers were killed
 	require.Equal(t, http.StatusServiceUnavailable, get(t, h, "GET", "/debug/pprof/spinner/0/heap").StatusCode)
 	require.Equal(t, http.StatusOK, get(t, h, "GET", "/debug/pprof/main/heap").StatusCode)
+}
+
+// What is no number is as if it were not there, as net/http/pprof has it.
+func TestParametersThatAreNoNumbers(t *testing.T) {
+	h := profiles.Handler(start(t), nil)
+	for path, kind := range map[string]string{
+		"main/heap?debug=x":                 "application/octet-stream",
+		"main/heap?gc=-1":                   "application/octet-stream",
+		"main/goroutine?debug=-1":           "text/plain; charset=utf-8",
+		"spinner/0/trace?seconds=x":         "application/octet-stream",
+		"spinner/0/trace?seconds=0&debug=1": "application/octet-stream",
+		"spinner/0/trace?seconds=NaN":       "application/octet-stream",
+	} {
+		r := get(t, h, "GET", "/debug/pprof/"+path)
+		require.Equal(t, http.StatusOK, r.StatusCode, path)
+		require.Equal(t, kind, r.Header.Get("Content-Type"), path)
+		require.NotEmpty(t, body(t, r), path)
+	}
+}
+
+// A profile takes its time, also if the server has a WriteTimeout that is shorter.
+func TestProfilesOutlastTheWriteTimeout(t *testing.T) {
+	h := profiles.Handler(start(t), nil)
+	for name, c := range map[string]struct {
+		h      http.Handler
+		path   string
+		status int
+	}{
+		"longer":  {h, "spinner/0/trace?seconds=0.4", http.StatusOK},
+		"default": {h, "spinner/0/trace", http.StatusOK},
+		"no way": {http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h.ServeHTTP(struct{ http.ResponseWriter }{w}, r) // as a middleware without Unwrap does
+		}), "spinner/0/profile", http.StatusBadRequest},
+	} {
+		server := httptest.NewUnstartedServer(c.h)
+		server.Config.WriteTimeout = 200 * time.Millisecond
+		server.Start()
+		r, err := http.Get(server.URL + "/debug/pprof/" + c.path)
+		require.NoError(t, err, name)
+		require.Equal(t, c.status, r.StatusCode, name)
+		if c.status != http.StatusOK {
+			require.Contains(t, body(t, r), "WriteTimeout of 200ms", name)
+		} else {
+			require.NotEmpty(t, body(t, r), name)
+		}
+		require.NoError(t, r.Body.Close())
+		server.Close()
+	}
 }
 
 // combiner notes what it gets.

@@ -14,6 +14,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"runtime"
 	"runtime/pprof"
@@ -68,6 +69,27 @@ func (e errTooLarge) Error() string {
 		e.limit)
 }
 
+// errUnknown is the error of a question about a profile that the process does not have. It is an
+// fs.ErrNotExist.
+type errUnknown struct {
+	text string // says which profile, and which there are
+}
+
+func (e errUnknown) Error() string { return e.text }
+
+func (errUnknown) Is(target error) bool { return target == fs.ErrNotExist }
+
+// unknown is how the text of an errUnknown begins.
+func (q *Question) unknown() string { return fmt.Sprintf("there is no profile %.100q", q.Profile) }
+
+// failure returns the error that the process has answered with, whose text has crossed alone.
+func (q *Question) failure(err error) error {
+	if strings.HasPrefix(err.Error(), q.unknown()) {
+		return errUnknown{err.Error()}
+	}
+	return err
+}
+
 // Answer looks into the process that it runs in, and writes what it finds to w. It waits as long as
 // the question says; when ctx ends before, it returns the cause of that.
 func (q *Question) Answer(ctx context.Context, w io.Writer) error {
@@ -104,7 +126,7 @@ func (q *Question) profile(ctx context.Context, w io.Writer) error {
 	}
 	p := pprof.Lookup(q.Profile)
 	if p == nil {
-		return fmt.Errorf("there is no profile %.100q: the process has %s", q.Profile, strings.Join(Profiles(), ", "))
+		return errUnknown{fmt.Sprintf("%s: the process has %s", q.unknown(), strings.Join(Profiles(), ", "))}
 	}
 	if q.Collect {
 		runtime.GC()

@@ -76,7 +76,7 @@ func (qs *Questions) Put(
 		}
 		switch {
 		case p.Failed:
-			return p.Error()
+			return q.failure(p.Error())
 		case len(p.Data) > 0:
 			if _, err := w.Write(p.Data); err != nil {
 				qs.cancel(id)
