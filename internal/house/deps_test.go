@@ -1,4 +1,8 @@
-package multiprolab_test
+// Not with the race detector, with which the source is the same.
+
+//go:build !race
+
+package house_test
 
 import (
 	"os/exec"

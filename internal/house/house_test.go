@@ -1,4 +1,8 @@
-package multiprolab_test
+// Not with the race detector, with which the source is the same.
+
+//go:build !race
+
+package house_test
 
 import (
 	"bytes"
@@ -61,12 +65,16 @@ var listed = sync.OnceValues(func() (map[string]*exported, error) {
 
 const module = "github.com/multiprolab/multiprolab"
 
-// ownPackages are the paths of the library's packages, examples apart.
+// ownPackages are the paths of the library's packages, examples and those that have tests alone
+// apart.
 func ownPackages(t *testing.T) []string {
 	all, err := listed()
 	require.NoError(t, err)
 	var own []string
-	for path := range all {
+	for path, p := range all {
+		if len(p.GoFiles) == 0 {
+			continue
+		}
 		room, within := strings.CutPrefix(path, module+"/")
 		public := slices.Contains([]string{"backend", "dashboard", "prefork", "profiles", "sockets"}, room)
 		if path == module || within && (public || strings.HasPrefix(room, "internal/")) {

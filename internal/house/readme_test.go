@@ -1,6 +1,8 @@
-package multiprolab_test
+package house_test
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -9,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -324,8 +327,10 @@ func TestReadme(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 	for name, s := range names {
 		t.Run(name, func(t *testing.T) {
-			cmd := exec.CommandContext(bounded(t), exe, name)
-			var stderr buffer
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute) // a hang is a failure
+			defer cancel()
+			cmd := exec.CommandContext(ctx, exe, name)
+			var stderr bytes.Buffer
 			cmd.Stderr = &stderr
 			out, err := cmd.Output()
 			require.NoError(t, err, "%s\n%s", out, &stderr)
