@@ -103,7 +103,7 @@ func (m *model) staff() (changed bool) {
 
 // due says that a worker is to be replaced once there is a spare for it.
 func (m *model) due(s *modelSlot) bool {
-	return s.state == fleet.Ready && s.fit() && s.listed() && !s.led && !s.sent &&
+	return s.state == fleet.Ready && s.heir == nil && s.fit() && s.listed() && !s.led && !s.sent &&
 		(s.aged || slices.ContainsFunc(m.asks, func(a modelAsk) bool { return a.slot == s }))
 }
 
@@ -290,10 +290,12 @@ func (w *world) checkHeirs() {
 }
 
 // checkSpares checks that no more stand by than asked for, that none does beside a slot that could
-// take it, and that a pool has all its spares, or they are on their way.
+// take it or a worker that is to be replaced, and that a pool has all its spares, or they are on
+// their way.
 func (w *world) checkSpares() {
 	for _, p := range w.m.pools {
 		stand, fit, empty, lasting := 0, 0, 0, false
+		due, taken := 0, p.vacant() // the workers that are to be replaced, and the spares that others will take
 		for _, s := range w.m.slots {
 			if s.pool != p || s.state == fleet.Buried {
 				continue
@@ -310,7 +312,16 @@ func (w *world) checkSpares() {
 				if may, _ := w.m.may(s); may && w.f.State(s.id) == fleet.Waiting {
 					empty++
 				}
+				switch {
+				case w.m.due(s):
+					due++
+				case s.state == fleet.Ready && s.fit() && (s.led || s.sent) && s.heir == nil:
+					taken++
+				}
 			}
+		}
+		if due > 0 && stand > taken && w.m.released && !w.m.ending {
+			w.fail("%d workers of pool %d are to be replaced, and %d spares stand by", due, p.id, stand-taken)
 		}
 		if stand > p.desc.Spare+p.vacant() && !w.m.ending { // slots that wait for what they need
 			w.fail("%d spares of pool %d stand by", stand, p.id)
