@@ -31,6 +31,8 @@ const (
 	TaskPool
 	TaskSlot
 	TaskAllow
+	TaskCountFrom
+	TaskBury
 	TaskRemove
 	TaskLast
 	TaskGone
@@ -105,16 +107,18 @@ var forms = [kindEnd]form{
 		bits: "spare 1, for good 2, failed 4, restart 8, the reason from 16 on",
 	},
 
-	TaskPool:    {room: "tasks", event: "pool"},
-	TaskSlot:    {room: "tasks", event: "slot"},
-	TaskAllow:   {room: "tasks", event: "allow", n: "bytes"},
-	TaskRemove:  {room: "tasks", event: "remove", slot: "slot"},
-	TaskLast:    {room: "tasks", event: "last", slot: "slot"},
-	TaskGone:    {room: "tasks", event: "gone", slot: "slot"},
-	TaskEnter:   {room: "tasks", event: "enter", slot: "slot", other: "worker", text: "handles", more: "pulls"},
-	TaskLeave:   {room: "tasks", event: "leave", slot: "worker", other: "ok", task: "unfinished", n: "others"},
-	TaskRetire:  {room: "tasks", event: "retire", slot: "worker"},
-	TaskWaiting: {room: "tasks", event: "waiting", slot: "slot"},
+	TaskPool:      {room: "tasks", event: "pool"},
+	TaskSlot:      {room: "tasks", event: "slot"},
+	TaskAllow:     {room: "tasks", event: "allow", n: "bytes"},
+	TaskCountFrom: {room: "tasks", event: "count from", task: "task"},
+	TaskBury:      {room: "tasks", event: "bury", task: "task", text: "lane"},
+	TaskRemove:    {room: "tasks", event: "remove", slot: "slot"},
+	TaskLast:      {room: "tasks", event: "last", slot: "slot"},
+	TaskGone:      {room: "tasks", event: "gone", slot: "slot"},
+	TaskEnter:     {room: "tasks", event: "enter", slot: "slot", other: "worker", text: "handles", more: "pulls"},
+	TaskLeave:     {room: "tasks", event: "leave", slot: "worker", other: "ok", task: "unfinished", n: "others"},
+	TaskRetire:    {room: "tasks", event: "retire", slot: "worker"},
+	TaskWaiting:   {room: "tasks", event: "waiting", slot: "slot"},
 	TaskSubmit: {
 		room: "tasks", event: "submit", slot: "from", other: "items", task: "number", n: "size", text: "lane",
 		more: "options", bits: "it waits for room 1",

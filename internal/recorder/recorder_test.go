@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"reflect"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -178,8 +181,9 @@ func TestTamperedRecordIsRefused(t *testing.T) {
 func TestRecordSaysWhatItLacks(t *testing.T) {
 	out, err := Replay(flown(t, 2, 20_000))
 	require.NoError(t, err)
-	require.Len(t, out.Lacks, 1)
-	require.Contains(t, out.Lacks[0], "events before the first are not in the record")
+	require.Len(t, out.Lacks, 2)
+	require.Regexp(t, `^the first \d+ events of the rules of lives are not in the record`, out.Lacks[0])
+	require.Regexp(t, `^the first \d+ events of the rules of tasks are not in the record`, out.Lacks[1])
 
 	var c Counter
 	tasks := NewTasks(&c, queue.Config{Limit: 5, Rand: rand.Float64, Busy: func(queue.Worker) int { return 0 }})
@@ -192,9 +196,141 @@ func TestRecordSaysWhatItLacks(t *testing.T) {
 	require.Len(t, out.Lacks, 1)
 	require.Contains(t, out.Lacks[0], "a fetch of the rules of tasks is not in the record")
 
-	for _, no := range []string{"", "{}", "x", `{"record":"multiprolab","version":0}`} {
+	for _, no := range []string{"", "{}", "x", `{"record":"another"}`} {
 		_, err := Replay(strings.NewReader(no))
-		require.Error(t, err)
+		require.ErrorIs(t, err, errNoRecord)
+	}
+	_, err = Replay(strings.NewReader(`{"record":"multiprolab","version":7,"library":"v9.0.0","before":true}`))
+	require.EqualError(t, err, `the record has version 7 of the format, and this is version 1: replay it with the `+
+		`version of multiprolab that has written it, "v9.0.0"`)
+}
+
+// What one ring has lost does not keep the rest from being replayed.
+func TestRoomsAreReplayedApart(t *testing.T) {
+	var c Counter
+	tasks, others := newTasks(&c), NewRing(&c, 10)
+	submit(tasks, &queue.Options{})
+	for range 11 {
+		others.Add(Event{Kind: Died, Text: others.Name("w/0")})
+	}
+	out, err := Replay(written(t, tasks.Ring.Copy(), others.Copy()))
+	require.NoError(t, err)
+	require.Empty(t, out.Lacks)
+	require.Positive(t, out.Tasks)
+
+	lives := NewLives(&c, fleet.Config{Rand: rand.Float64})
+	for range LifeEvents + 1 {
+		lives.Tell(1)
+	}
+	out, err = Replay(written(t, tasks.Ring.Copy(), lives.Ring.Copy()))
+	require.NoError(t, err)
+	require.Len(t, out.Lacks, 1)
+	require.Contains(t, out.Lacks[0], "rules of lives")
+	require.Positive(t, out.Tasks)
+}
+
+// newTasks returns rules with one worker that handles "a", and their record.
+func newTasks(c *Counter) *Tasks {
+	t := NewTasks(c, queue.Config{
+		Limit: 50, DeadLimit: 10, Rand: rand.Float64, Busy: func(queue.Worker) int { return 0 },
+	})
+	t.AddPool(1, queue.PoolOptions{Queues: []string{"default"}, Prefetch: 4})
+	t.AddSlot(1, 1)
+	t.Enter(1, 1, []string{"a"}, nil)
+	t.Effects(nil)
+	return t
+}
+
+// submit submits a task of the type "a".
+func submit(t *Tasks, o *queue.Options) {
+	t.Submit(&queue.Task{Options: o, Number: 1, Size: 1}, queue.Lane{Queue: "default", Type: "a"}, nil, true, 1)
+	t.Effects(nil)
+}
+
+// A program that goes on with the queue of another counts on from it, and so does the replay.
+func TestRecordOfASuccessorIsReplayed(t *testing.T) {
+	tasks := newTasks(new(Counter))
+	tasks.CountFrom(41)
+	require.True(t, tasks.Bury(&queue.Task{}, queue.Lane{Queue: "default", Type: "a"}, 77))
+	require.True(t, tasks.Bury(&queue.Task{}, queue.Lane{Queue: "default", Type: "b"}, 0))
+	submit(tasks, nil)
+	record := written(t, tasks.Ring.Copy())
+	require.Contains(t, record.String(), `"do":"assign","worker":1,"task":79`)
+	out, err := Replay(record)
+	require.NoError(t, err)
+	require.Empty(t, out.Lacks)
+	require.Positive(t, out.Tasks)
+}
+
+// Wherever a record breaks off, that is said, and nothing is said against the rules.
+func TestRecordThatIsCutOff(t *testing.T) {
+	record := flown(t, 3, 60).String()
+	header := strings.Index(record, "\n") + 1
+	for n := header; n < len(record)-1; n += 1 + n%13 {
+		out, err := Replay(strings.NewReader(record[:n]))
+		require.NoError(t, err, "%s", record[:n])
+		require.Len(t, out.Lacks, 1)
+		require.Contains(t, out.Lacks[0], "the record is cut off after line ")
+	}
+	_, err := Replay(strings.NewReader(record + "{}\n"))
+	require.ErrorContains(t, err, "is behind its end")
+	_, err = Replay(strings.NewReader(record[:header] + "x\n" + record[header:]))
+	require.ErrorContains(t, err, "line 2 of the record cannot be read")
+}
+
+// Keys are the users': two that JSON cannot tell apart are not taken for one.
+func TestKeysThatJSONCannotHold(t *testing.T) {
+	tasks := newTasks(new(Counter))
+	for _, key := range []string{"\xff", "\xfe", "\ufffd", "\n"} {
+		submit(tasks, &queue.Options{Key: key})
+	}
+	out, err := Replay(written(t, tasks.Ring.Copy()))
+	require.NoError(t, err)
+	require.Len(t, out.Lacks, 1)
+	require.Contains(t, out.Lacks[0], "the type or the options of a task of the rules of tasks is not in the record")
+}
+
+// The texts of the events in the ring are there, however many others there were before.
+func TestTextsOfTheLastEventsAreKept(t *testing.T) {
+	var c Counter
+	tasks := newTasks(&c)
+	for i := range 3 * mostTexts {
+		submit(tasks, &queue.Options{Key: fmt.Sprint("key ", i)})
+		submit(tasks, nil)
+	}
+	text := written(t, tasks.Ring.Copy()).String()
+	require.False(t, strings.Contains(text, "null"))
+	require.Contains(t, text, fmt.Sprintf(`\"key %d\"`, 3*mostTexts-1))
+	for l := range strings.Lines(text) {
+		if strings.Contains(l, `"event":"submit"`) {
+			require.Contains(t, l, `"lane":"{\"Queue\":\"default\",\"Type\":\"a\"`)
+		}
+	}
+}
+
+// Each event of the rules is noted: what is not noted changes nothing, or comes with an opaque one.
+func TestEachEventOfTheRulesIsNoted(t *testing.T) {
+	quiet := map[string]string{
+		"Queue": "StateOf Queues Types Paused Oldest Dead LastID Neglected Pauses Worked Stats Live Residue Submitted " +
+			"MayRefuse IsBlocked Throttled Helpers WouldHelp RoomHelpers SlotHelpers PoolHelpers Held Running Takers " +
+			"Known Waiting Refilled Tried Stored Arrived Found Missed Unstored",
+		"Fleet": "State Residue WaitsFor StateOf Check Waiting",
+	}
+	for rules, recorded := range map[reflect.Type]reflect.Type{
+		reflect.TypeFor[*queue.Queue](): reflect.TypeFor[*Tasks](),
+		reflect.TypeFor[*fleet.Fleet](): reflect.TypeFor[*Lives](),
+	} {
+		known := strings.Fields(quiet[rules.Elem().Name()])
+		for m := range rules.Methods() {
+			of, ok := recorded.MethodByName(m.Name)
+			require.True(t, ok)
+			file, _ := runtime.FuncForPC(of.Func.Pointer()).FileLine(of.Func.Pointer())
+			if slices.Contains(known, m.Name) {
+				require.Equal(t, "<autogenerated>", file, m.Name)
+			} else {
+				require.NotEqual(t, "<autogenerated>", file, "%v.%s is not noted", rules, m.Name)
+			}
+		}
 	}
 }
 
@@ -204,16 +340,20 @@ func TestRingIsBounded(t *testing.T) {
 	var c Counter
 	r := NewRing(&c, 100)
 	for i := range 3 * mostTexts {
-		r.Add(Event{Kind: Killed, Text: r.Name(fmt.Sprint("worker\n\x00\xff ", i)), Slot: 1, N: 2})
+		text := r.Name(fmt.Sprint("worker\n\x00 ", i))
+		r.Name(fmt.Sprint("no event has it ", i))
+		r.Add(Event{Kind: Killed, Text: text, Slot: 1, N: 2})
 		r.keep(TaskSlot, slot{1, 1})
 		r.keep(TaskSlot, slot{1, 1})
 	}
 	r.Name(strings.Repeat("x", 2*mostText))
-	require.Len(t, r.texts, mostTexts)
+	require.LessOrEqual(t, len(r.texts.all), mostTexts)
 	require.Len(t, r.setup, mostSetup)
 	require.Len(t, r.events, 100)
 	last := 0.0
-	for i, l := range strings.Split(strings.TrimSpace(written(t, r.Copy()).String()), "\n") {
+	lines := strings.Split(strings.TrimSpace(written(t, r.Copy()).String()), "\n")
+	require.Equal(t, lastLine, lines[len(lines)-1])
+	for i, l := range lines[:len(lines)-1] {
 		got := map[string]any{}
 		require.NoError(t, json.Unmarshal([]byte(l), &got), l)
 		if i > 0 {

@@ -107,6 +107,17 @@ type room interface {
 	starved() bool
 }
 
+// VersionError says that a record is of another version of the format.
+type VersionError struct {
+	Version int    // that of the record
+	Library string // the version of multiprolab that has written it
+}
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("the record has version %d of the format, and this is version %d: replay it with the version of "+
+		"multiprolab that has written it, %q", e.Version, Version, e.Library)
+}
+
 // errNoRecord says that what was read is no record.
 var errNoRecord = errors.New("this is no record of multiprolab")
 
@@ -120,25 +131,20 @@ func Replay(in io.Reader) (*Outcome, error) {
 		return nil, errNoRecord
 	}
 	var h Header
-	if err := json.Unmarshal(lines.Bytes(), &h); err != nil || h.Record != "multiprolab" || h.Version != Version {
+	err := json.Unmarshal(lines.Bytes(), &h)
+	if h.Record == "multiprolab" && h.Version != Version { // its other fields may be anything
+		return nil, &VersionError{h.Version, h.Library}
+	}
+	if err != nil || h.Record != "multiprolab" {
 		return nil, errNoRecord
 	}
 	out := &Outcome{}
-	if h.Before > 0 {
-		out.Lacks = append(out.Lacks, fmt.Sprintf("the %d events before the first are not in the record", h.Before))
-		return out, nil
-	}
-	var all []*said
-	for lines.Scan() {
-		s := new(said)
-		if err := json.Unmarshal(lines.Bytes(), s); err != nil {
-			return nil, fmt.Errorf("line %d of the record cannot be read: %w", len(all)+2, err)
-		}
-		s.number, s.text = len(all)+2, lines.Text()
-		all = append(all, s)
-	}
-	if err := lines.Err(); err != nil {
+	all, whole, err := sayings(lines)
+	if err != nil {
 		return nil, err
+	}
+	if !whole {
+		out.Lacks = append(out.Lacks, fmt.Sprintf("the record is cut off after line %d", len(all)+1))
 	}
 	lives, tasks := newLivesReplay(), newTasksReplay()
 	for _, one := range []struct {
@@ -146,7 +152,12 @@ func Replay(in io.Reader) (*Outcome, error) {
 		room room
 		same *int
 	}{{"lives", lives, &out.Lives}, {"tasks", tasks, &out.Tasks}} {
-		lacks, err := replay(all, one.name, one.room, one.same)
+		if n := h.Before[one.name]; n > 0 {
+			out.Lacks = append(out.Lacks, fmt.Sprintf("the first %d events of the rules of %s are not in the record, and "+
+				"nothing of them was replayed", n, one.name))
+			continue
+		}
+		lacks, err := replay(all, one.name, one.room, one.same, whole)
 		if err != nil {
 			return out, err
 		}
@@ -157,8 +168,33 @@ func Replay(in io.Reader) (*Outcome, error) {
 	return out, nil
 }
 
-// replay replays one room. same counts the effects that are the same.
-func replay(all []*said, name string, r room, same *int) (lacks string, err error) {
+// sayings returns the lines of a record after the header, and whether the last one is there. A last
+// line of which only a part is there is left out.
+func sayings(lines *bufio.Scanner) (all []*said, whole bool, err error) {
+	var bad error
+	for lines.Scan() {
+		s := &said{number: len(all) + 2, text: lines.Text()}
+		switch {
+		case bad != nil:
+			return nil, false, bad
+		case whole:
+			return nil, false, fmt.Errorf("line %d of the record is behind its end: %s", s.number, s.text)
+		case s.text == lastLine:
+			whole = true
+			continue
+		}
+		if err := json.Unmarshal(lines.Bytes(), s); err != nil {
+			bad = fmt.Errorf("line %d of the record cannot be read: %w", s.number, err)
+		} else {
+			all = append(all, s)
+		}
+	}
+	return all, whole, lines.Err()
+}
+
+// replay replays one room. same counts the effects that are the same. A record that is not whole
+// may end before the rules do.
+func replay(all []*said, name string, r room, same *int, whole bool) (lacks string, err error) {
 	at := 0
 	defer func() {
 		if p := recover(); p != nil { // what somebody has written into the file may make no sense
@@ -196,9 +232,11 @@ func replay(all []*said, name string, r room, same *int) (lacks string, err erro
 			*same++
 			continue
 		}
+		last := true
 		for _, next := range mine[i+1:] { // what the rules will ask for while they handle the event
 			d, ok := next.event()
 			if !ok || d.Kind != LifeRand && d.Kind != TaskRand && d.Kind != TaskBusy {
+				last = false
 				break
 			}
 			r.draw(&d)
@@ -207,11 +245,14 @@ func replay(all []*said, name string, r room, same *int) (lacks string, err erro
 			return fmt.Sprintf("line %d: %s of the rules of %s is not in the record, and nothing after it was replayed",
 				s.number, lacks, name), nil
 		}
+		if r.starved() && last && !whole {
+			return "", nil
+		}
 		if r.starved() {
 			return "", &DiffersError{s.number, s.text, "they ask for a number there that the record does not have"}
 		}
 	}
-	if want, ok := r.effect(); ok && len(mine) > 0 {
+	if want, ok := r.effect(); ok && len(mine) > 0 && whole {
 		last := mine[len(mine)-1]
 		return "", &DiffersError{last.number, last.text, "after that " + string((&Ring{}).line(&want))}
 	}

@@ -72,6 +72,14 @@ func (r *tasksReplay) do(s *said, e *Event) (lacks string) {
 		q.AddSlot(p.Slot, p.Pool)
 	case TaskAllow:
 		q.Allow(int(e.N))
+	case TaskCountFrom:
+		q.CountFrom(id)
+	case TaskBury:
+		var to queue.Lane
+		if lane, ok := s.name("lane"); !ok || json.Unmarshal([]byte(lane), &to) != nil {
+			return "the type of a dead task"
+		}
+		q.Bury(&queue.Task{}, to, id)
 	case TaskRemove:
 		q.Remove(queue.Slot(at))
 	case TaskLast:

@@ -4,7 +4,8 @@
 // There is one Ring for each lock that is held anyway when its events happen: that of the rules of
 // lives, that of the rules of tasks, and one for all else. An event takes one number from a counter
 // that the rings share, and one store of 48 bytes: no allocation, and no clock is read that the
-// event does not read itself. Texts are kept once, in a table of a bounded size.
+// event does not read itself. Texts are kept once, in a table of a bounded size, as
+// long as an event of the ring has them.
 //
 // Lives and Tasks stand before the rules: they note each event and each effect. Rules are a
 // function of their events, so that a record that holds all of them can be replayed: see Replay.
@@ -22,14 +23,8 @@ const (
 	TaskEvents  = 8 << 10
 	LifeEvents  = 2 << 10
 	OtherEvents = 1 << 10
-	// mostTexts is how many texts each ring keeps. Later ones are noTexts.
-	mostTexts = 1 << 10
-	// mostText is how many bytes of a text are kept.
-	mostText = 4 << 10
 	// mostSetup is how many events of the set-up each ring keeps for ever.
 	mostSetup = 1 << 12
-	// noText is the number of a text that is not kept.
-	noText = 1<<16 - 1
 )
 
 // Counter numbers the events of all rings of a program. It exists in main. Any goroutine may use
@@ -55,16 +50,15 @@ type Event struct {
 // Ring holds the last events that happened under one lock. It exists in main. Who holds the lock
 // may touch it.
 type Ring struct {
-	counter *Counter          // numbers the events; does not change
-	events  []Event           // the memory of the events; made with the first one
-	size    int               // how many events the ring holds; does not change
-	next    int               // where the next event goes
-	count   uint64            // how many events there were, those of the set-up apart
-	now     time.Duration     // the time of the last event
-	texts   []string          // the texts, by their numbers
-	numbers map[string]uint16 // the numbers of the texts
-	setup   []setup           // the events of the set-up, which stay
-	lacks   bool              // not all of the set-up is there
+	counter *Counter      // numbers the events; does not change
+	events  []Event       // the memory of the events; made with the first one
+	size    int           // how many events the ring holds; does not change
+	next    int           // where the next event goes
+	count   uint64        // how many events there were, those of the set-up apart
+	now     time.Duration // the time of the last event
+	texts   texts         // the texts of the events
+	setup   []setup       // the events of the set-up, which stay
+	lacks   bool          // not all of the set-up is there
 }
 
 // setup is an event of the set-up: it comes seldom, and says much. It never changes.
@@ -76,7 +70,7 @@ type setup struct {
 
 // NewRing returns an empty ring of a size.
 func NewRing(c *Counter, size int) *Ring {
-	return &Ring{counter: c, size: size, numbers: map[string]uint16{}}
+	return &Ring{counter: c, size: size, texts: texts{numbers: map[string]uint16{}}}
 }
 
 // Add notes an event, and gives it its number. An event whose At is zero has the time of the last
@@ -98,6 +92,10 @@ func (r *Ring) Add(e Event) {
 	if r.next++; r.next == r.size {
 		r.next = 0
 	}
+	if r.texts.isFull() && r.count-r.texts.at > uint64(r.size/8) { // not with each event if all are used
+		r.texts.at = r.count
+		r.texts.sweep(r.events[:min(r.count, uint64(r.size))])
+	}
 }
 
 // keep notes an event of the set-up.
@@ -109,26 +107,15 @@ func (r *Ring) keep(k Kind, body any) {
 	r.setup = append(r.setup, setup{r.counter.last.Add(1), k, body})
 }
 
-// Name returns the number of a text.
-func (r *Ring) Name(s string) uint16 {
-	if n, ok := r.numbers[s]; ok {
-		return n
-	}
-	if len(r.texts) >= mostTexts || len(s) > mostText {
-		return noText
-	}
-	n := uint16(len(r.texts))
-	r.texts = append(r.texts, s)
-	r.numbers[s] = n
-	return n
-}
+// Name returns the number of a text, for the next event that is added.
+func (r *Ring) Name(s string) uint16 { return r.texts.name(s) }
 
 // Copy returns a copy of the ring, to be written when the lock is free.
 func (r *Ring) Copy() *Ring {
 	c := *r
 	c.events = append([]Event(nil), r.events[:min(r.count, uint64(len(r.events)))]...)
-	c.texts, c.setup = r.texts[:len(r.texts):len(r.texts)], r.setup[:len(r.setup):len(r.setup)]
-	c.numbers = nil
+	c.texts = texts{all: append([]string(nil), r.texts.all...)}
+	c.setup = r.setup[:len(r.setup):len(r.setup)]
 	return &c
 }
 
@@ -144,8 +131,8 @@ func (r *Ring) all() (events []Event, before uint64) {
 
 // text returns the text of a number, and whether it is kept.
 func (r *Ring) text(n uint16) (string, bool) {
-	if int(n) >= len(r.texts) {
+	if int(n) >= len(r.texts.all) {
 		return "", false
 	}
-	return r.texts[n], true
+	return r.texts.all[n], true
 }

@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"bytes"
 	"encoding/json"
 	"iter"
 	"math"
@@ -15,38 +16,56 @@ type Tasks struct {
 	*queue.Queue
 	// Ring has the events.
 	Ring        *Ring
-	lane        queue.Lane     // that of the last task: mostly the next task has the same
-	laneText    uint16         // the number of its text
-	options     *queue.Options // those of the last task, which are not changed any more
-	optionsText uint16         // the number of their text
-	submits     bool           // there was a task: the texts cost a worker's process too much at its start
+	lanes       map[queue.Lane]uint16    // the numbers of the texts of lanes, since the last sweep
+	kinds       map[queue.Options]uint16 // those of options
+	swept       uint64                   // the sweep of the ring since which they are
+	options     *queue.Options           // those of the last task, which are not changed any more
+	optionsText uint16                   // the number of their text
+}
+
+// mostKnown is how many texts of lanes and of options are known without a look at them.
+const mostKnown = 256
+
+// known has what is known begin anew, if it is too old or too much.
+func (t *Tasks) known() {
+	if t.lanes == nil || t.swept != t.Ring.texts.swept || max(len(t.lanes), len(t.kinds)) > mostKnown {
+		t.lanes, t.kinds = map[queue.Lane]uint16{}, map[queue.Options]uint16{}
+		t.swept, t.options, t.optionsText = t.Ring.texts.swept, nil, t.named(queue.Options{})
+	}
 }
 
 // nameLane returns the number of the text of a lane.
 func (t *Tasks) nameLane(l queue.Lane) uint16 {
-	if l != t.lane || !t.submits {
-		t.lane, t.laneText = l, t.named(l)
+	n, ok := t.lanes[l]
+	if !ok {
+		n = t.named(l)
+		t.lanes[l] = n
 	}
-	return t.laneText
+	return n
 }
 
 // nameOptions returns the number of the text of the options of a task, which may be nil.
 func (t *Tasks) nameOptions(o *queue.Options) uint16 {
-	if o != t.options || !t.submits {
-		t.options, t.submits = o, true
-		if o == nil {
-			t.optionsText = t.named(queue.Options{})
-		} else {
-			t.optionsText = t.named(*o)
-		}
+	if o == t.options {
+		return t.optionsText
 	}
-	return t.optionsText
+	var of queue.Options
+	if o != nil {
+		of = *o
+	}
+	n, ok := t.kinds[of]
+	if !ok {
+		n = t.named(of)
+		t.kinds[of] = n
+	}
+	t.options, t.optionsText = o, n
+	return n
 }
 
 // named returns the number of the text of a value.
 func (t *Tasks) named(v any) uint16 {
 	text, err := json.Marshal(v)
-	if err != nil { // a number that JSON does not have
+	if err != nil || bytes.Contains(text, []byte(`\ufffd`)) { // a number or a text that JSON does not have
 		return noText
 	}
 	return t.Ring.Name(string(text))
@@ -115,6 +134,17 @@ func (t *Tasks) AddSlot(s queue.Slot, in queue.Pool) {
 	t.Queue.AddSlot(s, in)
 }
 
+func (t *Tasks) CountFrom(last queue.ID) {
+	t.Ring.Add(Event{Kind: TaskCountFrom, Task: uint64(last)})
+	t.Queue.CountFrom(last)
+}
+
+func (t *Tasks) Bury(task *queue.Task, to queue.Lane, id queue.ID) bool {
+	t.known()
+	t.Ring.Add(Event{Kind: TaskBury, Task: uint64(id), Text: t.nameLane(to)})
+	return t.Queue.Bury(task, to, id)
+}
+
 func (t *Tasks) Remove(s queue.Slot) {
 	t.Ring.Add(Event{Kind: TaskRemove, Slot: uint32(s)})
 	t.Queue.Remove(s)
@@ -155,6 +185,7 @@ func (t *Tasks) Submit(
 	for _, s := range waiting {
 		t.Ring.Add(Event{Kind: TaskWaiting, Slot: uint32(s)})
 	}
+	t.known()
 	t.Ring.Add(Event{
 		Kind: TaskSubmit, Slot: uint32(task.From), Other: uint32(task.Items), Task: task.Number, N: int64(task.Size),
 		Text: t.nameLane(to), More: t.nameOptions(task.Options), Bits: flags(wait), At: now,

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"io"
+	"runtime/debug"
 	"slices"
 	"strconv"
 )
@@ -16,8 +17,10 @@ type Header struct {
 	PID     int    `json:"pid"`     // of main
 	Time    string `json:"time"`    // when it was written
 	Why     string `json:"why"`     // why it was written
+	Library string `json:"library"` // the version of multiprolab
 	Go      string `json:"go"`      // the version of Go, and the system
-	Before  uint64 `json:"before"`  // how many events were before those in the record
+	// Before is how many events of each room were before those in the record.
+	Before map[string]uint64 `json:"before"`
 }
 
 // Version is that of the format.
@@ -32,6 +35,7 @@ type line struct {
 // Write writes copies of rings as lines of JSON: the header, and the events of all in their order.
 func Write(w io.Writer, h Header, rings ...*Ring) error {
 	var lines []line
+	h.Before = map[string]uint64{}
 	for _, r := range rings {
 		for _, s := range r.setup {
 			text, err := setupLine(&s)
@@ -41,9 +45,11 @@ func Write(w io.Writer, h Header, rings ...*Ring) error {
 			lines = append(lines, line{s.seq, text})
 		}
 		events, before := r.all()
-		h.Before += before
 		if r.lacks {
-			h.Before++
+			before++
+		}
+		if len(r.setup) > 0 || len(events) > 0 {
+			h.Before[r.room()] = before
 		}
 		for i := range events {
 			lines = append(lines, line{events[i].Seq, r.line(&events[i])})
@@ -55,19 +61,54 @@ func Write(w io.Writer, h Header, rings ...*Ring) error {
 		}
 		return 1
 	})
-	h.Record, h.Version = "multiprolab", Version
+	h.Record, h.Version, h.Library = "multiprolab", Version, library()
 	out := bufio.NewWriter(w)
 	head, err := json.Marshal(h)
 	if err != nil {
 		return err
 	}
-	lines = append([]line{{0, head}}, lines...)
+	lines = append(append([]line{{0, head}}, lines...), line{0, []byte(lastLine)})
 	for _, l := range lines {
 		if _, err := out.Write(append(l.text, '\n')); err != nil {
 			return err
 		}
 	}
 	return out.Flush()
+}
+
+// lastLine says that a record has not been cut off.
+const lastLine = `{"room":"record","event":"end"}`
+
+// library returns the version of multiprolab that the program has, or the revision of the program
+// if it is of this module.
+func library() string {
+	const path = "github.com/multiprolab/multiprolab"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, d := range info.Deps {
+		if d.Path == path {
+			return d.Version
+		}
+	}
+	if info.Main.Path != path {
+		return ""
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value
+		}
+	}
+	return info.Main.Version
+}
+
+// room returns the room that the events of a ring are of, if there are any.
+func (r *Ring) room() string {
+	if len(r.setup) > 0 {
+		return forms[r.setup[0].kind].room
+	}
+	return forms[r.events[0].Kind].room
 }
 
 // setupLine returns the line of an event of the set-up.
