@@ -138,13 +138,6 @@ func (m *Main) fail(err error) {
 	m.exit(FinishRunning, err)
 }
 
-// failure returns the error that the program ends with, as far as it is known, or nil.
-func (m *Main) failure() error {
-	m.lifeMu.Lock()
-	defer m.lifeMu.Unlock()
-	return m.runError
-}
-
 // exit requests the end of the program in this mode, and says why. A later request counts if its
 // mode is harsher.
 func (m *Main) exit(mode ShutdownMode, cause error) {
@@ -209,6 +202,11 @@ func (m *Main) await(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("multiprolab: waiting for the workers to end: %w", causeOf(ctx))
 	}
+	return m.failure()
+}
+
+// failure returns the error that the program ends with, as far as it is known, or nil.
+func (m *Main) failure() error {
 	m.lifeMu.Lock()
 	defer m.lifeMu.Unlock()
 	var all []error

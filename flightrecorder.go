@@ -28,11 +28,9 @@ func (f *flightRecorder) open() {
 func (f *flightRecorder) note(k recorder.Kind, name string, pid, life int, more string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	e := recorder.Event{Kind: k, At: time.Since(f.begun), Slot: uint32(pid), N: int64(life), Text: f.ring.Name(name)}
-	if more != "" {
-		e.More = f.ring.Name(more)
-	}
-	f.ring.Add(e)
+	f.ring.Add(recorder.Event{
+		Kind: k, At: time.Since(f.begun), Slot: uint32(pid), N: int64(life), Text: f.ring.Name(name), More: f.ring.Name(more),
+	})
 }
 
 // endOf says in a word or two how a process has ended. The record keeps few different texts.

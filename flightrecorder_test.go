@@ -169,3 +169,60 @@ func TestRecordFile(t *testing.T) {
 	require.NoError(t, l.WriteRecord(&bytes.Buffer{}), "also after the end")
 	require.NoError(t, newLab(t, nil).WriteRecord(&bytes.Buffer{}), "and before the start")
 }
+
+// A program whose workers had to be killed in the end leaves its record, too.
+func TestRecordFileOfAnEndByForce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record")
+	l := startLab(t, &multiprolab.Config{RecordFile: path}, workers("lab", 1))
+	var killed *multiprolab.ShutdownError
+	require.ErrorAs(t, l.Stop(bounded(t), multiprolab.KillAll), &killed)
+	f, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Contains(t, string(f), `"event":"kill","worker":"lab/0"`)
+	require.Contains(t, string(f), `"why":"multiprolab: `)
+}
+
+// Where the record could not be written, the program does not start.
+func TestRecordFileThatCannotBe(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	require.NoError(t, os.WriteFile(file, []byte("an earlier record"), 0o600))
+	for path, says := range map[string]string{
+		dir:                            "it is there, and is no regular file",
+		filepath.Join(dir, "no", "it"): "could not be written there",
+		filepath.Join(file, "it"):      "could not be written there",
+	} {
+		l := newLab(t, &multiprolab.Config{RecordFile: path}, workers("lab", 1))
+		var wrong *multiprolab.ConfigError
+		require.ErrorAs(t, l.Start(t.Context()), &wrong)
+		require.Equal(t, "Config.RecordFile", wrong.Field)
+		require.ErrorContains(t, wrong, says)
+	}
+	l := startLab(t, &multiprolab.Config{RecordFile: file}, workers("lab", 1))
+	require.NoError(t, l.Close())
+	kept, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, "an earlier record", string(kept), "a program that ends well leaves it")
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, left, 1)
+}
+
+// What tasks, messages and processes say is theirs: no record has it.
+func TestRecordHoldsNoBodies(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "record")
+	l := startLab(t, &multiprolab.Config{RecordFile: path}, pool{
+		"lab", &multiprolab.WorkerConfig{RestartDelay: time.Millisecond},
+	})
+	const secret = "hunter2"
+	echo, err := multiprolab.Do[string](bounded(t), l, "echo", secret)
+	require.NoError(t, err)
+	require.Equal(t, secret, echo)
+	_, err = multiprolab.Do[string](bounded(t), l, "no such type", secret)
+	require.Error(t, err)
+	_, err = multiprolab.Do[string](bounded(t), l, "die", "panic")
+	require.Error(t, err)
+	text, _ := recordOf(t, l)
+	require.NotContains(t, text, secret)
+	require.NotContains(t, text, "goroutine")
+}

@@ -2,6 +2,7 @@ package multiprolab
 
 import (
 	"io"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -100,7 +101,8 @@ func (p *peer) pid() int { return p.process.PID() }
 
 // noteKill notes that main has the worker killed.
 func (p *peer) noteKill(why string) {
-	p.slot().desk.flight.note(recorder.Killed, p.slot().name, p.pid(), p.life(), why[:min(len(why), mostWhy)])
+	p.slot().desk.flight.note(recorder.Killed, p.slot().name, p.pid(), p.life(),
+		strings.ToValidUTF8(why[:min(len(why), mostWhy)], ""))
 }
 
 // kill kills the worker with all that it has started, and says why. The first reason stands.

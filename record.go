@@ -17,7 +17,8 @@ import (
 // and end of tasks, kills with their reasons, deaths, messages that wait for room, pauses, resizes,
 // restarts and the end of the program. The record holds names of workers, queues and types, keys of
 // tasks, and no bodies. It is what to attach to a report of a fault; it may be written at any time,
-// from any goroutine. See also Config.RecordFile.
+// from any goroutine. Who reads it also reads the first words of the reasons of kills and, in a
+// Config.RecordFile, the text of the error that the program has ended with.
 func (m *Main) WriteRecord(w io.Writer) error { return m.writeRecord(w, "it was asked for") }
 
 // writeRecord is WriteRecord, and says why.
@@ -68,6 +69,30 @@ func (m *Main) saveRecord(why string) {
 	if err != nil {
 		m.cfg.Logger.Warn("multiprolab: the record was not written to Config.RecordFile", "error", err)
 	}
+}
+
+// checkRecordFile returns an error if the record could not be written: when it is needed it is too
+// late to say so.
+func (m *Main) checkRecordFile() error {
+	path := m.cfg.RecordFile
+	if path == "" {
+		return nil
+	}
+	err := func() error {
+		if i, err := os.Stat(path); err == nil && !i.Mode().IsRegular() {
+			return errors.New("it is there, and is no regular file")
+		}
+		f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+		if err != nil {
+			return err
+		}
+		return errors.Join(f.Close(), os.Remove(f.Name()))
+	}()
+	if err != nil {
+		return &ConfigError{"Config.RecordFile", path, "the record could not be written there: " + err.Error() +
+			": give a file in a directory that main can write to"}
+	}
+	return nil
 }
 
 // alarmed is the alarm of the watchdog.

@@ -196,7 +196,7 @@ func (m *Main) prepare() error {
 		m.spawner = proc.NewSpawner()
 		m.oomScoreAdj, m.kernelKills = proc.OOMScoreAdj(), newKernelKills()
 	}
-	if err := m.checkHanded(); err != nil {
+	if err := cmp.Or(m.checkHanded(), m.checkRecordFile()); err != nil {
 		return err
 	}
 	if err := m.fleet.open(); err != nil {
