@@ -39,12 +39,13 @@ FLOOD ?= 10s
 flood:
 	$(GO) test -run TestFlood -flood $(FLOOD) -count 1 -timeout 120m -v .
 
-# Each fuzz test for FUZZTIME.
+# Each fuzz test for FUZZTIME, in whatever module it is.
 FUZZTIME ?= 1m
 fuzz:
-	@set -e; for pkg in $$($(GO) list ./...); do \
-		for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-			$(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg; \
+	@set -e; for tests in $$(git grep -l '^func Fuzz' -- '*_test.go'); do \
+		for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$tests); do \
+			echo $$tests: $$f; \
+			(cd $$(dirname $$tests) && $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) .); \
 		done; \
 	done
 

@@ -3,6 +3,7 @@
 package tokens
 
 import (
+	"math"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -38,7 +39,7 @@ func (b *Bucket) Take(n int, now time.Duration) {
 
 // Left returns how many tokens there are, when there is one, and when the bucket is full.
 func (b *Bucket) Left(now time.Duration) (n int, next, full time.Duration) {
-	n = max(0, int(b.limiter.TokensAt(b.at(now))))
+	n = max(0, int(min(b.limiter.TokensAt(b.at(now)), math.MaxInt32))) // a float64 may be more than an int can say
 	return n, b.when(1, now), b.when(b.limiter.Burst(), now)
 }
 

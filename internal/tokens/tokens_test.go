@@ -55,4 +55,9 @@ func TestExtremeRates(t *testing.T) {
 	n, next, _ = b.Left(time.Second + 1)
 	require.Equal(t, 1, n)
 	require.Equal(t, time.Second+1, next)
+	b = tokens.New(1, math.MaxInt, time.Now())
+	b.Take(1, time.Second)
+	n, next, _ = b.Left(time.Second)
+	require.Positive(t, n, "of a bucket without a bottom")
+	require.Equal(t, time.Second, next)
 }
