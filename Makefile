@@ -39,6 +39,11 @@ FLOOD ?= 10s
 flood:
 	$(GO) test -run TestFlood -flood $(FLOOD) -count 1 -timeout 120m -v .
 
+# The pictures of the README: the page with work on it, and beside examples/tour, in light and dark.
+.PHONY: pictures
+pictures:
+	cd dashboard/browsertest && $(GO) test -run 'TestPictures|TestTheTour' -count 1 -v . -args -pictures $(CURDIR)/docs
+
 # Each fuzz test for FUZZTIME, in whatever module it is.
 FUZZTIME ?= 1m
 fuzz:

@@ -2,14 +2,21 @@
 package browsertest
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -26,7 +33,8 @@ import (
 var pictures = flag.String(
 	"pictures",
 	"",
-	"the `directory` that gets the screenshots; default: that of the test's artifacts",
+	"the `directory` that gets the pictures of the README, each from a minute of work; "+
+		"default: that of the test's artifacts",
 )
 
 // patience is how long anything here may take. It is no measure of speed: it turns a hang into a
@@ -118,7 +126,9 @@ func (b *tab) scheme(value string) {
 	b.t.Helper()
 	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: value}},
+			Features: []*emulation.MediaFeature{
+				{Name: "prefers-color-scheme", Value: value}, {Name: "prefers-reduced-motion", Value: "reduce"},
+			},
 		})
 		return err
 	}))
@@ -150,16 +160,52 @@ func (b *tab) shoot(name string) {
 	b.keep(name, get(b, chromedp.FullScreenshot(100)))
 }
 
-// keep keeps a picture.
+// keep keeps a picture among the artifacts of the test.
 func (b *tab) keep(name string, png []byte) {
 	b.t.Helper()
-	dir := *pictures
-	if dir == "" {
-		dir = b.t.ArtifactDir()
-	}
+	b.write(b.t.ArtifactDir(), name, png)
+}
+
+// present keeps a picture of what the tab shows for the README, if that is what pictures are for.
+func (b *tab) present(name string) {
+	b.t.Helper()
+	b.write(cmp.Or(*pictures, b.t.ArtifactDir()), name, small(b.t, get(b, chromedp.CaptureScreenshot())))
+}
+
+func (b *tab) write(dir, name string, png []byte) {
+	b.t.Helper()
 	path := filepath.Join(dir, name+".png")
 	require.NoError(b.t, os.WriteFile(path, png, 0o666))
 	b.t.Log(path)
+}
+
+// small makes a picture small: it keeps the 256 colours of it that are seen most, and takes for each
+// other colour the nearest of them.
+func small(t *testing.T, text []byte) []byte {
+	whole, err := png.Decode(bytes.NewReader(text))
+	require.NoError(t, err)
+	seen := map[color.Color]int{}
+	box := whole.Bounds()
+	for y := box.Min.Y; y < box.Max.Y; y++ {
+		for x := box.Min.X; x < box.Max.X; x++ {
+			seen[whole.At(x, y)]++
+		}
+	}
+	colours := color.Palette(slices.Collect(maps.Keys(seen)))
+	slices.SortFunc(colours, func(a, b color.Color) int { return seen[b] - seen[a] })
+	few := image.NewPaletted(box, colours[:min(256, len(colours))])
+	nearest := map[color.Color]uint8{}
+	for _, c := range colours {
+		nearest[c] = uint8(few.Palette.Index(c))
+	}
+	for y := box.Min.Y; y < box.Max.Y; y++ {
+		for x := box.Min.X; x < box.Max.X; x++ {
+			few.SetColorIndex(x, y, nearest[whole.At(x, y)])
+		}
+	}
+	var b bytes.Buffer
+	require.NoError(t, (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&b, few))
+	return b.Bytes()
 }
 
 // server is the server of the present test.

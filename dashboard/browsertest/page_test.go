@@ -556,7 +556,7 @@ func TestPictures(t *testing.T) {
 		b.scheme(scheme)
 		ask[bool](b, `new Promise((done) => new MutationObserver(() => done(true))
 			.observe(document.getElementById("uptime"), { childList: true, characterData: true, subtree: true }))`)
-		b.keep("dashboard-"+scheme, get(b, chromedp.CaptureScreenshot()))
+		b.present("dashboard-" + scheme)
 		b.shoot("whole-" + scheme)
 	}
 	b.do(chromedp.EmulateViewport(360, 740, chromedp.EmulateScale(2), chromedp.EmulateMobile))
