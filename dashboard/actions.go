@@ -9,7 +9,11 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 )
+
+// actionPath is what stands before the name of an action.
+const actionPath = "/api/actions/"
 
 const (
 	maxOrder   = 64 << 10 // bytes of the body of an action
@@ -45,7 +49,7 @@ func (p *page) allowed(r *http.Request) []Action {
 
 // serveAction does something to the program, if that is allowed.
 func (p *page) serveAction(w http.ResponseWriter, r *http.Request) {
-	name := r.PathValue("action")
+	name := strings.TrimPrefix(r.URL.Path, actionPath)
 	do, known := map[string]func(context.Context, *order) (*outcome, error){
 		"retry": p.retry, "discard": p.discard, "pause": p.pause, "resume": p.resume, "resize": p.resize,
 		"restart": p.restart, "kill": p.kill, "dump": p.dump,
@@ -75,6 +79,11 @@ func (p *page) serveAction(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "dashboard: the body of the action: "+err.Error(), http.StatusBadRequest)
 		return
 	}
+	if server, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok && server.WriteTimeout > 0 {
+		control := http.NewResponseController(w)
+		_ = control.SetWriteDeadline(time.Time{})                                            // an action takes its time; without deadlines, that of the server
+		defer func() { _ = control.SetWriteDeadline(time.Now().Add(server.WriteTimeout)) }() // likewise
+	}
 	done, err := do(r.Context(), &o)
 	if err != nil {
 		http.Error(w, brief(strings.TrimPrefix(err.Error(), "multiprolab: "), 2000), http.StatusUnprocessableEntity)
@@ -85,8 +94,8 @@ func (p *page) serveAction(w http.ResponseWriter, r *http.Request) {
 
 // tasks returns the ids of the dead tasks that an order names; none of them means all.
 func (o *order) tasks() (ids []uint64, err error) {
-	if len(o.IDs) == 0 && !o.All {
-		return nil, errors.New(`dashboard: an action on dead tasks has their "ids", or "all"`)
+	if (len(o.IDs) > 0) == o.All {
+		return nil, errors.New(`dashboard: an action on dead tasks has their "ids", or "all", and not both`)
 	}
 	if o.All {
 		return nil, nil

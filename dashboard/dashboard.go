@@ -9,7 +9,8 @@
 // address, or behind what tells who may see it.
 //
 // While nobody has the page open it costs nothing. While somebody has, one goroutine takes a
-// snapshot each second, Main.Stats, for all who look.
+// snapshot each second, Main.Stats, for all who look. So the last minute is shown from when somebody
+// has begun to look, and to whoever comes later, or comes again within a minute.
 //
 // The same data is there for programs:
 //
@@ -22,6 +23,7 @@ package dashboard
 
 import (
 	"cmp"
+	"crypto/rand"
 	"embed"
 	"encoding/hex"
 	"encoding/json"
@@ -91,11 +93,12 @@ type page struct {
 	cfg      Config            // the configuration, with the defaults filled in
 	watch    *watch            // who looks; it guards itself
 	profiles http.Handler      // serves the profiles of the processes
+	program  string            // tells the program from others, for pages that are open
 }
 
 // Handler returns the page of a program. It may be made and mounted before Run or Start, and shows
 // the last state after the end. An open page holds a connection, which ends with its request, with
-// the program, or with http.Server.Close; http.Server.Shutdown waits for it.
+// the program, or with its http.Server, whether by Close or Shutdown.
 func Handler(app *multiprolab.Main, cfg *Config) http.Handler {
 	p := &page{app: app}
 	if cfg != nil {
@@ -112,15 +115,45 @@ func Handler(app *multiprolab.Main, cfg *Config) http.Handler {
 	p.watch = &watch{app: app, interval: p.cfg.Interval}
 	p.profiles = profiles.Handler(app, &profiles.Config{Combine: p.cfg.Combine})
 
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /", p.serveFile)
-	mux.HandleFunc("GET /api/stats", p.serveStats)
-	mux.HandleFunc("GET /api/events", p.serveEvents)
-	mux.HandleFunc("GET /api/dead", p.serveDead)
-	mux.HandleFunc("GET /api/stderr", p.serveStderr)
-	mux.HandleFunc("POST /api/actions/{action}", p.serveAction)
-	mux.HandleFunc("GET /debug/pprof/", p.serveProfile)
-	return p.guard(relative(http.NewCrossOriginProtection().Handler(mux)))
+	p.program = rand.Text()
+	return p.guard(relative(http.NewCrossOriginProtection().Handler(http.HandlerFunc(p.route))))
+}
+
+// route finds what serves a path. An http.ServeMux would send clients of paths that are not clean to
+// where the page is not mounted.
+func (p *page) route(w http.ResponseWriter, r *http.Request) {
+	serve, method := p.serveFile, http.MethodGet
+	switch path := r.URL.Path; {
+	case path == "/api/stats":
+		serve = p.serveStats
+	case path == "/api/events":
+		serve = p.serveEvents
+	case path == "/api/dead":
+		serve = p.serveDead
+	case path == "/api/stderr":
+		serve = p.serveStderr
+	case strings.HasPrefix(path, actionPath):
+		serve, method = p.serveAction, http.MethodPost
+	case path == "/debug/pprof":
+		w.Header().Set("Location", "pprof/")
+		w.WriteHeader(http.StatusTemporaryRedirect)
+		return
+	case strings.HasPrefix(path, "/debug/pprof/"):
+		serve = p.serveProfile
+	}
+	switch {
+	case r.Method == method:
+	case method == http.MethodGet && r.Method == http.MethodHead:
+	default:
+		allow := method
+		if method == http.MethodGet {
+			allow = "GET, HEAD"
+		}
+		w.Header().Set("Allow", allow)
+		http.Error(w, "dashboard: this is served to "+allow+" alone", http.StatusMethodNotAllowed)
+		return
+	}
+	serve(w, r)
 }
 
 // relative makes a handler work wherever it is mounted, also behind http.StripPrefix: the page

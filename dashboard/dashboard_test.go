@@ -143,7 +143,6 @@ func TestThePageIsWhole(t *testing.T) {
 
 	require.Equal(t, http.StatusNotFound, ask(t, "GET", url+"..%2fdashboard.go", "", nil).status)
 	require.Equal(t, http.StatusNotFound, ask(t, "GET", url+"nothing.js", "", nil).status)
-	require.Equal(t, http.StatusNotFound, ask(t, "GET", url+"api/actions/kill", "", nil).status)
 }
 
 // Whatever a prefix is stripped to, the page is found, with the slash that its names need.
@@ -373,6 +372,7 @@ func TestActions(t *testing.T) {
 		{"retry", `{}`, `"ids"`},
 		{"discard", `{}`, `"ids"`},
 		{"discard", `{"ids": ["x"]}`, "no id"},
+		{"discard", `{"ids": ["1"], "all": true}`, "not both"},
 		{"pause", `{}`, `"queue"`},
 		{"resume", `{}`, `"queue"`},
 	} {

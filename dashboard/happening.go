@@ -104,6 +104,8 @@ const (
 	maxCorpses  = 100      // the newest
 	maxAttempts = 10       // of each, the last
 	maxStack    = 16 << 10 // of each attempt
+	maxStacks   = 1 << 20  // of all together: the oldest are shorter
+	minStack    = 500      // that is left of each
 )
 
 // graveyard is the list of dead tasks as the page shows it.
@@ -115,6 +117,7 @@ type graveyard struct {
 // bury makes the list.
 func bury(dead []*multiprolab.DeadTask) graveyard {
 	g := graveyard{Total: len(dead), Tasks: []corpse{}}
+	left := maxStacks
 	for i := len(dead) - 1; i >= 0 && len(g.Tasks) < maxCorpses; i-- {
 		t := dead[i]
 		c := corpse{ID: t.ID, Queue: t.Queue, Type: t.Type, At: t.At, Attempts: []attempt{}}
@@ -122,7 +125,9 @@ func bury(dead []*multiprolab.DeadTask) graveyard {
 			c.Earlier = max(0, len(t.Err.Attempts)-maxAttempts)
 			for _, err := range t.Err.Attempts[c.Earlier:] {
 				text := strings.TrimPrefix(err.Error(), "multiprolab: ")
-				c.Attempts = append(c.Attempts, attempt{Worker: workerOf(err), Error: brief(text, maxStack)})
+				a := attempt{Worker: workerOf(err), Error: brief(text, max(minStack, min(maxStack, left)))}
+				left -= len(a.Error)
+				c.Attempts = append(c.Attempts, a)
 				line, _, _ := strings.Cut(text, "\n")
 				c.Cause = brief(line, 500)
 			}

@@ -24,12 +24,16 @@ type watch struct {
 	app      *multiprolab.Main // the program; it does not change
 	interval time.Duration     // between two snapshots; it does not change
 
-	// mu guards present and clients.
+	// mu guards every field below.
 	mu sync.Mutex
 	// present is what all who look at the moment are shown; nil if nobody does.
 	present *show
 	// clients is how many look.
 	clients int
+	// before is the history of the last show, for the one that comes next.
+	before history
+	// closing are the channels that are closed when a server is told to shut down.
+	closing map[*http.Server]chan struct{}
 }
 
 // show is what those are shown who look at the same time. It takes snapshots from when the first of
@@ -51,6 +55,8 @@ type show struct {
 	events []*happening
 	// told is how many events there were.
 	told uint64
+	// history is the last minute, as far as somebody has looked.
+	history history
 	// ended says that the program has ended; cause is why.
 	ended bool
 	// cause is why the program has ended, if it has.
@@ -69,19 +75,25 @@ func (w *watch) enter() *show {
 		ctx, cancel := context.WithCancel(context.Background())
 		w.present = &show{
 			id: fmt.Sprint(time.Now().UnixNano()), stop: cancel, done: make(chan struct{}), news: make(chan struct{}),
+			history: w.before.since(time.Now().Add(-span)),
 		}
+		w.before = nil
 		go w.run(ctx, w.present) // ends with the last client, who waits for it
 	}
 	return w.present
 }
 
-// leave takes a client away. With the last one the show ends.
+// leave takes a client away. With the last one the show ends; its history stays, for who comes
+// within a minute.
 func (w *watch) leave(s *show) {
 	w.mu.Lock()
 	w.clients--
 	last := w.clients == 0
 	if last {
 		w.present = nil
+		s.mu.Lock()
+		w.before = s.history
+		s.mu.Unlock()
 	}
 	w.mu.Unlock()
 	if last {
@@ -147,7 +159,31 @@ func (w *watch) sample(s *show) {
 	if err != nil {
 		text = []byte("{}") // there is nothing in the types that could not be encoded
 	}
+	s.mu.Lock()
+	s.history = s.history.with(stats)
+	s.mu.Unlock()
 	s.tell(text)
+}
+
+// closes returns what is closed when the server of a request is told to shut down, so that it need
+// not wait for those who look; nil if the server is not known.
+func (w *watch) closes(r *http.Request) <-chan struct{} {
+	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
+	if !ok {
+		return nil
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := w.closing[server]
+	if c == nil {
+		c = make(chan struct{})
+		if w.closing == nil {
+			w.closing = map[*http.Server]chan struct{}{}
+		}
+		w.closing[server] = c
+		server.RegisterOnShutdown(sync.OnceFunc(func() { close(c) })) // Shutdown may be called again
+	}
+	return c
 }
 
 // tell says that there is something new: a snapshot or, without one, events.
@@ -212,81 +248,4 @@ func (s *show) next(c *seen) (sample []byte, events []*happening, ended bool, mo
 		}
 	}
 	return sample, events, s.ended, s.news
-}
-
-// hello is the first message to a client.
-type hello struct {
-	Show  string   `json:"show"`
-	Title string   `json:"title"`
-	Allow []Action `json:"allow"`
-}
-
-// serveEvents tells a client what goes on, until it leaves or the program ends.
-func (p *page) serveEvents(w http.ResponseWriter, r *http.Request) {
-	s := p.watch.enter()
-	if s == nil {
-		w.Header().Set("Retry-After", "10")
-		http.Error(
-			w,
-			fmt.Sprintf("dashboard: %d clients are looking already", maxClients),
-			http.StatusServiceUnavailable,
-		)
-		return
-	}
-	defer p.watch.leave(s)
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("X-Accel-Buffering", "no") // proxies are to pass it on as it comes
-	c := &stream{w: w, control: http.NewResponseController(w)}
-	c.send("hello", hello{Show: s.id, Title: p.cfg.Title, Allow: p.allowed(r)})
-	var at seen
-	for c.err == nil {
-		sample, events, ended, more := s.next(&at)
-		if sample != nil {
-			c.raw("sample", sample)
-		}
-		if len(events) > 0 {
-			c.send("events", events)
-		}
-		if ended {
-			s.mu.Lock()
-			cause := s.cause
-			s.mu.Unlock()
-			c.send("ended", map[string]string{"cause": cause})
-			return
-		}
-		select {
-		case <-more:
-		case <-r.Context().Done():
-			return
-		}
-	}
-}
-
-// stream writes server-sent events. It exists in main; the goroutine of its client alone uses it.
-type stream struct {
-	w       http.ResponseWriter      // gets the messages
-	control *http.ResponseController // that of w
-	err     error                    // why nothing more is written
-}
-
-// send writes a message with a value as JSON.
-func (c *stream) send(name string, v any) {
-	text, err := json.Marshal(v)
-	if err != nil {
-		c.err = err
-		return
-	}
-	c.raw(name, text)
-}
-
-// raw writes a message with JSON, which has no line breaks.
-func (c *stream) raw(name string, text []byte) {
-	if c.err != nil {
-		return
-	}
-	_ = c.control.SetWriteDeadline(time.Now().Add(writeTime)) // where there are no deadlines, the server has its own
-	_, c.err = fmt.Fprintf(c.w, "retry: %d\nevent: %s\ndata: %s\n\n", retryClient.Milliseconds(), name, text)
-	if c.err == nil {
-		c.err = c.control.Flush()
-	}
 }

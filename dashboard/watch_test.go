@@ -2,8 +2,10 @@ package dashboard
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -69,4 +71,39 @@ func TestTextsAreBounded(t *testing.T) {
 	require.Len(t, g.Tasks[0].Attempts, maxAttempts)
 	require.Equal(t, maxAttempts, g.Tasks[0].Earlier)
 	require.LessOrEqual(t, len(g.Tasks[0].Attempts[0].Error), 3*maxStack+10)
+	all := 0
+	for _, task := range g.Tasks {
+		for _, a := range task.Attempts {
+			require.NotEmpty(t, a.Error)
+			all += len(a.Error)
+		}
+	}
+	require.Less(t, all, 4<<20)
+}
+
+// What is kept of the last minute is bounded, in number and in size.
+func TestTheHistoryIsBounded(t *testing.T) {
+	s := &multiprolab.Stats{Time: time.Unix(1e9, 0)}
+	long := strings.Repeat("x", 200)
+	for i := range 1000 {
+		s.Workers = append(s.Workers, multiprolab.WorkerStats{
+			Name: fmt.Sprint(long, i), LastDeath: &multiprolab.DeathStats{Time: s.Time, Err: long},
+			Running: make([]multiprolab.RunningStats, 1),
+		})
+		s.Queues = append(s.Queues, multiprolab.QueueStats{Name: fmt.Sprint(long, i)})
+	}
+	var h history
+	for range 1000 {
+		h = h.with(s)
+		s.Time = s.Time.Add(100 * time.Millisecond)
+	}
+	size := 0
+	for _, m := range h {
+		size += len(m.text)
+	}
+	require.Less(t, len(h), 70)
+	require.Less(t, size, 8<<20)
+	require.Greater(t, h[0].at, s.Time.Add(-span-time.Second))
+	require.Greater(t, s.Time.Sub(h[0].at), span-time.Second)
+	require.Empty(t, h.since(s.Time))
 }

@@ -10,8 +10,8 @@
 //
 // Behind the name of a worker stands the name of a profile, as net/http/pprof has it;
 // [multiprolab.Main.Profile] says which there are. A worker that spins, or hangs in a handler, has
-// its profiles as well. The parameters are those of net/http/pprof: seconds, which may be a fraction,
-// debug and gc. Without a profile, the answer is a page of links.
+// its profiles as well. The parameters are those of net/http/pprof: seconds, which may be a
+// fraction, debug and gc. Without a profile, the answer is a page of links.
 //
 // With [Config.Combine], which the module profiles/combine has, there also is one profile of all
 // workers of a pool, or of all processes of the program, whose samples are labelled by worker:
@@ -141,7 +141,7 @@ func answer(w http.ResponseWriter, err error) {
 	switch {
 	case errors.As(err, &f):
 		status = f.status
-	case errors.As(err, &unknown), errors.Is(err, fs.ErrNotExist): // no such worker, or no such profile
+	case errors.As(err, &unknown), errors.Is(err, fs.ErrNotExist): // no such worker, or profile
 		status = http.StatusNotFound
 	case errors.As(err, &config):
 		status = http.StatusBadRequest
