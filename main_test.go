@@ -58,6 +58,7 @@ func TestMain(m *testing.M) {
 		scenarios[scenario]() // a whole main process, for tests of its death and its signals
 		os.Exit(0)
 	}
+	heedSignals()
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		if left := children(); code == 0 && len(left) > 0 {
 			fmt.Fprintln(os.Stderr, "processes are left after all tests:", left)

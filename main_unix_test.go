@@ -4,10 +4,22 @@ package multiprolab_test
 
 import (
 	"os"
+	"os/signal"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
+
+// heedSignals makes the processes that are started heed SIGHUP and SIGINT, even where this one was
+// started by nohup(1), in the background of a shell or by test2json: what is caught here is not
+// ignored there.
+func heedSignals() {
+	for _, sig := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
+		if signal.Ignored(sig) {
+			signal.Notify(make(chan os.Signal, 1), sig)
+		}
+	}
+}
 
 // alive reports whether a process exists, be it as a zombie.
 func alive(pid int) bool { return syscall.Kill(pid, 0) == nil }

@@ -6,6 +6,9 @@ import (
 	"syscall"
 )
 
+// heedSignals is for systems on which signals can be ignored.
+func heedSignals() {}
+
 // alive reports whether a process exists.
 func alive(pid int) bool {
 	p, err := os.FindProcess(pid)

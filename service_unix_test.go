@@ -9,11 +9,9 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -34,7 +32,6 @@ func launchMain(t *testing.T, scenario string, prepare func(*exec.Cmd), env ...s
 	p.Stdout, p.Stderr = p.out, p.out
 	p.WaitDelay = 10 * time.Second
 	prepare(p.Cmd)
-	heedHangups()
 	require.NoError(t, p.Start())
 	go func() { // ends with the process; the clean-up waits for it
 		defer close(p.exited)
@@ -49,14 +46,6 @@ func launchMain(t *testing.T, scenario string, prepare func(*exec.Cmd), env ...s
 	})
 	return p
 }
-
-// heedHangups makes the processes that are started heed SIGHUP, even where this one was started by
-// nohup(1): what is caught here is not ignored there.
-var heedHangups = sync.OnceFunc(func() {
-	if signal.Ignored(syscall.SIGHUP) {
-		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
-	}
-})
 
 // inSession gives a main a session of its own, without a terminal.
 func inSession(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
