@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"os"
 	"slices"
 
 	"github.com/multiprolab/multiprolab"
@@ -18,12 +19,13 @@ func ExampleProgress() {
 		log.Fatal(err)
 	}
 	defer app.Close()
+	out := &console.Terminal{File: os.Stdout} // prints above the bar if stdout is the same terminal
 	numbers := slices.Values([]int{2, 4, 6})
 	for half, err := range console.Progress(multiprolab.Map[int](ctx, app, "halve", numbers, nil)) {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println(half)
+		fmt.Fprintln(out, half)
 	}
 	// Output:
 	// 1

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,7 +47,8 @@ func (c *Config) label() string {
 
 // Progress yields what results yields, and shows meanwhile how many there were, how many of them
 // failed, and at which rate. The bar comes with the first call of the range and goes with its end,
-// also if that is a break or a panic.
+// also if that is a break or a panic. What the body of the loop prints to the same terminal goes
+// through a Terminal; otherwise it and the bar write over each other.
 func Progress[R any](results iter.Seq2[R, error]) iter.Seq2[R, error] {
 	return ProgressWith(results, nil)
 }
@@ -73,24 +75,15 @@ func ProgressWith[R any](results iter.Seq2[R, error], cfg *Config) iter.Seq2[R, 
 func Futures[R any](ctx context.Context, futures []*multiprolab.Future[R], cfg *Config) iter.Seq2[R, error] {
 	return func(yield func(R, error) bool) {
 		b := show(cfg, len(futures))
-		var counting sync.WaitGroup
 		over := make(chan struct{})
+		var counting sync.WaitGroup
 		defer func() {
 			close(over)
 			counting.Wait()
 			b.end()
 		}()
 		if b != nil {
-			for _, f := range futures {
-				counting.Go(func() {
-					select {
-					case <-f.Done():
-						_, err := f.Wait(ctx)
-						b.count(err)
-					case <-over:
-					}
-				})
-			}
+			counting.Go(func() { countEnds(b, futures, over) })
 		}
 		for _, f := range futures {
 			if r, err := f.Wait(ctx); !yield(r, err) {
@@ -98,16 +91,45 @@ func Futures[R any](ctx context.Context, futures []*multiprolab.Future[R], cfg *
 			}
 		}
 		if ctx.Err() == nil {
-			counting.Wait() // all are done: the last picture shows them all
 			b.complete()
 		}
 	}
 }
 
+// countEnds counts the futures that have ended, some times in a second: there may be a million of
+// them, and each would cost a goroutine that waits for it. It looks at all once more when it is
+// over.
+func countEnds[R any](b *bar, futures []*multiprolab.Future[R], over <-chan struct{}) {
+	rest := slices.Clone(futures)
+	for pause, last := beat, false; !last; {
+		select {
+		case <-time.After(pause):
+		case <-over:
+			last = true
+		}
+		begun := time.Now()
+		rest = slices.DeleteFunc(rest, func(f *multiprolab.Future[R]) bool {
+			select {
+			case <-f.Done():
+				b.count(f.Result(context.Background(), nil)) // it is there
+				return true
+			default:
+				return false
+			}
+		})
+		pause = max(beat, 20*time.Since(begun))
+	}
+}
+
+// beat is how often a bar gets what was counted.
+const beat = 100 * time.Millisecond
+
 // bar is one bar on a terminal. Nil is a bar that nobody sees.
 type bar struct {
-	// terminal is where it is shown.
-	terminal *Terminal
+	// screen is where it is shown.
+	screen *screen
+	// total is how many results there will be; 0 is not known.
+	total int64
 	// drawn is the bar as its library knows it.
 	drawn *mpb.Bar
 	// begun is when it was first shown.
@@ -138,7 +160,7 @@ func show(cfg *Config, total int) *bar {
 	if !t.isTerminal() {
 		return nil
 	}
-	b := &bar{terminal: t, begun: time.Now(), over: make(chan struct{}), clear: c.Clear}
+	b := &bar{total: int64(total), begun: time.Now(), over: make(chan struct{}), clear: c.Clear}
 	before, after := []decor.Decorator{decor.Name(c.label())}, []decor.Decorator(nil)
 	rate := decor.Any(func(now decor.Statistics) string {
 		text := "  " + perSecond(float64(now.Current)/time.Since(b.begun).Seconds())
@@ -150,9 +172,13 @@ func show(cfg *Config, total int) *bar {
 	filler := mpb.NopStyle()
 	if total > 0 {
 		filler = style()
-		left := decor.OnComplete(decor.Meta(decor.AverageETA(decor.ET_STYLE_GO), func(left string) string {
-			return "  " + left + " left"
-		}), "")
+		left := decor.Any(func(now decor.Statistics) string {
+			if now.Completed || now.Aborted || now.Current == 0 {
+				return ""
+			}
+			each := float64(time.Since(b.begun)) / float64(now.Current)
+			return "  " + age(time.Duration(each*float64(now.Total-now.Current))) + " left"
+		})
 		after = append(after, decor.CountersNoUnit("  %d of %d"), rate, left)
 	} else {
 		before = append(before, decor.CurrentNoUnit("%d"), rate)
@@ -172,7 +198,8 @@ func show(cfg *Config, total int) *bar {
 	if c.Clear {
 		options = append(options, mpb.BarRemoveOnComplete())
 	}
-	b.drawn = t.add(int64(total), filler, options...)
+	b.screen, b.drawn = screens.add(t.file(), filler, options...)
+	b.draw()
 	b.drawing.Go(b.follow)
 	return b
 }
@@ -180,17 +207,26 @@ func show(cfg *Config, total int) *bar {
 // follow brings what was counted to the picture, some times in a second: results may come a million
 // in a second, and each costs an addition.
 func (b *bar) follow() {
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(beat)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			b.drawn.SetCurrent(b.counted.Load())
+			b.draw()
 		case <-b.over:
-			b.drawn.SetCurrent(b.counted.Load())
+			b.draw()
 			return
 		}
 	}
+}
+
+// draw brings what was counted to the picture. A total that was too low grows with it.
+func (b *bar) draw() {
+	n := b.counted.Load()
+	if b.total > 0 {
+		b.drawn.SetTotal(max(b.total, n), false)
+	}
+	b.drawn.SetCurrent(n)
 }
 
 // perSecond says a rate in as many digits as one reads at a glance.
@@ -229,5 +265,5 @@ func (b *bar) end() {
 		b.drawn.SetTotal(-1, true) // what was counted is the total
 	}
 	b.drawn.Abort(b.clear) // does nothing to a bar that is complete
-	b.terminal.remove()
+	screens.remove(b.screen)
 }

@@ -19,6 +19,9 @@ import (
 // mostRows is how many workers a live table shows; one more line says how many there are besides.
 const mostRows = 20
 
+// mostLines is how many lines that are: the header, the workers, and how many there are besides.
+const mostLines = 1 + mostRows + 1
+
 // freshness is how old a snapshot may be that is drawn: rates of shorter times flicker.
 const freshness = time.Second
 
@@ -41,10 +44,10 @@ func showTable(c Config) *bar {
 	if !t.isTerminal() {
 		return nil
 	}
-	b := &bar{terminal: t, begun: time.Now(), over: make(chan struct{}), clear: c.Clear}
+	b := &bar{begun: time.Now(), over: make(chan struct{}), clear: c.Clear}
 	live := newTable(c.Workers)
 	summary := decor.Any(func(decor.Statistics) string { return c.label() + live.summary() })
-	b.drawn = t.add(0, mpb.NopStyle(), mpb.BarFillerTrim(), mpb.PrependDecorators(summary), live.below())
+	b.screen, b.drawn = screens.add(t.file(), mpb.NopStyle(), mpb.BarFillerTrim(), mpb.PrependDecorators(summary), live.below())
 	return b
 }
 
@@ -52,10 +55,7 @@ func showTable(c Config) *bar {
 type table struct {
 	// app is whose workers it shows.
 	app *multiprolab.Main
-	// lines is how many lines it has, in each picture: the library clears as many as it has drawn.
-	lines int
-
-	mu sync.Mutex // guards what is below
+	mu  sync.Mutex // guards what is below
 	// now is the newest snapshot, and before the one before it.
 	now, before *multiprolab.Stats
 	// text is the lines of the table, of is the snapshot that they show, and width is for which
@@ -67,23 +67,27 @@ type table struct {
 
 func newTable(app *multiprolab.Main) *table {
 	now := app.Stats()
-	return &table{app: app, lines: 1 + min(len(now.Workers), mostRows) + 1, now: now, before: now}
+	return &table{app: app, now: now, before: now}
 }
 
 // below shows the table below a bar.
 func (t *table) below() mpb.BarOption {
-	rows := make([]mpb.BarFiller, t.lines)
+	rows := make([]mpb.BarFiller, mostLines)
 	for i := range rows {
 		rows[i] = mpb.BarFillerFunc(func(w io.Writer, s decor.Statistics) error {
-			_, err := fmt.Fprintln(w, t.line(i, s.AvailableWidth))
+			line, there := t.line(i, s.AvailableWidth)
+			if !there {
+				return nil
+			}
+			_, err := fmt.Fprintln(w, line)
 			return err
 		})
 	}
 	return mpb.BarBtmExtender(rows...)
 }
 
-// line returns a line of the newest picture.
-func (t *table) line(i, width int) string {
+// line returns a line of the newest picture, or false if it has no such line.
+func (t *table) line(i, width int) (string, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if i == 0 {
@@ -91,14 +95,14 @@ func (t *table) line(i, width int) string {
 	}
 	if t.of != t.now || width != t.width {
 		t.of, t.width, t.text = t.now, width, Table(t.now, t.before, width)
-		if n := len(t.text); n > t.lines { // the last line says what there is no room for
-			t.text = append(t.text[:t.lines-1], fmt.Sprintf("and %d more", n-t.lines+1))
+		if n := len(t.text); n > mostLines { // the last line says what there is no room for
+			t.text = append(t.text[:mostLines-1], Cut(fmt.Sprintf("and %d more", n-mostLines+1), width))
 		}
 	}
 	if i >= len(t.text) {
-		return ""
+		return "", false
 	}
-	return t.text[i]
+	return t.text[i], true
 }
 
 // refresh takes another snapshot if the newest one is too old. The caller holds t.mu.

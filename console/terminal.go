@@ -5,10 +5,8 @@ import (
 	"io"
 	"os"
 	"strings"
-	"sync"
 
 	"github.com/vbauerster/mpb/v8"
-	"golang.org/x/term"
 )
 
 // Terminal is a terminal that several bars share, and lines above them. Its zero value is the one
@@ -22,62 +20,48 @@ import (
 //		Stderr: terminal,
 //		Logger: slog.New(slog.NewTextHandler(terminal, nil)),
 //	})
+//
+// Two Terminals on one terminal, such as those on stdout and on stderr, share its bars: a program
+// prints its results to &console.Terminal{File: os.Stdout}, and they are above the bar on stderr, or
+// in the file that stdout is redirected to.
 type Terminal struct {
 	// File is the terminal. It defaults to os.Stderr. It may also be something else, such as a file
 	// or a pipe: then no bar is shown, and Write writes to it.
 	File *os.File
-
-	mu sync.Mutex // guards what is below
-	// shown draws the bars. It is nil while there are none.
-	shown *mpb.Progress
-	// bars is the number of bars in shown.
-	bars int
 }
 
-// standard is the terminal of those who name none: stderr is one for the whole process, so two bars
-// that know nothing of each other meet here.
+// standard is the terminal of those who name none.
 var standard Terminal
 
 func (t *Terminal) file() *os.File { return cmp.Or(t.File, os.Stderr) }
 
-func (t *Terminal) isTerminal() bool { return term.IsTerminal(int(t.file().Fd())) }
+// isTerminal reports whether there can be bars: a terminal that is said to be dumb cannot move its
+// cursor.
+func (t *Terminal) isTerminal() bool {
+	return os.Getenv("TERM") != "dumb" && isTerminal(t.file())
+}
 
 // Write writes lines above the bars, or just writes if there are none. Each call should write whole
 // lines: what is missing of the last is added while a bar is shown.
 func (t *Terminal) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.shown == nil || len(p) == 0 {
-		return t.file().Write(p)
+	f := t.file()
+	s := screens.of(f)
+	if s == nil || len(p) == 0 {
+		return f.Write(p)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.shown == nil {
+		return f.Write(p)
 	}
 	text := p
 	if p[len(p)-1] != '\n' {
 		text = append(append([]byte(nil), p...), '\n')
 	}
-	if _, err := t.shown.Write(text); err != nil {
-		return t.file().Write(p) // the terminal went away while it was drawn on
+	if _, err := s.shown.Write(text); err != nil {
+		return f.Write(p) // the terminal went away while it was drawn on
 	}
 	return len(p), nil
-}
-
-// add shows one more bar. Who has called it calls remove when the bar is complete or aborted.
-func (t *Terminal) add(total int64, filler mpb.BarFillerBuilder, options ...mpb.BarOption) *mpb.Bar {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.shown == nil {
-		t.shown = mpb.New(mpb.WithOutput(t.file()))
-	}
-	t.bars++
-	return t.shown.New(total, filler, options...)
-}
-
-func (t *Terminal) remove() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.bars--; t.bars == 0 {
-		t.shown.Wait() // until the last picture is drawn
-		t.shown = nil
-	}
 }
 
 // style is how bars look: with the characters for it where the locale has them.
