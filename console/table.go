@@ -146,9 +146,10 @@ func Summary(now, before *multiprolab.Stats) string {
 // over is how many tasks have an outcome.
 func over(s *multiprolab.TaskStats) uint64 { return s.Succeeded + s.Failed + s.Cancelled }
 
-// rate returns by how much a counter has grown in a second.
+// rate returns by how much a counter has grown in a second. A program that was started again counts
+// from the beginning.
 func rate(n, from uint64, now, before *multiprolab.Stats) (float64, bool) {
-	if before == nil || n < from {
+	if before == nil || n < from || !now.Started.Equal(before.Started) {
 		return 0, false
 	}
 	d := now.Time.Sub(before.Time).Seconds()

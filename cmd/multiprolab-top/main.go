@@ -5,7 +5,7 @@
 //
 // The URL is where the program has mounted the page. The keys: q ends, w, t and p sort by worker,
 // by tasks and by processor time, m by memory, and space stops the picture. If it does not write to
-// a terminal it prints one picture, of one second, and ends.
+// a terminal that can move its cursor, it prints one picture, of one second, and ends.
 //
 // The exit code is 1 if the program's figures cannot be had, and 2 for a wrong use.
 package main
@@ -19,6 +19,8 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"golang.org/x/term"
+
+	"github.com/multiprolab/multiprolab/console"
 )
 
 func main() {
@@ -34,13 +36,17 @@ func main() {
 	}
 	s, err := newSource(flag.Arg(0))
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "multiprolab-top:", err)
-		os.Exit(2)
+		fail(2, err)
 	}
 	if err := run(s, *every); err != nil {
-		fmt.Fprintln(os.Stderr, "multiprolab-top:", err)
-		os.Exit(1)
+		fail(1, err)
 	}
+}
+
+// fail ends the program. What a server has said may be in the error: it is printed as text.
+func fail(code int, err error) {
+	fmt.Fprintln(os.Stderr, "multiprolab-top:", console.Cut(err.Error(), 0))
+	os.Exit(code)
 }
 
 func run(s *source, every time.Duration) error {
@@ -50,7 +56,7 @@ func run(s *source, every time.Duration) error {
 		return err
 	}
 	p := &picture{source: s, every: every, now: first, width: 0}
-	if !term.IsTerminal(int(os.Stdout.Fd())) {
+	if !term.IsTerminal(int(os.Stdout.Fd())) || os.Getenv("TERM") == "dumb" {
 		time.Sleep(every)
 		if p.now, err = s.stats(ctx); err != nil {
 			return err

@@ -82,18 +82,43 @@ func (p *picture) View() tea.View {
 	return v
 }
 
+// keys is the last line of the picture.
+const keys = "q ends  space stops  sort by: w worker  t tasks  p processor  m memory"
+
 // text returns the picture as lines, as many as there is room for.
 func (p *picture) text() string {
-	lines := []string{p.head(), ""}
-	lines = append(lines, console.Table(p.sorted(), p.before, p.width)...)
-	lines = append(lines, "")
-	lines = append(lines, console.Queues(p.now, p.before, p.width)...)
-	lines = append(lines, "")
-	lines = append(lines, console.Types(p.now, p.before, p.width)...)
-	if p.height > 0 && len(lines) > p.height {
-		lines = append(lines[:p.height-1], fmt.Sprintf("%d more lines: make the terminal higher", len(lines)-p.height+1))
+	tables := [][]string{
+		console.Table(p.sorted(), p.before, p.width), console.Queues(p.now, p.before, p.width),
+		console.Types(p.now, p.before, p.width),
+	}
+	if p.height > 0 {
+		p.share(tables, p.height-2-len(tables)) // besides the head, the keys, and an empty line above each
+	}
+	lines := []string{p.head()}
+	for _, t := range tables {
+		lines = append(append(lines, ""), t...)
+	}
+	if p.height > 0 {
+		lines = append(lines[:min(len(lines), max(1, p.height-1))], console.Cut(keys, p.width))
+		lines = lines[:min(len(lines), p.height)]
 	}
 	return strings.Join(lines, "\n")
+}
+
+// share cuts tables so that they have so many lines together, and a short one is not cut for a long
+// one. The last line of one that is cut says what there is no room for.
+func (p *picture) share(tables [][]string, lines int) {
+	order := []int{0, 1, 2}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(len(tables[a]), len(tables[b])) })
+	for i, n := range order {
+		t, most := tables[n], max(0, lines/(len(order)-i))
+		if len(t) > most && most > 1 {
+			more := fmt.Sprintf("%d more %s", len(t)-most+1, []string{"workers", "queues", "types"}[n])
+			t = append(t[:most-1], console.Cut(more, p.width))
+		}
+		tables[n] = t[:min(len(t), most)]
+		lines -= len(tables[n])
+	}
 }
 
 func (p *picture) head() string {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -182,4 +184,129 @@ func TestWhatIsNoPage(t *testing.T) {
 			require.Contains(t, string(out), c.says)
 		})
 	}
+}
+
+// TestHostileServer: what it says is text, in an error and in the picture.
+func TestHostileServer(t *testing.T) {
+	const hostile = "\x1b]0;title\x07\x1b[2J\u009b31m\u202e"
+	status := func(w http.ResponseWriter) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "HTTP/1.1 500 "+hostile+"\r\nContent-Length: 0\r\n\r\n") // a test sees what comes
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/500/api/stats":
+			status(w)
+		case "/away/api/stats":
+			w.Header()["Location"] = []string{"http://127.0.0.1:1/\u009b31m"}
+			w.WriteHeader(http.StatusFound)
+		default:
+			s := multiprolab.Stats{
+				Time: time.Now(),
+				Workers: []multiprolab.WorkerStats{{
+					Name: hostile, State: hostile, Running: []multiprolab.RunningStats{{Kind: hostile, Type: hostile}},
+				}},
+				Queues: []multiprolab.QueueStats{{Name: hostile}},
+				Types:  []multiprolab.TypeStats{{Type: hostile, Slowest: []multiprolab.SlowTask{{Worker: hostile}}}},
+			}
+			if err := json.NewEncoder(w).Encode(&s); err != nil {
+				t.Error(err)
+			}
+		}
+	}))
+	defer server.Close()
+	for _, path := range []string{"/500", "/away", ""} {
+		out, err := command(t, "-every", "10ms", server.URL+path).CombinedOutput()
+		require.Equal(t, path != "", err != nil, "%q", out)
+		for _, no := range []string{"\x1b", "\x07", "\u009b", "\u202e"} {
+			require.NotContains(t, string(out), no, "%s", path)
+		}
+	}
+}
+
+// TestPasswordIsNotShown: who gives one in the URL finds it in no error.
+func TestPasswordIsNotShown(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, password, ok := r.BasicAuth(); !ok || password != "hunter2" {
+			t.Error("the password has not come")
+		}
+		http.Error(w, "", http.StatusInternalServerError)
+	}))
+	defer server.Close()
+	out, err := command(t, strings.Replace(server.URL, "://", "://me:hunter2@", 1)+"/#tasks").CombinedOutput()
+	require.Error(t, err)
+	require.NotContains(t, string(out), "hunter2")
+	require.Contains(t, string(out), "500 Internal Server Error")
+	require.NotContains(t, string(out), "is the page mounted there", "it is, and has failed")
+	out, err = command(t, "http://me:hunter2@127.0.0.1:1:1").CombinedOutput()
+	require.Error(t, err)
+	require.NotContains(t, string(out), "hunter2")
+}
+
+// TestDumbTerminal: one picture, as into a pipe.
+func TestDumbTerminal(t *testing.T) {
+	url, _, _ := page(t)
+	cmd := command(t, "-every", "10ms", url)
+	cmd.Env = append(cmd.Env, "TERM=dumb")
+	file, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 30, Cols: 120})
+	require.NoError(t, err)
+	out, _ := io.ReadAll(file) // the end of the program is an error of the terminal
+	require.NoError(t, cmd.Wait())
+	require.NoError(t, file.Close())
+	require.Contains(t, string(out), "2 workers  tasks: 0 running, 0 queued, 5 done")
+	require.NotContains(t, string(out), "\x1b")
+}
+
+// TestPictureOfAnySize: it has no more lines than there is room for, the first one is always there,
+// and so is something of the queues and the types, however many workers there are.
+func TestPictureOfAnySize(t *testing.T) {
+	s := &multiprolab.Stats{
+		Time: time.Now(), Queues: make([]multiprolab.QueueStats, 3), Types: make([]multiprolab.TypeStats, 40),
+	}
+	for i := range 200 {
+		s.Workers = append(s.Workers, multiprolab.WorkerStats{Name: fmt.Sprint("w/", i), State: "ready"})
+	}
+	for height := range 60 {
+		for _, width := range []int{0, 1, 7, 40, 200} {
+			p := &picture{now: s, width: width, height: height}
+			text := p.text()
+			lines := strings.Split(text, "\n")
+			if height == 0 {
+				require.Greater(t, len(lines), 240)
+				continue
+			}
+			require.LessOrEqual(t, len(lines), height)
+			for _, l := range lines {
+				require.LessOrEqual(t, len(l), cmp.Or(width, 1000))
+			}
+			require.True(t, strings.HasPrefix(lines[0], "0 workers"[:min(9, cmp.Or(width, 9)-1)]), "%q", lines[0])
+			if height >= 20 && width == 200 {
+				for _, has := range []string{"WORKER", "QUEUE", "TYPE", "w/0", "more workers", "more types"} {
+					require.Contains(t, text, has, "%d", height)
+				}
+			}
+		}
+	}
+}
+
+// TestKeysAreShown: who sees the picture sees the keys.
+func TestKeysAreShown(t *testing.T) {
+	p := &picture{now: &multiprolab.Stats{Time: time.Now()}, width: 100, height: 30}
+	require.Contains(t, p.text(), "q ends  space stops  sort by: w worker  t tasks  p processor  m memory")
+}
+
+// TestProgramThatIsStartedAgain: what it has counted before is not its rate.
+func TestProgramThatIsStartedAgain(t *testing.T) {
+	at := time.Now()
+	old := &multiprolab.Stats{Time: at, Started: at, Tasks: multiprolab.TaskStats{Succeeded: 5}}
+	later := at.Add(time.Second)
+	now := &multiprolab.Stats{Time: later, Started: later, Tasks: multiprolab.TaskStats{Succeeded: 1000}}
+	p := &picture{now: old}
+	p.Update(came{stats: now})
+	require.NotContains(t, p.text(), "/s")
 }
