@@ -125,7 +125,8 @@ type Config struct {
 
 	// Stdout gets what workers print on their stdout, line by line and with the worker's name
 	// before each line. Defaults to this process's own stdout, which the workers then share,
-	// without names. One line is written by one call; calls do not overlap.
+	// without names. One line is written by one call; calls do not overlap. A line of more than
+	// 64 KiB is written in pieces, each a line of its own.
 	Stdout io.Writer
 	// Stderr gets what workers print on their stderr, unchanged. Defaults to this process's own
 	// stderr.

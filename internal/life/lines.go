@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"io"
 	"sync"
+	"unicode/utf8"
 )
 
-// maxLineSize is how many bytes of a line are gathered before they are passed on as they are.
+// maxLineSize is the greatest length of a line in bytes. A longer one is passed on in pieces, as
+// lines of their own.
 const maxLineSize = 64 << 10
 
 // Lines passes on whole lines, each with a prefix. It exists in main, once for each life of a
@@ -15,12 +17,14 @@ type Lines struct {
 	// next gets the lines, each in a call of its own. It does not change.
 	next io.Writer
 
-	// mu guards prefix and buf.
+	// mu guards every field below.
 	mu sync.Mutex
 	// prefix is put before each line.
 	prefix string
-	// buf is what has come of a line that has not ended. mu guards it.
+	// buf is what has come of a line that has not ended, and was not passed on. mu guards it.
 	buf []byte
+	// begun says that the beginning of the line was passed on. mu guards it.
+	begun bool
 }
 
 // NewLines returns the writer that passes lines on to next.
@@ -40,20 +44,37 @@ func (l *Lines) Write(p []byte) (int, error) {
 	n := len(p)
 	for len(p) > 0 {
 		line, rest, whole := bytes.Cut(p, []byte{'\n'})
-		l.buf = append(l.buf, line...)
 		p = rest
-		if whole || len(l.buf) >= maxLineSize {
-			l.pass()
+		for n := maxLineSize + 1 - len(l.buf); len(line) >= n; n = maxLineSize + 1 - len(l.buf) {
+			l.buf = append(l.buf, line[:n]...)
+			line = line[n:]
+			l.pass(wholeRunes(l.buf, maxLineSize))
+			l.begun = true
 		}
+		l.buf = append(l.buf, line...)
+		if whole && (len(l.buf) > 0 || !l.begun) {
+			l.pass(len(l.buf))
+		}
+		l.begun = l.begun && !whole
 	}
 	return n, nil
 }
 
-// pass passes the line on. The caller holds mu.
-func (l *Lines) pass() {
-	line := make([]byte, 0, len(l.prefix)+len(l.buf)+1)
-	line = append(append(append(line, l.prefix...), l.buf...), '\n')
-	l.buf = l.buf[:0]
+// wholeRunes returns how many of the first n bytes of a longer text do not end within a character.
+func wholeRunes(p []byte, n int) int {
+	for i := n; i > n-utf8.UTFMax; i-- {
+		if utf8.RuneStart(p[i]) {
+			return i
+		}
+	}
+	return n // it is no UTF-8
+}
+
+// pass passes n bytes on, as a line. The caller holds mu.
+func (l *Lines) pass(n int) {
+	line := make([]byte, 0, len(l.prefix)+n+1)
+	line = append(append(append(line, l.prefix...), l.buf[:n]...), '\n')
+	l.buf = append(l.buf[:0], l.buf[n:]...)
 	_, _ = l.next.Write(line) // the writer may be broken: the worker must be able to go on
 }
 
@@ -62,6 +83,6 @@ func (l *Lines) Flush() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.buf) > 0 {
-		l.pass()
+		l.pass(len(l.buf))
 	}
 }

@@ -210,14 +210,18 @@ func (failing) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 // Each line has the prefix and is written at once, however it comes, and a last line without an end
 // is not lost. What becomes of the writer is nothing to who prints.
 func TestLinesHaveAPrefix(t *testing.T) {
-	long := strings.Repeat("x", maxLineSize)
+	long, broken := strings.Repeat("x", maxLineSize), strings.Repeat("\x80", maxLineSize)
 	for text, want := range map[string]string{
-		"":                   "",
-		"one\ntwo\n":         "w/0: one\nw/0: two\n",
-		"one\n\nthree":       "w/0: one\nw/0: \nw/0: three\n",
-		long + "y\n" + "two": "w/0: " + long + "\nw/0: y\nw/0: two\n",
+		"":                        "",
+		"one\ntwo\n":              "w/0: one\nw/0: two\n",
+		"one\n\nthree":            "w/0: one\nw/0: \nw/0: three\n",
+		long + "y\n" + "two":      "w/0: " + long + "\nw/0: y\nw/0: two\n",
+		long + "\n\n":             "w/0: " + long + "\nw/0: \n",
+		long[2:] + "\U0001F600\n": "w/0: " + long[2:] + "\nw/0: \U0001F600\n",
+		long + long + "\n\x80":    "w/0: " + long + "\nw/0: " + long + "\nw/0: \x80\n",
+		broken + "\x80":           "w/0: " + broken + "\nw/0: \x80\n",
 	} {
-		for _, n := range []int{1, maxLineSize} {
+		for _, n := range []int{1, maxLineSize, 1 << 20} {
 			var out bytes.Buffer
 			l := NewLines("w/0: ", &out)
 			for piece := range slices.Chunk([]byte(text), n) {

@@ -50,6 +50,7 @@ const (
 	kindOther
 	kindSource
 	kindBytes
+	kindOtherError
 	kindEnd // is behind the last kind
 )
 

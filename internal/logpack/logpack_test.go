@@ -15,6 +15,7 @@ import (
 	"testing"
 	"testing/slogtest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 )
@@ -81,6 +82,25 @@ type late struct{ v slog.Value }
 
 func (l late) LogValue() slog.Value { return l.v }
 
+// traced is an error that prints more than its text with %+v.
+type traced struct{ text string }
+
+func (e *traced) Error() string { return e.text }
+
+func (e *traced) Format(s fmt.State, verb rune) {
+	if verb == 'v' && s.Flag('+') {
+		_, _ = fmt.Fprint(s, e.text, "\nand its stack")
+		return
+	}
+	_, _ = fmt.Fprintf(s, fmt.FormatString(s, verb), e.text)
+}
+
+// encoded is an error that encodes itself.
+type encoded string
+
+func (e encoded) Error() string                { return string(e) }
+func (e encoded) MarshalText() ([]byte, error) { return []byte("text of " + e), nil }
+
 type fields struct {
 	A int
 	B []string
@@ -98,7 +118,10 @@ func TestCrossingChangesNothing(t *testing.T) {
 		netip.MustParseAddr("1.2.3.4"), errors.New("an\nerror"), fmt.Errorf("wrapped: %w", fs.ErrNotExist),
 		late{slog.StringValue("late")}, late{slog.GroupValue(slog.Int("a", 1), slog.Any("b", late{slog.IntValue(2)}))},
 		slog.GroupValue(), slog.GroupValue(slog.Group("inner", "x", 1), slog.Attr{}), json.RawMessage(`{"a": 1}`),
-		&slog.Source{Function: "f", File: "/x/y.go", Line: 3}, json.Number("12"),
+		&slog.Source{Function: "f", File: "/x/y.go", Line: 3}, json.Number("12"), fields{B: []string{"<a & b>"}},
+		map[string]any{"<": "\xff\u2028"}, (*traced)(nil), &traced{"<x>"}, fmt.Errorf("more: %w", &traced{"x"}),
+		encoded("x"), errors.Join(errors.New("a"), &traced{"b"}), errors.New(strings.Repeat("long ", 1<<12)),
+		slog.LevelWarn, make(chan int), time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC), []slog.Attr{slog.Int("a", 1)},
 	}
 	for _, make := range []func(out *bytes.Buffer) slog.Handler{
 		func(out *bytes.Buffer) slog.Handler {
@@ -129,6 +152,43 @@ func TestCrossingChangesNothing(t *testing.T) {
 			}
 		}
 	}
+}
+
+// An error remains one, and prints as it does where it was made, whichever way it is printed.
+func TestErrorsRemainErrors(t *testing.T) {
+	for _, err := range []error{errors.New("x"), &traced{"x"}, encoded("x"), fmt.Errorf("w: %w", encoded("x"))} {
+		r := slog.NewRecord(time.Now(), 0, "", 0)
+		r.AddAttrs(slog.Any("err", err))
+		got, broken := Read(Append(nil, texts, &r, &Prefix{}), texts)
+		require.NoError(t, broken)
+		got.Attrs(func(a slog.Attr) bool {
+			came, ok := a.Value.Any().(error)
+			require.True(t, ok, "%T", err)
+			formats := []string{"%v", "%s", "%q", "%10.3s"}
+			if _, ok := err.(fmt.Formatter); ok {
+				formats = append(formats, "%+v")
+			}
+			for _, format := range formats {
+				require.Equal(t, fmt.Sprintf(format, err), fmt.Sprintf(format, came), "%T %s", err, format)
+			}
+			return true
+		})
+	}
+}
+
+// Where a text is cut, no character is.
+func TestCutsLieBetweenCharacters(t *testing.T) {
+	for i := range 4 {
+		r := slog.NewRecord(time.Now(), 0, "abc"[:i]+strings.Repeat("\U0001F600", MaxSize/4), 0)
+		got, err := Read(Append(nil, texts, &r, &Prefix{}), texts)
+		require.NoError(t, err)
+		require.True(t, utf8.ValidString(got.Message))
+		require.Greater(t, len(got.Message), MaxSize-2*reserve)
+	}
+	r := slog.NewRecord(time.Now(), 0, strings.Repeat("\x80", MaxSize), 0)
+	got, err := Read(Append(nil, texts, &r, &Prefix{}), texts)
+	require.NoError(t, err)
+	require.Greater(t, len(got.Message), MaxSize-2*reserve, "no UTF-8 at all")
 }
 
 // What is too large is cut, and says so; what fits is not.

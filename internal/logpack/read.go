@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"time"
@@ -27,9 +29,30 @@ func (v *Value) MarshalText() ([]byte, error) { return []byte(v.text), nil }
 // MarshalJSON implements json.Marshaler, for slog.JSONHandler.
 func (v *Value) MarshalJSON() ([]byte, error) {
 	if v.json == nil {
-		return json.Marshal(v.text)
+		return plainJSON(v.text)
 	}
 	return v.json, nil
+}
+
+// errorValue stands in main for a worker's error that does not print as its text. It never changes.
+type errorValue struct {
+	Value       // as it prints
+	err   error // the error
+}
+
+// Error returns the text of the error.
+func (v *errorValue) Error() string { return v.err.Error() }
+
+// Unwrap returns the error, as it has crossed.
+func (v *errorValue) Unwrap() error { return v.err }
+
+// Format implements fmt.Formatter, as the error does: with %+v it prints all that is known of it.
+func (v *errorValue) Format(s fmt.State, verb rune) {
+	if verb == 'v' && s.Flag('+') {
+		_, _ = io.WriteString(s, v.text) // it keeps what it is given
+		return
+	}
+	_, _ = fmt.Fprintf(s, fmt.FormatString(s, verb), v.err.Error()) // as above
 }
 
 // reader reads one record. It exists in main; one goroutine uses it.
@@ -113,11 +136,14 @@ func (r *reader) value(kind byte, depth int) slog.Value {
 			return slog.AnyValue(r.errors.Unpack([]byte(packed)))
 		}
 	case kindOther:
-		v := &Value{text: r.text()}
-		if b := []byte(r.text()); len(b) > 0 && json.Valid(b) {
-			v.json = b
+		v := r.other()
+		return slog.AnyValue(&v)
+	case kindOtherError:
+		packed := r.text()
+		v := r.other()
+		if !r.bad {
+			return slog.AnyValue(&errorValue{v, r.errors.Unpack([]byte(packed))})
 		}
-		return slog.AnyValue(v)
 	case kindBytes:
 		return slog.AnyValue([]byte(r.text()))
 	case kindSource:
@@ -126,6 +152,15 @@ func (r *reader) value(kind byte, depth int) slog.Value {
 		r.bad = true
 	}
 	return slog.AnyValue(nil)
+}
+
+// other reads a value as it prints.
+func (r *reader) other() Value {
+	v := Value{text: r.text()}
+	if b := []byte(r.text()); len(b) > 0 && json.Valid(b) {
+		v.json = b
+	}
+	return v
 }
 
 // fail notes that the record is malformed.

@@ -1,6 +1,7 @@
 package logpack
 
 import (
+	"bytes"
 	"encoding"
 	"encoding/binary"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"reflect"
 	"time"
+	"unicode/utf8"
 )
 
 // writer packs one record, or what a logger gathers. It exists in the worker; one goroutine uses
@@ -27,10 +29,21 @@ func (w *writer) room() int { return w.most - len(w.b) }
 func (w *writer) text(s string) {
 	if most := w.room() - reserve; len(s) > most {
 		w.cut = true
-		s = s[:max(0, most)]
+		s = s[:wholeRunes(s, most)]
 	}
 	w.b = binary.AppendUvarint(w.b, uint64(len(s)))
 	w.b = append(w.b, s...)
+}
+
+// wholeRunes returns how many of the first bytes of a text, of n at most, do not end within a
+// character.
+func wholeRunes(s string, n int) int {
+	for i := n; i > 0 && i > n-utf8.UTFMax; i-- {
+		if utf8.RuneStart(s[i]) {
+			return i
+		}
+	}
+	return max(0, n) // it is no UTF-8
 }
 
 // begin packs the kind and the key of an attribute. It reports false if there is no room for it.
@@ -146,36 +159,50 @@ func (w *writer) any(key string, v any) {
 		}
 		return
 	}
+	kind := kindOther
+	var packed []byte
 	if err, ok := v.(error); ok {
-		if packed, ok := w.packError(err); ok && len(packed) <= w.room()-len(key)-2*reserve {
+		var plain bool
+		packed, plain = w.packError(err)
+		switch fits := len(packed) > 0 && len(packed) <= w.room()-len(key)-2*reserve; {
+		case fits && plain:
 			w.begin(kindError, key)
 			w.text(string(packed))
 			return
+		case fits:
+			kind = kindOtherError
 		}
 	}
-	if !w.begin(kindOther, key) {
+	if !w.begin(kind, key) {
 		return
+	}
+	if kind == kindOtherError {
+		w.text(string(packed))
 	}
 	asText, asJSON := textOf(v), jsonOf(v)
 	if len(asText)+len(asJSON) > w.room()-2*reserve { // half a value of JSON is none
+		plain, _ := plainJSON(asText) // a string can be encoded, and Value does so if there is none
+		w.cut = w.cut || !bytes.Equal(asJSON, plain)
 		asJSON = nil
 	}
 	w.text(asText)
 	w.text(string(asJSON))
 }
 
-// packError packs an error. It reports false if a method of the error panics, or the error encodes
-// itself, which the handlers of package slog prefer.
-func (w *writer) packError(err error) (packed []byte, ok bool) {
-	if _, encodes := err.(json.Marshaler); encodes {
-		return nil, false
-	}
+// packError packs an error, unless one of its methods panics. plain says that the handlers of
+// package slog print nothing but the text of the error, and that this crosses whole.
+func (w *writer) packError(err error) (packed []byte, plain bool) {
 	defer func() {
 		if recover() != nil { // as the handlers of package slog do
-			packed, ok = nil, false
+			packed, plain = nil, false
 		}
 	}()
-	return w.errors.Pack(err), true
+	packed = w.errors.Pack(err)
+	switch err.(type) {
+	case json.Marshaler, encoding.TextMarshaler, fmt.Formatter:
+		return packed, false
+	}
+	return packed, w.errors.Unpack(packed).Error() == err.Error()
 }
 
 // textOf returns a value as slog.TextHandler prints it.
@@ -202,7 +229,7 @@ func textOf(v any) (text string) {
 func jsonOf(v any) (b []byte) {
 	defer func() {
 		if r := recover(); r != nil { // as the handlers of package slog do
-			b, _ = json.Marshal(panicText(v, r)) // a string can be encoded
+			b, _ = plainJSON(panicText(v, r)) // a string can be encoded
 		}
 	}()
 	if err, ok := v.(error); ok {
@@ -210,11 +237,20 @@ func jsonOf(v any) (b []byte) {
 			v = err.Error()
 		}
 	}
-	b, err := json.Marshal(v)
+	b, err := plainJSON(v)
 	if err != nil {
-		b, _ = json.Marshal("!ERROR:" + err.Error()) // a string can be encoded
+		b, _ = plainJSON("!ERROR:" + err.Error()) // a string can be encoded
 	}
 	return b
+}
+
+// plainJSON encodes a value, and leaves characters alone that mean something in HTML.
+func plainJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), err
 }
 
 // panicText stands for a value whose method has panicked.
