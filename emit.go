@@ -33,7 +33,7 @@ func (a *announcer) emit(e Event) {
 	stamp(e)
 	level, text, attrs := e.record()
 	level = a.levelNow(e, level)
-	a.logs.behind(func() { a.config.Logger.LogAttrs(context.Background(), level, "multiprolab: "+text, attrs...) })
+	a.logs.behind(func() { a.config.Logger.LogAttrs(a.logs.ctx, level, "multiprolab: "+text, attrs...) })
 	a.tell(e, attrs)
 }
 
@@ -99,7 +99,7 @@ func (a *announcer) emitLost(lost []*DeadLetter) {
 	level, _, _ := e.record()
 	level = a.levelNow(e, level)
 	a.logs.behind(func() {
-		a.config.Logger.LogAttrs(context.Background(), level, "multiprolab: messages not delivered",
+		a.config.Logger.LogAttrs(a.logs.ctx, level, "multiprolab: messages not delivered",
 			slog.String("receiver", e.Receiver), slog.Int("count", len(lost)),
 			slog.String("first", strings.Join(first, ", ")), slog.Int("size", size),
 			slog.String("reason", strings.ReplaceAll(e.Reason, "multiprolab: ", "")))
@@ -133,7 +133,7 @@ func (a *announcer) deliver(e Event) {
 	if n := a.inbox.missedUrgent(); n > 0 {
 		missed := &EventsMissed{Count: n}
 		level, text, attrs := missed.record()
-		a.config.Logger.LogAttrs(context.Background(), level, "multiprolab: "+text, attrs...)
+		a.config.Logger.LogAttrs(a.logs.ctx, level, "multiprolab: "+text, attrs...)
 		a.config.OnEvent(missed)
 	}
 	a.config.OnEvent(e)

@@ -48,7 +48,7 @@ func newGoroutineBody(
 	role.take, role.outlet = handed.Take, outlet
 	b.worker = newWorker(role, &codec.Codec{}, &m.cfg)
 	b.worker.errors = m.errors
-	b.worker.logs.wants = m.cfg.Logger.Enabled
+	b.worker.logs.main = m.logs
 	hangUp := func() {
 		_ = toMain.Close()
 		_ = fromMain.Close()

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
+	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -244,4 +247,46 @@ func TestManyLives(t *testing.T) {
 			require.False(t, errors.Is(err, context.Canceled))
 		}
 	})
+}
+
+// countedRecords is a handler that counts the records that pass through it.
+type countedRecords struct {
+	slog.Handler
+	n *atomic.Int32
+}
+
+func (p countedRecords) Handle(ctx context.Context, r slog.Record) error {
+	p.n.Add(1)
+	return p.Handler.Handle(ctx, r)
+}
+
+var _ = worker("default-logger", func(ctx context.Context, w *multiprolab.Worker) error {
+	slog.SetDefault(slog.New(countedRecords{w.Logger().Handler(), &passed}))
+	multiprolab.HandleTask(w, "log-by-default", func(ctx context.Context, n int) (int, error) {
+		slog.DebugContext(ctx, "is not wanted")
+		slog.InfoContext(ctx, "goes to main's handler, which is the worker's own, and is printed")
+		return n, nil
+	})
+	return nil
+})
+
+// passed counts the records of the worker "default-logger".
+var passed atomic.Int32
+
+// A worker in main's process whose logger becomes slog.Default, where main's log goes by default,
+// does not send its records in a circle.
+func TestInProcessLoggerAsDefault(t *testing.T) {
+	before, flags, out := slog.Default(), log.Flags(), log.Writer()
+	defer func() {
+		slog.SetDefault(before)
+		log.SetFlags(flags)
+		log.SetOutput(out)
+	}()
+	app := multiprolab.New(&multiprolab.Config{InProcess: true})
+	app.RegisterWorker("default-logger", setups["default-logger"], nil)
+	require.NoError(t, app.Start(t.Context()))
+	_, err := multiprolab.Do[int](bounded(t), app, "log-by-default", 1)
+	require.NoError(t, err)
+	require.NoError(t, app.Close())
+	require.EqualValues(t, 2, passed.Load())
 }

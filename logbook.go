@@ -32,8 +32,11 @@ const (
 type logbook struct {
 	// config has the logger. It never changes.
 	config *Config
+	// ctx is what the handler is called with, which tells it from other contexts: see calls. It
+	// never changes.
+	ctx context.Context
 
-	mu      lockorder.Mutex[lockorder.Leaf] // guards every other field but config, and those of logLife that say so
+	mu      lockorder.Mutex[lockorder.Leaf] // guards every field below, and those of logLife that say so
 	entries ring.Ring[logEntry]             // the records that wait, the oldest first
 	own     int                             // how many of them are of main's own events
 	busy    bool                            // the goroutine runs
@@ -78,6 +81,29 @@ type logEntry struct {
 	body []byte   // the packed record; empty if only the number of lost ones is told
 }
 
+// logbookKey is the key of the logbook in the context with which it calls the handler.
+type logbookKey struct{}
+
+// newLogbook returns a logbook in which nothing waits.
+func newLogbook(cfg *Config) *logbook {
+	b := &logbook{config: cfg}
+	b.ctx = context.WithValue(context.Background(), logbookKey{}, b)
+	return b
+}
+
+// calls implements hostLog: it reports whether ctx is what the logbook calls the handler with. If a
+// record comes with it from a worker, the handler leads to the worker's logger, as it does after
+// slog.SetDefault with that: a record that went on would come back for ever.
+func (b *logbook) calls(ctx context.Context) bool { return ctx != nil && ctx.Value(logbookKey{}) == b }
+
+// wants implements hostLog.
+func (b *logbook) wants(ctx context.Context, level slog.Level) bool {
+	if b.calls(ctx) {
+		return level >= slog.LevelInfo // it will be printed
+	}
+	return b.config.Logger.Enabled(b.ctx, level)
+}
+
 // newLogLife opens the log of a life.
 func newLogLife(w logWriter) *logLife {
 	l := &logLife{writer: w, rules: mail.NewAccount(logWindow)}
@@ -100,6 +126,9 @@ func (b *logbook) tellLevel(l *logLife) {
 func (b *logbook) take(l *logLife, f *wire.Frame) error {
 	e := logEntry{from: l, at: l.writer.place(), task: f.ID, typ: f.Type, lost: f.LostBefore(), body: f.Body}
 	e.cost = cost(f)
+	if len(e.body) > logpack.MaxSize {
+		return lie("a record of its log has %d bytes: at most %d may cross", len(e.body), logpack.MaxSize)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if l.rules.Charge(&l.credit, e.cost) != mail.Charged {
@@ -161,19 +190,18 @@ func (b *logbook) run() {
 // hand hands one record to the handler. dropped is how many of other workers were dropped before.
 func (b *logbook) hand(e *logEntry, dropped uint64) {
 	if dropped > 0 {
-		b.config.Logger.Warn("multiprolab: records of workers that have ended are lost, for the handler of the log "+
-			"is behind", "count", dropped)
+		b.config.Logger.WarnContext(b.ctx, "multiprolab: records of workers that have ended are lost, for the handler "+
+			"of the log is behind", "count", dropped)
 	}
 	if e.own != nil {
 		e.own()
 		return
 	}
-	ctx := context.Background()
 	first := []slog.Attr{
 		slog.String("worker", e.at.slot.name), slog.Int("pid", e.from.writer.pid()), slog.Int("life", e.at.life),
 	}
 	if e.lost > 0 {
-		b.config.Logger.LogAttrs(ctx, slog.LevelWarn, "multiprolab: records of the worker are lost, for the handler "+
+		b.config.Logger.LogAttrs(b.ctx, slog.LevelWarn, "multiprolab: records of the worker are lost, for the handler "+
 			"of the log is behind", append(first, slog.Uint64("count", e.lost))...)
 	}
 	if len(e.body) == 0 {
@@ -187,8 +215,8 @@ func (b *logbook) hand(e *logEntry, dropped uint64) {
 		e.from.writer.lied(lie("%v", err))
 		return
 	}
-	if h := b.config.Logger.Handler(); h.Enabled(ctx, r.Level) {
-		_ = h.Handle(ctx, r) // package slog drops the errors of handlers, too: there is nobody to tell
+	if h := b.config.Logger.Handler(); h.Enabled(b.ctx, r.Level) {
+		_ = h.Handle(b.ctx, r) // package slog drops the errors of handlers, too: there is nobody to tell
 	}
 }
 

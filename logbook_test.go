@@ -3,6 +3,7 @@ package multiprolab
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -58,6 +59,28 @@ func TestLogsOfDeadWorkersAreBounded(t *testing.T) {
 	arrived := strings.Count(out.String(), "msg=record ")
 	require.Greater(t, arrived, mostOrphans/logpack.MaxSize/2)
 	require.Less(t, arrived, said)
+}
+
+// A record that is larger than any honest one is not kept.
+func TestLogsOfALiarAreBounded(t *testing.T) {
+	th := newTheatre(t, nil, map[string]WorkerConfig{"w": {}})
+	err := th.enter("w/0").try(wire.NewLog(0, "", 0, make([]byte, logpack.MaxSize+1)))
+	require.ErrorContains(t, err, "a record of its log has")
+	th.logs.mu.Lock()
+	defer th.logs.mu.Unlock()
+	require.False(t, th.logs.busy)
+}
+
+// An error that is too long for the way of errors crosses in a record all the same.
+func TestLongErrorInALog(t *testing.T) {
+	long := errors.New(strings.Repeat("x", maxErrorSize))
+	r := slog.NewRecord(time.Now(), 0, "", 0)
+	r.AddAttrs(slog.Any("err", long), slog.Any("short", errors.New("short")))
+	got, err := logpack.Read(logpack.Append(nil, logErrors, &r, &logpack.Prefix{}), logErrors)
+	require.NoError(t, err)
+	var out bytes.Buffer
+	require.NoError(t, slog.NewTextHandler(&out, nil).Handle(t.Context(), got))
+	require.Contains(t, out.String(), " err="+long.Error()+" short=short\n")
 }
 
 // The level that a worker is told is the least that main's handler takes.

@@ -24,7 +24,7 @@ func New(cfg *Config) *Main {
 	m.upgrade.abandoned = make(chan struct{})
 	m.cfg, m.err = cfg.filled()
 	m.node = newNode(MainName, &codec.Codec{}, m.cfg.MaxMessageSize, m.cfg.Window)
-	m.announcer = &announcer{config: &m.cfg, inbox: m.receiver, ends: m.exitAsked, logs: &logbook{config: &m.cfg}}
+	m.announcer = &announcer{config: &m.cfg, inbox: m.receiver, ends: m.exitAsked, logs: newLogbook(&m.cfg)}
 	m.flight.open()
 	m.broker = newBroker(m.node, &m.cfg, &m.flight.counter)
 	m.defaults = taskDefaults{}

@@ -14,15 +14,23 @@ import (
 type workerLogs struct {
 	// least is the least level of the records that main wants.
 	least atomic.Int64
-	// wants asks main's handler whether it takes a record. It is nil in a process of its own, which
+	// main knows whether main's handler takes a record. It is nil in a process of its own, which
 	// goes by least. It does not change once the worker lives.
-	wants func(ctx context.Context, level slog.Level) bool
+	main hostLog
 
 	mu     lockorder.Mutex[lockorder.Leaf] // guards every field below
 	window mail.Window                     // the room that is left
 	grown  chan struct{}                   // closed when there is more room; nil if nobody waits
 	stuck  bool                            // a record has waited in vain, and no room has come since
 	lost   uint64                          // how many records were lost of which main was not told
+}
+
+// hostLog is the log of main as a worker in the same process knows it. Any goroutine may call it.
+type hostLog interface {
+	// wants reports whether main's handler takes a record of a level that is logged under ctx.
+	wants(ctx context.Context, level slog.Level) bool
+	// calls reports whether main's handler itself logs under ctx, and so leads back to the worker.
+	calls(ctx context.Context) bool
 }
 
 // take takes room for a record. It returns how many records were lost before it and true; or a

@@ -24,8 +24,9 @@ const logPatience = 5 * time.Second
 // a group of "id" and "type". A record is on its way when the logger returns, and main gets it
 // whatever becomes of this process then. While 512 KiB of records wait for the handler of main,
 // logging waits with them, up to 5 seconds; records that are lost then are counted, and main's log
-// says so. A record of more than 128 KiB is cut. The level is that of main's handler, of which a
-// worker hears within WorkerConfig.HeartbeatTimeout if it changes.
+// says so. A record of more than 128 KiB is cut, and has an attribute "!CUT". The level is that of
+// main's handler, of which a worker hears within WorkerConfig.HeartbeatTimeout if it changes.
+// Records of the workers of a Main in this worker have the attributes of both, this one's first.
 //
 // In a process of its own, slog.Default is this logger, but see Config.WorkerLogs.
 func (w *Worker) Logger() *slog.Logger { return slog.New(&workerLog{worker: w}) }
@@ -38,8 +39,8 @@ type workerLog struct {
 
 // Enabled implements slog.Handler.
 func (h *workerLog) Enabled(ctx context.Context, level slog.Level) bool {
-	if wants := h.worker.logs.wants; wants != nil {
-		return wants(ctx, level)
+	if main := h.worker.logs.main; main != nil {
+		return main.wants(ctx, level)
 	}
 	return int64(level) >= h.worker.logs.least.Load()
 }
@@ -75,7 +76,7 @@ func (h *workerLog) Handle(ctx context.Context, r slog.Record) error {
 // send sends a packed record to main, or prints it if that is not possible any more.
 func (h *workerLog) send(ctx context.Context, packed []byte) error {
 	w := h.worker
-	if w.link == nil {
+	if main := w.logs.main; w.link == nil || main != nil && main.calls(ctx) {
 		return printRecord(ctx, packed)
 	}
 	var id uint64
@@ -99,7 +100,7 @@ func (h *workerLog) send(ctx context.Context, packed []byte) error {
 	return w.tellFirst()
 }
 
-// printRecord prints a record of a worker that has no main any more.
+// printRecord prints a record that cannot go to main.
 func printRecord(ctx context.Context, packed []byte) error {
 	r, err := logpack.Read(packed, logErrors)
 	if err != nil {
