@@ -24,6 +24,8 @@ type history struct {
 	// messages counts the events of messages, and the messages that instances have handled that are
 	// in no pool any more.
 	messages MessageStats
+	// lives are the lives that have begun and are not over.
+	lives map[*peer]struct{}
 	// wires is what the wires of the lives of each instance have carried that are over, by the name
 	// of the instance; and all of them together under the empty name.
 	wires map[string]link.Traffic
@@ -76,7 +78,20 @@ func (n *history) over(s *slot, p *peer) {
 		t.Add(p.link.Traffic())
 		n.wires[name] = t
 	}
+	delete(n.lives, p)
 	s.finishLife(p)
+}
+
+// begun takes in that a life of an instance begins, whose end over takes in, and gives it to the
+// instance.
+func (n *history) begun(s *slot, p *peer) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.lives == nil {
+		n.lives = map[*peer]struct{}{}
+	}
+	n.lives[p] = struct{}{}
+	s.beginLife(p)
 }
 
 // traffic returns how many messages and calls the lives of the receiver have handled, and how many
@@ -95,24 +110,25 @@ func (n *history) left(handled uint64) {
 	n.messages.Handled += handled
 }
 
-// wiresOf writes into a snapshot what the wires of the present lives of some instances carry, and
-// what those of earlier ones have carried.
-func (n *history) wiresOf(s *Stats, slots []*slot) {
+// wiresOf writes into a snapshot what the wires of all present lives carry, and what those of
+// earlier ones have carried. shown are the instances of the workers of the snapshot; a life may
+// also be that of an instance which has left its pool, or on its way from one to another.
+func (n *history) wiresOf(s *Stats, shown []*slot) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	all := n.wires[""]
-	for i, at := range slots {
-		t, shared := n.wires[at.name], int64(0)
-		if p := at.running(); p != nil {
-			now := p.link.Traffic()
-			t.Add(now)
-			all.Add(now)
-			shared = now.Shared
-		}
+	all, carry := n.wires[""], make(map[*peer]link.Traffic, len(n.lives))
+	for p := range n.lives {
+		now := p.link.Traffic()
+		carry[p] = now
+		all.Add(now)
+		s.Wire.Shared += now.Shared
+	}
+	for i, at := range shown {
+		t, now := n.wires[at.name], carry[at.running()]
+		t.Add(now)
 		w := &s.Workers[i].Wire
 		w.take(&t)
-		w.Shared = shared
-		s.Wire.Shared += shared
+		w.Shared = now.Shared
 		s.Wire.Blocked += w.Blocked
 	}
 	s.Wire.take(&all)

@@ -103,7 +103,7 @@ func (l *lifetime) run() {
 		return
 	}
 	l.peer = p
-	s.beginLife(p)
+	m.history.begun(s, p)
 	p.welcome(m)
 	m.tellStart(p)
 	l.rules.started(s)
