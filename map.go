@@ -1,6 +1,7 @@
 package multiprolab
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -50,10 +51,14 @@ func Map[R, T any](ctx context.Context, p Process, typ string, items iter.Seq[T]
 			mapItems(ctx, n, typ, items, &c, yield)
 			return
 		}
-		err := n.mapThrough(ctx, typ, &c.Task, func(ctx context.Context, o *TaskOptions) {
+		err := n.mapThrough(ctx, typ, &c.Task, func(ctx context.Context, o *TaskOptions) (first error) {
 			with := c
 			with.Task = *o
-			mapItems(ctx, n, typ, items, &with, yield)
+			mapItems(ctx, n, typ, items, &with, func(result R, err error) bool {
+				first = cmp.Or(first, err)
+				return yield(result, err)
+			})
+			return first
 		})
 		if err != nil {
 			yield(zero, err)

@@ -154,7 +154,8 @@ func UseHandle(p Process, mw Middleware) {
 // UseSend surrounds what a process sends with a middleware: Send, Broadcast and Call, Submit and
 // TrySubmit up to when the queue has taken the task, Do and DoWith up to the outcome, and the whole
 // of a Map, which is one operation. The first one that is used is the outermost. It concerns what
-// is sent later. A Map may call next once; what the middleware returns after that is not heard.
+// is sent later. A Map may call next once, which returns the first error that was yielded; what the
+// middleware returns after that is not heard.
 func UseSend(p Process, mw Middleware) {
 	if mw == nil {
 		registrationPanic("UseSend: the middleware is nil (%s)", callSite())

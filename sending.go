@@ -1,6 +1,7 @@
 package multiprolab
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -107,10 +108,10 @@ func (n *node) putAndWait(ctx context.Context, typ string, body any, o *TaskOpti
 	return err
 }
 
-// mapThrough runs a Map, which calls run once behind the middlewares. If they refuse it before
-// that, the error is returned.
+// mapThrough runs a Map, which calls run once behind the middlewares. These get the error that run
+// returns: the first that was yielded. If they refuse the Map before that, their error is returned.
 func (n *node) mapThrough(
-	ctx context.Context, typ string, o *TaskOptions, run func(context.Context, *TaskOptions),
+	ctx context.Context, typ string, o *TaskOptions, run func(context.Context, *TaskOptions) error,
 ) error {
 	begun := false
 	err := n.sending.through(ctx, n.leaving("map", "", typ, nil), func(ctx context.Context, op *Operation) error {
@@ -122,8 +123,7 @@ func (n *node) mapThrough(
 			return err
 		}
 		begun = true
-		run(ctx, with)
-		return ctx.Err()
+		return cmp.Or(run(ctx, with), ctx.Err())
 	})
 	if begun {
 		return nil

@@ -47,16 +47,19 @@
 //	messaging.message.id             the id of the task, at its handler
 //	rpc.system.name                  multiprolab
 //	rpc.method                       {pool}/{type}
-//	error.type                       the type of the error, if there is one
+//	error.type                       the type of the error, if there is one, or the sentinel
+//	                                 that it is, such as context.Canceled
 //	multiprolab.receiver             the name that Send, Broadcast or Call gives
 //	multiprolab.sender               the name of the sender, at the handler
 //	multiprolab.task.attempt         the number of the attempt, from 1
 //
 // The span of a handler whose process dies is lost with it; that of who waits for the outcome ends
-// with the error. What becomes of a task of Submit is in the spans of its attempts alone. A task
-// that is taken with TaskQueue.Get has no span of a handler.
+// with the error, and that of a Map with the first one that it has yielded. What becomes of a task
+// of Submit is in the spans of its attempts alone. A task that is taken with TaskQueue.Get has no
+// span of a handler.
 //
 // The context travels in the headers of the message, in the form of [Config.Propagator], beside
-// those that others have set. If it does not fit into what headers may take, 8 KiB in all, for
-// example because the baggage is large, what does not fit is left behind.
+// those that others have set; it replaces one that is there already, as in headers that were taken
+// from another message. If it does not fit into what headers may take, 8 KiB in all, for example
+// because the baggage is large, what does not fit is left behind.
 package otelmultiprolab

@@ -2,8 +2,11 @@ package otelmultiprolab
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"go.opentelemetry.io/otel"
@@ -75,12 +78,13 @@ func (u *user) sending(next multiprolab.Step) multiprolab.Step {
 	return func(ctx context.Context, op *multiprolab.Operation) error {
 		var name string
 		var opts []trace.SpanStartOption
+		receiver, typ := bounded(op.Receiver, maxName), bounded(op.Type, maxName) // nobody has checked them yet
 		if op.Kind == "call" {
-			name = poolOf(op.Receiver) + "/" + op.Type
+			name = poolOf(receiver) + "/" + typ
 			opts = []trace.SpanStartOption{
 				trace.WithSpanKind(trace.SpanKindClient),
 				trace.WithAttributes(
-					semconv.RPCSystemNameKey.String(system), semconv.RPCMethod(name), receiverKey.String(op.Receiver),
+					semconv.RPCSystemNameKey.String(system), semconv.RPCMethod(name), receiverKey.String(receiver),
 				),
 			}
 		} else {
@@ -88,16 +92,17 @@ func (u *user) sending(next multiprolab.Step) multiprolab.Step {
 			if !known {
 				operation = op.Kind
 			}
-			name = operation + " " + op.Type
-			attributes := messaging(op, operation, semconv.MessagingOperationTypeSend, op.Sender)
-			if op.Kind == "message" && op.Receiver != "" { // it is no broadcast to all
-				attributes = append(attributes, receiverKey.String(op.Receiver))
+			name = operation + " " + typ
+			attributes := messaging(typ, operation, semconv.MessagingOperationTypeSend, op.Sender)
+			if op.Kind == "message" && receiver != "" { // it is no broadcast to all
+				attributes = append(attributes, receiverKey.String(receiver))
 			}
 			opts = []trace.SpanStartOption{
 				trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(attributes...),
 			}
 		}
 		ctx, span := u.tracer.Start(ctx, name, opts...)
+		op.Header = without(op.Header, u.propagator.Fields())
 		u.propagator.Inject(ctx, carrier{op})
 		return within(ctx, span, next, op)
 	}
@@ -119,7 +124,7 @@ func (u *user) handling(next multiprolab.Step) multiprolab.Step {
 			return within(ctx, span, next, op)
 		}
 		attributes := append(
-			messaging(op, "process", semconv.MessagingOperationTypeProcess, op.Receiver),
+			messaging(op.Type, "process", semconv.MessagingOperationTypeProcess, op.Receiver),
 			semconv.MessagingConsumerGroupName(pool),
 			senderKey.String(op.Sender),
 		)
@@ -139,14 +144,12 @@ func (u *user) handling(next multiprolab.Step) multiprolab.Step {
 }
 
 // messaging returns the attributes that all spans of messages and tasks have.
-func messaging(
-	op *multiprolab.Operation, operation string, typ attribute.KeyValue, client string,
-) []attribute.KeyValue {
+func messaging(destination, operation string, typ attribute.KeyValue, client string) []attribute.KeyValue {
 	return append(make([]attribute.KeyValue, 0, 10),
 		semconv.MessagingSystemKey.String(system),
 		semconv.MessagingOperationName(operation),
 		typ,
-		semconv.MessagingDestinationName(op.Type),
+		semconv.MessagingDestinationName(destination),
 		semconv.MessagingClientID(client),
 	)
 }
@@ -161,7 +164,7 @@ func within(ctx context.Context, span trace.Span, next multiprolab.Step, op *mul
 			span.SetAttributes(semconv.ErrorTypeKey.String("panic"))
 		case err != nil:
 			span.SetStatus(codes.Error, bounded(err.Error(), maxText))
-			span.SetAttributes(semconv.ErrorTypeKey.String(bounded(semconv.ErrorType(err).Value.AsString(), maxType)))
+			span.SetAttributes(semconv.ErrorTypeKey.String(typeOf(err)))
 		}
 		span.End()
 	}()
@@ -173,7 +176,59 @@ func within(ctx context.Context, span trace.Span, next multiprolab.Step, op *mul
 const (
 	maxText = 1 << 10 // the greatest length of the text of an error in bytes
 	maxType = 200     // the greatest length of its type in bytes
+	maxName = 255     // the greatest length of the name of a receiver or a type in bytes
 )
+
+// sentinels are the errors that are known by what they are, for their types are private.
+var sentinels = []struct {
+	err  error  // the sentinel
+	name string // where it is found
+}{
+	{context.Canceled, "context.Canceled"},
+	{context.DeadlineExceeded, "context.DeadlineExceeded"},
+	{multiprolab.ErrCancelled, "multiprolab.ErrCancelled"},
+	{multiprolab.ErrQueueFull, "multiprolab.ErrQueueFull"},
+	{multiprolab.ErrBacklog, "multiprolab.ErrBacklog"},
+	{multiprolab.ErrCallCycle, "multiprolab.ErrCallCycle"},
+	{multiprolab.ErrStopped, "multiprolab.ErrStopped"},
+	{multiprolab.ErrExit, "multiprolab.ErrExit"},
+	{multiprolab.ErrNoTask, "multiprolab.ErrNoTask"},
+	{multiprolab.ErrNotWorker, "multiprolab.ErrNotWorker"},
+}
+
+// typeOf returns the type of an error, as error.type has it: what it says itself; or the first
+// public type of it and what it wraps; or the sentinel that it matches; or the innermost type.
+func typeOf(err error) string {
+	var own interface{ ErrorType() string }
+	if errors.As(err, &own) && own.ErrorType() != "" {
+		return bounded(own.ErrorType(), maxType)
+	}
+	var name string
+	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+		name = bounded(semconv.ErrorType(inner).Value.AsString(), maxType)
+		if first, _ := utf8.DecodeRuneInString(name[strings.LastIndexByte(name, '.')+1:]); unicode.IsUpper(first) {
+			return name
+		}
+	}
+	for _, s := range sentinels {
+		if errors.Is(err, s.err) {
+			return s.name
+		}
+	}
+	return name
+}
+
+// without returns headers without some of them, of which none is changed: others may have them.
+func without(headers map[string]string, names []string) map[string]string {
+	if len(headers) == 0 {
+		return nil
+	}
+	left := maps.Clone(headers)
+	for _, name := range names {
+		delete(left, name)
+	}
+	return left
+}
 
 // bounded returns the beginning of a text, as valid UTF-8.
 func bounded(text string, limit int) string {

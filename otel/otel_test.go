@@ -1,15 +1,19 @@
 package otelmultiprolab_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
+	"maps"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/baggage"
@@ -319,6 +323,146 @@ func TestKinds(t *testing.T) {
 		require.Equal(t, all.ID, s.Parent)
 	}
 	require.Equal(t, one(t, spans, "submit count").ID, one(t, spans, "process count").Parent)
+}
+
+// The errors of who waits say what they are: cancellation, a deadline, a handler's error, a death.
+func TestErrorTypes(t *testing.T) {
+	l := start(t, false)
+	once := &multiprolab.TaskOptions{Attempts: 1}
+	for want, fails := range map[string]func(ctx context.Context) error{
+		"context.Canceled": func(ctx context.Context) error {
+			ctx, cancel := context.WithCancel(ctx)
+			cancel()
+			_, err := multiprolab.Do[string](ctx, l, "greet", "x")
+			return err
+		},
+		"context.DeadlineExceeded": func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, time.Nanosecond)
+			defer cancel()
+			_, err := multiprolab.Call[string](ctx, l, "back", "shout", "x")
+			return err
+		},
+		"*multiprolab.RemoteError": func(ctx context.Context) error {
+			_, err := multiprolab.DoWith[string](ctx, l, "fail", "", once)
+			return err
+		},
+		"*multiprolab.UnknownReceiverError": func(ctx context.Context) error {
+			return multiprolab.Send(ctx, l, "nobody", "x", 1)
+		},
+		"*multiprolab.MapError": func(ctx context.Context) (first error) {
+			cfg := &multiprolab.MapConfig{Task: *once}
+			for _, err := range multiprolab.Map[string](ctx, l, "fail", slices.Values([]string{"", "die"}), cfg) {
+				first = cmp.Or(first, err)
+			}
+			return first
+		},
+	} {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		l.exporter.Reset()
+		err := fails(ctx)
+		cancel()
+		require.Error(t, err)
+		spans := l.recorder.spans("main")
+		require.Len(t, spans, 1)
+		require.Equal(t, want, spans[0].Attributes["error.type"])
+		require.Equal(t, err.Error(), spans[0].Error)
+	}
+}
+
+// The type of an error is that of what the wrappers of the library and of others wrap.
+func TestTypesOfWrappedErrors(t *testing.T) {
+	r := newRecorder()
+	app := multiprolab.New(&multiprolab.Config{InProcess: true})
+	otelmultiprolab.Use(app, &otelmultiprolab.Config{TracerProvider: r.tracers})
+	var err error
+	multiprolab.UseSend(app, func(multiprolab.Step) multiprolab.Step {
+		return func(context.Context, *multiprolab.Operation) error { return err }
+	})
+	path := &fs.PathError{Op: "open", Err: fs.ErrNotExist}
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{errRefused, "*errors.errorString"},
+		{multiprolab.NoRetry(errRefused), "*errors.errorString"},
+		{multiprolab.NoRetry(path), "*fs.PathError"},
+		{fmt.Errorf("a: %w", multiprolab.RetryAfter(time.Second, fmt.Errorf("b: %w", path))), "*fs.PathError"},
+		{fmt.Errorf("a: %w", multiprolab.ErrQueueFull), "multiprolab.ErrQueueFull"},
+		{multiprolab.NoRetry(context.DeadlineExceeded), "context.DeadlineExceeded"},
+		{errors.Join(errRefused, context.Canceled), "context.Canceled"},
+		{&multiprolab.TimeoutError{}, "*multiprolab.TimeoutError"},
+		{fmt.Errorf("a: %w", named{context.Canceled}), "refused"},
+	} {
+		r.exporter.Reset()
+		err = c.err
+		require.Error(t, multiprolab.Send(context.Background(), app, "nobody", "x", 1))
+		require.Equal(t, c.want, r.spans("main")[0].Attributes["error.type"], "%v", err)
+	}
+}
+
+// named is an error that names its type.
+type named struct{ error }
+
+func (named) ErrorType() string { return "refused" }
+
+// Names that nobody can have become no text that an exporter could not send.
+func TestHostileNames(t *testing.T) {
+	l := start(t, true)
+	ctx := context.Background()
+	for _, name := range []string{"\xff\xfe", strings.Repeat("\u00e9", 1<<20), "a\x00b"} {
+		_, err := multiprolab.Call[string](ctx, l, name, name, "x")
+		require.Error(t, err)
+		require.Error(t, multiprolab.Send(ctx, l, name, name, "x"))
+		_, err = multiprolab.Do[string](ctx, l, name, "x")
+		require.Error(t, err)
+	}
+	spans := l.recorder.spans("main")
+	require.Len(t, spans, 9)
+	for _, s := range spans {
+		for _, text := range append(slices.Collect(maps.Values(s.Attributes)), s.Name, s.Error) {
+			require.True(t, utf8.ValidString(text), "%q", text)
+			require.LessOrEqual(t, len(text), 1<<10)
+		}
+	}
+}
+
+// What a trace carries travels whole, whether it is sampled or not, and replaces what headers have
+// of another one; the headers of others are not touched.
+func TestPropagation(t *testing.T) {
+	state, err := trace.ParseTraceState("vendor=1")
+	require.NoError(t, err)
+	for _, flags := range []trace.TraceFlags{0, trace.FlagsSampled} {
+		l := &lab{newApp(true), t, newRecorder()}
+		shared := map[string]string{"mine": "x", "traceparent": "of another", "tracestate": "old=1", "baggage": "old=1"}
+		multiprolab.UseSend(l, func(next multiprolab.Step) multiprolab.Step {
+			return func(ctx context.Context, op *multiprolab.Operation) error {
+				op.Header = shared
+				return next(ctx, op)
+			}
+		})
+		otelmultiprolab.Use(l, &otelmultiprolab.Config{TracerProvider: l.tracers})
+		var sent map[string]string
+		multiprolab.UseSend(l, func(multiprolab.Step) multiprolab.Step {
+			return func(_ context.Context, op *multiprolab.Operation) error {
+				sent = op.Header
+				return errRefused
+			}
+		})
+		parent := trace.NewSpanContext(trace.SpanContextConfig{
+			TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: flags, TraceState: state, Remote: true,
+		})
+		require.Error(t, multiprolab.Send(trace.ContextWithRemoteSpanContext(context.Background(), parent), l, "x", "x", 1))
+		require.Equal(t, "x", sent["mine"])
+		require.Equal(t, "vendor=1", sent["tracestate"])
+		require.True(t, strings.HasPrefix(sent["traceparent"], "00-"+parent.TraceID().String()))
+		require.True(t, strings.HasSuffix(sent["traceparent"], "-"+flags.String()))
+		require.NotContains(t, sent, "baggage")
+		require.Equal(t, "of another", shared["traceparent"])
+		require.Len(t, l.recorder.spans("main"), int(flags))
+
+		require.Error(t, multiprolab.Send(context.Background(), l, "x", "x", 1))
+		require.NotContains(t, sent, "tracestate")
+	}
 }
 
 // What does not fit into the headers is left behind, and what is sent arrives all the same.

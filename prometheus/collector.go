@@ -62,8 +62,12 @@ func NewCollector(app Source, cfg *Config) *Collector {
 	c := &Collector{source: app, buckets: defaultBuckets(), cpu: map[string]lives{}}
 	if cfg != nil && cfg.Buckets != nil {
 		c.buckets = slices.Clone(cfg.Buckets)
-		if !slices.IsSorted(c.buckets) || slices.Contains(c.buckets, math.Inf(1)) {
-			panic("prommultiprolab: Config.Buckets: give bounds in growing order, without the infinite one")
+		last := math.Inf(-1)
+		for _, bound := range c.buckets {
+			if math.IsNaN(bound) || bound <= last || math.IsInf(bound, 1) {
+				panic("prommultiprolab: Config.Buckets: give bounds in growing order, without the infinite one")
+			}
+			last = bound
 		}
 	}
 	return c

@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -301,6 +303,116 @@ func TestBuckets(t *testing.T) {
 	require.Equal(t, map[float64]uint64{0.001: 1, 0.01: 4, math.Inf(1): 7},
 		shown(&prommultiprolab.Config{Buckets: []float64{0.001, 0.01}}))
 	require.Panics(t, func() { prommultiprolab.NewCollector(f, &prommultiprolab.Config{Buckets: []float64{2, 1}}) })
+}
+
+// Bounds that make no histogram are refused where the collector is made, and not at each scrape.
+func TestBoundsAreChecked(t *testing.T) {
+	for _, bounds := range [][]float64{
+		{2, 1}, {1, 1}, {math.NaN()}, {1, math.NaN()}, {1, math.Inf(1)}, {math.Inf(-1)}, {math.NaN(), 1},
+	} {
+		require.Panics(t, func() {
+			prommultiprolab.NewCollector(&fixed{}, &prommultiprolab.Config{Buckets: bounds})
+		}, "%v", bounds)
+	}
+}
+
+// Two programs are in one registry, each under its own label, and are scraped before they start,
+// while they run, and after their end, by many at once.
+func TestTwoPrograms(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	var apps []*multiprolab.Main
+	for _, name := range []string{"a", "b"} {
+		app := newApp()
+		apps = append(apps, app)
+		labels := prometheus.Labels{"program": name}
+		prometheus.WrapRegistererWith(labels, registry).MustRegister(prommultiprolab.NewCollector(app, nil))
+	}
+	received := func() map[string]float64 {
+		families, err := registry.Gather()
+		require.NoError(t, err)
+		for _, f := range families {
+			if f.GetName() == "multiprolab_tasks_received_total" {
+				return values(f)
+			}
+		}
+		return nil
+	}
+	require.Empty(t, received())
+	for _, app := range apps {
+		require.NoError(t, app.Start(t.Context()))
+	}
+	var scrapes sync.WaitGroup
+	for range 4 {
+		scrapes.Go(func() {
+			for range 20 {
+				if _, err := registry.Gather(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 10 {
+		_, err := multiprolab.Do[int](t.Context(), apps[1], "grind", "x")
+		require.NoError(t, err)
+	}
+	require.NoError(t, apps[1].Resize("grinder", 1))
+	scrapes.Wait()
+	for _, app := range apps {
+		require.NoError(t, app.Close())
+	}
+	require.Equal(t, map[string]float64{"program=b type=grind": 10}, received())
+}
+
+// However many names users invent, a scrape has so many series and no more, and the sums of all
+// types do not fall when types are counted together.
+func TestManyNames(t *testing.T) {
+	app := multiprolab.New(&multiprolab.Config{InProcess: true, Logger: slog.New(slog.DiscardHandler)})
+	app.RegisterWorker("all", func(_ context.Context, w *multiprolab.Worker) error {
+		for i := range 2100 {
+			multiprolab.HandleTask(w, fmt.Sprint("type-", i), func(context.Context, int) (int, error) { return 0, nil })
+		}
+		return nil
+	}, nil)
+	require.NoError(t, app.Start(t.Context()))
+	defer func() { require.NoError(t, app.Close()) }()
+	url := serve(t, app, nil)
+	before := 0.0
+	for round := range 3 {
+		for i := range 700 {
+			_, err := multiprolab.Do[int](t.Context(), app, fmt.Sprint("type-", 700*round+i), 1)
+			require.NoError(t, err)
+		}
+		families := scrape(t, url)
+		for _, name := range []string{"tasks_received_total", "task_run_seconds", "task_wait_seconds"} {
+			require.LessOrEqual(t, len(values(families["multiprolab_"+name])), 1001, name)
+		}
+		now := sum(values(families["multiprolab_tasks_received_total"]))
+		require.Equal(t, before+700, now)
+		before = now
+	}
+}
+
+// Each cause of a death and each state that the library knows is shown.
+func TestAllCausesAndStatesAreShown(t *testing.T) {
+	source, err := os.ReadFile("../deathcause.go")
+	require.NoError(t, err)
+	more, err := os.ReadFile("../stats.go")
+	require.NoError(t, err)
+	f := &fixed{}
+	f.stats.Pools = []multiprolab.PoolStats{{Name: "p"}}
+	families := scrape(t, serve(t, f, nil))
+	deaths, workers := values(families["multiprolab_worker_deaths_total"]), values(families["multiprolab_workers"])
+	constants := regexp.MustCompile(`(?m)^\t(Cause|State)\w+ +(?:DeathCause|WorkerState) += "(\w+)"`)
+	found := constants.FindAllStringSubmatch(string(source)+string(more), -1)
+	require.Greater(t, len(found), 20)
+	for _, c := range found {
+		if c[1] == "Cause" {
+			require.Contains(t, deaths, "cause="+c[2]+" pool=p")
+		} else {
+			require.Contains(t, workers, "pool=p state="+c[2])
+		}
+	}
+	require.Len(t, found, len(deaths)+len(workers))
 }
 
 // The processor time of a worker is that of all its lives that were seen, and goes on where a life
