@@ -10,7 +10,7 @@
 //
 // While nobody has the page open it costs nothing. While somebody has, one goroutine takes a
 // snapshot each second, Main.Stats, for all who look. So the last minute is shown from when somebody
-// has begun to look, and to whoever comes later, or comes again within a minute.
+// began to look, and to whoever comes later, or comes again within a minute.
 //
 // The same data is there for programs:
 //
@@ -54,8 +54,9 @@ type Config struct {
 	// under another name is refused, since any site can give a name of its own the address of this
 	// server, and so would get at the page by the browser of somebody who reaches it.
 	Hosts []string
-	// Combine adds profiles of several workers up, for debug/pprof/decoder/heap; see
-	// profiles.Config. Defaults to nil: each worker has its own.
+	// Combine adds profiles of several workers up, for debug/pprof/decoder/heap and, of all
+	// processes, debug/pprof/heap, to which the page has links then; see profiles.Config. Defaults
+	// to nil: each worker has its own.
 	Combine profiles.Combiner
 	// Interval is how often the page is told what has changed. Defaults to 1 second.
 	Interval time.Duration
@@ -119,7 +120,7 @@ func Handler(app *multiprolab.Main, cfg *Config) http.Handler {
 	return p.guard(relative(http.NewCrossOriginProtection().Handler(http.HandlerFunc(p.route))))
 }
 
-// route finds what serves a path. An http.ServeMux would send clients of paths that are not clean to
+// route finds what serves a path. An http.ServeMux would send clients whose paths are not clean to
 // where the page is not mounted.
 func (p *page) route(w http.ResponseWriter, r *http.Request) {
 	serve, method := p.serveFile, http.MethodGet

@@ -1,5 +1,5 @@
 // What the page does to the program. Which buttons there are, the program's configuration says.
-import { el, put } from "./dom.js";
+import { el, mark, put, shown } from "./dom.js";
 import { plain } from "./text.js";
 
 let allowed = new Set();
@@ -25,15 +25,25 @@ export async function act(action, body) {
   return text ? JSON.parse(text) : {};
 }
 
-/** button makes a button for an action, or nothing if it is not allowed. */
+/**
+ * button makes a button for an action, or nothing if it is not allowed. While press has not come to its end, another
+ * press does nothing; nor does the second click of a double click, below which there may be another button by then.
+ */
 export function button(action, title, press, label) {
   if (!may(action)) return null;
   const danger = ["kill", "discard"].includes(action) ? "danger" : null;
-  return el(
-    "button",
-    { type: "button", class: danger, "aria-label": label, data: { action }, on: { click: press } },
-    title,
-  );
+  const click = async (e) => {
+    if (e.detail > 1 || made.hasAttribute("aria-disabled")) return;
+    mark(made, "aria-disabled", true);
+    try {
+      await press();
+    } finally {
+      mark(made, "aria-disabled", null);
+    }
+  };
+  const properties = { type: "button", class: danger, "aria-label": label, data: { action }, on: { click } };
+  const made = el("button", properties, title);
+  return made;
 }
 
 let said = () => {};
@@ -75,13 +85,17 @@ export function ask({ title, text, yes, action, number, run }) {
   }
   put(part("no"), yes ? "Cancel" : "Close");
   part("yes").hidden = !yes;
+  part("yes").disabled = false;
   put(part("yes"), yes ?? "");
   part("yes").className = ["kill", "discard"].includes(action) ? "strong danger" : "strong";
   return new Promise((resolve) => {
+    let over = false; // the dialog may be that of another question by then
     const finish = (result) => {
+      if (over) return;
+      over = true;
       dialog.oncancel = null;
       dialog.close();
-      if (before?.isConnected) before.focus({ preventScroll: true });
+      if (shown(before)) before.focus({ preventScroll: true });
       resolve(result);
     };
     dialog.oncancel = (e) => {
@@ -90,6 +104,7 @@ export function ask({ title, text, yes, action, number, run }) {
     }; // Escape
     part("no").onclick = () => finish(null);
     const go = async () => {
+      if (part("yes").disabled) return;
       part("yes").disabled = true;
       put(part("error"), "");
       try {
@@ -97,9 +112,10 @@ export function ask({ title, text, yes, action, number, run }) {
         said(answer?.done ?? "Done");
         finish(answer ?? {});
       } catch (err) {
+        if (over) return said(err.message);
         put(part("error"), err.message);
       } finally {
-        part("yes").disabled = false;
+        if (!over) part("yes").disabled = false;
       }
     };
     part("yes").onclick = go;

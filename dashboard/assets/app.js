@@ -1,7 +1,7 @@
 // The page: it takes the stream of snapshots, and shows each.
 import { el, put, mark } from "./dom.js";
 import { ago, bytes, clock, count, percent, plain, rate } from "./text.js";
-import { Model } from "./model.js";
+import { Model, date } from "./model.js";
 import { live } from "./live.js";
 import { allow, announceTo } from "./actions.js";
 import { Timeline } from "./timeline.js";
@@ -13,22 +13,33 @@ import { themeButton } from "./theme.js";
 
 const id = (name) => document.getElementById(name);
 const model = new Model();
-let spoken = 0;
+const pause = 1500; // ms between two things that are said
+let spoken = 0,
+  unsaid = [];
 
-/** say tells a screen reader something, and not too often. */
+/** say tells a screen reader something, and not too often: what comes in quick succession is said together. */
 function say(text) {
-  const now = Date.now();
-  if (!text || now - spoken < 1500) return;
-  spoken = now;
-  put(id("announcer"), text);
+  if (!text) return;
+  if (!unsaid.length) setTimeout(speak, Math.max(0, spoken + pause - Date.now()));
+  unsaid = [...unsaid.filter((t) => t !== text), text].slice(-3);
+}
+
+function speak() {
+  const text = unsaid.join(". ");
+  unsaid = [];
+  spoken = Date.now();
+  put(id("announcer"), id("announcer").textContent === text ? text + "\u00a0" : text); // the same is news again
 }
 
 /** connection says how the stream is doing. */
 let state = "connecting",
+  detail = null,
   held = false;
-function connection(next, detail) {
+function connection(next, more = null) {
   const before = state;
+  if (next !== state || more) detail = more;
   state = next;
+  const because = detail?.cause ? `: ${plain(detail.cause)}` : "";
   const shown = held && next === "live" ? "held" : next;
   mark(id("connection"), "data-state", shown);
   put(
@@ -37,8 +48,8 @@ function connection(next, detail) {
       connecting: "connecting",
       live: "live",
       held: `held at ${clock(model.now)}`,
-      lost: model.now ? `no connection since ${clock(model.now)}` : "no connection",
-      ended: `the program has ended${detail?.cause ? `: ${plain(detail.cause)}` : ""}`,
+      lost: (model.now ? `no connection since ${clock(model.now)}` : "no connection") + because,
+      ended: `the program has ended${because}`,
     }[shown],
   );
   if (before !== next && (next === "lost" || next === "ended" || before === "lost")) say(id("connection").textContent);
@@ -97,7 +108,8 @@ const timeline = new Timeline(model),
   slowTable = slowest(model);
 const dead = new Dead(model),
   events = new Events(say);
-let waiting = null;
+let missed = [], // snapshots that came while the page was held
+  unheard = []; // events, likewise
 
 function show(sample) {
   model.take(sample.stats);
@@ -117,31 +129,49 @@ id("hold").addEventListener("click", () => {
   held = !held;
   mark(id("hold"), "aria-pressed", held);
   connection(state);
-  if (!held && waiting) {
-    show(waiting);
-    waiting = null;
-  }
+  if (held) return;
+  const last = missed.pop();
+  for (const { stats } of missed) model.take(stats);
+  missed = [];
+  if (last) show(last);
+  events.add(unheard);
+  unheard = [];
 });
+
+/** keep keeps a snapshot for when the page is let go: of all but the last one, what the last minute needs. */
+function keep(sample) {
+  if (missed.length) missed.push({ stats: { ...missed.pop().stats, types: [], pools: [] } });
+  missed.push(sample);
+  while (date(sample.stats.time) - date(missed[0].stats.time) > 61000) missed.shift();
+}
 themeButton(id("theme"), () => timeline.show());
 announceTo(say);
 
 let title = "multiprolab",
   present = null;
 live({
+  history(list) {
+    if (!held) for (const stats of list) if (!model.now || date(stats.time) > model.now) model.take(stats);
+  },
   hello(page) {
     title = plain(page.title, 80);
     put(id("program"), title);
     allow(page.allow);
-    if (present && present !== page.show) events.restart();
+    if (present && present !== page.show) {
+      events.restart();
+      unheard = [];
+    }
     present = page.show;
+    processes.begin(page.combine);
     dead.begin();
   },
   sample(sample) {
-    if (held) waiting = sample;
+    if (held) keep(sample);
     else show(sample);
   },
   happened(list) {
-    events.add(list);
+    if (held) unheard = [...unheard, ...list].slice(-200);
+    else events.add(list);
   },
   tell(next, detail) {
     model.ended = next === "ended";

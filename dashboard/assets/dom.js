@@ -48,6 +48,9 @@ export function keyed(parent, items, key, make, update) {
     if (now.has(k)) continue;
     now.set(k, old.get(k) ?? make(item));
   }
+  const gone = [...old].find(([k, child]) => !now.has(k) && child.contains(document.activeElement))?.[1];
+  const kept = new Set(now.values()),
+    heir = gone && (beside(gone, "nextElementSibling", kept) ?? beside(gone, "previousElementSibling", kept));
   for (const [k, child] of old) if (!now.has(k)) child.remove();
   parent.keyedChildren = now;
   const focused = document.activeElement;
@@ -58,7 +61,24 @@ export function keyed(parent, items, key, make, update) {
   }
   if (focused && focused !== document.activeElement && focused.isConnected) focused.focus({ preventScroll: true });
   for (const item of items) update(now.get(key(item)), item);
+  if (gone) hand(heir, parent);
 }
+
+/** beside returns the nearest child, on one side, that stays. */
+function beside(child, way, kept) {
+  do child = child[way];
+  while (child && !kept.has(child));
+  return child;
+}
+
+/** hand gives the focus to what opens in a child, else to the section: never to a button that does something. */
+export function hand(child, parent) {
+  const to = child?.querySelector(".open") ?? parent.closest("section[tabindex]");
+  to?.focus({ preventScroll: true });
+}
+
+/** shown says that an element is there to be seen, and can have the focus. */
+export const shown = (e) => Boolean(e?.isConnected && e.checkVisibility());
 
 /** inUse says that the pointer is on an element or the focus is in it: then nothing should move in it. */
 export function inUse(e) {

@@ -1,5 +1,5 @@
 // Dead tasks, and events.
-import { el, keyed, put, mark } from "./dom.js";
+import { el, hand, keyed, put, mark } from "./dom.js";
 import { ago, block, clock, plain } from "./text.js";
 import { act, ask, button, perform } from "./actions.js";
 import { date } from "./model.js";
@@ -36,6 +36,7 @@ export class Dead {
         all("discard", "Discard all", "They are forgotten."),
       ].filter(Boolean),
     );
+    this.version = null; // perhaps it is another program
     this.show();
   }
 
@@ -56,7 +57,9 @@ export class Dead {
   show() {
     this.badge.hidden = !this.total;
     put(this.badge, this.total);
+    const focused = !this.total && this.tools.contains(document.activeElement);
     this.tools.hidden = !this.total;
+    if (focused) hand(null, this.tools);
     put(
       this.note,
       this.total > this.tasks.length

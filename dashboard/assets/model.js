@@ -43,6 +43,7 @@ export class Model {
     return this.#colours.get(type);
   }
 
+  /** take takes in a snapshot, or what is kept of one: then types and pools are missing, and perhaps some workers. */
   take(s) {
     const now = date(s.time) ?? new Date();
     this.gap = this.now ? (now - this.now) / 1000 : 0;
@@ -131,8 +132,10 @@ export class Model {
       busy: this.workers.filter((w) => w.state === "busy").length,
       size: this.workers.filter((w) => !w.spare).length,
     };
-    for (const key of ["tasks", "queued", "messages", "cpu", "memory", "busy"])
-      this.series[key] = grow("total " + key, totals[key]);
+    for (const key of ["tasks", "queued", "messages", "cpu", "memory", "busy"]) {
+      const known = !s.partial || !["cpu", "memory", "busy"].includes(key); // some workers may be missing
+      this.series[key] = grow("total " + key, known ? totals[key] : NaN);
+    }
     this.totals = totals;
     for (const key of this.#series.keys()) if (!next.has("series " + key)) this.#series.delete(key);
     this.#last = next;

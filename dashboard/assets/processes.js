@@ -4,6 +4,8 @@ import { ago, block, bytes, clock, count, percent, plain, rate } from "./text.js
 import { Table } from "./table.js";
 import { act, ask, button, may } from "./actions.js";
 
+const merged = ["profile", "heap", "goroutine"]; // the profiles that are there of all processes together
+
 const nothing = "\u2013";
 
 export class Processes {
@@ -80,6 +82,16 @@ export class Processes {
     );
   }
 
+  /** begin shows where the profiles of all processes are; it is called when it is known what is allowed. */
+  begin(combine) {
+    const links = may("profile")
+      ? [["Profiles", "debug/pprof/"], ...(combine ? merged.map((p) => [`${p} of all`, `debug/pprof/${p}`]) : [])]
+      : [];
+    document
+      .getElementById("profiles")
+      .replaceChildren(...links.map(([title, href]) => el("a", { href, target: "_blank", rel: "noreferrer" }, title)));
+  }
+
   show() {
     const { model } = this,
       rows = [model.main];
@@ -124,7 +136,7 @@ class Drawer {
     this.addTools(p);
     if (p.kind === "worker") {
       this.death = el("div", { hidden: true }, el("h3", {}, "Last death"), el("pre"));
-      this.stderr = el("pre", { tabindex: "0", "aria-label": `stderr of ${p.name}` });
+      this.stderr = el("pre", { tabindex: "0", role: "region", "aria-label": `stderr of ${p.name}` });
       this.output.append(this.death, el("div", {}, el("h3", {}, "Standard error, the end of it"), this.stderr));
       this.read(p.name);
     }
@@ -132,7 +144,7 @@ class Drawer {
       "div",
       { hidden: true },
       el("h3", {}, "Stacks of its goroutines"),
-      el("pre", { tabindex: "0", "aria-label": `stacks of ${p.name}` }),
+      el("pre", { tabindex: "0", role: "region", "aria-label": `stacks of ${p.name}` }),
     );
     this.output.append(this.dump);
   }
@@ -179,7 +191,7 @@ class Drawer {
               }),
             ),
         kind === "pool" ? null : button("dump", "Stacks", () => this.showDump(name)),
-        kind === "pool" || !may("profile")
+        !may("profile")
           ? null
           : el("a", { href: `debug/pprof/${name}/`, target: "_blank", rel: "noreferrer" }, "Profiles"),
       ].filter(Boolean),

@@ -9,6 +9,17 @@ const span = 60000,
   most = 100,
   long = 1500;
 
+/** lastMinute says in words what a lane shows. */
+function lastMinute({ name, runs }, now) {
+  const from = now.getTime() - span,
+    inside = (r) => Math.max(0, r.to - Math.max(from, r.from)),
+    busy = runs.shares.reduce((sum, s) => sum + s.share * inside(s), 0) / span;
+  const ran = [...runs.bars.values(), ...runs.shares].filter((r) => r.type != null && r.to > from),
+    types = new Set(ran.map((r) => plain(r.type, 60)));
+  const deaths = runs.deaths.filter((d) => d.at > from).map((d) => plain(d.cause, 60));
+  return [name, percent(busy), [...types].sort().join(", "), deaths.join(", ")];
+}
+
 export class Timeline {
   constructor(model) {
     this.model = model;
@@ -16,6 +27,8 @@ export class Timeline {
     this.names = document.getElementById("lane-names");
     this.legend = document.getElementById("legend");
     this.tip = document.getElementById("lane-tip");
+    this.table = document.getElementById("lane-table");
+    this.note = document.getElementById("timeline-note");
     this.canvas.addEventListener("pointermove", (e) => this.point(e));
     this.canvas.addEventListener("pointerleave", () => {
       this.tip.hidden = true;
@@ -59,7 +72,15 @@ export class Timeline {
       this.canvas,
       "aria-label",
       `Who ran what over the last minute: ${busy} of ${model.workers.length} workers are busy now. ` +
-        "The table of processes has the figures.",
+        "The table before it has the figures.",
+    );
+    put(this.note, model.workers.length > most ? `the first ${most} of ${model.workers.length} workers` : "");
+    keyed(
+      this.table,
+      this.lanes,
+      (l) => l.name,
+      () => el("tr", {}, el("th", { scope: "row" }), el("td"), el("td"), el("td")),
+      (tr, l) => lastMinute(l, model.now).forEach((text, i) => put(tr.children[i], text)),
     );
   }
 

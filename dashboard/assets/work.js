@@ -10,7 +10,7 @@ export function queues() {
   return new Table(
     document.getElementById("queues-table"),
     [
-      { title: "Queue", kind: "text", value: (q) => q.name, text: (q) => plain(q.name) },
+      { title: "Queue", kind: "text", value: (q) => q.name, text: (q) => plain(q.name) || "all others" },
       { title: "Ready", value: (q) => q.ready, text: (q) => count(q.ready), zero: true, hint: "wait for a worker" },
       {
         title: "Last minute",
@@ -29,6 +29,7 @@ export function queues() {
 }
 
 function drawPause(cell, q) {
+  if (!q.name) return; // it stands for several
   if (!cell.firstChild) {
     const name = q.name;
     const pause = button("pause", "Pause", () => perform("pause", { queue: name }), `Pause queue ${name}`);

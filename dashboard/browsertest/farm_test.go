@@ -27,7 +27,10 @@ const hostile = `<img src=x onerror="window.owned=1"><script>window.owned=1</scr
 var programs = map[string]*multiprolab.Main{}
 
 // shown are the names of the programs.
-var shown = []string{"pictures", "agree", "buttons", "hostile", "origins", "phone", "end"}
+var shown = []string{
+	"pictures", "agree", "buttons", "hostile", "origins", "phone", "end", "double", "focus", "late", "first", "second",
+	"minute", "refused", "hold", "merged",
+}
 
 func TestMain(m *testing.M) {
 	for _, name := range shown {
