@@ -267,8 +267,12 @@ func (m *model) endNow() {
 		return
 	}
 	m.ending, m.line = true, nil
-	for _, s := range slices.Backward(m.slots) {
-		m.doom(s, fleet.Reason{Kind: fleet.Ended})
+	for _, spares := range []bool{true, false} { // one that is lent ends as the program does, not for its slot's sake
+		for _, s := range slices.Backward(m.slots) {
+			if s.spare == spares {
+				m.doom(s, fleet.Reason{Kind: fleet.Ended})
+			}
+		}
 	}
 }
 
