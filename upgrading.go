@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"sync/atomic"
 
 	"github.com/multiprolab/multiprolab/internal/goroutine"
+	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/upgrade"
 )
 
@@ -48,8 +51,8 @@ type upgrading struct {
 	// giveUp ends the trial, if the program does not go on as its new version after all; or nil. It
 	// returns when nothing of the trial is left, and may be called more than once.
 	giveUp func()
-	// tasks are the tasks that are handed over, in their order.
-	tasks []upgrade.Task
+	// tasks are the tasks that are handed over, by their numbers.
+	tasks map[queue.ID]upgrade.Task
 	// caught are the signals that would end the new version before it catches them.
 	caught []os.Signal
 }
@@ -162,18 +165,25 @@ func (u *upgrading) ignored() []os.Signal {
 	return u.caught
 }
 
-// handOver notes a task that the new version goes on with.
-func (u *upgrading) handOver(t upgrade.Task) {
+// handOver notes a task that the new version goes on with, and its number in this one.
+func (u *upgrading) handOver(id queue.ID, t upgrade.Task) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.tasks = append(u.tasks, t)
+	if u.tasks == nil {
+		u.tasks = map[queue.ID]upgrade.Task{}
+	}
+	u.tasks[id] = t
 }
 
-// handedOver returns the tasks that the new version goes on with.
-func (u *upgrading) handedOver() []upgrade.Task {
+// handedOver returns the tasks that the new version goes on with, in the order of their submission:
+// those that a worker had, and did not begin, have come last.
+func (u *upgrading) handedOver() (all []upgrade.Task) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.tasks
+	for _, id := range slices.Sorted(maps.Keys(u.tasks)) {
+		all = append(all, u.tasks[id])
+	}
+	return all
 }
 
 // trial reports whether this process only tries the new version of the program.
