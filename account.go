@@ -47,6 +47,13 @@ func (a *account) open(life payee, credit *mail.Credit) int64 {
 	return a.rules.Open(credit)
 }
 
+// held returns how many bytes main keeps of what the lives of the instance have sent.
+func (a *account) held() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.rules.Kept()
+}
+
 // hurry sets the timer for telling the worker what is due to it, if the worker may be waiting for
 // that. The caller holds mu.
 func (a *account) hurry() {

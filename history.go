@@ -19,8 +19,6 @@ type history struct {
 	last map[string]*DeathStats
 	// pools counts the failed lives of each pool, by their causes.
 	pools map[string]map[DeathCause]uint64
-	// restarts counts the lives of each pool that have followed on another one.
-	restarts map[string]uint64
 	// messages counts the events of messages, and the messages that instances have handled that are
 	// in no pool any more.
 	messages MessageStats
@@ -36,13 +34,6 @@ func (n *history) note(e Event) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	switch e := e.(type) {
-	case *WorkerStarted:
-		if e.Life > 1 {
-			if n.restarts == nil {
-				n.restarts = map[string]uint64{}
-			}
-			n.restarts[poolOf(e.Worker)]++
-		}
 	case *WorkerFailed:
 		n.failed(e)
 	case *DeadLetter:
@@ -73,9 +64,10 @@ func (n *history) over(s *slot, p *peer) {
 	if n.wires == nil {
 		n.wires = map[string]link.Traffic{}
 	}
+	carried := p.link.Traffic()
 	for _, name := range []string{s.name, ""} {
 		t := n.wires[name]
-		t.Add(p.link.Traffic())
+		t.Add(carried)
 		n.wires[name] = t
 	}
 	delete(n.lives, p)
@@ -130,6 +122,7 @@ func (n *history) wiresOf(s *Stats, shown []*slot) {
 		w.take(&t)
 		w.Shared = now.Shared
 		s.Wire.Blocked += w.Blocked
+		s.Wire.Held += w.Held
 	}
 	s.Wire.take(&all)
 	s.Messages.Handled += n.messages.Handled
@@ -153,7 +146,7 @@ func (n *history) fill(s *Stats) {
 	}
 	for i := range s.Pools {
 		p := &s.Pools[i]
-		p.Deaths, p.Restarts = maps.Clone(n.pools[p.Name]), n.restarts[p.Name]
+		p.Deaths = maps.Clone(n.pools[p.Name])
 	}
 	s.Messages.DeadLetters, s.Messages.Failed = n.messages.DeadLetters, n.messages.Failed
 }

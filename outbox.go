@@ -110,7 +110,7 @@ func (o *outbox) enqueue(p *parcel) {
 func (o *outbox) post(f *wire.Frame, n int64, call carriedCall, how link.Haste, p *parcel) error {
 	if o.track && call != nil {
 		f.ID = o.rules.Ledger.Ask(call)
-		call.carried().number = f.ID
+		call.carried().written(f.ID)
 	}
 	err := o.link.Post(how, f)
 	if o.track && err == link.ErrClosed { // the life has ended, and detach will return the message as lost

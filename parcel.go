@@ -1,6 +1,8 @@
 package multiprolab
 
 import (
+	"time"
+
 	"github.com/multiprolab/multiprolab/internal/mail"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -49,7 +51,12 @@ type carriedCall interface {
 type carriage struct {
 	number uint64  // the number by which the callee knows the call; 0 before it is written
 	parcel *parcel // the parcel of the call while it waits for room; otherwise nil
+	// at is when main has written the call to the callee; zero before that, and in a worker.
+	at time.Time
 }
+
+// written notes that main writes the call, which has that number for the callee.
+func (c *carriage) written(number uint64) { c.number, c.at = number, time.Now() }
 
 // carried implements carriedCall.
 func (c *carriage) carried() *carriage { return c }

@@ -185,6 +185,7 @@ type slotLives struct {
 	account *account
 	awaits  fleet.Slot // the slot for which the next life waits, as the broker was told last; 0 for none
 	over    bool       // the rules of lives have no further life for the slot
+	seen    seenAt     // what message a snapshot has last seen the worker at
 }
 
 // newSlot makes the slot of instance number i of a pool.

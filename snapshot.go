@@ -30,6 +30,9 @@ func (m *Main) Stats() *Stats {
 	return s
 }
 
+// mostRunning is how much WorkerStats.Running has at most.
+const mostRunning = 16
+
 // survey writes the workers and the tasks into a snapshot.
 func (w *workerFleet) survey(s *Stats, past *history) {
 	w.mu.Lock()
@@ -40,19 +43,34 @@ func (w *workerFleet) survey(s *Stats, past *history) {
 		slots = w.everyone()
 	}
 	for _, p := range w.registry.pools {
-		s.Pools = append(s.Pools, PoolStats{Name: p.name, Size: len(p.list()), Spares: p.cfg.Spare})
+		pool := PoolStats{Name: p.name, Size: len(p.list()), Spares: p.cfg.Spare}
+		if len(slots) > 0 {
+			pool.Restarts = uint64(w.rules.Restarts(p.id))
+		}
+		s.Pools = append(s.Pools, pool)
 	}
 	for _, at := range slots {
-		s.Workers = append(s.Workers, w.statsOf(at))
+		stats := w.statsOf(at)
+		s.Workers = append(s.Workers, stats)
+		s.Messages.Handled += stats.Messages
 	}
-	for _, at := range w.slots { // those included that have left their pools
-		handled, _ := at.out.traffic()
-		s.Messages.Handled += handled
+	for _, at := range w.slots {
+		if at.index >= 0 && !at.pool.has(at) { // it has left its pool, and goes on
+			handled, blocked := at.out.traffic()
+			s.Messages.Handled += handled
+			s.Wire.Blocked += blocked
+		}
 	}
 	past.wiresOf(s, slots)
 	w.broker.survey(s, slots)
 	for i := range s.Workers {
-		if at := &s.Workers[i]; at.State == StateReady && len(at.Running)+at.Assigned+at.Pending > 0 {
+		at := &s.Workers[i]
+		if at.Pending > 0 && at.Index >= 0 {
+			if one, ok := slots[i].handling(len(at.Running) > 0, s.Time); ok {
+				at.Running = append(at.Running[:min(len(at.Running), mostRunning-1)], one)
+			}
+		}
+		if at.State == StateReady && len(at.Running)+at.Assigned+at.Pending > 0 {
 			at.State = StateBusy
 		}
 	}
@@ -88,7 +106,7 @@ func (w *workerFleet) statsOf(s *slot) WorkerStats {
 		Restarts: max(0, at.Lives-1),
 	}
 	stats.Messages, stats.Wire.Blocked = s.out.traffic()
-	stats.Pending = s.pending()
+	stats.Pending, stats.Wire.Held = s.pending(), s.account.held()
 	if p := s.running(); p != nil && !goroutine.Closed(p.process.Done()) { // else another process may have its pid
 		stats.Process.PID = p.pid()
 	}
@@ -187,6 +205,7 @@ func (b *broker) workerStats(s *WorkerStats, at *slot) {
 		s.Running = append(s.Running, RunningStats{
 			Kind:    "task",
 			Type:    t.Lane().Type,
+			From:    jobOf(t).by(),
 			ID:      uint64(t.ID()),
 			Attempt: t.Attempt(),
 			Items:   int(t.Items),

@@ -54,7 +54,8 @@ type PoolStats struct {
 	Size   int `json:"size"`
 	Spares int `json:"spares"`
 	// Deaths counts the lives of its workers that have failed, by their causes, and only causes
-	// that there were. Restarts is how many lives have followed on another one.
+	// that there were. Restarts is how many lives of its instances have followed on another one: the
+	// sum of those of Workers without the spares, and of instances that have left the pool.
 	Deaths   map[DeathCause]uint64 `json:"deaths"`
 	Restarts uint64                `json:"restarts"`
 }
@@ -109,22 +110,32 @@ type WorkerStats struct {
 	Restarts int `json:"restarts"`
 	// LastDeath is the last life that has failed; nil if none has.
 	LastDeath *DeathStats `json:"last_death"`
-	// Wire is the wire between main and the worker, as main sees it: sent is what main has sent.
+	// Wire is the wire between main and the worker, as main sees it: sent is what main has sent. A
+	// spare that gets a place takes along what its wire has carried.
 	Wire WireStats `json:"wire"`
 }
 
 // RunningStats is something that a worker works on.
 type RunningStats struct {
-	// Kind is "task".
+	// Kind is "task", "call" or "message". A worker handles its calls and messages one after the
+	// other, so that one of them is there at most: the one that its handler is at, or that is next
+	// for it. Main knows it without asking the worker, which may be stuck. On systems other than
+	// Linux, and with Config.InProcess, it does not know which messages a busy worker has just
+	// handled, and shows the oldest call or, if there is none, the oldest message of which the
+	// worker has not said that it is handled.
 	Kind string `json:"kind"`
-	// Type is the type of the task.
+	// Type is the type of the task, the call or the message.
 	Type string `json:"type"`
+	// From is who has sent it: "main", or the name of a worker, as that was called then.
+	From string `json:"from"`
 	// ID is the id of the task, Attempt the number of the attempt, from 1, and Items how many items
-	// it has if it is a batch of Map, and else 0.
+	// it has if it is a batch of Map, and else 0. Calls and messages have none of them.
 	ID      uint64 `json:"id"`
 	Attempt int    `json:"attempt"`
 	Items   int    `json:"items"`
-	// Since is when main has heard that it had begun.
+	// Since is when main has heard that a task had begun, and when a call was sent to the worker,
+	// where others may have been before it. Of a message nobody notes when it was sent, and Since is
+	// when Stats has first seen the worker at it.
 	Since time.Time `json:"since"`
 }
 
@@ -205,8 +216,15 @@ type WireStats struct {
 	BytesReceived uint64 `json:"bytes_received"`
 	// Writes is how often main has written to a pipe: one write may have many frames.
 	Writes uint64 `json:"writes"`
-	// Blocked is how many messages and calls wait for room with their receiver.
+	// Blocked is how many messages and calls wait in main for room with the worker: those of main
+	// itself, those of other workers, and, between two lives, those for the next life. What a worker
+	// cannot send, since main holds a whole Config.Window of what it has sent, waits in the worker,
+	// and is not in Blocked: see Held.
 	Blocked int `json:"blocked"`
+	// Held is how many bytes of what the worker has sent main holds: messages and calls that wait
+	// for room with their receivers or for a handler of main, and tasks in the queue. If that is
+	// about a Config.Window, the worker waits before it sends more.
+	Held int64 `json:"held"`
 	// Shared is how many bytes of bodies lie in memory that main and a worker share.
 	Shared int64 `json:"shared"`
 }

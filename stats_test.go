@@ -29,6 +29,7 @@ var statsWorker = worker("statistician", func(ctx context.Context, w *multiprola
 		return os.Getpid(), nil
 	})
 	multiprolab.HandleCall(w, "stats-call", func(ctx context.Context, n int) (int, error) { return n + 1, nil })
+	multiprolab.Handle(w, "stats-note", func(context.Context, int) error { return nil })
 	multiprolab.HandleTask(w, "stats-clock", func(ctx context.Context, _ int) (time.Duration, error) {
 		begun := time.Now()
 		for time.Since(begun) < 50*time.Microsecond { // work
@@ -66,6 +67,27 @@ func checkSums(t testing.TB, s *multiprolab.Stats) {
 	}
 	assert.Equal(t, s.Tasks, queues)
 	assert.Equal(t, s.Tasks, types)
+}
+
+// checkWorkerSums holds that what a snapshot counts of its workers is what it counts together, in a
+// program whose workers all stay.
+func checkWorkerSums(t testing.TB, s *multiprolab.Stats) {
+	t.Helper()
+	var messages uint64
+	var blocked int
+	restarts := map[string]uint64{}
+	for _, w := range s.Workers {
+		messages += w.Messages
+		blocked += w.Wire.Blocked
+		if w.Index >= 0 {
+			restarts[w.Pool] += uint64(w.Restarts)
+		}
+	}
+	assert.Equal(t, messages, s.Messages.Handled)
+	assert.Equal(t, blocked, s.Wire.Blocked)
+	for _, p := range s.Pools {
+		assert.Equal(t, restarts[p.Name], p.Restarts)
+	}
 }
 
 func TestStatsOfATaskThatRuns(t *testing.T) {
@@ -173,6 +195,7 @@ func TestStatsAddUpWhileWorkersAreKilled(t *testing.T) {
 			for over.Load() == 0 {
 				s := l.Stats()
 				checkSums(t, s)
+				checkWorkerSums(t, s)
 				checkGrowth(t, last, s)
 				last = s
 				n++
@@ -201,6 +224,7 @@ func TestStatsAddUpWhileWorkersAreKilled(t *testing.T) {
 	})
 	work.Go(func() {
 		for range calls {
+			_ = multiprolab.Send(t.Context(), l, statsWorker, "stats-note", 1) // as for the calls
 			// Some of these meet a worker that dies.
 			_, _ = multiprolab.Call[int](t.Context(), l, statsWorker, "stats-call", 1)
 		}
@@ -255,6 +279,49 @@ func TestStatsAddUpWhileWorkersAreKilled(t *testing.T) {
 	require.Equal(t, ended, runs)
 }
 
+// TestStatsGrowWhileWorkersComeAndGo holds that what only grows never falls while instances leave
+// their pool and come again, and while spares take the places of others.
+func TestStatsGrowWhileWorkersComeAndGo(t *testing.T) {
+	const rounds = 12
+	l := startLab(t, nil, pool{statsWorker, &multiprolab.WorkerConfig{
+		Count: 3, Spare: 2, RestartLimit: multiprolab.RestartLimit{Restarts: -1},
+		RestartDelay: time.Millisecond, RestartMaxDelay: time.Millisecond,
+	}})
+	var over atomic.Bool
+	var beside sync.WaitGroup
+	beside.Go(func() {
+		last := l.Stats()
+		for !over.Load() {
+			s := l.Stats()
+			checkSums(t, s)
+			checkTotals(t, last, s)
+			last = s
+		}
+	})
+	beside.Go(func() {
+		for !over.Load() { // some of these meet a worker that dies, or leaves
+			_, _ = multiprolab.Call[int](t.Context(), l, statsWorker, "stats-call", 1)
+			_ = multiprolab.Send(t.Context(), l, statsWorker, "stats-note", 1)
+		}
+	})
+	for i := range rounds {
+		require.NoError(t, l.Resize(statsWorker, 1+i%3))
+		name := fmt.Sprint(statsWorker, "/0")
+		life := 0
+		eventually(t, "the worker to be killed", func() bool {
+			life = workerOf(l.Stats(), name).Life
+			return l.Kill(name) == nil
+		})
+		eventually(t, "the worker to be replaced", func() bool {
+			w := workerOf(l.Stats(), name)
+			return w.Life > life && w.State == multiprolab.StateReady || w.State == multiprolab.StateBusy
+		})
+	}
+	over.Store(true)
+	beside.Wait()
+	require.NoError(t, l.Close())
+}
+
 // workerOf returns an instance of a snapshot.
 func workerOf(s *multiprolab.Stats, name string) *multiprolab.WorkerStats {
 	for i := range s.Workers {
@@ -267,19 +334,8 @@ func workerOf(s *multiprolab.Stats, name string) *multiprolab.WorkerStats {
 
 // checkGrowth holds that what only grows has not fallen from one snapshot to a later one.
 func checkGrowth(t testing.TB, before, after *multiprolab.Stats) {
-	grows := func(what string, a, b uint64) {
-		if b < a {
-			t.Errorf("%s has fallen from %d to %d", what, a, b)
-		}
-	}
-	grows("succeeded", before.Tasks.Succeeded, after.Tasks.Succeeded)
-	grows("failed", before.Tasks.Failed, after.Tasks.Failed)
-	grows("handled", before.Messages.Handled, after.Messages.Handled)
-	grows("frames sent", before.Wire.FramesSent, after.Wire.FramesSent)
-	grows("frames received", before.Wire.FramesReceived, after.Wire.FramesReceived)
-	grows("bytes sent", before.Wire.BytesSent, after.Wire.BytesSent)
-	grows("bytes received", before.Wire.BytesReceived, after.Wire.BytesReceived)
-	grows("writes", before.Wire.Writes, after.Wire.Writes)
+	checkTotals(t, before, after)
+	grows := func(what string, a, b uint64) { checkGrows(t, what, a, b) }
 	for i := range min(len(before.Workers), len(after.Workers)) {
 		a, b := &before.Workers[i], &after.Workers[i]
 		grows("life of "+a.Name, uint64(a.Life), uint64(b.Life))
@@ -289,6 +345,29 @@ func checkGrowth(t testing.TB, before, after *multiprolab.Stats) {
 	}
 	for i := range min(len(before.Types), len(after.Types)) {
 		grows("runs of "+before.Types[i].Type, before.Types[i].Run.Count, after.Types[i].Run.Count)
+	}
+}
+
+// checkTotals holds that what only grows of all together has not fallen.
+func checkTotals(t testing.TB, before, after *multiprolab.Stats) {
+	grows := func(what string, a, b uint64) { checkGrows(t, what, a, b) }
+	grows("succeeded", before.Tasks.Succeeded, after.Tasks.Succeeded)
+	grows("failed", before.Tasks.Failed, after.Tasks.Failed)
+	grows("handled", before.Messages.Handled, after.Messages.Handled)
+	grows("frames sent", before.Wire.FramesSent, after.Wire.FramesSent)
+	grows("frames received", before.Wire.FramesReceived, after.Wire.FramesReceived)
+	grows("bytes sent", before.Wire.BytesSent, after.Wire.BytesSent)
+	grows("bytes received", before.Wire.BytesReceived, after.Wire.BytesReceived)
+	grows("writes", before.Wire.Writes, after.Wire.Writes)
+	for i := range before.Pools {
+		grows("restarts", before.Pools[i].Restarts, after.Pools[i].Restarts)
+	}
+}
+
+// checkGrows holds that a figure has not fallen.
+func checkGrows(t testing.TB, what string, before, after uint64) {
+	if after < before {
+		t.Errorf("%s has fallen from %d to %d", what, before, after)
 	}
 }
 

@@ -38,6 +38,7 @@ type modelPool struct {
 	spares   []*modelSlot
 	given    int           // of the spares, for good
 	rest     time.Duration // before which no spare begins, after a failure of another
+	again    int           // lives that have followed on another one, in places
 }
 
 type modelSlot struct {

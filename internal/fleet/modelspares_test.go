@@ -294,6 +294,9 @@ func (w *world) checkHeirs() {
 // their way.
 func (w *world) checkSpares() {
 	for _, p := range w.m.pools {
+		if n := w.f.Restarts(p.id); n != p.again {
+			w.fail("%d lives have followed on others in pool %d, and not %d", p.again, p.id, n)
+		}
 		stand, fit, empty, lasting := 0, 0, 0, false
 		due, taken := 0, p.vacant() // the workers that are to be replaced, and the spares that others will take
 		for _, s := range w.m.slots {

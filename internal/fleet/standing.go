@@ -30,5 +30,18 @@ func (f *Fleet) StateOf(id Slot) Standing {
 	return Standing{State: s.state, Since: s.since, Lives: s.lives, Led: s.life.led, Failed: failed}
 }
 
+// Restarts is how many lives have followed on another one in the places of a pool, those included
+// that are in the pool no more. It only grows.
+func (f *Fleet) Restarts(id Pool) (n int) {
+	for _, at := range f.pools[id].places {
+		lives := at.lives
+		if at.owner != nil {
+			lives = at.owner.lives
+		}
+		n += max(0, lives-1)
+	}
+	return n
+}
+
 // Tell tells the time of the events that follow, for StateOf. Nothing is done about it.
 func (f *Fleet) Tell(now time.Duration) { f.now = max(f.now, now) }

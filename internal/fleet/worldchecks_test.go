@@ -16,6 +16,11 @@ func (w *world) carryOut(e *fleet.Effect) {
 	if l.buried && e.Kind != fleet.Replaced {
 		w.fail("%s for slot %d, which is buried", kindNames[e.Kind], e.Slot)
 	}
+	if begins := e.Kind == fleet.Spawn || e.Kind == fleet.Promote; begins && e.Life > 1 {
+		if s := w.m.slots[e.Slot-1]; !s.spare {
+			s.pool.again++
+		}
+	}
 	switch e.Kind {
 	case fleet.Spawn:
 		w.checkSpawn(e)

@@ -153,6 +153,16 @@ func New(body Body, l *link.Link, o Options) *Life {
 // PID returns the number of the process.
 func (l *Life) PID() int { return l.body.PID() }
 
+// Glance returns the mark and the count that the worker has set in its black box; see link.Remains.
+// It reports false if there is no box. Nothing of it may be trusted.
+func (l *Life) Glance() (mark, count uint64, ok bool) {
+	box := l.body.Box()
+	if box == nil {
+		return 0, 0, false
+	}
+	return link.Glance(box)
+}
+
 // Tail returns the end of what the worker has written to its standard error so far.
 func (l *Life) Tail() string { return l.body.Tail() }
 

@@ -161,6 +161,16 @@ func ReadRemains(box *io.SectionReader) (left Remains) {
 	return left
 }
 
+// Glance returns the mark and the count in the black box of a process that may go on, and reports
+// whether they can be read. They cannot be trusted.
+func Glance(box *io.SectionReader) (mark, count uint64, ok bool) {
+	var b [24]byte
+	if _, err := box.ReadAt(b[:], 16); err != nil {
+		return 0, 0, false
+	}
+	return binary.LittleEndian.Uint64(b[:]), binary.LittleEndian.Uint64(b[16:]), true
+}
+
 // unwritten returns the part of the stream that did not come through the pipe: what a process that
 // is gone has left of the stream in its box, from the place from on. It trusts nothing in the box.
 func unwritten(box *io.SectionReader, from int64) *bytes.Reader {

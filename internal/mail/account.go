@@ -96,6 +96,15 @@ func (a *Account) Pay() (bytes int64) {
 	return bytes
 }
 
+// Kept is how many bytes main keeps of what all lives have sent.
+func (a *Account) Kept() int64 {
+	kept := a.debt
+	if a.present != nil {
+		kept += a.present.Kept()
+	}
+	return kept
+}
+
 // Spent is how many bytes the life has sent and has no credit back for, plus what it lacks.
 func (c *Credit) Spent() int64 { return c.spent }
 

@@ -183,7 +183,7 @@ func (b *bank) workerReads() {
 func (b *bank) check() {
 	cost := func(d deposit) int64 { return d.cost }
 	kept := sum(b.kept, cost)
-	must(b.account.debt+b.present.Kept() == kept, "what is kept is known")
+	must(b.account.Kept() == kept, "what is kept is known")
 	*b.most = max(*b.most, kept)
 	must(kept <= KeptWindows*bankWindow+largest, "main does not keep more than 16 windows and a message")
 	must(b.present.lack >= 0 && b.present.owed >= 0, "nothing is less than nothing")

@@ -677,9 +677,38 @@ func (c *conversation) check() {
 	load := len(c.waiting) + int(c.unconfirmed()) + len(c.asked)
 	must(c.box.Load() == load, "the load is what waits and what has no answer")
 	must(c.inbox.Len() == len(c.held) || !c.alive, "the inbox holds what has come")
+	c.checkTurn()
 	if c.alive && len(c.waiting) > 0 && !c.closed() {
 		first := c.waiting[0]
 		must(!first.place.last && c.room() < min(first.cost, gameWindow/2), "nothing waits that could go")
+	}
+}
+
+// checkTurn compares what main says of what the worker is at with what it is at, as soon as main has
+// read what the worker has said.
+func (c *conversation) checkTurn() {
+	if !c.alive || len(c.up) > 0 || c.sealed {
+		return
+	}
+	turn := c.box.Ledger.Turn(c.boxedTo, true)
+	var at *gameMessage
+	switch coming := func(f gameFrame) bool { return f.kind == "message" || f.kind == "call" }; {
+	case len(c.running) > 0:
+		if at = c.running[0]; at.returned {
+			return
+		}
+	case len(c.held) > 0:
+		at = c.held[0]
+	case slices.ContainsFunc(c.down, coming):
+		at = c.down[slices.IndexFunc(c.down, coming)].about
+	}
+	switch {
+	case at == nil:
+		must(turn == Turn[*gameMessage, *gameMessage]{}, "who has nothing to do is at nothing")
+	case at.call:
+		must(turn.Call == at && turn.Number == at.number && turn.Serial == 0, "the call is known that a worker is at")
+	default:
+		must(turn.Letter == at && turn.Number == 0 && turn.Serial > 0, "the message is known that a worker is at")
 	}
 }
 

@@ -28,7 +28,7 @@ type Ledger[L, C any] struct {
 	// begun is what the receiver has left behind of its life.
 	begun begun
 	// calls is the calls that this life has not replied to, by their numbers.
-	calls map[uint64]C
+	calls map[uint64]question[C]
 	// replied says that this life has replied to a call.
 	replied bool
 	// lastCall is the number of the last call. It goes on from life to life: no reply is ever taken
@@ -46,6 +46,14 @@ type entry[L any] struct {
 	// struck says that the message has been reported, or confirmed alone: nobody need be told of
 	// it again.
 	struck bool
+}
+
+// question is a call in a ledger.
+type question[C any] struct {
+	// call is what is kept of the call.
+	call C
+	// behind is how many messages were written to this life before the call.
+	behind uint64
 }
 
 // begun is which messages a receiver that has died had begun to handle, as far as it is known.
@@ -127,22 +135,23 @@ func (l *Ledger[L, C]) Begun(upTo uint64) {
 // Ask notes a call that is about to be written, and returns the number that it has on the wire.
 func (l *Ledger[L, C]) Ask(call C) (number uint64) {
 	if l.calls == nil {
-		l.calls = map[uint64]C{}
+		l.calls = map[uint64]question[C]{}
 	}
 	l.lastCall++
-	l.calls[l.lastCall] = call
+	l.calls[l.lastCall] = question[C]{call, l.confirmed + uint64(l.Len())}
 	return l.lastCall
 }
 
 // Answered takes out the call with a number, which has its reply. It reports false if there is
 // none.
 func (l *Ledger[L, C]) Answered(number uint64) (call C, ok bool) {
-	if call, ok = l.calls[number]; ok {
+	q, ok := l.calls[number]
+	if ok {
 		delete(l.calls, number)
 		l.Done++
 		l.replied = true
 	}
-	return call, ok
+	return q.call, ok
 }
 
 // Unask takes out the call with a number, which could not be written after all.
@@ -153,8 +162,8 @@ func (l *Ledger[L, C]) Worked() bool { return l.confirmed > 0 || l.replied }
 
 // Asked returns the call with a number that has no reply, or false.
 func (l *Ledger[L, C]) Asked(number uint64) (call C, ok bool) {
-	call, ok = l.calls[number]
-	return call, ok
+	q, ok := l.calls[number]
+	return q.call, ok
 }
 
 // Calls is the number of calls that have no reply.
@@ -176,7 +185,7 @@ func (l *Ledger[L, C]) Detach() (lost []Lost[L], calls []C) {
 		lost = append(lost, one)
 	}
 	for _, number := range slices.Sorted(maps.Keys(l.calls)) {
-		calls = append(calls, l.calls[number])
+		calls = append(calls, l.calls[number].call)
 	}
 	*l = Ledger[L, C]{Clears: l.Clears, Done: l.Done, lastCall: l.lastCall}
 	return lost, calls

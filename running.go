@@ -1,0 +1,47 @@
+package multiprolab
+
+import "time"
+
+// This file is how main knows which message or call a worker is at. Nothing is noted for that while
+// messages go: it follows from what was sent, what has been answered, and how far the worker is by
+// its black box, which can be read also if the worker is stuck.
+
+// seenAt is which message a snapshot has seen a worker at. It exists in main; the mutex of
+// workerFleet guards it.
+type seenAt struct {
+	life   int       // the number of the life of the worker; 0 if none was seen
+	serial uint64    // the serial of the message
+	since  time.Time // when a snapshot has first seen it
+}
+
+// handling returns the message or the call that the loop of the instance is at, or reports false.
+// tasks says that main has heard of a task that the worker has begun. The caller holds the mutex of
+// workerFleet.
+func (s *slot) handling(tasks bool, now time.Time) (r RunningStats, ok bool) {
+	p := s.running()
+	if p == nil {
+		return r, false
+	}
+	task, handled, exact := p.process.Glance()
+	if exact && task != 0 || !exact && tasks {
+		return r, false
+	}
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	t := s.out.rules.Ledger.Turn(handled, exact)
+	if e, ok := t.Call.(*callEntry); ok {
+		r = RunningStats{Kind: "call", Type: e.typ, From: MainName, Since: e.at}
+		if e.origin != nil {
+			r.From = e.origin.slot().name
+		}
+		return r, true
+	}
+	if t.Serial == 0 {
+		return r, false
+	}
+	if seen := (seenAt{p.life(), t.Serial, s.seen.since}); s.seen != seen {
+		s.seen = seen
+		s.seen.since = now
+	}
+	return RunningStats{Kind: "message", Type: t.Letter.typ, From: t.Letter.from, Since: s.seen.since}, true
+}
