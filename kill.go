@@ -13,12 +13,12 @@ func (m *Main) Kill(worker string) error {
 	if err := m.running(); err != nil {
 		return err
 	}
-	s, stands := m.fleet.find(worker)
-	if s == nil && worker == MainName {
+	if worker == MainName {
 		return fmt.Errorf("multiprolab: Kill ends workers, and %q is the process that calls it: call Exit", worker)
 	}
-	if s == nil {
-		return &UnknownReceiverError{Receiver: worker, Known: m.fleet.names()}
+	s, stands, err := m.fleet.named(worker)
+	if err != nil {
+		return err
 	}
 	p := s.running()
 	if p == nil {
@@ -27,6 +27,20 @@ func (m *Main) Kill(worker string) error {
 	go m.fleet.doomed(p.at.Load()) // ends when a spare has the tasks of the worker
 	p.kill(killedByUser)
 	return nil
+}
+
+// named returns an instance or a spare by its name, and how far it has come, or an error that says
+// which there are.
+func (w *workerFleet) named(worker string) (*slot, WorkerState, error) {
+	s, stands := w.find(worker)
+	switch {
+	case s != nil:
+		return s, stands, nil
+	case w.registry.pool(worker) != nil:
+		return nil, "", fmt.Errorf("multiprolab: %s is a pool: name one of its workers, such as %s", worker,
+			instanceName(worker, 0))
+	}
+	return nil, "", &UnknownReceiverError{Receiver: worker, Known: w.names()}
 }
 
 // find returns an instance or a spare by its name, and how far it has come, or nil.

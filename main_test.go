@@ -43,12 +43,16 @@ func worker(name string, setup func(context.Context, *multiprolab.Worker) error)
 	return name
 }
 
+// theirMain is, in the process of a worker, the Main that does not run there.
+var theirMain *multiprolab.Main
+
 func TestMain(m *testing.M) {
 	// Race-built workers would sleep a second at exit, each.
 	_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
 	becomeLiar()
 	multiprolabtest.Hook(func() *multiprolab.Main {
 		app := multiprolab.New(nil)
+		theirMain = app
 		for name, setup := range setups {
 			app.RegisterWorker(name, setup, nil)
 		}

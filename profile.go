@@ -159,27 +159,28 @@ func stoppedBy(signal string, err error) error {
 // inspected returns the present life of a worker, or nil if the worker is main, or is goroutines of
 // main.
 func (m *Main) inspected(worker string) (*peer, error) {
+	if e := m.outside(); e != nil { // also if main is asked for: this process is a worker
+		return nil, e
+	}
 	if worker == MainName {
 		return nil, nil
 	}
 	if err := m.running(); err != nil {
 		return nil, err
 	}
-	s, stands := m.fleet.find(worker)
-	switch {
-	case s != nil:
-	case m.pool(worker) != nil:
-		return nil, fmt.Errorf("multiprolab: %s is a pool: name one of its workers, such as %s", worker,
-			instanceName(worker, 0))
-	default:
-		return nil, &UnknownReceiverError{Receiver: worker, Known: append(m.fleet.names(), MainName)}
+	s, stands, err := m.fleet.named(worker)
+	if unknown, ok := err.(*UnknownReceiverError); ok {
+		unknown.Known = append(unknown.Known, MainName)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if m.cfg.InProcess {
 		return nil, nil
 	}
 	life := s.running()
 	if life == nil || !life.greeted.Load() {
-		return nil, fmt.Errorf("multiprolab: worker %s has no process that could be asked: it is %s", worker, stands)
+		return nil, fmt.Errorf("multiprolab: worker %s has no process that could be asked yet: it is %s", worker, stands)
 	}
 	return life, nil
 }

@@ -21,7 +21,7 @@ import (
 // worker, where the Main does not run, everything is zero.
 func (m *Main) Stats() *Stats {
 	s := &Stats{Time: time.Now(), Name: m.cfg.Name}
-	if m.outside() != nil {
+	if m.outside() != nil || m.fleet == nil {
 		return s
 	}
 	m.fleet.survey(s, &m.history)

@@ -148,8 +148,8 @@ type QueueStats struct {
 	// TaskStats counts the tasks of the queue.
 	TaskStats
 	// Ready, Delayed, Blocked and Assigned are what Queued consists of: tasks that wait for a
-	// worker, for their time or their next attempt, for room in the queue, and those that a worker
-	// has and has not begun.
+	// worker, for their key or for a throttle, those that wait for their time or their next attempt,
+	// for room in the queue, and those that a worker has and has not begun.
 	Ready    uint64 `json:"ready"`
 	Delayed  uint64 `json:"delayed"`
 	Blocked  uint64 `json:"blocked"`
@@ -160,7 +160,8 @@ type QueueStats struct {
 	// if it does not.
 	Paused      bool      `json:"paused"`
 	PausedUntil time.Time `json:"paused_until"`
-	// Oldest is for how long the oldest of the tasks in Ready has been so; 0 if there is none.
+	// Oldest is for how long the oldest of the tasks in Ready has been so; 0 if there is none. It
+	// does not count those that are in a Backend.
 	Oldest time.Duration `json:"oldest"`
 }
 

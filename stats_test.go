@@ -314,7 +314,7 @@ func TestStatsGrowWhileWorkersComeAndGo(t *testing.T) {
 		})
 		eventually(t, "the worker to be replaced", func() bool {
 			w := workerOf(l.Stats(), name)
-			return w.Life > life && w.State == multiprolab.StateReady || w.State == multiprolab.StateBusy
+			return w.Life > life && (w.State == multiprolab.StateReady || w.State == multiprolab.StateBusy)
 		})
 	}
 	over.Store(true)

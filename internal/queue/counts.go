@@ -100,15 +100,43 @@ func (q *Queue) Paused(queue string) (paused bool, until Time) {
 	return paused, until
 }
 
-// mostLooked is how many lanes Oldest looks at.
+// mostLooked is at how many tasks Oldest looks.
 const mostLooked = 10_000
 
-// Oldest yields the queue of each lane that has a task which could begin, and when the first of
-// these has come, or was due. It looks at so few lanes that this takes no long time.
+// Oldest yields the queue of each lane that has a task which waits for a worker, for its key or for
+// a throttle, and when the oldest of these has come, or was due. It does not know when tasks have
+// come that are in a Backend. It looks at so few tasks that this takes no long time: if there are
+// more lanes than that, it knows nothing of the last ones.
 func (q *Queue) Oldest(yield func(queue string, since Time) bool) {
-	for _, l := range q.lanes[:min(len(q.lanes), mostLooked)] {
-		if t := l.first(); t != nil && !yield(l.queue.name, t.began) {
+	left := mostLooked
+	for _, l := range q.lanes {
+		if left <= 0 {
+			return
+		}
+		since, looked := l.oldest(left)
+		if left -= looked; since < never && !yield(l.queue.name, since) {
 			return
 		}
 	}
+}
+
+// oldest returns when the oldest of the tasks has come, or was due, that wait in the lane for
+// anything but their time; never if there is none. It looks at so many tasks at most, and at one
+// for certain, and says at how many.
+func (l *lane) oldest(most int) (since Time, looked int) {
+	since, looked = never, 1
+	if t := l.ready.first; t != nil { // these have come in the order in which they were due
+		since = t.began
+	}
+	for _, t := range l.front.items[:min(len(l.front.items), most)] {
+		since = min(since, t.began)
+		looked++
+	}
+	for _, line := range l.lines[:min(len(l.lines), most)] {
+		if t := line.parked.first; t != nil {
+			since = min(since, t.began)
+		}
+		looked++
+	}
+	return since, looked
 }

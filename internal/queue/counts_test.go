@@ -3,6 +3,7 @@ package queue
 import (
 	"fmt"
 	"math"
+	"runtime"
 	"testing"
 	"time"
 
@@ -78,6 +79,116 @@ func (s *Stats) add(o Stats) {
 	s.Cancelled += o.Cancelled
 	s.Queued += o.Queued
 	s.Running += o.Running
+}
+
+// TestOldestOfWhatWaits holds that the oldest task is told that waits, whatever it waits for: its
+// key, a throttle, or the end of a pause.
+func TestOldestOfWhatWaits(t *testing.T) {
+	oldest := func(q *Queue) Time {
+		since := never
+		for queue, at := range q.Oldest {
+			require.Equal(t, "q", queue)
+			since = min(since, at)
+		}
+		return since
+	}
+	submit := func(q *Queue, at Time, o *Options) *Task {
+		task := &Task{Options: o}
+		refusal, lie := q.Submit(task, laneT, nil, false, at)
+		require.False(t, refusal.Refused() || lie.Told())
+		return task
+	}
+	keyed := &Options{Key: "k"}
+	for name, run := range map[string]func(q *Queue){
+		"a key": func(q *Queue) { submit(q, 1, keyed); submit(q, 2, keyed); submit(q, 3, keyed) },
+		"a key, and others a worker": func(q *Queue) {
+			submit(q, 1, keyed)
+			submit(q, 2, keyed)
+			submit(q, 3, keyed)
+			for range 10 {
+				submit(q, 4, nil)
+			}
+		},
+		"a throttle": func(q *Queue) {
+			q.Throttle(Throttle{Queue: "q"}, Limits{Concurrency: 1})
+			submit(q, 1, nil)
+			submit(q, 2, nil)
+			submit(q, 3, nil)
+		},
+		"a pause": func(q *Queue) { q.Pause("q", true); submit(q, 2, nil); submit(q, 3, nil) },
+		"its time, which has come": func(q *Queue) {
+			q.Pause("q", true)
+			submit(q, 1, &Options{Delay: 1})
+			submit(q, 1, &Options{Delay: 10})
+			q.Tick(2)
+			submit(q, 3, nil)
+		},
+		"another attempt before a younger task": func(q *Queue) {
+			first := submit(q, 1, &Options{Attempts: 2, First: 10})
+			require.False(t, q.Began(1, first.ID(), 1).Told())
+			q.Pause("q", true)
+			submit(q, 2, nil)
+			require.False(t, q.Ended(1, first.ID(), Verdict{Kind: Failed}, 1).Told())
+			q.Tick(time.Hour) // the second attempt goes first, and has waited for a shorter time
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q := worked(2, PoolOptions{})
+			run(q)
+			require.Equal(t, Time(2), oldest(q))
+		})
+	}
+}
+
+// TestManyNamesTakeNoMemory submits tasks of many queues, types and keys, and holds that the
+// memory of what is left of them is bounded, and that nothing is lost from the sums.
+func TestManyNamesTakeNoMemory(t *testing.T) {
+	invented := 200_000
+	if testing.Short() {
+		invented = 50_000
+	}
+	q := New(Config{Limit: 1 << 30, LimitBytes: math.MaxInt, DeadLimit: 10, Rand: func() float64 { return 0 }})
+	q.AddPool(1, PoolOptions{Queues: []string{"default"}})
+	q.AddSlot(1, 1) // which may take any type
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	var effects []Effect
+	var before int64
+	for i := range invented {
+		if i == invented/10 { // whatever is kept at all is kept by now
+			before = heap()
+		}
+		to := Lane{"default", fmt.Sprint("type", i), Normal}
+		if i%3 == 0 { // nobody takes it
+			to.Queue = fmt.Sprint("queue", i)
+		}
+		_, lie := q.Submit(&Task{Options: &Options{Key: fmt.Sprint("key", i)}}, to, nil, false, Time(i))
+		require.False(t, lie.Told())
+		if i%100 == 0 {
+			q.CancelPending("")
+		}
+		effects = q.Effects(effects[:0])
+	}
+	q.CancelPending("")
+	clear(q.Effects(effects[:0]))
+	require.Less(t, heap()-before, int64(1<<20))
+	for _, all := range []func(func(*Counts) bool){q.Queues, q.Types} {
+		var sum Stats
+		names := 0
+		for c := range all {
+			names++
+			sum.add(c.Stats)
+		}
+		require.LessOrEqual(t, names, MostNames+1)
+		require.Equal(t, q.Stats(), sum)
+		require.Equal(t, sum.Received, sum.Cancelled+sum.Failed)
+	}
+	require.GreaterOrEqual(t, q.Stats().Received, 2*invented/3)
+	require.Zero(t, q.Residue().Keys+q.Residue().Lanes)
 }
 
 // TestCountsOfAMillionNamesAreBounded invents a million types and queues. Those that are in use, and
