@@ -9,8 +9,8 @@
 // address, or behind what tells who may see it.
 //
 // While nobody has the page open it costs nothing. While somebody has, one goroutine takes a
-// snapshot each second, Main.Stats, for all who look. So the last minute is shown from when somebody
-// began to look, and to whoever comes later, or comes again within a minute.
+// snapshot each second, Main.Stats, for all who look. So the last minute is shown from when the
+// first of them came, and to whoever comes later, or comes again within a minute.
 //
 // The same data is there for programs:
 //

@@ -1,10 +1,13 @@
 // A table of rows that change each second: it can be sorted, and rows open.
 import { el, keyed, put, mark, inUse } from "./dom.js";
+import { count } from "./text.js";
+
+const most = 100; // rows that are shown at first, and of each group
 
 /**
- * Table shows items as rows. A column has a title, a text(item), and perhaps: value(item) to sort by; kind ("text", or "do" for buttons);
- * from ("narrow", "middle", "wide": on smaller screens it is left out); zero: its zeros are faint; draw(cell, item), in
- * place of text. The first column is the row's header. Options: key(item); group(item), the key of the item that it
+ * Table shows items as rows. A column has a title, a text(item), and perhaps: value(item) to sort by; kind ("text", or
+ * "do" for buttons); from ("narrow", "middle", "wide": on smaller screens it is left out); zero: its zeros are faint;
+ * draw(cell, item), in place of text. The first column is the row's header. Options: key(item); group(item), the key of the item that it
  * belongs to; rowClass(item); drawer(item), which makes {node, update(item)} for what opens below a row.
  */
 export class Table {
@@ -27,7 +30,13 @@ export class Table {
     this.body = el("tbody");
     table.append(el("thead", {}, el("tr", {}, ...this.heads)), this.body);
     this.empty = el("p", { class: "empty" }, options.empty ?? "");
-    table.parentElement.append(this.empty);
+    this.whole = false;
+    const turn = () => {
+      this.whole = !this.whole;
+      this.show(this.items);
+    };
+    this.more = el("button", { type: "button", class: "more", hidden: true, on: { click: turn } });
+    table.parentElement.append(this.empty, this.more);
     this.showSort();
   }
 
@@ -63,16 +72,34 @@ export class Table {
       below = new Map();
     for (const i of items) {
       const g = group?.(i);
-      if (g) below.set(g, [...(below.get(g) ?? []), i]);
+      if (!g) continue;
+      if (!below.has(g)) below.set(g, []);
+      below.get(g).push(i);
     }
     return tops.flatMap((t) => [t, ...(below.get(key(t)) ?? []).sort(by)]);
+  }
+
+  /** first returns the rows that are shown at first: so many of each group, and those that are open. */
+  first(rows) {
+    const { key, group } = this.options,
+      shown = new Map();
+    return rows.filter((r) => {
+      const g = group?.(r),
+        n = (shown.get(g) ?? 0) + 1;
+      shown.set(g, n);
+      return n <= most || this.open.has(key(r));
+    });
   }
 
   show(items) {
     const { key, rowClass } = this.options;
     this.items = items;
-    const rows = this.sorted(items);
-    this.order = new Map(rows.map((r, i) => [key(r), i]));
+    const all = this.sorted(items);
+    this.order = new Map(all.map((r, i) => [key(r), i]));
+    const first = this.first(all),
+      rows = this.whole ? all : first;
+    this.more.hidden = first.length === all.length;
+    put(this.more, this.whole ? "Show fewer rows" : `Show all ${count(all.length)} rows`);
     this.table.hidden = !items.length;
     this.empty.hidden = items.length > 0;
     const lines = [];
