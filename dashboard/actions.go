@@ -81,7 +81,8 @@ func (p *page) serveAction(w http.ResponseWriter, r *http.Request) {
 	}
 	if server, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok && server.WriteTimeout > 0 {
 		control := http.NewResponseController(w)
-		_ = control.SetWriteDeadline(time.Time{})                                            // an action takes its time; without deadlines, that of the server
+		// an action takes its time; where there are no deadlines, that of the server remains
+		_ = control.SetWriteDeadline(time.Time{})
 		defer func() { _ = control.SetWriteDeadline(time.Now().Add(server.WriteTimeout)) }() // likewise
 	}
 	done, err := do(r.Context(), &o)

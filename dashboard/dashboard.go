@@ -52,7 +52,8 @@ type Config struct {
 	// Hosts are the names by which the page may be reached, such as "admin.example.com"; "*" stands
 	// for any. Addresses, "localhost", and the name of the machine are always among them. A request
 	// under another name is refused, since any site can give a name of its own the address of this
-	// server, and so would get at the page by the browser of somebody who reaches it.
+	// server, and so would get at the page by the browser of somebody who reaches it. The name of a
+	// reverse proxy belongs here also if the proxy sends requests under another one.
 	Hosts []string
 	// Combine adds profiles of several workers up, for debug/pprof/decoder/heap and, of all
 	// processes, debug/pprof/heap, to which the page has links then; see profiles.Config. Defaults
@@ -117,7 +118,12 @@ func Handler(app *multiprolab.Main, cfg *Config) http.Handler {
 	p.profiles = profiles.Handler(app, &profiles.Config{Combine: p.cfg.Combine})
 
 	p.program = rand.Text()
-	return p.guard(relative(http.NewCrossOriginProtection().Handler(http.HandlerFunc(p.route))))
+	origins := http.NewCrossOriginProtection()
+	for _, host := range p.cfg.Hosts { // browsers that send no Sec-Fetch-Site send the name that they know
+		_ = origins.AddTrustedOrigin("http://" + host)  // what makes no origin, such as "*", is that of no page
+		_ = origins.AddTrustedOrigin("https://" + host) // likewise
+	}
+	return p.guard(relative(origins.Handler(http.HandlerFunc(p.route))))
 }
 
 // route finds what serves a path. An http.ServeMux would send clients whose paths are not clean to

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -225,5 +227,47 @@ func TestAllowPanics(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return samplers(t) == 0 }, patience, time.Millisecond)
 	require.Equal(t, http.StatusOK, ask(t, "GET", s.URL+"/api/stats", "", nil).status)
+	untouched(t, app)
+}
+
+// Behind a reverse proxy that changes the name and the path the page is live, and those who use it may
+// do what is allowed, in browsers that send an Origin alone, too; other sites may not.
+func TestBehindAProxy(t *testing.T) {
+	app := start(t)
+	bury(t, app, "no")
+	behind := httptest.NewServer(dashboard.Handler(app, &dashboard.Config{
+		Allow: dashboard.AllowAll, Hosts: []string{"*", "admin.example.com"}, Interval: time.Millisecond,
+	}))
+	t.Cleanup(behind.Close)
+	to, err := url.Parse(behind.URL)
+	require.NoError(t, err)
+	proxy := httptest.NewServer(http.StripPrefix("/deep/inside", &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) },
+	}))
+	t.Cleanup(proxy.Close)
+	page := proxy.URL + "/deep/inside/"
+	messages, leave := stream(t, page)
+	for range 3 {
+		await(t, messages, "sample", nil)
+	}
+	leave()
+	for origin, status := range map[string]int{
+		"https://evil.example":                   http.StatusForbidden,
+		"https://admin.example.com.evil.example": http.StatusForbidden,
+		"null":                                   http.StatusForbidden,
+		"http://admin.example.com":               http.StatusUnprocessableEntity, // done: there is no such task
+		"https://admin.example.com":              http.StatusUnprocessableEntity,
+	} {
+		a := ask(t, "POST", page+"api/actions/discard", `{"ids": ["0"]}`, func(r *http.Request) {
+			r.Host = "admin.example.com"
+			r.Header.Set("Origin", origin)
+		})
+		require.Equal(t, status, a.status, "%s: %s", origin, a.body)
+		a = ask(t, "POST", page+"api/actions/discard", `{"ids": ["0"]}`, func(r *http.Request) {
+			r.Header.Set("Origin", origin)
+			r.Header.Set("Sec-Fetch-Site", "cross-site")
+		})
+		require.Equal(t, http.StatusForbidden, a.status, origin)
+	}
 	untouched(t, app)
 }
