@@ -685,6 +685,15 @@ func TestSurveyDashboard(t *testing.T) {
 	var stats struct{ Workers []struct{ Name string } }
 	require.NoError(t, json.NewDecoder(resp.Body).Decode(&stats))
 	require.Equal(t, "surveyor/0", stats.Workers[0].Name)
+	for path, begins := range map[string]string{
+		"debug/pprof/surveyor/0/goroutine?debug=1": "goroutine profile: ", "record": `{"record":"multiprolab"`,
+	} {
+		resp, err := http.Get(address.FindStringSubmatch(p.err.String())[1] + path)
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, errors.Join(err, resp.Body.Close()))
+		require.True(t, strings.HasPrefix(string(body), begins), "%s: %.200s", path, body)
+	}
 	p.interrupt()
 	p.wait()
 }

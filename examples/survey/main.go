@@ -8,6 +8,9 @@
 //	go run ./examples/survey -kill 5         # kills five workers on the way, and shows that nothing is lost
 //	go run ./examples/survey -dashboard :8080   # shows all of it meanwhile, at http://127.0.0.1:8080
 //
+// With -dashboard there also are the profiles of each process, under /debug/pprof/, and the record
+// of main, at /record.
+//
 // Main walks the tree and hands the paths to multiprolab.Map, which yields one report for each. The
 // workers read and parse the files. A file that crashes the parser ends its worker process and
 // nothing else: the library replaces the worker, and the file is started once more, then reported

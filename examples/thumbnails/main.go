@@ -22,6 +22,9 @@
 //	go run ./examples/thumbnails -demo
 //	go run ./examples/thumbnails -dashboard :8081
 //
+// The latter also serves the profiles of each process, under /debug/pprof/, and the record of main,
+// at /record.
+//
 // Without -demo it serves a page on http://127.0.0.1:8080 until Ctrl-C. The real pictures are those
 // of the Go distribution, or those in the directories that are given as arguments; the hostile ones
 // are made in hostile.go.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"image/png"
 	"io"
 	"io/fs"
@@ -351,6 +352,15 @@ func TestDashboard(t *testing.T) {
 	require.NoError(t, json.NewDecoder(resp.Body).Decode(&stats))
 	require.Equal(t, "thumbnail", stats.Types[0].Type)
 	require.EqualValues(t, 1, stats.Types[0].Failed)
+	for path, begins := range map[string]string{
+		"debug/pprof/decoder/0/goroutine?debug=1": "goroutine profile: ", "record": `{"record":"multiprolab"`,
+	} {
+		resp, err := http.Get(page + path)
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, errors.Join(err, resp.Body.Close()))
+		require.True(t, strings.HasPrefix(string(body), begins), "%s: %.200s", path, body)
+	}
 	p.wait()
 }
 
