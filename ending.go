@@ -257,8 +257,14 @@ func (m *Main) endAndWait(ctx context.Context, mode ShutdownMode, call string) e
 // one of these functions ends the goroutine with runtime.Goexit, the program ends with an error.
 func (m *Main) guard(part, last func()) {
 	defer m.own.enter(MainName)()
+	panics := true
+	defer func() {
+		if panics {
+			m.recordPanic()
+		}
+	}()
 	finally(part, func(goexit bool) {
-		if goexit {
+		if panics = false; goexit {
 			m.endByGoexit()
 		}
 		last()

@@ -2,6 +2,7 @@ package multiprolab
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/life"
@@ -13,6 +14,7 @@ import (
 // own. It exists in main. Any goroutine may use it.
 type flightRecorder struct {
 	counter recorder.Counter // numbers all events; it guards itself
+	saved   atomic.Bool      // a record was written to Config.RecordFile
 	begun   time.Time        // when the time of the events begins; it does not change after New
 
 	mu   lockorder.Mutex[lockorder.Leaf] // guards ring

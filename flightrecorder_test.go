@@ -226,3 +226,23 @@ func TestRecordHoldsNoBodies(t *testing.T) {
 	require.NotContains(t, text, secret)
 	require.NotContains(t, text, "goroutine")
 }
+
+// A program that a panic of its main ends leaves its record and its trace. One that a fatal error of
+// the runtime ends cannot.
+func TestRecordFileOfAPanic(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "record")
+	out, err := runTestProgram(t, "panic", "panic", path)
+	require.Error(t, err)
+	require.Contains(t, out, "panic: of an action\n")
+	require.Contains(t, out, "main.panics.func2")
+	f, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Contains(t, string(f), `"why":"a function of main has panicked"`)
+	require.Contains(t, string(f), `"event":"process","worker":"w/0"`)
+
+	out, err = runTestProgram(t, "panic", "fatal", filepath.Join(dir, "no record"))
+	require.Error(t, err)
+	require.Contains(t, out, "fatal error: ")
+	require.NoFileExists(t, filepath.Join(dir, "no record"))
+}

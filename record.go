@@ -55,11 +55,15 @@ func (m *Main) writeRecord(w io.Writer, why string) error {
 	return nil
 }
 
-// saveRecord writes the record to Config.RecordFile, if there is one, in place of an earlier one.
+// saveRecord writes the record to Config.RecordFile, if there is one, in place of that of an earlier
+// program. A second one of this program does not replace the first, which is nearer to the fault.
 func (m *Main) saveRecord(why string) {
 	path := m.cfg.RecordFile
 	if path == "" {
 		return
+	}
+	if m.flight.saved.Swap(true) {
+		path += ".end"
 	}
 	err := func() (err error) {
 		f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
@@ -77,6 +81,23 @@ func (m *Main) saveRecord(why string) {
 	}()
 	if err != nil {
 		m.cfg.Logger.Warn("multiprolab: the record was not written to Config.RecordFile", "error", err)
+	}
+}
+
+// recordPanic saves the record while a function of main panics. It may not keep the process from its
+// end: the panic may have come from the library, with a lock held.
+func (m *Main) recordPanic() {
+	if m.cfg.RecordFile == "" {
+		return
+	}
+	saved := make(chan struct{})
+	go func() { // ends with the process at the latest
+		defer close(saved)
+		m.saveRecord("a function of main has panicked")
+	}()
+	select {
+	case <-saved:
+	case <-time.After(time.Second):
 	}
 }
 

@@ -3,6 +3,7 @@ package multiprolab
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -74,6 +75,13 @@ func TestWatchdog(t *testing.T) {
 		close(goOn)
 		_, err = f.Wait(t.Context())
 		require.NoError(t, err)
-		require.NoError(t, m.Close())
+		m.fail(errors.New("the end"))
+		require.ErrorContains(t, m.Close(), "the end")
+		kept, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Equal(t, record, kept, "the record of the alarm stays")
+		end, err := os.ReadFile(path + ".end")
+		require.NoError(t, err)
+		require.Contains(t, string(end), `"why":"the end"`)
 	})
 }
