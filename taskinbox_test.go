@@ -23,13 +23,17 @@ func awaitLocked(t *testing.T, function string) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for buf := make([]byte, 1<<20); ; runtime.Gosched() {
-		for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		stacks := string(buf[:runtime.Stack(buf, true)])
+		if len(stacks) == len(buf) { // there are more
+			buf = make([]byte, 2*len(buf))
+		}
+		for stack := range strings.SplitSeq(stacks, "\n\n") {
 			head, calls, _ := strings.Cut(stack, "\n")
 			if strings.Contains(head, "[sync.Mutex.Lock") && strings.Contains(calls, function+"(") {
 				return
 			}
 		}
-		require.NoError(t, ctx.Err(), "nothing waits in %s:\n%s", function, buf)
+		require.NoError(t, ctx.Err(), "nothing waits in %s:\n%s", function, stacks)
 	}
 }
 
