@@ -17,15 +17,15 @@ func (b *broker) submit(j *job, m *taskMeta, typ string, wait bool) error {
 	now := b.now() // before Lock, so that the mutex is held for a shorter time
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.defaults.fill(m, typ)
 	return b.admission(j, m, typ, wait, now)
 }
 
-// admission is submit for a caller that holds the mutex.
+// admission is submit for a caller that holds the mutex, and for options that are filled in.
 func (b *broker) admission(j *job, m *taskMeta, typ string, wait bool, now queue.Time) error {
 	if b.stopped != nil {
 		return b.stopped
 	}
-	b.defaults.fill(m, typ)
 	if m.Sticky && b.store != nil {
 		return &ConfigError{"TaskOptions.Sticky", m.Sticky, "a Config.Backend gives out tasks whatever their keys are"}
 	}

@@ -145,7 +145,9 @@ func (b *broker) resume(t *upgrade.Task) error {
 		meta.Delay = max(0, time.Until(time.Unix(0, t.Due)))
 	}
 	j.Resume(t.Attempts)
-	return b.submit(j, meta, t.Type, true)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.admission(j, meta, t.Type, true, b.now()) // the old version has filled in the defaults
 }
 
 // keepLetter takes a dead letter of the old version of the program.

@@ -3,8 +3,11 @@ package multiprolab
 import (
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/multiprolab/multiprolab/internal/upgrade"
 )
 
 // The new version of a program gets the tasks in their order, although a worker still has the oldest
@@ -41,5 +44,32 @@ func TestTasksAreHandedOverInTheirOrder(t *testing.T) {
 			order += meta.Key
 		}
 		require.Equal(t, "abcdefghijklmnopqrstuvwxyz", order)
+	})
+}
+
+// What a task was submitted with is what it has in the new version, and not the defaults of its
+// type, which its submitter did not want.
+func TestTaskIsHandedOverWithItsOptions(t *testing.T) {
+	play := func(begin func(th *theatre)) []upgrade.Task {
+		th := newTheatre(t, nil, map[string]WorkerConfig{"p": {}})
+		w := th.enter("p/0", "t")
+		th.broker.defaults = taskDefaults{"t": {meta: taskMeta{Timeout: time.Second, Grace: time.Second, Attempts: 3,
+			Retry: RetryPolicy{Max: time.Hour}, Queue: "slow", Priority: PriorityHigh}}}
+		th.broker.pause("", true)
+		begin(th)
+		th.handOverTasks()
+		th.broker.stop(ErrUpgrade, false)
+		w.die(nil)
+		th.broker.end(ErrUpgrade)
+		return th.upgrade.handedOver()
+	}
+	synctest.Test(t, func(t *testing.T) {
+		handed := play(func(th *theatre) {
+			_, err := th.submit(nil, "t", 0, &TaskOptions{Timeout: NoTimeout, Attempts: 1, Queue: DefaultQueue,
+				Priority: PriorityNormal})
+			require.NoError(t, err)
+		})
+		require.Len(t, handed, 1)
+		require.Equal(t, handed, play(func(th *theatre) { th.resumeQueue(&upgrade.Handed{Tasks: handed}) }))
 	})
 }
