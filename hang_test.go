@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -28,7 +29,15 @@ func hangInEmptyLoop() {
 }
 func hangInSelect() { select {} }
 
-var hangs = map[string]func(){"loop": hangInLoop, "empty loop": hangInEmptyLoop, "select": hangInSelect}
+// hangInKernel does not return from the kernel, on a thread of its own, as a function in C.
+func hangInKernel() {
+	runtime.LockOSThread()
+	blockInKernel()
+}
+
+var hangs = map[string]func(){
+	"loop": hangInLoop, "empty loop": hangInEmptyLoop, "select": hangInSelect, "kernel": hangInKernel,
+}
 
 // The hanger hangs in a call, a message or, in its first life, an action.
 var _ = worker("hanger", func(ctx context.Context, w *multiprolab.Worker) error {

@@ -180,7 +180,8 @@ func (m *Main) inspected(worker string) (*peer, error) {
 	}
 	life := s.running()
 	if life == nil || !life.greeted.Load() {
-		return nil, fmt.Errorf("multiprolab: worker %s has no process that could be asked yet: it is %s", worker, stands)
+		return nil, fmt.Errorf("multiprolab: worker %s has no process that could be asked yet: it is %s",
+			worker, stands)
 	}
 	return life, nil
 }

@@ -60,12 +60,16 @@ func unzipped(t testing.TB, b []byte) string {
 // on.
 func TestDump(t *testing.T) {
 	for how, function := range map[string]string{
-		"loop": "hangInLoop", "empty loop": "hangInEmptyLoop", "select": "hangInSelect",
+		"loop": "hangInLoop", "empty loop": "hangInEmptyLoop", "select": "hangInSelect", "kernel": "hangInKernel",
 	} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			l := startLab(t, &multiprolab.Config{Shutdown: multiprolab.KillAll}, workers("hanger", 1))
 			hangsNow(t, l, how, function)
+			var b bytes.Buffer
+			require.NoError(t, l.Profile(bounded(t), &b, "hanger/0", "goroutine", &multiprolab.ProfileConfig{Debug: 1}))
+			require.Contains(t, b.String(), "multiprolab_test."+function)
+			require.Equal(t, "hang-message", workerOf(l.Stats(), "hanger/0").Running[0].Type)
 			require.Empty(t, eventsOf[*multiprolab.WorkerFailed](l))
 		})
 	}

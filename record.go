@@ -17,9 +17,9 @@ import (
 // and end of tasks, kills with their reasons, deaths, messages that wait for room, pauses, resizes,
 // restarts and the end of the program. The record holds names of workers, queues and types, keys of
 // tasks, and no bodies. It is what to attach to a report of a fault; it may be written at any time,
-// from any goroutine of main; in the process of a worker it is an error. Who reads it also reads the
-// first words of the reasons of kills and, in a Config.RecordFile, the text of the error that the
-// program has ended with.
+// from any goroutine of main; in the process of a worker it is an error. Who reads it also reads
+// the first words of the reasons of kills and, in a Config.RecordFile, the text of the error that
+// the program has ended with.
 func (m *Main) WriteRecord(w io.Writer) error {
 	if e := m.outside(); e != nil {
 		return e

@@ -54,8 +54,8 @@ type PoolStats struct {
 	Size   int `json:"size"`
 	Spares int `json:"spares"`
 	// Deaths counts the lives of its workers that have failed, by their causes, and only causes
-	// that there were. Restarts is how many lives of its instances have followed on another one: the
-	// sum of those of Workers without the spares, and of instances that have left the pool.
+	// that there were. Restarts is how many lives of its instances have followed on another one:
+	// the sum of those of Workers without the spares, and of instances that have left the pool.
 	Deaths   map[DeathCause]uint64 `json:"deaths"`
 	Restarts uint64                `json:"restarts"`
 }
@@ -134,8 +134,8 @@ type RunningStats struct {
 	Attempt int    `json:"attempt"`
 	Items   int    `json:"items"`
 	// Since is when main has heard that a task had begun, and when a call was sent to the worker,
-	// where others may have been before it. Of a message nobody notes when it was sent, and Since is
-	// when Stats has first seen the worker at it.
+	// where others may have been before it. Of a message nobody notes when it was sent, and Since
+	// is when Stats has first seen the worker at it.
 	Since time.Time `json:"since"`
 }
 
@@ -148,8 +148,8 @@ type QueueStats struct {
 	// TaskStats counts the tasks of the queue.
 	TaskStats
 	// Ready, Delayed, Blocked and Assigned are what Queued consists of: tasks that wait for a
-	// worker, for their key or for a throttle, those that wait for their time or their next attempt,
-	// for room in the queue, and those that a worker has and has not begun.
+	// worker, for their key or for a throttle, those that wait for their time or their next
+	// attempt, for room in the queue, and those that a worker has and has not begun.
 	Ready    uint64 `json:"ready"`
 	Delayed  uint64 `json:"delayed"`
 	Blocked  uint64 `json:"blocked"`
@@ -218,9 +218,9 @@ type WireStats struct {
 	// Writes is how often main has written to a pipe: one write may have many frames.
 	Writes uint64 `json:"writes"`
 	// Blocked is how many messages and calls wait in main for room with the worker: those of main
-	// itself, those of other workers, and, between two lives, those for the next life. What a worker
-	// cannot send, since main holds a whole Config.Window of what it has sent, waits in the worker,
-	// and is not in Blocked: see Held.
+	// itself, those of other workers, and, between two lives, those for the next life. What a
+	// worker cannot send, since main holds a whole Config.Window of what it has sent, waits in the
+	// worker, and is not in Blocked: see Held.
 	Blocked int `json:"blocked"`
 	// Held is how many bytes of what the worker has sent main holds: messages and calls that wait
 	// for room with their receivers or for a handler of main, and tasks in the queue. If that is

@@ -122,7 +122,7 @@ function runs(p, now) {
   if (!p.running.length) return "";
   const r = p.running.reduce((a, b) => (b.since < a.since ? b : a)),
     more = p.running.length - 1;
-  return `${plain(r.type, 80)} ${r.since ? ago(r.since, now) : ""}${more ? `, and ${more} more` : ""}`;
+  return `${r.kind === "task" ? "" : `${r.kind} `}${plain(r.type, 80)} ${r.since ? ago(r.since, now) : ""}${more ? `, and ${more} more` : ""}`;
 }
 
 /** Drawer is what opens below the row of a process. */

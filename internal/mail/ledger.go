@@ -34,6 +34,9 @@ type Ledger[L, C any] struct {
 	// lastCall is the number of the last call. It goes on from life to life: no reply is ever taken
 	// for that of another call.
 	lastCall uint64
+	// settled is the number up to which no call waits for a reply any more: the next one does, if
+	// there is one.
+	settled uint64
 }
 
 // keptRow is for how many messages an empty ledger keeps its memory.
@@ -147,7 +150,7 @@ func (l *Ledger[L, C]) Ask(call C) (number uint64) {
 func (l *Ledger[L, C]) Answered(number uint64) (call C, ok bool) {
 	q, ok := l.calls[number]
 	if ok {
-		delete(l.calls, number)
+		l.settle(number)
 		l.Done++
 		l.replied = true
 	}
@@ -155,7 +158,20 @@ func (l *Ledger[L, C]) Answered(number uint64) (call C, ok bool) {
 }
 
 // Unask takes out the call with a number, which could not be written after all.
-func (l *Ledger[L, C]) Unask(number uint64) { delete(l.calls, number) }
+func (l *Ledger[L, C]) Unask(number uint64) { l.settle(number) }
+
+// settle takes out the call with a number.
+func (l *Ledger[L, C]) settle(number uint64) {
+	delete(l.calls, number)
+	if number != l.settled+1 {
+		return
+	}
+	for l.settled = number; l.settled < l.lastCall; l.settled++ {
+		if _, waits := l.calls[l.settled+1]; waits {
+			return
+		}
+	}
+}
 
 // Worked reports whether this life has confirmed a message, or replied to a call.
 func (l *Ledger[L, C]) Worked() bool { return l.confirmed > 0 || l.replied }
@@ -187,6 +203,6 @@ func (l *Ledger[L, C]) Detach() (lost []Lost[L], calls []C) {
 	for _, number := range slices.Sorted(maps.Keys(l.calls)) {
 		calls = append(calls, l.calls[number].call)
 	}
-	*l = Ledger[L, C]{Clears: l.Clears, Done: l.Done, lastCall: l.lastCall}
+	*l = Ledger[L, C]{Clears: l.Clears, Done: l.Done, lastCall: l.lastCall, settled: l.lastCall}
 	return lost, calls
 }

@@ -22,7 +22,8 @@ func (l *Ledger[L, C]) Turn(handled uint64, exact bool) (t Turn[L, C]) {
 		at++
 	}
 	var oldest question[C]
-	if t.Number = l.oldest(); t.Number > 0 {
+	if l.settled < l.lastCall {
+		t.Number = l.settled + 1
 		oldest = l.calls[t.Number]
 	}
 	serial := l.confirmed + uint64(at-l.head) + 1
@@ -31,14 +32,4 @@ func (l *Ledger[L, C]) Turn(handled uint64, exact bool) (t Turn[L, C]) {
 		return t
 	}
 	return Turn[L, C]{Serial: serial, Letter: l.row[at].letter}
-}
-
-// oldest returns the number of the oldest call that has no reply, or 0.
-func (l *Ledger[L, C]) oldest() (number uint64) {
-	for n := range l.calls {
-		if number == 0 || n < number {
-			number = n
-		}
-	}
-	return number
 }
