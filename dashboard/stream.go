@@ -13,11 +13,12 @@ const eventStream = "text/event-stream"
 
 // hello is the first message to a client.
 type hello struct {
-	Show    string   `json:"show"`
-	Program string   `json:"program"` // tells the program from another one under the same address
-	Title   string   `json:"title"`
-	Allow   []Action `json:"allow"`
-	Combine bool     `json:"combine"` // profiles of several processes are added up
+	Show     string   `json:"show"`
+	Program  string   `json:"program"` // tells the program from another one under the same address
+	Title    string   `json:"title"`
+	Allow    []Action `json:"allow"`
+	Combine  bool     `json:"combine"`  // profiles of several processes are added up
+	Interval float64  `json:"interval"` // seconds between two snapshots
 }
 
 // serveEvents tells a client what goes on, until it leaves or the program ends.
@@ -49,6 +50,7 @@ func (p *page) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	c.send("hello", hello{
 		Show: s.id, Program: p.program, Title: p.cfg.Title, Allow: allowed, Combine: p.cfg.Combine != nil,
+		Interval: p.cfg.Interval.Seconds(),
 	})
 	s.mu.Lock()
 	before := s.history.texts()

@@ -162,6 +162,7 @@ live({
       unheard = [];
     }
     present = page.show;
+    model.longest = Math.max(10, 3 * page.interval);
     processes.begin(page.combine);
     dead.begin();
   },

@@ -29,6 +29,7 @@ export class Model {
   at = null;
   gap = 0;
   ended = false;
+  longest = 10; // seconds between two snapshots, beyond which it is not known what was in between
   #last = new Map(); // the figures of the snapshot before, by what they are of
   #series = new Map();
   #colours = new Map();
@@ -79,6 +80,9 @@ export class Model {
       running: [],
       ...process("main", s.main),
     };
+    const active = (s.types ?? []).filter((t) => t.running || done(t) > (last.get(`done ${t.type}`) ?? done(t)));
+    for (const t of s.types ?? []) next.set(`done ${t.type}`, done(t));
+    this.only = active.length === 1 ? active[0].type : null; // the one type that ran since the last snapshot
     this.workers = (s.workers ?? []).map((w) => this.#worker(w, process, perSecond, grow));
     this.pools = poolsOf(s.pools ?? [], this.workers);
     this.queues = (s.queues ?? []).map((q) => ({
@@ -90,14 +94,14 @@ export class Model {
       oldest: nanos(q.oldest),
       paused: q.paused,
       until: date(q.paused_until),
-      rate: perSecond(`queue ${q.name}`, q.succeeded + q.failed + q.cancelled),
+      rate: perSecond(`queue ${q.name}`, done(q)),
       series: grow(`queue ${q.name}`, q.ready),
     }));
     this.types = (s.types ?? []).map((t) => ({
       ...t,
       run: latency(t.run),
       wait: latency(t.wait),
-      rate: perSecond(`type ${t.type}`, t.succeeded + t.failed + t.cancelled),
+      rate: perSecond(`type ${t.type}`, done(t)),
       colour: this.colour(t.type),
     }));
     const slow = (s.types ?? []).flatMap((t) =>
@@ -115,7 +119,7 @@ export class Model {
     const t = s.tasks ?? {},
       sum = (f) => this.workers.reduce((n, w) => n + (f(w) || 0), 0);
     const totals = {
-      tasks: perSecond("tasks", t.succeeded + t.failed + t.cancelled),
+      tasks: perSecond("tasks", done(t)),
       failing: perSecond("failed", t.failed),
       queued: t.queued,
       running: t.running,
@@ -196,13 +200,14 @@ export class Model {
       });
     }
     const short = w.running.find((r) => r.since && now - r.since.getTime() < long);
-    if (short) lane.type = short.type; // the colour of the short runs until another one is seen
+    // Short runs are seldom seen: they have the type that was seen last, unless no other one can have been.
+    lane.type = short?.type ?? this.only ?? lane.type;
     // A run counts as busy time as a whole, when it has ended: so one that was a bar ends its bar, and adds nothing.
     const goesOn = w.running.some((r) => r.since && r.since.getTime() <= from);
     const ended = w.busy > 1.1 ? [...lane.bars.values()].filter((b) => b.to === from && from - b.from >= long) : [];
     for (const bar of ended) bar.to = (from + now) / 2;
     const share = (w.share = goesOn ? 1 : ended.length ? 0 : Math.min(1, w.busy || 0));
-    if (this.gap > 0 && this.gap < 10)
+    if (this.gap > 0 && this.gap < this.longest)
       lane.shares.push({ from, to: now, share, type: lane.type, colour: lane.type && this.colour(lane.type) });
     if (w.death?.at && lane.deaths.at(-1)?.at !== w.death.at.getTime())
       lane.deaths.push({ at: w.death.at.getTime(), cause: w.death.cause });
@@ -220,6 +225,9 @@ export class Model {
     }
   }
 }
+
+/** done is how many tasks have ended. */
+const done = (t) => t.succeeded + t.failed + t.cancelled;
 
 function latency(h) {
   return {

@@ -29,7 +29,7 @@ var programs = map[string]*multiprolab.Main{}
 // shown are the names of the programs.
 var shown = []string{
 	"pictures", "agree", "buttons", "hostile", "origins", "phone", "end", "double", "focus", "late", "first", "second",
-	"minute", "refused", "hold", "merged",
+	"minute", "refused", "hold", "merged", "model",
 }
 
 func TestMain(m *testing.M) {

@@ -205,3 +205,27 @@ func TestTheMergedProfileIsOffered(t *testing.T) {
 	cfg.Combine = sums{}
 	require.Equal(t, "Profiles: , profile of all: , heap of all: the sum of 8, goroutine of all: ", links(&cfg))
 }
+
+// The timeline says what ran also if no snapshot has seen it run, and if snapshots are far apart.
+func TestWhatTheTimelineKnows(t *testing.T) {
+	b := open(t, serve(t, start(t, "model"), everything), 1280, 900)
+	b.until(ready)
+	known := func(interval int, types string) string {
+		return ask[string](b, fmt.Sprintf(`import(new URL("model.js", document.baseURI)).then(({ Model }) => {
+			const model = new Model(), none = { succeeded: 0, failed: 0, cancelled: 0, running: 0 };
+			model.longest = Math.max(10, 3 * %d);
+			for (const n of [0, 1, 2]) {
+				model.take({
+					time: new Date(1e12 + n * %[1]d * 1000).toISOString(), messages: {}, wire: {}, tasks: none,
+					workers: [{ name: "w/0", index: 0, state: "busy", busy: n * 5e8 }],
+					types: %[2]s.map((type) => ({ ...none, type, succeeded: n })),
+				});
+			}
+			return model.runs.get("w/0").shares.map((s) => s.type ?? "?").join(" ");
+		})`, interval, types))
+	}
+	require.Equal(t, "a a", known(1, `["a"]`))
+	require.Equal(t, "a a", known(20, `["a"]`))
+	require.Equal(t, "? ?", known(1, `["a", "b"]`))
+	require.Empty(t, b.errors())
+}
