@@ -148,9 +148,9 @@ type Config struct {
 	WorkerLogs WorkerLogs
 	// RecordFile is a file to which main writes its record, as Main.WriteRecord does, when the
 	// program ends with an error or with a panic of a handler or an action of main, and when a task
-	// waits long beside a worker that has nothing to do, which is a fault of the library. An earlier
-	// file is replaced, but if there are two of one program, the second one has ".end" added to its
-	// name. Give each Main of a program a file of its own. Start fails if main cannot write there.
+	// waits long beside a worker that has nothing to do, which is a fault of the library. An
+	// earlier file is replaced, but if there are two of one program, the second one has ".end"
+	// added to its name. Give each Main of a program a file of its own. Start fails if main cannot write there.
 	// Main cannot write it when it is killed, or when another goroutine panics. Defaults to "":
 	// none.
 	RecordFile string

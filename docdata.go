@@ -89,8 +89,9 @@
 // to be attached to a report of a fault. With [Config.RecordFile] that also happens when the
 // program ends with an error, and when a task waits 10 seconds beside a worker that has nothing to
 // do and could have it, which the library must not let happen. It does not when main is killed, or
-// when a goroutine of the program's own panics. The names of workers, queues and types are in the record,
-// the keys of tasks, and the text of the error that the program has ended with; bodies are not.
+// when a goroutine of the program's own panics. The names of workers, queues and types are in the
+// record, the keys of tasks, and the text of the error that the program has ended with; bodies are
+// not.
 //
 // The rules that decide about workers and tasks can do again what a record tells, and say in which
 // line they would do something else, or from which line on the record does not hold enough:

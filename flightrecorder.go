@@ -31,7 +31,8 @@ func (f *flightRecorder) note(k recorder.Kind, name string, pid, life int, more 
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.ring.Add(recorder.Event{
-		Kind: k, At: time.Since(f.begun), Slot: uint32(pid), N: int64(life), Text: f.ring.Name(name), More: f.ring.Name(more),
+		Kind: k, At: time.Since(f.begun), Slot: uint32(pid), N: int64(life),
+		Text: f.ring.Name(name), More: f.ring.Name(more),
 	})
 }
 

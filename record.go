@@ -55,8 +55,9 @@ func (m *Main) writeRecord(w io.Writer, why string) error {
 	return nil
 }
 
-// saveRecord writes the record to Config.RecordFile, if there is one, in place of that of an earlier
-// program. A second one of this program does not replace the first, which is nearer to the fault.
+// saveRecord writes the record to Config.RecordFile, if there is one, in place of that of an
+// earlier program. A second one of this program does not replace the first, which is nearer to the
+// fault.
 func (m *Main) saveRecord(why string) {
 	path := m.cfg.RecordFile
 	if path == "" {
@@ -84,8 +85,8 @@ func (m *Main) saveRecord(why string) {
 	}
 }
 
-// recordPanic saves the record while a function of main panics. It may not keep the process from its
-// end: the panic may have come from the library, with a lock held.
+// recordPanic saves the record while a function of main panics. It may not keep the process from
+// its end: the panic may have come from the library, with a lock held.
 func (m *Main) recordPanic() {
 	if m.cfg.RecordFile == "" {
 		return

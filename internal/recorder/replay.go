@@ -114,8 +114,8 @@ type VersionError struct {
 }
 
 func (e *VersionError) Error() string {
-	return fmt.Sprintf("the record has version %d of the format, and this is version %d: replay it with the version of "+
-		"multiprolab that has written it, %q", e.Version, Version, e.Library)
+	return fmt.Sprintf("the record has version %d of the format, and this is version %d: replay it with the version "+
+		"of multiprolab that has written it, %q", e.Version, Version, e.Library)
 }
 
 // errNoRecord says that what was read is no record.
@@ -153,8 +153,8 @@ func Replay(in io.Reader) (*Outcome, error) {
 		same *int
 	}{{"lives", lives, &out.Lives}, {"tasks", tasks, &out.Tasks}} {
 		if n := h.Before[one.name]; n > 0 {
-			out.Lacks = append(out.Lacks, fmt.Sprintf("the first %d events of the rules of %s are not in the record, and "+
-				"nothing of them was replayed", n, one.name))
+			out.Lacks = append(out.Lacks, fmt.Sprintf("the first %d events of the rules of %s are not in the record, "+
+				"and nothing of them was replayed", n, one.name))
 			continue
 		}
 		lacks, err := replay(all, one.name, one.room, one.same, whole)
