@@ -22,8 +22,8 @@ import (
 //	})
 //
 // Two Terminals on one terminal, such as those on stdout and on stderr, share its bars: a program
-// prints its results to &console.Terminal{File: os.Stdout}, and they are above the bar on stderr, or
-// in the file that stdout is redirected to.
+// prints its results to &console.Terminal{File: os.Stdout}, and they are above the bar on stderr,
+// or in the file that stdout is redirected to.
 type Terminal struct {
 	// File is the terminal. It defaults to os.Stderr. It may also be something else, such as a file
 	// or a pipe: then no bar is shown, and Write writes to it.
