@@ -83,6 +83,33 @@ func TestLongErrorInALog(t *testing.T) {
 	require.Contains(t, out.String(), " err="+long.Error()+" short=short\n")
 }
 
+// Main is told at once that records are lost, although there is no room for them, and of all of
+// them in the end; what is told never takes more room than main has.
+func TestLostRecordsAreTold(t *testing.T) {
+	var l workerLogs
+	l.open(1000, 100)
+	lost, wait, ok := l.take(450, false)
+	require.Equal(t, []any{uint64(0), true, true}, []any{lost, wait == nil, ok})
+	lost, wait, ok = l.take(450, false)
+	require.Equal(t, []any{uint64(0), true, true}, []any{lost, wait == nil, ok})
+	_, wait, ok = l.take(1, false)
+	require.False(t, ok)
+	require.NotNil(t, wait)
+	lost, wait, ok = l.take(1, true)
+	require.Equal(t, []any{uint64(1), true, false}, []any{lost, wait == nil, ok}, "told in the room that was kept")
+	for range 3 {
+		lost, wait, ok = l.take(1, false)
+		require.Equal(t, []any{uint64(0), true, false}, []any{lost, wait == nil, ok})
+	}
+	require.Zero(t, l.give(100, 100), "the room that is kept comes first")
+	lost, _, _ = l.take(1, true)
+	require.EqualValues(t, 4, lost)
+	_, _, _ = l.take(1, true)
+	require.EqualValues(t, 1, l.give(450, 100))
+	require.Zero(t, l.untold())
+	require.Zero(t, l.give(1<<20, 100), "more than main can have")
+}
+
 // The level that a worker is told is the least that main's handler takes.
 func TestLeastLevel(t *testing.T) {
 	for _, l := range []slog.Level{-100, -64, -63, -8, -4, -1, 0, 4, 8, 9, 63, 64} {

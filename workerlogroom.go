@@ -19,7 +19,9 @@ type workerLogs struct {
 	main hostLog
 
 	mu     lockorder.Mutex[lockorder.Leaf] // guards every field below
-	window mail.Window                     // the room that is left
+	window mail.Window                     // the room that is left for records
+	notice int64                           // the room that a notice takes of records that are lost
+	spare  int64                           // the room that is kept for such a notice, if none is on its way
 	grown  chan struct{}                   // closed when there is more room; nil if nobody waits
 	stuck  bool                            // a record has waited in vain, and no room has come since
 	lost   uint64                          // how many records were lost of which main was not told
@@ -33,9 +35,19 @@ type hostLog interface {
 	calls(ctx context.Context) bool
 }
 
+// open takes in how many bytes of the log main has room for, and how many a notice takes.
+func (l *workerLogs) open(room, notice int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.notice, l.spare = notice, notice
+	l.window.Resize(room - notice)
+	l.window.Open(room - notice)
+}
+
 // take takes room for a record. It returns how many records were lost before it and true; or a
-// channel that is closed when there is more room; or, if the record is lost, neither. last says
-// that the record waits no longer.
+// channel that is closed when there is more room; or, if the record is lost, neither: but how many
+// are, if main can be told of them now, for a worker that dies tells nothing later. last says that
+// the record waits no longer.
 func (l *workerLogs) take(n int64, last bool) (lost uint64, grown <-chan struct{}, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -46,7 +58,11 @@ func (l *workerLogs) take(n int64, last bool) (lost uint64, grown <-chan struct{
 	case last || l.stuck:
 		l.stuck = true
 		l.lost++
-		return 0, nil, false
+		if l.spare >= l.notice {
+			l.spare -= l.notice
+			lost, l.lost = l.lost, 0
+		}
+		return lost, nil, false
 	case l.grown == nil:
 		l.grown = make(chan struct{})
 	}
@@ -58,9 +74,11 @@ func (l *workerLogs) take(n int64, last bool) (lost uint64, grown <-chan struct{
 func (l *workerLogs) give(bytes uint64, n int64) (lost uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if bytes == 0 || !l.window.Give(bytes) {
+	spare := min(bytes, uint64(l.notice-l.spare))
+	if bytes == 0 || bytes > spare && !l.window.Give(bytes-spare) {
 		return 0
 	}
+	l.spare += int64(spare)
 	l.stuck = false
 	if l.grown != nil {
 		close(l.grown)

@@ -24,9 +24,10 @@ const logPatience = 5 * time.Second
 // a group of "id" and "type". A record is on its way when the logger returns, and main gets it
 // whatever becomes of this process then. While 512 KiB of records wait for the handler of main,
 // logging waits with them, up to 5 seconds; records that are lost then are counted, and main's log
-// says so. A record of more than 128 KiB is cut, and has an attribute "!CUT". The level is that of
-// main's handler, of which a worker hears within WorkerConfig.HeartbeatTimeout if it changes.
-// Records of the workers of a Main in this worker have the attributes of both, this one's first.
+// says so. If the worker dies meanwhile, it says that some are lost, and not how many. A record of
+// more than 128 KiB is cut, and has an attribute "!CUT". The level is that of main's handler, of
+// which a worker hears within WorkerConfig.HeartbeatTimeout if it changes. Records of the workers
+// of a Main in this worker have the attributes of both, this one's first.
 //
 // In a process of its own, slog.Default is this logger, but see Config.WorkerLogs.
 func (w *Worker) Logger() *slog.Logger { return slog.New(&workerLog{worker: w}) }
@@ -90,8 +91,11 @@ func (h *workerLog) send(ctx context.Context, packed []byte) error {
 	}
 	f := wire.NewLog(id, typ, 0, packed)
 	lost, ok := w.takeLogRoom(cost(f))
-	if !ok {
+	switch {
+	case !ok && lost == 0:
 		return nil
+	case !ok:
+		f = wire.NewLog(0, "", 0, nil)
 	}
 	f.LoseBefore(lost)
 	if w.link.Post(link.Lazily, f) != nil { // the link is closed, for a record always fits
@@ -109,8 +113,8 @@ func printRecord(ctx context.Context, packed []byte) error {
 	return slog.NewTextHandler(os.Stderr, nil).Handle(ctx, r)
 }
 
-// takeLogRoom takes room for a record of n bytes, or waits for it. It returns how many records were
-// lost before this one, and reports false if this one is.
+// takeLogRoom takes room for a record of n bytes, or waits for it. It returns how many lost records
+// main is to be told of now, and reports false if this one is lost.
 func (w *Worker) takeLogRoom(n int64) (lost uint64, ok bool) {
 	lost, grown, ok := w.logs.take(n, false)
 	if ok || grown == nil {
@@ -148,10 +152,7 @@ func (w *Worker) logRoom(f *wire.Frame) {
 // openLog takes in what main wants of the worker's log, before the setup function runs.
 func (w *Worker) openLog(wanted *life.Log) {
 	w.logs.least.Store(int64(wanted.Level))
-	w.logs.mu.Lock()
-	w.logs.window.Resize(int64(wanted.Window))
-	w.logs.window.Open(int64(wanted.Window))
-	w.logs.mu.Unlock()
+	w.logs.open(int64(wanted.Window), cost(wire.NewLog(0, "", 0, nil)))
 	if !w.role.process || WorkerLogs(wanted.Mode) == ForwardNone {
 		return
 	}
