@@ -28,7 +28,13 @@ func BenchmarkRecord(b *testing.B) {
 	for _, c := range []struct {
 		name  string
 		rules taskRules
-	}{{"without", queue.New(cfg)}, {"with", NewTasks(new(Counter), cfg)}} {
+		keys  bool // each task has a key of its own
+	}{
+		{"without", queue.New(cfg), false},
+		{"with", NewTasks(new(Counter), cfg), false},
+		{"keys, without", queue.New(cfg), true},
+		{"keys, with", NewTasks(new(Counter), cfg), true},
+	} {
 		b.Run(c.name, func(b *testing.B) {
 			c.rules.AddPool(1, queue.PoolOptions{Queues: []string{"default"}})
 			c.rules.AddSlot(1, 1)
@@ -39,6 +45,9 @@ func BenchmarkRecord(b *testing.B) {
 			for b.Loop() {
 				now += time.Microsecond
 				t := &queue.Task{Number: 1}
+				if c.keys {
+					t.Options = &queue.Options{Key: now.String()}
+				}
 				c.rules.Submit(t, queue.Lane{Queue: "default", Type: "t"}, nil, true, now)
 				effects = c.rules.Effects(effects)
 				c.rules.Began(1, t.ID(), now)

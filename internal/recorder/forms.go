@@ -40,6 +40,7 @@ const (
 	TaskLeave
 	TaskRetire
 	TaskWaiting
+	TaskKey
 	TaskSubmit
 	TaskCancel
 	TaskRefuse
@@ -119,6 +120,7 @@ var forms = [kindEnd]form{
 	TaskLeave:     {room: "tasks", event: "leave", slot: "worker", other: "ok", task: "unfinished", n: "others"},
 	TaskRetire:    {room: "tasks", event: "retire", slot: "worker"},
 	TaskWaiting:   {room: "tasks", event: "waiting", slot: "slot"},
+	TaskKey:       {room: "tasks", event: "key", text: "key"},
 	TaskSubmit: {
 		room: "tasks", event: "submit", slot: "from", other: "items", task: "number", n: "size", text: "lane",
 		more: "options", bits: "it waits for room 1",

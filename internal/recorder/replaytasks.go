@@ -15,6 +15,7 @@ type tasksReplay struct {
 	effects []queue.Effect           // what they have said and the record has not
 	tasks   map[queue.ID]*queue.Task // the tasks, by their numbers
 	waiting []queue.Slot             // who waits for the next task that is submitted
+	key     string                   // the key of that task
 }
 
 func newTasksReplay() *tasksReplay { return &tasksReplay{tasks: map[queue.ID]*queue.Task{}} }
@@ -99,6 +100,12 @@ func (r *tasksReplay) do(s *said, e *Event) (lacks string) {
 		q.Retire(at)
 	case TaskWaiting:
 		r.waiting = append(r.waiting, queue.Slot(at))
+	case TaskKey:
+		key, ok := s.name("key")
+		if !ok {
+			return "the key of a task"
+		}
+		r.key = key
 	case TaskSubmit:
 		return r.submit(s, e)
 	case TaskCancel:
@@ -170,9 +177,10 @@ func (r *tasksReplay) submit(s *said, e *Event) (lacks string) {
 	if json.Unmarshal([]byte(lane), &to) != nil || json.Unmarshal([]byte(options), o) != nil {
 		return "the type or the options of a task"
 	}
+	o.Key = r.key
 	t := &queue.Task{Options: o, Number: e.Task, Size: int(e.N), From: queue.Submitter(e.Slot), Items: int32(e.Other)}
 	r.rules.Submit(t, to, r.waiting, e.Bits&1 != 0, timeOf(s))
-	r.waiting = nil
+	r.waiting, r.key = nil, ""
 	if t.ID() != 0 {
 		r.tasks[t.ID()] = t
 	}

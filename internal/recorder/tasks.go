@@ -44,7 +44,8 @@ func (t *Tasks) nameLane(l queue.Lane) uint16 {
 	return n
 }
 
-// nameOptions returns the number of the text of the options of a task, which may be nil.
+// nameOptions returns the number of the text of the options of a task, which may be nil, but for
+// the key: each task may have another one, which is an event of its own.
 func (t *Tasks) nameOptions(o *queue.Options) uint16 {
 	if o == t.options {
 		return t.optionsText
@@ -52,6 +53,7 @@ func (t *Tasks) nameOptions(o *queue.Options) uint16 {
 	var of queue.Options
 	if o != nil {
 		of = *o
+		of.Key = ""
 	}
 	n, ok := t.kinds[of]
 	if !ok {
@@ -184,6 +186,9 @@ func (t *Tasks) Submit(
 ) (queue.Refusal, queue.Lie) {
 	for _, s := range waiting {
 		t.Ring.Add(Event{Kind: TaskWaiting, Slot: uint32(s)})
+	}
+	if o := task.Options; o != nil && o.Key != "" {
+		t.Ring.Add(Event{Kind: TaskKey, Text: t.Ring.Name(o.Key)})
 	}
 	t.known()
 	t.Ring.Add(Event{
