@@ -58,8 +58,8 @@ func (e *UpgradeError) Unwrap() error { return e.Err }
 // waits for the outcomes of these tasks in the new version: one that does not succeed there, or
 // that no worker takes, becomes a dead task. The items of a Map and the tasks of a Stream end,
 // because they are for the one who called it. The errors of earlier attempts keep their
-// texts, and match no other error any more. The sizes of pools and the limits of [TaskQueue.Throttle]
-// are those that the new version sets.
+// texts, and match no other error any more. The sizes of pools and the limits of
+// [TaskQueue.Throttle] are those that the new version sets.
 //
 // All else that main has in memory is gone with the old version: values, goroutines, results
 // that somebody waits for, messages that no handler has taken, shared data. Sockets of

@@ -32,8 +32,8 @@ func (p *pool) leastSpare() (least *slot) {
 	return least
 }
 
-// due reports whether a worker is to be replaced, and goes on until a spare stands by. One to whom a
-// spare is lent is about to end anyway, and takes no other spare.
+// due reports whether a worker is to be replaced, and goes on until a spare stands by. One to whom
+// a spare is lent is about to end anyway, and takes no other spare.
 func (s *slot) due() bool {
 	return s.state == Ready && s.heir == nil && !s.leaves() && !s.life.led && !s.life.retired &&
 		(s.life.aged || len(s.asks) > 0)

@@ -345,7 +345,7 @@ var claims = map[string]string{
 	"a worker dies: a panic, `os.Exit`, a crash in C, `kill -9`": "TestA01_DeathDuringTask TestA01_DeathDuringCall TestA01_SignalDuringTask TestA02_KilledFromOutside TestA04_ManyDeathsWithRetry TestX1_DeadLetterListsEveryExit",
 	"messages are on their way to a worker that dies":            "TestMessagesSurviveTheirReceiver TestPoisonousMessage TestDeadLettersHaveBodies",
 	"what is a worker at that spins, leaks or is slow?":          "TestDump TestProfile TestProfile_SlowWriter",
-	"what did main do before it went wrong?":                     "TestRecordOfARealRunIsReplayed TestRecordFile",
+	"what did main do before it went wrong?":                     "TestRecordOfARealRunIsReplayed TestRecordFile TestWatchdog",
 	"a worker hangs, `for {}`":                                   "TestB01_DeadlineStopsLoop TestB11_WholeTreeAtDeadline TestHang_HandlerTimeout TestHang_Silent",
 	"a worker dies again and again":                              "TestRestartPauses TestRestartJitter TestRestartCauses TestA09_CrashLoop TestGrid TestRestartForEver",
 	"workers depend on each other":                               "TestNeedsStart TestNeedsEnd TestGroupAllForOneOrder TestGroupRestForOneOfPools",
