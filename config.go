@@ -150,9 +150,9 @@ type Config struct {
 	// program ends with an error or with a panic of a handler or an action of main, and when a task
 	// waits long beside a worker that has nothing to do, which is a fault of the library. An
 	// earlier file is replaced, but if there are two of one program, the second one has ".end"
-	// added to its name. Give each Main of a program a file of its own. Start fails if main cannot write there.
-	// Main cannot write it when it is killed, or when another goroutine panics. Defaults to "":
-	// none.
+	// added to its name. Give each Main of a program a file of its own. Start fails if main cannot
+	// write there. Main cannot write it when it is killed, or when another goroutine panics.
+	// Defaults to "": none.
 	RecordFile string
 	// OnEvent, if not nil, gets each event. It is called on the loop of main, so never while a
 	// handler or an action of main runs: a long action holds the events back. Of the events that
