@@ -2,6 +2,7 @@ package multiprolab_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"syscall"
 	"testing"
@@ -31,11 +32,16 @@ func TestLookingAtAWorkerWhoseRuntimeHangs(t *testing.T) {
 	l := startLab(t, &multiprolab.Config{Shutdown: multiprolab.KillAll}, workers("hanger", 1))
 	require.NoError(t, multiprolab.Send(bounded(t), l, "hanger/0", "hang-message", "kernel unknown to Go"))
 	require.Equal(t, "hang-message", worksOn(t, l, "hanger/0", "message").Type)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	_, err := l.Dump(ctx, "hanger/0")
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.ErrorIs(t, l.Profile(ctx, io.Discard, "hanger/0", "heap", nil), context.DeadlineExceeded)
+	late := func(look func(ctx context.Context) error) {
+		eventually(t, "the runtime to hang", func() bool { // the handler is about to begin, or has
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			defer cancel()
+			err := look(ctx)
+			return errors.Is(err, context.DeadlineExceeded)
+		})
+	}
+	late(func(ctx context.Context) error { _, err := l.Dump(ctx, "hanger/0"); return err })
+	late(func(ctx context.Context) error { return l.Profile(ctx, io.Discard, "hanger/0", "heap", nil) })
 	require.NoError(t, l.Kill("hanger/0"))
 	waitEvent(t, l, func(e *multiprolab.WorkerReady) bool { return e.Life == 2 })
 	stacks, err := l.Dump(bounded(t), "hanger/0")
