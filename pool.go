@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/multiprolab/multiprolab/internal/fleet"
 	"github.com/multiprolab/multiprolab/internal/life"
@@ -139,6 +140,14 @@ func (p *pool) list() []*slot {
 func (p *pool) has(s *slot) bool {
 	slots := p.list()
 	return s.index >= 0 && s.index < len(slots) && slots[s.index] == s
+}
+
+// seenAt is which message a snapshot has seen a worker at. It exists in main; the mutex of
+// workerFleet guards it.
+type seenAt struct {
+	life   int       // the number of the life of the worker; 0 if none was seen
+	serial uint64    // the serial of the message
+	since  time.Time // when a snapshot has first seen it
 }
 
 // slot is the place of one instance, such as "thumbnailer/2". Processes fill it one after the

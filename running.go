@@ -6,14 +6,6 @@ import "time"
 // messages go: it follows from what was sent, what has been answered, and how far the worker is by
 // its black box, which can be read also if the worker is stuck.
 
-// seenAt is which message a snapshot has seen a worker at. It exists in main; the mutex of
-// workerFleet guards it.
-type seenAt struct {
-	life   int       // the number of the life of the worker; 0 if none was seen
-	serial uint64    // the serial of the message
-	since  time.Time // when a snapshot has first seen it
-}
-
 // handling returns the message or the call that the loop of the instance is at, or reports false.
 // tasks says that main has heard of a task that the worker has begun. The caller holds the mutex of
 // workerFleet.
