@@ -36,6 +36,8 @@ type Main struct {
 	desk *desk
 	// usages is what processes took when Stats was last called. It guards itself.
 	usages usages
+	// rates is what earlier calls of Stats have counted. It guards itself.
+	rates rates
 	// shares is the shared data of Publish. It guards itself.
 	shares published
 	// stdout is where the workers print, if Config.Stdout is set. It guards itself.

@@ -163,6 +163,10 @@ type QueueStats struct {
 	// Oldest is for how long the oldest of the tasks in Ready has been so; 0 if there is none. It
 	// does not count those that are in a Backend.
 	Oldest time.Duration `json:"oldest"`
+	// Rate is how many tasks have ended in a second, on average since an earlier snapshot: the
+	// newest that is a second old or more. So who looks each second sees the last one to two
+	// seconds. If there is no such snapshot, it is since the program began.
+	Rate float64 `json:"rate"`
 }
 
 // TypeStats is a type of tasks.
