@@ -27,6 +27,7 @@ func (m *Main) Stats() *Stats {
 	m.fleet.survey(s, &m.history)
 	m.history.fill(s)
 	m.usages.fill(s)
+	s.Time = time.Now() // nothing in it is later
 	m.rates.fill(s)
 	return s
 }

@@ -7,7 +7,7 @@ import "time"
 //
 // As JSON it is an object whose durations are numbers of nanoseconds.
 type Stats struct {
-	// Time is when the snapshot was taken.
+	// Time is when the snapshot was taken. No time in it is later.
 	Time time.Time `json:"time"`
 	// Name is Config.Name.
 	Name string `json:"name"`

@@ -83,6 +83,11 @@ func checkWorkerSums(t testing.TB, s *multiprolab.Stats) {
 			restarts[w.Pool] += uint64(w.Restarts)
 		}
 	}
+	for _, w := range s.Workers {
+		for _, r := range w.Running {
+			assert.False(t, r.Since.After(s.Time), "%+v", r)
+		}
+	}
 	assert.Equal(t, messages, s.Messages.Handled)
 	assert.Equal(t, blocked, s.Wire.Blocked)
 	for _, p := range s.Pools {

@@ -63,8 +63,6 @@ var listed = sync.OnceValues(func() (map[string]*exported, error) {
 	}
 })
 
-const module = "github.com/multiprolab/multiprolab"
-
 // ownPackages are the paths of the library's packages, examples and those that have tests alone
 // apart.
 func ownPackages(t *testing.T) []string {

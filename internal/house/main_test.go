@@ -9,6 +9,8 @@ import (
 	"testing"
 )
 
+const module = "github.com/multiprolab/multiprolab"
+
 func TestMain(m *testing.M) {
 	if err := os.Chdir("../.."); err != nil { // to the root of the module
 		fmt.Fprintln(os.Stderr, err)
