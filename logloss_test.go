@@ -37,6 +37,7 @@ func TestLossBeforeADeathIsTold(t *testing.T) {
 		close(g.open)
 		require.NoError(t, l.Close())
 		require.Less(t, len(out.of(t, "one of many")), 1000)
-		require.NotEmpty(t, out.of(t, "multiprolab: records of the worker are lost, for the handler of the log is behind"))
+		const lost = "multiprolab: records of the worker are lost, for the handler of the log is behind"
+		require.NotEmpty(t, out.of(t, lost))
 	})
 }

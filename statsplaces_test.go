@@ -152,7 +152,8 @@ func TestLookingFromWhereverOneMay(t *testing.T) {
 		l := startLab(t, nil, workers("lab", 1))
 		require.NoError(t, signalProcess(l.Stats().Workers[0].Process.PID, "SIGSTOP"))
 		const stopped = "error: its process is stopped by SIGSTOP"
-		check(t, lookedAt{"killed", stopped, stopped, "printed: ", "record", 1, true}, lookAt(l.Main, "lab/0", time.Millisecond))
+		want := lookedAt{"killed", stopped, stopped, "printed: ", "record", 1, true}
+		check(t, want, lookAt(l.Main, "lab/0", time.Millisecond))
 		waitEvent(t, l, func(e *multiprolab.WorkerReady) bool { return e.Life == 2 })
 		require.NoError(t, l.Close())
 	})

@@ -451,7 +451,8 @@ func TestPropagation(t *testing.T) {
 		parent := trace.NewSpanContext(trace.SpanContextConfig{
 			TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: flags, TraceState: state, Remote: true,
 		})
-		require.Error(t, multiprolab.Send(trace.ContextWithRemoteSpanContext(context.Background(), parent), l, "x", "x", 1))
+		remote := trace.ContextWithRemoteSpanContext(context.Background(), parent)
+		require.Error(t, multiprolab.Send(remote, l, "x", "x", 1))
 		require.Equal(t, "x", sent["mine"])
 		require.Equal(t, "vendor=1", sent["tracestate"])
 		require.True(t, strings.HasPrefix(sent["traceparent"], "00-"+parent.TraceID().String()))

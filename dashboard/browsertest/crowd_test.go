@@ -16,7 +16,9 @@ func TestACrowd(t *testing.T) {
 	app := multiprolab.New(&multiprolab.Config{InProcess: true, Name: "crowd"})
 	setup := func(_ context.Context, w *multiprolab.Worker) error {
 		for i := range n {
-			multiprolab.HandleTask(w, fmt.Sprint("type", i), func(_ context.Context, i int) (int, error) { return i, nil })
+			multiprolab.HandleTask(w, fmt.Sprint("type", i), func(_ context.Context, i int) (int, error) {
+				return i, nil
+			})
 		}
 		return nil
 	}

@@ -93,7 +93,8 @@ func TestTheTourAsThePageShowsIt(t *testing.T) {
 		b.until(`performance.now() > 70000`)
 	}
 	g.next()
-	b.until(`[...document.querySelectorAll("#processes-table .state")].filter((e) => e.textContent === "busy").length > 2`)
+	b.until(`[...document.querySelectorAll("#processes-table .state")]
+		.filter((e) => e.textContent === "busy").length > 2`)
 	for _, scheme := range []string{"light", "dark"} {
 		b.scheme(scheme)
 		b.present("tour-" + scheme)
