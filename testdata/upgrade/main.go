@@ -100,7 +100,6 @@ func main() {
 		if multiprolab.UpgradeTrial() {
 			return errors.New("an action runs in a trial")
 		}
-		dir, _ := os.ReadDir("/proc/self/fd")
 		var left []string
 		for _, v := range os.Environ() {
 			if strings.HasPrefix(v, "MULTIPROLAB_") {
@@ -108,7 +107,7 @@ func main() {
 			}
 		}
 		fmt.Println("packets at", sockets.Addr(app, "packets"), "passed", sockets.Activated())
-		fmt.Println("version", version, "pid", os.Getpid(), "at", sockets.Addr(app, "web"), "descriptors", len(dir), "environment", left)
+		fmt.Println("version", version, "pid", os.Getpid(), "at", sockets.Addr(app, "web"), "environment", left)
 		return nil
 	})
 	multiprolab.HandleCall(app, "pause", func(_ context.Context, queue string) (bool, error) {
