@@ -8,7 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/goroutine"
+	"github.com/multiprolab/multiprolab/internal/watchers"
 )
 
 // announcer tells of events: it tells the log, those who watch the workers, and the user's
@@ -23,7 +25,7 @@ type announcer struct {
 	// logs is where the workers' logs go. It has a lock of its own.
 	logs *logbook
 	// watchers is who watches the workers. It has a lock of its own.
-	watchers watchers
+	watchers *watchers.Watchers[Event]
 	// history is what is remembered of what is over. It has a lock of its own.
 	history history
 }
@@ -113,7 +115,7 @@ func (a *announcer) emitLost(lost []*DeadLetter) {
 
 // tell hands an event to those who watch and, on the loop of main, to the user's function.
 func (a *announcer) tell(e Event, attrs []slog.Attr) {
-	a.watchers.notify(e)
+	a.watchers.Tell(watched(e))
 	a.history.note(e)
 	if a.config.OnEvent != nil {
 		size := frameCost
@@ -125,6 +127,26 @@ func (a *announcer) tell(e Event, attrs []slog.Attr) {
 		}
 		a.inbox.soon(func() { a.deliver(e) }, size)
 	}
+}
+
+// watched returns an event as Watch and Events tell it, and what it says of the state of a worker:
+// whether that is up or down.
+func watched(e Event) (Event, watchers.State) {
+	switch e := e.(type) {
+	case *WorkerReady:
+		return e, watchers.State{Name: e.Worker, Was: e.Spare} // a spare is another worker from now on
+	case *WorkerStopped:
+		return e, watchers.State{Name: e.Worker}
+	case *WorkerFailed:
+		return e, watchers.State{Name: e.Worker}
+	case *DeadLetter:
+		if e.codec != nil { // the bodies of what waits for a watcher would have no bound
+			light := *e
+			light.body, light.codec = codec.Payload{}, nil
+			return &light, watchers.State{}
+		}
+	}
+	return e, watchers.State{}
 }
 
 // deliver hands an event to the user's function, and before it one of those that were dropped, if

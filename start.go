@@ -12,6 +12,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/sdnotify"
+	"github.com/multiprolab/multiprolab/internal/watchers"
 )
 
 // This file is how a Main is made and started.
@@ -24,7 +25,13 @@ func New(cfg *Config) *Main {
 	m.upgrade.abandoned = make(chan struct{})
 	m.cfg, m.err = cfg.filled()
 	m.node = newNode(MainName, &codec.Codec{}, m.cfg.MaxMessageSize, m.cfg.Window)
-	m.announcer = &announcer{config: &m.cfg, inbox: m.receiver, ends: m.exitAsked, logs: newLogbook(&m.cfg)}
+	m.announcer = &announcer{
+		config:   &m.cfg,
+		inbox:    m.receiver,
+		ends:     m.exitAsked,
+		logs:     newLogbook(&m.cfg),
+		watchers: watchers.New(func(n int) Event { return &EventsMissed{Count: n} }),
+	}
 	m.flight.open()
 	m.broker = newBroker(m.node, &m.cfg, &m.flight.counter)
 	m.defaults = taskDefaults{}

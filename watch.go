@@ -3,8 +3,6 @@ package multiprolab
 import (
 	"context"
 	"strings"
-
-	"github.com/multiprolab/multiprolab/internal/goroutine"
 )
 
 // Watch tells what happens to the workers of a name, be it an instance, a spare, a pool or, if the
@@ -25,7 +23,7 @@ func (m *Main) Watch(ctx context.Context, name string) (<-chan Event, error) {
 	if e := m.outside(); e != nil {
 		return nil, e
 	}
-	return m.follow(ctx, &watcher{name: name, wake: make(chan struct{}, 1)}), nil
+	return m.watchers.FollowState(ctx, m.ended, name), nil
 }
 
 // Events tells every event that Config.OnEvent gets: first the last hundred that there were, then
@@ -38,37 +36,5 @@ func (m *Main) Events(ctx context.Context) (<-chan Event, error) {
 	if e := m.outside(); e != nil {
 		return nil, e
 	}
-	return m.follow(ctx, &watcher{every: true, wake: make(chan struct{}, 1)}), nil
-}
-
-// follow tells a watcher its events, up to the end of ctx or the last event.
-func (m *Main) follow(ctx context.Context, w *watcher) <-chan Event {
-	m.watchers.add(w)
-	events := make(chan Event)
-	go func() { // ends with ctx, or after the last event
-		defer close(events)
-		defer m.watchers.remove(w)
-		for {
-			ended := goroutine.Closed(m.ended) // read before next: no event comes after the end
-			e := m.watchers.next(w)
-			if e == nil {
-				if ended {
-					return
-				}
-				select {
-				case <-w.wake:
-				case <-m.ended:
-				case <-ctx.Done():
-					return
-				}
-				continue
-			}
-			select {
-			case events <- e:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return events
+	return m.watchers.Follow(ctx, m.ended), nil
 }

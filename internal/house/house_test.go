@@ -231,7 +231,7 @@ var floors = map[string][]string{
 		"internal/link", "internal/lockorder", "internal/mail",
 		"internal/logpack", "internal/pack", "internal/platform", "internal/proc",
 		"internal/queue", "internal/recorder", "internal/ring", "internal/sdnotify", "internal/shared", "internal/sockets", "internal/stats",
-		"internal/tokens", "internal/upgrade", "internal/wire",
+		"internal/tokens", "internal/upgrade", "internal/watchers", "internal/wire",
 	},
 	"backend":            {"internal/ring"},
 	"dashboard":          {"profiles"},
@@ -261,6 +261,7 @@ var floors = map[string][]string{
 	"internal/stats":     {},
 	"internal/tokens":    {},
 	"internal/upgrade":   {"internal/pack", "internal/platform"},
+	"internal/watchers":  {"internal/goroutine", "internal/ring"},
 	"internal/wire":      {},
 	"sockets":            {"internal/sockets"},
 }
