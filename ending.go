@@ -109,7 +109,7 @@ func (m *Main) tellRest() bool {
 // new version was not executed, or nil.
 func (m *Main) conclude(err error) {
 	m.sockets.Close() // also if nothing was started
-	m.shares.close()
+	m.shares.Close()
 	m.lifeMu.Lock()
 	m.state = mainEnded
 	m.serving.Store(false)

@@ -74,7 +74,7 @@ func newGoroutineBody(
 		}, func(bool) {
 			hangUp()
 			handed.Close()
-			b.worker.shares.cache.Close()
+			b.worker.shares.Close()
 			b.mu.Lock()
 			b.failed = err
 			b.mu.Unlock()

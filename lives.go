@@ -193,7 +193,7 @@ func (l *lifetime) bequeath(led bool, err error) fleet.How {
 	for _, id := range p.client.drain() {
 		m.broker.cancel(p.client, id, false)
 	}
-	m.shares.leave(p)
+	m.shares.Leave(p.shares)
 	if goroutine.Closed(p.process.Read()) {
 		p.link.Release()
 	}

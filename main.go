@@ -8,6 +8,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/sdnotify"
+	"github.com/multiprolab/multiprolab/internal/shared"
 )
 
 // Main is the main process's view of the whole: it starts the workers, routes the messages, owns
@@ -39,7 +40,7 @@ type Main struct {
 	// rates is what earlier calls of Stats have counted. It guards itself.
 	rates rates
 	// shares is the shared data of Publish. It guards itself.
-	shares published
+	shares shared.Publisher
 	// stdout is where the workers print, if Config.Stdout is set. It guards itself.
 	stdout *sharedWriter
 	// stderr is where the stderr of the workers goes. It guards itself.

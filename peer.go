@@ -30,8 +30,8 @@ type peer struct {
 	client *client
 	// log is the worker's log. connect sets it. The logbook of main guards it.
 	log *logLife
-	// lane is the way of shared data to the worker, or nil. spawn sets it. It guards itself.
-	lane *shared.Lane
+	// shares is the worker as one that may have shared data, or nil. spawn sets it.
+	shares *shared.Subscription
 	// takes is what the broker keeps of the life.
 	takes
 	// holds is how many tasks the worker has that it has not finished. The broker changes it; any

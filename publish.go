@@ -1,11 +1,14 @@
 package multiprolab
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/shared"
+	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
 // This file is the shared data that main publishes, and how its workers get it.
@@ -36,18 +39,31 @@ func (m *Main) Publish(name string, src io.WriterTo) (version uint64, err error)
 	if err != nil {
 		return 0, fmt.Errorf("multiprolab: shared data %q could not be put into memory: %w", name, err)
 	}
-	version, err = m.shares.replace(name, s)
-	if err != nil {
-		return 0, err
+	if version = m.shares.Replace(name, s); version == 0 {
+		return 0, ErrStopped
 	}
-	m.shares.tell(name, version)
 	return version, nil
 }
 
 // Unpublish takes shared data away: no worker gets it any more, and its memory is free when no
 // handler uses it. It does nothing if nothing is published under the name.
-func (m *Main) Unpublish(name string) {
-	if version, err := m.shares.replace(name, nil); err == nil && version > 0 {
-		m.shares.tell(name, version)
+func (m *Main) Unpublish(name string) { m.shares.Replace(name, nil) }
+
+// share answers a worker that asks for shared data. The worker is not trusted: an error of share
+// ends it.
+func (m *Main) share(to *peer, f *wire.Frame) error {
+	news, err := m.shares.Pass(f.Type, to.shares)
+	switch {
+	case errors.Is(err, shared.ErrFull):
+		return lie("it asked for shared data again and again, and did not take it")
+	case errors.Is(err, shared.ErrNotAllowed):
+		err = fmt.Errorf("name it in WorkerConfig.Shared: %w", fs.ErrPermission)
+	case errors.Is(err, shared.ErrNotPublished):
+		err = fmt.Errorf("nothing is published under this name: call Main.Publish before: %w", fs.ErrNotExist)
 	}
+	if err != nil {
+		news = &shared.News{Failure: packedError(err)}
+	}
+	to.tellShared(f.Type, f.ID, news)
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/ablate"
+	"github.com/multiprolab/multiprolab/internal/shared"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -31,7 +32,7 @@ type scope struct {
 	// end is how the context ends; nil until somebody asks for it.
 	end atomic.Pointer[ending]
 	// holds is the shared data that the function has asked for; nil until it does.
-	holds atomic.Pointer[sharedHolds]
+	holds atomic.Pointer[shared.Holds[Shared]]
 }
 
 // work is what a scope runs: a *Message or a *Task. It exists in the process of the function.
@@ -173,7 +174,7 @@ func (s *scope) leave() {
 		s.overdue.Stop()
 	}
 	if h := s.holds.Load(); h != nil {
-		h.release()
+		h.Release()
 	}
 	if e := s.end.Load(); e != nil {
 		e.cancel(nil)

@@ -2,6 +2,7 @@ package multiprolab
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"syscall"
@@ -10,6 +11,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/shared"
+	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
 // This file is how a life of a worker gets its process, in main.
@@ -26,7 +28,9 @@ func (m *Main) spawn(s *slot, number int) (*peer, error) {
 		}
 		var outlet *shared.Outlet
 		if len(s.pool.cfg.Shared) > 0 {
-			p.lane, outlet = shared.NewLocalLane()
+			var lane *shared.Lane
+			lane, outlet = shared.NewLocalLane()
+			p.subscribe(lane)
 		}
 		b := newGoroutineBody(m, s, number, cookie, handed, outlet)
 		p.connect(b, b.fromWorker, b.toWorker)
@@ -35,13 +39,12 @@ func (m *Main) spawn(s *slot, number int) (*peer, error) {
 	}
 	out := m.output(s.name)
 	p.prints, p.complains = out, m.complaints(s.name)
-	b, lane, err := openLane(&s.pool.cfg, func(more []proc.Handed) (*life.Process, error) {
+	b, err := p.startWithLane(func(more []proc.Handed) (*life.Process, error) {
 		return m.startProcess(s, number, cookie, life.Output{Stdout: out, Stderr: p.complains}, more)
 	})
 	if err != nil {
 		return nil, notSpawned(s, err)
 	}
-	p.lane = lane
 	from, to := b.Wire()
 	p.connect(b, from, to)
 	p.link.Share(b.MapShared(), true, proc.Unmap)
@@ -91,6 +94,47 @@ func (m *Main) startProcess(
 		prints.Stdout = nil
 	}
 	return life.Start(m.spawner, spec, prints, m.kernelKills)
+}
+
+// tellShared tells the worker of shared data. id is that of its question, or 0.
+func (p *peer) tellShared(name string, id uint64, n *shared.News) {
+	f := packedFrame(wire.Share, n)
+	f.Type, f.ID = name, id
+	p.link.Tell(link.Soon, f)
+}
+
+// subscribe lets the worker at the other end of a lane have what its configuration names.
+func (p *peer) subscribe(lane *shared.Lane) {
+	p.shares = shared.NewSubscription(lane, p.slot().pool.cfg.Shared, func(name string, n *shared.News) {
+		p.tellShared(name, 0, n)
+	})
+}
+
+// startWithLane starts the process of a worker, with a lane if its configuration names shared data.
+// More is what the process is handed for it.
+func (p *peer) startWithLane(start func(more []proc.Handed) (*life.Process, error)) (*life.Process, error) {
+	if len(p.slot().pool.cfg.Shared) == 0 {
+		return start(nil)
+	}
+	lane, theirs, err := shared.NewLane()
+	if err != nil {
+		return nil, err
+	}
+	var more []proc.Handed
+	if theirs != nil {
+		defer theirs.Close() // the worker has its own by then
+		more = append(more, proc.Handed{Name: handedLane.key(""), From: theirs})
+	}
+	b, err := start(more)
+	if err != nil {
+		lane.Close()
+		return nil, err
+	}
+	if err := lane.Bind(b.PID()); err != nil {
+		fmt.Fprintf(os.Stderr, "multiprolab: worker process %d gets no shared data: %v\n", b.PID(), err)
+	}
+	p.subscribe(lane)
+	return b, nil
 }
 
 // root returns from which Main on their paths the processes of the workers set out: from this one

@@ -50,7 +50,7 @@ func New(cfg *Config) *Main {
 		left:      m.history.left,
 		exit:      m.Exit,
 		stopCause: m.stopCause,
-		share:     m.shares.share,
+		share:     m.share,
 	}
 	m.fleet = newWorkerFleet(m, &m.registry, m.desk, m.broker, &m.flight.counter)
 	m.desk.doomed = m.fleet.doomed

@@ -277,7 +277,7 @@ func (w *Worker) weigh() {
 	if w.maxRSS <= 0 || w.heavy {
 		return
 	}
-	if rss, err := proc.RSS(); err == nil && rss-w.shares.cache.Size() > w.maxRSS {
+	if rss, err := proc.RSS(); err == nil && rss-w.shares.Size() > w.maxRSS {
 		w.heavy = true
 		w.link.Tell(link.Soon, &wire.Frame{Kind: wire.Retire})
 	}

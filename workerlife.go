@@ -30,7 +30,7 @@ func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 	w.connect((*workerUplink)(w), w.stopCause)
 	w.receiver.mute = true
 	w.overdue, w.mostCalls = w.reportOverdue, maxCalls
-	w.left, w.shares.cache.Unmap = w.ack, shared.Unmap
+	w.left, w.shares = w.ack, shared.NewSubscriber(role.outlet, w.askShared)
 	w.queue = &TaskQueue{node: w.node, mine: &w.inbox}
 	w.inbox.worker, w.inbox.epoch = w, time.Now()
 	w.workerPlace.open(role.index, role.life)

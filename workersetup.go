@@ -8,6 +8,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/proc"
+	"github.com/multiprolab/multiprolab/internal/shared"
 )
 
 // workerSetup is what a worker is told before its setup function runs, and what that function asks
@@ -36,7 +37,7 @@ type workerTaken struct {
 	takeMu sync.Mutex // guards taken
 	taken  []string   // the keys of what was taken, see handedKind
 
-	shares workerShared // the shared data, which guards itself
+	shares *shared.Subscriber // the shared data; it guards itself, and the field does not change
 }
 
 // applyLimits limits this process as main says, before user code of the worker runs.

@@ -256,7 +256,7 @@ var floors = map[string][]string{
 	"internal/recorder":  {"internal/ablate", "internal/fleet", "internal/queue"},
 	"internal/ring":      {},
 	"internal/sdnotify":  {},
-	"internal/shared":    {"internal/platform"},
+	"internal/shared":    {"internal/pack", "internal/platform"},
 	"internal/sockets":   {"internal/upgrade"},
 	"internal/stats":     {},
 	"internal/tokens":    {},

@@ -24,7 +24,7 @@ var (
 		registererror.go reload.go report.go resize.go roster.go mainrouter.go routeruplink.go seat.go fleetevents.go
 		service.go signals.go signals_unix.go signals_windows.go spawn.go staff.go standing.go stderr.go
 		start.go store.go taskdefaults.go verdict.go verdicts.go vouch.go watch.go
-		account.go checkpoints.go lease.go listeners.go lostcalls.go pieces.go publish.go publishedstore.go peerwire.go
+		account.go checkpoints.go lease.go listeners.go lostcalls.go pieces.go publish.go peerwire.go
 		handover.go profile.go successor.go upgrade.go upgrading.go history.go kill.go rates.go running.go snapshot.go usage.go`)
 	workerSide = strings.Fields(`batchwork.go checkpointbox.go gettask.go taskinbox.go uplink.go worker.go workerhanded.go workerlife.go workerprocess.go
 		workerlogroom.go workerlogs.go workersetup.go workerinspect.go workerwire.go workerplace.go workershared.go`)

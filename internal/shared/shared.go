@@ -5,6 +5,11 @@
 // process a descriptor of its own, which Map maps and closes. The memory is free when nobody has a
 // descriptor or a mapping of it: the system counts them, also those of processes that were killed.
 // A Cache is what one process has mapped, by names and versions.
+//
+// A Publisher is the newest version of each name, and passes it on to the processes that have asked
+// for it; a Subscriber is the end of that in such a process. What these say to each other is News:
+// the package knows nothing of frames, of handlers or of the names of workers, and is given the
+// functions that tell.
 package shared
 
 import (
