@@ -230,6 +230,7 @@ func TestRecordHoldsNoBodies(t *testing.T) {
 // A program that a panic of its main ends leaves its record and its trace. One that a fatal error of
 // the runtime ends cannot.
 func TestRecordFileOfAPanic(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "record")
 	out, err := runTestProgram(t, "panic", "panic", path)

@@ -29,7 +29,7 @@ import (
 // floodTime is how long each flood lasts.
 var floodTime = flag.Duration(
 	"flood",
-	60*time.Millisecond,
+	30*time.Millisecond,
 	"how long each flood of a lying worker lasts; from 5s on the calls beside it are judged, too",
 )
 

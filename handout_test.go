@@ -18,7 +18,7 @@ func TestTaskIsTakenFromABusyWorker(t *testing.T) {
 		a := th.sized(1, nil)
 		w1 := th.enter("p/1", "t")
 		moves := 0
-		for begun := time.Now(); time.Since(begun) < time.Minute; time.Sleep(time.Millisecond) {
+		for begun := time.Now(); time.Since(begun) < time.Minute; time.Sleep(4 * time.Millisecond) {
 			for _, w := range []*puppet{w0, w1} { // both handle messages; who reads the wire answers
 				w.hear()
 				if w.recalled[a.taskID()] {

@@ -160,6 +160,7 @@ func TestHang_Obedient(t *testing.T) {
 // TestHang_NotTasks: HandlerTimeout is not for tasks: one goes on while a call of the same length
 // is ended.
 func TestHang_NotTasks(t *testing.T) {
+	t.Parallel()
 	g, l := newGate(
 		t,
 	), startLab(
@@ -200,6 +201,7 @@ func (l *lab) beats(t testing.TB, worker, running string, n int) {
 func TestHang_SpinningTask(t *testing.T) {
 	for processors, task := range map[string]string{"1": "guest-spin", "2": "guest-spin-everywhere"} {
 		t.Run(task, func(t *testing.T) {
+			t.Parallel()
 			l := startLab(
 				t,
 				nil,
@@ -212,7 +214,7 @@ func TestHang_SpinningTask(t *testing.T) {
 				},
 			)
 			f := l.submit(t, task, nil, &multiprolab.TaskOptions{Grace: time.Millisecond})
-			l.beats(t, "hanger/0", fmt.Sprintf("task %q", task), 5)
+			l.beats(t, "hanger/0", fmt.Sprintf("task %q", task), 3)
 			require.Empty(t, eventsOf[*multiprolab.WorkerFailed](l))
 			f.Cancel()
 			_, err := outcome(t, f)

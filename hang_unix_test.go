@@ -90,6 +90,7 @@ func TestHang_SilentTaskError(t *testing.T) {
 // TestHang_NeverAsked: with a negative HeartbeatTimeout a process may be stopped for long: longer
 // than it takes to find out about another one, twice.
 func TestHang_NeverAsked(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, nil,
 		pool{"guest", &multiprolab.WorkerConfig{HeartbeatTimeout: -1}},
 		pool{"lab", &multiprolab.WorkerConfig{HeartbeatTimeout: 200 * time.Millisecond, RestartLimit: multiprolab.RestartLimit{Restarts: 1000}}})
@@ -138,6 +139,7 @@ var _ = scenario("stopped", func() {
 
 // TestHang_StoppedMain: time in which main itself is stopped is no silence of its workers.
 func TestHang_StoppedMain(t *testing.T) {
+	t.Parallel()
 	g := newGate(t)
 	p := startMain(t, "stopped", gateVar+"="+g.addr())
 	v := g.expect(t, "main")

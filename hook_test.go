@@ -46,6 +46,7 @@ func (t *tee) Write(p []byte) (int, error) {
 
 // Workers leave the program at Hook: what main takes behind it, no worker asks for.
 func TestHook(t *testing.T) {
+	t.Parallel()
 	for name, want := range map[string]string{
 		"port":                     "port\n",
 		"library":                  "main 42 true\nlooping true true\n",
@@ -97,6 +98,7 @@ func TestHookMistakes(t *testing.T) {
 // A package that calls Hook in an initialiser can be tested as it is, and so can one that imports
 // it and has a Main of its own.
 func TestHookInTestBinaries(t *testing.T) {
+	t.Parallel()
 	cmd := exec.CommandContext(bounded(t), "go", "test", "-count=1", "./testdata/hooked/thumbs", "./testdata/hooked/user",
 		"./testdata/hooked/testmain")
 	out, err := cmd.CombinedOutput()
@@ -105,6 +107,7 @@ func TestHookInTestBinaries(t *testing.T) {
 
 // The workers of a library do not outlive the process that has started them: main, or a worker.
 func TestHookedWorkersEndWithMain(t *testing.T) {
+	t.Parallel()
 	path, err := builtHooked()
 	require.NoError(t, err, "%s", path)
 	cmd := exec.CommandContext(bounded(t), path, "for ever")
@@ -125,6 +128,7 @@ func TestHookedWorkersEndWithMain(t *testing.T) {
 // A worker of a test that comes to the tests, because no hook before them is its own, ends with an
 // error that says what to do.
 func TestWorkerComesToTheTests(t *testing.T) {
+	t.Parallel()
 	out, err := exec.CommandContext(bounded(t), "go", "test", "-count=1", "-v", "./testdata/hooked/late").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	require.Regexp(t, `Start: multiprolab: this is the process of worker w/0 of the Main "main", and has come to the tests: `+

@@ -343,6 +343,7 @@ func TestHonestLimits(t *testing.T) {
 		{mostLimit, 0, []string{"struct"}, []int{0}, []string{"limit/1"}},
 	} {
 		t.Run(fmt.Sprintf("limit %d, window %d, %s", c.limit, c.window, c.kinds[0]), func(t *testing.T) {
+			t.Parallel()
 			both(t, func(t *testing.T, inProcess bool) {
 				sizes := c.more
 				if inProcess && c.limit > 64<<10 { // the edge itself: those around it are tried with the smallest limit

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/exec"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -63,6 +65,7 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	heedSignals()
+	_ = flag.Set("test.parallel", "4") // unless the command line says otherwise: they wait more than they compute
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		if left := children(); code == 0 && len(left) > 0 {
 			fmt.Fprintln(os.Stderr, "processes are left after all tests:", left)
@@ -389,6 +392,7 @@ func die(how string) {
 	case "SIGKILL", "SIGSEGV", "SIGTERM":
 		signalSelf(how)
 	case "stack overflow":
+		debug.SetMaxStack(1 << 16) // a gigabyte takes seconds
 		var f func(int) int
 		f = func(n int) int { return f(n+1) + 1 }
 		f(0)

@@ -44,6 +44,7 @@ var _ = worker("outer", func(ctx context.Context, w *multiprolab.Worker) error {
 
 // G05: a worker runs a pool of its own, in real processes, which end with it.
 func TestG05_NestedMain(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, nil, workers("outer", 2), workers("lab", 1))
 	var pids []int
 	for range 20 {
@@ -68,6 +69,7 @@ func TestG05_NestedMain(t *testing.T) {
 
 // The inner workers do not outlive an outer one that is killed.
 func TestG05_NestedMainDies(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, nil, workers("outer", 1))
 	pids, err := multiprolab.Do[[]int](bounded(t), l, "inner-pids", nil)
 	require.NoError(t, err)

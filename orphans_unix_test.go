@@ -83,6 +83,7 @@ func TestD01_MainDies(t *testing.T) {
 		{"panic in a handler", "exit status 2", []string{"panic: a handler of main panics", "goroutine ", "orphans_unix_test.go"}},
 	} {
 		t.Run(c.how, func(t *testing.T) {
+			t.Parallel()
 			g := newGate(t)
 			p := startMain(t, "doomed", gateVar+"="+g.addr())
 			visitors := map[string]*visitor{}

@@ -62,7 +62,7 @@ var wordyDeaths = map[string]struct {
 	"nil behind a progress bar": {die: func() { fmt.Fprint(os.Stderr, bar); var p *int; *p = 1 },
 		text: ": panic: runtime error: invalid memory address", stderr: "[signal SIGSEGV"},
 	"fatal error behind a progress bar": {
-		die:    func() { fmt.Fprint(os.Stderr, bar); debug.SetMaxStack(1 << 16); die("stack overflow") },
+		die:    func() { fmt.Fprint(os.Stderr, bar); die("stack overflow") },
 		text:   "runtime: goroutine stack exceeds",
 		stderr: "fatal error: stack overflow",
 	},

@@ -105,6 +105,7 @@ func offspring(pid int) (living, zombies int) {
 // TestService_Init: as process 1 main reaps the orphans of others, leaves its own children to those
 // who wait for them, and heeds SIGTERM.
 func TestService_Init(t *testing.T) {
+	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("a PID namespace takes root")
 	}

@@ -235,6 +235,7 @@ var _ = scenario("watched", func() {
 // TestService_Watchdog: the watchdog is served as long as the loop of main turns, and not while it
 // is blocked.
 func TestService_Watchdog(t *testing.T) {
+	t.Parallel()
 	requireSystemd(t)
 	g, m := newGate(t), newManager(t)
 	p := launchMain(t, "watched", inSession, gateVar+"="+g.addr(), "NOTIFY_SOCKET="+m.path, "WATCHDOG_USEC=100000")

@@ -178,6 +178,7 @@ func TestSetup_PIDNamespace(t *testing.T) {
 	}
 	for _, by := range []string{"the timeout", "a crash", "a kill", "the end"} {
 		t.Run(by, func(t *testing.T) {
+			t.Parallel()
 			g, l := newGate(t), startLab(t, nil, lair())
 			o := &multiprolab.TaskOptions{Grace: time.Millisecond}
 			if by == "the timeout" {

@@ -43,6 +43,7 @@ func init() {
 
 // TestSetup_CPUTime: a worker that has used its processor time dies of it, and the error says so.
 func TestSetup_CPUTime(t *testing.T) {
+	t.Parallel()
 	l := startLab(t, nil, pool{"surveyor", &multiprolab.WorkerConfig{Limits: multiprolab.Limits{CPUTime: time.Second}}})
 	f, err := multiprolab.Submit[int](bounded(t), l, "guest-spin", nil, nil)
 	require.NoError(t, err)

@@ -30,7 +30,7 @@ import (
 // everything else that the library does in its load. make soak is the long one. -seed chooses the order of its violence; when a worker is struck relative to its work is up
 // to the machine.
 var (
-	soakTime  = flag.Duration("soak", 4*time.Second, "how long the soak test keeps up its load")
+	soakTime  = flag.Duration("soak", 2*time.Second, "how long the soak test keeps up its load")
 	soakKills = flag.Int("soakkills", 20, "kills per second in the soak test")
 )
 

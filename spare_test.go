@@ -155,6 +155,7 @@ func TestKilledWorkersHaveSpares(t *testing.T) {
 
 // TestSpareThatDiesIsReplaced kills a spare that stands by, and one that gets a place just then.
 func TestSpareThatDiesIsReplaced(t *testing.T) {
+	t.Parallel()
 	l := spares(t, nil, multiprolab.WorkerConfig{Spare: 1})
 	require.NoError(t, killProcess(l.standing(t, 0, 1).PID))
 	failed := waitEvent(t, l, func(e *multiprolab.WorkerFailed) bool { return e.Worker == "spare/spare.0" })

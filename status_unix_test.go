@@ -23,6 +23,7 @@ func TestExitStatusIsTakenByOthers(t *testing.T) {
 		"kept":                    "exited with status 7",
 	} {
 		t.Run(how, func(t *testing.T) {
+			t.Parallel()
 			path := testProgram(t, false)
 			cmd := exec.CommandContext(bounded(t), path, "status", how)
 			if how == "inherited as ignored" {

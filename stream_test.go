@@ -189,6 +189,7 @@ func TestStreamIsLeft(t *testing.T) {
 // A worker that dies in the middle ends the range after all pieces that came before; with another
 // attempt, the range is told that the pieces come again.
 func TestStreamOfDeadWorker(t *testing.T) {
+	t.Parallel()
 	for _, who := range []string{"main", "worker"} {
 		t.Run(who, func(t *testing.T) {
 			l := startLab(t, &multiprolab.Config{Window: 64 << 10}, workers("streamer", 1), workers("drinker", 1))

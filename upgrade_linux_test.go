@@ -196,6 +196,7 @@ func (l *upgradeLab) end(t *testing.T) {
 // Several upgrades in a row, while clients ask all the time: the process stays, no request fails,
 // and no descriptor, variable or process piles up.
 func TestUpgrade(t *testing.T) {
+	t.Parallel()
 	l := startUpgradeLab(t)
 	var stop atomic.Bool
 	var failed, asked atomic.Int64
@@ -238,6 +239,7 @@ func TestUpgrade(t *testing.T) {
 
 // Tasks that nobody has begun with go to the new version, once; those that run are finished.
 func TestUpgradeHandsOverTasks(t *testing.T) {
+	t.Parallel()
 	l := startUpgradeLab(t)
 	l.command(t, "submit")
 	eventually(t, "the first task", func() bool { return strings.Contains(l.out.String(), "begun task 0 of 1 by 1") })
@@ -275,6 +277,7 @@ func deadLines(out string) (lines []string) {
 // Dead tasks go to the new version as they are, and so do the pauses of queues, over several
 // upgrades; tasks that were put back are no dead ones there.
 func TestUpgradeHandsOverDeadTasksAndPauses(t *testing.T) {
+	t.Parallel()
 	l := startUpgradeLab(t)
 	l.command(t, "bury")
 	before := deadLines(l.command(t, "look"))
@@ -302,6 +305,7 @@ func TestUpgradeHandsOverDeadTasksAndPauses(t *testing.T) {
 
 // A task that the new version has no worker for becomes a dead one, which a later version can do.
 func TestUpgradeToFewerTypes(t *testing.T) {
+	t.Parallel()
 	l := startUpgradeLab(t)
 	l.command(t, "bury")
 	l.fail(t, "fewer")
@@ -322,6 +326,7 @@ func TestUpgradeToFewerTypes(t *testing.T) {
 
 // A new version that does not become ready is ended, and the old one goes on and says why.
 func TestUpgradeThatFails(t *testing.T) {
+	t.Parallel()
 	script := func(text string, perm os.FileMode) func(*testing.T, *upgradeLab) {
 		return func(t *testing.T, l *upgradeLab) {
 			require.NoError(t, os.WriteFile(l.base+".new", []byte(text), perm))
@@ -355,6 +360,7 @@ func TestUpgradeThatFails(t *testing.T) {
 		}, `another file is in its place by now than the one that was tried: call Upgrade again`},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			l := startUpgradeLab(t, "UPGRADE_TIMEOUT=2s")
 			c.prepare(t, l)
 			require.NoError(t, signalProcess(l.Process.Pid, "SIGUSR2"))
@@ -373,6 +379,7 @@ func TestUpgradeThatFails(t *testing.T) {
 
 // The end of the program counts more than an upgrade that is under way.
 func TestEndWhileUpgrading(t *testing.T) {
+	t.Parallel()
 	l := startUpgradeLab(t)
 	l.fail(t, "stuck")
 	l.replace(t, 2)
@@ -388,6 +395,7 @@ func TestEndWhileUpgrading(t *testing.T) {
 // A service manager is told of a reload, and of its end by the new version; the trial cannot speak
 // to it.
 func TestUpgradeOfService(t *testing.T) {
+	t.Parallel()
 	m := newManager(t)
 	l := startUpgradeLab(t, "NOTIFY_SOCKET="+m.path)
 	require.Equal(t, "READY=1", await(t, m.said, "the start"))

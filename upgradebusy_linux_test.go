@@ -15,6 +15,7 @@ import (
 // Workers that are resized and restarted, and data that is published, all the time, are in nobody's
 // way.
 func TestUpgradeOfRestlessProgram(t *testing.T) {
+	t.Parallel()
 	l := startUpgradeLab(t)
 	for _, version := range []int{2, 1, 2} {
 		l.command(t, "restless")
@@ -28,6 +29,7 @@ func TestUpgradeOfRestlessProgram(t *testing.T) {
 
 // Of two upgrades at once one is refused, and so is one that would wait for itself.
 func TestUpgradeTwiceAndInHandler(t *testing.T) {
+	t.Parallel()
 	l := startUpgradeLab(t)
 	l.command(t, "upgrade in a handler")
 	eventually(t, "the error", func() bool {
@@ -42,6 +44,7 @@ func TestUpgradeTwiceAndInHandler(t *testing.T) {
 // What a trial prints comes whole, and in order, also while the old version gives way to the new
 // one.
 func TestUpgradeLosesNoLineOfTrial(t *testing.T) {
+	t.Parallel()
 	printed := &buffer{}
 	l := startUpgradeLabAs(t, 0, func(cmd *exec.Cmd) { cmd.Stderr, cmd.SysProcAttr = printed, ownGroup() })
 	l.fail(t, "chatty")

@@ -69,11 +69,13 @@ func TestUpgradeThroughLink(t *testing.T) {
 // If the file that was tried cannot be executed once the old version has ended, or another one is
 // in its place, the old one begins anew.
 func TestUpgradeWhoseFileChangesLate(t *testing.T) {
+	t.Parallel()
 	for fault, why := range map[string]string{
 		"vanish late": `\S+: no such file or directory`,
 		"switch late": `another file is in its place by now than the one that was tried: call Upgrade again`,
 	} {
 		t.Run(fault, func(t *testing.T) {
+			t.Parallel()
 			l := newUpgradeLab(t)
 			l.replace(t, 1)
 			l.fail(t, fault)

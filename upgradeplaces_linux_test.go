@@ -18,6 +18,7 @@ import (
 
 // Process 1 of a PID namespace stays that, and what it reaps is not the trial.
 func TestUpgradeOfProcessOne(t *testing.T) {
+	t.Parallel()
 	l := startUpgradeLabAs(t, 1, func(cmd *exec.Cmd) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Setpgid: true}
 		if uid := os.Getuid(); uid != 0 {
@@ -42,6 +43,7 @@ func TestUpgradeOfProcessOne(t *testing.T) {
 // A program in the foreground of a terminal stays there: the keys of the terminal, and its end,
 // reach the new version, and also a trial that is not ready.
 func TestUpgradeInForeground(t *testing.T) {
+	t.Parallel()
 	for how, c := range map[string]struct {
 		end   func(t *testing.T, master *os.File)
 		stuck bool
@@ -91,6 +93,7 @@ func interrupt(t *testing.T, master *os.File) {
 // With a Backend, tasks stay there while the program goes on as its new version: each is done,
 // once, and no lease is left.
 func TestUpgradeWithBackend(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	l := startUpgradeLab(t, "UPGRADE_BACKEND="+dir)
 	l.command(t, "many")
@@ -123,6 +126,7 @@ func TestUpgradeWithBackend(t *testing.T) {
 // What the service manager hears comes from the main process alone, in an order that is true, and
 // its watchdog hears of the new version at once.
 func TestUpgradeKeepsMainPID(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "n")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	require.NoError(t, err)
@@ -170,6 +174,7 @@ func TestUpgradeKeepsMainPID(t *testing.T) {
 // A program that is told to end when its trial is ready, and its tasks are still being finished,
 // ends, and says so.
 func TestEndBehindTrial(t *testing.T) {
+	t.Parallel()
 	m := newManager(t)
 	l := startUpgradeLab(t, "NOTIFY_SOCKET="+m.path)
 	require.Equal(t, "READY=1", await(t, m.said, "the start"))
@@ -197,6 +202,7 @@ func TestEndBehindTrial(t *testing.T) {
 // A trial that prints nothing, because it has sent its stderr elsewhere, is led to its end, and no
 // other descriptor is taken for its stderr.
 func TestUpgradeToVersionWithoutStderr(t *testing.T) {
+	t.Parallel()
 	l := startUpgradeLab(t)
 	l.fail(t, "redirect")
 	for _, version := range []int{2, 1} {
@@ -210,6 +216,7 @@ func TestUpgradeToVersionWithoutStderr(t *testing.T) {
 // A new version that ends is known to have ended, also if it has left a process that holds what the
 // trial has open.
 func TestUpgradeToProgramThatLeavesAProcess(t *testing.T) {
+	t.Parallel()
 	l := startUpgradeLab(t)
 	script := "#!/bin/sh\nwhile [ ! -e " + l.base + ".go ]; do sleep 0.01; done >/dev/null 2>&1 &\nexit 0\n"
 	require.NoError(t, os.WriteFile(l.base+".new", []byte(script), 0o755))
@@ -224,6 +231,7 @@ func TestUpgradeToProgramThatLeavesAProcess(t *testing.T) {
 
 // A trial that is not ready does not outlive the old version of the program, whatever that dies of.
 func TestTrialEndsWithOldVersion(t *testing.T) {
+	t.Parallel()
 	for _, early := range []bool{true, false} {
 		l := startUpgradeLab(t)
 		l.fail(t, "stuck")

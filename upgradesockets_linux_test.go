@@ -34,6 +34,7 @@ func (l *upgradeLab) upgradeWith(t *testing.T, fault string, version int) {
 // A socket that the new version does not ask for any more is closed, with its file, and a later
 // version can open it again.
 func TestUpgradeClosesSocketThatNobodyAsksFor(t *testing.T) {
+	t.Parallel()
 	l := startUpgradeLab(t)
 	require.True(t, bound(t, l.base))
 	l.upgradeWith(t, "", 2)
@@ -50,6 +51,7 @@ func TestUpgradeClosesSocketThatNobodyAsksFor(t *testing.T) {
 // The sockets of the service manager go over, whether somebody has asked for them or not, and so do
 // those of packets.
 func TestUpgradeHandsOnWhatWasPassed(t *testing.T) {
+	t.Parallel()
 	l := newUpgradeLab(t)
 	l.replace(t, 1)
 	cmd := exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0" "$@"`, l.program(), l.base)
@@ -77,6 +79,7 @@ func TestUpgradeHandsOnWhatWasPassed(t *testing.T) {
 // What the new version opens itself in the place of a socket that it does not ask for any more is
 // left alone.
 func TestUpgradeLeavesFileOfNewVersion(t *testing.T) {
+	t.Parallel()
 	l := startUpgradeLab(t)
 	l.upgradeWith(t, "own", 2)
 	c, err := net.Dial("unix", l.base)
@@ -88,6 +91,7 @@ func TestUpgradeLeavesFileOfNewVersion(t *testing.T) {
 
 // A socket at the same address goes over to the new version although that has another name for it.
 func TestUpgradeRenamesSocket(t *testing.T) {
+	t.Parallel()
 	l := startUpgradeLab(t)
 	before, err := os.Lstat(l.base)
 	require.NoError(t, err)

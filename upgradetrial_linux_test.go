@@ -40,6 +40,7 @@ func (l *upgradeLab) waits(t *testing.T) {
 // An upgrade waits until the trial of the one before has finished what it has: the next version
 // could not attend to it.
 func TestUpgradeWaitsForTrialBefore(t *testing.T) {
+	t.Parallel()
 	l := startUpgradeLab(t)
 	_, letGo := l.holdTrial(t)
 	l.replace(t, 1)
@@ -52,6 +53,7 @@ func TestUpgradeWaitsForTrialBefore(t *testing.T) {
 
 // The program ends when the trial has finished what it has, or at once if it is told to.
 func TestEndWaitsForTrial(t *testing.T) {
+	t.Parallel()
 	for name, hurry := range map[string]bool{"in time": false, "at once": true} {
 		t.Run(name, func(t *testing.T) {
 			l := startUpgradeLab(t)
