@@ -49,9 +49,9 @@ type Main struct {
 	flight flightRecorder
 	// own are the loops of Mains and workers that this process runs. It guards itself.
 	own ownLoops
-	// service is the way to the service manager, or nil if there is none. Run sets it before
-	// anything else.
-	service *sdnotify.Notifier
+	// service tells the service manager how the program comes on, or is nil if there is none. Run
+	// sets it before anything else. It guards itself.
+	service *sdnotify.Service
 }
 
 // origin is what a Main is made from, and what process it is in. It exists in every process that

@@ -14,8 +14,6 @@ type milestones struct {
 	// allReady is closed when every instance has become ready once, or never will, if the end was
 	// not requested before.
 	allReady chan struct{}
-	// readyTold is closed when the service manager has been told that all workers are ready.
-	readyTold chan struct{}
 	// workersGone is closed when no process of a worker is left.
 	workersGone chan struct{}
 	// loopEnded is closed when the loop of main has ended.
@@ -30,7 +28,6 @@ func newMilestones() milestones {
 		hurryAsked:  make(chan struct{}),
 		killAsked:   make(chan struct{}),
 		allReady:    make(chan struct{}),
-		readyTold:   make(chan struct{}),
 		workersGone: make(chan struct{}),
 		loopEnded:   make(chan struct{}),
 		ended:       make(chan struct{}),

@@ -121,7 +121,7 @@ func (m *Main) reload(ctx context.Context) {
 	}
 	if m.service != nil { // the service manager is told of the complete start first
 		select {
-		case <-m.readyTold:
+		case <-m.service.ReadyTold():
 		case <-m.exitAsked:
 			return
 		case <-ctx.Done():
@@ -130,9 +130,9 @@ func (m *Main) reload(ctx context.Context) {
 	}
 	begun := time.Now()
 	m.cfg.Logger.Info("multiprolab: SIGHUP: the workers are restarted, one after the other")
-	m.noteService(m.service.Reloading())
+	m.service.Reloading()
 	err := m.Restart(ctx, "")
-	m.noteReady()
+	m.service.Ready()
 	if err != nil && goroutine.Closed(m.exitAsked) {
 		m.cfg.Logger.Info("multiprolab: the end of the program has ended the restart")
 		return

@@ -83,12 +83,25 @@ func New(cfg *Config) *Main {
 // the process of a worker of another Main it returns nil at once: see Config.Name.
 func (m *Main) Run(ctx context.Context) error {
 	if proc.Current() == nil {
-		m.service = sdnotify.FromEnv() // this also takes the variable out of the environment of the workers
+		// FromEnv also takes the variables out of the environment of the workers.
+		m.service = sdnotify.FromEnv().For(sdnotify.Program{
+			Ready:  m.allReady,
+			Exit:   m.exitAsked,
+			Ending: m.upgrade.abandoned,
+			Turn:   func(fn func()) { m.receiver.soon(fn, frameCost) },
+			Failed: func(err error) {
+				m.cfg.Logger.Warn("multiprolab: the service manager was not told", "error", err)
+			},
+		})
 	}
 	if err := m.begin(ctx); err != nil {
 		return unlessElsewhere(err)
 	}
-	defer m.serve()()
+	defer proc.ReapOrphans()()   // if this is process 1 of a container
+	if m.upgrade.handed != nil { // what the service manager's watchdog has heard last is of the old version
+		m.service.Watchdog()
+	}
+	defer m.service.Follow()()
 	defer m.handleSignals()()
 	var err error
 	finally(m.work, func(goexit bool) {

@@ -87,10 +87,10 @@ func (m *Main) Upgrade(ctx context.Context) error {
 	if err := m.upgrade.settled(ctx, m.exitAsked, m.cfg.Logger); err != nil {
 		return err
 	}
-	m.noteService(m.service.Reloading())
+	m.service.Reloading()
 	trial, err := m.tryNext(ctx)
 	if err != nil {
-		m.noteReady()
+		m.service.Ready()
 		if goroutine.Closed(m.exitAsked) {
 			return m.stopCause()
 		}
@@ -199,7 +199,7 @@ func (m *Main) execute(trial *upgrade.Trial) error {
 	if err := trial.HandOn(h); err != nil {
 		return err
 	}
-	m.noteWatchdog()
+	m.service.Watchdog()
 	environ := append(os.Environ(), m.service.Environ()...)
 	err := trial.Current(m.upgrade.path)
 	if err == nil {

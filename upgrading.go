@@ -38,7 +38,7 @@ type upgrading struct {
 	// early gets signals until Run does; or nil. prepare sets it, and it does not change later.
 	early chan os.Signal
 	// abandoned is closed when the program is to end, whatever Upgrade has begun. New makes it, and
-	// abandon closes it.
+	// abandon closes it, before the milestone exitAsked.
 	abandoned chan struct{}
 	// busy says that an Upgrade is under way.
 	busy atomic.Bool

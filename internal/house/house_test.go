@@ -255,7 +255,7 @@ var floors = map[string][]string{
 	"internal/queue":     {"internal/ablate", "internal/ring", "internal/stats"},
 	"internal/recorder":  {"internal/ablate", "internal/fleet", "internal/queue"},
 	"internal/ring":      {},
-	"internal/sdnotify":  {},
+	"internal/sdnotify":  {"internal/goroutine"},
 	"internal/shared":    {"internal/pack", "internal/platform"},
 	"internal/sockets":   {"internal/upgrade"},
 	"internal/stats":     {},

@@ -1,6 +1,7 @@
 // Package sdnotify tells the service manager how the main process is doing, by the notification
 // protocol of systemd (sd_notify(3), sd_watchdog_enabled(3), systemd.service(5) under Type=notify
-// and Type=notify-reload). Without a service manager that asked for it, all of it does nothing.
+// and Type=notify-reload). It knows what is to be told and when, and not what the program does.
+// Without a service manager that asked for it, all of it does nothing.
 package sdnotify
 
 import (

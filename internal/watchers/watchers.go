@@ -45,7 +45,8 @@ type Watchers[E any] struct {
 	active map[*follower[E]]bool
 }
 
-// follower is one call of Follow or FollowState. It exists in main.
+// follower is one call of Follow or FollowState. It exists in main; the mutex of Watchers guards
+// what is untold to it.
 type follower[E any] struct {
 	// every says that all events are told, and not only those of states. It never changes.
 	every bool
@@ -53,14 +54,11 @@ type follower[E any] struct {
 	name string
 	// wake has room for one: it tells the goroutine of the call that there is an event.
 	wake chan struct{}
-	// untold is what the follower is to be told.
-	untold[E]
-}
-
-// untold is what a follower is to be told. It exists in main; the mutex of Watchers guards it.
-type untold[E any] struct {
-	queue   ring.Ring[E] // the events that were not told yet
-	dropped int          // how many events were dropped since the last one was told
+	// untold are the events that were not told yet. The mutex of Watchers guards it.
+	untold ring.Ring[E]
+	// dropped is how many were dropped since the last one was told. The mutex of Watchers guards
+	// it.
+	dropped int
 }
 
 // New returns a Watchers that nobody follows. missed makes the event that stands for n dropped
@@ -130,12 +128,12 @@ func (w *Watchers[E]) add(f *follower[E]) {
 	defer w.mu.Unlock()
 	if f.every {
 		for e := range w.recent.All() {
-			f.queue.Push(e)
+			f.untold.Push(e)
 		}
 	} else {
 		for _, name := range w.order {
 			if f.follows(name) {
-				f.queue.Push(w.last[name])
+				f.untold.Push(w.last[name])
 			}
 		}
 	}
@@ -157,7 +155,7 @@ func (w *Watchers[E]) next(f *follower[E]) (E, bool) {
 		f.dropped = 0
 		return w.missed(n), true
 	}
-	return f.queue.Pop()
+	return f.untold.Pop()
 }
 
 // Tell tells the followers of an event. It never waits for them.
@@ -175,11 +173,11 @@ func (w *Watchers[E]) Tell(e E, s State) {
 		if !f.concerns(s) {
 			continue
 		}
-		if f.queue.Len() >= MaxUntold {
-			f.queue.Pop()
+		if f.untold.Len() >= MaxUntold {
+			f.untold.Pop()
 			f.dropped++
 		}
-		f.queue.Push(e)
+		f.untold.Push(e)
 		goroutine.Wake(f.wake)
 	}
 }
