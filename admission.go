@@ -103,7 +103,7 @@ func (j *job) letGo() {
 func (b *broker) giveBack(j *job) {
 	if j.cost > 0 && j.client != nil {
 		j.client.lined -= j.cost
-		j.client.grant(j.cost)
+		j.client.Grant(j.cost)
 	}
 	j.cost = 0
 }

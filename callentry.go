@@ -1,6 +1,7 @@
 package multiprolab
 
 import (
+	"github.com/multiprolab/multiprolab/internal/outbox"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -17,8 +18,8 @@ type callEntry struct {
 	typ string
 	// loops says that the loop of the caller waits for the reply.
 	loops bool
-	// carriage is what the outbox of the callee knows of the call. That outbox guards it.
-	carriage
+	// Carriage is what the outbox of the callee knows of the call. That outbox guards it.
+	outbox.Carriage
 }
 
 // newCall returns the entry of a call to the instance. origin is nil for a call of main.

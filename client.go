@@ -5,7 +5,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
-	"github.com/multiprolab/multiprolab/internal/mail"
+	"github.com/multiprolab/multiprolab/internal/outbox"
 	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -17,30 +17,24 @@ import (
 type client struct {
 	// seated is which instance the life is, and which life of it.
 	*seated
-	// account is what the life may send. It never changes.
-	account *account
+	// Purse is what the life may send. It guards itself.
+	outbox.Purse
+	// streams are its streams of which pieces may come. They guard themselves.
+	streams outbox.Streams
 	// link is main's end of the wire; nil when the life has ended, and the worker waits for nothing
 	// any more. Any goroutine may read it.
 	link atomic.Pointer[link.Link]
-	// credit is what the life may send, which its account guards.
-	credit mail.Credit
 	// parted says that another life works in the name of the instance, while this one ends: the
 	// waits of both would have the same numbers. Those of this one are not known any more.
 	parted atomic.Bool
 	// submits is what the broker keeps of the life.
 	submits
 
-	// mu guards calls, streams, untaken and drained.
+	// mu guards calls.
 	mu lockorder.Mutex[lockorder.Leaf]
 	// calls are its calls to other workers that have no reply yet, by the numbers that the worker
 	// has given them.
 	calls map[uint64]madeCall
-	// streams are its streams of which pieces may come, by the same numbers.
-	streams map[uint64]*streamed
-	// untaken is how many pieces of streams that have ended it may still take.
-	untaken int
-	// drained says that nobody takes pieces any more, because nothing is left of the life.
-	drained bool
 
 	// desk is told when the worker does not wait any more. It never changes.
 	desk clientDesk
@@ -72,7 +66,7 @@ type clientDesk interface {
 
 // newClient returns the client of a life that has just begun, with its wire.
 func newClient(s *seated, l *link.Link, d clientDesk) *client {
-	c := &client{seated: s, account: s.slot().account, desk: d}
+	c := &client{seated: s, Purse: s.slot().account.Purse(), desk: d}
 	c.link.Store(l)
 	return c
 }
@@ -87,7 +81,7 @@ func (c *client) name() string {
 
 // openAccount makes the life the present one of its account, and returns how many bytes it may
 // send.
-func (c *client) openAccount() int64 { return c.account.open(c, &c.credit) }
+func (c *client) openAccount() int64 { return c.Open(c.tell) }
 
 // calling notes a call of the worker to another worker, under the number that the worker has given
 // it.
@@ -204,49 +198,9 @@ func (c *client) gone() {
 	c.desk.cancelAll(c)
 }
 
-// charge books a frame that the worker has sent, and returns how many bytes of credit it costs. It
-// returns an error if there was no room for the frame.
-func (c *client) charge(f *wire.Frame) (n int64, err error) {
-	n = cost(f)
-	a := c.account
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	switch a.rules.Charge(&c.credit, n) {
-	case mail.Gone:
-		return n, link.ErrClosed // an earlier life has written it
-	case mail.Excess:
-		spent := c.credit.Spent() + n
-		return n, lie("it sent %d bytes of messages with a window of %d", spent, a.window)
-	}
-	a.hurry()
-	return n, nil
-}
-
-// grant returns credit for bytes of the worker that main does not keep any more. The worker is told
-// when a quarter of its window has gathered or, if less than half of the window is left to it,
-// after grantTime. With more left than that no sender waits.
-func (c *client) grant(bytes int64) {
-	a := c.account
-	a.mu.Lock()
-	if a.rules.Grant(&c.credit, bytes) {
-		a.payAndUnlock()
-		return
-	}
-	a.hurry()
-	a.mu.Unlock()
-}
-
-// kept returns how many bytes main keeps of what this life has sent.
-func (c *client) kept() int64 {
-	a := c.account
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return c.credit.Kept()
-}
-
-// leave is grant in the form in which the inbox of main calls it.
+// leave is Grant in the form in which the inbox of main calls it.
 func (c *client) leave(_ *Message, bytes int64, _ bool) {
 	if bytes > 0 {
-		c.grant(bytes)
+		c.Grant(bytes)
 	}
 }

@@ -145,6 +145,10 @@ func (b *broker) assign(e *queue.Effect) {
 	}
 }
 
+// mostVoid is of how many runs of a stream that begins again the pieces hold no credit any more
+// while they wait for a slow range. Those of further runs hold it, so that they have a bound.
+const mostVoid = 8
+
 // again notes how an attempt at a job has ended that is followed by another attempt.
 func (b *broker) again(j *job, e *queue.Effect) {
 	b.released(e.Worker)
@@ -159,7 +163,7 @@ func (b *broker) again(j *job, e *queue.Effect) {
 	case j.sub != nil:
 		j.sub.giveAllBack()
 	case j.client != nil:
-		j.client.endRun(j.Number)
+		j.client.streams.Again(j.Number)
 	}
 }
 
@@ -204,7 +208,7 @@ func (b *broker) giveOutcome(j *job, e *queue.Effect) {
 		}
 		client.answer(link.Soon, f)
 		if j.stream {
-			client.endStream(j.Number)
+			client.streams.End(j.Number)
 		}
 	}
 }

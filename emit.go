@@ -11,6 +11,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/watchers"
+	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
 // announcer tells of events: it tells the log, those who watch the workers, and the user's
@@ -118,7 +119,7 @@ func (a *announcer) tell(e Event, attrs []slog.Attr) {
 	a.watchers.Tell(watched(e))
 	a.history.note(e)
 	if a.config.OnEvent != nil {
-		size := frameCost
+		size := wire.FrameCost
 		for _, attr := range attrs {
 			size += len(attr.Value.String())
 		}

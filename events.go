@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/outbox"
 )
 
 // Event is something that happened to a worker, to a message or to the program: one of the types
@@ -102,6 +103,15 @@ type DeadLetter struct {
 	At       time.Time
 	body     codec.Payload // the body, if main has it; does not change
 	codec    *codec.Codec  // decodes body; nil if main does not have it; does not change
+}
+
+// deadLetter makes the event that says that a message was not handled by its receiver.
+func deadLetter(l *outbox.Letter, to, reason string, c *codec.Codec) *DeadLetter {
+	d := &DeadLetter{Sender: l.From, Receiver: to, Type: l.Type, Size: l.Size, Reason: reason}
+	if f := l.Frame(); f != nil {
+		d.body, d.codec = payloadOf(f).Own(), c
+	}
+	return d
 }
 
 // errNoBody says that the body of a dead letter is gone.

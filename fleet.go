@@ -10,6 +10,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/fleet"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
+	"github.com/multiprolab/multiprolab/internal/outbox"
 	"github.com/multiprolab/multiprolab/internal/recorder"
 )
 
@@ -293,7 +294,7 @@ func (w *workerFleet) promote(from, s *slot, life int) {
 // forget forgets an instance that is in no pool any more, and has no life. The caller holds mu.
 func (w *workerFleet) forget(s *slot) {
 	delete(w.slots, s.id)
-	handled, _ := s.out.traffic()
+	handled, _ := s.out.Traffic()
 	w.desk.left(handled)
 }
 
@@ -323,7 +324,7 @@ func (w *workerFleet) place(e *fleet.Effect) {
 		accounts, index = &p.spareAccounts, -1-e.Index
 	}
 	if e.Index == len(*accounts) {
-		*accounts = append(*accounts, newAccount(int64(w.desk.cfg.Window)))
+		*accounts = append(*accounts, outbox.NewAccount(int64(w.desk.cfg.Window)))
 	}
 	s := newSlot(w.desk, p, e.Slot, index, (*accounts)[e.Index])
 	w.slots[s.id] = s

@@ -106,17 +106,6 @@ const replaced = "the program's file was replaced while main runs"
 // readiness is what a worker says when its setup function has returned.
 type readiness = life.Readiness
 
-// frameCost is how many bytes a frame costs besides its texts and its body: about what it takes in
-// memory while it waits, as a Message in an inbox (240 bytes) or as a parcel with its frame in an
-// outbox (250 bytes).
-const frameCost = 256
-
-// cost is how many bytes a frame takes of the window of its receiver and of its sender: what it
-// takes in memory. From does not count, because it is one of main's own names.
-func cost(f *wire.Frame) int64 {
-	return int64(frameCost + len(f.To) + len(f.Type) + len(f.Meta) + len(f.Header) + len(f.Body))
-}
-
 // reply is the outcome of a call or a task: a value or an error. It exists in both processes.
 // Whoever has made it hands it on, and does not touch it afterwards.
 type reply struct {

@@ -98,7 +98,7 @@ func (m *Main) place(p *peer, from, s *slot, life int) {
 		m.seat(p, from)
 	}
 	s.beginLife(p)
-	s.out.attachWhole(p.link)
+	s.out.AttachWhole(p.link)
 	p.link.Push()
 	m.emit(&WorkerReady{Worker: s.name, PID: p.pid(), Life: life, Took: p.took, Spare: from.name})
 }

@@ -86,14 +86,6 @@ func (n *history) begun(s *slot, p *peer) {
 	s.beginLife(p)
 }
 
-// traffic returns how many messages and calls the lives of the receiver have handled, and how many
-// wait here for room.
-func (o *outbox) traffic() (handled uint64, waiting int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.rules.Ledger.Done, o.rules.Waiting()
-}
-
 // left takes in how many messages an instance has handled that is in no pool any more, and has no
 // life.
 func (n *history) left(handled uint64) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/outbox"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -31,20 +32,23 @@ func TestLateFramesSayThatTheLoopGoesOn(t *testing.T) {
 			t.Run(name+", "+when, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var pipe bytes.Buffer
-					o := newOutbox(1<<20, false)
-					o.starve = func(*scope) (<-chan error, func()) { return nil, func() {} }
+					o := outbox.New(outbox.Config{
+						Window: 1 << 20,
+						Stall:  func(context.Context) (<-chan error, func()) { return nil, func() {} },
+					})
 					l := newLink(&codec.Codec{}, &bytes.Buffer{}, &pipe, link.Options{MaxBody: 1 << 20})
 					s := &scope{parent: t.Context(), stage: &stage{host: newNode("a/0", &codec.Codec{}, 1<<20, 1<<20)}}
 					if when == "before it is sent" {
-						o.attachWhole(l)
+						o.AttachWhole(l)
 						s.over.Store(c.returned)
 					}
 					sent := make(chan error, 1)
-					go func() { sent <- o.send(context.WithoutCancel(s), &c.frame, nil, false) }()
+					ctx := context.WithoutCancel(s)
+					go func() { sent <- o.Send(ctx, &c.frame, nil, anyScopeOf(ctx), link.Soon) }()
 					synctest.Wait()
 					if when != "before it is sent" {
 						s.over.Store(c.returned)
-						o.attachWhole(l)
+						o.AttachWhole(l)
 					}
 					require.NoError(t, <-sent)
 					require.NoError(t, l.Flush())

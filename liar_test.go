@@ -51,7 +51,7 @@ func beginFake(t testing.TB, m *Main, s *slot) *fakePeer {
 	f.said.Shared = func(_ uint64, n int) ([]byte, error) { return make([]byte, n), nil }
 	s.beginLife(f.peer)
 	f.client.openAccount()
-	s.out.attachWhole(f.link)
+	s.out.AttachWhole(f.link)
 	f.greeted.Store(true)
 	f.say(packedFrame(wire.Hello, &life.Hello{Identity: m.identity}))
 	f.say(packedFrame(wire.Ready, &readiness{Tasks: []string{"t", "u"}, Pulls: []string{"p"}}))
@@ -105,9 +105,9 @@ func (f *fakePeer) die(m *Main) error {
 	f.process.Conversed(io.EOF)
 	how := f.end(m)
 	s := f.slot()
-	lost, calls := s.out.detach()
+	lost, calls := s.out.Detach()
 	m.broker.leave(f.peer, how)
-	for _, id := range f.client.drain() {
+	for _, id := range f.client.streams.Drain() {
 		m.broker.cancel(f.client, id, false)
 	}
 	s.finishLife(f.peer)
@@ -168,10 +168,10 @@ func (h *honest) react() {
 				h.end(&reply{err: context.Canceled})
 			}
 		case wire.Message:
-			h.credit[0] += uint64(cost(f))
+			h.credit[0] += uint64(f.Cost())
 			h.credit[1]++
 		case wire.Call:
-			h.credit[0] += uint64(cost(f))
+			h.credit[0] += uint64(f.Cost())
 			h.say(&wire.Frame{Kind: wire.Reply, ID: f.ID, Encoding: codec.Bytes})
 		case wire.Dump:
 			h.say(&wire.Frame{Kind: wire.Stacks, Body: []byte("stacks")})

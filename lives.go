@@ -14,6 +14,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/outbox"
 	"github.com/multiprolab/multiprolab/internal/sockets"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -109,7 +110,7 @@ func (l *lifetime) run() {
 	l.rules.started(s)
 	if err = p.handshake(l.told, m); err == nil {
 		if !p.spare() {
-			s.out.attachWhole(p.link)
+			s.out.AttachWhole(p.link)
 		}
 		p.greeted.Store(true)
 		l.rules.greeted(s)
@@ -167,12 +168,12 @@ func (l *lifetime) bequeath(led bool, err error) fleet.How {
 		<-p.placed // it got its place in this moment
 	}
 	s := p.slot()
-	var lost []letter
-	var calls []carriedCall
+	var lost []outbox.Letter
+	var calls []outbox.Call
 	worked := m.broker.worked(p)
 	if p.standing.Load() != fellDown {
-		worked = s.out.worked() || worked
-		lost, calls = s.out.detach()
+		worked = s.out.Worked() || worked
+		lost, calls = s.out.Detach()
 	}
 	if err == nil || led {
 		err = how
@@ -190,7 +191,7 @@ func (l *lifetime) bequeath(led bool, err error) fleet.How {
 	}
 	blamed := m.broker.leave(p, how)
 	p.client.gone()
-	for _, id := range p.client.drain() {
+	for _, id := range p.client.streams.Drain() {
 		m.broker.cancel(p.client, id, false)
 	}
 	m.shares.Leave(p.shares)
@@ -211,13 +212,6 @@ func (l *lifetime) bequeath(led bool, err error) fleet.How {
 		Worked:    worked,
 		Cause:     err,
 	}
-}
-
-// worked reports whether the present life has handled a message or a call.
-func (o *outbox) worked() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.rules.Ledger.Worked()
 }
 
 // tellDown announces the end of the life. The rules have said what follows.
@@ -331,7 +325,7 @@ func (m *Main) noteKilled(p *peer, why string) {
 // bury ends the instance for good: everything that waits for it fails with err.
 func (m *Main) bury(s *slot, err error) {
 	s.gone.Store(&err)
-	lost, calls := s.out.close(err)
+	lost, calls := s.out.Close(err)
 	s.failCalls(calls, err, false)
 	s.deadLetters(lost, err)
 	if s.index >= 0 { // the rules of tasks do not know spares
@@ -340,16 +334,16 @@ func (m *Main) bury(s *slot, err error) {
 }
 
 // deadLetters reports the messages that were lost with a life, or with the instance.
-func (s *slot) deadLetters(lost []letter, err error) {
+func (s *slot) deadLetters(lost []outbox.Letter, err error) {
 	reason := err.Error()
 	events := make([]*DeadLetter, len(lost))
 	for i, l := range lost {
 		why := reason
-		if n := l.died(); n > s.pool.cfg.Redeliver {
+		if n := l.Died(); n > s.pool.cfg.Redeliver {
 			why += fmt.Sprintf("; a handler was in the middle of it at the end of %d lives, and "+
 				"WorkerConfig.Redeliver is %d", n, s.pool.cfg.Redeliver)
 		}
-		events[i] = l.dead(s.name, why, s.desk.codec)
+		events[i] = deadLetter(&l, s.name, why, s.desk.codec)
 	}
 	s.desk.emitLost(events)
 }
@@ -380,7 +374,7 @@ func (p *peer) tellExit(mode ShutdownMode, why error) {
 	}
 	exit := exitFrame(mode, why)
 	if mode == DrainQueue && p.receives() {
-		p.out().sendLast(exit, why)
+		p.out().SendLast(exit, why)
 	} else {
 		p.link.Tell(link.Soon, exit)
 	}

@@ -125,7 +125,7 @@ func (b *logbook) tellLevel(l *logLife) {
 // calls it.
 func (b *logbook) take(l *logLife, f *wire.Frame) error {
 	e := logEntry{from: l, at: l.writer.place(), task: f.ID, typ: f.Type, lost: f.LostBefore(), body: f.Body}
-	e.cost = cost(f)
+	e.cost = f.Cost()
 	if len(e.body) > logpack.MaxSize {
 		return lie("a record of its log has %d bytes: at most %d may cross", len(e.body), logpack.MaxSize)
 	}

@@ -227,7 +227,7 @@ func (b *broker) waitToStart(name, other string) {
 // queue, if all that takes room is tasks of the worker that wait for the queue themselves.
 func (b *broker) forCredit(c *client) mail.Want[string] {
 	return func(yield func(string) bool) {
-		if c.lined == 0 || c.kept() > c.lined {
+		if c.lined == 0 || c.Kept() > c.lined {
 			yield(anybody) // its messages take room, or did, and their receivers take them
 			return
 		}

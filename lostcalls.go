@@ -3,6 +3,7 @@ package multiprolab
 import (
 	"context"
 
+	"github.com/multiprolab/multiprolab/internal/outbox"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -11,7 +12,7 @@ import (
 // cancel takes the call back if it still waits for room. Otherwise it tells the callee that the
 // caller does not wait any more.
 func (e *callEntry) cancel(soft bool) {
-	if !e.callee.out.withdraw(e) {
+	if !e.callee.out.Withdraw(e) {
 		e.callee.cancelCall(e, soft)
 		return
 	}
@@ -21,7 +22,7 @@ func (e *callEntry) cancel(soft bool) {
 // cancelCall tells the worker that the caller does not wait any more, unless the call has its
 // reply.
 func (s *slot) cancelCall(e *callEntry, soft bool) {
-	number, ok := s.out.numberOf(e)
+	number, ok := s.out.NumberOf(e)
 	if !ok {
 		return
 	}
@@ -32,20 +33,20 @@ func (s *slot) cancelCall(e *callEntry, soft bool) {
 	s.tell(&wire.Frame{Kind: wire.Cancel, Flags: softly(soft), Type: "call", ID: number, From: from})
 }
 
-// lost tells the caller that a call cannot be sent or, if the parcel is a message, reports it as a
-// dead letter.
-func (c *client) lost(p *parcel, err error) {
+// Lost implements outbox.Sender: it tells the caller that a call cannot be sent or, if the parcel
+// is a message, reports it as a dead letter.
+func (c *client) Lost(p *outbox.Parcel, err error) {
 	calls := c.slot().desk.calls
-	if e, ok := p.call.(*callEntry); ok {
+	if e, ok := p.Call.(*callEntry); ok {
 		calls.replied(e, &reply{err: err}, nil).Push()
 		return
 	}
-	calls.bounce(p.frame, err)
+	calls.bounce(p.Frame, err)
 }
 
 // failCalls gives an error to callers who will have no reply from the instance. begun says that the
 // calls were written to a life that has ended.
-func (s *slot) failCalls(calls []carriedCall, err error, begun bool) {
+func (s *slot) failCalls(calls []outbox.Call, err error, begun bool) {
 	for _, call := range calls {
 		e, cause := call.(*callEntry), err // the outbox of an instance has no other calls
 		if begun {

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/outbox"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -95,10 +96,10 @@ func (r *mainRouter) send(ctx context.Context, f *wire.Frame) error {
 		for _, s := range slots {
 			c := *f
 			c.To, c.Flags = s.name, 0
-			if err := s.out.send(ctx, &c, nil, true); err != nil {
+			if err := s.out.Send(ctx, &c, nil, nil, link.Quietly); err != nil {
 				return fmt.Errorf("multiprolab: broadcast %q stopped at %s: %w", f.Type, s.name, err)
 			}
-			s.out.push()
+			s.out.Push()
 		}
 		return nil
 	}
@@ -109,7 +110,7 @@ func (r *mainRouter) send(ctx context.Context, f *wire.Frame) error {
 	if err != nil {
 		return err
 	}
-	if err := s.out.send(ctx, f, nil, false); err != nil {
+	if err := s.out.Send(ctx, f, nil, nil, link.Soon); err != nil {
 		return fmt.Errorf("multiprolab: message %q to %s: %w", f.Type, s.name, err)
 	}
 	return nil
@@ -142,7 +143,7 @@ func (r *mainRouter) message(f *wire.Frame) *Message {
 		id:       f.ID,
 		chain:    f.Meta,
 		payload:  payloadOf(f),
-		size:     cost(f),
+		size:     f.Cost(),
 		scope:    scope{stage: &r.node.stage, limit: limitIn(f)},
 	}
 }
@@ -169,11 +170,11 @@ func (r *mainRouter) call(ctx context.Context, f *wire.Frame) (*replyWay, error)
 		return nil, err
 	}
 	e := s.newCall(nil, f)
-	if err := s.out.send(ctx, f, e, true); err != nil {
+	if err := s.out.Send(ctx, f, e, nil, link.Quietly); err != nil {
 		r.broker.endWait(MainName, id)
 		return nil, fmt.Errorf("multiprolab: call %q to %s: %w", f.Type, s.name, err)
 	}
-	return &replyWay{link: s.out.push(), others: s.owes, entry: e}, nil
+	return &replyWay{link: s.out.Push(), others: s.owes, entry: e}, nil
 }
 
 // waitFor notes that the loop of a process waits for the reply to a call to an instance, if it
@@ -217,7 +218,7 @@ func (r *mainRouter) forward(from *peer, f *wire.Frame, n int64) {
 			}
 			if m.chain != "" {
 				if err := r.broker.beginCall(c, MainName, f); err != nil {
-					c.grant(n)
+					c.Grant(n)
 					c.answer(link.Soon, replyFrame(wire.Reply, m.id, &reply{err: err}))
 					return
 				}
@@ -232,11 +233,11 @@ func (r *mainRouter) forward(from *peer, f *wire.Frame, n int64) {
 		}
 		if err == nil {
 			var l *link.Link
-			l, err = s.out.postParcel(&parcel{frame: f, from: from.client, cost: n}, true)
+			l, err = s.out.Post(&outbox.Parcel{Frame: f, From: from.client, Cost: n}, link.Quietly)
 			from.pushSoon(l)
 		}
 		if err != nil {
-			from.client.grant(n)
+			from.client.Grant(n)
 			r.bounce(f, err)
 		}
 	}
@@ -244,9 +245,8 @@ func (r *mainRouter) forward(from *peer, f *wire.Frame, n int64) {
 
 // bounce implements callDesk. It reports a one-way message that cannot be delivered.
 func (r *mainRouter) bounce(f *wire.Frame, err error) {
-	l := letterOf(f)
-	l.kept = &parcel{frame: f}
-	r.desk.emit(l.dead(f.To, err.Error(), r.desk.codec))
+	l := outbox.Unsent(f)
+	r.desk.emit(deadLetter(&l, f.To, err.Error(), r.desk.codec))
 }
 
 // forwardCall routes a call of a worker to an instance. If err is not nil, or the call cannot be
@@ -260,14 +260,14 @@ func (r *mainRouter) forwardCall(from *peer, s *slot, f *wire.Frame, n int64, er
 		e := s.newCall(from.client, f)
 		from.client.calling(e.id, e)
 		var l *link.Link
-		l, err = s.out.postParcel(&parcel{frame: f, from: from.client, cost: n, call: e}, true)
+		l, err = s.out.Post(&outbox.Parcel{Frame: f, From: from.client, Cost: n, Call: e}, link.Quietly)
 		from.pushSoon(l)
 		if err == nil {
 			return
 		}
 		from.client.called(e.id, e, e.loops)
 	}
-	from.client.grant(n)
+	from.client.Grant(n)
 	from.link.Answer(link.Soon, replyFrame(wire.Reply, id, &reply{err: err}))
 }
 
@@ -283,7 +283,7 @@ func (r *mainRouter) forwardAll(from *peer, f *wire.Frame, n int64) {
 		all.left.Add(1)
 		c := *f
 		c.To, c.Flags = s.name, 0
-		if _, err := s.out.postParcel(&parcel{frame: &c, from: from.client, all: all.done}, false); err != nil {
+		if _, err := s.out.Post(&outbox.Parcel{Frame: &c, From: from.client, All: all.done}, link.Soon); err != nil {
 			all.done()
 			r.bounce(&c, err)
 		}
@@ -306,7 +306,7 @@ type broadcast struct {
 // done notes that one of those that left counts is done with.
 func (b *broadcast) done() {
 	if b.left.Add(-1) == 0 {
-		b.from.grant(b.cost)
+		b.from.Grant(b.cost)
 	}
 }
 

@@ -49,7 +49,7 @@ func (p *peer) take(f *wire.Frame) error {
 	case wire.Checkpoint:
 		return b.checkpointed(p, f)
 	case wire.Progress:
-		n, err := p.client.charge(f)
+		n, err := p.client.Charge(f)
 		if err != nil {
 			return err
 		}
@@ -86,20 +86,20 @@ func (p *peer) takeFree(f *wire.Frame) error {
 	}
 	switch f.Kind {
 	case wire.Undelivered:
-		l, ok := p.out().strike(f.Serial())
+		l, ok := p.out().Strike(f.Serial())
 		if ok {
-			d.emit(l.dead(p.slot().name, strings.Clone(f.Meta[:min(len(f.Meta), maxReason)]), d.codec))
+			d.emit(deadLetter(&l, p.slot().name, strings.Clone(f.Meta[:min(len(f.Meta), maxReason)]), d.codec))
 		}
 		return unless(ok)
 	case wire.Failed:
-		l, ok := p.out().strike(f.Serial())
+		l, ok := p.out().Strike(f.Serial())
 		if ok {
 			d.emit(
 				&HandlerFailed{
-					Sender:   l.from,
+					Sender:   l.From,
 					Receiver: p.slot().name,
-					Type:     l.typ,
-					Err:      p.vouchError(l.typ, unmarshalError(f.Body)),
+					Type:     l.Type,
+					Err:      p.vouchError(l.Type, unmarshalError(f.Body)),
 				},
 			)
 		}
@@ -129,7 +129,7 @@ func (p *peer) takeFree(f *wire.Frame) error {
 			b.endWait(p.slot().name, f.ID)
 		}
 	case wire.Taken:
-		return unless(p.client.took(f.ID))
+		return unless(p.client.streams.Took(f.ID))
 	case wire.FetchCancel:
 		if may.fetchCancels == 0 {
 			return unless(false)
@@ -163,9 +163,9 @@ func (p *peer) takeFree(f *wire.Frame) error {
 func (p *peer) credited(f *wire.Frame) error {
 	ok := false
 	if f.Flags&wire.FlagSoft != 0 {
-		_, ok = p.out().strike(f.Serial())
+		_, ok = p.out().Strike(f.Serial())
 	} else {
-		ok = p.out().granted(f.Credit())
+		ok = p.out().Granted(f.Credit())
 	}
 	if !ok {
 		return lie("it gave credit for more than it was sent, or for nothing")
@@ -175,19 +175,19 @@ func (p *peer) credited(f *wire.Frame) error {
 
 // forward routes a message or a call of the worker to its receiver.
 func (p *peer) forward(f *wire.Frame) error {
-	n, err := p.client.charge(f)
+	n, err := p.client.Charge(f)
 	if err != nil {
 		return err
 	}
 	if f.Kind == wire.Call {
 		p.allowed.cancels++
 		if err := p.client.mayCall(f); err != nil {
-			p.client.grant(n) // main keeps nothing of this frame, and the next life does not pay for it
+			p.client.Grant(n) // main keeps nothing of this frame, and the next life does not pay for it
 			return err
 		}
 	}
 	if _, err := unpackHeader(f.Header); err != nil {
-		p.client.grant(n)
+		p.client.Grant(n)
 		return lie("%v", err)
 	}
 	if f.Kind == wire.Message { // it has neither chain nor deadline, nor a mark of main, whatever the worker wrote
@@ -199,7 +199,7 @@ func (p *peer) forward(f *wire.Frame) error {
 
 // replied routes a reply of the worker to the caller.
 func (p *peer) replied(f *wire.Frame) error {
-	e, ok := p.out().answered(f.ID).(*callEntry)
+	e, ok := p.out().Answered(f.ID).(*callEntry)
 	if !ok { // an honest worker replies to each call once
 		return lie("it replied to call %d, which it was not asked, or has replied to already", f.ID)
 	}
@@ -218,35 +218,35 @@ func (p *peer) replied(f *wire.Frame) error {
 
 // submit hands a task of the worker to the broker.
 func (p *peer) submit(f *wire.Frame) error {
-	n, err := p.client.charge(f)
+	n, err := p.client.Charge(f)
 	if err != nil {
 		return err
 	}
 	p.allowed.cancels++
 	meta, err := unmarshalTaskMeta(f.Meta)
 	if err != nil {
-		p.client.grant(n)
+		p.client.Grant(n)
 		return lie("the options of a task cannot be read: %v", err)
 	}
 	if err := meta.check(); err != nil {
-		p.client.grant(n)
+		p.client.Grant(n)
 		return lie("the options of a task make no sense: %v", err)
 	}
 	if _, err := unpackHeader(f.Header); err != nil {
-		p.client.grant(n)
+		p.client.Grant(n)
 		return lie("%v", err)
 	}
 	meta.Header = f.Header
 	j := newJob(payloadOf(f), &meta)
 	j.limit, j.client, j.Number, j.cost = limitIn(f), p.client, f.ID, n
-	if j.stream = f.Flags&wire.FlagStream != 0; j.stream && !p.client.openStream(f.ID) {
-		p.client.grant(n)
+	if j.stream = f.Flags&wire.FlagStream != 0; j.stream && !p.client.streams.Open(f.ID) {
+		p.client.Grant(n)
 		return link.ErrClosed
 	}
 	err = p.slot().desk.tasks.submit(j, &meta, f.Type, f.Flags&wire.FlagWait != 0)
 	if err != nil {
-		p.client.grant(n)
-		p.client.endStream(f.ID)
+		p.client.Grant(n)
+		p.client.streams.End(f.ID)
 	}
 	if _, lies := err.(*link.Violation); lies {
 		return err

@@ -10,6 +10,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/fleet"
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/outbox"
 	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/recorder"
 	"github.com/multiprolab/multiprolab/internal/sockets"
@@ -76,7 +77,7 @@ type pool struct {
 
 // accounts are accounts of the instances of a pool. They exist in main; the mutex of workerFleet
 // guards the list.
-type accounts []*account
+type accounts []*outbox.Account
 
 // pool returns the pool of this name, or nil.
 func (m *registry) pool(name string) *pool {
@@ -166,7 +167,7 @@ type slot struct {
 	// id is the number by which the rules of lives know the slot. It never changes.
 	id fleet.Slot
 	// out sends messages and calls to the instance. It guards itself.
-	out *outbox
+	out *outbox.Outbox
 	// number is the number by which the rules of tasks know the slot. The broker sets it before the
 	// first life.
 	number queue.Slot
@@ -191,26 +192,31 @@ type slotLives struct {
 	// account is the credit of the instance for what it sends. It guards itself. The next slot of
 	// this name gets it, too. A spare that takes a place brings its own along, and leaves the
 	// spares the one that was there.
-	account *account
+	account *outbox.Account
 	awaits  fleet.Slot // the slot for which the next life waits, as the broker was told last; 0 for none
 	over    bool       // the rules of lives have no further life for the slot
 	seen    seenAt     // what message a snapshot has last seen the worker at
 }
 
 // newSlot makes the slot of instance number i of a pool.
-func newSlot(d *desk, p *pool, id fleet.Slot, i int, a *account) *slot {
-	s := &slot{
-		desk:      d,
-		pool:      p,
-		index:     i,
-		name:      instanceName(p.name, i),
-		id:        id,
-		out:       newOutbox(int64(d.cfg.Window), true),
+func newSlot(d *desk, p *pool, id fleet.Slot, i int, a *outbox.Account) *slot {
+	name := instanceName(p.name, i)
+	return &slot{
+		desk:  d,
+		pool:  p,
+		index: i,
+		name:  name,
+		id:    id,
+		out: outbox.New(outbox.Config{
+			Window:  int64(d.cfg.Window),
+			Stall:   func(ctx context.Context) (<-chan error, func()) { return nil, stall(ctx) },
+			CauseOf: causeOf,
+			Tracks:  true,
+			Again:   p.cfg.Redeliver,
+			Starved: func() { d.flight.note(recorder.Starved, name, 0, 0, "") },
+		}),
 		slotLives: slotLives{account: a},
 	}
-	s.out.redeliver(p.cfg.Redeliver)
-	s.out.starved = func() { d.flight.note(recorder.Starved, s.name, 0, 0, "") }
-	return s
 }
 
 // beginLife makes p the present life.
@@ -259,11 +265,11 @@ func (s *slot) load() int {
 
 // pending returns the number of messages and calls that the instance has to handle. It takes no
 // lock.
-func (s *slot) pending() int { return s.out.load() }
+func (s *slot) pending() int { return s.out.Load() }
 
 // owes reports whether somebody waits for the instance to answer a call or to finish a task.
 func (s *slot) owes() bool {
-	if s.out.asks() {
+	if s.out.Asks() {
 		return true
 	}
 	p := s.running()

@@ -86,6 +86,7 @@ type puppet struct {
 	th       *theatre
 	body     *puppetBody
 	out      bytes.Buffer // what main has written
+	room     int64        // how many bytes it may send at the beginning
 	pulls    []string     // types of tasks that it asks for
 	waiting  []wire.Frame // tasks that it has not started
 	active   []wire.Frame // tasks that it has
@@ -107,8 +108,8 @@ func (th *theatre) enter(name string, types ...string) *puppet {
 	w.peer = newPeer(s, nextLife(s))
 	w.connect(w.body, bytes.NewReader(nil), &w.out)
 	s.beginLife(w.peer)
-	w.client.openAccount()
-	s.out.attachWhole(w.link)
+	w.room = w.client.openAccount()
+	s.out.AttachWhole(w.link)
 	var r readiness
 	for _, typ := range types {
 		if strings.HasPrefix(typ, "pull") {
@@ -308,9 +309,9 @@ func (w *puppet) die(how error) {
 	w.hear()
 	th, s := w.th, w.slot()
 	w.link.Close()
-	lost, calls := s.out.detach()
+	lost, calls := s.out.Detach()
 	th.broker.leave(w.peer, how)
-	for _, id := range w.client.drain() {
+	for _, id := range w.client.streams.Drain() {
 		th.broker.cancel(w.client, id, false)
 	}
 	s.finishLife(w.peer)

@@ -18,11 +18,9 @@ func (s *slot) handling(tasks bool, now time.Time) (r RunningStats, ok bool) {
 	if exact && task != 0 || !exact && tasks {
 		return r, false
 	}
-	s.out.mu.Lock()
-	defer s.out.mu.Unlock()
-	t := s.out.rules.Ledger.Turn(handled, exact)
+	t, written := s.out.Turn(handled, exact)
 	if e, ok := t.Call.(*callEntry); ok {
-		r = RunningStats{Kind: "call", Type: e.typ, From: MainName, Since: e.at}
+		r = RunningStats{Kind: "call", Type: e.typ, From: MainName, Since: written}
 		if e.origin != nil {
 			r.From = e.origin.slot().name
 		}
@@ -35,5 +33,5 @@ func (s *slot) handling(tasks bool, now time.Time) (r RunningStats, ok bool) {
 		s.seen = seen
 		s.seen.since = now
 	}
-	return RunningStats{Kind: "message", Type: t.Letter.typ, From: t.Letter.from, Since: s.seen.since}, true
+	return RunningStats{Kind: "message", Type: t.Letter.Type, From: t.Letter.From, Since: s.seen.since}, true
 }

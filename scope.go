@@ -228,9 +228,9 @@ func chainOf(ctx context.Context) string {
 	return chain + "," + s.stage.name()
 }
 
-// correct makes a call or a task say that no loop waits for it, if the function that it is made
-// under has returned. If s is nil, it does nothing.
-func (s *scope) correct(f *wire.Frame) {
+// Correct implements outbox.Loop: it makes a call or a task say that no loop waits for it, if the
+// function that it is made under has returned. If s is nil, it does nothing.
+func (s *scope) Correct(f *wire.Frame) {
 	if s == nil || !s.over.Load() {
 		return
 	}

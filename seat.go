@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/multiprolab/multiprolab/internal/life"
+	"github.com/multiprolab/multiprolab/internal/outbox"
 )
 
 // seat says which instance a life of a worker is, and which life of that instance. It exists in
@@ -15,7 +16,7 @@ type seat struct {
 	life int
 	// out is the outbox of the messages for the life: that of the instance or, as long as the life
 	// is a spare or is only lent to the instance, that of the spare, in which there is nothing.
-	out *outbox
+	out *outbox.Outbox
 }
 
 // seated is what has a seat. The peer and the client of a life share it. It exists in main.
@@ -54,7 +55,7 @@ func (s *seated) slot() *slot { return s.at.Load().slot }
 func (s *seated) life() int { return s.at.Load().life }
 
 // out returns the outbox of the messages for the life.
-func (s *seated) out() *outbox { return s.at.Load().out }
+func (s *seated) out() *outbox.Outbox { return s.at.Load().out }
 
 // receives reports whether the life gets the messages for an instance.
 func (s *seated) receives() bool {

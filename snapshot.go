@@ -58,7 +58,7 @@ func (w *workerFleet) survey(s *Stats, past *history) {
 	}
 	for _, at := range w.slots {
 		if at.index >= 0 && !at.pool.has(at) { // it has left its pool, and goes on
-			handled, blocked := at.out.traffic()
+			handled, blocked := at.out.Traffic()
 			s.Messages.Handled += handled
 			s.Wire.Blocked += blocked
 		}
@@ -107,8 +107,8 @@ func (w *workerFleet) statsOf(s *slot) WorkerStats {
 		Since:    w.epoch.Add(at.Since),
 		Restarts: max(0, at.Lives-1),
 	}
-	stats.Messages, stats.Wire.Blocked = s.out.traffic()
-	stats.Pending, stats.Wire.Held = s.pending(), s.account.held()
+	stats.Messages, stats.Wire.Blocked = s.out.Traffic()
+	stats.Pending, stats.Wire.Held = s.pending(), s.account.Held()
 	if p := s.running(); p != nil && !goroutine.Closed(p.process.Done()) { // else another process may have its pid
 		stats.Process.PID = p.pid()
 	}

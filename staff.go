@@ -237,7 +237,7 @@ func (b *broker) progress(p *peer, f *wire.Frame, n int64) error {
 		f.ID, f.From = by.id, p.slot().name
 		if by.stream {
 			f.Meta = attemptText(by.attempt)
-			if by.client.hold(by.id, heldPiece{p.client, n}) {
+			if by.client.streams.Hold(by.id, p.client, n) {
 				news.left = nil
 			}
 		}
@@ -245,7 +245,7 @@ func (b *broker) progress(p *peer, f *wire.Frame, n int64) error {
 			p.slot().desk.emit(&DeadLetter{Sender: f.From, Receiver: by.client.name(), Type: f.Type, Size: len(f.Body),
 				Reason: err.Error()})
 			if by.stream { // it would go on without this piece
-				by.client.took(by.id)
+				by.client.streams.Took(by.id)
 				b.cancel(by.client, by.id, false)
 			}
 		}

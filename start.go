@@ -13,6 +13,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/sdnotify"
 	"github.com/multiprolab/multiprolab/internal/watchers"
+	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
 // This file is how a Main is made and started.
@@ -88,7 +89,7 @@ func (m *Main) Run(ctx context.Context) error {
 			Ready:  m.allReady,
 			Exit:   m.exitAsked,
 			Ending: m.upgrade.abandoned,
-			Turn:   func(fn func()) { m.receiver.soon(fn, frameCost) },
+			Turn:   func(fn func()) { m.receiver.soon(fn, wire.FrameCost) },
 			Failed: func(err error) {
 				m.cfg.Logger.Warn("multiprolab: the service manager was not told", "error", err)
 			},

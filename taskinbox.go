@@ -396,5 +396,5 @@ func (b *taskInbox) ended(t *Task, how link.Haste, outcome *wire.Frame) {
 
 // report implements taskHome.
 func (b *taskInbox) report(ctx context.Context, f *wire.Frame) error {
-	return b.worker.out.send(ctx, f, nil, false)
+	return b.worker.out.Send(ctx, f, nil, nil, link.Soon)
 }

@@ -35,7 +35,7 @@ func (u *workerUplink) send(ctx context.Context, f *wire.Frame) error {
 	if err := u.reachable(f.To, f.Flags&wire.FlagBroadcast != 0); err != nil {
 		return err
 	}
-	if err := u.out.send(ctx, f, nil, false); err != nil {
+	if err := u.out.Send(ctx, f, nil, nil, link.Soon); err != nil {
 		return fmt.Errorf("multiprolab: message %q to %s: %w", f.Type, cmp.Or(f.To, "all workers"), err)
 	}
 	return nil
@@ -45,7 +45,7 @@ func (u *workerUplink) call(ctx context.Context, f *wire.Frame) (*replyWay, erro
 	if err := u.reachable(f.To, false); err != nil {
 		return nil, err
 	}
-	if err := u.out.send(ctx, f, nil, true); err != nil {
+	if err := u.out.Send(ctx, f, nil, anyScopeOf(ctx), link.Quietly); err != nil {
 		return nil, fmt.Errorf("multiprolab: call %q to %s: %w", f.Type, f.To, err)
 	}
 	u.link.Push()
@@ -79,7 +79,7 @@ func (u *workerUplink) submit(ctx context.Context, s *submission, f *wire.Frame)
 	if u.link == nil {
 		return ErrNotWorker
 	}
-	if err := u.out.send(ctx, f, nil, false); err != nil {
+	if err := u.out.Send(ctx, f, nil, anyScopeOf(ctx), link.Soon); err != nil {
 		return fmt.Errorf("multiprolab: task %q was not submitted: %w", f.Type, err)
 	}
 	if f.Flags&wire.FlagWait != 0 {
@@ -118,7 +118,7 @@ func (u *workerUplink) awaitsNoMore(id uint64) {
 }
 
 // waitsForNothing tells main with the id 0 that the loop waits for nothing.
-func (u *workerUplink) waitsForNothing() { u.out.inOrder(func() { u.awaitsNoMore(0) }) }
+func (u *workerUplink) waitsForNothing() { u.out.InOrder(func() { u.awaitsNoMore(0) }) }
 
 func (u *workerUplink) undelivered(m *Message, reason error) {
 	m.told = true

@@ -28,7 +28,7 @@ const maxRaces = 10
 func (p *peer) end(m *Main) error {
 	left, ok := p.process.Drain()
 	if ok { // Worker.ack, MessageReceiver.handle and taskInbox.run have written this
-		p.out().died(left.Count, left.Begun)
+		p.out().Died(left.Count, left.Begun)
 		if id := left.Mark; id != 0 {
 			m.broker.recovered(p, id) // its Start frame for that task may be lost
 			p.unfinished, p.outcomes = id, left.Note
@@ -36,7 +36,7 @@ func (p *peer) end(m *Main) error {
 	}
 	p.ended = p.process.Wait()
 	if !ok && p.ended.Bye { // it has confirmed all that it had begun
-		p.out().died(0, 0)
+		p.out().Died(0, 0)
 	}
 	return p.verdict(p.ended)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
 	"github.com/multiprolab/multiprolab/internal/mail"
+	"github.com/multiprolab/multiprolab/internal/outbox"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -27,10 +28,10 @@ type Worker struct {
 	// link is this end of the wire to main. It is nil in a process that only passes through this
 	// setup function, see passThrough. It does not change once the worker is connected.
 	link  *link.Link
-	out   *outbox    // what is sent to main; for any goroutine
-	queue *TaskQueue // this worker's door to the queue; for any goroutine
-	inbox taskInbox  // the tasks that main has handed to the worker, with a lock of its own
-	logs  workerLogs // the room for the worker's log, with a lock of its own
+	out   *outbox.Outbox // what is sent to main; for any goroutine
+	queue *TaskQueue     // this worker's door to the queue; for any goroutine
+	inbox taskInbox      // the tasks that main has handed to the worker, with a lock of its own
+	logs  workerLogs     // the room for the worker's log, with a lock of its own
 
 	workerContexts // the contexts of what users' functions do
 	workerSetup    // what the worker is told before its setup function runs, and what that asks for

@@ -13,6 +13,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/outbox"
 	"github.com/multiprolab/multiprolab/internal/pack"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/shared"
@@ -35,8 +36,7 @@ func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 	w.inbox.worker, w.inbox.epoch = w, time.Now()
 	w.workerPlace.open(role.index, role.life)
 	w.loop.task = w.inbox.work
-	w.out = newOutbox(int64(cfg.Window), false)
-	w.out.starve = w.starve
+	w.out = outbox.New(outbox.Config{Window: int64(cfg.Window), Stall: w.stall, CauseOf: causeOf})
 	w.whole, w.kill = context.WithCancelCause(context.WithValue(context.Background(), workerKey{}, w))
 	w.ctx, w.cancel = context.WithCancelCause(w.whole)
 	return w
@@ -58,7 +58,7 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 		return errors.New(replaced)
 	}
 	w.know(wl.Pools)
-	w.out.attach(w.link, wl.Credit)
+	w.out.Attach(w.link, wl.Credit)
 	w.openLog(&wl.Log)
 	if w.role.process {
 		if err := applyLimits(wl); err != nil {
@@ -103,7 +103,7 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 	for _, fn := range slices.Backward(w.onExit) {
 		err = errors.Join(err, fn(teardown))
 	}
-	w.out.close(w.stopCause()) // goroutines that still send get an error
+	w.out.Close(w.stopCause()) // goroutines that still send get an error
 	w.flushAcks()
 	w.ended.Store(true)
 	if value := w.exitValue.Load(); value != nil {

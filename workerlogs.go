@@ -90,7 +90,7 @@ func (h *workerLog) send(ctx context.Context, packed []byte) error {
 		}
 	}
 	f := wire.NewLog(id, typ, 0, packed)
-	lost, ok := w.takeLogRoom(cost(f))
+	lost, ok := w.takeLogRoom(f.Cost())
 	switch {
 	case !ok && lost == 0:
 		return nil
@@ -143,7 +143,7 @@ func (w *Worker) logRoom(f *wire.Frame) {
 	bytes, level := f.LogRoom()
 	w.logs.least.Store(int64(level))
 	notice := wire.NewLog(0, "", 0, nil)
-	if lost := w.logs.give(bytes, cost(notice)); lost > 0 {
+	if lost := w.logs.give(bytes, notice.Cost()); lost > 0 {
 		notice.LoseBefore(lost)
 		w.link.Tell(link.Soon, notice)
 	}
@@ -152,7 +152,7 @@ func (w *Worker) logRoom(f *wire.Frame) {
 // openLog takes in what main wants of the worker's log, before the setup function runs.
 func (w *Worker) openLog(wanted *life.Log) {
 	w.logs.least.Store(int64(wanted.Level))
-	w.logs.open(int64(wanted.Window), cost(wire.NewLog(0, "", 0, nil)))
+	w.logs.open(int64(wanted.Window), wire.NewLog(0, "", 0, nil).Cost())
 	if !w.role.process || WorkerLogs(wanted.Mode) == ForwardNone {
 		return
 	}

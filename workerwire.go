@@ -1,6 +1,7 @@
 package multiprolab
 
 import (
+	"context"
 	"errors"
 	"runtime"
 	"time"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/outbox"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -47,7 +49,7 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 		}
 		w.cancel(ErrExit) // after seal: whoever sees this end sees no further task begin
 	case wire.Credit:
-		w.out.granted(f.Credit())
+		w.out.Granted(f.Credit())
 	case wire.Message, wire.Call:
 		header, err := unpackHeader(f.Header)
 		if err != nil {
@@ -59,7 +61,7 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 			Receiver: w.name(),
 			Type:     f.Type,
 			payload:  payloadOf(f),
-			size:     cost(f),
+			size:     f.Cost(),
 			scope:    scope{stage: &w.stage},
 			chain:    f.Meta,
 			left:     w.left,
@@ -69,7 +71,7 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 			m.reply = func(r *reply) { w.link.Answer(link.Lazily, replyFrame(wire.Reply, m.id, r)) }
 		} else {
 			w.came++
-			m.serial, m.Redelivered = w.came, wasMarked(f)
+			m.serial, m.Redelivered = w.came, outbox.WasMarked(f)
 		}
 		w.receiver.deliver(m)
 	case wire.Reply:
@@ -142,6 +144,18 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 // the messages that were on their way have been taken by then.
 const starveTime = 50 * time.Millisecond
 
+// stall notes that a sender begins to wait for room, and tells main if its loop waits with it. It
+// returns a channel for the error that says that the loop must not wait, or nil, and a function for
+// the end of the wait.
+func (w *Worker) stall(ctx context.Context) (refused <-chan error, over func()) {
+	moves, loop := stall(ctx), scopeOf(ctx)
+	if loop == nil {
+		return nil, moves
+	}
+	refused, fed := w.starve(loop)
+	return refused, func() { fed(); moves() }
+}
+
 // starve tells main that the loop waits for room for what it sends. It returns a channel for the
 // error that says that the loop must not wait, and a function for the end of the wait. loop is the
 // scope of the function that waits; when that function has returned, the loop goes on, and main is
@@ -155,7 +169,7 @@ func (w *Worker) starve(loop *scope) (refused <-chan error, over func()) {
 	w.starving[id] = ch
 	w.ackMu.Unlock()
 	ask := func() {
-		w.out.inOrder(func() {
+		w.out.InOrder(func() {
 			if !loop.over.Load() {
 				w.link.Tell(link.Soon, &wire.Frame{Kind: wire.Await, Type: awaitRoom, ID: id})
 			}
@@ -240,7 +254,7 @@ func (w *Worker) adopt(wl *life.Welcome) {
 	if wl.Shares {
 		w.link.StartSharing()
 	}
-	w.out.resize(int64(wl.Window))
+	w.out.Resize(int64(wl.Window))
 	w.receiver.resize(int64(wl.Window))
 	if wl.Redelivers {
 		w.receiver.begins = w.link.Begin

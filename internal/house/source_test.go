@@ -25,7 +25,6 @@ var posts = []string{
 	"Post",
 	"PostLast",
 	"postLocked",
-	"postParcel",
 	"putLocked",
 	"tryWrite",
 }
@@ -33,15 +32,15 @@ var posts = []string{
 // TestNoErrorOfAPostIsDropped: who posts a frame looks at what becomes of it. (Link.Tell and
 // Link.Answer do so for frames that fit by their making, and for outcomes.)
 func TestNoErrorOfAPostIsDropped(t *testing.T) {
-	for _, dir := range []string{".", "internal/link"} {
+	for _, dir := range []string{".", "internal/link", "internal/outbox"} {
 		for _, place := range dropped(t, dir, posts) {
 			t.Errorf("%s/%s: the error of a post is dropped", dir, place)
 		}
 	}
 	got := droppedIn(
 		t,
-		"package p\nfunc f() {\n_ = l.Post(h, g)\nl.Post(h, g)\n_, _ = o.postParcel(p)\ngo l.Post(h, g)\n"+
-			"defer l.PostLast(g)\nl, _ := o.postParcel(p)\nif err := l.Post(h, g); err != nil {}\nreturn l.Post(h, g)\n}",
+		"package p\nfunc f() {\n_ = l.Post(h, g)\nl.Post(h, g)\n_, _ = o.Post(p, h)\ngo l.Post(h, g)\n"+
+			"defer l.PostLast(g)\nl, _ := o.Post(p, h)\nif err := l.Post(h, g); err != nil {}\nreturn l.Post(h, g)\n}",
 		posts,
 	)
 	require.Len(t, got, 6, "the check itself finds less than it should")

@@ -225,6 +225,17 @@ func (f *Frame) Size() int {
 	return HeaderSize + f.ahead() + len(f.To) + len(f.From) + len(f.Type) + len(f.Meta) + len(f.Header) + len(f.Body)
 }
 
+// FrameCost is how many bytes a frame costs besides its texts and its body: about what it takes in
+// memory while it waits, as a message in an inbox (240 bytes) or as a parcel with its frame in an
+// outbox (250 bytes).
+const FrameCost = 256
+
+// Cost is how many bytes the frame takes of the window of its receiver and of its sender: what it
+// takes in memory. From does not count, because it is one of main's own names.
+func (f *Frame) Cost() int64 {
+	return int64(FrameCost + len(f.To) + len(f.Type) + len(f.Meta) + len(f.Header) + len(f.Body))
+}
+
 // ahead returns the number of bytes that come before the texts.
 func (f *Frame) ahead() (n int) {
 	if f.Left > 0 {
