@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/sockets"
@@ -18,7 +19,7 @@ func init() {
 		if !m.claimListener(name, callSite()) {
 			return nil, nil
 		}
-		return &m.sockets, func() { m.dropListener(name) }
+		return &m.sockets, func() { m.sockets.Disclaim(name) }
 	}
 	sockets.Root.Find = func(main any, name string) *sockets.Socket { return main.(*Main).sockets.Find(name) }
 }
@@ -26,7 +27,7 @@ func init() {
 // claimListener notes the name of a listener. It returns false in the process of a worker that has
 // not become the worker yet: there nothing is opened, but for a Main that runs there all the same.
 func (m *Main) claimListener(name string, at *site) bool {
-	if err := checkListenerName(name); err != nil {
+	if err := sockets.CheckName(name); err != nil {
 		registrationPanic("%v (%s)", err, at)
 	}
 	m.lifeMu.Lock()
@@ -34,21 +35,10 @@ func (m *Main) claimListener(name string, at *site) bool {
 	if m.state != mainNew {
 		registrationPanic("listener %q is opened after Run or Start: open it before (%s)", name, at)
 	}
-	if old := m.opened[name]; old != nil {
+	if old := m.sockets.Claim(name, at); old != nil {
 		registrationPanic("listener %q is opened twice, at %s and at %s: choose another name", name, old, at)
 	}
-	if m.opened == nil {
-		m.opened = map[string]*site{}
-	}
-	m.opened[name] = at
 	return proc.Current() == nil || descent.become.Load() || m.hook != nil && m.hook.initial
-}
-
-// dropListener forgets the name of a listener that could not be opened.
-func (m *Main) dropListener(name string) {
-	m.lifeMu.Lock()
-	defer m.lifeMu.Unlock()
-	delete(m.opened, name)
 }
 
 // checkHanded checks that there is what the workers are to be handed.
@@ -76,4 +66,12 @@ func (m *Main) checkHanded() error {
 		}
 	}
 	return nil
+}
+
+// known lists the names that there are, for the end of an error.
+func known(names []string) string {
+	if len(names) == 0 {
+		return " (there are none)"
+	}
+	return " (there are: " + strings.Join(names, ", ") + ")"
 }

@@ -31,8 +31,6 @@ type registry struct {
 	groups []*group
 	// sockets are the sockets of package sockets. It guards itself.
 	sockets sockets.Set
-	// opened are the places where the sockets were opened, by their names.
-	opened map[string]*site
 	// defaults is what TaskDefaults has set.
 	defaults taskDefaults
 }

@@ -29,7 +29,7 @@ import (
 // published then. After the end of the program the error is ErrStopped. In the process of a worker,
 // which comes by here on its way to Run, Publish does not read src, and returns 0.
 func (m *Main) Publish(name string, src io.WriterTo) (version uint64, err error) {
-	if err := checkName("name of the shared data", name); err != nil {
+	if err := checkSharedName(name); err != nil {
 		return 0, fmt.Errorf("multiprolab: %w", err)
 	}
 	if proc.Current() != nil && !descent.become.Load() {

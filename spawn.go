@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"syscall"
 
 	"github.com/multiprolab/multiprolab/internal/life"
@@ -135,6 +137,22 @@ func (p *peer) startWithLane(start func(more []proc.Handed) (*life.Process, erro
 	}
 	p.subscribe(lane)
 	return b, nil
+}
+
+// handed returns what the workers of this configuration are handed at their start.
+func (m *registry) handed(cfg *WorkerConfig) (all []proc.Handed) {
+	for _, name := range cfg.Listeners {
+		s := m.sockets.Find(name) // checkHanded has found it, and none leaves the Set
+		kind := handedListener
+		if s.Packets {
+			kind = handedPackets
+		}
+		all = append(all, proc.Handed{Name: kind.key(name), From: s})
+	}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Files)) {
+		all = append(all, proc.Handed{Name: handedFile.key(name), From: cfg.Files[name]})
+	}
+	return all
 }
 
 // root returns from which Main on their paths the processes of the workers set out: from this one

@@ -15,6 +15,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/mail"
 	"github.com/multiprolab/multiprolab/internal/outbox"
 	"github.com/multiprolab/multiprolab/internal/proc"
+	"github.com/multiprolab/multiprolab/internal/shared"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -32,11 +33,12 @@ type Worker struct {
 	queue *TaskQueue     // this worker's door to the queue; for any goroutine
 	inbox taskInbox      // the tasks that main has handed to the worker, with a lock of its own
 	logs  workerLogs     // the room for the worker's log, with a lock of its own
+	// shares is the shared data. It guards itself, and the field does not change.
+	shares *shared.Subscriber
 
 	workerContexts // the contexts of what users' functions do
 	workerSetup    // what the worker is told before its setup function runs, and what that asks for
 	workerReceipts // what the worker tells main about messages, and main tells it about workers
-	workerTaken    // what it has taken of what it was handed
 	workerReader   // what belongs to the goroutine that reads the wire
 	workerEnd      // how the worker ends
 	workerPlace    // which instance the worker is

@@ -2,6 +2,7 @@ package multiprolab
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -9,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/multiprolab/multiprolab/internal/sockets"
 )
 
 // leastMemoryLimit is the least WorkerConfig.Limits.Memory, in bytes.
@@ -42,8 +45,9 @@ func (c *WorkerConfig) filled() (WorkerConfig, error) {
 		notNegative("WorkerConfig.Limits.GoMemory", f.Limits.GoMemory),
 		notNegative("WorkerConfig.Process.GOMAXPROCS", f.Process.GOMAXPROCS),
 		notNegative("WorkerConfig.Limits.OpenFiles", f.Limits.OpenFiles),
-		notNegative("WorkerConfig.Limits.CPUTime", f.Limits.CPUTime), f.checkValues(), f.checkListeners(),
-		f.checkShared(), f.checkProcess())
+		notNegative("WorkerConfig.Limits.CPUTime", f.Limits.CPUTime), f.checkValues(),
+		checkNames("Listeners", f.Listeners, sockets.CheckName, "a worker gets a listener once"),
+		checkNames("Shared", f.Shared, checkSharedName, "a name is enough once"), f.checkProcess())
 	f.Count = cmp.Or(f.Count, 1)
 	f.RestartLimit.Restarts = cmp.Or(f.RestartLimit.Restarts, 10)
 	f.RestartLimit.Window = cmp.Or(f.RestartLimit.Window, time.Minute)
@@ -117,3 +121,20 @@ func (c *WorkerConfig) checkValues() error {
 	}
 	return nil
 }
+
+// checkNames returns an error for a name in a list that check refuses, or that is there twice.
+func checkNames(field string, names []string, check func(name string) error, twice string) error {
+	for i, name := range names {
+		err := check(name)
+		if err == nil && slices.Contains(names[:i], name) {
+			err = errors.New("it is named twice: " + twice)
+		}
+		if err != nil {
+			return &ConfigError{fmt.Sprintf("WorkerConfig.%s[%d]", field, i), cmp.Or(name, `""`), err.Error()}
+		}
+	}
+	return nil
+}
+
+// checkSharedName returns what is wrong with the name of shared data, or nil.
+func checkSharedName(name string) error { return checkName("name of the shared data", name) }

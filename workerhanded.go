@@ -1,10 +1,11 @@
 package multiprolab
 
 import (
+	"errors"
 	"fmt"
 	"os"
-	"slices"
 
+	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/sockets"
 )
 
@@ -50,17 +51,12 @@ func (w *Worker) take(kind handedKind, name, mend string) (uintptr, error) {
 	if w.passes() {
 		return 0, ErrNotWorker
 	}
-	w.takeMu.Lock()
-	defer w.takeMu.Unlock()
-	key := kind.key(name)
-	if slices.Contains(w.taken, key) {
-		return 0, fmt.Errorf("multiprolab: worker %s has taken the %s %q before: keep what you get",
-			w.name(), kind, name)
+	fd, err := w.role.take(kind.key(name))
+	switch {
+	case errors.Is(err, proc.ErrTaken):
+		err = fmt.Errorf("multiprolab: worker %s has taken the %s %q before: keep what you get", w.name(), kind, name)
+	case err != nil:
+		err = fmt.Errorf("multiprolab: worker %s has no %s %q: %s", w.name(), kind, name, mend)
 	}
-	fd, ok := w.role.take(key)
-	if !ok {
-		return 0, fmt.Errorf("multiprolab: worker %s has no %s %q: %s", w.name(), kind, name, mend)
-	}
-	w.taken = append(w.taken, key)
-	return fd, nil
+	return fd, err
 }

@@ -3,12 +3,10 @@ package multiprolab
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/proc"
-	"github.com/multiprolab/multiprolab/internal/shared"
 )
 
 // workerSetup is what a worker is told before its setup function runs, and what that function asks
@@ -29,15 +27,6 @@ type workerSetup struct {
 	// left is the method ack as a function, so that no function is made for each message. It does
 	// not change.
 	left func(m *Message, bytes int64, gone bool)
-}
-
-// workerTaken is what the worker has taken of what it was handed at its start. It exists in the
-// worker process. Any goroutine may use it.
-type workerTaken struct {
-	takeMu sync.Mutex // guards taken
-	taken  []string   // the keys of what was taken, see handedKind
-
-	shares *shared.Subscriber // the shared data; it guards itself, and the field does not change
 }
 
 // applyLimits limits this process as main says, before user code of the worker runs.

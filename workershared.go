@@ -30,7 +30,7 @@ func (w *Worker) Shared(ctx context.Context, name string) (*Shared, error) {
 	if w.link == nil {
 		return nil, ErrNotWorker
 	}
-	if err := checkName("name of the shared data", name); err != nil {
+	if err := checkSharedName(name); err != nil {
 		return nil, fmt.Errorf("multiprolab: %w", err)
 	}
 	s := anyScopeOf(ctx)

@@ -4,8 +4,10 @@
 package proc
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -34,19 +36,33 @@ func (h *handedFD) Pack(p *pack.Packing) {
 // packHanded describes the layout of one handedFD in a list.
 func packHanded(p *pack.Packing, h *handedFD) { h.Pack(p) }
 
-// handedSelf is what this worker process was handed and has not taken yet.
+// These are the errors of a worker that takes what it cannot have.
+var (
+	ErrTaken     = errors.New("it was taken before")
+	ErrNotHanded = errors.New("nothing was handed over under this name")
+)
+
+// handedSelf is what this worker process was handed.
 type handedSelf struct {
-	mu   sync.Mutex         // guards left
-	left map[string]uintptr // the descriptors, or on Windows the handles, by their names
+	mu    sync.Mutex         // guards every other field
+	left  map[string]uintptr // by their names the descriptors, or on Windows the handles, that nobody has taken
+	taken []string           // the names of those that were taken
 }
 
 // take is TakeHanded.
-func (h *handedSelf) take(name string) (fd uintptr, ok bool) {
+func (h *handedSelf) take(name string) (fd uintptr, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	fd, ok = h.left[name]
+	fd, ok := h.left[name]
+	switch {
+	case slices.Contains(h.taken, name):
+		return 0, ErrTaken
+	case !ok:
+		return 0, ErrNotHanded
+	}
 	delete(h.left, name)
-	return fd, ok
+	h.taken = append(h.taken, name)
+	return fd, nil
 }
 
 // keep keeps what this worker was handed, and keeps it from the commands that the worker starts.
@@ -67,7 +83,7 @@ func (h *handedSelf) keep(all []handedFD) error {
 // Duplicates are what a worker is handed that lives in this process, as goroutines. Any goroutine
 // may use them.
 type Duplicates struct {
-	left handedSelf // those that nobody has taken yet, with a lock of its own
+	left handedSelf // which of them were taken, with a lock of its own
 }
 
 // NewDuplicates duplicates what is to be handed over, as a start does.
@@ -86,7 +102,7 @@ func NewDuplicates(all []Handed) (*Duplicates, error) {
 }
 
 // Take is TakeHanded.
-func (d *Duplicates) Take(name string) (fd uintptr, ok bool) { return d.left.take(name) }
+func (d *Duplicates) Take(name string) (fd uintptr, err error) { return d.left.take(name) }
 
 // Close closes what nobody has taken.
 func (d *Duplicates) Close() {

@@ -20,12 +20,12 @@ import (
 func init() {
 	children["handed"] = func() {
 		_, w := proc.Wire()
-		fd, ok := proc.TakeHanded("file")
+		fd, lack := proc.TakeHanded("file")
 		file := os.NewFile(fd, "file")
 		text, err := io.ReadAll(file)
 		_, again := proc.TakeHanded("file")
 		_, other := proc.TakeHanded("other")
-		fmt.Fprintln(w, ok, string(text), errText(err), again, other)
+		fmt.Fprintln(w, lack, string(text), errText(err), again == proc.ErrTaken, other == proc.ErrNotHanded)
 
 		fd, _ = proc.TakeHanded("listener")
 		out, err := exec.Command("sh", "-c", fmt.Sprintf("exec 2>/dev/null; true <&%d && echo inherited", fd)).Output()
@@ -60,7 +60,7 @@ func TestHanded(t *testing.T) {
 		{Name: "listener", From: l.(*net.TCPListener)},
 	}})
 	r := bufio.NewReader(p.Out)
-	for _, want := range []string{"true text  false false\n", "0 true\n"} {
+	for _, want := range []string{"<nil> text  true true\n", "0 true\n"} {
 		line, err := r.ReadString('\n')
 		require.NoError(t, err)
 		require.Equal(t, want, line)
@@ -96,13 +96,13 @@ func TestDuplicates(t *testing.T) {
 	d, err := proc.NewDuplicates([]proc.Handed{{Name: "w", From: w}, {Name: "left", From: w}})
 	require.NoError(t, err)
 	require.NoError(t, w.Close())
-	fd, ok := d.Take("w")
-	require.True(t, ok)
-	_, ok = d.Take("w")
-	require.False(t, ok)
+	fd, err := d.Take("w")
+	require.NoError(t, err)
 	d.Close()
-	_, ok = d.Take("left")
-	require.False(t, ok)
+	_, err = d.Take("w")
+	require.Equal(t, proc.ErrTaken, err)
+	_, err = d.Take("left")
+	require.Equal(t, proc.ErrNotHanded, err)
 	taken := os.NewFile(fd, "taken")
 	_, err = taken.WriteString("text")
 	require.NoError(t, err)

@@ -93,9 +93,10 @@ func Box() []byte { return self.box }
 func Shared() []byte { return self.shared }
 
 // TakeHanded returns the descriptor, or on Windows the handle, that this worker process was handed
-// under the name. It now is the caller's to close; a second call for the name reports false. Until
-// it is taken it stays open, and no command that the worker starts inherits it.
-func TakeHanded(name string) (fd uintptr, ok bool) { return self.handed.take(name) }
+// under the name. It now is the caller's to close; a second call for the name returns ErrTaken, and
+// one for a name that there is not ErrNotHanded. Until it is taken it stays open, and no command
+// that the worker starts inherits it.
+func TakeHanded(name string) (fd uintptr, err error) { return self.handed.take(name) }
 
 // ReleaseMainThread undoes the lock that holds the main goroutine of a worker process on the
 // process's main thread. It has to be called on the main goroutine. Calls after the first do

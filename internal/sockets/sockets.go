@@ -6,8 +6,10 @@ package sockets
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 )
@@ -15,7 +17,9 @@ import (
 // Set is the sockets of one main process. It exists in main. Its zero value is empty. Any goroutine
 // may use it.
 type Set struct {
-	mu     sync.Mutex // guards every other field
+	claims sync.Map // the places where sockets are opened, each a fmt.Stringer, by the names; it guards itself
+
+	mu     sync.Mutex // guards all and closed
 	all    []*Socket  // in the order in which they were added
 	closed bool       // Close was called
 }
@@ -88,6 +92,29 @@ func (s *Set) Add(o *Opened) error {
 		return err
 	}
 	return s.add(socket)
+}
+
+// Claim notes that a socket of a name is about to be opened at a place, until Disclaim. It returns
+// the place of an earlier claim, if there is one: then that stands.
+func (s *Set) Claim(name string, at fmt.Stringer) (before fmt.Stringer) {
+	if old, claimed := s.claims.LoadOrStore(name, at); claimed {
+		return old.(fmt.Stringer)
+	}
+	return nil
+}
+
+// Disclaim forgets the claim of a socket that could not be opened.
+func (s *Set) Disclaim(name string) { s.claims.Delete(name) }
+
+// CheckName returns what is wrong with the name of a listener, or nil. The names are those that
+// systemd allows.
+func CheckName(name string) error {
+	bad := func(r rune) bool { return r < ' ' || r == 0x7f || r == ':' }
+	if name == "" || len(name) > 255 || strings.ContainsFunc(name, bad) {
+		return fmt.Errorf(
+			"the listener name %.40q is malformed: give it 1 to 255 bytes, without ':' and control characters", name)
+	}
+	return nil
 }
 
 // fileOf returns what the file of a Unix socket is, or nil.

@@ -1,6 +1,7 @@
 package sockets
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -26,5 +27,29 @@ func TestPassedNames(t *testing.T) {
 		{"2", ":b", []string{"unknown", "b"}},
 	} {
 		require.Equal(t, c.want, passedNames(c.count, c.names), "%q %q", c.count, c.names)
+	}
+}
+
+// place is where a socket is opened.
+type place string
+
+func (p place) String() string { return string(p) }
+
+// A name is claimed once, until the socket could not be opened.
+func TestClaim(t *testing.T) {
+	var s Set
+	require.Nil(t, s.Claim("a", place("one")))
+	require.Equal(t, place("one"), s.Claim("a", place("two")))
+	require.Nil(t, s.Claim("b", place("two")))
+	s.Disclaim("a")
+	require.Nil(t, s.Claim("a", place("three")))
+}
+
+func TestCheckName(t *testing.T) {
+	for _, name := range []string{"web", "a b/ä", strings.Repeat("a", 255)} {
+		require.NoError(t, CheckName(name))
+	}
+	for _, name := range []string{"", "a:b", "a\n", "\x7f", strings.Repeat("a", 256)} {
+		require.Error(t, CheckName(name), "%q", name)
 	}
 }
