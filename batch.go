@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/multiprolab/multiprolab/internal/batch"
+	"github.com/multiprolab/multiprolab/internal/errpack"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -26,7 +27,7 @@ const batchFull = wire.MaxMeta - batch.BareSize
 
 // An error fits into a frame with all outcomes that may stand before it; otherwise this does not
 // compile.
-const _ = uint(link.LeastLimit - batch.HeadSize - batchFull - batch.EntryHeadSize - maxErrorSize)
+const _ = uint(link.LeastLimit - batch.HeadSize - batchFull - batch.EntryHeadSize - errpack.MaxSize)
 
 // ending says how the attempt at a batch ended whose reply is r.
 func (r *reply) ending() batch.Ending {

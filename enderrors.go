@@ -4,9 +4,6 @@ import (
 	"os"
 	"strings"
 	"syscall"
-
-	"github.com/multiprolab/multiprolab/internal/errpack"
-	"github.com/multiprolab/multiprolab/internal/pack"
 )
 
 // This file is the errors that are causes of the end of a program.
@@ -32,14 +29,6 @@ func (e *SignalError) ExitCode() int {
 		return 128 + int(s)
 	}
 	return 1
-}
-
-// packSignal describes the layout of a SignalError between main and a worker.
-func packSignal(_ *errpack.Packing, p *pack.Packing, e *SignalError) {
-	s, _ := e.Signal.(syscall.Signal)
-	n := int(s)
-	pack.Number(p, &n)
-	e.Signal = syscall.Signal(n)
 }
 
 // contextError is the cause of the end of a program when the context of Run or Start has ended. It

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/multiprolab/multiprolab/internal/errpack"
 )
 
 // This file is the sentinel errors, and the errors about workers and their configuration. The
@@ -259,19 +261,14 @@ func (e *ShutdownError) Error() string {
 // with a type assertion. Errors of other kinds are matched if they are registered with
 // Main.RegisterError.
 type RemoteError struct {
-	Worker string  // the process that it comes from
-	PID    int     // the pid of this process
-	Type   string  // message or task type; empty for a setup function
-	Text   string  // the error's own text
-	GoType string  // the error's Go type, such as "*fs.PathError"
-	is     []error // the standard library's sentinels that the original matched; does not change
-	parts  []error // the standard library's errors that the original was or wrapped; does not change
-	traits traits  // the registered errors that the original matched, as numbers; does not change
-	// registered is the registered errors that traits stand for in this process. All copies of the
-	// error share it. It is nil if there are none.
-	registered *recognition
-	final      bool          // the original was made by NoRetry; does not change
-	after      time.Duration // the time that the original has from RetryAfter, or 0; does not change
+	Worker string        // the process that it comes from
+	PID    int           // the pid of this process
+	Type   string        // message or task type; empty for a setup function
+	Text   string        // the error's own text
+	GoType string        // the error's Go type, such as "*fs.PathError"
+	kept   errpack.Kept  // what the original was besides its text
+	final  bool          // the original was made by NoRetry; does not change
+	after  time.Duration // the time that the original has from RetryAfter, or 0; does not change
 }
 
 func (e *RemoteError) Error() string {
@@ -283,7 +280,7 @@ func (e *RemoteError) Error() string {
 
 // Unwrap returns the errors of the standard library, and those registered with Main.RegisterError,
 // that the original error was or wrapped.
-func (e *RemoteError) Unwrap() []error { return slices.Concat(e.is, e.parts, e.registered.found()) }
+func (e *RemoteError) Unwrap() []error { return e.kept.Errors() }
 
 // sentinelError is one of the sentinels with a text that says more: another process has given it,
 // or a place that knows more. It never changes.
@@ -295,13 +292,6 @@ type sentinelError struct {
 func (e *sentinelError) Error() string { return e.text }
 
 func (e *sentinelError) Unwrap() error { return e.is }
-
-// expect makes room for the registered errors that traits stand for, if there are any.
-func (e *RemoteError) expect() {
-	if len(e.traits.Is)+len(e.traits.Types) > 0 {
-		e.registered = &recognition{}
-	}
-}
 
 // during returns a copy of how a worker died that says what it was doing; any other error as it is.
 func during(how error, what string) error {

@@ -178,25 +178,6 @@ func (b *broker) keepLetter(t *upgrade.DeadTask) error {
 // any more: the new version may have registered others.
 func handedError(text string) error {
 	err := unmarshalError([]byte(text))
-	forgetRegistered(err)
+	eachRemote(err, func(e *RemoteError) { e.kept.Forget() })
 	return err
-}
-
-// forgetRegistered takes the registered errors out of an error that was just read.
-func forgetRegistered(err error) {
-	switch e := err.(type) {
-	case nil:
-	case *RemoteError:
-		e.traits, e.registered = traits{}, nil
-	case *AttemptsError: // its Unwrap returns only the last attempt
-		for _, attempt := range e.Attempts {
-			forgetRegistered(attempt)
-		}
-	case interface{ Unwrap() error }:
-		forgetRegistered(e.Unwrap())
-	case interface{ Unwrap() []error }:
-		for _, inner := range e.Unwrap() {
-			forgetRegistered(inner)
-		}
-	}
 }

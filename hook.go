@@ -66,7 +66,7 @@ func (m *Main) noteHook() bool {
 		site:      callSite(),
 		outermost: !m.nested && !descent.become.Load(),
 		initial:   goroutine.Initialises() && !m.nested,
-		errors:    len(m.errors.list),
+		errors:    len(m.errors),
 	}
 	if !m.hook.outermost {
 		return true

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/multiprolab/multiprolab/internal/errpack"
 	"github.com/multiprolab/multiprolab/internal/logpack"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -73,7 +74,7 @@ func TestLogsOfALiarAreBounded(t *testing.T) {
 
 // An error that is too long for the way of errors crosses in a record all the same.
 func TestLongErrorInALog(t *testing.T) {
-	long := errors.New(strings.Repeat("x", maxErrorSize))
+	long := errors.New(strings.Repeat("x", errpack.MaxSize))
 	r := slog.NewRecord(time.Now(), 0, "", 0)
 	r.AddAttrs(slog.Any("err", long), slog.Any("short", errors.New("short")))
 	got, err := logpack.Read(logpack.Append(nil, logErrors, &r, &logpack.Prefix{}), logErrors)

@@ -1,8 +1,12 @@
 package multiprolab
 
 import (
+	"errors"
+	"fmt"
+
 	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/errpack"
 )
 
 // This file is how what a handler returns becomes the outcome that travels, alone or among those of
@@ -51,6 +55,22 @@ func (v *values) failure(typ string, err error) error {
 		return err
 	}
 	return v.remote(typ, err)
+}
+
+// remote makes the RemoteError of an error that user code has returned.
+func (v *values) remote(typ string, err error) (remote error) {
+	r := &RemoteError{Worker: v.name(), Type: typ, Text: errpack.Text(err), GoType: fmt.Sprintf("%T", err)}
+	defer errpack.Guard(err, func(string) { remote = r }) // if a method panics, with what was found until then
+	var s *steer
+	if errors.As(err, &s) {
+		r.final, r.after = s.final, s.after
+		if s == err {
+			err = s.err
+		}
+	}
+	r.GoType = fmt.Sprintf("%T", err)
+	v.errors.Keep(&r.kept, err, v.codec)
+	return r
 }
 
 // endOutcome ends the outcome that was begun when out had the length start. If err is nil, the

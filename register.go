@@ -3,6 +3,7 @@ package multiprolab
 import (
 	"context"
 	"fmt"
+	"reflect"
 )
 
 // RegisterWorker registers cfg.Count identical workers under a name. setup runs in each worker's
@@ -76,4 +77,37 @@ func (m *Main) TaskDefaults(typ string, o *TaskOptions) {
 		m.err = fmt.Errorf("defaults of task type %q (%s): %w", typ, site, err)
 	}
 	m.defaults[typ] = &typeDefaults{o.meta(""), site}
+}
+
+// RegisterError lets errors keep what they are when a handler returns them in another process. A
+// sentinel, such as sql.ErrNoRows, is matched by errors.Is again; a type, given by any value of it,
+// is found by errors.As with its exported fields; the errors in these cross as others do. Call it
+// before Hook, Run or Start, so that main and workers do the same. Most of the standard library's
+// need no registration: see RemoteError. All others arrive as the text of a RemoteError.
+func (m *Main) RegisterError(errs ...error) {
+	m.lifeMu.Lock()
+	defer m.lifeMu.Unlock()
+	if m.state != mainNew {
+		registrationPanic("RegisterError is called after Run or Start: call it before (%s)", callSite())
+	}
+	for _, err := range errs {
+		if err == nil {
+			registrationPanic("RegisterError: an error is nil (%s)", callSite())
+		}
+		m.errors = append(m.errors, err)
+	}
+}
+
+// warnOfErrors logs which registered errors cannot be sent. prepare calls it.
+func (m *Main) warnOfErrors() {
+	if m.hook != nil && m.hook.errors < len(m.errors) {
+		m.cfg.Logger.Warn("multiprolab: RegisterError after Hook: the processes of the workers run no further than "+
+			"Hook and do not know the error, which arrives as the text of a RemoteError: call RegisterError before",
+			"type", reflect.TypeOf(m.errors[m.hook.errors]).String(), "hook", m.hook.site.String())
+	}
+	for known, why := range m.errors.Unsendable(m.codec) {
+		m.cfg.Logger.Warn("multiprolab: RegisterError: errors.As will not find errors of this type, "+
+			"for they cannot be sent; errors.Is finds the value itself",
+			"type", reflect.TypeOf(known).String(), "error", brief(why))
+	}
 }

@@ -3,7 +3,6 @@ package multiprolab
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/multiprolab/multiprolab/internal/errpack"
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -19,12 +18,11 @@ func vouched(worker string, pid int, stopCause func() error, typ string, err err
 	switch err := err.(type) {
 	case nil, *SizeError:
 	case *EncodeError:
-		err.Err = textOf(err.Err)
+		err.Err = errpack.Plain(err.Err)
 	case *RemoteError:
 		err.Worker, err.PID = worker, pid
-		err.is = slices.DeleteFunc(err.is, func(e error) bool { return !errpack.IsStdSentinel(e) })
 	case *DecodeError:
-		err.Receiver, err.Err = worker, textOf(err.Err)
+		err.Receiver, err.Err = worker, errpack.Plain(err.Err)
 	case *UnknownTypeError:
 		err.Receiver = worker
 	default:
@@ -44,18 +42,6 @@ func vouched(worker string, pid int, stopCause func() error, typ string, err err
 		return &RemoteError{Worker: worker, PID: pid, Type: typ, Text: err.Error()}
 	}
 	return err
-}
-
-// textOf returns an error with the text of err, which wraps nothing of err but errors of the
-// standard library.
-func textOf(err error) error {
-	if err == nil {
-		return nil
-	}
-	if is := append(errpack.StdParts(err), errpack.StdSentinelsOf(err)...); len(is) > 0 {
-		return errpack.Carried(err.Error(), is...)
-	}
-	return errors.New(err.Error())
 }
 
 // vouch reads the outcome that a worker gives, whose error is vouched for.

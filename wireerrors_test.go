@@ -25,6 +25,8 @@ import (
 // exportedErrors returns a value of each exported error type, with all its fields filled, and one
 // with none.
 func exportedErrors() (full, empty []error) {
+	var kept errpack.Kept
+	errpack.Known{io.EOF, &MapError{}}.Keep(&kept, errors.Join(context.Canceled, &MapError{1, io.EOF}), &codec.Codec{})
 	died := &WorkerDiedError{
 		Worker:   "w/2",
 		PID:      4711,
@@ -60,13 +62,9 @@ func exportedErrors() (full, empty []error) {
 			Type:   "t",
 			Text:   "text",
 			GoType: "*T",
-			is:     []error{context.Canceled},
-			traits: traits{Is: []int{1},
-				Types: []typedTrait{
-					{1, codec.Payload{Encoding: codec.Bytes, Data: []byte("x")}, []error{nil, io.EOF}},
-				}},
-			final: true,
-			after: time.Second,
+			kept:   kept,
+			final:  true,
+			after:  time.Second,
 		},
 		&UnknownReceiverError{
 			"x",
@@ -216,11 +214,10 @@ func TestErrorsFit(t *testing.T) {
 			return err
 		}(),
 		"joined": errors.Join(slices.Repeat([]error{died(), ErrStopped}, 500)...),
-		"traits": &RemoteError{Text: "x", traits: traits{Is: make([]int, 100_000), Types: []typedTrait{{0, codec.Payload{Data: []byte(long)}, nil}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := marshalError(err)
-			require.LessOrEqual(t, len(b), maxErrorSize)
+			require.LessOrEqual(t, len(b), errpack.MaxSize)
 			use(unmarshalError(b))
 		})
 	}
@@ -231,7 +228,7 @@ func TestErrorsFit(t *testing.T) {
 		}
 		all.Attempts[n-1] = &WorkerDiedError{Worker: "the last", Stderr: "panic: why\n" + long}
 		b := marshalError(all)
-		require.LessOrEqual(t, len(b), maxErrorSize)
+		require.LessOrEqual(t, len(b), errpack.MaxSize)
 		var got *AttemptsError
 		require.ErrorAs(t, unmarshalError(b), &got)
 		require.Contains(t, got.Error(), fmt.Sprintf("all of its %d attempts", n))
@@ -289,13 +286,13 @@ func FuzzErrorFromWire(f *testing.F) {
 	}
 	f.Add([]byte(taskMeta{Key: "k", Chain: "main", Retry: RetryPolicy{Factor: 2}}.marshal()))
 	n := newNode(MainName, &codec.Codec{}, 1<<20, 1<<20)
-	n.errors.list = []error{io.EOF, &fs.PathError{}, &TimeoutError{}}
+	n.errors = errpack.Known{io.EOF, &fs.PathError{}, &TimeoutError{}}
 	slot := &slot{name: "liar/0"}
 	p := &peer{seated: newSeated(slot, 1), process: life.New(&fakeBody{}, nil, life.Options{})}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		err := unmarshalError(b)
 		use(err)
-		if again := marshalError(err); len(again) > maxErrorSize {
+		if again := marshalError(err); len(again) > errpack.MaxSize {
 			t.Fatalf("%d bytes", len(again))
 		} else if got := unmarshalError(again); strings.Contains(got.Error(), "cannot be read") && !strings.Contains(err.Error(), "cannot be read") {
 			t.Fatalf("%v is read as %v", err, got)
@@ -342,7 +339,7 @@ func TestErrorIsNotChangedBySending(t *testing.T) {
 // is registered is found in each of the errors that it holds.
 func TestErrorIsRecognisedByMany(t *testing.T) {
 	n := newNode(MainName, &codec.Codec{}, 1<<20, 1<<20)
-	n.errors.list = []error{errors.ErrUnsupported, &strconv.NumError{}}
+	n.errors = errpack.Known{errors.ErrUnsupported, &strconv.NumError{}}
 	cause := fmt.Errorf("%w: %w", errors.ErrUnsupported, &ConfigError{Field: "f"})
 	shared := unmarshalError(
 		marshalError(&AttemptsError{Attempts: []error{n.remote("t", cause), n.remote("t", cause)}}),

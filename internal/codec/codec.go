@@ -199,26 +199,6 @@ func (c *Codec) Encode(v any) (Payload, error) {
 	return p, err
 }
 
-// Lend is Encode for a []byte or a string; it reports whether v is one. Nothing is copied: the
-// payload's Data is the memory of v, which nobody may change while the payload is used.
-func Lend(v any) (Payload, bool) {
-	switch v := v.(type) {
-	case []byte:
-		return Payload{Encoding: Bytes, Data: v, Lent: true}, true
-	case string:
-		return Payload{Encoding: String, Data: unsafe.Slice(unsafe.StringData(v), len(v)), Lent: true}, true
-	}
-	return Payload{}, false
-}
-
-// Own returns the payload with memory of its own.
-func (p Payload) Own() Payload {
-	if p.Lent {
-		p.Data, p.Lent = bytes.Clone(p.Data), false
-	}
-	return p
-}
-
 // AppendEncode is Encode into memory of the caller: it appends the payload's data to dst and
 // returns the longer slice. The payload's Data is the part that was appended. After an error the
 // slice is as long as dst.

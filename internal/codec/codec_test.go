@@ -1267,3 +1267,33 @@ func full(t *testing.T, c *codec.Codec, n int, blob func(i int) []byte) {
 	require.NoError(t, other.Decode(back, &Inner{}))
 	require.NotNil(t, c.Definitions(back.Defs))
 }
+
+// A string or a []byte is lent as it is; any other value lies in the room, which comes back, unless
+// its payload would be taken for the memory of a string.
+func TestLendOrAppend(t *testing.T) {
+	type named string
+	c := &codec.Codec{}
+	room := make([]byte, 0, 1<<10)
+	for _, v := range []any{"text", []byte("bytes")} {
+		p, left, err := c.LendOrAppend(room, v)
+		require.NoError(t, err)
+		require.True(t, p.Lent)
+		lent, _ := codec.Lend(v)
+		require.Same(t, &lent.Data[0], &p.Data[0])
+		require.Equal(t, cap(room), cap(left))
+	}
+	p, left, err := c.LendOrAppend(room, struct{ N int }{7})
+	require.NoError(t, err)
+	require.True(t, p.Lent)
+	require.Same(t, &room[:1][0], &left[:1][0])
+	require.Equal(t, p.Data, left[len(left)-len(p.Data):])
+
+	p, left, err = c.LendOrAppend(room, named("text"))
+	require.NoError(t, err)
+	require.Equal(t, p.Encoding != codec.String, p.Lent)
+	require.Equal(t, p.Lent, left != nil)
+
+	_, left, err = c.LendOrAppend(room, make(chan int))
+	require.Error(t, err)
+	require.NotNil(t, left)
+}

@@ -4,7 +4,9 @@
 // fits. When it is read, its depth and its lengths are bounded, too, because it may come from a
 // worker that lies. An error keeps its text. Its type or its identity is kept by the errors that a
 // Form knows, and by those of the standard library, in std.go; if another error wraps some of them,
-// they cross beside its text.
+// they cross beside its text. What an error of a user was besides its text is its Kept, in kept.go,
+// with the errors that the program has registered. The room knows no error of the library itself: a
+// Form names their types and fields.
 package errpack
 
 import (
@@ -53,17 +55,17 @@ type Type struct {
 	pack func(e *Packing, p *pack.Packing)
 }
 
-// TypeOf returns the type of the errors E, with a function that packs their fields.
+// TypeOf returns the type of the errors E, with a function that names their fields.
 func TypeOf[T any, E interface {
 	*T
 	error
-}](fields func(e *Packing, p *pack.Packing, v *T)) Type {
+}](fields func(v *T) Fields) Type {
 	return Type{reflect.TypeFor[E](), func(e *Packing, p *pack.Packing) {
 		var v T
 		if !p.Reading() {
 			v = *e.err.(E) // texts are cut in the copy, and not in the error
 		}
-		fields(e, p, &v)
+		fields(&v).pack(e, p)
 		if p.Reading() {
 			e.err = E(&v)
 		}

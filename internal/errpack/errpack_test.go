@@ -14,7 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/multiprolab/multiprolab/internal/pack"
+	"github.com/multiprolab/multiprolab/internal/codec"
 )
 
 // fault is an error of a type that testForm knows.
@@ -32,13 +32,9 @@ func (f *fault) Unwrap() error { return f.Err }
 
 var errKnown = errors.New("known")
 
-var testForm = NewForm([]error{errKnown}, TypeOf(func(e *Packing, p *pack.Packing, f *fault) {
-	e.Text(p, &f.Place)
-	e.Stderr(p, &f.Stderr)
-	e.List(p, &f.Causes, &f.left)
-	e.Names(p, &f.Names)
-	e.Inner(p, &f.Err)
-}))
+var testForm = NewForm([]error{errKnown}, TypeOf(func(f *fault) Fields {
+	return Fields{&f.Place, Stderr(&f.Stderr), Last(&f.Causes, &f.left), &f.Names, &f.Err}
+}), TypeOf(func(e *told) Fields { return Fields{&e.Text, &e.Kept} }))
 
 // cross returns an error as it is at the other end.
 func cross(t *testing.T, err error) error {
@@ -89,7 +85,7 @@ func TestErrorsOfTheStandardLibraryKeepWhatTheyAre(t *testing.T) {
 	require.Equal(t, "dial", op.Op)
 	require.Equal(t, of.Addr.String(), op.Addr.String())
 	require.ErrorIs(t, got, syscall.ECONNREFUSED)
-	require.Equal(t, []error{of}, StdParts(fmt.Errorf("outer: %w", of)))
+	require.Equal(t, []error{of}, stdParts(fmt.Errorf("outer: %w", of)))
 }
 
 // TestErrorsFit: whatever an error is, what was packed has at most MaxSize bytes, and can be read.
@@ -156,14 +152,18 @@ func TestCutTextKeepsWholeCharacters(t *testing.T) {
 // FuzzUnmarshal: what a worker that lies has written makes an error that can be used and sent on.
 func FuzzUnmarshal(f *testing.F) {
 	for _, err := range append(stdSentinels, errKnown, net.ErrClosed, syscall.EIO, errors.New("text"),
-		&net.OpError{Op: "read", Err: io.EOF}, &fault{Place: "p", Causes: []error{io.EOF}, Err: fs.ErrExist}) {
+		&net.OpError{Op: "read", Err: io.EOF}, &fault{Place: "p", Causes: []error{io.EOF}, Err: fs.ErrExist},
+		&told{Kept: Kept{is: []error{io.EOF}, known: []int{0}, typed: []typed{{1, codec.Payload{}, []error{io.EOF}}}}}) {
 		f.Add(testForm.Marshal(err))
 		f.Add(testForm.Marshal(fmt.Errorf("wrapped: %w", err)))
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		err, _ := testForm.Unmarshal(b)
 		_ = err.Error()
-		_ = StdSentinelsOf(err)
+		_ = stdSentinelsOf(err)
+		if e, ok := err.(*told); ok {
+			Known{errKnown, &page{}}.Recognise(&e.Kept, &codec.Codec{})
+		}
 		var op *net.OpError
 		if errors.As(err, &op) {
 			_ = op.Error()

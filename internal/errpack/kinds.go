@@ -32,9 +32,6 @@ type Packing struct {
 	early bool  // the error belongs to an earlier attempt, and not to the last
 }
 
-// Bare reports whether the errors that the error wraps are left out, for lack of room.
-func (e *Packing) Bare() bool { return e.cut.Bare }
-
 // Pack describes the layout of the error.
 func (e *Packing) Pack(p *pack.Packing) {
 	switch {
@@ -55,7 +52,7 @@ func (e *Packing) Pack(p *pack.Packing) {
 		if !p.Reading() {
 			text = Text(e.err)
 		}
-		e.Text(p, &text)
+		e.text(p, &text)
 		if p.Reading() {
 			e.err = errors.New(text)
 		}

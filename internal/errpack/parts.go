@@ -3,23 +3,111 @@ package errpack
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"syscall"
+	"time"
 
 	"github.com/multiprolab/multiprolab/internal/pack"
 )
 
 // This file is how the parts of an error are packed: its texts, and the errors that it holds.
 
-// Text packs a text of the error.
-func (e *Packing) Text(p *pack.Packing, s *string) {
+// Fields are the fields of an error in the order in which they are packed. Each is a pointer to a
+// string, a number, a bool, an error, a list of errors or of names, or a Kept; or it is a Layout.
+type Fields []any
+
+// Layout packs a field for which a pointer to it does not say enough.
+type Layout func(e *Packing, p *pack.Packing)
+
+// Stderr is a field with the end of what a process has written to its stderr.
+func Stderr(s *string) Layout { return func(e *Packing, p *pack.Packing) { e.stderr(p, s) } }
+
+// Last is a field with a list of errors, of which only the last cross if there are too many. How
+// many do not is added to missing.
+func Last(errs *[]error, missing *int) Layout {
+	return func(e *Packing, p *pack.Packing) { e.list(p, errs, missing) }
+}
+
+// Held is a field that holds an error of one type, with these fields, or nil.
+func Held[T any](held **T, fields func(v *T) Fields) Layout {
+	return func(e *Packing, p *pack.Packing) {
+		there := *held != nil
+		if pack.Flag(p, &there); !there {
+			return
+		}
+		var v T
+		if *held != nil {
+			v = **held
+		}
+		fields(&v).pack(e, p)
+		*held = &v
+	}
+}
+
+// Printed is a field of any type, which crosses as its text.
+func Printed(v *any) Layout {
+	return func(e *Packing, p *pack.Packing) {
+		var s string
+		if !p.Reading() {
+			s = fmt.Sprint(*v)
+		}
+		if e.text(p, &s); p.Reading() {
+			*v = s
+		}
+	}
+}
+
+// Signal is a field with a signal, which crosses by its number.
+func Signal(v *os.Signal) Layout {
+	return func(_ *Packing, p *pack.Packing) {
+		s, _ := (*v).(syscall.Signal)
+		n := int(s)
+		pack.Number(p, &n)
+		*v = syscall.Signal(n)
+	}
+}
+
+// pack packs the fields.
+func (f Fields) pack(e *Packing, p *pack.Packing) {
+	for _, field := range f {
+		switch field := field.(type) {
+		case *string:
+			e.text(p, field)
+		case *int:
+			pack.Number(p, field)
+		case *int64:
+			pack.Number(p, field)
+		case *time.Duration:
+			pack.Number(p, field)
+		case *bool:
+			pack.Flag(p, field)
+		case *error:
+			e.inner(p, field)
+		case *[]error:
+			e.list(p, field, new(int))
+		case *[]string:
+			e.names(p, field)
+		case *Kept:
+			field.pack(e, p)
+		case Layout:
+			field(e, p)
+		default:
+			panic(fmt.Sprintf("errpack: nobody knows how to pack a %T", field))
+		}
+	}
+}
+
+// text packs a text of the error.
+func (e *Packing) text(p *pack.Packing, s *string) {
 	if n := e.cut.Text; !p.Reading() {
 		*s = cutText(*s, orElse(n, MaxText))
 	}
 	pack.Text(p, s)
 }
 
-// Stderr packs the end of what a process has written to its stderr.
-func (e *Packing) Stderr(p *pack.Packing, s *string) {
+// stderr packs the end of what a process has written to its stderr.
+func (e *Packing) stderr(p *pack.Packing, s *string) {
 	if !p.Reading() {
 		n := orElse(e.cut.Stderr, MaxText)
 		if e.early {
@@ -41,8 +129,8 @@ func orElse(n, otherwise int) int {
 	return n
 }
 
-// Inner packs an error that the error holds, or nil.
-func (e *Packing) Inner(p *pack.Packing, err *error) {
+// inner packs an error that the error holds, or nil.
+func (e *Packing) inner(p *pack.Packing, err *error) {
 	there := *err != nil && !e.cut.Bare
 	pack.Flag(p, &there)
 	if !there {
@@ -53,9 +141,9 @@ func (e *Packing) Inner(p *pack.Packing, err *error) {
 	*err = one.err
 }
 
-// List packs errors that the error holds; if there are too many, the last of them. It adds to
+// list packs errors that the error holds; if there are too many, the last of them. It adds to
 // missing how many it leaves out.
-func (e *Packing) List(p *pack.Packing, errs *[]error, missing *int) {
+func (e *Packing) list(p *pack.Packing, errs *[]error, missing *int) {
 	list := *errs
 	if !p.Reading() {
 		if most := orElse(e.cut.Parts, MaxParts); len(list) > most {
@@ -88,26 +176,26 @@ func (e *Packing) List(p *pack.Packing, errs *[]error, missing *int) {
 	}
 }
 
-// Names packs the names that were known in the process that has made the error; if there are too
+// names packs the names that were known in the process that has made the error; if there are too
 // many, the first of them.
-func (e *Packing) Names(p *pack.Packing, names *[]string) {
+func (e *Packing) names(p *pack.Packing, names *[]string) {
 	if !p.Reading() && len(*names) > MaxParts {
 		*names = append((*names)[:MaxParts:MaxParts], fmt.Sprintf("%d others", len(*names)-MaxParts))
 	}
 	*names = slices.Clone(*names)
-	pack.List(p, names, func(p *pack.Packing, name *string) { e.Text(p, name) })
+	pack.List(p, names, func(p *pack.Packing, name *string) { e.text(p, name) })
 	if len(*names) > MaxParts+1 {
 		p.Fail()
 		*names = nil
 	}
 }
 
-// Sentinels packs the sentinels of the form that are among these errors, or are wrapped by them,
+// among packs the sentinels of the form that are among these errors, or are wrapped by them,
 // and returns those that were written or read.
-func (e *Packing) Sentinels(p *pack.Packing, among []error) (is []error) {
+func (e *Packing) among(p *pack.Packing, errs []error) (is []error) {
 	var numbers []int
 	if !p.Reading() {
-		numbers = e.form.sentinelsOf(errors.Join(among...))
+		numbers = e.form.sentinelsOf(errors.Join(errs...))
 	}
 	return e.sentinels(p, numbers)
 }
@@ -134,10 +222,10 @@ func (e *Packing) packWrapped(p *pack.Packing) {
 	if !p.Reading() {
 		text, numbers, inner = e.err.Error(), e.form.sentinelsOf(e.err), e.form.wrappedBy(e.err)
 	}
-	e.Text(p, &text)
+	e.text(p, &text)
 	is := e.sentinels(p, numbers)
 	var missing int
-	e.List(p, &inner, &missing)
+	e.list(p, &inner, &missing)
 	if p.Reading() {
 		e.err = &carriedError{text, append(is, inner...)}
 	}

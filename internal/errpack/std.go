@@ -226,7 +226,7 @@ func (e *Packing) packStruct(p *pack.Packing) {
 	}
 	d := &stdStructs[made.number]
 	if d.typ == nil { // if the type is known here, its own methods return these
-		e.Text(p, &made.text)
+		e.text(p, &made.text)
 		pack.Flag(p, &made.timeout)
 		pack.Flag(p, &made.temporary)
 	}
@@ -252,7 +252,7 @@ func (e *Packing) packField(p *pack.Packing, kind stdKind, value *any) {
 	switch kind {
 	case textField:
 		text, _ := (*value).(string)
-		e.Text(p, &text)
+		e.text(p, &text)
 		*value = text
 	case flagField:
 		flag, _ := (*value).(bool)
@@ -260,7 +260,7 @@ func (e *Packing) packField(p *pack.Packing, kind stdKind, value *any) {
 		*value = flag
 	case causeField:
 		cause, _ := (*value).(error)
-		if e.Inner(p, &cause); cause != nil {
+		if e.inner(p, &cause); cause != nil {
 			*value = cause
 		}
 	case addrField:
@@ -272,22 +272,22 @@ func (e *Packing) packField(p *pack.Packing, kind stdKind, value *any) {
 		if addr != nil {
 			copied = *addr
 		}
-		e.Text(p, &copied.network)
-		e.Text(p, &copied.text)
+		e.text(p, &copied.network)
+		e.text(p, &copied.text)
 		*value = &copied
 	}
 }
 
-// StdParts returns the errors of the standard library that a user's error is or wraps: from each
+// stdParts returns the errors of the standard library that a user's error is or wraps: from each
 // branch of its tree the outermost.
-func StdParts(err error) []error {
-	w := walk{fits: IsStd}
+func stdParts(err error) []error {
+	w := walk{fits: isStd}
 	w.at(err)
 	return w.found
 }
 
-// IsStd reports whether an error is one of the standard library's that keep their type.
-func IsStd(err error) bool {
+// isStd reports whether an error is one of the standard library's that keep their type.
+func isStd(err error) bool {
 	switch err.(type) {
 	case *structError, syscall.Errno:
 		return true
@@ -295,8 +295,8 @@ func IsStd(err error) bool {
 	return stdStructOf(err) >= 0 || isNetClosed(err)
 }
 
-// StdSentinelsOf returns the standard library's sentinels that an error matches.
-func StdSentinelsOf(err error) (is []error) {
+// stdSentinelsOf returns the standard library's sentinels that an error matches.
+func stdSentinelsOf(err error) (is []error) {
 	for _, s := range stdSentinels {
 		if errors.Is(err, s) {
 			is = append(is, s)
@@ -305,12 +305,17 @@ func StdSentinelsOf(err error) (is []error) {
 	return is
 }
 
-// IsStdSentinel reports whether an error is one of the standard library's sentinels itself.
-func IsStdSentinel(err error) bool { return slices.Contains(stdSentinels, err) }
-
-// IsStdStruct reports whether an error is one of the standard library's that are pointers to
-// structs and keep their fields.
-func IsStdStruct(err error) bool { return stdStructOf(err) >= 0 }
+// Plain returns an error with the text of err, which wraps nothing of err but errors of the
+// standard library. err may be nil.
+func Plain(err error) error {
+	if err == nil {
+		return nil
+	}
+	if is := append(stdParts(err), stdSentinelsOf(err)...); len(is) > 0 {
+		return Carried(err.Error(), is...)
+	}
+	return errors.New(err.Error())
+}
 
 // isNil reports whether a value is nil, if it can be.
 func isNil(v reflect.Value) bool {

@@ -240,7 +240,7 @@ var floors = map[string][]string{
 	"internal/ablate":    {},
 	"internal/batch":     {"internal/ablate", "internal/codec"},
 	"internal/codec":     {"internal/ablate"},
-	"internal/errpack":   {"internal/pack", "internal/platform"},
+	"internal/errpack":   {"internal/codec", "internal/pack", "internal/platform"},
 	"internal/fleet":     {},
 	"internal/goroutine": {},
 	"internal/inspect":   {"internal/pack"},

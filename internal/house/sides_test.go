@@ -21,7 +21,7 @@ var (
 	mainSide = strings.Fields(`flightrecorder.go record.go watchdog.go logbook.go admission.go broker.go brokeropen.go callentry.go cause.go client.go deadletters.go desk.go
 		effects.go emit.go ending.go fetcher.go fleet.go group.go handshake.go hang.go heir.go
 		job.go lives.go loopwaits.go main.go milestones.go output.go peer.go register.go
-		registererror.go reload.go report.go resize.go roster.go mainrouter.go routeruplink.go seat.go fleetevents.go
+		reload.go report.go resize.go roster.go mainrouter.go routeruplink.go seat.go fleetevents.go
 		signals.go signals_unix.go signals_windows.go spawn.go staff.go standing.go stderr.go
 		start.go store.go taskdefaults.go verdict.go verdicts.go vouch.go watch.go
 		checkpoints.go lease.go listeners.go lostcalls.go publish.go peerwire.go
