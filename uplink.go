@@ -20,8 +20,8 @@ import (
 type workerUplink Worker
 
 func (u *workerUplink) receivers() []string {
-	u.ackMu.Lock()
-	defer u.ackMu.Unlock()
+	u.knownMu.Lock()
+	defer u.knownMu.Unlock()
 	names := []string{MainName}
 	for _, pool := range poolNames(u.pools) {
 		for i := range u.pools[pool] {
@@ -60,8 +60,8 @@ func (u *workerUplink) reachable(name string, broadcast bool) error {
 	}
 	pool, i, ok := splitInstance(name)
 	keyed, bucket := splitKeyed(name)
-	u.ackMu.Lock()
-	defer u.ackMu.Unlock()
+	u.knownMu.Lock()
+	defer u.knownMu.Unlock()
 	switch {
 	case broadcast && name == MainName:
 	case slices.Contains(u.known, name), broadcast && name == "", !broadcast && ok && i < u.pools[pool],
@@ -132,7 +132,7 @@ func (u *workerUplink) failed(m *Message, err error) {
 }
 
 func (u *workerUplink) idle() {
-	(*Worker)(u).flushAcks()
+	u.receipts.Flush()
 	u.link.Push()
 }
 

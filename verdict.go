@@ -27,7 +27,7 @@ const maxRaces = 10
 // calls it.
 func (p *peer) end(m *Main) error {
 	left, ok := p.process.Drain()
-	if ok { // Worker.ack, MessageReceiver.handle and taskInbox.run have written this
+	if ok { // outbox.Receipts, MessageReceiver.handle and taskInbox.run have written this
 		p.out().Died(left.Count, left.Begun)
 		if id := left.Mark; id != 0 {
 			m.broker.recovered(p, id) // its Start frame for that task may be lost

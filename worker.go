@@ -12,7 +12,6 @@ import (
 	"github.com/multiprolab/multiprolab/internal/inspect"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
-	"github.com/multiprolab/multiprolab/internal/mail"
 	"github.com/multiprolab/multiprolab/internal/outbox"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/shared"
@@ -29,16 +28,16 @@ type Worker struct {
 	// link is this end of the wire to main. It is nil in a process that only passes through this
 	// setup function, see passThrough. It does not change once the worker is connected.
 	link  *link.Link
-	out   *outbox.Outbox // what is sent to main; for any goroutine
-	queue *TaskQueue     // this worker's door to the queue; for any goroutine
-	inbox taskInbox      // the tasks that main has handed to the worker, with a lock of its own
-	logs  workerLogs     // the room for the worker's log, with a lock of its own
+	queue *TaskQueue // this worker's door to the queue; for any goroutine
+	inbox taskInbox  // the tasks that main has handed to the worker, with a lock of its own
+	logs  workerLogs // the room for the worker's log, with a lock of its own
 	// shares is the shared data. It guards itself, and the field does not change.
 	shares *shared.Subscriber
 
 	workerContexts // the contexts of what users' functions do
 	workerSetup    // what the worker is told before its setup function runs, and what that asks for
-	workerReceipts // what the worker tells main about messages, and main tells it about workers
+	workerMail     // what it sends main, and what it tells main of what has come
+	workerKnown    // what main has told it about other workers
 	workerReader   // what belongs to the goroutine that reads the wire
 	workerEnd      // how the worker ends
 	workerPlace    // which instance the worker is
@@ -53,16 +52,20 @@ type workerContexts struct {
 	kill   context.CancelCauseFunc // ends whole
 }
 
-// workerReceipts is what the worker tells main about the messages that it has got, and what main
-// has told it about other workers. It exists in the worker process. Any goroutine may use it.
-type workerReceipts struct {
-	ackMu    lockorder.Mutex[lockorder.Receipts] // guards every other field
-	receipts mail.Receipts                       // what main is to be told of the messages that have left the inbox
-	window   int64                               // how many bytes main may send before it gets credit back
-	prompt   bool                                // main is told of each message at once, for no black box tells it
-	starving map[uint64]chan error               // where main's refusals go, by the numbers of the waits for room
-	known    []string                            // the names of the pools and of main, for the texts of errors
-	pools    map[string]int                      // the sizes of the pools
+// workerMail is the worker's end of messages, calls and tasks that go between it and main. It
+// exists in the worker process. Its parts guard themselves; any goroutine may use it.
+type workerMail struct {
+	out      *outbox.Outbox  // what is sent to main; does not change after newWorker
+	starving outbox.Starving // its loop's waits for room in out
+	receipts outbox.Receipts // what main is told of the messages that have come
+}
+
+// workerKnown is what main has told the worker about other workers. It exists in the worker
+// process. Any goroutine may use it.
+type workerKnown struct {
+	knownMu lockorder.Mutex[lockorder.Leaf] // guards every other field
+	known   []string                        // the names of the pools and of main, for the texts of errors
+	pools   map[string]int                  // the sizes of the pools
 }
 
 // workerReader is what belongs to the goroutine that reads the worker's wire. It exists in the

@@ -26,7 +26,7 @@ import (
 // newWorker makes the worker of a role. run connects it to its wire.
 func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 	w := &Worker{role: role, pool: role.pool}
-	w.window, w.said = int64(cfg.Window), make(chan struct{})
+	w.said = make(chan struct{})
 	w.node = newNode(instanceName(role.pool, role.index), c, cfg.MaxMessageSize, cfg.Window)
 	w.connect((*workerUplink)(w), w.stopCause)
 	w.receiver.mute = true
@@ -104,7 +104,7 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 		err = errors.Join(err, fn(teardown))
 	}
 	w.out.Close(w.stopCause()) // goroutines that still send get an error
-	w.flushAcks()
+	w.receipts.Flush()
 	w.ended.Store(true)
 	if value := w.exitValue.Load(); value != nil {
 		err = errors.Join(err, w.link.Post(link.Quietly, value))

@@ -140,61 +140,26 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 	return nil
 }
 
-// starveTime is the time after which main is asked again whether a wait for room may go on: mostly
-// the messages that were on their way have been taken by then.
-const starveTime = 50 * time.Millisecond
-
-// stall notes that a sender begins to wait for room, and tells main if its loop waits with it. It
-// returns a channel for the error that says that the loop must not wait, or nil, and a function for
-// the end of the wait.
+// stall notes that a sender begins to wait for room. If its loop waits with it, stall tells main,
+// until the function of the loop has returned. It returns a channel for the error that says that
+// the loop must not wait, or nil, and a function for the end of the wait.
 func (w *Worker) stall(ctx context.Context) (refused <-chan error, over func()) {
 	moves, loop := stall(ctx), scopeOf(ctx)
 	if loop == nil {
 		return nil, moves
 	}
-	refused, fed := w.starve(loop)
-	return refused, func() { fed(); moves() }
-}
-
-// starve tells main that the loop waits for room for what it sends. It returns a channel for the
-// error that says that the loop must not wait, and a function for the end of the wait. loop is the
-// scope of the function that waits; when that function has returned, the loop goes on, and main is
-// told no more.
-func (w *Worker) starve(loop *scope) (refused <-chan error, over func()) {
-	id, ch := w.nextID(), make(chan error, 1)
-	w.ackMu.Lock()
-	if w.starving == nil {
-		w.starving = map[uint64]chan error{}
-	}
-	w.starving[id] = ch
-	w.ackMu.Unlock()
-	ask := func() {
+	id := w.nextID()
+	refused, fed := w.starving.Begin(id, func() {
 		w.out.InOrder(func() {
 			if !loop.over.Load() {
 				w.link.Tell(link.Soon, &wire.Frame{Kind: wire.Await, Type: awaitRoom, ID: id})
 			}
 		})
-	}
-	ask()
-	ended := make(chan struct{})
-	go func() { // ends with the wait
-		again := time.NewTicker(starveTime)
-		defer again.Stop()
-		for {
-			select {
-			case <-again.C:
-				ask()
-			case <-ended:
-				return
-			}
-		}
-	}()
-	return ch, func() {
-		close(ended)
-		w.ackMu.Lock()
-		delete(w.starving, id)
-		w.ackMu.Unlock()
+	})
+	return refused, func() {
+		fed()
 		w.link.Tell(link.Soon, &wire.Frame{Kind: wire.Await, Type: awaitRoom, Flags: wire.FlagSoft, ID: id})
+		moves()
 	}
 }
 
@@ -204,11 +169,7 @@ func (w *Worker) refused(id, spell uint64, err error) {
 		s.refuse(spell, err)
 		return
 	}
-	w.ackMu.Lock()
-	defer w.ackMu.Unlock()
-	if ch := w.starving[id]; ch != nil && len(ch) == 0 {
-		ch <- err
-	}
+	w.starving.Refuse(id, err)
 }
 
 // answerBeat answers main's question for a sign of life, which has a number. It runs on the
@@ -259,52 +220,25 @@ func (w *Worker) adopt(wl *life.Welcome) {
 	if wl.Redelivers {
 		w.receiver.begins = w.link.Begin
 	}
-	w.ackMu.Lock()
-	defer w.ackMu.Unlock()
-	w.window, w.prompt = int64(wl.Window), wl.Redelivers && !w.link.HasBox()
+	w.receipts.Open(w.link, int64(wl.Window), wl.Redelivers && !w.link.HasBox())
 }
 
 // know takes in which pools there are, and their sizes.
 func (w *Worker) know(pools map[string]int) {
-	w.ackMu.Lock()
-	defer w.ackMu.Unlock()
+	w.knownMu.Lock()
+	defer w.knownMu.Unlock()
 	w.known, w.pools = append(poolNames(pools), MainName), pools
 }
 
-// ack gathers what main is to be told about messages. It tells main when a quarter of the window
-// has gathered, and the uplink does when the loop is idle. bytes is credit that the message gives
-// back; gone says that the message has left the inbox, so that this is the rest of its credit.
+// ack gathers what main is to be told about messages. bytes is credit that the message gives back;
+// gone says that the message has left the inbox, so that this is the rest of its credit. Calls have
+// no serial: their callers are told what becomes of them.
 func (w *Worker) ack(m *Message, bytes int64, gone bool) {
-	w.ackMu.Lock()
-	due := w.receipts.Credit(bytes, w.window)
-	alone := false
-	if gone && m.serial > 0 { // calls have no serial: their callers are told what becomes of them
-		before := w.receipts.UpTo()
-		alone = !w.receipts.Done(m.serial) && !m.told
-		if now := w.receipts.UpTo(); now != before {
-			w.link.Count(now) // main reads the count if this process dies before it has sent the credit
-		}
+	serial := m.serial
+	if !gone {
+		serial = 0
 	}
-	prompt := gone && m.serial > 0 && w.prompt
-	w.ackMu.Unlock()
-	if alone {
-		w.link.Tell(link.Lazily, wire.NewCreditAlone(m.serial))
-	}
-	if due || prompt {
-		w.flushAcks()
-	}
-	if prompt {
-		w.link.Push()
-	}
-}
-
-// flushAcks tells main what ack has gathered.
-func (w *Worker) flushAcks() {
-	w.ackMu.Lock()
-	defer w.ackMu.Unlock()
-	if bytes, upTo, ok := w.receipts.Take(); ok {
-		w.link.Tell(link.Lazily, wire.NewCredit(bytes, upTo))
-	}
+	w.receipts.Give(bytes, serial, m.told)
 }
 
 // toldExit notes why main ends this worker. The goroutine that reads the wire calls it.

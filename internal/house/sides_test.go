@@ -18,7 +18,7 @@ import (
 // mainSide and workerSide are the files of the root that are of the main process alone, and of a
 // worker's process alone. All others are of both.
 var (
-	mainSide = strings.Fields(`flightrecorder.go record.go watchdog.go logbook.go admission.go broker.go brokeropen.go callentry.go cause.go client.go deadletters.go desk.go
+	mainSide = strings.Fields(`flightrecorder.go record.go watchdog.go logbook.go admission.go broker.go brokeropen.go cause.go client.go deadletters.go desk.go
 		effects.go emit.go ending.go fetcher.go fleet.go group.go handshake.go hang.go heir.go
 		job.go lives.go loopwaits.go main.go milestones.go output.go peer.go register.go
 		reload.go report.go resize.go roster.go mainrouter.go routeruplink.go seat.go fleetevents.go

@@ -1,6 +1,7 @@
 // Package outbox is what one process is sent: who waits for room, in which order it is posted, and
 // what was lost with a life. It carries the rules of package mail out under its lock, posts frames
-// to the link of the present life, and keeps the credit of those whose frames it passes on.
+// to the link of the present life, and keeps the credit of those whose frames it passes on. At the
+// other end it gathers what the receiver gives back.
 //
 // It knows frames and links. It does not know what a frame is about, who has made a call or waits
 // for its reply, which goroutine is a loop, or who is told of a loss: it returns what was lost.
