@@ -9,6 +9,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/lockorder"
 	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/recorder"
+	"github.com/multiprolab/multiprolab/internal/store"
 )
 
 // broker owns the task queue. It exists in main. Any goroutine may call it, and nothing waits while
@@ -18,14 +19,13 @@ import (
 // Its other files are: job.go is what it keeps of a task; admission.go takes tasks from their
 // submitters; staff.go and roster.go are the workers and what they say; effects.go carries out what
 // the rules say; verdicts.go makes the errors; deadletters.go is the list of dead letters;
-// store.go, fetcher.go and lease.go are the way to a Backend of the user; throttle.go is the limits
-// of tasks; loopwaits.go is who waits for whom.
+// throttle.go is the limits of tasks; loopwaits.go is who waits for whom.
 type broker struct {
 	// node is main as a process. It never changes.
 	node *node
 	// store is the way to a Backend of the user. It is nil if tasks wait in main's memory. It never
 	// changes, and has a lock of its own.
-	store *store
+	store *store.Store
 	// epoch is the moment from which the rules count the time. It never changes.
 	epoch time.Time
 

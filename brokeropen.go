@@ -2,11 +2,14 @@ package multiprolab
 
 import (
 	"cmp"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
+	"github.com/multiprolab/multiprolab/backend"
 	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/recorder"
+	"github.com/multiprolab/multiprolab/internal/store"
 )
 
 // This file is the beginning and the end of the broker, in main.
@@ -24,7 +27,13 @@ func newBroker(n *node, cfg *Config, record *recorder.Counter) *broker {
 		Busy:       b.staff.busy,
 	})
 	if cfg.Backend != nil {
-		b.store = newStore(n.codec, cfg, b.happens)
+		b.store = store.New(store.Config{
+			Backend: cfg.Backend,
+			Run:     newCookie()[:16],
+			Happens: b.happens,
+			Foreign: func(t backend.Task) (*store.Entry, error) { return foreignEntry(n.codec, t) },
+			Warnf:   func(text string, args ...any) { cfg.Logger.Warn("multiprolab: " + fmt.Sprintf(text, args...)) },
+		})
 	}
 	return b
 }
@@ -38,7 +47,7 @@ func (b *broker) open(pools []*pool) {
 		b.addPool(p)
 	}
 	if b.store != nil {
-		b.store.open()
+		b.store.Open()
 	}
 }
 
@@ -53,6 +62,6 @@ func (b *broker) end(err error) {
 	}
 	b.mu.Unlock()
 	if b.store != nil {
-		b.store.close()
+		b.store.Close()
 	}
 }

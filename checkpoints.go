@@ -24,8 +24,8 @@ func (b *broker) checkpointed(p *peer, f *wire.Frame) error {
 	if t != nil {
 		j := jobOf(t)
 		j.history().checkpoint = &saved
-		if j.lease != nil {
-			j.lease.checkpoint(b.store.pack(saved))
+		if lease := j.Lease(); lease != nil {
+			lease.Checkpoint(b.node.codec.Pack(saved))
 		}
 	}
 	return accuse(lies, "saved a checkpoint of")

@@ -1,9 +1,11 @@
 package multiprolab
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
+	"github.com/multiprolab/multiprolab/backend"
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/queue"
@@ -58,16 +60,17 @@ func (b *broker) carry(e *queue.Effect) {
 	case queue.Outcome:
 		b.giveOutcome(jobOf(e.Task), e)
 	case queue.Store:
-		b.giveBack(jobOf(e.Task))
-		b.store.put(jobOf(e.Task), e.After)
+		j := jobOf(e.Task)
+		b.giveBack(j)
+		b.store.Put(&j.Entry, backend.Task{Body: b.node.codec.Pack(j.payload), Options: j.stored()}, e.After)
 	case queue.EndLease:
 		b.endLease(jobOf(e.Task), e)
 	case queue.Draw:
-		b.store.fetchers.draw(*e.Lane, int(e.N))
+		b.store.Draw(*e.Lane, int(e.N))
 	case queue.DrawNoMore:
-		b.store.fetchers.drawNoMore(*e.Lane)
+		b.store.DrawNoMore(*e.Lane)
 	case queue.Try:
-		b.store.try(*e.Lane, e.Worker, queue.FetchID(e.N))
+		b.store.Try(*e.Lane, e.Worker, queue.FetchID(e.N))
 	case queue.Wake:
 		if e.At == 0 || b.wake(e.At) {
 			b.rules.Tick(b.now())
@@ -225,14 +228,15 @@ func (b *broker) lastOf(j *job, e *queue.Effect) *AttemptsError {
 
 // endLease tells the Backend how the lease of a job ends.
 func (b *broker) endLease(j *job, e *queue.Effect) {
-	switch {
-	case e.LeaseEnd == queue.GiveUp:
-		b.store.endLease(j, e.LeaseEnd, 0, b.lastOf(j, e))
-	case e.LeaseEnd == queue.Later:
-		b.store.putBack(j, e.After, b.errorOf(j, e))
-	case e.Verdict.Kind == queue.Done:
-		b.store.endLease(j, e.LeaseEnd, 0, nil)
+	switch e.LeaseEnd {
+	case queue.GiveUp:
+		b.store.EndLease(&j.Entry, e.LeaseEnd, 0, brief(b.lastOf(j, e)))
+	case queue.Later:
+		b.store.PutBack(&j.Entry, e.After, brief(b.errorOf(j, e)))
+	case queue.Keep:
+		why := cmp.Or(b.errorOf(j, e), ErrStopped)
+		b.store.EndLease(&j.Entry, e.LeaseEnd, max(0, e.At-b.now()), brief(why))
 	default:
-		b.store.endLease(j, e.LeaseEnd, max(0, e.At-b.now()), b.errorOf(j, e))
+		b.store.EndLease(&j.Entry, e.LeaseEnd, 0, "")
 	}
 }

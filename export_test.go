@@ -58,20 +58,12 @@ func (q *TaskQueue) Residue() (left []string) {
 	if b.store == nil {
 		return left
 	}
-	b.store.mu.Lock()
-	say(len(b.store.jobs.byID), "tasks that are to be fetched")
-	say(len(b.store.jobs.leased), "tasks that are leased")
-	say(len(b.store.jobs.dropped), "tasks that are to be dropped")
-	say(b.store.todo.Len()+len(b.store.puts), "things to be told to the backend")
-	names := []string{}
-	b.store.mu.Unlock()
-	b.store.fetchers.mu.Lock()
-	for _, f := range b.store.fetchers.lanes {
-		names = append(names, f.name)
-	}
-	b.store.fetchers.mu.Unlock()
-	for _, name := range names {
-		d, err := b.store.backend.Depth(context.Background(), name)
+	stored := b.store.Residue()
+	say(stored.Tasks, "tasks that the backend has")
+	say(stored.Dropped, "tasks that are to be dropped")
+	say(stored.Unsaid, "things to be told to the backend")
+	for _, name := range stored.Queues {
+		d, err := b.store.Backend.Depth(context.Background(), name)
 		if err != nil {
 			left = append(left, err.Error())
 		}

@@ -3,7 +3,6 @@ package multiprolab
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -36,14 +35,14 @@ func (b *broker) handedTask(j *job, due time.Duration) upgrade.Task {
 	t := upgrade.Task{
 		Type:     j.Lane().Type,
 		Options:  j.stored(),
-		Body:     string(packBody(b.node.codec, j.payload)),
+		Body:     string(b.node.codec.Pack(j.payload)),
 		Attempts: j.Begun(),
 	}
 	if due > 0 {
 		t.Due = time.Now().Add(due).UnixNano()
 	}
 	if j.past != nil && j.past.checkpoint != nil {
-		t.Checkpoint = string(packBody(b.node.codec, *j.past.checkpoint))
+		t.Checkpoint = string(b.node.codec.Pack(*j.past.checkpoint))
 	}
 	if j.past != nil {
 		for _, err := range j.past.failures {
@@ -118,21 +117,16 @@ func (m *Main) resumeQueue(h *upgrade.Handed) {
 
 // resumed makes a job of a task of the old version, with the options that it has.
 func (b *broker) resumed(t *upgrade.Task) (*job, *taskMeta, error) {
-	meta, err := unmarshalTaskMeta(t.Options)
-	if err != nil {
-		return nil, nil, fmt.Errorf("its options: %w", err)
-	}
-	p, err := unpackBody(b.node.codec, []byte(t.Body))
+	j, meta, err := keptJob(b.node.codec, t.Options, []byte(t.Body), []byte(t.Checkpoint))
 	if err != nil {
 		return nil, nil, err
 	}
-	j := newJob(p, &meta)
 	j.admitted = true // the old version has told the submitter
 	for _, text := range t.Failures {
 		h := j.history()
 		h.failures = append(h.failures, handedError(text))
 	}
-	return j, &meta, j.goOnFrom([]byte(t.Checkpoint), b.node.codec)
+	return j, meta, nil
 }
 
 // resume takes a task of the old version of the program.

@@ -5,16 +5,18 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/multiprolab/multiprolab/backend"
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/queue"
+	"github.com/multiprolab/multiprolab/internal/store"
 )
 
 // job is a task as main sees it, from its submission to its one outcome. It exists in main, and the
 // broker's mutex guards it. The rules of tasks know of it only its queue.Task, by which they decide
 // what becomes of it. There may be a million jobs that wait, so a test keeps the size of this type.
 type job struct {
-	// Task is the job as the rules know it.
-	queue.Task
+	// Entry is the job as the rules know it, with its place in a Backend.
+	store.Entry
 
 	// payload is the body. The body of a batch may be lent, see mapping.sendBatch.
 	payload codec.Payload
@@ -33,11 +35,6 @@ type job struct {
 	spell uint64
 	// cost is how many bytes of credit of its submitter the job holds while it waits for room.
 	cost int64
-	// storedAs is its id in a Backend; empty without one.
-	storedAs string
-	// lease is its lease, from when it was fetched from a Backend to the end of the attempt;
-	// otherwise nil.
-	lease jobLease
 	// past is what only few jobs have; nil for all others.
 	past *past
 	// waits says that the loops in chain do wait: nothing else runs on them before the outcome.
@@ -46,22 +43,6 @@ type job struct {
 	stream bool
 	// admitted says that the submitter was told that the queue has the job.
 	admitted bool
-}
-
-// jobLease is the lease of a Backend under which a job is worked on; see storedLease. No method
-// waits.
-type jobLease interface {
-	// done says that the job has its outcome.
-	done()
-	// giveUp says that the job has no attempt left, and why.
-	giveUp(reason string)
-	// giveBack makes the job ready again after a time. If that cannot be done, failed is called,
-	// unless it is nil.
-	giveBack(after time.Duration, reason string, failed func(err error))
-	// checkpoint stores how far the job has got, packed, in place of what was stored before.
-	checkpoint(packed []byte)
-	// forget says that the Backend has lost the lease.
-	forget()
 }
 
 // past is what main keeps of few jobs: headers, and what has happened to the job. It exists in
@@ -133,18 +114,39 @@ func (j *job) history() *past {
 	return j.past
 }
 
-// goOnFrom gives a job that is not in the queue yet the checkpoint that packBody has packed, or
-// none if that is empty.
-func (j *job) goOnFrom(packed []byte, c *codec.Codec) error {
-	if len(packed) == 0 {
-		return nil
+// keptJob makes a job of what another run has kept of a task: its options, its body, and its
+// checkpoint or nothing, which the codec has packed. Nobody waits for its outcome here.
+func keptJob(c *codec.Codec, options string, body, checkpoint []byte) (*job, *taskMeta, error) {
+	meta, err := unmarshalTaskMeta(options)
+	if err != nil {
+		return nil, nil, fmt.Errorf("its options: %w", err)
 	}
-	last, err := unpackBody(c, packed)
+	meta.Waits, meta.Chain = false, ""
+	p, err := c.Unpack(body)
+	if err != nil {
+		return nil, nil, err
+	}
+	j := newJob(p, &meta)
+	if len(checkpoint) == 0 {
+		return j, &meta, nil
+	}
+	last, err := c.Unpack(checkpoint)
 	if err != nil || len(last.Data) > MaxCheckpoint {
-		return fmt.Errorf("its checkpoint of %d bytes is none: %w", len(packed), err)
+		return nil, nil, fmt.Errorf("its checkpoint of %d bytes is none: %w", len(checkpoint), err)
 	}
 	j.history().checkpoint, j.Saved = &last, queue.SizeSaved(len(last.Data))
-	return nil
+	return j, &meta, nil
+}
+
+// foreignEntry makes a job of a task in the Backend that was stored in an earlier run, or by
+// another main.
+func foreignEntry(c *codec.Codec, t backend.Task) (*store.Entry, error) {
+	j, meta, err := keptJob(c, t.Options, t.Body, t.Checkpoint)
+	if err != nil {
+		return nil, err
+	}
+	j.Options = meta.options()
+	return &j.Entry, nil
 }
 
 // forget forgets who has submitted the job, because nobody waits for its outcome any more.

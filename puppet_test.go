@@ -451,7 +451,7 @@ func (th *theatre) check(when string) {
 			lined[a.of.client] += j.cost
 		}
 		if j.Ended() {
-			if j.sub != nil || j.client != nil || j.cost != 0 || j.lease != nil || b.submitted(a.client(), a.number()) == j {
+			if j.sub != nil || j.client != nil || j.cost != 0 || j.Lease() != nil || b.submitted(a.client(), a.number()) == j {
 				wrong("%v has ended, and somebody waits for it", j)
 			}
 			continue
@@ -500,13 +500,12 @@ func (a *asked) number() uint64 {
 
 // undropped returns the number of tasks that have ended and are still in a Backend.
 func (th *theatre) undropped() int {
-	s := th.broker.store
-	if s == nil {
+	if th.broker.store == nil {
 		return 0
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.jobs.dropped)
+	th.broker.mu.Lock()
+	defer th.broker.mu.Unlock()
+	return th.broker.store.Residue().Dropped
 }
 
 // settle lets honest workers do all that is left, ends the program and checks that each submission

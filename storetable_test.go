@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -13,8 +12,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/backend"
-	"github.com/multiprolab/multiprolab/internal/codec"
-	"github.com/multiprolab/multiprolab/internal/queue"
+	"github.com/multiprolab/multiprolab/internal/store"
 )
 
 // The table with a Backend of the user's: the next state of a job or its outcome, and
@@ -50,9 +48,17 @@ type ledger struct {
 	told   map[string][]string // by the id of the task
 	broken string              // what fails
 	last   *ledgerLease
+	stored string // the id of the task that was stored last
 }
 
 var errLedger = errors.New("the backend has fallen over")
+
+func (l *ledger) Enqueue(ctx context.Context, tasks ...backend.Task) ([]backend.Receipt, error) {
+	l.mu.Lock()
+	l.stored = tasks[len(tasks)-1].ID
+	l.mu.Unlock()
+	return l.Memory.Enqueue(ctx, tasks...)
+}
 
 func (l *ledger) Fetch(ctx context.Context, queue string, credit int) ([]backend.Lease, error) {
 	leases, err := l.Memory.Fetch(ctx, queue, credit)
@@ -214,14 +220,13 @@ var storeHappenings = map[string]func(s *scene) error{
 	},
 }
 
-func (s *scene) lease() *storedLease {
+func (s *scene) lease() *store.Lease {
 	s.broker.mu.Lock()
 	defer s.broker.mu.Unlock()
-	lease, _ := s.j.lease.(*storedLease)
-	return lease
+	return s.j.Lease()
 }
 
-func (s *scene) ledger() *ledger { return s.broker.store.backend.(*ledger) }
+func (s *scene) ledger() *ledger { return s.broker.store.Backend.(*ledger) }
 
 func TestStoreTable(t *testing.T) {
 	var states []string
@@ -262,9 +267,9 @@ func tryStoreCell(t *testing.T, state, name string, event func(s *scene) error, 
 	synctest.Wait()
 	s.check("the making of the scene")
 	before, had := s.state(), s.a.outcomes
-	s.broker.mu.Lock()
-	id := s.j.storedAs
-	s.broker.mu.Unlock()
+	l.mu.Lock()
+	id := l.stored
+	l.mu.Unlock()
 	l.takeTold(id)
 	if err := event(s); err != nil {
 		t.Fatal(err)
@@ -315,9 +320,7 @@ func TestLanesGoWithTheirWorkers(t *testing.T) {
 					th.broker.mu.Lock()
 					defer th.broker.mu.Unlock()
 					if s := th.broker.store; s != nil {
-						s.fetchers.mu.Lock()
-						defer s.fetchers.mu.Unlock()
-						fetched = len(s.fetchers.lanes)
+						fetched = len(s.Residue().Queues)
 					}
 					return th.broker.rules.Residue().Lanes, fetched
 				}
@@ -349,41 +352,6 @@ func TestLanesGoWithTheirWorkers(t *testing.T) {
 				}
 				th.broker.end(ErrStopped)
 			})
-		})
-	}
-}
-
-// stuckLease cannot be given back.
-type stuckLease struct{ backend.Lease }
-
-func (stuckLease) Task() backend.Task                                 { return backend.Task{} }
-func (stuckLease) Retry(context.Context, time.Duration, string) error { return errLedger }
-
-// A job that could not be given back to the Backend, but was a dead letter meanwhile and is stored
-// anew, goes on: only the Backend's word about the present one ends it.
-func TestFailedRetryEndsNoJobThatIsStoredAnew(t *testing.T) {
-	for name, c := range map[string]struct{ anew, ends bool }{
-		"it waits for its next attempt": {false, true},
-		"it is stored anew":             {true, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			rules := queue.New(queue.Config{Limit: 9, LimitBytes: 1 << 30, Stored: true})
-			rules.AddPool(1, queue.PoolOptions{Queues: []string{DefaultQueue}})
-			rules.AddSlot(1, 1)
-			cfg := &Config{Backend: backend.NewMemory(), Logger: slog.New(slog.DiscardHandler)}
-			s := newStore(&codec.Codec{}, cfg, func(event func(*queue.Queue)) { event(rules) })
-			j := newJob(codec.Payload{Encoding: codec.Bytes}, &taskMeta{})
-			j.storedAs, j.lease = "old", newLease(s, stuckLease{})
-			rules.Submit(&j.Task, queue.Lane{Queue: DefaultQueue, Type: "t"}, nil, true, 0)
-			s.putBack(j, 0, nil)
-			if c.anew {
-				s.put(j, 0)
-			}
-			s.speak(t.Context())
-			if j.Ended() != c.ends {
-				t.Errorf("the job has ended: %v", j.Ended())
-			}
-			s.cancel()
 		})
 	}
 }

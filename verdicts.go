@@ -8,6 +8,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/queue"
+	"github.com/multiprolab/multiprolab/internal/store"
 )
 
 // This file is the way from errors to what the rules of tasks decide by, and back, in main. All
@@ -73,8 +74,11 @@ func (b *broker) outcome(j *job, e *queue.Effect) *reply {
 // errorOf returns the error that an attempt at a job, or the job itself, has ended with.
 func (b *broker) errorOf(j *job, e *queue.Effect) error {
 	v, to := &e.Verdict, j.Lane()
-	if r, ok := v.Cause.(*reply); ok {
-		return r.err
+	switch cause := v.Cause.(type) {
+	case *reply:
+		return cause.err
+	case *store.Failure:
+		return fmt.Errorf("multiprolab: %v %s: %w", j, cause.What, cause.Err)
 	}
 	cause, _ := v.Cause.(error)
 	switch v.Kind {

@@ -19,12 +19,12 @@ import (
 // worker's process alone. All others are of both.
 var (
 	mainSide = strings.Fields(`flightrecorder.go record.go watchdog.go logbook.go admission.go broker.go brokeropen.go cause.go client.go deadletters.go desk.go
-		effects.go emit.go ending.go fetcher.go fleet.go group.go handshake.go hang.go heir.go
+		effects.go emit.go ending.go fleet.go group.go handshake.go hang.go heir.go
 		job.go lives.go loopwaits.go main.go milestones.go output.go peer.go register.go
 		reload.go report.go resize.go roster.go mainrouter.go routeruplink.go seat.go fleetevents.go
 		signals.go signals_unix.go signals_windows.go spawn.go staff.go standing.go stderr.go
-		start.go store.go taskdefaults.go verdict.go verdicts.go vouch.go watch.go
-		checkpoints.go lease.go listeners.go lostcalls.go publish.go peerwire.go
+		start.go taskdefaults.go verdict.go verdicts.go vouch.go watch.go
+		checkpoints.go listeners.go lostcalls.go publish.go peerwire.go
 		handover.go profile.go successor.go upgrade.go upgrading.go history.go kill.go rates.go running.go snapshot.go usage.go`)
 	workerSide = strings.Fields(`batchwork.go checkpointbox.go gettask.go taskinbox.go uplink.go worker.go workerhanded.go workerlife.go workerprocess.go
 		workerlogroom.go workerlogs.go workersetup.go workerinspect.go workerwire.go workerplace.go workershared.go`)

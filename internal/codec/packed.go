@@ -1,23 +1,22 @@
-package multiprolab
+package codec
 
 import (
 	"encoding/binary"
 	"errors"
-
-	"github.com/multiprolab/multiprolab/internal/codec"
 )
 
-// This file is how a body is kept outside of this process, where another run can decode it.
+// This file is how a payload is kept outside of this process, where another run can decode it.
 
-// packBody lays out a body so that it can be decoded in another run, whose codec is another one.
-func packBody(c *codec.Codec, p codec.Payload) []byte {
+// Pack lays out a payload together with its definitions, so that it can be decoded in another run,
+// whose Codec is another one.
+func (c *Codec) Pack(p Payload) []byte {
 	defs := c.Definitions(p.Defs)
 	b := binary.AppendUvarint([]byte{p.Encoding}, uint64(len(defs)))
 	return append(append(b, defs...), p.Data...)
 }
 
-// unpackBody reads what packBody wrote.
-func unpackBody(c *codec.Codec, b []byte) (p codec.Payload, err error) {
+// Unpack reads what Pack wrote.
+func (c *Codec) Unpack(b []byte) (p Payload, err error) {
 	if len(b) < 2 {
 		return p, errors.New("its body is cut short")
 	}

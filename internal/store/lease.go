@@ -1,4 +1,4 @@
-package multiprolab
+package store
 
 import (
 	"context"
@@ -10,15 +10,15 @@ import (
 	"github.com/multiprolab/multiprolab/backend"
 )
 
-// storedLease is a lease of a Backend as the broker has it. It is extended until it is ended; the
-// goroutine of the store tells the Backend of the end, so that no method waits. Errors of the
-// Backend are logged: a task that the Backend hands out again runs again, here or in another
-// program. It exists in main; any goroutine may use it.
-type storedLease struct {
+// Lease is a lease of a Backend as main has it. It is extended until it is ended; the goroutine of
+// the Store tells the Backend of the end, so that no method waits. Errors of the Backend are
+// logged: a task that the Backend hands out again runs again, here or in another program. It exists
+// in main; any goroutine may use it.
+type Lease struct {
 	// of is the lease as the Backend has made it. It never changes.
 	of backend.Lease
 	// store tells the Backend what becomes of the lease. It never changes.
-	store leaseStore
+	store *Store
 
 	// mu guards timer, over and unsaved.
 	mu sync.Mutex
@@ -32,21 +32,10 @@ type storedLease struct {
 	unsaved []byte
 }
 
-// leaseStore is what a lease needs of the store that it belongs to.
-type leaseStore interface {
-	// later has fn called on the goroutine that talks to the Backend.
-	later(fn func(ctx context.Context))
-	// logf logs a warning.
-	logf(format string, args ...any)
-}
-
-// newLease returns a lease that is not extended before keep.
-func newLease(s leaseStore, of backend.Lease) *storedLease { return &storedLease{of: of, store: s} }
-
 // keep extends the lease when half of its time has passed, again and again. A lease that the
 // Backend calls lost is not extended any more: the task runs on here, and others may work on it as
 // well.
-func (l *storedLease) keep() {
+func (l *Lease) keep() {
 	deadline := l.of.Deadline()
 	if deadline.IsZero() {
 		return
@@ -55,7 +44,7 @@ func (l *storedLease) keep() {
 }
 
 // extendAfter sets the timer for the next extension, unless the lease is over.
-func (l *storedLease) extendAfter(d time.Duration) {
+func (l *Lease) extendAfter(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.over {
@@ -63,8 +52,8 @@ func (l *storedLease) extendAfter(d time.Duration) {
 	}
 }
 
-// extend extends the lease once. It runs on the goroutine of the store.
-func (l *storedLease) extend(ctx context.Context) {
+// extend extends the lease once. It runs on the goroutine of the Store.
+func (l *Lease) extend(ctx context.Context) {
 	if l.ended() {
 		return
 	}
@@ -72,21 +61,21 @@ func (l *storedLease) extend(ctx context.Context) {
 	case err == nil:
 		l.keep()
 	case errors.Is(err, backend.ErrLeaseLost):
-		l.store.logf("the lease of %s is lost: the backend may hand it out again while it runs here", l.what())
+		l.store.Warnf("the lease of %s is lost: the backend may hand it out again while it runs here", l.what())
 	default:
-		l.store.logf("the lease of %s could not be extended: %v", l.what(), err)
-		l.extendAfter(max(backendPause, time.Until(l.of.Deadline())/2))
+		l.store.Warnf("the lease of %s could not be extended: %v", l.what(), err)
+		l.extendAfter(max(pause, time.Until(l.of.Deadline())/2))
 	}
 }
 
 // what names the task of the lease.
-func (l *storedLease) what() string {
+func (l *Lease) what() string {
 	t := l.of.Task()
 	return fmt.Sprintf("task %q (id %s)", t.Type, t.ID)
 }
 
 // ended reports whether the lease is over.
-func (l *storedLease) ended() bool {
+func (l *Lease) ended() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.over
@@ -94,7 +83,7 @@ func (l *storedLease) ended() bool {
 
 // forget ends the lease without telling the Backend, because another lease of the same task has
 // come.
-func (l *storedLease) forget() {
+func (l *Lease) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.over = true
@@ -105,11 +94,11 @@ func (l *storedLease) forget() {
 
 // end ends the lease, and has say tell the Backend of it. If that fails, failed is called, unless
 // it is nil.
-func (l *storedLease) end(say func(ctx context.Context) error, failed func(err error)) {
+func (l *Lease) end(say func(ctx context.Context) error, failed func(err error)) {
 	l.forget()
 	l.store.later(func(ctx context.Context) {
 		if err := say(ctx); err != nil {
-			l.store.logf("the end of %s could not be told to the backend, which may hand it out again: %v",
+			l.store.Warnf("the end of %s could not be told to the backend, which may hand it out again: %v",
 				l.what(), err)
 			if failed != nil {
 				failed(err)
@@ -119,21 +108,22 @@ func (l *storedLease) end(say func(ctx context.Context) error, failed func(err e
 }
 
 // done removes the task from the Backend.
-func (l *storedLease) done() { l.end(l.of.Ack, nil) }
+func (l *Lease) done() { l.end(l.of.Ack, nil) }
 
 // giveBack gives the task back to the Backend, which hands it out again after a time. If the
 // Backend cannot be told, failed is called, unless it is nil.
-func (l *storedLease) giveBack(after time.Duration, cause string, failed func(err error)) {
+func (l *Lease) giveBack(after time.Duration, cause string, failed func(err error)) {
 	l.end(func(ctx context.Context) error { return l.of.Retry(ctx, after, cause) }, failed)
 }
 
 // giveUp tells the Backend that the task is dead.
-func (l *storedLease) giveUp(reason string) {
+func (l *Lease) giveUp(reason string) {
 	l.end(func(ctx context.Context) error { return l.of.Dead(ctx, reason) }, nil)
 }
 
-// checkpoint has the Backend store how far the task has got, if it can.
-func (l *storedLease) checkpoint(packed []byte) {
+// Checkpoint has the Backend store how far the task has got, packed, in place of what it stored
+// before, if it can.
+func (l *Lease) Checkpoint(packed []byte) {
 	to, ok := l.of.(backend.Checkpointer)
 	if !ok {
 		return
@@ -143,7 +133,7 @@ func (l *storedLease) checkpoint(packed []byte) {
 	if l.unsaved == nil {
 		l.store.later(func(ctx context.Context) {
 			if err := to.Checkpoint(ctx, l.takeUnsaved()); err != nil {
-				l.store.logf("the checkpoint of %s could not be stored: %v", l.what(), err)
+				l.store.Warnf("the checkpoint of %s could not be stored: %v", l.what(), err)
 			}
 		})
 	}
@@ -151,7 +141,7 @@ func (l *storedLease) checkpoint(packed []byte) {
 }
 
 // takeUnsaved returns the checkpoint that the Backend is to be told now.
-func (l *storedLease) takeUnsaved() []byte {
+func (l *Lease) takeUnsaved() []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	packed := l.unsaved
