@@ -60,7 +60,7 @@ func (m *Main) checkHanded() error {
 			if p.cfg.Files[name] == nil {
 				return &ConfigError{field, nil, "it is nil: give an open file"}
 			}
-			if name == "" || hasNUL(name) {
+			if name == "" || proc.HasNUL(name) {
 				return &ConfigError{field, p.cfg.Files[name].Name(), "the name is empty, or has a NUL byte"}
 			}
 		}

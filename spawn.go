@@ -1,6 +1,7 @@
 package multiprolab
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -60,37 +61,34 @@ func notSpawned(s *slot, err error) error {
 	start.permanent = errors.Is(err, os.ErrClosed) // a file of WorkerConfig.Files stays closed
 	if errors.Is(err, syscall.E2BIG) {
 		start.permanent = true
-		start.Reason += ": " + s.pool.cfg.tooBig(s.pool.cfg.wholeEnviron())
+		start.Reason += ": " + s.pool.cfg.tooBig()
 	}
 	return start
 }
+
+// sparesMain is how much greater the OOMScoreAdj of a worker is than that of main, so that the
+// kernel rather ends a worker, in thousandths of the memory.
+const sparesMain = 500
 
 // startProcess starts the program again, as a worker. More is what the worker is handed besides
 // what its configuration says.
 func (m *Main) startProcess(
 	s *slot, number int, cookie string, prints life.Output, more []proc.Handed,
 ) (*life.Process, error) {
-	spec := &proc.Spec{
-		Role: proc.Role{
-			Main:   m.cfg.Name,
-			Outer:  m.outer,
-			Path:   append(append([]string(nil), m.path...), s.pool.name),
-			Index:  max(s.index, -1-s.index),
-			Spare:  s.index < 0,
-			Life:   number,
-			Depth:  m.depth + 1,
-			Root:   m.root(),
-			Cookie: cookie,
-		},
-		Dir:          s.pool.cfg.Process.Dir,
-		Env:          s.pool.cfg.environ(os.Environ()),
-		PIDNamespace: s.pool.cfg.Process.PIDNamespace,
-		OOMScoreAdj:  s.pool.cfg.oomScoreAdj(m.oomScoreAdj),
-		Handed:       append(m.handed(&s.pool.cfg), more...),
+	spec := s.pool.cfg.spec()
+	spec.Role = proc.Role{
+		Main:   m.cfg.Name,
+		Outer:  m.outer,
+		Path:   append(append([]string(nil), m.path...), s.pool.name),
+		Index:  max(s.index, -1-s.index),
+		Spare:  s.index < 0,
+		Life:   number,
+		Depth:  m.depth + 1,
+		Root:   m.root(),
+		Cookie: cookie,
 	}
-	if c := s.pool.cfg.Process.Credential; c != nil {
-		spec.Credential = &proc.Credential{UID: c.UID, GID: c.GID, Groups: c.Groups}
-	}
+	spec.OOMScoreAdj = cmp.Or(s.pool.cfg.Process.OOMScoreAdj, min(m.oomScoreAdj+sparesMain, 1000))
+	spec.Handed = append(m.handed(&s.pool.cfg), more...)
 	prints.FullCrashes, prints.LeftOut, prints.Mark = m.cfg.FullCrashes, leftOut, goexitMark
 	if m.cfg.Stdout == nil {
 		prints.Stdout = nil

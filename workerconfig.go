@@ -1,8 +1,15 @@
 package multiprolab
 
 import (
+	"cmp"
+	"fmt"
 	"os"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/multiprolab/multiprolab/internal/proc"
 )
 
 // Restart says when a worker is replaced.
@@ -125,4 +132,70 @@ type WorkerConfig struct {
 	// Limits is how much of the machine the worker's process may take. Defaults to no limits but
 	// those of main.
 	Limits Limits
+}
+
+// spec returns how the worker's process is to be started, as far as the configuration says it.
+func (c *WorkerConfig) spec() *proc.Spec {
+	spec := &proc.Spec{
+		DropEnv:      c.Process.DropEnv,
+		GoMemory:     cmp.Or(c.Limits.GoMemory, c.Limits.Memory/10*9),
+		Env:          c.Process.Env,
+		Dir:          c.Process.Dir,
+		PIDNamespace: c.Process.PIDNamespace,
+	}
+	if u := c.Process.Credential; u != nil {
+		spec.Credential = &proc.Credential{UID: u.UID, GID: u.GID, Groups: u.Groups}
+	}
+	return spec
+}
+
+// limits returns the limits that the worker sets for its process. procs is GOMAXPROCS in main, or 0
+// if the environment says it.
+func (c *WorkerConfig) limits(procs int) proc.Limits {
+	l := proc.Limits{
+		OpenFiles: c.Limits.OpenFiles, CPUTime: c.Limits.CPUTime, Nice: c.Process.Nice, CPUs: c.Process.CPUs,
+		GOMAXPROCS: c.Process.GOMAXPROCS, OOMScoreAdj: c.Process.OOMScoreAdj,
+	}
+	given := slices.ContainsFunc(c.Process.Env, func(e string) bool { return strings.HasPrefix(e, "GOMAXPROCS=") })
+	if l.GOMAXPROCS == 0 && procs > 2 && !given {
+		l.GOMAXPROCS = max(2, (procs+c.Count-1)/c.Count)
+	}
+	return l
+}
+
+// checkArgs checks the arguments that every worker is given: the program may have changed os.Args.
+func checkArgs() error {
+	if i := slices.IndexFunc(os.Args, proc.HasNUL); i >= 0 {
+		return &ConfigError{fmt.Sprintf("os.Args[%d]", i), strconv.Quote(os.Args[i]), proc.NoNUL}
+	}
+	return nil
+}
+
+// tooBig says which field makes the environment and the arguments of a worker larger than the
+// system takes.
+func (c *WorkerConfig) tooBig() string {
+	own, env := c.Process.Env, c.spec().Environ()
+	name := func(variable string) string {
+		n, _, _ := strings.Cut(variable, "=")
+		return n
+	}
+	if i := proc.TooLong(own); i >= 0 {
+		return fmt.Sprintf("WorkerConfig.Process.Env[%d] (%s) has %d bytes, and one variable may have %d", i,
+			name(own[i]), len(own[i]), proc.MostOneString)
+	}
+	if i := proc.TooLong(env); i >= 0 {
+		return fmt.Sprintf("the variable %s, which it inherits, has %d bytes, and one may have %d: name it in "+
+			"WorkerConfig.Process.DropEnv", name(env[i]), len(env[i]), proc.MostOneString)
+	}
+	if i := proc.TooLong(os.Args); i >= 0 {
+		return fmt.Sprintf("os.Args[%d] has %d bytes, and one argument may have %d", i, len(os.Args[i]),
+			proc.MostOneString)
+	}
+	return fmt.Sprintf(
+		"its environment has %d bytes, of which WorkerConfig.Process.Env has %d, and os.Args %d: that is more "+
+			"than the system takes together "+
+			"(on Linux a quarter of the limit of the stack, ulimit -s, and at most 6 MiB): give less in "+
+			"WorkerConfig.Process.Env, or name what it inherits in WorkerConfig.Process.DropEnv",
+		proc.SizeOf(env), proc.SizeOf(own), proc.SizeOf(os.Args),
+	)
 }

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/sockets"
 )
 
@@ -96,30 +94,32 @@ func (c *WorkerConfig) checkValues() error {
 			return &ConfigError{fmt.Sprintf("WorkerConfig.Queues[%d]", i), q, bad.Error()}
 		}
 	}
-	for i, e := range c.Process.Env {
-		if name, _, ok := strings.Cut(e, "="); !ok || name == "" {
-			return &ConfigError{fmt.Sprintf("WorkerConfig.Process.Env[%d]", i), e, `write it as "NAME=value"`}
-		}
-		if hasNUL(e) {
-			return &ConfigError{fmt.Sprintf("WorkerConfig.Process.Env[%d]", i), strconv.Quote(e), noNUL}
-		}
-	}
-	if hasNUL(c.Process.Dir) {
-		return &ConfigError{"WorkerConfig.Process.Dir", strconv.Quote(c.Process.Dir), noNUL}
-	}
-	for i, pattern := range c.Process.DropEnv {
-		if _, err := path.Match(pattern, ""); err != nil || pattern == "" {
-			return &ConfigError{
-				fmt.Sprintf("WorkerConfig.Process.DropEnv[%d]", i),
-				pattern,
-				`write the name of a variable, or a pattern such as "AWS_*"`,
-			}
-		}
-		if hasNUL(pattern) {
-			return &ConfigError{fmt.Sprintf("WorkerConfig.Process.DropEnv[%d]", i), strconv.Quote(pattern), noNUL}
-		}
-	}
 	return nil
+}
+
+// checkProcess checks the fields that are for the worker's process, and whether the platform has
+// them.
+func (c *WorkerConfig) checkProcess() error {
+	if c.Process.CPUs != nil && len(c.Process.CPUs) == 0 {
+		return &ConfigError{
+			"WorkerConfig.Process.CPUs",
+			c.Process.CPUs,
+			"a worker needs one processor at least: leave it nil for those of main",
+		}
+	}
+	limits := c.limits(0)
+	var bad *proc.FieldError
+	if !errors.As(cmp.Or(c.spec().Check(), limits.Check()), &bad) {
+		return nil
+	}
+	group, reason := "Process", bad.Reason
+	if bad.Field == "OpenFiles" || bad.Field == "CPUTime" {
+		group = "Limits"
+	}
+	if bad.Lacks {
+		reason += ": leave it out on this platform"
+	}
+	return &ConfigError{"WorkerConfig." + group + "." + bad.Field, bad.Value, reason}
 }
 
 // checkNames returns an error for a name in a list that check refuses, or that is there twice.

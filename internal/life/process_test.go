@@ -94,8 +94,8 @@ func startChild(t *testing.T, name string) *child {
 	t.Cleanup(spawner.Close)
 	c := &child{}
 	spec := &proc.Spec{
-		Role: proc.Role{Main: "test", Path: []string{name}, Life: 1, Depth: 1, Cookie: "c00c1e"},
-		Env:  append(os.Environ(), "GORACE=atexit_sleep_ms=0"),
+		Role:      proc.Role{Main: "test", Path: []string{name}, Life: 1, Depth: 1, Cookie: "c00c1e"},
+		Inherited: append(os.Environ(), "GORACE=atexit_sleep_ms=0"),
 	}
 	b, err := Start(spawner, spec, Output{
 		Stdout:  NewLines("w/0: ", &c.stdout),

@@ -19,14 +19,34 @@ func Lacks(field string) string {
 	return fmt.Sprintf("there is no feature of the name %q", field)
 }
 
-// LackError, in either process, says that a field was set that has no meaning on this platform. It
-// wraps errors.ErrUnsupported.
-type LackError struct {
-	Field  string // the name of the field
-	Reason string // what Lacks returns for the field
+// FieldError, in either process, says that a field of a Spec or of Limits has no meaning on this
+// platform, or holds what cannot be. In the first case it wraps errors.ErrUnsupported.
+type FieldError struct {
+	Field  string // the name of the field, with an index in brackets for one value of a list
+	Value  any    // its value
+	Reason string // what Lacks returns for the field, or what is wrong with the value
+	Lacks  bool   // the platform lacks it
 }
 
-func (e *LackError) Error() string { return e.Field + " is not supported: " + e.Reason }
+func (e *FieldError) Error() string {
+	if e.Lacks {
+		return e.Field + " is not supported: " + e.Reason
+	}
+	return fmt.Sprintf("%s %v: %s", e.Field, e.Value, e.Reason)
+}
 
-// Unwrap returns errors.ErrUnsupported.
-func (e *LackError) Unwrap() error { return errors.ErrUnsupported }
+// Unwrap returns errors.ErrUnsupported, or nil.
+func (e *FieldError) Unwrap() error {
+	if e.Lacks {
+		return errors.ErrUnsupported
+	}
+	return nil
+}
+
+// lacking returns an error if a field is given that the platform lacks.
+func lacking(field string, value any, given bool) error {
+	if reason := Lacks(field); given && reason != "" {
+		return &FieldError{field, value, reason, true}
+	}
+	return nil
+}

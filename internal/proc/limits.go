@@ -1,4 +1,5 @@
-// The types of this file live in the worker process.
+// The types of this file live in the worker process. Who starts it checks Limits, too.
+// Limits, too.
 
 package proc
 
@@ -45,42 +46,74 @@ type Limits struct {
 	GOMAXPROCS int
 }
 
+// limit is one of the Limits.
+type limit struct {
+	field string       // its name
+	value any          // its value
+	set   bool         // it changes something
+	valid bool         // it is in its range
+	rng   string       // what the range is
+	apply func() error // applies it to this process
+}
+
+// all returns the limits in the order in which they are applied.
+func (l *Limits) all() []limit {
+	const positive = "it cannot be negative"
+	return []limit{
+		{"GOMAXPROCS", l.GOMAXPROCS, l.GOMAXPROCS != 0, l.GOMAXPROCS > 0, positive, l.applyGOMAXPROCS},
+		{
+			"CPUs", l.CPUs, len(l.CPUs) != 0, validCPUs(l.CPUs),
+			fmt.Sprintf("processors are numbered from 0 to %d", maxCPU-1), l.applyCPUs,
+		},
+		{
+			"OOMScoreAdj", l.OOMScoreAdj, l.OOMScoreAdj != 0, -1000 <= l.OOMScoreAdj && l.OOMScoreAdj <= 1000,
+			"it goes from -1000 to 1000", l.applyOOMScoreAdj,
+		},
+		{"Nice", l.Nice, l.Nice != 0, -20 <= l.Nice && l.Nice <= 19, "it goes from -20 to 19", l.applyNice},
+		{"CPUTime", l.CPUTime, l.CPUTime != 0, l.CPUTime > 0, positive, l.applyCPUTime},
+		{ // last: the others open files
+			"OpenFiles", l.OpenFiles, l.OpenFiles != 0, l.OpenFiles >= leastOpenFiles,
+			fmt.Sprintf("a worker needs at least %d", leastOpenFiles), l.applyOpenFiles,
+		},
+	}
+}
+
+// leastOpenFiles is the least OpenFiles: a worker needs the standard files, the wire, and what the
+// Go runtime opens.
+const leastOpenFiles = 16
+
+// check returns a *FieldError for a limit that the platform lacks, or that is out of its range.
+func (l *limit) check() error {
+	if err := lacking(l.field, l.value, l.set); err != nil || !l.set || l.valid {
+		return err
+	}
+	return &FieldError{Field: l.field, Value: l.value, Reason: l.rng}
+}
+
+// Check returns a *FieldError for the first limit that the platform lacks, or that is out of its
+// range; or nil.
+func (l *Limits) Check() error {
+	for _, one := range l.all() {
+		if err := one.check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Apply applies the limits to this process. It stops at the first limit that fails; the error names
 // the field and its value. It is to be called on the main goroutine before user code has run. The
 // limits hold for threads that exist already, too.
 func (l *Limits) Apply() error {
-	steps := []struct {
-		field string
-		value any
-		set   bool
-		valid bool
-		apply func() error
-	}{
-		{"GOMAXPROCS", l.GOMAXPROCS, l.GOMAXPROCS != 0, l.GOMAXPROCS > 0, l.applyGOMAXPROCS},
-		{"CPUs", l.CPUs, len(l.CPUs) != 0, validCPUs(l.CPUs), l.applyCPUs},
-		{
-			"OOMScoreAdj",
-			l.OOMScoreAdj,
-			l.OOMScoreAdj != 0,
-			-1000 <= l.OOMScoreAdj && l.OOMScoreAdj <= 1000,
-			l.applyOOMScoreAdj,
-		},
-		{"Nice", l.Nice, l.Nice != 0, -20 <= l.Nice && l.Nice <= 19, l.applyNice},
-		{"CPUTime", l.CPUTime, l.CPUTime != 0, l.CPUTime > 0, l.applyCPUTime},
-		{"OpenFiles", l.OpenFiles, l.OpenFiles != 0, l.OpenFiles > 0, l.applyOpenFiles}, // last: the others open files
-	}
-	for _, step := range steps {
-		if !step.set {
+	for _, one := range l.all() {
+		if err := one.check(); err != nil {
+			return err
+		}
+		if !one.set {
 			continue
 		}
-		if reason := Lacks(step.field); reason != "" {
-			return &LackError{Field: step.field, Reason: reason}
-		}
-		if !step.valid {
-			return fmt.Errorf("%s %v: the value is out of range", step.field, step.value)
-		}
-		if err := step.apply(); err != nil {
-			return fmt.Errorf("%s %v: %w", step.field, step.value, err)
+		if err := one.apply(); err != nil {
+			return fmt.Errorf("%s %v: %w", one.field, one.value, err)
 		}
 	}
 	return nil

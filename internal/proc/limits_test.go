@@ -73,7 +73,7 @@ func applyLimits(t *testing.T, l proc.Limits, more proc.Spec) (r limitsReport, p
 	t.Helper()
 	text, err := json.Marshal(l)
 	require.NoError(t, err)
-	more.Role, more.Env = role("limits"), childEnv("LIMITS="+string(text))
+	more.Role, more.Inherited = role("limits"), childEnv("LIMITS="+string(text))
 	p = start(t, newSpawner(t), &more)
 	require.NoError(t, json.Unmarshal([]byte(line(t, p)), &r))
 	return r, p
@@ -81,19 +81,19 @@ func applyLimits(t *testing.T, l proc.Limits, more proc.Spec) (r limitsReport, p
 
 func TestLimitsOutOfRange(t *testing.T) {
 	for want, l := range map[string]proc.Limits{
-		"GOMAXPROCS -1: the value is out of range":     {GOMAXPROCS: -1},
-		"CPUs [0 -1]: the value is out of range":       {CPUs: []int{0, -1}},
-		"Nice 20: the value is out of range":           {Nice: 20},
-		"OOMScoreAdj 1001: the value is out of range":  {OOMScoreAdj: 1001},
-		"OOMScoreAdj -1001: the value is out of range": {OOMScoreAdj: -1001},
-		"Nice -21: the value is out of range":          {Nice: -21},
-		"CPUTime -1s: the value is out of range":       {CPUTime: -time.Second},
-		"OpenFiles -5: the value is out of range":      {OpenFiles: -5},
-		"CPUs [1048576]: the value is out of range":    {CPUs: []int{1 << 20}},
+		"GOMAXPROCS -1: it cannot be negative":                    {GOMAXPROCS: -1},
+		"CPUs [0 -1]: processors are numbered from 0 to 65535":    {CPUs: []int{0, -1}},
+		"Nice 20: it goes from -20 to 19":                         {Nice: 20},
+		"OOMScoreAdj 1001: it goes from -1000 to 1000":            {OOMScoreAdj: 1001},
+		"OOMScoreAdj -1001: it goes from -1000 to 1000":           {OOMScoreAdj: -1001},
+		"Nice -21: it goes from -20 to 19":                        {Nice: -21},
+		"CPUTime -1s: it cannot be negative":                      {CPUTime: -time.Second},
+		"OpenFiles -5: a worker needs at least 16":                {OpenFiles: -5},
+		"CPUs [1048576]: processors are numbered from 0 to 65535": {CPUs: []int{1 << 20}},
 	} {
 		err := l.Apply() // in this process: nothing is applied
-		var lack *proc.LackError
-		if errors.As(err, &lack) {
+		var lack *proc.FieldError
+		if errors.As(err, &lack) && lack.Lacks {
 			require.ErrorIs(t, err, errors.ErrUnsupported)
 			require.Equal(t, proc.Lacks(lack.Field), lack.Reason)
 			continue

@@ -140,7 +140,7 @@ func middle(w io.Writer) {
 		if os.Getenv("THREAD") == "ends" {
 			runtime.LockOSThread() // and never unlocked
 		}
-		p, err = s.Start(&proc.Spec{Role: role("family"), Env: childEnv("HOW=" + os.Getenv("HOW"))})
+		p, err = s.Start(&proc.Spec{Role: role("family"), Inherited: childEnv("HOW=" + os.Getenv("HOW"))})
 	}()
 	<-started
 	if err != nil {

@@ -55,7 +55,7 @@ func middleOf() {
 	_, w := proc.Wire()
 	spec := proc.Spec{
 		Role:         role(os.Getenv("CHILD")),
-		Env:          childEnv(),
+		Inherited:    childEnv(),
 		Path:         os.Getenv("BINARY"),
 		PIDNamespace: os.Getenv("NAMESPACE") != "",
 	}
@@ -117,7 +117,7 @@ func noNamespaces() {
 func needNamespace(t *testing.T) {
 	t.Helper()
 	s := newSpawner(t)
-	p, err := s.Start(&proc.Spec{Role: role("exit"), PIDNamespace: true, Env: childEnv()})
+	p, err := s.Start(&proc.Spec{Role: role("exit"), PIDNamespace: true, Inherited: childEnv()})
 	if err != nil {
 		t.Skip(err)
 	}
@@ -236,7 +236,7 @@ func TestNamespaceStatus(t *testing.T) {
 		{"Kill", "hang", nil, (*proc.Process).Kill, -1, "SIGKILL", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := start(t, s, &proc.Spec{Role: role(tt.child), PIDNamespace: true, Env: childEnv(tt.env...)})
+			p := start(t, s, &proc.Spec{Role: role(tt.child), PIDNamespace: true, Inherited: childEnv(tt.env...)})
 			if tt.send != nil {
 				line(t, p)
 				require.NoError(t, tt.send(p))
@@ -282,7 +282,7 @@ func TestNamespaceMainKilled(t *testing.T) {
 	s := newSpawner(t)
 	for _, how := range []string{"idle", "stop", "both"} {
 		t.Run(how, func(t *testing.T) {
-			p := start(t, s, &proc.Spec{Role: role("middle of"), Env: childEnv("CHILD=far family", "NAMESPACE=1")})
+			p := start(t, s, &proc.Spec{Role: role("middle of"), Inherited: childEnv("CHILD=far family", "NAMESPACE=1")})
 			var worker int
 			_, err := fmt.Sscan(line(t, p), &worker)
 			require.NoError(t, err)
@@ -311,7 +311,7 @@ func TestCredentialMainKilled(t *testing.T) {
 	for _, how := range []string{"idle", "busy", "stop"} {
 		t.Run(how, func(t *testing.T) {
 			p := start(t, s, &proc.Spec{Role: role("middle of"),
-				Env: childEnv("CHILD=family", "HOW="+how, "NOBODY=1", "BINARY="+path)})
+				Inherited: childEnv("CHILD=family", "HOW="+how, "NOBODY=1", "BINARY="+path)})
 			var worker, again, grandchild int
 			_, err := fmt.Sscan(line(t, p), &worker, &again, &grandchild)
 			require.NoError(t, err)
@@ -338,7 +338,7 @@ func TestNamespaceInNamespace(t *testing.T) {
 	p := start(
 		t,
 		newSpawner(t),
-		&proc.Spec{Role: role("middle of"), PIDNamespace: true, Env: childEnv("CHILD=who", "NAMESPACE=1")},
+		&proc.Spec{Role: role("middle of"), PIDNamespace: true, Inherited: childEnv("CHILD=who", "NAMESPACE=1")},
 	)
 	seen, text, _ := strings.Cut(line(t, p), " ")
 	var got who

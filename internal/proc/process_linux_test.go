@@ -37,7 +37,7 @@ func TestMainKilled(t *testing.T) {
 			case "stop, and its thread has ended": // the kernel's signal comes from the threads that have got the worker after that
 				env, how = childEnv("HOW=stop", "THREAD=ends"), "stop"
 			}
-			p := start(t, newSpawner(t), &proc.Spec{Role: role("middle"), Env: env})
+			p := start(t, newSpawner(t), &proc.Spec{Role: role("middle"), Inherited: env})
 			worker, grandchild := pids(t, p)
 			require.NotEqual(t, p.Pid, worker)
 			if how == "stop" {
@@ -80,7 +80,7 @@ func TestNothingLeft(t *testing.T) {
 	var ps []*proc.Process
 	for i := range 50 {
 		p, err := s.Start(
-			&proc.Spec{Role: role([]string{"exit", "echo", "hang", "family", "stderr"}[i%5]), Env: childEnv()},
+			&proc.Spec{Role: role([]string{"exit", "echo", "hang", "family", "stderr"}[i%5]), Inherited: childEnv()},
 		)
 		require.NoError(t, err)
 		ps = append(ps, p)
@@ -265,7 +265,7 @@ func childless() {
 		signal.Ignore(unix.SIGCHLD)
 	}
 	s := proc.NewSpawner()
-	p, err := s.Start(&proc.Spec{Role: role("orphans at the word"), Env: childEnv()})
+	p, err := s.Start(&proc.Spec{Role: role("orphans at the word"), Inherited: childEnv()})
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)

@@ -31,8 +31,8 @@ func newSpawner(t *testing.T) *proc.Spawner {
 // start starts a child, and ends it with the test.
 func start(t *testing.T, s *proc.Spawner, spec *proc.Spec) *proc.Process {
 	t.Helper()
-	if spec.Env == nil {
-		spec.Env = childEnv()
+	if spec.Inherited == nil {
+		spec.Inherited = childEnv()
 	}
 	p, err := s.Start(spec)
 	require.NoError(t, err)
@@ -70,7 +70,7 @@ func line(t *testing.T, p *proc.Process) string {
 func TestExitCode(t *testing.T) {
 	s := newSpawner(t)
 	for _, code := range []int{0, 1, 3, 200} {
-		p := start(t, s, &proc.Spec{Role: role("exit"), Env: childEnv(fmt.Sprint("CODE=", code))})
+		p := start(t, s, &proc.Spec{Role: role("exit"), Inherited: childEnv(fmt.Sprint("CODE=", code))})
 		st := wait(t, p)
 		require.Equal(t, code, st.ExitCode)
 		require.Empty(t, st.Signal)
@@ -115,7 +115,7 @@ func TestPrintGoesToStdout(t *testing.T) {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
 	defer r.Close()
-	p := start(t, newSpawner(t), &proc.Spec{Role: role("print"), Stdout: w, Env: childEnv("TEXT=hello")})
+	p := start(t, newSpawner(t), &proc.Spec{Role: role("print"), Stdout: w, Inherited: childEnv("TEXT=hello")})
 	w.Close()
 	out, err := io.ReadAll(r)
 	require.NoError(t, err)
@@ -131,7 +131,7 @@ func TestPrintGoesToOwnStdout(t *testing.T) {
 	os.Stdout = w
 	defer func() { os.Stdout = old }()
 	s := newSpawner(t)
-	p := start(t, s, &proc.Spec{Role: role("print"), Env: childEnv("TEXT=hello")})
+	p := start(t, s, &proc.Spec{Role: role("print"), Inherited: childEnv("TEXT=hello")})
 	w.Close()
 	out, err := io.ReadAll(r)
 	require.NoError(t, err)
@@ -139,7 +139,7 @@ func TestPrintGoesToOwnStdout(t *testing.T) {
 	require.Equal(t, 0, wait(t, p).ExitCode)
 
 	// os.Stdout is closed now.
-	p = start(t, s, &proc.Spec{Role: role("print"), Env: childEnv("TEXT=hello")})
+	p = start(t, s, &proc.Spec{Role: role("print"), Inherited: childEnv("TEXT=hello")})
 	require.Equal(t, "printed", line(t, p))
 	require.Equal(t, 0, wait(t, p).ExitCode)
 }
@@ -167,7 +167,7 @@ func TestWorkerFinds(t *testing.T) {
 		[]string{"TWICE=first", proc.MarkerName + "=" + proc.MarkerText(role("exit"), 1)},
 		childEnv("TWICE=last")...)
 	t.Setenv(proc.MarkerName, "inherited")
-	r := getReport(t, newSpawner(t), &proc.Spec{Dir: dir, Env: append(env, proc.MarkerName+"=")})
+	r := getReport(t, newSpawner(t), &proc.Spec{Dir: dir, Inherited: append(env, proc.MarkerName+"=")})
 
 	require.Equal(t, role("report"), r.Role)
 	require.Equal(t, os.Args, r.Args)
@@ -267,7 +267,7 @@ func TestStartErrors(t *testing.T) {
 		{"bad index", proc.Spec{Role: proc.Role{Path: []string{"exit"}, Index: -1, Life: 1, Depth: 1, Cookie: "c"}}, nil, "Index"},
 		{"bad root", proc.Spec{Role: proc.Role{Path: []string{"exit"}, Root: 1, Life: 1, Depth: 1, Cookie: "c"}}, nil, "Root"},
 		{"bad life", proc.Spec{Role: proc.Role{Path: []string{"exit"}, Depth: 1, Cookie: "c"}}, nil, "Life"},
-		{"bad environment", proc.Spec{Role: role("exit"), Env: []string{"A=\x00"}}, nil, "invalid argument"},
+		{"bad environment", proc.Spec{Role: role("exit"), Inherited: []string{"A=\x00"}}, nil, "invalid argument"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := s.Start(&tt.spec)
@@ -305,7 +305,7 @@ func TestKillRace(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 10 {
 		wg.Go(func() {
-			p, err := s.Start(&proc.Spec{Role: role("exit"), Env: childEnv()})
+			p, err := s.Start(&proc.Spec{Role: role("exit"), Inherited: childEnv()})
 			if err != nil {
 				t.Error(err)
 				return

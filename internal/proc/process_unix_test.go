@@ -112,7 +112,7 @@ func TestKillReachesGrandchild(t *testing.T) {
 }
 
 func TestKillReachesStoppedWorker(t *testing.T) {
-	p := start(t, newSpawner(t), &proc.Spec{Role: role("family"), Env: childEnv("HOW=stop")})
+	p := start(t, newSpawner(t), &proc.Spec{Role: role("family"), Inherited: childEnv("HOW=stop")})
 	_, grandchild := pids(t, p)
 	require.NoError(t, p.Kill())
 	require.Equal(t, "SIGKILL", wait(t, p).Signal)
@@ -151,7 +151,7 @@ func TestNonBlockingStdout(t *testing.T) {
 	r, w := os.NewFile(uintptr(fds[0]), "r"), os.NewFile(uintptr(fds[1]), "w")
 	defer r.Close()
 	text := strings.Repeat("x", 100_000) // more than a pipe holds, less than the largest environment entry
-	p := start(t, newSpawner(t), &proc.Spec{Role: role("print"), Stdout: w, Env: childEnv("TEXT=" + text)})
+	p := start(t, newSpawner(t), &proc.Spec{Role: role("print"), Stdout: w, Inherited: childEnv("TEXT=" + text)})
 	w.Close()
 	out, err := io.ReadAll(r)
 	require.NoError(t, err)

@@ -85,7 +85,7 @@ func TestNoHandlesLeft(t *testing.T) {
 	s := newSpawner(t)
 	round := func() {
 		for range 20 {
-			p, err := s.Start(&proc.Spec{Role: role("exit"), Env: childEnv()})
+			p, err := s.Start(&proc.Spec{Role: role("exit"), Inherited: childEnv()})
 			require.NoError(t, err)
 			wait(t, p)
 			p.Close()

@@ -91,7 +91,7 @@ func startWorker(spec *Spec) (*Process, error) {
 	if err := spec.Role.check(); err != nil {
 		return nil, fmt.Errorf("start worker process: %w", err)
 	}
-	if err := spec.unsupported(); err != nil {
+	if err := spec.Check(); err != nil {
 		return nil, fmt.Errorf("start worker process %s: %w", &spec.Role, err)
 	}
 	path := spec.Path

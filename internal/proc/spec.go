@@ -2,14 +2,29 @@
 
 package proc
 
-import "os"
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+)
 
 // Spec says what to start. The process that fills it in may not change it before Start returns.
 type Spec struct {
 	Role Role     // what the worker is told; Path, Life, Depth and Cookie are required
 	Args []string // the worker's arguments, the program's name first; nil means os.Args
-	// Env is the worker's environment; nil means os.Environ(). If a name comes more than once, the
-	// last one counts. A role in it is replaced.
+	// Inherited is the environment that the worker's is made of; nil means os.Environ(). A role in
+	// it is replaced.
+	Inherited []string
+	// DropEnv are the names of variables that the worker does not inherit, or patterns as
+	// path.Match takes them, but that '*' stands for a '/', too.
+	DropEnv []string
+	// GoMemory becomes the worker's GOMEMLIMIT, in bytes; 0 means that which it inherits.
+	GoMemory int64
+	// Env is added to what the worker inherits, as "NAME=value". If a name comes more than once,
+	// the last one counts.
 	Env []string
 	Dir string // the worker's working directory; empty means that of this process
 	// Stdout is the worker's standard output; nil means os.Stdout of this process, or the null
@@ -41,16 +56,43 @@ type Spec struct {
 	Handed []Handed
 }
 
-// unsupported returns an error for the first field that is set and that this platform does not
-// have.
-func (spec *Spec) unsupported() error {
-	if reason := Lacks("Credential"); reason != "" && spec.Credential != nil {
-		return &LackError{Field: "Credential", Reason: reason}
+// NoNUL is the reason why a text with a NUL byte is refused that is meant for the system.
+const NoNUL = "it holds a NUL byte, at which the system would end it: leave that out"
+
+// HasNUL reports whether a text has a NUL byte.
+func HasNUL(s string) bool { return strings.IndexByte(s, 0) >= 0 }
+
+// Check returns a *FieldError for a field that has no meaning on this platform, or a value that
+// cannot be; or nil. It does not look at what the worker inherits, nor at the arguments.
+func (spec *Spec) Check() error {
+	text := func(field, s string) error {
+		if HasNUL(s) {
+			return &FieldError{Field: field, Value: strconv.Quote(s), Reason: NoNUL}
+		}
+		return nil
 	}
-	if reason := Lacks("PIDNamespace"); reason != "" && spec.PIDNamespace {
-		return &LackError{Field: "PIDNamespace", Reason: reason}
+	err := cmp.Or(
+		lacking("Credential", spec.Credential, spec.Credential != nil),
+		lacking("PIDNamespace", spec.PIDNamespace, spec.PIDNamespace),
+		text("Dir", spec.Dir),
+	)
+	for i, e := range spec.Env {
+		field := fmt.Sprintf("Env[%d]", i)
+		if strings.IndexByte(e, '=') < 1 {
+			err = cmp.Or[error](err, &FieldError{Field: field, Value: e, Reason: `write it as "NAME=value"`})
+		}
+		err = cmp.Or(err, text(field, e))
 	}
-	return nil
+	for i, pattern := range spec.DropEnv {
+		field := fmt.Sprintf("DropEnv[%d]", i)
+		if _, bad := path.Match(pattern, ""); bad != nil || pattern == "" {
+			err = cmp.Or[error](err, &FieldError{
+				Field: field, Value: pattern, Reason: `write the name of a variable, or a pattern such as "AWS_*"`,
+			})
+		}
+		err = cmp.Or(err, text(field, pattern))
+	}
+	return err
 }
 
 // args returns the worker's arguments.
