@@ -1,5 +1,4 @@
 // The types of this file live in the worker process. Who starts it checks Limits, too.
-// Limits, too.
 
 package proc
 

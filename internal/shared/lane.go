@@ -1,6 +1,9 @@
 package shared
 
-import "sync"
+import (
+	"os"
+	"sync"
+)
 
 // local are the descriptors that were passed inside one process, and not taken. It exists in that
 // process. Any goroutine may use it.
@@ -26,7 +29,7 @@ func (l *local) pass(s *Segment) (handle uint64, err error) {
 	defer l.mu.Unlock()
 	if l.closed {
 		of.close()
-		return 0, ErrFull
+		return 0, os.ErrClosed
 	}
 	l.open[fd] = of
 	return uint64(fd), nil

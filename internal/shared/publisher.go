@@ -3,6 +3,7 @@ package shared
 import (
 	"errors"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 
@@ -45,16 +46,17 @@ type Publisher struct {
 }
 
 // Subscription is a process that may ask a Publisher for data, in the process of the Publisher. It
-// does not change.
+// does not change but for its end, which the Publisher's mu guards.
 type Subscription struct {
 	lane  *Lane                      // the way of segments to the process; it guards itself
 	names []string                   // what the process may ask for
 	tell  func(name string, n *News) // tells the process of a version; it does not wait
+	left  bool                       // Leave was called
 }
 
 // NewSubscription returns the subscription of the process at the other end of a lane.
 func NewSubscription(lane *Lane, names []string, tell func(name string, n *News)) *Subscription {
-	return &Subscription{lane, names, tell}
+	return &Subscription{lane: lane, names: names, tell: tell}
 }
 
 // Replace makes s the next version of a name, or with nil the one that is no more, and returns its
@@ -99,13 +101,16 @@ func (p *Publisher) replace(name string, s *Segment) (version uint64, all []*Sub
 
 // Pass passes the newest version of a name on to a process, and returns what the process is to be
 // told. The process is not trusted: it gets what its subscription names, and nothing if that is
-// nil. The error may be ErrNotAllowed, ErrNotPublished or ErrFull.
+// nil. The error may be ErrNotAllowed, ErrNotPublished or ErrFull, and os.ErrClosed after Leave.
 func (p *Publisher) Pass(name string, to *Subscription) (*News, error) {
 	if to == nil || !slices.Contains(to.names, name) {
 		return nil, ErrNotAllowed
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if to.left {
+		return nil, os.ErrClosed
+	}
 	if p.asked == nil {
 		p.asked = map[*Subscription]bool{}
 	}
@@ -118,14 +123,15 @@ func (p *Publisher) Pass(name string, to *Subscription) (*News, error) {
 	return &News{Version: p.last[name], Size: s.Size(), Handle: handle}, err
 }
 
-// Leave closes the lane of a subscription, which may be nil.
+// Leave ends a subscription, which may be nil, and closes its lane.
 func (p *Publisher) Leave(of *Subscription) {
 	if of == nil {
 		return
 	}
-	of.lane.Close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	of.left = true
+	of.lane.Close()
 	delete(p.asked, of)
 }
 

@@ -3,6 +3,7 @@ package shared
 import (
 	"bytes"
 	"context"
+	"os"
 	"sync"
 	"testing"
 
@@ -42,11 +43,13 @@ func TestPublisherPasses(t *testing.T) {
 	require.EqualValues(t, 3, p.Replace("n", segment()), "the number of a version never comes again")
 	p.Leave(to)
 	p.Leave(nil)
+	_, err = p.Pass("n", to)
+	require.Equal(t, os.ErrClosed, err, "the process has come to its end")
 	require.EqualValues(t, 4, p.Replace("n", segment()))
 	require.Equal(t, []uint64{1, 2, 3}, told)
 	p.Close()
 	require.Zero(t, p.Replace("n", segment()))
-	_, err = p.Pass("n", to)
+	_, err = p.Pass("n", NewSubscription(lane, []string{"n"}, nil))
 	require.Equal(t, ErrNotPublished, err)
 }
 
