@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime/debug"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/recorder"
+	"github.com/multiprolab/multiprolab/internal/signals"
 )
 
 // This file is how a program ends, in main: who requests the end, the order in which everything
@@ -284,6 +286,52 @@ func (m *Main) endByGoexit() {
 		}
 	}
 	m.receiver.seal(err) // nobody handles it any more
+}
+
+// endBySignal ends the program because of SIGINT or SIGTERM, while Run runs. The first signal lets
+// the workers finish what they are doing. The second kills them, and ends the process if the loop
+// of main does not end then.
+func (m *Main) endBySignal(ctx context.Context, sig os.Signal, again bool) {
+	mode := FinishRunning
+	if again {
+		mode = KillAll
+	}
+	m.cfg.Logger.Debug("multiprolab: signal", "signal", sig.String(), "mode", mode.String())
+	m.exit(mode, &SignalError{sig})
+	if again {
+		m.insist(ctx, sig)
+	}
+}
+
+// killAllTimeout is how long the last signal waits for workers that were killed. A process that has
+// not gone then cannot be killed, because it is blocked in the kernel, for example.
+const killAllTimeout = 10 * time.Second
+
+// logTimeout is how long the logger has for the record that a signal ends the process.
+const logTimeout = 30 * time.Millisecond
+
+// insist ends the process by its second signal if the program does not end, although its workers
+// are killed and the contexts of main's handlers and actions have ended. That is so if one of these
+// does not return, or waits for the end of the program. insist returns when the program ends by
+// itself, or when ctx ends.
+func (m *Main) insist(ctx context.Context, sig os.Signal) {
+	waitFor(ctx, m.workersGone, killAllTimeout)
+	waitFor(ctx, m.ended, m.cfg.KillTimeout)
+	if goroutine.Closed(m.ended) || ctx.Err() != nil {
+		return
+	}
+	logged := make(chan struct{})
+	go func() { // ends when the record is written; the process may end before
+		defer close(logged)
+		what := "the loop of main, which runs " + m.doing()
+		if goroutine.Closed(m.loopEnded) {
+			what = "the end of what the loop of main was waiting for"
+		}
+		m.cfg.Logger.Error("multiprolab: the program does not end: the signal ends its process", "signal",
+			sig.String(), "waiting for", what)
+	}()
+	goroutine.Within(logged, logTimeout) // the loop of main may be waiting for the logger
+	signals.DieBy(sig)
 }
 
 // waitsForItself returns an error if the end of m waits for the calling goroutine. call names the

@@ -9,6 +9,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/sdnotify"
 	"github.com/multiprolab/multiprolab/internal/shared"
+	"github.com/multiprolab/multiprolab/internal/signals"
 )
 
 // Main is the main process's view of the whole: it starts the workers, routes the messages, owns
@@ -49,6 +50,8 @@ type Main struct {
 	flight flightRecorder
 	// own are the loops of Mains and workers that this process runs. It guards itself.
 	own ownLoops
+	// signals are the signals that this process catches. It guards itself.
+	signals signals.Signals
 	// service tells the service manager how the program comes on, or is nil if there is none. Run
 	// sets it before anything else. It guards itself.
 	service *sdnotify.Service

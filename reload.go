@@ -113,8 +113,8 @@ func (m *Main) restart(ctx context.Context, s *slot) error {
 	}
 }
 
-// reload replaces all workers one after the other, as SIGHUP asks. handleSignals calls it, on a
-// goroutine of its own.
+// reload replaces all workers one after the other, as SIGHUP asks. It has a goroutine of its
+// own.
 func (m *Main) reload(ctx context.Context) {
 	if goroutine.Closed(m.exitAsked) {
 		return

@@ -12,6 +12,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/sdnotify"
+	"github.com/multiprolab/multiprolab/internal/signals"
 	"github.com/multiprolab/multiprolab/internal/watchers"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -103,7 +104,13 @@ func (m *Main) Run(ctx context.Context) error {
 		m.service.Watchdog()
 	}
 	defer m.service.Follow()()
-	defer m.handleSignals()()
+	defer m.signals.Handle(&signals.Program{
+		NewVersion: m.cfg.UpgradeSignal,
+		Worker:     proc.Current() != nil,
+		End:        m.endBySignal,
+		Reload:     m.reload,
+		Upgrade:    m.upgradeBySignal,
+	})()
 	var err error
 	finally(m.work, func(goexit bool) {
 		err = m.await(context.Background())

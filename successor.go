@@ -42,7 +42,7 @@ func (m *Main) inherit() error {
 		if h.Pid != 0 {
 			m.upgrade.bridged = make(chan struct{})
 		}
-		m.upgrade.catchEarly(m.cfg.UpgradeSignal, hangup)
+		m.signals.CatchEarly(m.cfg.UpgradeSignal, h.Ignored)
 	}
 	return nil
 }

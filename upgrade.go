@@ -10,6 +10,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/proc"
+	"github.com/multiprolab/multiprolab/internal/signals"
 	"github.com/multiprolab/multiprolab/internal/sockets"
 	"github.com/multiprolab/multiprolab/internal/upgrade"
 )
@@ -191,8 +192,8 @@ func (m *Main) execute(trial *upgrade.Trial) error {
 		Tasks:   m.upgrade.handedOver(),
 	}
 	m.broker.handQueue(h)
-	ignored := m.upgrade.ignored()
-	h.Ignored = hangup != nil && slices.Contains(ignored, hangup)
+	ignored := m.signals.Caught()
+	h.Ignored = slices.Contains(ignored, signals.Hangup)
 	if trial.Alone() {
 		trial.End(m.cfg.ShutdownTimeout)
 	}

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
-	"os/signal"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -35,15 +33,13 @@ type upgrading struct {
 	// bridged is closed when the trial that has served until the workers of this version were ready
 	// has ended; nil if there was none. prepare sets it, and it does not change after that.
 	bridged chan struct{}
-	// early gets signals until Run does; or nil. prepare sets it, and it does not change later.
-	early chan os.Signal
 	// abandoned is closed when the program is to end, whatever Upgrade has begun. New makes it, and
 	// abandon closes it, before the milestone exitAsked.
 	abandoned chan struct{}
 	// busy says that an Upgrade is under way.
 	busy atomic.Bool
 
-	// mu guards next, giveUp, tasks and caught, and the closing of abandoned.
+	// mu guards next, giveUp and tasks, and the closing of abandoned.
 	mu sync.Mutex
 	// next is what executes the new file when nothing is left of the workers, or nil. It returns if
 	// that fails.
@@ -53,8 +49,6 @@ type upgrading struct {
 	giveUp func()
 	// tasks are the tasks that are handed over, by their numbers.
 	tasks map[queue.ID]upgrade.Task
-	// caught are the signals that would end the new version before it catches them.
-	caught []os.Signal
 }
 
 // goesOn reports whether the program that has been asked to end goes on as its new version.
@@ -112,57 +106,12 @@ func (u *upgrading) settled(ctx context.Context, exitAsked <-chan struct{}, log 
 	return nil
 }
 
-// heed has the signal of an upgrade, if it is not nil, sent to a channel. It notes which signals
-// would end a new version before that catches them: this one and, in a service, SIGHUP. In a
-// process that the old version has executed they are not ignored any more.
-func (u *upgrading) heed(signals chan os.Signal, sig, hangup os.Signal, service bool) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.caught = nil
-	if sig != nil {
-		signal.Notify(signals, sig)
-		u.caught = append(u.caught, sig)
-	}
-	if u.early != nil && u.handed.Ignored {
-		signal.Notify(signals, hangup)
-	}
-	if service && hangup != nil && !signal.Ignored(hangup) {
-		u.caught = append(u.caught, hangup)
-	}
-	if u.early != nil {
-		signal.Stop(u.early)
-	}
-}
-
-// catchEarly makes signals that the old version has had ignored be caught and not ignored, before a
-// worker could inherit that. heed takes over from it.
-func (u *upgrading) catchEarly(sig, hangup os.Signal) {
-	var all []os.Signal
-	if sig != nil {
-		all = append(all, sig)
-	}
-	if u.handed.Ignored {
-		all = append(all, hangup)
-	}
-	if len(all) > 0 { // without signals, all are meant
-		u.early = make(chan os.Signal, 1)
-		signal.Notify(u.early, all...)
-	}
-}
-
 // fail reports to the old version of the program why its trial has failed. It does nothing in other
 // processes, and once the workers of the trial were ready.
 func (u *upgrading) fail(err error) {
 	if u.report != nil && err != nil {
 		u.report.Failed(err)
 	}
-}
-
-// ignored returns the signals that are to be ignored until the new version catches them.
-func (u *upgrading) ignored() []os.Signal {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.caught
 }
 
 // handOver notes a task that the new version goes on with, and its number in this one.

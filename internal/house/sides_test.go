@@ -22,7 +22,7 @@ var (
 		effects.go emit.go ending.go fleet.go group.go handshake.go hang.go heir.go
 		job.go lives.go loopwaits.go main.go milestones.go output.go peer.go register.go
 		reload.go report.go resize.go roster.go mainrouter.go routeruplink.go seat.go fleetevents.go
-		signals.go signals_unix.go signals_windows.go spawn.go staff.go standing.go stderr.go
+		spawn.go staff.go standing.go stderr.go
 		start.go taskdefaults.go verdict.go verdicts.go vouch.go watch.go
 		checkpoints.go listeners.go lostcalls.go publish.go peerwire.go
 		handover.go profile.go successor.go upgrade.go upgrading.go history.go kill.go rates.go running.go snapshot.go usage.go`)

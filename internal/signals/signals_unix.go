@@ -1,6 +1,6 @@
 //go:build unix
 
-package multiprolab
+package signals
 
 import (
 	"os"
@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// hangup is the signal that asks a service to reload, and tells other programs that their terminal
+// Hangup is the signal that asks a service to reload, and tells other programs that their terminal
 // is gone.
-var hangup os.Signal = syscall.SIGHUP
+var Hangup os.Signal = syscall.SIGHUP
 
 // hasTerminal reports whether this process has a controlling terminal. A service has none.
 func hasTerminal() bool {
@@ -22,9 +22,9 @@ func hasTerminal() bool {
 	return err == nil
 }
 
-// dieBy ends this process as the signal would if nobody caught it, so that the parent process sees
+// DieBy ends this process as the signal would if nobody caught it, so that the parent process sees
 // the signal.
-func dieBy(sig os.Signal) {
+func DieBy(sig os.Signal) {
 	signal.Reset(sig) // also if the user catches it
 	if s, ok := sig.(syscall.Signal); ok {
 		_ = syscall.Kill(os.Getpid(), s)
