@@ -148,6 +148,16 @@ func (b *broker) assign(e *queue.Effect) {
 	}
 }
 
+// sendLast sends a worker the last checkpoint of a job that it is about to get.
+func (j *job) sendLast(p *peer) {
+	if j.past == nil || j.past.checkpoint == nil {
+		return
+	}
+	f := &wire.Frame{Kind: wire.Checkpoint, ID: uint64(j.ID())}
+	setPayload(f, *j.past.checkpoint)
+	p.link.Tell(link.Quietly, f) // who sends the task pushes it
+}
+
 // mostVoid is of how many runs of a stream that begins again the pieces hold no credit any more
 // while they wait for a slow range. Those of further runs hold it, so that they have a bound.
 const mostVoid = 8

@@ -1,6 +1,7 @@
 package multiprolab
 
 import (
+	"bytes"
 	"strings"
 
 	"github.com/multiprolab/multiprolab/internal/batch"
@@ -214,6 +215,26 @@ func (b *broker) cancelFetch(p *peer, id uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.rules.CancelFetch(p.worker, queue.FetchID(id))
+}
+
+// checkpointed keeps a checkpoint of a worker.
+func (b *broker) checkpointed(p *peer, f *wire.Frame) error {
+	if len(f.Body) > MaxCheckpoint {
+		return lie("the checkpoint of a task has %d bytes, and %d are allowed", len(f.Body), MaxCheckpoint)
+	}
+	saved := payloadOf(f)
+	saved.Data, saved.Lent = bytes.Clone(f.Body), false // f may share its memory with others, and would keep it
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t, lies := b.rules.Checkpoint(p.worker, queue.ID(f.ID), len(f.Body))
+	if t != nil {
+		j := jobOf(t)
+		j.history().checkpoint = &saved
+		if lease := j.Lease(); lease != nil {
+			lease.Checkpoint(b.node.codec.Pack(saved))
+		}
+	}
+	return accuse(lies, "saved a checkpoint of")
 }
 
 // progress passes news of a running job on to its submitter. What comes when the job has ended, or
