@@ -2,6 +2,7 @@ package multiprolab
 
 import (
 	"cmp"
+	crand "crypto/rand"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -29,7 +30,7 @@ func newBroker(n *node, cfg *Config, record *recorder.Counter) *broker {
 	if cfg.Backend != nil {
 		b.store = store.New(store.Config{
 			Backend: cfg.Backend,
-			Run:     newCookie()[:16],
+			Run:     crand.Text()[:16],
 			Happens: b.happens,
 			Foreign: func(t backend.Task) (*store.Entry, error) { return foreignEntry(n.codec, t) },
 			Warnf:   func(text string, args ...any) { cfg.Logger.Warn("multiprolab: " + fmt.Sprintf(text, args...)) },

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/errpack"
+	"github.com/multiprolab/multiprolab/internal/life"
 )
 
 // This file is the sentinel errors, and the errors about workers and their configuration. The
@@ -97,8 +98,8 @@ func (e *WorkerDiedError) Error() string {
 	if e.Reason != "" {
 		fmt.Fprintf(&b, ": %s", e.Reason)
 	}
-	if s := headline(e.Stderr, e.ExitCode); s != "" {
-		fmt.Fprintf(&b, ": %s", s)
+	if s := life.Headline(e.Stderr, goexitMark, e.ExitCode); s != "" {
+		b.WriteString(": " + strings.TrimPrefix(s, "multiprolab: "))
 	}
 	return b.String()
 }
@@ -310,4 +311,12 @@ func during(how error, what string) error {
 		return &h
 	}
 	return how
+}
+
+// brief returns the text of an error for use inside another text.
+func brief(err error) string {
+	if err == nil {
+		return "no error"
+	}
+	return strings.ReplaceAll(err.Error(), "multiprolab: ", "")
 }

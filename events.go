@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/outbox"
 )
 
@@ -187,7 +188,7 @@ func (e *WorkerFailed) record() (slog.Level, string, []slog.Attr) {
 	attrs := []slog.Attr{slog.String("worker", e.Worker), slog.Int("pid", e.PID), slog.Int("life", e.Life),
 		slog.String("error", brief(e.Err)), slog.Bool("restart", e.Restart), slog.Duration("after", e.After)}
 	if died, ok := errors.AsType[*WorkerDiedError](e.Err); ok && died != nil {
-		if stack := firstStack(died.Stderr); stack != "" {
+		if stack := life.FirstStack(died.Stderr, ".(*Worker).dump("); stack != "" {
 			attrs = append(attrs, slog.String("stack", stack))
 		}
 	}

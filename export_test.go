@@ -83,9 +83,6 @@ func (m *Main) Pending(instance string) int {
 	return s.pending()
 }
 
-// Headline returns the line of a stderr that an error's text has.
-func Headline(stderr string, exitCode int) string { return headline(stderr, exitCode) }
-
 // Body returns the encoded body of the message.
 func (m *Message) Body() []byte { return m.payload.Data }
 

@@ -53,6 +53,9 @@ func finally(part func(), last func(goexit bool)) {
 // errGoexit is the cause of the contexts in a worker that dies because of runtime.Goexit.
 var errGoexit = errors.New("multiprolab: a function of the worker called runtime.Goexit")
 
+// goexitMark is how the report of a worker begins whose loop runtime.Goexit has ended.
+const goexitMark = "multiprolab: runtime.Goexit "
+
 // goexitText says in one line what happened, for the start of a report.
 func goexitText(what string) string {
 	return goexitMark + "was called in " + what + ", which ends the goroutine that all handlers run on: return an " +

@@ -17,29 +17,7 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-const (
-	bar        = "\r 42% [====>    ]" // a line that is not ended
-	someStacks = "\n\ngoroutine 1 [running]:\nmain.f(0x1)\n\t/src/main.go:52 +0x1b3\n\ngoroutine 7 [select]:\nmain.g()\n\t/src/main.go:7 +0x1\nexit status 2\n"
-)
-
-// The text of an error has the line of stderr that says most.
-func TestHeadline(t *testing.T) {
-	for _, c := range []struct {
-		stderr string
-		status int
-		want   string
-	}{
-		{"", 1, ""}, {"\n \r\n", 2, ""}, {"one\ntwo\n", 1, "two"}, {"\r 1%\r 2%\r 3%", 1, "3%"},
-		{"panic: the reason" + someStacks, 2, "panic: the reason"}, {"panic: the reason" + someStacks, -1, "panic: the reason"},
-		{"panic: \n\tthe reason" + someStacks, 2, "panic: the reason"}, {"panic: reading:\n\tthe reason" + someStacks, 2, "panic: reading: the reason"},
-		{"panic: old\nfailed: the reason\n", 1, "failed: the reason"},
-		{strings.TrimSuffix(someStacks, "exit status 2\n"), -1, ""}, // of a worker that hung
-		{"WARNING: DATA RACE\n  main.f()\n      /src/main.go:52 +0x1b3\n==================\n", 1, ""},
-		{strings.Repeat("é", 200), 1, strings.Repeat("é", 150) + " ..."},
-	} {
-		require.Equal(t, c.want, multiprolab.Headline(c.stderr, c.status), "%q", c.stderr)
-	}
-}
+const bar = "\r 42% [====>    ]" // a line that is not ended
 
 // multiline is an error whose text begins with a line break.
 type multiline struct{}

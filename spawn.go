@@ -2,6 +2,8 @@ package multiprolab
 
 import (
 	"cmp"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -23,7 +25,9 @@ import (
 // wire. The goroutine of the life calls it.
 func (m *Main) spawn(s *slot, number int) (*peer, error) {
 	p := newPeer(s, number)
-	cookie := newCookie()
+	var secret [16]byte
+	_, _ = rand.Read(secret[:]) // it never fails
+	cookie := hex.EncodeToString(secret[:])
 	if m.cfg.InProcess {
 		handed, err := proc.NewDuplicates(m.handed(&s.pool.cfg))
 		if err != nil {

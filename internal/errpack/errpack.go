@@ -13,10 +13,10 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"unicode/utf8"
 
 	"github.com/multiprolab/multiprolab/internal/pack"
 	_ "github.com/multiprolab/multiprolab/internal/platform" // which says where multiprolab runs
+	"github.com/multiprolab/multiprolab/internal/text"
 )
 
 const (
@@ -126,7 +126,7 @@ func (f *Form) Marshal(err error) (b []byte) {
 			return b
 		}
 	}
-	return f.MarshalCut(errors.New(cutText(Text(err), 256)), Cut{})
+	return f.MarshalCut(errors.New(text.Cut(Text(err), 256)), Cut{})
 }
 
 // MarshalCut packs only so much of an error. If a method of the error panics, it panics.
@@ -138,26 +138,14 @@ func (f *Form) MarshalCut(err error, cut Cut) []byte {
 // otherwise with a text that says so. An error is a value like any other, and must not end main.
 func Guard(err error, otherwise func(text string)) {
 	if r := recover(); r != nil {
-		otherwise(cutText(fmt.Sprintf("an error of type %T, whose methods panic: %v", err, r), MaxText/2))
+		otherwise(text.Cut(fmt.Sprintf("an error of type %T, whose methods panic: %v", err, r), MaxText/2))
 	}
 }
 
 // Text returns err.Error() or, if that panics, a text that says so.
-func Text(err error) (text string) {
-	defer Guard(err, func(otherwise string) { text = otherwise })
+func Text(err error) (s string) {
+	defer Guard(err, func(otherwise string) { s = otherwise })
 	return err.Error()
-}
-
-// cutText cuts a text that is longer than n bytes off behind its last whole character within these,
-// and appends " ...".
-func cutText(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n] + " ..."
 }
 
 // Unmarshal reads what Marshal wrote, from a process that is not to be trusted. It never returns a

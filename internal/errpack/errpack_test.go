@@ -143,12 +143,6 @@ func TestErrorsWhoseMethodsPanicAreTexts(t *testing.T) {
 	}
 }
 
-func TestCutTextKeepsWholeCharacters(t *testing.T) {
-	for s, want := range map[string]string{"ab": "ab", "abc": "abc", "abcd": "abc ...", "abé": "ab ...", "éé": "é ..."} {
-		require.Equal(t, want, cutText(s, 3), s)
-	}
-}
-
 // FuzzUnmarshal: what a worker that lies has written makes an error that can be used and sent on.
 func FuzzUnmarshal(f *testing.F) {
 	for _, err := range append(stdSentinels, errKnown, net.ErrClosed, syscall.EIO, errors.New("text"),

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/pack"
+	"github.com/multiprolab/multiprolab/internal/text"
 )
 
 // This file is how the parts of an error are packed: its texts, and the errors that it holds.
@@ -101,7 +102,7 @@ func (f Fields) pack(e *Packing, p *pack.Packing) {
 // text packs a text of the error.
 func (e *Packing) text(p *pack.Packing, s *string) {
 	if n := e.cut.Text; !p.Reading() {
-		*s = cutText(*s, orElse(n, MaxText))
+		*s = text.Cut(*s, orElse(n, MaxText))
 	}
 	pack.Text(p, s)
 }
@@ -113,7 +114,7 @@ func (e *Packing) stderr(p *pack.Packing, s *string) {
 		if e.early {
 			n = orElse(e.cut.Earlier, n)
 		}
-		*s = cutText(*s, n)
+		*s = text.Cut(*s, n)
 		if n == 1 {
 			*s = ""
 		}

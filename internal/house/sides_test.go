@@ -21,7 +21,7 @@ var (
 	mainSide = strings.Fields(`flightrecorder.go record.go watchdog.go logbook.go admission.go broker.go brokeropen.go cause.go client.go deadletters.go desk.go
 		effects.go emit.go ending.go fleet.go group.go handshake.go hang.go heir.go
 		job.go lives.go loopwaits.go main.go milestones.go output.go peer.go register.go
-		reload.go report.go resize.go roster.go mainrouter.go routeruplink.go seat.go fleetevents.go
+		reload.go resize.go roster.go mainrouter.go routeruplink.go seat.go fleetevents.go
 		spawn.go staff.go standing.go stderr.go
 		start.go taskdefaults.go verdict.go verdicts.go vouch.go watch.go
 		listeners.go lostcalls.go publish.go peerwire.go

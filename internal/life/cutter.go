@@ -11,8 +11,8 @@ import (
 // tail. What the worker has printed itself is passed on as it comes. It all happens in main.
 
 const (
-	// MostStackLines is how many lines of the first stack are passed on.
-	MostStackLines = 100
+	// mostStackLines is how many lines of the first stack are passed on.
+	mostStackLines = 100
 	// mostHeld is how many bytes of stacks are held back until the process has ended. What is
 	// longer is passed on up to there.
 	mostHeld = 4 << 20
@@ -109,7 +109,7 @@ func (c *crashCutter) endFirst() {
 	} else if strings.HasPrefix(text, "goroutine ") {
 		c.system = false
 	}
-	if text == "" && !c.system || c.lines >= MostStackLines {
+	if text == "" && !c.system || c.lines >= mostStackLines {
 		c.phase = crashRest
 	}
 }

@@ -4,7 +4,8 @@ import (
 	"bytes"
 	"io"
 	"sync"
-	"unicode/utf8"
+
+	"github.com/multiprolab/multiprolab/internal/text"
 )
 
 // maxLineSize is the greatest length of a line in bytes. A longer one is passed on in pieces, as
@@ -48,7 +49,7 @@ func (l *Lines) Write(p []byte) (int, error) {
 		for n := maxLineSize + 1 - len(l.buf); len(line) >= n; n = maxLineSize + 1 - len(l.buf) {
 			l.buf = append(l.buf, line[:n]...)
 			line = line[n:]
-			l.pass(wholeRunes(l.buf, maxLineSize))
+			l.pass(text.Whole(l.buf, maxLineSize))
 			l.begun = true
 		}
 		l.buf = append(l.buf, line...)
@@ -58,16 +59,6 @@ func (l *Lines) Write(p []byte) (int, error) {
 		l.begun = l.begun && !whole
 	}
 	return n, nil
-}
-
-// wholeRunes returns how many of the first n bytes of a longer text do not end within a character.
-func wholeRunes(p []byte, n int) int {
-	for i := n; i > n-utf8.UTFMax; i-- {
-		if utf8.RuneStart(p[i]) {
-			return i
-		}
-	}
-	return n // it is no UTF-8
 }
 
 // pass passes n bytes on, as a line. The caller holds mu.

@@ -55,14 +55,10 @@ func (m marks) find(b []byte) int {
 // begins reports whether s begins as a report does.
 func (m marks) begins(s string) bool { return m.find([]byte(s[:min(len(s), maxMark)])) == 0 }
 
-// BeginsReport reports whether the end of a stderr begins as a report does with which the Go
-// runtime ends a process, or as one that begins with the mark own.
-func BeginsReport(stderr, own string) bool { return marks{own: []byte(own)}.begins(stderr) }
-
-// RuntimeDied reports whether the exit status is one with which the Go runtime may have ended a
+// runtimeDied reports whether the exit status is one with which the Go runtime may have ended a
 // process, or a signal's, or unknown (proc.go and panic.go of the runtime). What else a program
 // exits with, its log may be full of panics that it has lived through.
-func RuntimeDied(exitCode int) bool {
+func runtimeDied(exitCode int) bool {
 	return exitCode < 0 || 2 <= exitCode && exitCode <= 5 || exitCode > 255
 }
 

@@ -80,7 +80,7 @@ func Start(spawner *proc.Spawner, spec *proc.Spec, out Output, kills *KernelKill
 			defer printed.Close()
 		}
 		copies.Wait()
-		p.errors.end(RuntimeDied(p.proc.Status().ExitCode))
+		p.errors.end(runtimeDied(p.proc.Status().ExitCode))
 	}()
 	return p, nil
 }
@@ -139,7 +139,7 @@ func (p *Process) Close() { p.proc.Close() }
 
 // Stderr is that of Body.
 func (p *Process) Stderr() string {
-	if !RuntimeDied(p.proc.Status().ExitCode) {
+	if !runtimeDied(p.proc.Status().ExitCode) {
 		return p.errors.last()
 	}
 	if report := p.errors.report(); report != "" {

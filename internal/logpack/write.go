@@ -9,7 +9,8 @@ import (
 	"log/slog"
 	"reflect"
 	"time"
-	"unicode/utf8"
+
+	"github.com/multiprolab/multiprolab/internal/text"
 )
 
 // writer packs one record, or what a logger gathers. It exists in the worker; one goroutine uses
@@ -29,21 +30,10 @@ func (w *writer) room() int { return w.most - len(w.b) }
 func (w *writer) text(s string) {
 	if most := w.room() - reserve; len(s) > most {
 		w.cut = true
-		s = s[:wholeRunes(s, most)]
+		s = s[:text.Whole(s, most)]
 	}
 	w.b = binary.AppendUvarint(w.b, uint64(len(s)))
 	w.b = append(w.b, s...)
-}
-
-// wholeRunes returns how many of the first bytes of a text, of n at most, do not end within a
-// character.
-func wholeRunes(s string, n int) int {
-	for i := n; i > 0 && i > n-utf8.UTFMax; i-- {
-		if utf8.RuneStart(s[i]) {
-			return i
-		}
-	}
-	return max(0, n) // it is no UTF-8
 }
 
 // begin packs the kind and the key of an attribute. It reports false if there is no room for it.
