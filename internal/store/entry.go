@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/multiprolab/multiprolab/internal/queue"
 )
@@ -86,7 +87,9 @@ func (s *entries) end(e *Entry, drop bool) {
 }
 
 // laneName returns what the queue of a lane is called in a Backend.
-func laneName(l queue.Lane) string { return fmt.Sprintf("%s/%s/%d", l.Queue, l.Type, l.Priority) }
+func laneName(l queue.Lane) string {
+	return l.Queue + "/" + l.Type + "/" + strconv.Itoa(int(l.Priority))
+}
 
 // name returns the name for a lane. Consecutive tasks are mostly of the same lane, so the last name
 // is kept.
