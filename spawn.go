@@ -109,9 +109,8 @@ func (p *peer) tellShared(name string, id uint64, n *shared.News) {
 
 // subscribe lets the worker at the other end of a lane have what its configuration names.
 func (p *peer) subscribe(lane *shared.Lane) {
-	p.shares = shared.NewSubscription(lane, p.slot().pool.cfg.Shared, func(name string, n *shared.News) {
-		p.tellShared(name, 0, n)
-	})
+	tell := func(name string, n *shared.News) { p.tellShared(name, 0, n) }
+	p.shares = &shared.Subscription{Lane: lane, Names: p.slot().pool.cfg.Shared, Tell: tell}
 }
 
 // startWithLane starts the process of a worker, with a lane if its configuration names shared data.

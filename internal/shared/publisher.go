@@ -48,15 +48,11 @@ type Publisher struct {
 // Subscription is a process that may ask a Publisher for data, in the process of the Publisher. It
 // does not change but for its end, which the Publisher's mu guards.
 type Subscription struct {
-	lane  *Lane                      // the way of segments to the process; it guards itself
-	names []string                   // what the process may ask for
-	tell  func(name string, n *News) // tells the process of a version; it does not wait
-	left  bool                       // Leave was called
-}
+	Lane  *Lane                      // the way of segments to the process; it guards itself
+	Names []string                   // what the process may ask for
+	Tell  func(name string, n *News) // tells the process of a version; it does not wait
 
-// NewSubscription returns the subscription of the process at the other end of a lane.
-func NewSubscription(lane *Lane, names []string, tell func(name string, n *News)) *Subscription {
-	return &Subscription{lane: lane, names: names, tell: tell}
+	left bool // Leave was called
 }
 
 // Replace makes s the next version of a name, or with nil the one that is no more, and returns its
@@ -64,8 +60,8 @@ func NewSubscription(lane *Lane, names []string, tell func(name string, n *News)
 func (p *Publisher) Replace(name string, s *Segment) (version uint64) {
 	version, all := p.replace(name, s)
 	for _, to := range all { // the others ask before they use it
-		if slices.Contains(to.names, name) {
-			to.tell(name, &News{Version: version})
+		if slices.Contains(to.Names, name) {
+			to.Tell(name, &News{Version: version})
 		}
 	}
 	return version
@@ -103,7 +99,7 @@ func (p *Publisher) replace(name string, s *Segment) (version uint64, all []*Sub
 // told. The process is not trusted: it gets what its subscription names, and nothing if that is
 // nil. The error may be ErrNotAllowed, ErrNotPublished or ErrFull, and os.ErrClosed after Leave.
 func (p *Publisher) Pass(name string, to *Subscription) (*News, error) {
-	if to == nil || !slices.Contains(to.names, name) {
+	if to == nil || !slices.Contains(to.Names, name) {
 		return nil, ErrNotAllowed
 	}
 	p.mu.Lock()
@@ -119,7 +115,7 @@ func (p *Publisher) Pass(name string, to *Subscription) (*News, error) {
 	if s == nil {
 		return nil, ErrNotPublished
 	}
-	handle, err := to.lane.Pass(s)
+	handle, err := to.Lane.Pass(s)
 	return &News{Version: p.last[name], Size: s.Size(), Handle: handle}, err
 }
 
@@ -131,7 +127,7 @@ func (p *Publisher) Leave(of *Subscription) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	of.left = true
-	of.lane.Close()
+	of.Lane.Close()
 	delete(p.asked, of)
 }
 

@@ -21,10 +21,10 @@ func TestPublisherPasses(t *testing.T) {
 	var p Publisher
 	lane, _ := NewLocalLane()
 	var told []uint64
-	to := NewSubscription(lane, []string{"n"}, func(name string, n *News) {
+	to := &Subscription{Lane: lane, Names: []string{"n"}, Tell: func(name string, n *News) {
 		require.Equal(t, "n", name)
 		told = append(told, n.Version)
-	})
+	}}
 	for _, c := range []struct {
 		to   *Subscription
 		name string
@@ -49,7 +49,7 @@ func TestPublisherPasses(t *testing.T) {
 	require.Equal(t, []uint64{1, 2, 3}, told)
 	p.Close()
 	require.Zero(t, p.Replace("n", segment()))
-	_, err = p.Pass("n", NewSubscription(lane, []string{"n"}, nil))
+	_, err = p.Pass("n", &Subscription{Lane: lane, Names: []string{"n"}})
 	require.Equal(t, ErrNotPublished, err)
 }
 
@@ -62,7 +62,8 @@ func TestPublisherAndSubscriber(t *testing.T) {
 	asked := make(chan string, 1)
 	s := NewSubscriber(outlet, func(name string) { asked <- name })
 	defer s.Close()
-	to := NewSubscription(lane, []string{"a", "b"}, func(name string, n *News) { s.Told(name, n.Version) })
+	tell := func(name string, n *News) { s.Told(name, n.Version) }
+	to := &Subscription{Lane: lane, Names: []string{"a", "b"}, Tell: tell}
 	defer p.Leave(to)
 	publish := func(name string) {
 		made, err := New(bytes.NewReader([]byte("data")))

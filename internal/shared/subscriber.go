@@ -2,7 +2,6 @@ package shared
 
 import (
 	"context"
-	"os"
 	"sync"
 )
 
@@ -88,17 +87,17 @@ func (s *Subscriber) look(q *question, name string) (*Version, error) {
 }
 
 // Take takes in the answer to a question, which comes as News or as an error. It returns false if
-// nobody has asked for the name.
+// nobody has asked for the name, or if a version comes where there is no lane.
 func (s *Subscriber) Take(name string, n *News, failure error) bool {
 	s.askMu.Lock()
 	defer s.askMu.Unlock()
 	q := s.asked
-	if q == nil || q.name != name {
+	if q == nil || q.name != name || failure == nil && s.outlet == nil {
 		return false
 	}
 	if q.err = failure; failure == nil {
 		var memory []byte
-		if memory, q.err = s.mapped(n); q.err == nil {
+		if memory, q.err = s.outlet.Map(n.Handle, n.Size); q.err == nil {
 			s.Add(name, n.Version, memory)
 			q.version, q.held = n.Version, s.Use(name, n.Version)
 		}
@@ -109,14 +108,6 @@ func (s *Subscriber) Take(name string, n *News, failure error) bool {
 	}
 	close(q.done)
 	return true
-}
-
-// mapped maps the version that was passed on.
-func (s *Subscriber) mapped(n *News) ([]byte, error) {
-	if s.outlet == nil {
-		return nil, os.ErrClosed
-	}
-	return s.outlet.Map(n.Handle, n.Size)
 }
 
 // leave notes that a call does not wait for the answer any more. What was mapped for nobody else,

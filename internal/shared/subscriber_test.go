@@ -90,6 +90,7 @@ func TestSharedAnswerToNothing(t *testing.T) {
 	require.False(t, w.Take("n", &News{}, nil))
 	w.ask("n")
 	require.False(t, w.Take("other", &News{}, nil))
+	require.False(t, w.Take("n", &News{}, nil), "there is no lane")
 	require.True(t, w.Take("n", &News{}, ErrNotPublished))
 	require.False(t, w.Take("n", &News{}, ErrNotPublished), "it has its answer")
 }
