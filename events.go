@@ -109,8 +109,8 @@ type DeadLetter struct {
 // deadLetter makes the event that says that a message was not handled by its receiver.
 func deadLetter(l *outbox.Letter, to, reason string, c *codec.Codec) *DeadLetter {
 	d := &DeadLetter{Sender: l.From, Receiver: to, Type: l.Type, Size: l.Size, Reason: reason}
-	if f := l.Frame(); f != nil {
-		d.body, d.codec = payloadOf(f).Own(), c
+	if l.Kept != nil {
+		d.body, d.codec = payloadOf(l.Kept.Frame).Own(), c
 	}
 	return d
 }

@@ -105,7 +105,7 @@ func (f *fakePeer) die(m *Main) error {
 	f.process.Conversed(io.EOF)
 	how := f.end(m)
 	s := f.slot()
-	lost, calls := s.out.Detach()
+	lost, calls, _ := s.out.Detach()
 	m.broker.leave(f.peer, how)
 	for _, id := range f.client.streams.Drain() {
 		m.broker.cancel(f.client, id, false)

@@ -172,8 +172,9 @@ func (l *lifetime) bequeath(led bool, err error) fleet.How {
 	var calls []outbox.Call
 	worked := m.broker.worked(p)
 	if p.standing.Load() != fellDown {
-		worked = s.out.Worked() || worked
-		lost, calls = s.out.Detach()
+		var handled bool
+		lost, calls, handled = s.out.Detach()
+		worked = worked || handled
 	}
 	if err == nil || led {
 		err = how

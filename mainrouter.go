@@ -3,7 +3,6 @@ package multiprolab
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/outbox"
@@ -277,37 +276,16 @@ func (r *mainRouter) forwardAll(from *peer, f *wire.Frame, n int64) {
 	if err != nil {
 		r.bounce(f, err)
 	}
-	all := &broadcast{from: from.client, cost: n}
-	all.left.Add(1)
+	all := outbox.NewBroadcast(from.client, n, len(slots))
 	for _, s := range slots {
-		all.left.Add(1)
 		c := *f
 		c.To, c.Flags = s.name, 0
-		if _, err := s.out.Post(&outbox.Parcel{Frame: &c, From: from.client, All: all.done}, link.Soon); err != nil {
-			all.done()
+		if _, err := s.out.Post(&outbox.Parcel{Frame: &c, From: all}, link.Soon); err != nil {
+			all.Grant(0)
 			r.bounce(&c, err)
 		}
 	}
-	all.done()
-}
-
-// broadcast is one message of a worker to several instances, in main. The worker gets its credit
-// back when the message has been written to the last of them.
-type broadcast struct {
-	// from is the life that has sent the message. It never changes.
-	from *client
-	// cost is how many bytes of credit the message costs it. It never changes.
-	cost int64
-	// left counts the parcels that have not been written, and 1 for forwardAll until it has made
-	// all. Any goroutine may change it.
-	left atomic.Int32
-}
-
-// done notes that one of those that left counts is done with.
-func (b *broadcast) done() {
-	if b.left.Add(-1) == 0 {
-		b.from.Grant(b.cost)
-	}
+	all.Grant(0)
 }
 
 // replied implements callDesk: it routes the outcome of a call back to its caller, and returns the
@@ -328,15 +306,4 @@ func (r *mainRouter) replied(e *callEntry, outcome *reply, f *wire.Frame) (to *l
 	f.To, f.From, f.Type, f.Meta, f.Header, f.Left = "", "", "", "", "", 0 // a reply has none of these
 	e.origin.called(e.id, e, e.loops)
 	return e.origin.answer(link.Quietly, f)
-}
-
-// cancelCallOf implements callDesk. It tells the process that handles a call of a worker that the
-// caller does not wait any more. It does nothing if the call has its reply, or never was.
-func (r *mainRouter) cancelCallOf(origin *client, id uint64, soft bool) {
-	origin.waitOver(id)
-	if e := origin.call(id); e != nil {
-		e.cancel(soft)
-		return
-	}
-	r.node.receiver.cancel(id, origin.slot().name, origin, soft)
 }

@@ -94,14 +94,8 @@ func (p *peer) takeFree(f *wire.Frame) error {
 	case wire.Failed:
 		l, ok := p.out().Strike(f.Serial())
 		if ok {
-			d.emit(
-				&HandlerFailed{
-					Sender:   l.From,
-					Receiver: p.slot().name,
-					Type:     l.Type,
-					Err:      p.vouchError(l.Type, unmarshalError(f.Body)),
-				},
-			)
+			err := p.vouchError(l.Type, unmarshalError(f.Body))
+			d.emit(&HandlerFailed{Sender: l.From, Receiver: p.slot().name, Type: l.Type, Err: err})
 		}
 		return unless(ok)
 	case wire.Cancel:

@@ -309,7 +309,7 @@ func (w *puppet) die(how error) {
 	w.hear()
 	th, s := w.th, w.slot()
 	w.link.Close()
-	lost, calls := s.out.Detach()
+	lost, calls, _ := s.out.Detach()
 	th.broker.leave(w.peer, how)
 	for _, id := range w.client.streams.Drain() {
 		th.broker.cancel(w.client, id, false)

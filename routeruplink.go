@@ -4,12 +4,13 @@ import (
 	"context"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/outbox"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
 // This file is the rest of mainRouter as the uplink of main, beside send and call: what main
-// submits, cancels and waits for.
+// submits, cancels and waits for; and how calls to workers end that get no reply.
 
 // cancelCall implements uplink: main does not wait for the reply to its call any more.
 func (r *mainRouter) cancelCall(id uint64, way *replyWay, soft bool) {
@@ -90,4 +91,53 @@ func (r *mainRouter) idle() {}
 // wait implements uplink: the loop of main waits for messages, at most for the time d.
 func (r *mainRouter) wait(ctx context.Context, d time.Duration) {
 	waitFor(ctx, r.node.receiver.wake, d)
+}
+
+// cancelCallOf implements callDesk. It tells the process that handles a call of a worker that the
+// caller does not wait any more. It does nothing if the call has its reply, or never was.
+func (r *mainRouter) cancelCallOf(origin *client, id uint64, soft bool) {
+	origin.waitOver(id)
+	if e := origin.call(id); e != nil {
+		e.cancel(soft)
+		return
+	}
+	r.node.receiver.cancel(id, origin.slot().name, origin, soft)
+}
+
+// cancel takes the call back if it still waits for room. Otherwise it tells the callee that the
+// caller does not wait any more, unless the call has its reply.
+func (e *callEntry) cancel(soft bool) {
+	to := e.callee
+	number, withdrawn := to.out.Cancel(e)
+	switch {
+	case withdrawn:
+		to.desk.calls.replied(e, &reply{err: context.Canceled}, nil).Push()
+	case number > 0:
+		to.tell(&wire.Frame{
+			Kind: wire.Cancel, Flags: softly(soft), Type: "call", ID: number, From: e.origin.name(),
+		})
+	}
+}
+
+// Lost implements outbox.Sender: it tells the caller that a call cannot be sent or, if the parcel
+// is a message, reports it as a dead letter.
+func (c *client) Lost(p *outbox.Parcel, err error) {
+	calls := c.slot().desk.calls
+	if e, ok := p.Call.(*callEntry); ok {
+		calls.replied(e, &reply{err: err}, nil).Push()
+		return
+	}
+	calls.bounce(p.Frame, err)
+}
+
+// failCalls gives an error to callers who will have no reply from the instance. begun says that the
+// calls were written to a life that has ended.
+func (s *slot) failCalls(calls []outbox.Call, err error, begun bool) {
+	for _, call := range calls {
+		e, cause := call.(*callEntry), err // the outbox of an instance has no other calls
+		if begun {
+			cause = during(err, `call "`+e.typ+`"`)
+		}
+		s.desk.calls.replied(e, &reply{err: cause}, nil).Push()
+	}
 }

@@ -20,11 +20,7 @@ func (s *slot) handling(tasks bool, now time.Time) (r RunningStats, ok bool) {
 	}
 	t, written := s.out.Turn(handled, exact)
 	if e, ok := t.Call.(*callEntry); ok {
-		r = RunningStats{Kind: "call", Type: e.typ, From: MainName, Since: written}
-		if e.origin != nil {
-			r.From = e.origin.slot().name
-		}
-		return r, true
+		return RunningStats{Kind: "call", Type: e.typ, From: e.origin.name(), Since: written}, true
 	}
 	if t.Serial == 0 {
 		return r, false

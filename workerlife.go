@@ -36,7 +36,7 @@ func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 	w.inbox.worker, w.inbox.epoch = w, time.Now()
 	w.workerPlace.open(role.index, role.life)
 	w.loop.task = w.inbox.work
-	w.out = outbox.New(outbox.Config{Window: int64(cfg.Window), Stall: w.stall, CauseOf: causeOf})
+	w.out = outbox.New(outbox.Config{Stall: w.stall, CauseOf: causeOf})
 	w.whole, w.kill = context.WithCancelCause(context.WithValue(context.Background(), workerKey{}, w))
 	w.ctx, w.cancel = context.WithCancelCause(w.whole)
 	return w
@@ -58,7 +58,7 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 		return errors.New(replaced)
 	}
 	w.know(wl.Pools)
-	w.out.Attach(w.link, wl.Credit)
+	w.out.Attach(w.link, int64(wl.Window), wl.Credit)
 	w.openLog(&wl.Log)
 	if w.role.process {
 		if err := applyLimits(wl); err != nil {

@@ -215,7 +215,6 @@ func (w *Worker) adopt(wl *life.Welcome) {
 	if wl.Shares {
 		w.link.StartSharing()
 	}
-	w.out.Resize(int64(wl.Window))
 	w.receiver.resize(int64(wl.Window))
 	if wl.Redelivers {
 		w.receiver.begins = w.link.Begin
@@ -231,14 +230,9 @@ func (w *Worker) know(pools map[string]int) {
 }
 
 // ack gathers what main is to be told about messages. bytes is credit that the message gives back;
-// gone says that the message has left the inbox, so that this is the rest of its credit. Calls have
-// no serial: their callers are told what becomes of them.
+// gone says that the message has left the inbox, so that this is the rest of its credit.
 func (w *Worker) ack(m *Message, bytes int64, gone bool) {
-	serial := m.serial
-	if !gone {
-		serial = 0
-	}
-	w.receipts.Give(bytes, serial, m.told)
+	w.receipts.Give(m.serial, bytes, gone, m.told)
 }
 
 // toldExit notes why main ends this worker. The goroutine that reads the wire calls it.

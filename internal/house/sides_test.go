@@ -24,7 +24,7 @@ var (
 		reload.go resize.go roster.go mainrouter.go routeruplink.go seat.go fleetevents.go
 		spawn.go staff.go standing.go stderr.go
 		start.go taskdefaults.go verdict.go verdicts.go vouch.go watch.go
-		listeners.go lostcalls.go publish.go peerwire.go
+		listeners.go publish.go peerwire.go
 		handover.go profile.go successor.go upgrade.go upgrading.go history.go kill.go rates.go running.go snapshot.go usage.go`)
 	workerSide = strings.Fields(`batchwork.go checkpointbox.go gettask.go taskinbox.go uplink.go worker.go workerhanded.go workerlife.go workerprocess.go
 		workerlogroom.go workerlogs.go workersetup.go workerinspect.go workerwire.go workerplace.go workershared.go`)

@@ -11,38 +11,18 @@ import (
 
 // This file is how the lives of a receiver begin and end, and what each of them answers.
 
-// Resize sets the window of the receiver, before its life begins.
-func (o *Outbox) Resize(window int64) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.rules.Window.Resize(window)
-}
-
-// Attach gives the outbox the wire of a new life, and the room that its receiver has, in bytes.
-func (o *Outbox) Attach(l *link.Link, room int64) {
+// Attach gives the outbox the wire of a new life, whose receiver has a window, and room for so many
+// bytes of it.
+func (o *Outbox) Attach(l *link.Link, window, room int64) {
 	o.mu.Lock()
 	defer o.unlock()
 	o.link = l
+	o.rules.Window.Resize(window)
 	o.rules.Open(room)
 }
 
-// AttachWhole is Attach for a life that has room for a whole window.
-func (o *Outbox) AttachWhole(l *link.Link) {
-	o.mu.Lock()
-	defer o.unlock()
-	o.link = l
-	o.rules.Open(o.rules.Window.Size())
-}
-
-// NumberOf returns the number by which the receiver knows a call. It reports false if the call was
-// not written yet, or has its reply.
-func (o *Outbox) NumberOf(call Call) (number uint64, ok bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	number = call.carriage().number
-	found, _ := o.rules.Ledger.Asked(number)
-	return number, found == call
-}
+// AttachWhole is Attach for a life that has room for the whole window of the configuration.
+func (o *Outbox) AttachWhole(l *link.Link) { o.Attach(l, o.cfg.Window, o.cfg.Window) }
 
 // Answered takes out the call that the receiver replies to, or returns nil if no call of that
 // number waits for a reply.
@@ -100,13 +80,6 @@ func (o *Outbox) Traffic() (handled uint64, waiting int) {
 	return o.rules.Ledger.Done, o.rules.Waiting()
 }
 
-// Worked reports whether the present life has handled a message or a call.
-func (o *Outbox) Worked() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.rules.Ledger.Worked()
-}
-
 // Died notes up to which serial messages had left the inbox of a worker when it died, and up to
 // which a handler had begun, because the worker could not say so itself any more. Numbers that
 // cannot be true are ignored.
@@ -119,14 +92,14 @@ func (o *Outbox) Died(handled, begun uint64) {
 
 // Detach takes away the wire of a life that has ended. It returns the messages that were written to
 // it and that nobody has been told of, without those that the next life gets, and the calls that
-// have no reply.
-func (o *Outbox) Detach() (lost []Letter, calls []Call) {
+// have no reply; and whether the life has handled a message or a call.
+func (o *Outbox) Detach() (lost []Letter, calls []Call, worked bool) {
 	o.mu.Lock()
 	defer o.unlock()
-	o.link = nil
+	o.link, worked = nil, o.rules.Ledger.Worked()
 	all, calls := o.rules.Detach()
 	for _, l := range slices.Backward(all) {
-		p := l.Letter.kept
+		p := l.Letter.Kept
 		if p == nil || o.closed || !o.rules.Again(&p.place, l.Suspect, o.cfg.Again) {
 			lost = append(lost, l.Letter)
 		} else if l.Begun {
@@ -134,7 +107,7 @@ func (o *Outbox) Detach() (lost []Letter, calls []Call) {
 		}
 	}
 	slices.Reverse(lost)
-	return lost, calls
+	return lost, calls, worked
 }
 
 // SendLast sends the present life, if there is one, a last frame behind all messages that wait.

@@ -41,7 +41,7 @@ type Outbox struct {
 
 // Config is how an outbox works.
 type Config struct {
-	// Window is how many bytes of room the receiver has when it keeps nothing.
+	// Window is how many bytes of room a receiver of AttachWhole has when it keeps nothing.
 	Window int64
 	// Stall is called when a sender begins to wait in Send, with its context. It returns a channel
 	// for the error that says that the sender must not wait, or nil, and a function for the end of
@@ -63,7 +63,6 @@ type Config struct {
 // New returns an outbox between two lives.
 func New(c Config) *Outbox {
 	o := &Outbox{cfg: c}
-	o.rules.Window.Resize(c.Window)
 	o.rules.Ledger.Clears = c.Again > 0
 	return o
 }
@@ -169,7 +168,7 @@ func (o *Outbox) post(f *wire.Frame, n int64, call Call, how link.Haste, p *Parc
 	if o.cfg.Tracks && f.Kind == wire.Message {
 		l := letterOf(f)
 		if o.cfg.Again > 0 {
-			l.kept = keep(f, p)
+			l.Kept = keep(f, p)
 		}
 		o.rules.Ledger.Write(l)
 	}
@@ -225,17 +224,21 @@ func (o *Outbox) takeBack(p *Parcel) bool {
 	return true
 }
 
-// Withdraw takes back a call that waits for room. It reports false if the call has been written, so
-// that the receiver has it.
-func (o *Outbox) Withdraw(call Call) bool {
+// Cancel takes back a call that waits for room, and reports whether it has. If not, it returns the
+// number by which the receiver knows the call, or 0 if that was not written or has its reply.
+func (o *Outbox) Cancel(call Call) (number uint64, withdrawn bool) {
 	o.mu.Lock()
-	p := call.carriage().parcel
-	withdrawn := p != nil && o.takeBack(p)
+	c := call.carriage()
+	p := c.parcel
+	withdrawn = p != nil && o.takeBack(p)
+	if asked, _ := o.rules.Ledger.Asked(c.number); asked == call {
+		number = c.number
+	}
 	o.unlock()
 	if withdrawn {
 		p.gone()
 	}
-	return withdrawn
+	return number, withdrawn
 }
 
 // InOrder calls post while nothing else can be written: so frames that are written before post say

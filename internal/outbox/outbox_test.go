@@ -147,15 +147,16 @@ func TestWhatALifeLeaves(t *testing.T) {
 		require.Equal(t, given, by.given, "what waits holds credit")
 		require.Equal(t, []string{"one", "call", "two"}, first.types())
 		o.Died(0, 1)
-		lost, calls := o.Detach()
+		lost, calls, worked := o.Detach()
+		require.False(t, worked)
 		require.Equal(t, []Call{call}, calls)
 		var types []string
 		for i := range lost {
 			types = append(types, lost[i].Type)
-			require.Nil(t, lost[i].Frame(), "main does not have it")
+			require.Nil(t, lost[i].Kept, "main does not have it")
 		}
 		require.Equal(t, want.lost, types)
-		o.Attach(next.link, 1<<20)
+		o.Attach(next.link, 1<<20, 1<<20)
 		require.Equal(t, want.next, next.types())
 		require.Greater(t, by.given, given)
 		lost, calls = o.Close(errors.New("closed"))
@@ -178,22 +179,44 @@ func TestDeadlineRunsWhileACallWaits(t *testing.T) {
 			_, err := o.Post(&Parcel{Frame: f, Call: &calls[i], From: by, Cost: 1}, link.Soon)
 			require.NoError(t, err)
 		}
-		require.True(t, o.Withdraw(&calls[1]))
-		require.False(t, o.Withdraw(&calls[1]))
+		for _, want := range []bool{true, false} {
+			number, withdrawn := o.Cancel(&calls[1])
+			require.Zero(t, number)
+			require.Equal(t, want, withdrawn)
+		}
 		require.EqualValues(t, 1, by.given)
 		time.Sleep(20 * time.Second)
 		o.AttachWhole(r.link)
-		require.False(t, o.Withdraw(&calls[0]), "it was written")
 		require.NoError(t, r.link.Flush())
 		var f wire.Frame
 		require.NoError(t, wire.NewReader(r.pipe, 1<<20).Next(&f))
 		require.Equal(t, 40*time.Second, f.Left)
-		number, ok := o.NumberOf(&calls[0])
-		require.True(t, ok)
+		number, withdrawn := o.Cancel(&calls[0])
+		require.False(t, withdrawn, "it was written")
+		require.NotZero(t, number)
 		require.Equal(t, f.ID, number)
 		require.Same(t, &calls[0], o.Answered(number))
 		require.Nil(t, o.Answered(number))
+		number, _ = o.Cancel(&calls[0])
+		require.Zero(t, number, "it has its reply")
 	})
+}
+
+// TestBroadcastGivesCreditBackOnce: a broadcast holds its sender's credit until its last parcel has
+// been written, and who has posted them is done.
+func TestBroadcastGivesCreditBackOnce(t *testing.T) {
+	by := &lifeOf{}
+	all := NewBroadcast(by, 100, 2)
+	outs := []*Outbox{ofMain(0), ofMain(0)}
+	outs[0].AttachWhole(newReceiver(t).link)
+	for _, o := range outs {
+		_, err := o.Post(&Parcel{Frame: message("news"), From: all}, link.Soon)
+		require.NoError(t, err)
+	}
+	all.Grant(0)
+	require.Zero(t, by.given)
+	outs[1].AttachWhole(newReceiver(t).link)
+	require.EqualValues(t, 100, by.given)
 }
 
 // TestPiecesHoldCredit: the pieces of a stream hold the credit of who yields them until they are
