@@ -41,4 +41,4 @@ func (b *taskInbox) save(f *wire.Frame) error {
 }
 
 // secure implements taskHome.
-func (b *taskInbox) secure() error { return b.worker.tellFirst() }
+func (b *taskInbox) secure() error { return b.worker.link.Secure() }

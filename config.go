@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/backend"
+	"github.com/multiprolab/multiprolab/internal/logbook"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -45,6 +46,34 @@ func (m ShutdownMode) String() string {
 		return "KillAll"
 	}
 	return fmt.Sprintf("ShutdownMode(%d)", int(m))
+}
+
+// WorkerLogs says what of the logs of a worker's process goes to Config.Logger of main.
+type WorkerLogs int
+
+const (
+	// ForwardSlog is the default: slog.Default of a worker's process is the worker's Logger, from
+	// its setup function on. What package log prints stays on the worker's stderr.
+	ForwardSlog WorkerLogs = iota
+	// ForwardAll is ForwardSlog, and makes each print of package log a record, too, of the level of
+	// slog.SetLogLoggerLevel. The error of a worker that dies by log.Fatal has no text then.
+	ForwardAll
+	// ForwardNone leaves slog.Default and package log as the program has set them. Only what is
+	// logged with Worker.Logger goes to main.
+	ForwardNone
+)
+
+// String returns the name of the value.
+func (l WorkerLogs) String() string {
+	switch l {
+	case ForwardSlog:
+		return "ForwardSlog"
+	case ForwardAll:
+		return "ForwardAll"
+	case ForwardNone:
+		return "ForwardNone"
+	}
+	return "WorkerLogs(?)"
 }
 
 // Config configures a Main. Its zero value, and nil, are good defaults. New copies it; a later
@@ -206,7 +235,7 @@ func (c *Config) filled() (Config, error) {
 	f.QueueLimit = cmp.Or(f.QueueLimit, 65536)
 	f.MaxDepth = cmp.Or(f.MaxDepth, 3)
 	f.DeadLimit = cmp.Or(f.DeadLimit, 1000)
-	f.Logger = cmp.Or(f.Logger, slog.New(defaultLog{}))
+	f.Logger = cmp.Or(f.Logger, slog.New(logbook.Default{}))
 	return f, err
 }
 

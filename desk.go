@@ -3,6 +3,7 @@ package multiprolab
 import (
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/logbook"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -20,7 +21,7 @@ type desk struct {
 	emit      func(e Event)            // tells of an event
 	flight    *flightRecorder          // where what happens is noted
 	emitLost  func(lost []*DeadLetter) // tells of the messages that one death has lost
-	logs      *logbook                 // where the workers' logs go
+	logs      *logbook.Book            // where the workers' logs go
 	exit      func()                   // requests the end of the program
 	doomed    func(at *seat)           // tells that a life is about to be killed
 	left      func(handled uint64)     // notes the messages of an instance that is in no pool any more

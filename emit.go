@@ -10,6 +10,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/goroutine"
+	"github.com/multiprolab/multiprolab/internal/logbook"
 	"github.com/multiprolab/multiprolab/internal/watchers"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -24,7 +25,7 @@ type announcer struct {
 	// ends is closed when the program was asked to end.
 	ends <-chan struct{}
 	// logs is where the workers' logs go. It has a lock of its own.
-	logs *logbook
+	logs *logbook.Book
 	// watchers is who watches the workers. It has a lock of its own.
 	watchers *watchers.Watchers[Event]
 	// history is what is remembered of what is over. It has a lock of its own.
@@ -36,7 +37,7 @@ func (a *announcer) emit(e Event) {
 	stamp(e)
 	level, text, attrs := e.record()
 	level = a.levelNow(e, level)
-	a.logs.behind(func() { a.config.Logger.LogAttrs(a.logs.ctx, level, "multiprolab: "+text, attrs...) })
+	a.logs.Behind(func() { a.config.Logger.LogAttrs(a.logs.Context(), level, "multiprolab: "+text, attrs...) })
 	a.tell(e, attrs)
 }
 
@@ -101,8 +102,8 @@ func (a *announcer) emitLost(lost []*DeadLetter) {
 	e := lost[0]
 	level, _, _ := e.record()
 	level = a.levelNow(e, level)
-	a.logs.behind(func() {
-		a.config.Logger.LogAttrs(a.logs.ctx, level, "multiprolab: messages not delivered",
+	a.logs.Behind(func() {
+		a.config.Logger.LogAttrs(a.logs.Context(), level, "multiprolab: messages not delivered",
 			slog.String("receiver", e.Receiver), slog.Int("count", len(lost)),
 			slog.String("first", strings.Join(first, ", ")), slog.Int("size", size),
 			slog.String("reason", strings.ReplaceAll(e.Reason, "multiprolab: ", "")))
@@ -156,7 +157,7 @@ func (a *announcer) deliver(e Event) {
 	if n := a.inbox.missedUrgent(); n > 0 {
 		missed := &EventsMissed{Count: n}
 		level, text, attrs := missed.record()
-		a.config.Logger.LogAttrs(a.logs.ctx, level, "multiprolab: "+text, attrs...)
+		a.config.Logger.LogAttrs(a.logs.Context(), level, "multiprolab: "+text, attrs...)
 		a.config.OnEvent(missed)
 	}
 	a.config.OnEvent(e)

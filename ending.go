@@ -52,7 +52,7 @@ func (m *Main) conduct(unwatch func() bool) {
 	if err := m.failure(); err != nil {
 		m.saveRecord(err.Error())
 	}
-	m.logs.flush()
+	m.logs.Flush()
 	if m.spawner != nil {
 		m.spawner.Close()
 	}
@@ -265,7 +265,7 @@ func (m *Main) guard(part, last func()) {
 			m.recordPanic()
 		}
 	}()
-	finally(part, func(goexit bool) {
+	goroutine.Finally(part, func(goexit bool) {
 		if panics = false; goexit {
 			m.endByGoexit()
 		}

@@ -15,12 +15,6 @@ import (
 // live on and do nothing. So in a worker this is a death like any other; in main it ends the
 // program.
 
-// goexiting reports, in a deferred function, whether that runs because of runtime.Goexit, and not
-// because of a panic. It looks at its callers, because a recover would take the panic's stack away.
-func goexiting() bool {
-	return goroutine.Caller("runtime.Goexit", "runtime.gopanic") == "runtime.Goexit"
-}
-
 // insideWorker reports whether the caller runs in a function that the library has called in a
 // worker's process, or has the context of such a function. If so, a Main that is made or started
 // there is the worker's own. Otherwise the call comes from the program's main function, which may
@@ -34,21 +28,6 @@ type workerKey struct{}
 
 // workerLive is the name of the function that calls every function of a user in a worker.
 const workerLive = "github.com/multiprolab/multiprolab.(*Worker).live"
-
-// finally calls part and then last. It calls last also if part ends the goroutine with
-// runtime.Goexit, but not if part panics: the process dies then, and nothing may go on as if part
-// had ended.
-func finally(part func(), last func(goexit bool)) {
-	returned := false
-	defer func() {
-		if !returned && goexiting() {
-			last(true)
-		}
-	}()
-	part()
-	returned = true
-	last(false)
-}
 
 // errGoexit is the cause of the contexts in a worker that dies because of runtime.Goexit.
 var errGoexit = errors.New("multiprolab: a function of the worker called runtime.Goexit")

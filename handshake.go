@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/multiprolab/multiprolab/internal/life"
+	"github.com/multiprolab/multiprolab/internal/logbook"
 )
 
 // This file is the start of a worker's life as main sees it: welcome, hello and ready, each within
@@ -13,8 +14,6 @@ import (
 // welcome sends the worker what it needs to know.
 func (p *peer) welcome(m *Main) {
 	cfg := &p.slot().pool.cfg
-	level := m.logs.level()
-	p.log.told.Store(int64(level))
 	p.process.Welcome(life.Welcome{
 		Identity:       m.identity,
 		Pools:          m.poolSizes(),
@@ -27,7 +26,7 @@ func (p *peer) welcome(m *Main) {
 		Limits:         cfg.limits(m.procs),
 		HandlerTimeout: cfg.HandlerTimeout,
 		Redelivers:     cfg.Redeliver > 0,
-		Log:            life.Log{Mode: int(m.cfg.WorkerLogs), Level: level, Window: logWindow},
+		Log:            life.Log{Mode: int(m.cfg.WorkerLogs), Level: m.logs.Level(p.log), Window: logbook.Window},
 	})
 }
 

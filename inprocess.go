@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/shared"
 )
@@ -48,7 +49,7 @@ func newGoroutineBody(
 	role.take, role.outlet = handed.Take, outlet
 	b.worker = newWorker(role, &codec.Codec{}, &m.cfg)
 	b.worker.errors = m.errors
-	b.worker.logs.main = m.logs
+	b.worker.logs.Main = m.logs
 	hangUp := func() {
 		_ = toMain.Close()
 		_ = fromMain.Close()
@@ -68,7 +69,7 @@ func newGoroutineBody(
 	go func() { // ends when the worker does; peer.end waits for it
 		defer b.worker.aboard()()
 		var err error
-		finally(func() {
+		goroutine.Finally(func() {
 			err = b.worker.run(fromMain, toMain, s.pool.setup, m.identity, cookie,
 				func(error) { b.worker.kill(b.worker.stopCause()) })
 		}, func(bool) {

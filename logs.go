@@ -2,67 +2,59 @@ package multiprolab
 
 import (
 	"context"
+	"log"
 	"log/slog"
-	"math"
 
+	"github.com/multiprolab/multiprolab/internal/life"
+	"github.com/multiprolab/multiprolab/internal/logbook"
 	"github.com/multiprolab/multiprolab/internal/logpack"
 )
-
-// WorkerLogs says what of the logs of a worker's process goes to Config.Logger of main.
-type WorkerLogs int
-
-const (
-	// ForwardSlog is the default: slog.Default of a worker's process is the worker's Logger, from
-	// its setup function on. What package log prints stays on the worker's stderr.
-	ForwardSlog WorkerLogs = iota
-	// ForwardAll is ForwardSlog, and makes each print of package log a record, too, of the level of
-	// slog.SetLogLoggerLevel. The error of a worker that dies by log.Fatal has no text then.
-	ForwardAll
-	// ForwardNone leaves slog.Default and package log as the program has set them. Only what is
-	// logged with Worker.Logger goes to main.
-	ForwardNone
-)
-
-// String returns the name of the value.
-func (l WorkerLogs) String() string {
-	switch l {
-	case ForwardSlog:
-		return "ForwardSlog"
-	case ForwardAll:
-		return "ForwardAll"
-	case ForwardNone:
-		return "ForwardNone"
-	}
-	return "WorkerLogs(?)"
-}
-
-// logWindow is how many bytes of a worker's log may be on their way to the handler of main. The
-// worker waits beyond it.
-const logWindow = 512 << 10
 
 // logErrors is how errors cross that are values in a record.
 var logErrors = &logpack.Errors{Pack: marshalError, Unpack: unmarshalError}
 
-// mostLevel is how far from zero the levels are that leastLevel tells apart.
-const mostLevel = 64
+// newLogbook returns the book of the workers' logs.
+func newLogbook(logger *slog.Logger) *logbook.Book {
+	return logbook.New(logbook.Options{
+		Logger:  logger,
+		Errors:  logErrors,
+		Lost:    "multiprolab: records of the worker are lost, for the handler of the log is behind",
+		Dropped: "multiprolab: records of workers that have ended are lost, for the handler of the log is behind",
+	})
+}
 
-// leastLevel returns the least level of the records that a handler takes, if it takes those of all
-// greater levels as well. It is beyond every level if the handler takes none.
-func leastLevel(h slog.Handler) slog.Level {
-	takes := func(l slog.Level) bool { return h.Enabled(context.Background(), l) }
-	if !takes(mostLevel) {
-		return math.MaxInt32
+// Logger returns a logger whose records go to Config.Logger of main, whole and in order, with the
+// attributes "worker", "pid" and "life" and, if they are logged with the context of a task, "task",
+// a group of "id" and "type". A record is on its way when the logger returns, and main gets it
+// whatever becomes of this process then. While 512 KiB of records wait for the handler of main,
+// logging waits with them, up to 5 seconds; records that are lost then are counted, and main's log
+// says so. If the worker dies meanwhile, it says that some are lost, and not how many. A record of
+// more than 128 KiB is cut, and has an attribute "!CUT". The level is that of main's handler, of
+// which a worker hears within WorkerConfig.HeartbeatTimeout if it changes. Records of the workers
+// of a Main in this worker have the attributes of both, this one's first.
+//
+// In a process of its own, slog.Default is this logger, but see Config.WorkerLogs.
+func (w *Worker) Logger() *slog.Logger { return slog.New(w.logs.Handler()) }
+
+// taskIn returns the task that ctx belongs to, or 0 and "".
+func taskIn(ctx context.Context) (id uint64, typ string) {
+	if t := TaskFrom(ctx); t != nil {
+		return t.ID, t.Type
 	}
-	if takes(-mostLevel) {
-		return math.MinInt32
+	return 0, ""
+}
+
+// openLog takes in what main wants of the worker's log, before the setup function runs.
+func (w *Worker) openLog(wanted *life.Log) {
+	w.logs.Open(w.link, w.whole.Done(), wanted.Window, wanted.Level)
+	if !w.role.process || WorkerLogs(wanted.Mode) == ForwardNone {
+		return
 	}
-	low, high := slog.Level(-mostLevel), slog.Level(mostLevel) // it takes high, and not low
-	for high-low > 1 {
-		if mid := (low + high) / 2; takes(mid) {
-			high = mid
-		} else {
-			low = mid
-		}
+	out, flags, prefix := log.Writer(), log.Flags(), log.Prefix()
+	slog.SetDefault(w.Logger()) // which has package log write to it as well
+	if WorkerLogs(wanted.Mode) == ForwardSlog {
+		log.SetOutput(out)
+		log.SetFlags(flags)
+		log.SetPrefix(prefix)
 	}
-	return high
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/logbook"
 	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/recorder"
 	"github.com/multiprolab/multiprolab/internal/shared"
@@ -30,7 +31,7 @@ type peer struct {
 	// client is what main keeps of the life after its end. connect sets it.
 	client *client
 	// log is the worker's log. connect sets it. The logbook of main guards it.
-	log *logLife
+	log *logbook.Life
 	// shares is the worker as one that may have shared data, or nil. spawn sets it.
 	shares *shared.Subscription
 	// takes is what the broker keeps of the life.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/logbook"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -252,13 +253,10 @@ func (p *peer) submit(f *wire.Frame) error {
 }
 
 // logged takes in a record of the worker's log. The reader calls it.
-func (p *peer) logged(f *wire.Frame) error { return p.slot().desk.logs.take(p.log, f) }
+func (p *peer) logged(f *wire.Frame) error { return p.slot().desk.logs.Take(p.log, f) }
 
-// place implements logWriter.
-func (p *peer) place() *seat { return p.at.Load() }
-
-// tellLog implements logWriter.
-func (p *peer) tellLog(f *wire.Frame) { p.link.Tell(link.Soon, f) }
-
-// lied implements logWriter.
-func (p *peer) lied(err error) { p.process.Violated(err) }
+// origin returns where the records of the worker's log come from.
+func (p *peer) origin() logbook.Origin {
+	at := p.at.Load()
+	return logbook.Origin{Worker: at.slot.name, PID: p.pid(), Life: at.life}
+}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/logbook"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/shared"
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -207,9 +208,9 @@ func (p *peer) connect(b life.Body, from io.Reader, to io.Writer) {
 		Identity:       d.identity,
 		HandlerTimeout: p.slot().pool.cfg.HandlerTimeout,
 		Ready:          p.settle,
-		Asked:          func() { d.logs.tellLevel(p.log) },
+		Asked:          func() { d.logs.TellLevel(p.log) },
 	})
-	p.log = newLogLife(p)
+	p.log = logbook.NewLife(logbook.Writer{Link: p.link, Origin: p.origin, Violated: p.process.Violated})
 	p.client = newClient(p.seated, p.link, d)
 }
 

@@ -31,7 +31,7 @@ func New(cfg *Config) *Main {
 		config:   &m.cfg,
 		inbox:    m.receiver,
 		ends:     m.exitAsked,
-		logs:     newLogbook(&m.cfg),
+		logs:     newLogbook(m.cfg.Logger),
 		watchers: watchers.New(func(n int) Event { return &EventsMissed{Count: n} }),
 	}
 	m.flight.open()
@@ -112,7 +112,7 @@ func (m *Main) Run(ctx context.Context) error {
 		Upgrade:    m.upgradeBySignal,
 	})()
 	var err error
-	finally(m.work, func(goexit bool) {
+	goroutine.Finally(m.work, func(goexit bool) {
 		err = m.await(context.Background())
 		if goexit && !proc.IsTestBinary() { // in a test binary only the test has ended
 			panic(err) // otherwise the program might go on silently without its workers

@@ -187,7 +187,7 @@ func (b *taskInbox) next(ctx context.Context, behind bool) (*Task, *taskHandler)
 func (b *taskInbox) run(t *Task, h *taskHandler) {
 	// Main must know which task a death of this worker costs an attempt, before the death can
 	// happen. If main cannot be told, another worker has the task by now.
-	tell := b.worker.tellFirst
+	tell := b.worker.link.Secure
 	if t.timed { // main must know it even if the process is stopped, or blocks in the kernel, at its first step
 		tell = b.worker.link.Flush
 	}
@@ -362,7 +362,7 @@ func (b *taskInbox) tryFetch(ctx context.Context, wait bool, types []string) (*T
 		case t := <-answer:
 			switch {
 			case t != nil: // even if ctx has ended meanwhile, because the task was taken
-				return t, b.worker.tellFirst() // see run
+				return t, b.worker.link.Secure() // see run
 			case b.isSealed() || b.worker.ctx.Err() != nil:
 				return nil, b.worker.stopCause()
 			case cancelled != nil || !wait:

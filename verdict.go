@@ -182,6 +182,6 @@ func (m *Main) tellStart(p *peer) {
 
 // noteEnd notes that nothing more comes from a life.
 func (m *Main) noteEnd(p *peer) {
-	m.logs.end(p.log, p.ended.Lost)
+	m.logs.End(p.log, p.ended.Lost)
 	m.flight.note(recorder.Died, p.slot().name, p.pid(), p.life(), endOf(p.ended))
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/inspect"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
+	"github.com/multiprolab/multiprolab/internal/logbook"
 	"github.com/multiprolab/multiprolab/internal/outbox"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/shared"
@@ -28,9 +29,9 @@ type Worker struct {
 	// link is this end of the wire to main. It is nil in a process that only passes through this
 	// setup function, see passThrough. It does not change once the worker is connected.
 	link  *link.Link
-	queue *TaskQueue // this worker's door to the queue; for any goroutine
-	inbox taskInbox  // the tasks that main has handed to the worker, with a lock of its own
-	logs  workerLogs // the room for the worker's log, with a lock of its own
+	queue *TaskQueue     // this worker's door to the queue; for any goroutine
+	inbox taskInbox      // the tasks that main has handed to the worker, with a lock of its own
+	logs  logbook.Outlet // the way of the worker's log to main, which guards itself
 	// shares is the shared data. It guards itself, and the field does not change.
 	shares *shared.Subscriber
 
@@ -258,15 +259,6 @@ func (w *Worker) PullTasks(types ...string) {
 	for _, typ := range types {
 		w.inbox.register(typ, nil, callSite(), w.ready)
 	}
-}
-
-// tellFirst makes sure that main will know everything that was posted, whatever happens to this
-// process from now on.
-func (w *Worker) tellFirst() error {
-	if w.link.Recorded() {
-		return nil
-	}
-	return w.link.Flush()
 }
 
 // stopCause returns the error of everything that comes too late in this worker: ErrStopped, with

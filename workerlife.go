@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/outbox"
@@ -32,6 +33,7 @@ func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 	w.receiver.mute = true
 	w.overdue, w.mostCalls = w.reportOverdue, maxCalls
 	w.left, w.shares = w.ack, shared.NewSubscriber(role.outlet, w.askShared)
+	w.logs.Errors, w.logs.Task = logErrors, taskIn
 	w.queue = &TaskQueue{node: w.node, mine: &w.inbox}
 	w.inbox.worker, w.inbox.epoch = w, time.Now()
 	w.workerPlace.open(role.index, role.life)
@@ -109,7 +111,7 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 	if value := w.exitValue.Load(); value != nil {
 		err = errors.Join(err, w.link.Post(link.Quietly, value))
 	}
-	f := life.Farewell{Lost: w.logs.untold()}
+	f := life.Farewell{Lost: w.logs.Untold()}
 	if err != nil && !errors.Is(err, ErrExit) {
 		f.Failure = packedError(w.remote("", err))
 	}
@@ -151,7 +153,7 @@ func (w *Worker) host() error {
 // goroutine with runtime.Goexit. what names the function that runs; it is "" while that is a
 // handler, a task or an action.
 func (w *Worker) live(part func() error, what *string) (err error) {
-	finally(func() { err = part() }, func(goexit bool) {
+	goroutine.Finally(func() { err = part() }, func(goexit bool) {
 		if !goexit {
 			return
 		}

@@ -104,7 +104,7 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 	case wire.Inspect:
 		return w.inspected(f)
 	case wire.LogRoom:
-		w.logRoom(f)
+		w.logs.Give(f)
 	case wire.NoTask:
 		w.inbox.answer(f.ID, nil)
 	case wire.Accepted:

@@ -1,6 +1,6 @@
 // Package goroutine is small things about goroutines that the standard library lacks: to look at a
 // channel without waiting, to wait for one for some time, to wake who waits, to tell the calling
-// goroutine from others, and to find out what it is at.
+// goroutine from others, to find out what it is at, and to do something when it is ended.
 package goroutine
 
 import (
@@ -70,6 +70,27 @@ func Caller(names ...string) string {
 			return ""
 		}
 	}
+}
+
+// Finally calls part and then last. It calls last also if part ends the goroutine with
+// runtime.Goexit, but not if part panics: the process dies then, and nothing may go on as if part
+// had ended.
+func Finally(part func(), last func(goexit bool)) {
+	returned := false
+	defer func() {
+		if !returned && goexiting() {
+			last(true)
+		}
+	}()
+	part()
+	returned = true
+	last(false)
+}
+
+// goexiting reports, in a deferred function, whether that runs because of runtime.Goexit, and not
+// because of a panic. It looks at its callers, because a recover would take the panic's stack away.
+func goexiting() bool {
+	return Caller("runtime.Goexit", "runtime.gopanic") == "runtime.Goexit"
 }
 
 // Initialises reports whether the calling goroutine is the main goroutine at the initialisers of

@@ -2,6 +2,7 @@ package goroutine_test
 
 import (
 	"os"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,4 +82,27 @@ func deep(n int, f func() string) string {
 		return f()
 	}
 	return deep(n-1, f)
+}
+
+// What follows a part is called once, whether the part returns or ends the goroutine; if it panics,
+// nothing follows.
+func TestFinally(t *testing.T) {
+	for how, c := range map[string]struct {
+		part func()
+		want []bool
+	}{
+		"returns": {func() {}, []bool{false}},
+		"exits":   {runtime.Goexit, []bool{true}},
+		"panics":  {func() { panic("it panics") }, nil},
+	} {
+		var got []bool
+		done := make(chan struct{})
+		go func() { // ends with the part
+			defer close(done)
+			defer func() { _ = recover() }()
+			goroutine.Finally(c.part, func(goexit bool) { got = append(got, goexit) })
+		}()
+		<-done
+		require.Equal(t, c.want, got, how)
+	}
 }

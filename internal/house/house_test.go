@@ -227,7 +227,7 @@ var floors = map[string][]string{
 	"": {
 		"backend", "internal/ablate", "internal/batch", "internal/codec", "internal/errpack", "internal/fleet", "internal/goroutine",
 		"internal/inspect",
-		"internal/life",
+		"internal/life", "internal/logbook",
 		"internal/link", "internal/lockorder", "internal/mail",
 		"internal/logpack", "internal/outbox", "internal/pack", "internal/platform", "internal/proc",
 		"internal/queue", "internal/recorder", "internal/ring", "internal/sdnotify", "internal/shared", "internal/signals", "internal/sockets", "internal/stats",
@@ -250,6 +250,7 @@ var floors = map[string][]string{
 	},
 	"internal/link":      {"internal/ablate", "internal/codec", "internal/goroutine", "internal/lockorder", "internal/wire"},
 	"internal/lockorder": {"internal/goroutine"},
+	"internal/logbook":   {"internal/goroutine", "internal/link", "internal/lockorder", "internal/logpack", "internal/mail", "internal/ring", "internal/wire"},
 	"internal/logpack":   {"internal/text"},
 	"internal/mail":      {"internal/ring"},
 	"internal/outbox":    {"internal/codec", "internal/link", "internal/lockorder", "internal/mail", "internal/ring", "internal/wire"},

@@ -18,7 +18,7 @@ import (
 // mainSide and workerSide are the files of the root that are of the main process alone, and of a
 // worker's process alone. All others are of both.
 var (
-	mainSide = strings.Fields(`flightrecorder.go record.go watchdog.go logbook.go admission.go broker.go brokeropen.go cause.go client.go deadletters.go desk.go
+	mainSide = strings.Fields(`flightrecorder.go record.go watchdog.go admission.go broker.go brokeropen.go cause.go client.go deadletters.go desk.go
 		effects.go emit.go ending.go fleet.go group.go handshake.go hang.go heir.go
 		job.go lives.go loopwaits.go main.go milestones.go output.go peer.go register.go
 		reload.go resize.go roster.go mainrouter.go routeruplink.go seat.go fleetevents.go
@@ -27,7 +27,7 @@ var (
 		listeners.go publish.go peerwire.go
 		handover.go profile.go successor.go upgrade.go upgrading.go history.go kill.go rates.go running.go snapshot.go usage.go`)
 	workerSide = strings.Fields(`batchwork.go checkpointbox.go gettask.go taskinbox.go uplink.go worker.go workerhanded.go workerlife.go workerprocess.go
-		workerlogroom.go workerlogs.go workersetup.go workerinspect.go workerwire.go workerplace.go workershared.go`)
+		workersetup.go workerinspect.go workerwire.go workerplace.go workershared.go`)
 )
 
 // sideDoors are the private names of one side that the other uses all the same: how a process

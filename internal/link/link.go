@@ -168,6 +168,15 @@ func (l *Link) Recorded() bool {
 	return l.box != nil && !l.box.spilled
 }
 
+// Secure makes sure that the other end will know everything that was posted, whatever happens to
+// this process from now on. It waits only if the black box does not have it.
+func (l *Link) Secure() error {
+	if l.Recorded() {
+		return nil
+	}
+	return l.Flush()
+}
+
 // Mark writes the mark into the black box, if there is one, and empties the note. Mark and Note may
 // be called by one goroutine at a time.
 func (l *Link) Mark(word uint64) {
