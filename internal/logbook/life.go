@@ -113,10 +113,12 @@ func (b *Book) End(l *Life, lost int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l.over = true
-	if lost > 0 {
-		b.push(entry{from: l, at: l.writer.Origin(), lost: uint64(lost)})
-	}
 	b.orphans += l.credit.Kept()
+	if lost > 0 {
+		e := entry{from: l, at: l.writer.Origin(), lost: uint64(lost), cost: wire.NewLog(0, "", 0, nil).Cost()}
+		b.orphans += e.cost // main keeps the notice, though the life had no room for it
+		b.push(e)
+	}
 	if b.orphans <= mostOrphans {
 		return
 	}

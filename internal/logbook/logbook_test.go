@@ -89,6 +89,28 @@ func TestLogsOfDeadWorkersAreBounded(t *testing.T) {
 	require.Less(t, arrived, said)
 }
 
+// What workers that die say of lost records is bounded, too, if that is all that they say.
+func TestNoticesOfDeadWorkersAreBounded(t *testing.T) {
+	var out bytes.Buffer
+	h := barrier{slog.NewTextHandler(&out, nil), make(chan struct{})}
+	b := newBook(h)
+	const most = mostOrphans / 256 // what a frame costs at least
+	l := NewLife(newWriter(nil))
+	for range most + 100 {
+		l = NewLife(l.writer)
+		b.End(l, 1)
+	}
+	b.mu.Lock()
+	kept := b.entries.Len()
+	b.mu.Unlock()
+	require.LessOrEqual(t, kept, most)
+	close(h.open)
+	b.Flush()
+	require.Zero(t, b.orphans)
+	require.Contains(t, out.String(), "some are dropped")
+	require.LessOrEqual(t, strings.Count(out.String(), "some are lost"), most+1)
+}
+
 // A record that is larger than any honest one is not kept.
 func TestLogsOfALiarAreBounded(t *testing.T) {
 	b := newBook(slog.DiscardHandler)
