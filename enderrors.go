@@ -1,12 +1,17 @@
 package multiprolab
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"syscall"
 )
 
 // This file is the errors that are causes of the end of a program.
+
+// ErrUpgrade is the cause of the end of a program that goes on as its new version, see
+// [Main.Upgrade]. [ProgramEnding] has it, and [Main.Cause].
+var ErrUpgrade = errors.New("multiprolab: the program goes on as its new version")
 
 // SignalError is the cause of the end of a program that a signal has ended while Run ran; see
 // Main.Cause. It matches ErrExit: a signal is a way to ask for the end.

@@ -26,7 +26,7 @@ func (m *Main) conduct(unwatch func() bool) {
 	if !never {
 		m.emit(m.ending())
 	}
-	if !m.upgrade.goesOn() { // otherwise the end of the context is still the end of the program
+	if !m.upgrade.GoesOn() { // otherwise the end of the context is still the end of the program
 		unwatch()
 	}
 	drain := m.shutdownMode() == DrainQueue
@@ -37,7 +37,7 @@ func (m *Main) conduct(unwatch func() bool) {
 	}
 	m.loop.stopActions(ErrExit)
 	m.fleet.end()
-	if !m.upgrade.goesOn() {
+	if !m.upgrade.GoesOn() {
 		m.sockets.Close() // the last worker that closes its own makes the system refuse connections
 	}
 	<-m.workersGone
@@ -56,13 +56,30 @@ func (m *Main) conduct(unwatch func() bool) {
 	if m.spawner != nil {
 		m.spawner.Close()
 	}
-	_ = m.upgrade.settled(context.Background(), nil, m.cfg.Logger) // nothing ends this before
+	_ = m.settled(context.Background(), nil) // nothing ends this before
 	var err error
-	if execute := m.upgrade.nextVersion(); execute != nil {
+	if execute := m.upgrade.Next(); execute != nil {
 		err = execute()
 	}
-	m.upgrade.endTrial()
+	m.upgrade.EndTrial()
 	m.conclude(err)
+}
+
+// settled waits until the trial of the last upgrade has finished what it has: its stderr comes by
+// main, which alone can attend to its end, and cannot hand that on.
+func (m *Main) settled(ctx context.Context, exitAsked <-chan struct{}) error {
+	bridged := m.upgrade.Bridged()
+	if bridged == nil {
+		return nil
+	}
+	m.cfg.Logger.Info("multiprolab: main waits until the trial of the last upgrade has finished what it has")
+	select {
+	case <-bridged:
+	case <-exitAsked: // who asks for an upgrade then is told so
+	case <-ctx.Done():
+		return fmt.Errorf("multiprolab: the trial of the last Upgrade has not ended yet: %w", context.Cause(ctx))
+	}
+	return nil
 }
 
 // drain waits until no task is left, at most for Config.DrainTimeout, and not if somebody requests
@@ -122,7 +139,7 @@ func (m *Main) conclude(err error) {
 		m.setCause(err)
 	}
 	why := m.stopCauseLocked()
-	m.upgrade.fail(cmp.Or(m.runError, why))
+	m.upgrade.Fail(cmp.Or(m.runError, why))
 	m.lifeMu.Unlock()
 	m.cancel(why)
 	close(m.ended)
@@ -144,7 +161,7 @@ func (m *Main) fail(err error) {
 // mode is harsher.
 func (m *Main) exit(mode ShutdownMode, cause error) {
 	if cause != ErrUpgrade {
-		m.upgrade.abandon()
+		m.upgrade.Abandon()
 	}
 	m.flight.note(recorder.Asked, mode.String(), 0, 0, "")
 	m.fleet.exit(mode) // before exitAsked is closed, so that the rules of lives know of the end by then

@@ -24,7 +24,7 @@ func (m *Main) handOverTasks() {
 	defer b.mu.Unlock()
 	b.heir = func(j *job, due time.Duration) {
 		if streams := j.stream || j.sub != nil && j.sub.streams; j.Items == 0 && !streams {
-			m.upgrade.handOver(j.ID(), b.handedTask(j, due))
+			m.upgrade.HandOver(uint64(j.ID()), b.handedTask(j, due))
 		}
 	}
 }

@@ -38,7 +38,7 @@ func TestTasksAreHandedOverInTheirOrder(t *testing.T) {
 		w.die(nil)
 		th.broker.end(ErrUpgrade)
 		var order string
-		for _, task := range th.upgrade.handedOver() {
+		for _, task := range th.upgrade.HandedOver() {
 			meta, err := unmarshalTaskMeta(task.Options)
 			require.NoError(t, err)
 			order += meta.Key
@@ -61,7 +61,7 @@ func TestTaskIsHandedOverWithItsOptions(t *testing.T) {
 		th.broker.stop(ErrUpgrade, false)
 		w.die(nil)
 		th.broker.end(ErrUpgrade)
-		return th.upgrade.handedOver()
+		return th.upgrade.HandedOver()
 	}
 	synctest.Test(t, func(t *testing.T) {
 		handed := play(func(th *theatre) {

@@ -10,6 +10,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/sdnotify"
 	"github.com/multiprolab/multiprolab/internal/shared"
 	"github.com/multiprolab/multiprolab/internal/signals"
+	"github.com/multiprolab/multiprolab/internal/upgrade"
 )
 
 // Main is the main process's view of the whole: it starts the workers, routes the messages, owns
@@ -87,7 +88,7 @@ type origin struct {
 	// in this process.
 	spawner *proc.Spawner
 	// upgrade is how far an upgrade has come. It guards itself.
-	upgrade upgrading
+	upgrade *upgrade.Course
 	// warned says that the log has been told that Restart does not run new code. Any goroutine may
 	// set it.
 	warned atomic.Bool

@@ -13,6 +13,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/sdnotify"
 	"github.com/multiprolab/multiprolab/internal/signals"
+	"github.com/multiprolab/multiprolab/internal/upgrade"
 	"github.com/multiprolab/multiprolab/internal/watchers"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -24,7 +25,7 @@ import (
 func New(cfg *Config) *Main {
 	m := &Main{milestones: newMilestones()}
 	m.made, m.nested = callSite(), insideWorker(context.Background())
-	m.upgrade.abandoned = make(chan struct{})
+	m.upgrade = upgrade.NewCourse()
 	m.cfg, m.err = cfg.filled()
 	m.node = newNode(MainName, &codec.Codec{}, m.cfg.MaxMessageSize, m.cfg.Window)
 	m.announcer = &announcer{
@@ -89,7 +90,7 @@ func (m *Main) Run(ctx context.Context) error {
 		m.service = sdnotify.FromEnv().For(sdnotify.Program{
 			Ready:  m.allReady,
 			Exit:   m.exitAsked,
-			Ending: m.upgrade.abandoned,
+			Ending: m.upgrade.Abandoned(),
 			Turn:   func(fn func()) { m.receiver.soon(fn, wire.FrameCost) },
 			Failed: func(err error) {
 				m.cfg.Logger.Warn("multiprolab: the service manager was not told", "error", err)
@@ -99,8 +100,8 @@ func (m *Main) Run(ctx context.Context) error {
 	if err := m.begin(ctx); err != nil {
 		return unlessElsewhere(err)
 	}
-	defer proc.ReapOrphans()()   // if this is process 1 of a container
-	if m.upgrade.handed != nil { // what the service manager's watchdog has heard last is of the old version
+	defer proc.ReapOrphans()()     // if this is process 1 of a container
+	if m.upgrade.Handed() != nil { // what the service manager's watchdog has heard last is of the old version
 		m.service.Watchdog()
 	}
 	defer m.service.Follow()()
@@ -178,8 +179,8 @@ func (m *Main) begin(ctx context.Context) error {
 	m.lifeMu.Lock()
 	m.serving.Store(true)
 	m.lifeMu.Unlock()
-	if m.upgrade.handed != nil {
-		m.resumeQueue(m.upgrade.handed)
+	if h := m.upgrade.Handed(); h != nil {
+		m.resumeQueue(h)
 	}
 	unwatch := context.AfterFunc(ctx, func() { m.exit(m.cfg.Shutdown, &contextError{causeOf(ctx)}) })
 	go m.conduct(unwatch) // ends when every worker has; Wait waits for it
@@ -244,7 +245,7 @@ func (m *Main) prepare() error {
 
 // releaseLoop lets the actions of main begin, but not in a trial of a new version.
 func (m *Main) releaseLoop() {
-	if !m.upgrade.trial() {
+	if !m.upgrade.Trial() {
 		m.loop.release()
 	}
 }

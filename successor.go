@@ -2,7 +2,6 @@ package multiprolab
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/proc"
@@ -26,22 +25,10 @@ func (m *Main) inherit() error {
 	if proc.Current() != nil || m.cfg.InProcess {
 		return nil
 	}
-	m.upgrade.path = upgrade.Path()
-	h, err := upgrade.Taken()
-	switch {
-	case err != nil:
+	if err := m.upgrade.Inherit(m.cfg.Name); err != nil {
 		return fmt.Errorf("multiprolab: %w", err)
-	case h == nil:
-		return nil
-	case h.Main == m.cfg.Name:
-		m.upgrade.handed = h
-		if h.Trial {
-			m.upgrade.report = upgrade.NewReporter(h)
-			return nil
-		}
-		if h.Pid != 0 {
-			m.upgrade.bridged = make(chan struct{})
-		}
+	}
+	if h := m.upgrade.Handed(); h != nil && !h.Trial {
 		m.signals.CatchEarly(m.cfg.UpgradeSignal, h.Ignored)
 	}
 	return nil
@@ -49,7 +36,7 @@ func (m *Main) inherit() error {
 
 // succeed goes on where the old version of the program has stopped, once this one runs.
 func (m *Main) succeed() {
-	h := m.upgrade.handed
+	h := m.upgrade.Handed()
 	if h == nil {
 		return
 	}
@@ -62,57 +49,20 @@ func (m *Main) succeed() {
 		m.cfg.Logger.Error("multiprolab: the new version of the program could not be executed, the old one goes on",
 			"error", h.Failed)
 	}
-	if m.upgrade.bridged != nil {
-		go m.endBridge(upgrade.Resume(h, m.stderr)) // ends with the trial, which ends in any case
+	if m.upgrade.Bridged() != nil {
+		go m.upgrade.EndBridge( // ends with the trial, which ends in any case
+			upgrade.Resume(h, m.stderr), m.allReady, m.exitAsked, m.killAsked, m.cfg.ShutdownTimeout+m.cfg.KillTimeout)
 	}
 	m.cfg.Logger.Info("multiprolab: the program has been upgraded", "file", h.Path, "tasks", len(h.Tasks))
 }
 
-// endBridge ends the trial that has served until the workers of this version are ready.
-func (m *Main) endBridge(trial *upgrade.Trial) {
-	defer close(m.upgrade.bridged)
-	if trial == nil { // it is gone
-		return
-	}
-	select {
-	case <-m.allReady:
-	case <-m.exitAsked:
-	}
-	go func() { // ends with the trial
-		select {
-		case <-m.killAsked:
-			trial.Kill()
-		case <-m.upgrade.bridged:
-		}
-	}()
-	trial.End(m.cfg.ShutdownTimeout + m.cfg.KillTimeout)
-}
-
 // runTrial leads a trial: it reports when all workers are ready, and ends the trial when it is told
-// to, or when the old version of the program has ended.
+// to, or when the old version of the program has ended. Tasks of its workers are still finished.
 func (m *Main) runTrial() {
-	report := m.upgrade.report
-	go func() { // ends with the trial
-		select {
-		case <-m.allReady:
-			report.Ready(m.sockets.Fresh())
-		case <-m.ended: // conclude has reported why
-		}
-	}()
-	report.Await()
+	m.upgrade.Lead(m.allReady, m.ended, m.sockets.Fresh)
 	if m.cfg.Backend == nil && !goroutine.Closed(m.exitAsked) {
-		m.drainTrial()
+		m.exit(DrainQueue, ErrExit)
+		goroutine.Within(m.ended, m.cfg.ShutdownTimeout)
 	}
 	m.exit(FinishRunning, ErrExit)
-}
-
-// drainTrial ends the trial in such a way that tasks of its workers are still finished.
-func (m *Main) drainTrial() {
-	m.exit(DrainQueue, ErrExit)
-	timer := time.NewTimer(m.cfg.ShutdownTimeout)
-	defer timer.Stop()
-	select {
-	case <-m.ended:
-	case <-timer.C:
-	}
 }

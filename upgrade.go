@@ -78,14 +78,14 @@ func (m *Main) Upgrade(ctx context.Context) error {
 	if err := m.mayUpgrade(); err != nil {
 		return err
 	}
-	if !m.upgrade.busy.CompareAndSwap(false, true) {
+	if !m.upgrade.Begin() {
 		return errors.New("multiprolab: an Upgrade is under way already")
 	}
-	defer m.upgrade.busy.Store(false)
+	defer m.upgrade.End()
 	ctx, cancel := context.WithTimeoutCause(ctx, m.cfg.UpgradeTimeout,
 		fmt.Errorf("Config.UpgradeTimeout of %v is over: %w", m.cfg.UpgradeTimeout, context.DeadlineExceeded))
 	defer cancel()
-	if err := m.upgrade.settled(ctx, m.exitAsked, m.cfg.Logger); err != nil {
+	if err := m.settled(ctx, m.exitAsked); err != nil {
 		return err
 	}
 	m.service.Reloading()
@@ -95,17 +95,17 @@ func (m *Main) Upgrade(ctx context.Context) error {
 		if goroutine.Closed(m.exitAsked) {
 			return m.stopCause()
 		}
-		return &UpgradeError{m.upgrade.path, err}
+		return &UpgradeError{m.upgrade.Path(), err}
 	}
 	m.handOverTasks()
-	m.upgrade.prepareNext(func() error { return m.execute(trial) }, func() { trial.End(m.cfg.KillTimeout) })
+	m.upgrade.Prepare(func() error { return m.execute(trial) }, func() { trial.End(m.cfg.KillTimeout) })
 	m.exit(FinishRunning, ErrUpgrade)
 	if m.Cause() != ErrUpgrade { // somebody has asked for the end before
-		m.upgrade.abandon()
+		m.upgrade.Abandon()
 	}
 	select {
-	case <-m.upgrade.abandoned:
-		m.upgrade.endTrial()
+	case <-m.upgrade.Abandoned():
+		m.upgrade.EndTrial()
 	case <-m.ended: // not if the new file is executed
 	}
 	return m.await(context.Background())
@@ -119,7 +119,7 @@ func (m *Main) mayUpgrade() error {
 		why = "with Config.InProcess there are no processes that could be tried"
 	case m.nested || proc.Current() != nil:
 		why = "this is the process of a worker: call it in main"
-	case m.upgrade.trial():
+	case m.upgrade.Trial():
 		why = "this process only tries a new version"
 	case proc.IsTestBinary():
 		why = "this is the binary of a test, which would run its tests again"
@@ -148,14 +148,14 @@ func (m *Main) othersRunning() string {
 
 // tryNext starts a trial of the new version, and waits until its workers are ready.
 func (m *Main) tryNext(ctx context.Context) (*upgrade.Trial, error) {
-	h := &upgrade.Handed{Trial: true, Main: m.cfg.Name, Path: m.upgrade.path, Sockets: m.sockets.HandOn()}
+	h := &upgrade.Handed{Trial: true, Main: m.cfg.Name, Path: m.upgrade.Path(), Sockets: m.sockets.HandOn()}
 	m.broker.handQueue(h)
 	files, err := sockets.Duplicates(h.Sockets)
 	if err != nil {
 		return nil, err
 	}
 	begun := time.Now()
-	trial, err := upgrade.Try(m.upgrade.path, os.Environ(), h, files, m.stderr)
+	trial, err := upgrade.Try(m.upgrade.Path(), os.Environ(), h, files, m.stderr)
 	if err != nil {
 		return nil, err
 	}
@@ -173,11 +173,11 @@ func (m *Main) tryNext(ctx context.Context) (*upgrade.Trial, error) {
 	if err := trial.Ready(ctx); err != nil {
 		return nil, err
 	}
-	if err := trial.Current(m.upgrade.path); err != nil {
+	if err := trial.Current(m.upgrade.Path()); err != nil {
 		trial.End(m.cfg.KillTimeout)
 		return nil, err
 	}
-	m.cfg.Logger.Info("multiprolab: the new version of the program is ready", "file", m.upgrade.path,
+	m.cfg.Logger.Info("multiprolab: the new version of the program is ready", "file", m.upgrade.Path(),
 		"took", time.Since(begun))
 	return trial, nil
 }
@@ -187,9 +187,9 @@ func (m *Main) tryNext(ctx context.Context) (*upgrade.Trial, error) {
 func (m *Main) execute(trial *upgrade.Trial) error {
 	h := &upgrade.Handed{
 		Main:    m.cfg.Name,
-		Path:    m.upgrade.path,
+		Path:    m.upgrade.Path(),
 		Sockets: m.sockets.HandOn(),
-		Tasks:   m.upgrade.handedOver(),
+		Tasks:   m.upgrade.HandedOver(),
 	}
 	m.broker.handQueue(h)
 	ignored := m.signals.Caught()
@@ -202,22 +202,22 @@ func (m *Main) execute(trial *upgrade.Trial) error {
 	}
 	m.service.Watchdog()
 	environ := append(os.Environ(), m.service.Environ()...)
-	err := trial.Current(m.upgrade.path)
+	err := trial.Current(m.upgrade.Path())
 	if err == nil {
-		err = upgrade.Exec(m.upgrade.path, environ, h, ignored...)
+		err = upgrade.Exec(m.upgrade.Path(), environ, h, ignored...)
 	}
 	trial.End(m.cfg.KillTimeout)
 	h.Pid, h.Life, h.Errors, h.Failed = 0, 0, 0, err.Error()
 	if old, find := proc.Executable(); find == nil {
 		err = errors.Join(err, upgrade.Exec(old, environ, h, ignored...))
 	}
-	return &UpgradeError{m.upgrade.path, err}
+	return &UpgradeError{m.upgrade.Path(), err}
 }
 
 // upgradeBySignal is Upgrade for a signal, on a goroutine of its own.
 func (m *Main) upgradeBySignal(ctx context.Context) {
 	m.cfg.Logger.Info("multiprolab: Config.UpgradeSignal: a new version of the program is tried",
-		"file", m.upgrade.path)
+		"file", m.upgrade.Path())
 	err := m.Upgrade(ctx)
 	if goroutine.Closed(m.exitAsked) { // the end of the program is told elsewhere
 		return

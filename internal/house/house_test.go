@@ -268,7 +268,7 @@ var floors = map[string][]string{
 	"internal/store":     {"backend", "internal/goroutine", "internal/queue", "internal/ring"},
 	"internal/text":      {},
 	"internal/tokens":    {},
-	"internal/upgrade":   {"internal/pack", "internal/platform"},
+	"internal/upgrade":   {"internal/goroutine", "internal/pack", "internal/platform"},
 	"internal/watchers":  {"internal/goroutine", "internal/ring"},
 	"internal/wire":      {},
 	"sockets":            {"internal/sockets"},
