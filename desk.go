@@ -4,6 +4,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/logbook"
+	"github.com/multiprolab/multiprolab/internal/recorder"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -19,7 +20,7 @@ type desk struct {
 	calls     callDesk                 // where messages, calls and replies go
 	tasks     taskDesk                 // where everything about tasks goes
 	emit      func(e Event)            // tells of an event
-	flight    *flightRecorder          // where what happens is noted
+	flight    *recorder.Log            // where what happens is noted
 	emitLost  func(lost []*DeadLetter) // tells of the messages that one death has lost
 	logs      *logbook.Book            // where the workers' logs go
 	exit      func()                   // requests the end of the program

@@ -163,7 +163,7 @@ func (m *Main) exit(mode ShutdownMode, cause error) {
 	if cause != ErrUpgrade {
 		m.upgrade.Abandon()
 	}
-	m.flight.note(recorder.Asked, mode.String(), 0, 0, "")
+	m.flight.Note(recorder.Asked, mode.String(), 0, 0, "")
 	m.fleet.exit(mode) // before exitAsked is closed, so that the rules of lives know of the end by then
 	// This runs without lifeMu, which the other deferred call gives back before. From then on no
 	// worker begins another task, unless the queue is drained.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/proc"
+	"github.com/multiprolab/multiprolab/internal/recorder"
 	"github.com/multiprolab/multiprolab/internal/sdnotify"
 	"github.com/multiprolab/multiprolab/internal/shared"
 	"github.com/multiprolab/multiprolab/internal/signals"
@@ -44,11 +45,13 @@ type Main struct {
 	// shares is the shared data of Publish. It guards itself.
 	shares shared.Publisher
 	// stdout is where the workers print, if Config.Stdout is set. It guards itself.
-	stdout *sharedWriter
+	stdout *life.Shared
 	// stderr is where the stderr of the workers goes. It guards itself.
-	stderr *sharedWriter
-	// flight is the record of what happens. It guards itself.
-	flight flightRecorder
+	stderr *life.Shared
+	// flight is the record of what happens, but for the events of the rules. It guards itself.
+	flight *recorder.Log
+	// saved says that a record was written to Config.RecordFile. Any goroutine may set it.
+	saved atomic.Bool
 	// own are the loops of Mains and workers that this process runs. It guards itself.
 	own ownLoops
 	// signals are the signals that this process catches. It guards itself.

@@ -101,9 +101,12 @@ func newPeer(s *slot, number int) *peer {
 
 func (p *peer) pid() int { return p.process.PID() }
 
+// mostWhy is how many bytes of the reason of a kill are in the record.
+const mostWhy = 100
+
 // noteKill notes that main has the worker killed.
 func (p *peer) noteKill(why string) {
-	p.slot().desk.flight.note(recorder.Killed, p.slot().name, p.pid(), p.life(),
+	p.slot().desk.flight.Note(recorder.Killed, p.slot().name, p.pid(), p.life(),
 		strings.ToValidUTF8(why[:min(len(why), mostWhy)], ""))
 }
 

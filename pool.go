@@ -211,7 +211,7 @@ func newSlot(d *desk, p *pool, id fleet.Slot, i int, a *outbox.Account) *slot {
 			CauseOf: causeOf,
 			Tracks:  true,
 			Again:   p.cfg.Redeliver,
-			Starved: func() { d.flight.note(recorder.Starved, name, 0, 0, "") },
+			Starved: func() { d.flight.Note(recorder.Starved, name, 0, 0, "") },
 		}),
 		slotLives: slotLives{account: a},
 	}

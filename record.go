@@ -39,16 +39,13 @@ func (m *Main) writeRecord(w io.Writer, why string) error {
 	m.broker.mu.Mutex.Lock() // nothing has happened that was to be carried out
 	rings = append(rings, m.broker.rules.Ring.Copy())
 	m.broker.mu.Mutex.Unlock()
-	m.flight.mu.Lock()
-	rings = append(rings, m.flight.ring.Copy())
-	m.flight.mu.Unlock()
 	err := recorder.Write(w, recorder.Header{
 		Name: m.cfg.Name,
 		PID:  os.Getpid(),
 		Time: time.Now().Format(time.RFC3339Nano),
 		Why:  why,
 		Go:   runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH,
-	}, rings...)
+	}, append(rings, m.flight.Copy())...)
 	if err != nil {
 		return fmt.Errorf("multiprolab: the record could not be written: %w", err)
 	}
@@ -63,7 +60,7 @@ func (m *Main) saveRecord(why string) {
 	if path == "" {
 		return
 	}
-	if m.flight.saved.Swap(true) {
+	if m.saved.Swap(true) {
 		path += ".end"
 	}
 	err := func() (err error) {

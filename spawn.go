@@ -241,3 +241,13 @@ const (
 	// worker may leave unread; see mostWindows.
 	mostLarge = 4
 )
+
+// leftOut returns the line that stands for the stacks that are left out of a report of the Go
+// runtime.
+func leftOut(lines int) string {
+	return fmt.Sprintf(
+		"multiprolab: %d more lines of stacks are in the error (WorkerDiedError.Stderr); Config.FullCrashes has "+
+			"them printed\n",
+		lines,
+	)
+}

@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/goroutine"
+	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/proc"
+	"github.com/multiprolab/multiprolab/internal/recorder"
 	"github.com/multiprolab/multiprolab/internal/sdnotify"
 	"github.com/multiprolab/multiprolab/internal/signals"
 	"github.com/multiprolab/multiprolab/internal/upgrade"
@@ -35,8 +38,8 @@ func New(cfg *Config) *Main {
 		logs:     newLogbook(m.cfg.Logger),
 		watchers: watchers.New(func(n int) Event { return &EventsMissed{Count: n} }),
 	}
-	m.flight.open()
-	m.broker = newBroker(m.node, &m.cfg, &m.flight.counter)
+	m.flight = recorder.NewLog()
+	m.broker = newBroker(m.node, &m.cfg, m.flight.Counter())
 	m.defaults = taskDefaults{}
 	m.broker.defaults = m.defaults
 	m.broker.dog.alarm, m.broker.dog.neglected = m.alarmed, m.broker.rules.Neglected
@@ -44,7 +47,7 @@ func New(cfg *Config) *Main {
 	m.desk = &desk{
 		cfg:       &m.cfg,
 		codec:     m.codec,
-		flight:    &m.flight,
+		flight:    m.flight,
 		receiver:  m.receiver,
 		logs:      m.logs,
 		tasks:     m.broker,
@@ -55,7 +58,7 @@ func New(cfg *Config) *Main {
 		stopCause: m.stopCause,
 		share:     m.share,
 	}
-	m.fleet = newWorkerFleet(m, &m.registry, m.desk, m.broker, &m.flight.counter)
+	m.fleet = newWorkerFleet(m, &m.registry, m.desk, m.broker, m.flight.Counter())
 	m.desk.doomed = m.fleet.doomed
 	m.router = &mainRouter{
 		node:     m.node,
@@ -67,10 +70,7 @@ func New(cfg *Config) *Main {
 	m.desk.calls = m.router
 	m.connect(m.router, m.stopCause)
 	m.loop.held, m.loop.fail = true, m.fail
-	m.stdout, m.stderr = &sharedWriter{w: m.cfg.Stdout}, &sharedWriter{w: os.Stderr}
-	if m.cfg.Stderr != nil {
-		m.stderr.w = m.cfg.Stderr
-	}
+	m.stdout, m.stderr = life.NewShared(m.cfg.Stdout), life.NewShared(cmp.Or[io.Writer](m.cfg.Stderr, os.Stderr))
 	m.cancel = func(error) {}
 	return m
 }

@@ -258,7 +258,7 @@ var floors = map[string][]string{
 	"internal/platform":  {},
 	"internal/proc":      {"internal/ablate", "internal/pack", "internal/platform"},
 	"internal/queue":     {"internal/ablate", "internal/ring", "internal/stats"},
-	"internal/recorder":  {"internal/ablate", "internal/fleet", "internal/queue"},
+	"internal/recorder":  {"internal/ablate", "internal/fleet", "internal/lockorder", "internal/queue"},
 	"internal/ring":      {},
 	"internal/sdnotify":  {"internal/goroutine"},
 	"internal/shared":    {"internal/pack", "internal/platform"},
