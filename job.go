@@ -18,7 +18,7 @@ type job struct {
 	// Entry is the job as the rules know it, with its place in a Backend.
 	store.Entry
 
-	// payload is the body. The body of a batch may be lent, see mapping.sendBatch.
+	// payload is the body. The body of a batch may be lent, see mapping.Range.
 	payload codec.Payload
 	// limit is the deadline of the submitter, who waits for the outcome; or nil.
 	limit *timeLimit

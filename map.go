@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"iter"
 	"reflect"
+	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/mapping"
 )
 
-// This file is Map as users see it. What is behind it is in mapping.go, mapbatch.go and
-// mapreturns.go.
+// This file is Map as users see it, and how it submits its tasks. Which items travel together, and
+// what is sent again, is in internal/mapping.
 
 // Map runs a task of the type for each item and yields the results. The items are pulled one by one
 // as there is room, on the goroutine that ranges over the results, so that an endless sequence
@@ -73,23 +75,22 @@ func mapItems[R, T any](
 	var zero R
 	// If a worker dies with a batch, the outcomes that it leaves come without type definitions,
 	// which results of interface types need.
-	batches := reflect.TypeFor[R]().Kind() != reflect.Interface
-	m := newMapping(ctx, n, typ, c, batches)
-	defer m.cancel()
-	encode, decode := codec.CoderOf[T](m.node.codec), codec.CoderOf[R](m.node.codec)
+	workers := 0
+	if reflect.TypeFor[R]().Kind() != reflect.Interface {
+		workers = n.up.batches(typ, &c.Task)
+	}
+	m := newRange(ctx, n, typ, c, workers)
+	defer m.Cancel(ctx)
+	encode, decode := codec.CoderOf[T](n.codec), codec.CoderOf[R](n.codec)
 	var body T // the item that is being taken in; declared here, so that all items share its memory
 	var result R
-	var batch *mapBatch // the batch whose results are being yielded
+	var progress MapProgress
 	// one yields the next result, and reports whether the sequence goes on. With more set it
 	// also returns when a further item may be taken in.
 	one := func(more bool) bool {
-		p, err, ok := batch.next(typ)
-		for ; !ok; p, err, ok = batch.next(typ) {
-			m.reuse(batch)
-			if m.ended || m.flow.hungry() {
-				m.flush()
-			}
-			if batch = m.awaitBatch(more); batch == nil {
+		p, err, ok := m.Next()
+		for ; !ok; p, err, ok = m.Next() {
+			if !awaitBatch(ctx, m, more) {
 				if ctx.Err() == nil {
 					return true
 				}
@@ -98,35 +99,120 @@ func mapItems[R, T any](
 			}
 		}
 		if err != nil {
-			err = m.node.recognise(err)
+			err = n.recognise(err)
 		} else if err = decode.Decode(p, &result); err != nil {
-			err = &DecodeError{Receiver: m.node.name(), Type: typ, Err: err}
+			err = &DecodeError{Receiver: n.name(), Type: typ, Err: err}
 		}
 		if overtaken(ctx, err) {
 			yield(zero, fmt.Errorf("multiprolab: map %q: %w", typ, causeOf(ctx)))
 			return false
 		}
 		if err != nil {
-			result, err = zero, &MapError{Index: batch.first + batch.taken - 1, Err: err}
+			result, err = zero, &MapError{Index: m.Index(), Err: err}
+			progress.Failed++
 		}
-		m.yielded(err)
+		if c.OnProgress != nil {
+			progress.Taken, progress.Yielded = m.Taken(), progress.Yielded+1
+			c.OnProgress(progress)
+		}
 		return yield(result, err) && (err == nil || !c.FailFast)
 	}
 	if ctx.Err() == nil {
 		for item := range items {
 			body = item
-			addItem(m, encode, &body)
-			for m.full() || ctx.Err() != nil {
+			if size, err := mapping.Add(m, encode, &body); err != nil {
+				m.Fail(&EncodeError{Type: typ, GoType: fmt.Sprintf("%T", any(body)), Err: err})
+			} else if size > n.maxBody {
+				m.Fail(&SizeError{Type: typ, Size: int64(size), Limit: int64(n.maxBody)})
+			}
+			for m.Full() || ctx.Err() != nil {
 				if !one(true) {
 					return
 				}
 			}
 		}
 	}
-	m.ended = true
-	for m.count > 0 || ctx.Err() != nil {
+	for m.Left() > 0 || ctx.Err() != nil {
 		if !one(false) {
 			return
 		}
 	}
 }
+
+// newRange returns the state of a range over a Map, for which there are so many workers that work
+// on batches.
+//
+// In main a submission never waits, because the task stands in line for room in the queue. In a
+// worker, where it may wait for the wire, items travel one by one.
+func newRange(ctx context.Context, n *node, typ string, c *MapConfig, workers int) *mapping.Range {
+	_, inMain := n.up.(*mainRouter)
+	submit := func(b *mapping.Batch, p codec.Payload, after time.Duration) (mapping.Task, error) {
+		o := &c.Task
+		if after > 0 {
+			later := c.Task
+			later.Delay, o = after, &later
+		}
+		s, err := n.submitPayload(ctx, typ, p, o, func(s *submission) {
+			s.lines = inMain
+			if s.batch = b.Items(); s.batch > 0 {
+				s.split = b.Cut
+			}
+		}, true, true)
+		if err != nil {
+			return nil, err
+		}
+		s.onDone(b.Ended)
+		return mapTask{s}, nil
+	}
+	return mapping.New(mapping.Config{Workers: workers, Window: c.Window, Unordered: c.Unordered, Lines: inMain,
+		MaxItem: n.maxBody, MaxBody: n.mostBody(), Outcomes: batchFull, Submit: submit})
+}
+
+// awaitBatch is mapping.Range.Await for the loop that ctx belongs to.
+func awaitBatch(ctx context.Context, m *mapping.Range, more bool) bool {
+	defer stall(ctx)()
+	return m.Await(ctx, more)
+}
+
+// mapTask is a task of a Map: a batch, or one item. It exists in the process that ranges over the
+// Map.
+type mapTask struct{ *submission }
+
+// Done is closed when the task has its outcome.
+func (t mapTask) Done() <-chan struct{} { return t.done }
+
+// Accepted is closed when the queue has had room for the task.
+func (t mapTask) Accepted() <-chan struct{} { return t.accepted }
+
+// Listen counts the goroutines that wait for the task and hand its reports on.
+func (t mapTask) Listen(by int) (news <-chan struct{}) {
+	if t.news != nil {
+		t.listen(by)
+	}
+	return t.news
+}
+
+// Report hands the reports that have come to the submitter's function.
+func (t mapTask) Report(ctx context.Context) { t.report(ctx) }
+
+// Outcome returns what the task has come to.
+func (t mapTask) Outcome() mapping.Outcome {
+	r, err := t.outcome, t.outcome.err
+	if t.batch > 0 {
+		err = cmp.Or(err, errBatch)
+	}
+	return mapping.Outcome{Payload: r.payload, Err: err, Ending: r.ending(), Took: r.took}
+}
+
+// Error reads the error of an item among the outcomes of a batch, and after what time the item is
+// to be started again.
+func (t mapTask) Error(packed []byte) (after time.Duration, err error) {
+	err = t.outcome.vouch(t.typ, unmarshalError(packed))
+	if remote, ok := err.(*RemoteError); ok {
+		after = remote.after
+	}
+	return after, err
+}
+
+// GiveUp cancels the task.
+func (t mapTask) GiveUp(ctx context.Context) { t.giveUp(ctx) }

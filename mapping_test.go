@@ -20,6 +20,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/mapping"
 	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -158,7 +159,7 @@ func TestSharesAgree(t *testing.T) {
 					v = queue.Verdict{Kind: queue.Died, Kept: true, Items: tallyOf(&o)}
 				}
 				what = fmt.Sprintf("%s of %d items, %d outcomes", what, n, has)
-				s := r.shares(n)
+				s := batch.Share(r.payload.Data, n, r.ending())
 				require.Equal(t, queue.Tally{OK: int32(s.OK), Failed: int32(s.Failed), Later: int32(s.Later)}, v.Items, what)
 				blamed, again := v.Shares(n)
 				require.Equal(t, [2]int{s.Blamed, s.Again}, [2]int{blamed, again}, what)
@@ -279,22 +280,24 @@ func TestMapBodyIsLent(t *testing.T) {
 	var pipe bytes.Buffer // into which nothing is written before flush
 	p := stillPeer(m, &pipe)
 	m.broker.enter(p, &readiness{Tasks: []string{"t"}})
-	mapping := newMapping(t.Context(), m.node, "t", &MapConfig{}, true)
-	defer mapping.cancel()
-	item := bytes.Repeat([]byte("item"), link.OwnChunk/4)
-	for range 2 {
-		addItem(mapping, codec.CoderOf[[]byte](m.codec), &item)
+	r := newRange(t.Context(), m.node, "t", &MapConfig{}, 2)
+	defer r.Cancel(t.Context())
+	add := func(text string) []byte {
+		item := bytes.Repeat([]byte(text), link.OwnChunk/4)
+		_, err := mapping.Add(r, codec.CoderOf[[]byte](m.codec), &item)
+		require.NoError(t, err)
+		return batch.Append(nil, batch.OK, codec.Payload{Encoding: codec.Bytes, Data: item})
 	}
-	first := *mapping.places.items.First()
+	want := add("item")
+	add("next")
 	require.NoError(t, m.broker.started(p, 1))
-	require.NoError(t, m.broker.result(p, 1, &reply{payload: codec.Payload{Data: someOutcomes(first.n)}}, true))
-	want := bytes.Clone(first.body)
-	require.Same(t, first, mapping.awaitBatch(false))
-	require.True(t, first.whole)
-	mapping.reuse(first)
-	if first.reusable() {
-		clear(first.body)
-	}
+	require.NoError(t, m.broker.result(p, 1, &reply{payload: codec.Payload{Data: someOutcomes(1)}, took: 1}, true))
+	require.True(t, r.Await(t.Context(), true))
+	_, err, ok := r.Next()
+	require.True(t, ok)
+	require.NoError(t, err)
+	require.False(t, r.Await(t.Context(), true)) // now the memory of the first batch is free
+	add("last")
 	require.NoError(t, p.link.Flush())
 	var f wire.Frame
 	require.NoError(t, wire.NewReader(&pipe, 0).Next(&f))
@@ -386,28 +389,27 @@ func FuzzOutcomes(f *testing.F) {
 		case 3:
 			r.err = ErrCancelled
 		}
-		s := r.shares(n)
+		s := batch.Share(r.payload.Data, n, r.ending())
 		require.Equal(t, n, s.Count()+s.Blamed+s.Again)
 		if o, wellFormed := batch.Whole(b); r.err == nil && wellFormed && o.Count() <= n {
 			blamed, again := verdictOf(r, true).Shares(n)
 			require.Equal(t, [2]int{s.Blamed, s.Again}, [2]int{blamed, again}, "the counters count as many")
 		}
-		part := &mapBatch{vouch: r.vouch, results: batch.Read(s.Body)}
-		for range s.Blamed {
-			part.outcomes = append(part.outcomes, reply{err: r.blame()})
-		}
+		task := mapTask{&submission{typ: "x", batch: n, taskOutcome: taskOutcome{outcome: r}}}
 		errs := 0
-		for i := range n - s.Again {
-			_, err, there := part.next("x")
-			require.True(t, there, "outcome %d", i)
-			if err != nil {
+		for outcomes := batch.Read(s.Body); !outcomes.Done(); {
+			status, p, there := outcomes.Next()
+			require.True(t, there)
+			if status != batch.OK {
+				_, err := task.Error(p.Data)
 				_, _ = err.Error(), errors.Is(err, ErrCancelled)
 				errs++
 			}
 		}
-		require.Equal(t, s.Failed+s.Later+s.Blamed, errs)
-		_, _, there := part.next("x")
-		require.False(t, there)
+		require.Equal(t, s.Failed+s.Later, errs)
+		if s.Blamed > 0 {
+			require.Error(t, task.Outcome().Err, "what is the error of those who are blamed?")
+		}
 	})
 }
 

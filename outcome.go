@@ -7,19 +7,36 @@ import (
 	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/errpack"
+	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
 // This file is how what a handler returns becomes the outcome that travels, alone or among those of
 // a batch, and how the outcome is read by who waits for it. Both processes use it.
+//
+// A batch is one job for the queue: tasks of a Map that travel together, many at a time, because
+// each takes less time than a message. How its items and their outcomes lie in a body is in
+// internal/batch, how a Map makes batches and takes them back is in internal/mapping, and what a
+// worker does with a batch is in batchwork.go. The outcomes that a worker has finished are in its
+// black box, so that its death costs the item that was running, and no other.
+
+// errBatch is the error of a batch whose body a worker cannot read, or of a result that has no
+// outcome.
+var errBatch = errors.New("multiprolab: a batch of tasks is garbled")
+
+// batchFull is the length in bytes of the outcomes from which a batch takes no further item. So the
+// outcomes before the last one have fewer bytes, and fit into Meta: see reply.bare.
+const batchFull = wire.MaxMeta - batch.BareSize
+
+// An error fits into a frame with all outcomes that may stand before it; otherwise this does not
+// compile.
+const _ = uint(link.LeastLimit - batch.HeadSize - batchFull - batch.EntryHeadSize - errpack.MaxSize)
 
 // outcome makes the reply from what user code returned. Its payload is lent until the room is used
 // again. room may be nil.
 func (v *values) outcome(room *[]byte, typ string, value any, err error) *reply {
 	if err != nil {
-		if _, ok := err.(*DecodeError); ok {
-			return &reply{err: err}
-		}
-		return &reply{err: v.remote(typ, err)}
+		return &reply{err: v.failure(typ, err)}
 	}
 	var none []byte
 	if room == nil {
@@ -87,4 +104,24 @@ func (v *values) endOutcome(out []byte, start int, typ string, p codec.Payload, 
 		status = batch.Later
 	}
 	return batch.EndWith(out, start, status, codec.Payload{Data: marshalError(err)})
+}
+
+// ending says how the attempt at a batch ended whose reply is r.
+func (r *reply) ending() batch.Ending {
+	switch {
+	case r.err == nil:
+		return batch.Returned
+	case r.died:
+		return batch.Died
+	}
+	return batch.Broken
+}
+
+// bare takes the last outcome out of the result of a batch that is too large for a frame. The
+// outcome begins at the place last; the outcomes before it go into Meta.
+func (r *reply) bare(last int) {
+	whole := batch.Result{Took: r.took, Outcomes: r.payload.Data}
+	text, p := whole.Bare(last)
+	r.meta, r.took = string(text), 0
+	r.payload = p // p is not lent: memory of this size is not used again for the next batch
 }
