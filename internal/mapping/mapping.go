@@ -129,7 +129,6 @@ func Add[T any](r *Range, encode codec.Coder[T], v *T) (size int, err error) {
 	}
 	body, p, err := encode.AppendEncode(room, v)
 	if err != nil || len(p.Data) > r.cfg.MaxItem {
-		r.sendPart()
 		return len(p.Data), err
 	}
 	r.endItem(body, p)
@@ -141,6 +140,7 @@ func Add[T any](r *Range, encode codec.Coder[T], v *T) (size int, err error) {
 func (r *Range) Fail(err error) {
 	r.places.mu.Lock()
 	defer r.places.mu.Unlock()
+	r.sendPart()
 	b := r.nextItem()
 	b.fail(err)
 	r.news.finished(b)
