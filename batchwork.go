@@ -9,7 +9,6 @@ import (
 	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/link"
-	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
 // This file is how a worker works on a batch, on its loop: item by item, with the handler of their
@@ -89,14 +88,6 @@ func (w *Worker) hasOtherWork() bool {
 	w.loop.mu.Unlock()
 	due, _ := w.loop.untilDue()
 	return turns || due == 0
-}
-
-// cutBatch ends a batch after the item that runs, and gives the items behind it back to main. It
-// runs on the goroutine that reads the wire.
-func (w *Worker) cutBatch(t *Task) {
-	if begun := t.begun.Or(batchCut); begun&batchCut == 0 {
-		w.link.Tell(link.Soon, wire.NewSplit(t.ID, max(1, begun)))
-	}
 }
 
 // items makes the itemHandler that calls fn.

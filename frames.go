@@ -11,6 +11,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/pack"
+	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -92,7 +93,7 @@ const maxCalls = 1 << 16
 
 // maxFetches is how many calls of TaskQueue.Get of one worker may wait at a time. Both the worker
 // and main see to it.
-const maxFetches = 1024
+const maxFetches = queue.MaxFetches
 
 // maxReason is how many bytes are told of a worker's reason for a dead letter.
 const maxReason = 4 << 10

@@ -12,6 +12,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
+	"github.com/multiprolab/multiprolab/internal/shop"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -45,9 +46,8 @@ type Task struct {
 	// lone says that only the first item of the batch is worked on, because the batch was taken
 	// with TaskQueue.Get. It does not change once the task has started.
 	lone bool
-	// begun is how many items of the batch have begun, and batchCut. The loop and the goroutine
-	// that reads the wire use it.
-	begun atomic.Uint64
+	// items is how far the task has come, if it is a batch. It guards itself.
+	items shop.Items
 	// timeout is the timeout of this attempt, or 0. It does not change.
 	timeout time.Duration
 	// began is when the task has started, by the clock of its home. It is set when it starts.
@@ -233,10 +233,18 @@ func (t *Task) endBatch(r *reply) {
 	_ = t.end(r) // nobody else ends a batch: Done and Fail only end the item that runs
 }
 
+// batchItems returns how far a batch has come, or nil if the task is no batch.
+func (t *Task) batchItems() *shop.Items {
+	if !t.batch {
+		return nil
+	}
+	return &t.items
+}
+
 // beginItem notes that item n begins, and reports whether it may: not if the batch was cut before
-// it. The first item begins in any case, unless it is cancelled: see cutBatch.
+// it. The first item begins in any case, unless it is cancelled: see shop.Shop.Recall.
 func (t *Task) beginItem(n uint64) bool {
-	return t.begun.CompareAndSwap(n, n+1) || n == 0 && t.ctx.Err() == nil
+	return t.items.Begin(n) || n == 0 && t.ctx.Err() == nil
 }
 
 // takeFirst makes a batch that answers a TaskQueue.Get consist of its first item, before it starts.
@@ -247,7 +255,7 @@ func (t *Task) takeFirst() error {
 		return lie("%v", errBatch)
 	}
 	t.lone = true
-	t.begun.Store(1)
+	t.items.Begin(0)
 	return nil
 }
 
@@ -261,9 +269,6 @@ func (t *Task) endFirst(r *reply) error {
 	}
 	return t.end(all)
 }
-
-// batchCut in Task.begun says that no further item of a batch may begin.
-const batchCut = 1 << 63
 
 // kind implements work.
 func (t *Task) kind() (verb, typ string) { return "task", t.Type }

@@ -9,9 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
-	"github.com/multiprolab/multiprolab/internal/ring"
+	"github.com/multiprolab/multiprolab/internal/shop"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -21,14 +22,10 @@ type taskInbox struct {
 	worker *Worker   // the worker; does not change
 	epoch  time.Time // from when its clock counts; does not change
 
-	mu       lockorder.Mutex[lockorder.Inbox] // guards every other field except worker, epoch, saved and pushed
+	mu       lockorder.Mutex[lockorder.Inbox] // guards handlers and shop
 	handlers map[string]*taskHandler          // the handlers, by the types of tasks
-	waiting  ring.Ring[*Task]                 // the tasks for handlers that have not been started
-	active   map[uint64]*Task                 // the tasks that have been started and have not ended, by their ids
-	fetches  map[uint64]chan *Task            // where main's answers to TaskQueue.Get go, by the ids of the fetches
-	lastID   uint64                           // the id of the last fetch
-	sealed   bool                             // no further task is taken
-	saved    lastSaved                        // the checkpoint of the next task; for who reads the wire
+	shop     shop.Shop[*Task, chan<- *Task]   // the rules of the tasks, and where the answers to TaskQueue.Get go
+	saved    shop.Ahead[*codec.Payload]       // the checkpoint of the next task; for who reads the wire
 	pushed   time.Time                        // when results were last written between two tasks; only the loop uses it
 }
 
@@ -97,43 +94,36 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 	}
 	t := &Task{ID: f.ID, Type: f.Type, Submitter: f.From, Attempt: max(1, meta.Attempt), Header: header,
 		chain: meta.Chain, timeout: meta.Timeout, limit: limitIn(f), payload: payloadOf(f), node: b.worker.node,
-		home: b, last: b.saved.take(f.ID), batch: f.Flags&wire.FlagBatch != 0, timed: f.Flags&wire.FlagTimed != 0}
-	id, asked, err := f.FetchID()
+		home: b, last: b.saved.Take(f.ID), batch: f.Flags&wire.FlagBatch != 0, timed: f.Flags&wire.FlagTimed != 0}
+	get, asked, err := f.FetchID()
 	if err != nil {
 		return lie("%v", err)
 	}
-	if asked {
-		if t.batch { // main did not know that tasks of the type are asked for; it gives out the other items again
-			if err := t.takeFirst(); err != nil {
-				return err
-			}
+	if asked && t.batch { // main did not know that tasks of the type are asked for; it gives out the other items again
+		if err := t.takeFirst(); err != nil {
+			return err
 		}
-		b.mu.Lock()
-		b.start(t, b.worker.whole)
-		b.worker.link.Tell(link.Lazily, &wire.Frame{Kind: wire.Start, ID: t.ID})
-		b.mu.Unlock()
-		b.answer(id, t)
-		return nil
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.sealed { // if it is sealed, main sees in the end that the task was never started
-		b.waiting.Push(t)
-		b.worker.receiver.wakeLoop()
+	if !asked {
+		if b.shop.Put(t.ID, t.batchItems(), t) {
+			b.worker.receiver.wakeLoop()
+		}
+	} else if answer, ok := b.shop.Answer(get, t.ID, t.batchItems(), t); ok {
+		b.start(t, b.worker.whole)
+		b.worker.link.Tell(link.Lazily, &wire.Frame{Kind: wire.Start, ID: t.ID})
+		answer <- t
 	}
-	return nil
+	return nil // if the shop has not taken the task, main sees in the end that it was never started
 }
 
-// start makes the task active, and makes its scope. The caller holds mu, and tells main.
+// start makes the scope of a task that has begun. The caller holds mu, and tells main.
 func (b *taskInbox) start(t *Task, ctx context.Context) *scope {
 	s := b.worker.enter(ctx, t)
 	t.startClock()
 	t.began = time.Since(b.epoch)
 	t.ctx, s.limit = s, t.limit
-	if b.active == nil {
-		b.active = map[uint64]*Task{}
-	}
-	b.active[t.ID] = t
 	return s
 }
 
@@ -163,14 +153,13 @@ func (b *taskInbox) next(ctx context.Context, behind bool) (*Task, *taskHandler)
 		return nil, nil
 	}
 	b.mu.Lock()
-	first := b.waiting.First()
-	if first == nil || behind && !(*first).batch {
+	t, ok := b.shop.Next(behind)
+	if !ok {
 		b.mu.Unlock()
 		return nil, nil
 	}
-	t, _ := b.waiting.Pop()
 	h := b.handlers[t.Type]
-	// Before b.mu is let go: a cancellation finds the task either waiting or active, and main hears
+	// Before b.mu is let go: a cancellation finds the task waiting or running, and main hears
 	// that a batch has begun before it hears that the rest of it is given back.
 	b.start(t, ctx).begin()
 	how := link.Lazily
@@ -232,17 +221,12 @@ func (b *taskInbox) pushDue() bool { return time.Since(b.pushed) > pushTime }
 func (b *taskInbox) cancel(id uint64, soft bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if t := b.active[id]; t != nil {
+	switch t, at := b.shop.Cancel(id); at {
+	case shop.Running:
 		t.ctx.giveUp(soft, ErrCancelled)
-		t.begun.Or(batchCut) // if the task is a batch, no further item begins
-		return
+	case shop.Waiting:
+		b.worker.link.Answer(link.Soon, replyFrame(wire.Result, id, &reply{err: ErrCancelled}))
 	}
-	b.waiting.Remove(func(t *Task) bool {
-		if t.ID == id {
-			b.worker.link.Answer(link.Soon, replyFrame(wire.Result, id, &reply{err: ErrCancelled}))
-		}
-		return t.ID == id
-	})
 }
 
 // giveBack gives a task back to main if it has not been started. If it is a batch that runs, it
@@ -250,15 +234,12 @@ func (b *taskInbox) cancel(id uint64, soft bool) {
 func (b *taskInbox) giveBack(id uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if t := b.active[id]; t != nil && t.batch {
-		b.worker.cutBatch(t)
+	switch rest, at := b.shop.Recall(id); at {
+	case shop.Running:
+		b.worker.link.Tell(link.Soon, wire.NewSplit(id, rest))
+	case shop.Waiting:
+		b.worker.link.Tell(link.Soon, &wire.Frame{Kind: wire.Returned, ID: id})
 	}
-	b.waiting.Remove(func(t *Task) bool {
-		if t.ID == id {
-			b.worker.link.Tell(link.Soon, &wire.Frame{Kind: wire.Returned, ID: id})
-		}
-		return t.ID == id
-	})
 }
 
 // seal drops the tasks that have not been started, which main gives to other workers, and takes no
@@ -266,11 +247,8 @@ func (b *taskInbox) giveBack(id uint64) {
 func (b *taskInbox) seal() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.sealed = true
-	b.waiting.Remove(func(*Task) bool { return true })
-	for id, answer := range b.fetches {
+	for _, answer := range b.shop.Seal() {
 		answer <- nil
-		delete(b.fetches, id)
 	}
 }
 
@@ -278,22 +256,20 @@ func (b *taskInbox) seal() {
 func (b *taskInbox) isSealed() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.sealed
+	return b.shop.IsSealed()
 }
 
-// answer hands main's answer to the call of TaskQueue.Get that has asked; nil says that there is no
-// task.
-func (b *taskInbox) answer(id uint64, t *Task) {
+// noTask tells the call of TaskQueue.Get that has asked that there is no task.
+func (b *taskInbox) noTask(get uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if answer := b.fetches[id]; answer != nil {
-		answer <- t
-		delete(b.fetches, id)
+	if answer, ok := b.shop.NoTask(get); ok {
+		answer <- nil
 	}
 }
 
-// tryFetch is fetch; its error need not say that ctx has ended as well.
-func (b *taskInbox) tryFetch(ctx context.Context, wait bool, types []string) (*Task, error) {
+// fetch implements taskSource.
+func (b *taskInbox) fetch(ctx context.Context, wait bool, types []string) (*Task, error) {
 	if ctx.Err() != nil {
 		return nil, causeOf(ctx)
 	}
@@ -327,31 +303,24 @@ func (b *taskInbox) tryFetch(ctx context.Context, wait bool, types []string) (*T
 	case <-b.worker.whole.Done():
 		return nil, b.worker.stopCause()
 	}
-	answer := make(chan *Task, 1)
+	answer := make(chan *Task, 1) // one answer comes, and nobody waits to give it
 	b.mu.Lock()
-	if b.sealed {
-		b.mu.Unlock()
+	id, asked := b.shop.Ask(answer, maxFetches)
+	b.mu.Unlock()
+	switch asked {
+	case shop.Sealed:
 		return nil, b.worker.stopCause()
-	}
-	if len(b.fetches) >= maxFetches {
-		b.mu.Unlock()
+	case shop.TooMany:
 		return nil, fmt.Errorf("multiprolab: %d calls of TaskQueue.Get wait in worker %s already: "+
 			"have fewer goroutines call it", maxFetches, b.worker.name())
 	}
-	if b.fetches == nil {
-		b.fetches = map[uint64]chan *Task{}
-	}
-	b.lastID++
-	id := b.lastID
-	b.fetches[id] = answer
-	b.mu.Unlock()
 
 	f := &wire.Frame{Kind: wire.Fetch, ID: id, Meta: strings.Join(types, ",")}
 	if wait {
 		f.Flags |= wire.FlagWait
 	}
 	if err := b.worker.link.Post(link.Soon, f); err != nil {
-		b.answer(id, nil) // main will not answer, because it was not asked
+		b.noTask(id) // main will not answer, because it was not asked
 		return nil, fmt.Errorf("multiprolab: a task could not be asked for: %w", err)
 	}
 	defer stall(ctx)()
@@ -389,7 +358,7 @@ func (b *taskInbox) runs(t *Task) time.Duration { return max(1, time.Since(b.epo
 // ended implements taskHome.
 func (b *taskInbox) ended(t *Task, how link.Haste, outcome *wire.Frame) {
 	b.mu.Lock()
-	delete(b.active, t.ID)
+	b.shop.End(t.ID)
 	b.mu.Unlock()
 	b.worker.link.Answer(how, outcome)
 }
@@ -398,3 +367,15 @@ func (b *taskInbox) ended(t *Task, how link.Haste, outcome *wire.Frame) {
 func (b *taskInbox) report(ctx context.Context, f *wire.Frame) error {
 	return b.worker.out.Send(ctx, f, nil, nil, link.Soon)
 }
+
+// save implements taskHome. It does not wait.
+func (b *taskInbox) save(f *wire.Frame) error {
+	err := b.worker.link.Post(link.Lazily, f)
+	if err == link.ErrClosed {
+		return b.worker.stopCause()
+	}
+	return err
+}
+
+// secure implements taskHome.
+func (b *taskInbox) secure() error { return b.worker.link.Secure() }

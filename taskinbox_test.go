@@ -20,6 +20,18 @@ import (
 // awaitLocked returns once a goroutine that runs the function waits for a lock.
 func awaitLocked(t *testing.T, function string) {
 	t.Helper()
+	awaitState(t, "[sync.Mutex.Lock", function)
+}
+
+// awaitSelect returns once a goroutine that runs the function waits in a select.
+func awaitSelect(t *testing.T, function string) {
+	t.Helper()
+	awaitState(t, "[select", function)
+}
+
+// awaitState returns once a goroutine that runs the function waits in such a way.
+func awaitState(t *testing.T, state, function string) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for buf := make([]byte, 1<<20); ; runtime.Gosched() {
@@ -29,7 +41,7 @@ func awaitLocked(t *testing.T, function string) {
 		}
 		for stack := range strings.SplitSeq(stacks, "\n\n") {
 			head, calls, _ := strings.Cut(stack, "\n")
-			if strings.Contains(head, "[sync.Mutex.Lock") && strings.Contains(calls, function+"(") {
+			if strings.Contains(head, state) && strings.Contains(calls, function+"(") {
 				return
 			}
 		}
@@ -71,8 +83,7 @@ func TestStartOfBatchIsToldBeforeItsRestIsGivenBack(t *testing.T) {
 			awaitLocked(t, "taskInbox).giveBack")
 		}
 	}
-	cut := w.stage.current.Load().work.(*Task).begun.Load()
-	if cut != 0 {
+	if !w.stage.current.Load().work.(*Task).items.Begin(0) {
 		t.Error("the rest is given back although main does not know yet that the batch has begun")
 	}
 	close(goOn)
@@ -80,13 +91,46 @@ func TestStartOfBatchIsToldBeforeItsRestIsGivenBack(t *testing.T) {
 		<-e
 	}
 
+	require.Equal(t, []wire.Kind{wire.Result, wire.Start, wire.Split}, kindsPosted(t, w, &written))
+}
+
+// kindsPosted closes the link of a worker, and returns the kinds of the frames that were posted.
+func kindsPosted(t *testing.T, w *Worker, written *bytes.Buffer) (kinds []wire.Kind) {
+	t.Helper()
 	w.link.Close()
 	require.NoError(t, w.link.WriteLoop())
-	var kinds []wire.Kind
-	r := wire.NewReader(&written, link.LeastLimit)
+	r := wire.NewReader(written, link.LeastLimit)
 	for f := new(wire.Frame); written.Len() > 0 || r.Buffered() > 0; {
 		require.NoError(t, r.Next(f))
 		kinds = append(kinds, f.Kind)
 	}
-	require.Equal(t, []wire.Kind{wire.Result, wire.Start, wire.Split}, kinds)
+	return kinds
+}
+
+// A task that comes for a TaskQueue.Get after the worker takes no further task, as when its loop
+// has ended and its OnExit functions run, does not begin: so it goes to another worker, and has
+// not lost an attempt in this one.
+func TestTaskThatComesTooLateForItsGetDoesNotBegin(t *testing.T) {
+	for _, flags := range []wire.Flags{0, wire.FlagBatch} {
+		var written bytes.Buffer
+		w := newWorker(workerRole{pool: "w"}, &codec.Codec{}, &Config{})
+		w.link = link.New(w.codec, &bytes.Buffer{}, &written, link.Options{Fail: func(err error) { t.Error(err) }})
+		t.Cleanup(w.link.Release)
+		w.PullTasks("t")
+		close(w.said)
+		got := make(chan error, 1)
+		go func() {
+			_, err := w.queue.Get(context.Background())
+			got <- err
+		}()
+		awaitSelect(t, "taskInbox).fetch")
+		w.inbox.seal()
+		require.ErrorIs(t, <-got, ErrStopped)
+
+		one := batch.Append(nil, batch.OK, codec.Payload{Encoding: codec.Bytes, Data: []byte("x")})
+		task := &wire.Frame{Kind: wire.Task, ID: 7, Type: "t", Flags: flags, Body: one}
+		task.ForFetch(1)
+		require.NoError(t, w.inbox.deliver(task))
+		require.Equal(t, []wire.Kind{wire.Fetch}, kindsPosted(t, w, &written))
+	}
 }

@@ -21,7 +21,8 @@ type TaskQueue struct {
 
 // taskSource is where a TaskQueue gets the tasks of its worker.
 type taskSource interface {
-	// fetch asks main for a task of one of the types, or of any pulled type if there are none.
+	// fetch asks main for a task of one of the types, or of any pulled type if there are none. Its
+	// error need not say that ctx has ended as well.
 	fetch(ctx context.Context, wait bool, types []string) (*Task, error)
 }
 
@@ -89,7 +90,11 @@ func (q *TaskQueue) get(ctx context.Context, wait bool, types []string) (*Task, 
 	if q.mine == nil {
 		return nil, ErrNotWorker
 	}
-	return q.mine.fetch(ctx, wait, types)
+	t, err := q.mine.fetch(ctx, wait, types)
+	if err != nil && err != ErrNoTask {
+		err = alsoEnded(ctx, err) // mostly exit was requested, which ends the context of an action, too
+	}
+	return t, err
 }
 
 // Join waits until no accepted task is left without an outcome, those that are submitted meanwhile

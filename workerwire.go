@@ -96,7 +96,8 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 	case wire.Recall:
 		w.inbox.giveBack(f.ID)
 	case wire.Checkpoint:
-		w.inbox.saved.note(f)
+		p := payloadOf(f)
+		w.inbox.saved.Note(f.ID, &p)
 	case wire.Task:
 		return w.inbox.deliver(f)
 	case wire.Share:
@@ -106,7 +107,7 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 	case wire.LogRoom:
 		w.logs.Give(f)
 	case wire.NoTask:
-		w.inbox.answer(f.ID, nil)
+		w.inbox.noTask(f.ID)
 	case wire.Accepted:
 		if s := w.submission(f.ID, false); s != nil {
 			close(s.accepted)

@@ -231,7 +231,7 @@ var floors = map[string][]string{
 		"internal/link", "internal/lockorder", "internal/mail",
 		"internal/logpack", "internal/mapping", "internal/outbox", "internal/pack", "internal/platform", "internal/proc",
 		"internal/queue", "internal/recorder", "internal/ring", "internal/sdnotify", "internal/shared", "internal/signals", "internal/sockets", "internal/stats",
-		"internal/store", "internal/tokens", "internal/upgrade", "internal/watchers", "internal/wire",
+		"internal/shop", "internal/store", "internal/tokens", "internal/upgrade", "internal/watchers", "internal/wire",
 	},
 	"backend":            {"internal/ring"},
 	"dashboard":          {"profiles"},
@@ -263,6 +263,7 @@ var floors = map[string][]string{
 	"internal/ring":      {},
 	"internal/sdnotify":  {"internal/goroutine"},
 	"internal/shared":    {"internal/pack", "internal/platform"},
+	"internal/shop":      {"internal/ring"},
 	"internal/signals":   {"internal/goroutine"},
 	"internal/sockets":   {"internal/upgrade"},
 	"internal/stats":     {},
@@ -278,9 +279,11 @@ var floors = map[string][]string{
 // rules are the packages that decide and do nothing else.
 var rules = []string{"internal/fleet", "internal/mail", "internal/queue"}
 
-// clockless are packages that hold no more machinery than the rules, but read and write bytes, with
-// what each may import for that.
-var clockless = map[string][]string{"internal/batch": {"encoding/binary"}, "internal/stats": {}}
+// clockless are packages that hold no more machinery than the rules, but read and write bytes, or
+// count what two goroutines do, with what each may import for that.
+var clockless = map[string][]string{
+	"internal/batch": {"encoding/binary"}, "internal/shop": {"sync/atomic"}, "internal/stats": {},
+}
 
 // ruleImports are what the rules may import of the standard library: nothing that waits, reads a
 // clock, throws dice, makes an error text or does input and output.

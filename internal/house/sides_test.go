@@ -26,7 +26,7 @@ var (
 		start.go taskdefaults.go verdict.go verdicts.go vouch.go watch.go
 		listeners.go publish.go peerwire.go
 		handover.go profile.go successor.go upgrade.go history.go kill.go rates.go running.go snapshot.go usage.go`)
-	workerSide = strings.Fields(`batchwork.go checkpointbox.go gettask.go taskinbox.go uplink.go worker.go workerhanded.go workerlife.go workerprocess.go
+	workerSide = strings.Fields(`batchwork.go taskinbox.go uplink.go worker.go workerhanded.go workerlife.go workerprocess.go
 		workersetup.go workerinspect.go workerwire.go workerplace.go workershared.go`)
 )
 
