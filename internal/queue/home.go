@@ -36,7 +36,8 @@ func (q *Queue) homeOf(l *lane) (home Slot) {
 	var most uint64
 	look := func(s *slot) {
 		f, n := s.fits(l), l.bucket.Draw(s.pool.Seed, s.index)
-		if f > best || f == best && f != unfit && n > most {
+		// Two slots have one draw if one has come where the other has been taken away.
+		if f > best || f == best && f != unfit && (n > most || n == most && s.id < home) {
 			home, best, most = s.id, f, n
 		}
 	}

@@ -58,7 +58,8 @@ func (d *day) home(m *fakeTask) (home Slot) {
 			if !slices.Contains(s.pool.Queues, l.Queue) || w != nil && slices.Contains(m.waits, w) || !which(s, w, took) {
 				continue
 			}
-			if n := BucketOf(m.key()).Draw(s.pool.Seed, s.index); home == 0 || n > most {
+			n := BucketOf(m.key()).Draw(s.pool.Seed, s.index)
+			if home == 0 || n > most || n == most && s.id < home {
 				home, most = s.id, n
 			}
 		}
