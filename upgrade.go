@@ -49,7 +49,9 @@ func (e *UpgradeError) Unwrap() error { return e.Err }
 //
 // If the trial fails, it is ended, and Upgrade returns an *UpgradeError that says why: the program
 // has no setup that works, crashes, is not this program, or is not ready before ctx ends or
-// [Config.UpgradeTimeout] is over. The old version goes on then, and has not stopped to work
+// [Config.UpgradeTimeout] is over. A new version whose Main has another Config.Name is never ready:
+// its trial runs as a program of its own until then, since the Main of the old name may still come,
+// and the error tells both names. The old version goes on then, and has not stopped to work
 // meanwhile. If the file that was tried cannot be executed in the end, or another one has come into
 // its place, the old file is executed once more. Otherwise Upgrade does not return, unless somebody
 // asks for the end of the program meanwhile: that counts more.
@@ -171,7 +173,7 @@ func (m *Main) tryNext(ctx context.Context) (*upgrade.Trial, error) {
 		}
 	}()
 	if err := trial.Ready(ctx); err != nil {
-		return nil, err
+		return nil, m.otherTried(trial.Came(), err)
 	}
 	if err := trial.Current(m.upgrade.Path()); err != nil {
 		trial.End(m.cfg.KillTimeout)
@@ -180,6 +182,15 @@ func (m *Main) tryNext(ctx context.Context) (*upgrade.Trial, error) {
 	m.cfg.Logger.Info("multiprolab: the new version of the program is ready", "file", m.upgrade.Path(),
 		"took", time.Since(begun))
 	return trial, nil
+}
+
+// otherTried adds to why a trial has failed that it has run other Mains, and not this one.
+func (m *Main) otherTried(came []string, err error) error {
+	if len(came) == 0 || slices.Contains(came, m.cfg.Name) {
+		return err
+	}
+	return fmt.Errorf("the Main %q was to be tried, and the new file has run only Mains of other names, %q: give "+
+		"it this Config.Name or, to change the name, end the program and start the new one: %w", m.cfg.Name, came, err)
 }
 
 // execute executes the new file in the place of this process, in which no worker is left. It

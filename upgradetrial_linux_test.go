@@ -70,3 +70,17 @@ func TestEndWaitsForTrial(t *testing.T) {
 		})
 	}
 }
+
+// A new version that has another Main before the one that is upgraded runs it in the trial, and
+// comes to its own; if that fails, the error does not speak of the other one.
+func TestUpgradeBehindAnotherMain(t *testing.T) {
+	t.Parallel()
+	l := startUpgradeLab(t, "UPGRADE_TIMEOUT=10s")
+	l.fail(t, "one more before")
+	for _, version := range []int{2, 1} {
+		l.upgrade(t, version)
+		l.workersAlone(t)
+	}
+	require.NotContains(t, l.out.String(), "was to be tried")
+	l.end(t)
+}

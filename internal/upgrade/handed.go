@@ -15,9 +15,10 @@ import (
 // pid of the process that has written it, and a descriptor. It is not for users.
 const variable = "MULTIPROLAB_UPGRADE"
 
-// layout is the first number of what is handed over. A version of the library that has another
+// layout is the first number of what is handed over, and stands for how a trial reports as well. A
+// version of the library that has another
 // layout refuses it.
-const layout = 2
+const layout = 3
 
 // The kinds of a process that was handed something.
 const (
@@ -222,7 +223,7 @@ func take() (*Handed, error) {
 			"version of the library?): %w", err)
 	}
 	if h.Trial {
-		oldVersion = watch(h.Life)
+		oldVersion = watch(h)
 	}
 	return h, nil
 }

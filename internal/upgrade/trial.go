@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -8,14 +9,17 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// The words by which a trial says that its workers are ready.
+// The words by which a trial says which Main it has come to, one a line, and at last that its
+// workers are ready.
 const (
+	comesWord = "comes to "
 	readyWord = "ready"
 	aloneWord = "ready, with sockets of its own"
 )
@@ -34,6 +38,9 @@ type Trial struct {
 	answer  chan string   // what the trial reports; has room for it
 	alone   bool          // the trial has opened sockets itself, which nobody else can open while it has them
 	file    os.FileInfo   // the file that is tried; nil in the new version
+
+	mu   sync.Mutex // guards came
+	came []string   // the Mains that the trial has come to, in their order
 }
 
 // Try starts a process that tries the file at a path. It is handed h, and the files of the sockets
@@ -77,11 +84,34 @@ func Try(path string, env []string, h *Handed, sockets []*os.File, stderr io.Wri
 	t.file = tried
 	t.answer = make(chan string, 1)
 	go func() { // ends with the trial, or with its report
-		b, _ := io.ReadAll(io.LimitReader(report[0], 64<<10)) // what has come by then counts
-		_ = report[0].Close()                                 // it was read
-		t.answer <- string(b)
+		t.answer <- t.hear(report[0])
+		_ = report[0].Close() // it was read
 	}()
 	return t, nil
+}
+
+// hear notes which Mains the trial comes to, and returns what it reports at last. What has come
+// before an error counts.
+func (t *Trial) hear(report io.Reader) string {
+	r := bufio.NewReader(io.LimitReader(report, 64<<10))
+	for {
+		line, _ := r.ReadString('\n')
+		name, ok := strings.CutPrefix(strings.TrimSuffix(line, "\n"), comesWord)
+		if !ok {
+			rest, _ := io.ReadAll(r)
+			return line + string(rest)
+		}
+		t.mu.Lock()
+		t.came = append(t.came, name)
+		t.mu.Unlock()
+	}
+}
+
+// Came returns the names of the Mains that the trial has come to until now.
+func (t *Trial) Came() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.came)
 }
 
 // Resume returns the trial that still runs, from what the new version of the program was handed. It
@@ -246,13 +276,17 @@ func closeAll(files ...*os.File) {
 type Reporter struct {
 	once sync.Once // the report was written
 	old  *lifeline // what asks for the end of the trial; never changes
-	to   *os.File  // where the report goes; never changes
 }
 
 // NewReporter returns the way to the old process.
-func NewReporter(h *Handed) *Reporter {
+func NewReporter() *Reporter {
 	oldVersion.awaited.Store(true)
-	return &Reporter{to: os.NewFile(uintptr(h.Report), "report"), old: oldVersion}
+	return &Reporter{old: oldVersion}
+}
+
+// comes tells the old process that its trial has come to a Main, the tried one or another.
+func comes(name string) {
+	_, _ = io.WriteString(oldVersion.report, comesWord+name+"\n") // after the report nobody needs it
 }
 
 // Ready reports that all workers are ready. alone says that the trial has opened sockets itself.
@@ -270,8 +304,8 @@ func (r *Reporter) Failed(err error) { r.say(err.Error()) }
 // say writes the report, once.
 func (r *Reporter) say(text string) {
 	r.once.Do(func() {
-		_, _ = io.WriteString(r.to, text) // the end of the process is told in any case
-		_ = r.to.Close()                  // that is the end of the report
+		_, _ = io.WriteString(r.old.report, text) // the end of the process is told in any case
+		_ = r.old.report.Close()                  // that is the end of the report
 	})
 }
 
@@ -287,12 +321,14 @@ var oldVersion *lifeline
 type lifeline struct {
 	over    chan struct{} // closed when the old process has asked for the end, or has ended itself
 	awaited atomic.Bool   // there is somebody who ends the trial then
+	report  *os.File      // where the report goes; never changes
 }
 
-// watch waits for the end of file of a descriptor. A trial that has not come to its Main by then
-// ends there: nobody else would end it.
-func watch(fd int) *lifeline {
-	file, l := os.NewFile(uintptr(fd), "life"), &lifeline{over: make(chan struct{})}
+// watch waits for the end of file of a trial's lifeline. A trial that has not come to its Main by
+// then ends there: nobody else would end it.
+func watch(h *Handed) *lifeline {
+	file := os.NewFile(uintptr(h.Life), "life")
+	l := &lifeline{over: make(chan struct{}), report: os.NewFile(uintptr(h.Report), "report")}
 	go func() { // ends with the trial at the latest
 		_, _ = file.Read(make([]byte, 1)) // nothing ever comes but the end
 		close(l.over)

@@ -41,6 +41,17 @@ func main() {
 	if dir := os.Getenv("UPGRADE_BACKEND"); dir != "" {
 		cfg.Backend = disk(dir)
 	}
+	switch fault {
+	case "other name":
+		cfg.Name = "other"
+	case "one more before": // whose end comes before the other Main begins
+		before := multiprolab.New(&multiprolab.Config{Name: "before"})
+		before.After(0, func(context.Context) error {
+			before.Exit()
+			return nil
+		})
+		must(before.Run(context.Background()))
+	}
 	app := multiprolab.New(cfg)
 	app.RegisterWorker("web", web, &multiprolab.WorkerConfig{Count: 2, Listeners: []string{"web"}})
 	app.RegisterWorker("tasks", tasks, &multiprolab.WorkerConfig{Queues: []string{"tasks", "late", "held"}})
@@ -97,6 +108,9 @@ func main() {
 		must(sockets.Listen(app, "unix", "unix", os.Args[1]))
 	}
 	app.After(0, func(context.Context) error {
+		if fault == "other name" { // it is not what is tried
+			return nil
+		}
 		if multiprolab.UpgradeTrial() {
 			return errors.New("an action runs in a trial")
 		}
