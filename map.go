@@ -101,7 +101,7 @@ func mapItems[R, T any](
 		if err != nil {
 			err = n.recognise(err)
 		} else if err = decode.Decode(p, &result); err != nil {
-			err = &DecodeError{Receiver: n.name(), Type: typ, Err: err}
+			err = n.misfit(typ, p, err)
 		}
 		if overtaken(ctx, err) {
 			yield(zero, fmt.Errorf("multiprolab: map %q: %w", typ, causeOf(ctx)))

@@ -53,12 +53,18 @@ func (v *values) decodeReply(typ string, r *reply, out any, decode func(codec.Pa
 		return v.recognise(r.err)
 	}
 	if err := decode(r.payload, out); err != nil {
-		if v.isStreamEnd(r) {
-			err = resultInPieces(typ)
-		}
-		return &DecodeError{Receiver: v.name(), Type: typ, Err: err}
+		return v.misfit(typ, r.payload, err)
 	}
 	return nil
+}
+
+// misfit makes the error of a value that does not decode into what its receiver wants. err is that
+// of its decoding.
+func (v *values) misfit(typ string, p codec.Payload, err error) error {
+	if v.isStreamEnd(p) {
+		err = resultInPieces(typ)
+	}
+	return &DecodeError{Receiver: v.name(), Type: typ, Err: err}
 }
 
 // addOutcome appends an outcome whose value was encoded in other memory.

@@ -3,6 +3,8 @@ package multiprolab
 import (
 	"fmt"
 	"strconv"
+
+	"github.com/multiprolab/multiprolab/internal/codec"
 )
 
 // This file is the end of a stream, as it travels in place of a result, and how the attempt of a
@@ -23,17 +25,17 @@ func (v *values) endOfPieces(typ string, r *reply) error {
 	if r.err != nil {
 		return v.recognise(r.err)
 	}
-	if !v.isStreamEnd(r) {
+	if !v.isStreamEnd(r.payload) {
 		return fmt.Errorf("multiprolab: task %q has a result, and no pieces: submit it with Do or Submit, "+
 			"or register its handler with HandleStream", typ)
 	}
 	return nil
 }
 
-// isStreamEnd reports whether an outcome is the end of the pieces of a stream.
-func (v *values) isStreamEnd(r *reply) bool {
+// isStreamEnd reports whether a result is the end of the pieces of a stream.
+func (v *values) isStreamEnd(p codec.Payload) bool {
 	var end streamEnd
-	return v.codec.Decode(r.payload, &end) == nil && end.EndOfPieces
+	return v.codec.Decode(p, &end) == nil && end.EndOfPieces
 }
 
 // attemptText and attemptIn are the number of the attempt as main tells it to a worker with a

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -163,6 +164,17 @@ func TestStreamOfPlainTaskFails(t *testing.T) {
 	require.Contains(t, steps[0], "HandleStream")
 	_, err = multiprolab.Do[int](bounded(t), l, "put-off", 0)
 	require.ErrorContains(t, err, "Stream")
+	once := slices.Values([]int{0})
+	for _, err = range multiprolab.Map[int](bounded(t), l, "put-off", once, nil) {
+		require.ErrorContains(t, err, "submit it with Stream")
+	}
+	for _, err = range multiprolab.Map[any](bounded(t), l, "put-off", once, nil) {
+		require.ErrorContains(t, err, "submit it with Stream")
+	}
+	alone := &multiprolab.MapConfig{Task: multiprolab.TaskOptions{Priority: 1}}
+	for _, err = range multiprolab.Map[int](bounded(t), l, "put-off", once, alone) {
+		require.ErrorContains(t, err, "submit it with Stream")
+	}
 }
 
 // takenTwice is a middleware that takes the next step again, whatever becomes of it at first.
