@@ -29,7 +29,8 @@ const (
 	// ErrStopped, queued messages become dead letters.
 	FinishRunning ShutdownMode = iota
 	// DrainQueue finishes everything that was accepted before: all queued tasks, all queued
-	// messages.
+	// messages. It waits for a task that never ends, such as an endless Stream that nobody leaves,
+	// until Config.DrainTimeout, which has no default, and then goes on as FinishRunning.
 	DrainQueue
 	// KillAll ends the workers at once, in the middle of their work.
 	KillAll
