@@ -7,8 +7,9 @@ import (
 	"github.com/multiprolab/multiprolab/internal/queue"
 )
 
-// maxDropped is how many ids of dropped tasks are kept in any case.
-const maxDropped = 1 << 16
+// maxDropped is how many ids of dropped tasks are kept in any case: those of a whole queue that is
+// cancelled at once.
+const maxDropped = 1 << 20
 
 // Entry is a task of the rules with its place in a Backend, if there is one. It exists in main; the
 // lock of the rules guards it. A million of them may wait.
@@ -41,14 +42,16 @@ type entries struct {
 	// dropped are the ids of tasks that have ended before they were fetched. Some never come: the
 	// Backend could not be told of them, or another main has fetched them.
 	dropped map[string]bool
-	// older are ids as in dropped, from before there were maxDropped: what is older yet is
-	// forgotten.
+	// older are ids as in dropped, from before there were as many of those as most: what is older
+	// yet is forgotten.
 	older map[string]bool
+	// most is maxDropped. It never changes but in tests.
+	most int
 }
 
 // newEntries returns no entries. run begins the ids of those to come.
 func newEntries(run string) entries {
-	return entries{run: run, byID: map[string]*Entry{}, dropped: map[string]bool{}}
+	return entries{run: run, byID: map[string]*Entry{}, dropped: map[string]bool{}, most: maxDropped}
 }
 
 // enter takes a task that is to be stored, and gives it an id that no other task has.
@@ -80,7 +83,7 @@ func (s *entries) end(e *Entry, drop bool) {
 	if fetched || !drop {
 		return
 	}
-	if len(s.dropped) >= maxDropped {
+	if len(s.dropped) >= s.most {
 		s.older, s.dropped = s.dropped, map[string]bool{}
 	}
 	s.dropped[e.id] = true
