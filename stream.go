@@ -19,11 +19,12 @@ import (
 // While yield waits, the worker does nothing else, and the timeout of the task runs on. When the
 // worker that submitted the task has died, nobody takes pieces any more, and ctx ends, too.
 //
-// A stream that has no end of its own runs at the end of the program until its range is left, or
-// ctx ends: when the worker gets SIGTERM, Config.ShutdownTimeout after the exit message. With
-// [DrainQueue] that message comes only after Config.DrainTimeout, so set one. yield returns false
-// then, and fn has to return within Config.KillTimeout; where it waits for something else, it has
-// to look at ctx. With [KillAll], the worker's process ends at once.
+// At the end of the program, ctx does not end by itself: a stream that has no end of its own runs
+// until its range is left or, Config.ShutdownTimeout after the exit message, SIGTERM ends the
+// worker's process, in the middle of fn, and the range ends with a *WorkerDiedError. With
+// [DrainQueue] the exit message comes only after Config.DrainTimeout, so set one; with [KillAll]
+// the process ends at once. With Config.InProcess, ctx ends in place of the process. So leave the
+// range, or end its ctx, before or when the program ends.
 func HandleStream[T, R any](w *Worker, typ string, fn func(ctx context.Context, body T) iter.Seq2[R, error]) {
 	if fn == nil {
 		registrationPanic("the handler of task type %q is nil (%s)", typ, callSite())

@@ -3,6 +3,7 @@ package multiprolab_test
 import (
 	"context"
 	"iter"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,8 +13,8 @@ import (
 	"github.com/multiprolab/multiprolab"
 )
 
-// A stream that has no end does not keep the program from its end, in any mode. The context of its
-// handler ends when the worker gets SIGTERM, behind the times that the mode gives it.
+// A stream that has no end does not keep the program from its end, in any mode. With InProcess, the
+// context of its handler ends in place of the process, after the times that the mode gives it.
 func TestStreamWithoutEndAtTheEndOfTheProgram(t *testing.T) {
 	for mode, after := range map[multiprolab.ShutdownMode]time.Duration{
 		multiprolab.FinishRunning: 10 * time.Second,
@@ -52,6 +53,35 @@ func TestStreamWithoutEndAtTheEndOfTheProgram(t *testing.T) {
 				require.Error(t, last)
 				require.WithinDuration(t, begun.Add(after), <-ended, 2*time.Second)
 			})
+		})
+	}
+}
+
+// In a process of its own, the worker of a stream that has no end is ended by SIGTERM.
+func TestProcessOfStreamWithoutEndIsEnded(t *testing.T) {
+	for mode, by := range map[multiprolab.ShutdownMode]string{
+		multiprolab.FinishRunning: "SIGTERM",
+		multiprolab.DrainQueue:    "SIGTERM",
+		multiprolab.KillAll:       "SIGKILL",
+	} {
+		t.Run(mode.String(), func(t *testing.T) {
+			l := newLab(t, &multiprolab.Config{Shutdown: mode, DrainTimeout: 100 * time.Millisecond,
+				ShutdownTimeout: 100 * time.Millisecond, KillTimeout: time.Minute}, workers("brook", 1))
+			require.NoError(t, l.Start(t.Context()))
+			asked := false
+			var last error
+			for _, err := range multiprolab.Stream[int](bounded(t), l, "endless", struct{}{}, nil) {
+				if last = err; !asked {
+					asked = true
+					l.Exit()
+				}
+			}
+			var died *multiprolab.WorkerDiedError
+			require.ErrorAs(t, last, &died)
+			if runtime.GOOS != "windows" {
+				require.ErrorContains(t, last, "killed by "+by)
+			}
+			require.NoError(t, ignore[*multiprolab.ShutdownError](l.Wait(bounded(t))))
 		})
 	}
 }
