@@ -64,6 +64,24 @@ var _ = worker("looker", func(ctx context.Context, w *multiprolab.Worker) error 
 	return nil
 })
 
+// checkLooked checks what was seen. A text after "error: " is part of the error.
+func checkLooked(t *testing.T, want, got lookedAt) {
+	t.Helper()
+	for _, c := range [][3]string{
+		{"Kill", want.Kill, got.Kill}, {"Dump", want.Dump, got.Dump}, {"Profile", want.Profile, got.Profile},
+		{"Stderr", want.Stderr, got.Stderr}, {"WriteRecord", want.Record, got.Record},
+	} {
+		if strings.HasPrefix(c[1], "error: ") {
+			require.True(t, strings.HasPrefix(c[2], "error: "), "%v", c)
+			require.Contains(t, c[2], strings.TrimPrefix(c[1], "error: "), "%v", c)
+		} else {
+			require.Equal(t, c[1], c[2], "%v", c)
+		}
+	}
+	require.Equal(t, want.Workers, got.Workers)
+	require.Equal(t, want.Started, got.Started)
+}
+
 // TestLookingFromWhereverOneMay calls all methods that look into a program at all times, in all
 // processes, for workers in all states: each has a result, or an error that says why not.
 func TestLookingFromWhereverOneMay(t *testing.T) {
@@ -72,38 +90,22 @@ func TestLookingFromWhereverOneMay(t *testing.T) {
 	}
 	well := lookedAt{"killed", "goroutine", "profile", "printed: ", "record", 1, true}
 	const unstarted = "error: multiprolab: the workers have not been started: call Run or Start first"
-	check := func(t *testing.T, want, got lookedAt) {
-		t.Helper()
-		for _, c := range [][3]string{
-			{"Kill", want.Kill, got.Kill}, {"Dump", want.Dump, got.Dump}, {"Profile", want.Profile, got.Profile},
-			{"Stderr", want.Stderr, got.Stderr}, {"WriteRecord", want.Record, got.Record},
-		} {
-			if strings.HasPrefix(c[1], "error: ") {
-				require.True(t, strings.HasPrefix(c[2], "error: "), "%v", c)
-				require.Contains(t, c[2], strings.TrimPrefix(c[1], "error: "), "%v", c)
-			} else {
-				require.Equal(t, c[1], c[2], "%v", c)
-			}
-		}
-		require.Equal(t, want.Workers, got.Workers)
-		require.Equal(t, want.Started, got.Started)
-	}
 	t.Run("a Main that New has not made", func(t *testing.T) {
-		check(t, all(unstarted), lookAt(new(multiprolab.Main), "lab/0", 0))
+		checkLooked(t, all(unstarted), lookAt(new(multiprolab.Main), "lab/0", 0))
 	})
 	t.Run("before the start and after the end", func(t *testing.T) {
 		l := newLab(t, nil, workers("lab", 1))
 		before := all(unstarted)
 		before.Record = "record"
-		check(t, before, lookAt(l.Main, "lab/0", 0))
+		checkLooked(t, before, lookAt(l.Main, "lab/0", 0))
 		before.Dump, before.Profile = "goroutine", "profile"
-		check(t, before, lookAt(l.Main, "main", 0))
+		checkLooked(t, before, lookAt(l.Main, "main", 0))
 		require.NoError(t, l.Start(t.Context()))
 		require.NoError(t, l.Close())
 		const stopped = "error: multiprolab: stopped"
-		check(t, lookedAt{stopped, stopped, stopped, "printed: ", "record", 1, true}, lookAt(l.Main, "lab/0", 0))
+		checkLooked(t, lookedAt{stopped, stopped, stopped, "printed: ", "record", 1, true}, lookAt(l.Main, "lab/0", 0))
 		unknown := lookedAt{stopped, "goroutine", "profile", `error: no receiver is named "main"`, "record", 1, true}
-		check(t, unknown, lookAt(l.Main, "main", 0))
+		checkLooked(t, unknown, lookAt(l.Main, "main", 0))
 	})
 	t.Run("in the process of a worker", func(t *testing.T) {
 		l := startLab(t, nil, workers("looker", 1))
@@ -114,11 +116,11 @@ func TestLookingFromWhereverOneMay(t *testing.T) {
 			if worker == "main" {
 				here.Kill = "error: "
 			}
-			check(t, here, got)
+			checkLooked(t, here, got)
 		}
 		got, err := multiprolab.Call[lookedAt](bounded(t), l, "looker", "look-inside", "inner-lab/0")
 		require.NoError(t, err)
-		check(t, well, got)
+		checkLooked(t, well, got)
 		require.NoError(t, l.Close())
 	})
 	t.Run("names", func(t *testing.T) {
@@ -127,12 +129,12 @@ func TestLookingFromWhereverOneMay(t *testing.T) {
 			return workerOf(l.Stats(), "lab/spare.0").State == multiprolab.StateSpare
 		})
 		known := `error: "lab/7"`
-		check(t, lookedAt{known, known, known, known, "record", 2, true}, lookAt(l.Main, "lab/7", 0))
+		checkLooked(t, lookedAt{known, known, known, known, "record", 2, true}, lookAt(l.Main, "lab/7", 0))
 		aPool := "error: lab is a pool: name one of its workers, such as lab/0"
-		check(t, lookedAt{aPool, aPool, aPool, aPool, "record", 2, true}, lookAt(l.Main, "lab", 0))
+		checkLooked(t, lookedAt{aPool, aPool, aPool, aPool, "record", 2, true}, lookAt(l.Main, "lab", 0))
 		spare := well
 		spare.Workers = 2
-		check(t, spare, lookAt(l.Main, "lab/spare.0", 0))
+		checkLooked(t, spare, lookAt(l.Main, "lab/spare.0", 0))
 		eventually(t, "another spare to stand by", func() bool {
 			w := workerOf(l.Stats(), "lab/spare.0")
 			return w.State == multiprolab.StateSpare && w.Life == 2 && w.LastDeath.Cause == multiprolab.CauseKill
@@ -142,19 +144,7 @@ func TestLookingFromWhereverOneMay(t *testing.T) {
 	})
 	t.Run("goroutines", func(t *testing.T) {
 		l := startLab(t, &multiprolab.Config{InProcess: true}, workers("lab", 1))
-		check(t, well, lookAt(l.Main, "lab/0", 0))
-		require.NoError(t, l.Close())
-	})
-	t.Run("a worker that is stopped", func(t *testing.T) {
-		if signalStop == nil {
-			return // the system does not know it
-		}
-		l := startLab(t, nil, workers("lab", 1))
-		require.NoError(t, signalProcess(l.Stats().Workers[0].Process.PID, "SIGSTOP"))
-		const stopped = "error: its process is stopped by SIGSTOP"
-		want := lookedAt{"killed", stopped, stopped, "printed: ", "record", 1, true}
-		check(t, want, lookAt(l.Main, "lab/0", time.Millisecond))
-		waitEvent(t, l, func(e *multiprolab.WorkerReady) bool { return e.Life == 2 })
+		checkLooked(t, well, lookAt(l.Main, "lab/0", 0))
 		require.NoError(t, l.Close())
 	})
 	t.Run("a worker in its setup", func(t *testing.T) {
@@ -166,7 +156,7 @@ func TestLookingFromWhereverOneMay(t *testing.T) {
 			s := l.Stats()
 			return len(s.Workers) == 1 && s.Workers[0].State == multiprolab.StateSetup
 		})
-		check(t, well, lookAt(l.Main, "stuck-in-setup/0", 0))
+		checkLooked(t, well, lookAt(l.Main, "stuck-in-setup/0", 0))
 	})
 	t.Run("a worker that says nothing", func(t *testing.T) {
 		l := newLab(t, &multiprolab.Config{Shutdown: multiprolab.KillAll},
@@ -179,7 +169,7 @@ func TestLookingFromWhereverOneMay(t *testing.T) {
 			return len(s.Workers) == 1 && s.Workers[0].Process.PID > 0
 		})
 		silent := "error: worker lab/0 has no process that could be asked yet: it is starting"
-		check(t, lookedAt{"killed", silent, silent, "printed: ", "record", 1, true}, lookAt(l.Main, "lab/0", 0))
+		checkLooked(t, lookedAt{"killed", silent, silent, "printed: ", "record", 1, true}, lookAt(l.Main, "lab/0", 0))
 	})
 }
 
