@@ -8,7 +8,7 @@ import "slices"
 // out of the way of what is behind it. When a further task of the key may go out, the first of each
 // line goes back to the front of its lane: the lanes may be for different workers, and nobody knows
 // which of them has room first. Those that come too late are parked again, as the first of their
-// lines.
+// lines but for what is older and was given back meanwhile.
 
 // takeKey returns the state of the key of a task that is about to go out, or nil if it has none,
 // and whether the task may go out as far as the key is concerned. If not, the task is parked.
@@ -22,8 +22,7 @@ func (q *Queue) takeKey(t *Task) (k *keyState, ok bool) {
 		return q.newKey(key), true
 	}
 	line := k.line(t.lane)
-	wasNext := line != nil && line.next == t
-	if wasNext {
+	if line != nil && line.next == t {
 		line.next = nil
 	}
 	if k.lets(t) {
@@ -34,13 +33,27 @@ func (q *Queue) takeKey(t *Task) (k *keyState, ok bool) {
 		k.lines = append(k.lines, line)
 		t.lane.lines = append(t.lane.lines, line)
 	}
-	q.move(t, parked)
-	if wasNext {
-		line.parked.insert(t, line.parked.first)
-	} else {
-		line.parked.push(t)
-	}
+	q.park(t, line)
 	return k, false
+}
+
+// park puts a task into the line of its key: one that goes before those of its lane that have not
+// been out yet goes before them here, too, and after what is older.
+func (q *Queue) park(t *Task, line *keyLine) {
+	if next := line.next; next != nil && t.front && t.id < next.id {
+		line.next = nil
+		q.leaveLine(next)
+		q.park(next, line)
+	}
+	q.move(t, parked)
+	var behind *Task // which t goes before; nil: it is the last
+	if t.front {
+		behind = line.parked.first
+		for behind != nil && behind.front && behind.id < t.id {
+			behind = behind.next
+		}
+	}
+	line.parked.insert(t, behind)
 }
 
 // freeKey lets others of the key of a task go on, which is with no worker any more, or has ended
