@@ -264,7 +264,7 @@ var floors = map[string][]string{
 	"internal/sdnotify":  {"internal/goroutine"},
 	"internal/shared":    {"internal/pack", "internal/platform"},
 	"internal/shop":      {"internal/ring"},
-	"internal/signals":   {"internal/goroutine"},
+	"internal/signals":   {"internal/goroutine", "internal/platform"},
 	"internal/sockets":   {"internal/upgrade"},
 	"internal/stats":     {},
 	"internal/store":     {"backend", "internal/goroutine", "internal/queue", "internal/ring"},

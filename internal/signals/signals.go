@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/multiprolab/multiprolab/internal/goroutine"
+	_ "github.com/multiprolab/multiprolab/internal/platform" // which says where multiprolab runs
 )
 
 // Program is what signals do to a program. It does not change. The contexts end when the signals
