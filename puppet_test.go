@@ -451,7 +451,8 @@ func (th *theatre) check(when string) {
 			lined[a.of.client] += j.cost
 		}
 		if j.Ended() {
-			if j.sub != nil || j.client != nil || j.cost != 0 || j.Lease() != nil || b.submitted(a.client(), a.number()) == j {
+			if j.sub != nil || j.client != nil || j.cost != 0 || j.Lease() != nil ||
+				b.submitted(a.client(), a.number()) == j {
 				wrong("%v has ended, and somebody waits for it", j)
 			}
 			continue

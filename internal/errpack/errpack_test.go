@@ -147,7 +147,9 @@ func TestErrorsWhoseMethodsPanicAreTexts(t *testing.T) {
 func FuzzUnmarshal(f *testing.F) {
 	for _, err := range append(stdSentinels, errKnown, net.ErrClosed, syscall.EIO, errors.New("text"),
 		&net.OpError{Op: "read", Err: io.EOF}, &fault{Place: "p", Causes: []error{io.EOF}, Err: fs.ErrExist},
-		&told{Kept: Kept{is: []error{io.EOF}, known: []int{0}, typed: []typed{{1, codec.Payload{}, []error{io.EOF}}}}}) {
+		&told{Kept: Kept{is: []error{io.EOF}, known: []int{0}, typed: []typed{
+			{1, codec.Payload{}, []error{io.EOF}},
+		}}}) {
 		f.Add(testForm.Marshal(err))
 		f.Add(testForm.Marshal(fmt.Errorf("wrapped: %w", err)))
 	}

@@ -56,7 +56,8 @@ func tell(t *testing.T, known Known, err error) *told {
 func TestKeptIsWhatTheOriginalWas(t *testing.T) {
 	errBlank := errors.New("blank")
 	known := Known{errBlank, &page{}, &page{Number: 1}, &fs.PathError{}, io.EOF}
-	got := tell(t, known, fmt.Errorf("book: %w, %w", errBlank, &page{7, &fs.PathError{Op: "read", Path: "/p", Err: syscall.EIO}}))
+	torn := &page{7, &fs.PathError{Op: "read", Path: "/p", Err: syscall.EIO}}
+	got := tell(t, known, fmt.Errorf("book: %w, %w", errBlank, torn))
 	require.ErrorIs(t, got, errBlank)
 	require.ErrorIs(t, got, syscall.EIO)
 	require.NotErrorIs(t, got, io.EOF)
@@ -116,7 +117,8 @@ func TestKeepOfAnErrorThatPanics(t *testing.T) {
 
 func TestUnsendable(t *testing.T) {
 	type bare struct{ error }
-	known := Known{errKnown, fmt.Errorf("wrapped: %w", errKnown), &page{}, &fs.PathError{}, bomb{}, &closedError{}, &bare{},
+	known := Known{errKnown, fmt.Errorf("wrapped: %w", errKnown), &page{}, &fs.PathError{}, bomb{},
+		&closedError{}, &bare{},
 		&channelError{}}
 	var found []error
 	for err, why := range known.Unsendable(&codec.Codec{}) {

@@ -40,7 +40,11 @@ func TestServiceIsToldHowTheProgramComesOn(t *testing.T) {
 		happens func(l *life, s *sdnotify.Service)
 		want    string
 	}{
-		"the end":               {func(l *life, s *sdnotify.Service) { close(l.ending); s.Ready(); close(l.exit) }, "STOPPING=1"},
+		"the end": {func(l *life, s *sdnotify.Service) {
+			close(l.ending)
+			s.Ready()
+			close(l.exit)
+		}, "STOPPING=1"},
 		"the end, and the stop": {func(l *life, _ *sdnotify.Service) { close(l.exit) }, "STOPPING=1"},
 		"a reload":              {func(_ *life, s *sdnotify.Service) { s.Ready() }, "READY=1"},
 		"no watchdog":           {func(_ *life, s *sdnotify.Service) { s.Watchdog() }, ""},

@@ -10,7 +10,8 @@ import (
 
 func TestCutKeepsWholeCharacters(t *testing.T) {
 	for s, want := range map[string]string{
-		"": "", "ab": "ab", "abc": "abc", "abcd": "abc ...", "abé": "ab ...", "éé": "é ...", "a🙂": "a ...", "🙂": " ...",
+		"": "", "ab": "ab", "abc": "abc", "abcd": "abc ...",
+		"abé": "ab ...", "éé": "é ...", "a🙂": "a ...", "🙂": " ...",
 		"\x80\x80\x80\x80": "\x80\x80\x80 ...",
 	} {
 		require.Equal(t, want, text.Cut(s, 3), "%q", s)
