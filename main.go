@@ -39,7 +39,7 @@ type Main struct {
 	// changes, but prepare sets the identity in it.
 	desk *desk
 	// usages is what processes took when Stats was last called. It guards itself.
-	usages usages
+	usages proc.Usages
 	// rates is what earlier calls of Stats have counted. It guards itself.
 	rates rates
 	// shares is the shared data of Publish. It guards itself.

@@ -2,11 +2,13 @@ package multiprolab
 
 import (
 	"cmp"
+	"os"
 	"slices"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/fleet"
 	"github.com/multiprolab/multiprolab/internal/goroutine"
+	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/queue"
 )
 
@@ -26,10 +28,26 @@ func (m *Main) Stats() *Stats {
 	}
 	m.fleet.survey(s, &m.history)
 	m.history.fill(s)
-	m.usages.fill(s)
+	s.fillProcesses(&m.usages)
 	s.Time = time.Now() // nothing in it is later
 	m.rates.fill(s)
 	return s
+}
+
+// fillProcesses writes the figures of all processes into a snapshot.
+func (s *Stats) fillProcesses(usages *proc.Usages) {
+	s.Main.PID = os.Getpid()
+	processes, pids := []*ProcessStats{&s.Main}, []int{s.Main.PID}
+	for i := range s.Workers {
+		if p := &s.Workers[i].Process; p.PID > 0 {
+			processes, pids = append(processes, p), append(pids, p.PID)
+		}
+	}
+	of := usages.Of(s.Time, pids...)
+	for _, p := range processes {
+		got := of[p.PID]
+		p.CPU, p.Resident, p.Private = got.CPU, got.Resident, got.Private
+	}
 }
 
 // mostRunning is how much WorkerStats.Running has at most.

@@ -1,6 +1,11 @@
 package multiprolab
 
-import "time"
+import (
+	"sync"
+	"time"
+
+	"github.com/multiprolab/multiprolab/internal/stats"
+)
 
 // Stats is what goes on in a program, as Main.Stats has seen it at one moment. It exists in main,
 // belongs to who asked for it, and does not change.
@@ -232,4 +237,28 @@ type WireStats struct {
 	Held int64 `json:"held"`
 	// Shared is how many bytes of bodies lie in memory that main and a worker share.
 	Shared int64 `json:"shared"`
+}
+
+// rates is how fast the tasks of the queues end. It exists in main. Any goroutine may use it.
+type rates struct {
+	mu    sync.Mutex  // guards tasks
+	tasks stats.Rates // of the tasks of each queue that have ended
+}
+
+// fill writes into a snapshot how fast the tasks of each queue end.
+func (r *rates) fill(s *Stats) {
+	if s.Started.IsZero() { // nothing can have ended
+		return
+	}
+	ended := make(map[string]uint64, len(s.Queues))
+	for i := range s.Queues {
+		q := &s.Queues[i]
+		ended[q.Name] = q.Succeeded + q.Failed + q.Cancelled
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.tasks.Look(s.Time.Sub(s.Started), ended)
+	for i := range s.Queues { // of one that has been counted with others meanwhile, fewer have ended than before
+		s.Queues[i].Rate = r.tasks.Of(s.Queues[i].Name)
+	}
 }

@@ -25,7 +25,7 @@ var (
 		spawn.go staff.go standing.go stderr.go
 		start.go taskdefaults.go verdict.go verdicts.go vouch.go watch.go
 		listeners.go publish.go peerwire.go
-		handover.go profile.go successor.go upgrade.go history.go kill.go rates.go running.go snapshot.go usage.go`)
+		handover.go profile.go successor.go upgrade.go history.go kill.go running.go snapshot.go`)
 	workerSide = strings.Fields(`batchwork.go taskinbox.go uplink.go worker.go workerhanded.go workerlife.go workerprocess.go
 		workersetup.go workerinspect.go workerwire.go workerplace.go workershared.go`)
 )

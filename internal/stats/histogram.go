@@ -1,5 +1,6 @@
-// Package stats is figures in a fixed amount of memory: how long things took, as a histogram, and
-// the few that took longest. It holds no lock and reads no clock: whoever has a figure guards it.
+// Package stats is figures in a fixed amount of memory: how long things took, as a histogram, the
+// few that took longest, and how fast counters grow. It holds no lock and reads no clock: whoever
+// has a figure guards it.
 package stats
 
 import (
