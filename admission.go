@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/multiprolab/multiprolab/internal/mail"
+	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -13,7 +14,7 @@ import (
 // queue, and takes tasks out again that are cancelled.
 
 // submit takes a task into the queue. If it returns no error, the task will have an outcome.
-func (b *broker) submit(j *job, m *taskMeta, typ string, wait bool) error {
+func (b *broker) submit(j *job, m *meta.Task, typ string, wait bool) error {
 	now := b.now() // before Lock, so that the mutex is held for a shorter time
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -22,15 +23,15 @@ func (b *broker) submit(j *job, m *taskMeta, typ string, wait bool) error {
 }
 
 // admission is submit for a caller that holds the mutex, and for options that are filled in.
-func (b *broker) admission(j *job, m *taskMeta, typ string, wait bool, now queue.Time) error {
+func (b *broker) admission(j *job, m *meta.Task, typ string, wait bool, now queue.Time) error {
 	if b.stopped != nil {
 		return b.stopped
 	}
 	if m.Sticky && b.store != nil {
 		return &ConfigError{"TaskOptions.Sticky", m.Sticky, "a Config.Backend gives out tasks whatever their keys are"}
 	}
-	to := m.laneOf(typ)
-	j.Options = b.optionsOf(m)
+	to := m.Lane(typ)
+	j.Options = b.recent.Of(m)
 	if c := j.client; c != nil {
 		j.From = b.numberOf(c)
 	}
@@ -132,22 +133,22 @@ func (b *broker) cancelPending(queue string) int {
 // mainSubmit submits a task of main itself. While the queue is full it waits, unless the submission
 // says that the task stands in line.
 func (b *broker) mainSubmit(ctx context.Context, s *submission, f *wire.Frame) error {
-	meta, err := unmarshalTaskMeta(f.Meta)
+	o, err := meta.Unmarshal(f.Meta)
 	if err != nil {
 		return err
 	}
-	meta.Header = f.Header
+	o.Header = f.Header
 	payload := payloadOf(f)
 	if s.batch == 0 { // the bytes of a batch do not change before it has its outcome
 		payload = payload.Own()
 	}
-	j := newJob(payload, &meta)
+	j := newJob(payload, &o)
 	j.limit, j.sub, j.Number, j.Items = limitIn(f), s, s.id, int32(s.batch)
-	if err := b.submit(j, &meta, f.Type, f.Flags&wire.FlagWait != 0); err != nil || s.lines {
+	if err := b.submit(j, &o, f.Type, f.Flags&wire.FlagWait != 0); err != nil || s.lines {
 		return err
 	}
 	defer stall(ctx)()
-	if scopeOf(ctx) != nil && !meta.Waits {
+	if scopeOf(ctx) != nil && !o.Waits {
 		if err := b.awaitRoom(j, f.Type); err != nil {
 			return err
 		}
@@ -187,7 +188,7 @@ func (b *broker) awaitRoom(j *job, typ string) error {
 // the submitter, whose name is by, and those instances in its chain that in the end wait for the
 // submitter.
 func (b *broker) waitingOf(by, chain string) (waiting []queue.Slot) {
-	names := namesIn(chain)
+	names := meta.Names(chain)
 	stuck := b.loops.waits.StuckWith(by, mail.Want[string](names))
 	for name := range names {
 		if s := b.staff.slot(name); s != nil && stuck[name] {
@@ -195,17 +196,4 @@ func (b *broker) waitingOf(by, chain string) (waiting []queue.Slot) {
 		}
 	}
 	return waiting
-}
-
-// optionsOf returns the options of a task as the rules have them, or nil if all of them are the
-// defaults. Consecutive tasks with the same options share them. The caller holds the mutex.
-func (b *broker) optionsOf(m *taskMeta) *queue.Options {
-	o := m.rules()
-	if o == (queue.Options{}) {
-		return nil
-	}
-	if b.recent == nil || *b.recent != o {
-		b.recent = m.options()
-	}
-	return b.recent
 }

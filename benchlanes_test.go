@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -33,7 +34,7 @@ func benchLanes(b *testing.B, what string, n int) {
 	var submitted, ended uint64 // tasks end in their order, for the worker has one at a time
 	submit := func(i int) {
 		submitted++
-		var m taskMeta
+		var m meta.Task
 		if what != "types" {
 			m.Queue = queues[i%len(queues)]
 		}

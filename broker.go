@@ -7,6 +7,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
+	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/recorder"
 	"github.com/multiprolab/multiprolab/internal/store"
@@ -47,7 +48,7 @@ type broker struct {
 	defaults taskDefaults
 	// recent is the options of the latest task that had any: most tasks that follow it have the
 	// same.
-	recent *queue.Options
+	recent meta.Recent
 	// stopped is why no new task is taken, or nil.
 	stopped error
 	// heir is given each task that ends only because the program does, and that nobody has begun

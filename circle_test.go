@@ -8,6 +8,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/mail"
+	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -19,7 +20,7 @@ func (th *theatre) waitsFor(chain string) *asked {
 	th.t.Helper()
 	a := &asked{what: "t"}
 	th.wait(chain)
-	if err := th.offer(a, codec.Payload{}, &taskMeta{Waits: true, Chain: chain}, 0, "t"); err != nil {
+	if err := th.offer(a, codec.Payload{}, &meta.Task{Waits: true, Chain: chain}, 0, "t"); err != nil {
 		th.t.Fatal(err)
 	}
 	return a
@@ -123,7 +124,7 @@ func TestWaitedForTask(t *testing.T) {
 				}
 			}
 			other.lastID++
-			f := &wire.Frame{Kind: wire.Submit, ID: other.lastID, Type: "t", Flags: wire.FlagWait, Meta: taskMeta{Waits: true, Chain: "q/0"}.marshal()}
+			f := &wire.Frame{Kind: wire.Submit, ID: other.lastID, Type: "t", Flags: wire.FlagWait, Meta: meta.Task{Waits: true, Chain: "q/0"}.Marshal()}
 			other.say(f)
 			other.hear()
 			if err := other.refused(f.ID); err != nil {
@@ -148,7 +149,7 @@ func TestWaitedForTask(t *testing.T) {
 			w1.die(w1.death())
 			th.bury(w1.slot(), errors.New("not replaced"))
 			th.wait("p/0")
-			err := th.offer(&asked{what: "t"}, codec.Payload{}, &taskMeta{Waits: true, Chain: "p/0"}, 0, "t")
+			err := th.offer(&asked{what: "t"}, codec.Payload{}, &meta.Task{Waits: true, Chain: "p/0"}, 0, "t")
 			if !errors.Is(err, ErrCallCycle) {
 				t.Errorf("it was taken: %v", err)
 			}
@@ -165,7 +166,7 @@ func TestWaitedForTask(t *testing.T) {
 			p0.ask(true, "pull")
 			a := &asked{what: "pull"}
 			th.wait("q/0")
-			m := &taskMeta{Waits: true, Chain: "q/0", Queue: "q"}
+			m := &meta.Task{Waits: true, Chain: "q/0", Queue: "q"}
 			if err := th.offer(a, codec.Payload{}, m, 0, "pull"); err != nil {
 				t.Fatal(err)
 			}

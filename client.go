@@ -5,6 +5,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
+	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/outbox"
 	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -123,7 +124,7 @@ func (c *client) call(id uint64) madeCall {
 
 // mayCall returns an error if an honest worker would not make this call.
 func (c *client) mayCall(f *wire.Frame) error {
-	if err := checkChain(f.Meta); err != nil {
+	if err := meta.CheckChain(f.Meta); err != nil {
 		return lie("%v", err)
 	}
 	c.mu.Lock()

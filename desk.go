@@ -4,6 +4,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/logbook"
+	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/recorder"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -53,7 +54,7 @@ type taskDesk interface {
 	// and alive.
 	retire(p *peer) bool
 	// submit takes a task of a worker.
-	submit(j *job, m *taskMeta, typ string, wait bool) error
+	submit(j *job, m *meta.Task, typ string, wait bool) error
 	// cancel cancels a task for the worker that has submitted it.
 	cancel(submitter *client, id uint64, soft bool)
 	// started says that a worker has begun with a task.

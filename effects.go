@@ -8,6 +8,7 @@ import (
 	"github.com/multiprolab/multiprolab/backend"
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -121,7 +122,7 @@ func (b *broker) assign(e *queue.Effect) {
 	}
 	timeout := j.timeout()
 	if attempt := j.Attempt(); attempt > 1 || j.chain != "" || timeout > 0 {
-		f.Meta = taskMeta{Attempt: attempt, Chain: j.chain, Timeout: timeout}.marshal()
+		f.Meta = meta.Task{Attempt: attempt, Chain: j.chain, Timeout: timeout}.Marshal()
 	}
 	if j.limit != nil {
 		f.Left = leftUntil(j.limit.due)

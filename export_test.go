@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 
+	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -16,15 +17,15 @@ func HookWire(wrap func(w *Worker, r io.Reader, out io.Writer) (io.Reader, io.Wr
 }
 
 // OptionsWith returns the options of a task with a chain, as they are on the wire.
-func OptionsWith(chain string) string { return taskMeta{Chain: chain, Waits: true}.marshal() }
+func OptionsWith(chain string) string { return meta.Task{Chain: chain, Waits: true}.Marshal() }
 
 // AttemptOf returns which attempt the frame of a task asks for, from 1.
 func AttemptOf(f *wire.Frame) int {
-	meta, err := unmarshalTaskMeta(f.Meta)
+	o, err := meta.Unmarshal(f.Meta)
 	if err != nil {
 		panic(err)
 	}
-	return max(1, meta.Attempt)
+	return max(1, o.Attempt)
 }
 
 // Residue says what the queue still holds: nothing, when every task has had its outcome.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/upgrade"
 )
@@ -116,8 +117,8 @@ func (m *Main) resumeQueue(h *upgrade.Handed) {
 }
 
 // resumed makes a job of a task of the old version, with the options that it has.
-func (b *broker) resumed(t *upgrade.Task) (*job, *taskMeta, error) {
-	j, meta, err := keptJob(b.node.codec, t.Options, []byte(t.Body), []byte(t.Checkpoint))
+func (b *broker) resumed(t *upgrade.Task) (*job, *meta.Task, error) {
+	j, o, err := keptJob(b.node.codec, t.Options, []byte(t.Body), []byte(t.Checkpoint))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -126,27 +127,27 @@ func (b *broker) resumed(t *upgrade.Task) (*job, *taskMeta, error) {
 		h := j.history()
 		h.failures = append(h.failures, handedError(text))
 	}
-	return j, meta, nil
+	return j, o, nil
 }
 
 // resume takes a task of the old version of the program.
 func (b *broker) resume(t *upgrade.Task) error {
-	j, meta, err := b.resumed(t)
+	j, o, err := b.resumed(t)
 	if err != nil {
 		return err
 	}
-	if meta.Delay = 0; t.Due != 0 {
-		meta.Delay = max(0, time.Until(time.Unix(0, t.Due)))
+	if o.Delay = 0; t.Due != 0 {
+		o.Delay = max(0, time.Until(time.Unix(0, t.Due)))
 	}
 	j.Resume(t.Attempts)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.admission(j, meta, t.Type, true, b.now()) // the old version has filled in the defaults
+	return b.admission(j, o, t.Type, true, b.now()) // the old version has filled in the defaults
 }
 
 // keepLetter takes a dead letter of the old version of the program.
 func (b *broker) keepLetter(t *upgrade.DeadTask) error {
-	j, meta, err := b.resumed(&t.Task)
+	j, o, err := b.resumed(&t.Task)
 	if err != nil {
 		return err
 	}
@@ -157,8 +158,8 @@ func (b *broker) keepLetter(t *upgrade.DeadTask) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	j.Options = b.optionsOf(meta)
-	if !b.rules.Bury(&j.Task, meta.laneOf(t.Type), queue.ID(t.ID)) {
+	j.Options = b.recent.Of(o)
+	if !b.rules.Bury(&j.Task, o.Lane(t.Type), queue.ID(t.ID)) {
 		return errors.New("Config.DeadLimit is 0")
 	}
 	h := j.history()

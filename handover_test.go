@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/upgrade"
 )
 
@@ -39,9 +40,9 @@ func TestTasksAreHandedOverInTheirOrder(t *testing.T) {
 		th.broker.end(ErrUpgrade)
 		var order string
 		for _, task := range th.upgrade.HandedOver() {
-			meta, err := unmarshalTaskMeta(task.Options)
+			o, err := meta.Unmarshal(task.Options)
 			require.NoError(t, err)
-			order += meta.Key
+			order += o.Key
 		}
 		require.Equal(t, "abcdefghijklmnopqrstuvwxyz", order)
 	})
@@ -53,8 +54,8 @@ func TestTaskIsHandedOverWithItsOptions(t *testing.T) {
 	play := func(begin func(th *theatre)) []upgrade.Task {
 		th := newTheatre(t, nil, map[string]WorkerConfig{"p": {}})
 		w := th.enter("p/0", "t")
-		th.broker.defaults = taskDefaults{"t": {meta: taskMeta{Timeout: time.Second, Grace: time.Second, Attempts: 3,
-			Retry: RetryPolicy{Max: time.Hour}, Queue: "slow", Priority: PriorityHigh}}}
+		th.broker.defaults = taskDefaults{"t": {options: meta.Task{Timeout: time.Second, Grace: time.Second, Attempts: 3,
+			Retry: meta.Retry{Max: time.Hour}, Queue: "slow", Priority: meta.High}}}
 		th.broker.pause("", true)
 		begin(th)
 		th.handOverTasks()

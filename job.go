@@ -1,12 +1,12 @@
 package multiprolab
 
 import (
-	"cmp"
 	"fmt"
 	"time"
 
 	"github.com/multiprolab/multiprolab/backend"
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/store"
 )
@@ -66,11 +66,11 @@ type past struct {
 }
 
 // newJob makes a job of a body. The caller sets who waits for its outcome.
-func newJob(p codec.Payload, meta *taskMeta) *job {
-	j := &job{payload: p, chain: meta.Chain, waits: meta.Waits}
-	j.Data, j.Size = j, len(p.Data)+len(meta.Header)
-	if meta.Header != "" {
-		j.history().header = meta.Header
+func newJob(p codec.Payload, o *meta.Task) *job {
+	j := &job{payload: p, chain: o.Chain, waits: o.Waits}
+	j.Data, j.Size = j, len(p.Data)+len(o.Header)
+	if o.Header != "" {
+		j.history().header = o.Header
 	}
 	return j
 }
@@ -116,36 +116,36 @@ func (j *job) history() *past {
 
 // keptJob makes a job of what another run has kept of a task: its options, its body, and its
 // checkpoint or nothing, which the codec has packed. Nobody waits for its outcome here.
-func keptJob(c *codec.Codec, options string, body, checkpoint []byte) (*job, *taskMeta, error) {
-	meta, err := unmarshalTaskMeta(options)
+func keptJob(c *codec.Codec, options string, body, checkpoint []byte) (*job, *meta.Task, error) {
+	o, err := meta.Unmarshal(options)
 	if err != nil {
 		return nil, nil, fmt.Errorf("its options: %w", err)
 	}
-	meta.Waits, meta.Chain = false, ""
+	o.Waits, o.Chain = false, ""
 	p, err := c.Unpack(body)
 	if err != nil {
 		return nil, nil, err
 	}
-	j := newJob(p, &meta)
+	j := newJob(p, &o)
 	if len(checkpoint) == 0 {
-		return j, &meta, nil
+		return j, &o, nil
 	}
 	last, err := c.Unpack(checkpoint)
 	if err != nil || len(last.Data) > MaxCheckpoint {
 		return nil, nil, fmt.Errorf("its checkpoint of %d bytes is none: %w", len(checkpoint), err)
 	}
 	j.history().checkpoint, j.Saved = &last, queue.SizeSaved(len(last.Data))
-	return j, &meta, nil
+	return j, &o, nil
 }
 
 // foreignEntry makes a job of a task in the Backend that was stored in an earlier run, or by
 // another main.
 func foreignEntry(c *codec.Codec, t backend.Task) (*store.Entry, error) {
-	j, meta, err := keptJob(c, t.Options, t.Body, t.Checkpoint)
+	j, o, err := keptJob(c, t.Options, t.Body, t.Checkpoint)
 	if err != nil {
 		return nil, err
 	}
-	j.Options = meta.options()
+	j.Options = new(meta.Recent).Of(o)
 	return &j.Entry, nil
 }
 
@@ -157,57 +157,6 @@ func (j *job) forget() {
 	j.sub, j.client, j.limit, j.chain, j.waits, j.spell = nil, nil, nil, "", false, 0
 }
 
-// laneOf returns the lane in which a task of a type waits if it has these options.
-func (m *taskMeta) laneOf(typ string) queue.Lane {
-	return queue.Lane{Queue: cmp.Or(m.Queue, DefaultQueue), Type: typ, Priority: m.Priority.rules()}
-}
-
-// rules returns the priority as the rules have it.
-func (p Priority) rules() queue.Priority {
-	switch p {
-	case PriorityLow:
-		return queue.Low
-	case PriorityHigh:
-		return queue.High
-	}
-	return queue.Normal
-}
-
-// priorityOf returns a priority of the rules as options have it.
-func priorityOf(p queue.Priority) Priority {
-	switch p {
-	case queue.Low:
-		return PriorityLow
-	case queue.High:
-		return PriorityHigh
-	}
-	return PriorityNormal
-}
-
-// options returns the options as the rules have them, or nil if all of them are the defaults.
-func (m *taskMeta) options() *queue.Options {
-	if o := m.rules(); o != (queue.Options{}) {
-		return &o
-	}
-	return nil
-}
-
-// rules returns the options as the rules have them.
-func (m *taskMeta) rules() queue.Options {
-	return queue.Options{
-		Timeout:  m.Timeout,
-		Grace:    m.Grace,
-		Delay:    m.Delay,
-		Attempts: m.Attempts,
-		Key:      m.Key,
-		Sticky:   m.Sticky,
-		On:       queue.Fault(m.Retry.On),
-		First:    m.Retry.First,
-		Factor:   m.Retry.Factor,
-		Max:      m.Retry.Max,
-	}
-}
-
 // The bits of queue.Fault are those of RetryOn: if they were not, this would not compile.
 const (
 	_ = -uint8(RetryDeaths ^ RetryOn(queue.Deaths))
@@ -215,23 +164,8 @@ const (
 	_ = -uint8(RetryErrors ^ RetryOn(queue.Errors))
 )
 
-// stored returns the options of the job as a Backend keeps them. They do not say who waits for the
-// outcome, because in another run nobody does.
-func (j *job) stored() string {
-	to, m := j.Lane(), taskMeta{Header: j.header()}
-	if to.Queue != DefaultQueue {
-		m.Queue = to.Queue
-	}
-	if to.Priority != queue.Normal {
-		m.Priority = priorityOf(to.Priority)
-	}
-	if o := j.Options; o != nil {
-		m.Timeout, m.Grace, m.Attempts, m.Delay, m.Key = o.Timeout, o.Grace, o.Attempts, o.Delay, o.Key
-		m.Sticky = o.Sticky
-		m.Retry = RetryPolicy{On: RetryOn(o.On), First: o.First, Factor: o.Factor, Max: o.Max}
-	}
-	return m.marshal()
-}
+// stored returns the options of the job as another run of the program reads them.
+func (j *job) stored() string { return meta.Kept(j.Lane(), j.Options, j.header()).Marshal() }
 
 // timeout returns how long an attempt at the job may take, or 0 if there is no limit.
 func (j *job) timeout() time.Duration {

@@ -117,7 +117,7 @@ func (d *day) event() string {
 		o := d.options()
 		var err error
 		if by == nil && d.r.IntN(4) == 0 { // its worker waits for it
-			m := o.meta("")
+			m := o.travelling("")
 			if m.Waits = w != nil; m.Waits {
 				m.Chain = "main," + w.slot().name
 			}

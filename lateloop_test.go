@@ -10,6 +10,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/outbox"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -17,7 +18,7 @@ import (
 // What has waited for room in a worker until the function had returned that it was sent under does
 // not say that the loop waits for it: main would take the loop for stuck until it hears better.
 func TestLateFramesSayThatTheLoopGoesOn(t *testing.T) {
-	options := taskMeta{Attempts: 3, Chain: "main,a/0", Waits: true}
+	options := meta.Task{Attempts: 3, Chain: "main,a/0", Waits: true}
 	for name, c := range map[string]struct {
 		frame    wire.Frame
 		returned bool
@@ -25,8 +26,8 @@ func TestLateFramesSayThatTheLoopGoesOn(t *testing.T) {
 	}{
 		"a call, too late": {wire.Frame{Kind: wire.Call, Meta: "main,a/0"}, true, ""},
 		"a call, in time":  {wire.Frame{Kind: wire.Call, Meta: "main,a/0"}, false, "main,a/0"},
-		"a task, too late": {wire.Frame{Kind: wire.Submit, Meta: options.marshal()}, true, taskMeta{Attempts: 3}.marshal()},
-		"a task, in time":  {wire.Frame{Kind: wire.Submit, Meta: options.marshal()}, false, options.marshal()},
+		"a task, too late": {wire.Frame{Kind: wire.Submit, Meta: options.Marshal()}, true, meta.Task{Attempts: 3}.Marshal()},
+		"a task, in time":  {wire.Frame{Kind: wire.Submit, Meta: options.Marshal()}, false, options.Marshal()},
 	} {
 		for _, when := range []string{"before it is sent", "while it waits for room"} {
 			t.Run(name+", "+when, func(t *testing.T) {

@@ -286,7 +286,7 @@ var (
 			"\x01\x00\x00",
 		}
 		for _, m := range fuzzOptions {
-			all = append(all, m.meta("").marshal(), m.meta("good/0").marshal(), m.meta("main,good/0").marshal())
+			all = append(all, m.travelling("").Marshal(), m.travelling("good/0").Marshal(), m.travelling("main,good/0").Marshal())
 		}
 		return all
 	}()

@@ -2,7 +2,6 @@ package multiprolab
 
 import (
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
 
@@ -16,9 +15,6 @@ import (
 // mail.Waits; here it is told for whom each wait is. A process is known by the name of its
 // instance, or as MainName. The broker's mutex guards the waits, because a wait for a task depends
 // on what may become of the task.
-
-// namesIn yields the names in a chain.
-func namesIn(chain string) iter.Seq[string] { return strings.SplitSeq(chain, ",") }
 
 // named returns a wait for helpers that the rules of tasks name, of which one is enough to end it.
 // The caller of the wait holds the broker's mutex.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/outbox"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -133,7 +134,7 @@ func (r *mainRouter) toSelf(f *wire.Frame) error {
 
 // message makes the message for a handler of main out of a frame.
 func (r *mainRouter) message(f *wire.Frame) *Message {
-	header, _ := unpackHeader(f.Header) // it was checked when it came
+	header, _ := meta.UnmarshalHeader(f.Header) // it was checked when it came
 	return &Message{
 		Header:   header,
 		Sender:   f.From,

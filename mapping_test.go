@@ -21,6 +21,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/mapping"
+	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -211,9 +212,9 @@ func TestTally_Counters(t *testing.T) {
 					return s
 				}
 				b.enter(p, &readiness{Tasks: []string{"t"}})
-				j := newJob(codec.Payload{}, &taskMeta{})
+				j := newJob(codec.Payload{}, &meta.Task{})
 				j.Items = items
-				require.NoError(t, b.submit(j, &taskMeta{}, "t", false))
+				require.NoError(t, b.submit(j, &meta.Task{}, "t", false))
 				require.EqualValues(t, items, check("submitted").Received)
 				require.NoError(t, b.started(p, 1))
 				require.EqualValues(t, items, check("started").Running)

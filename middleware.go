@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+
+	"github.com/multiprolab/multiprolab/internal/meta"
 )
 
 // Middleware surrounds what a process handles, or what it sends; see UseHandle and UseSend. It is
@@ -62,6 +64,15 @@ func (op *Operation) SetHeader(name, value string) {
 		op.Header = map[string]string{}
 	}
 	op.Header[name] = value
+}
+
+// packed returns the headers as they travel; none are "".
+func (op *Operation) packed() (string, error) {
+	header, err := meta.MarshalHeader(op.Header)
+	if err != nil {
+		err = fmt.Errorf("multiprolab: %w", err)
+	}
+	return header, err
 }
 
 // middlewares are the middlewares of one direction in a process, the outermost first. It exists in

@@ -6,13 +6,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/multiprolab/multiprolab/internal/meta"
 )
 
 // This file is the rules of names: which names users may choose, how instances are named, and how
 // the place of a registration is told.
 
 // DefaultQueue is the name of the queue of tasks that name no queue.
-const DefaultQueue = "default"
+const DefaultQueue = meta.DefaultQueue // "default"
 
 // MainName is the name under which every process reaches the main process.
 const MainName = "main"

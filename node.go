@@ -8,6 +8,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
+	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -113,7 +114,7 @@ func (n *node) ask(ctx context.Context, receiver, typ string, body, out any, hea
 	f := &e.frame
 	loop := scopeOf(ctx)
 	f.Meta, f.Header, f.Left = chainOf(ctx), header, leftOf(ctx)
-	if err := checkChain(f.Meta); err != nil {
+	if err := meta.CheckChain(f.Meta); err != nil {
 		return &sentinelError{
 			fmt.Sprintf("multiprolab: call %q to %s was not made: %v", typ, receiver, err),
 			ErrCallCycle,
@@ -221,7 +222,7 @@ func (n *node) submitPayload(
 		return nil, fmt.Errorf("multiprolab: %w", err)
 	}
 	loop, chain := scopeOf(ctx), chainOf(ctx)
-	if err := checkChain(chain); err != nil {
+	if err := meta.CheckChain(chain); err != nil {
 		return nil, &sentinelError{fmt.Sprintf("multiprolab: task %q was not submitted: %v", typ, err), ErrCallCycle}
 	}
 	f := &wire.Frame{Kind: wire.Submit, From: n.name(), Type: typ, Meta: o.marshal(chain, waits)}

@@ -8,6 +8,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/logbook"
+	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -181,7 +182,7 @@ func (p *peer) forward(f *wire.Frame) error {
 			return err
 		}
 	}
-	if _, err := unpackHeader(f.Header); err != nil {
+	if _, err := meta.UnmarshalHeader(f.Header); err != nil {
 		p.client.Grant(n)
 		return lie("%v", err)
 	}
@@ -218,27 +219,27 @@ func (p *peer) submit(f *wire.Frame) error {
 		return err
 	}
 	p.allowed.cancels++
-	meta, err := unmarshalTaskMeta(f.Meta)
+	o, err := meta.Unmarshal(f.Meta)
 	if err != nil {
 		p.client.Grant(n)
 		return lie("the options of a task cannot be read: %v", err)
 	}
-	if err := meta.check(); err != nil {
+	if err := checkTask(&o); err != nil {
 		p.client.Grant(n)
 		return lie("the options of a task make no sense: %v", err)
 	}
-	if _, err := unpackHeader(f.Header); err != nil {
+	if _, err := meta.UnmarshalHeader(f.Header); err != nil {
 		p.client.Grant(n)
 		return lie("%v", err)
 	}
-	meta.Header = f.Header
-	j := newJob(payloadOf(f), &meta)
+	o.Header = f.Header
+	j := newJob(payloadOf(f), &o)
 	j.limit, j.client, j.Number, j.cost = limitIn(f), p.client, f.ID, n
 	if j.stream = f.Flags&wire.FlagStream != 0; j.stream && !p.client.streams.Open(f.ID) {
 		p.client.Grant(n)
 		return link.ErrClosed
 	}
-	err = p.slot().desk.tasks.submit(j, &meta, f.Type, f.Flags&wire.FlagWait != 0)
+	err = p.slot().desk.tasks.submit(j, &o, f.Type, f.Flags&wire.FlagWait != 0)
 	if err != nil {
 		p.client.Grant(n)
 		p.client.streams.End(f.ID)

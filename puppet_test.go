@@ -20,6 +20,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -360,7 +361,7 @@ func (th *theatre) submit(by *puppet, typ string, items int, o *TaskOptions) (*a
 		th.asked = append(th.asked, a)
 		return a, nil
 	}
-	m, err := unmarshalTaskMeta(o.marshal("", false))
+	m, err := meta.Unmarshal(o.marshal("", false))
 	if err != nil {
 		th.t.Fatal(err)
 	}
@@ -368,7 +369,7 @@ func (th *theatre) submit(by *puppet, typ string, items int, o *TaskOptions) (*a
 }
 
 // offer is the part of a submission of main that does not wait.
-func (th *theatre) offer(a *asked, p codec.Payload, m *taskMeta, items int, typ string) error {
+func (th *theatre) offer(a *asked, p codec.Payload, m *meta.Task, items int, typ string) error {
 	n := th.node
 	j := newJob(p, m)
 	j.Items = int32(items)

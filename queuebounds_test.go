@@ -15,6 +15,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/backend"
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/meta"
 )
 
 // These tests are about what the queue holds: how much, whose, and how long.
@@ -22,7 +23,7 @@ import (
 // sized submits a task of main with a body of some bytes, which waits for room if there is none.
 func (th *theatre) sized(bytes int, o *TaskOptions) *asked {
 	th.t.Helper()
-	m, err := unmarshalTaskMeta(o.marshal("", false))
+	m, err := meta.Unmarshal(o.marshal("", false))
 	if err != nil {
 		th.t.Fatal(err)
 	}
@@ -153,7 +154,7 @@ func TestBytesOfQueuedTasks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var m taskMeta
+			var m meta.Task
 			j := newJob(p, &m)
 			j.Number = uint64(i + 1)
 			if by != "main" {
@@ -413,7 +414,7 @@ func TestRetryDead(t *testing.T) {
 			}
 		},
 		"goes to any worker, whoever waited for it once": func(t *testing.T, th *theatre, w *puppet) {
-			m := again.meta("main,p/0") // of which the second does not wait yet
+			m := again.travelling("main,p/0") // of which the second does not wait yet
 			m.Waits = true
 			a := &asked{what: "t"}
 			if err := th.offer(a, codec.Payload{}, &m, 0, "t"); err != nil {

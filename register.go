@@ -76,7 +76,7 @@ func (m *Main) TaskDefaults(typ string, o *TaskOptions) {
 	if err := o.checkDefaults(); err != nil && m.err == nil {
 		m.err = fmt.Errorf("defaults of task type %q (%s): %w", typ, site, err)
 	}
-	m.defaults[typ] = &typeDefaults{o.meta(""), site}
+	m.defaults[typ] = &typeDefaults{o.travelling(""), site}
 }
 
 // RegisterError lets errors keep what they are when a handler returns them in another process. A

@@ -33,13 +33,13 @@ func (r *mainRouter) submit(ctx context.Context, s *submission, f *wire.Frame) e
 // batches implements uplink. It returns how many workers may take batches of a type, or 0 if tasks
 // with these options must not be put into batches.
 func (r *mainRouter) batches(typ string, o *TaskOptions) int {
-	m := o.meta("")
+	m := o.travelling("")
 	r.registry.defaults.fill(&m, typ)
 	plain := m.Timeout == 0 && m.Key == "" && m.Delay == 0 && m.Attempts <= 1 && o.OnProgress == nil
 	if !plain || r.broker.store != nil || !proc.HasBox && !r.desk.cfg.InProcess {
 		return 0
 	}
-	if r.broker.throttled(m.laneOf(typ).Queue, typ) { // each item counts, and has its own turn
+	if r.broker.throttled(m.Lane(typ).Queue, typ) { // each item counts, and has its own turn
 		return 0
 	}
 	n := 0

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/ablate"
+	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/shared"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -222,10 +223,7 @@ func chainOf(ctx context.Context) string {
 	if s.work != nil {
 		chain = s.work.waiters()
 	}
-	if chain == "" {
-		return s.stage.name()
-	}
-	return chain + "," + s.stage.name()
+	return meta.Longer(chain, s.stage.name())
 }
 
 // Correct implements outbox.Loop: it makes a call or a task say that no loop waits for it, if the
@@ -238,9 +236,9 @@ func (s *scope) Correct(f *wire.Frame) {
 	case wire.Call:
 		f.Meta = ""
 	case wire.Submit:
-		if m, err := unmarshalTaskMeta(f.Meta); err == nil {
+		if m, err := meta.Unmarshal(f.Meta); err == nil {
 			m.Chain, m.Waits = "", false
-			f.Meta = m.marshal()
+			f.Meta = m.Marshal()
 		}
 	}
 }

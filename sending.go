@@ -23,7 +23,7 @@ func (n *node) send(ctx context.Context, flags wire.Flags, receiver, typ string,
 	}
 	op := n.leaving("message", receiver, typ, body)
 	return n.sending.through(ctx, op, func(ctx context.Context, op *Operation) error {
-		header, err := packHeader(op.Header)
+		header, err := op.packed()
 		if err != nil {
 			return err
 		}
@@ -38,7 +38,7 @@ func (n *node) call(ctx context.Context, receiver, typ string, body, out any) er
 	}
 	op := n.leaving("call", receiver, typ, body)
 	return n.sending.through(ctx, op, func(ctx context.Context, op *Operation) error {
-		header, err := packHeader(op.Header)
+		header, err := op.packed()
 		if err != nil {
 			return err
 		}
@@ -60,7 +60,7 @@ func (n *node) submitThrough(
 ) (s *submission, err error) {
 	op := n.leaving("task", "", typ, body)
 	err = n.sending.through(ctx, op, func(ctx context.Context, op *Operation) error {
-		with, err := o.with(op.Header)
+		with, err := o.with(op)
 		if err == nil {
 			s, err = n.put(ctx, typ, body, with, try, false)
 		}
@@ -84,7 +84,7 @@ func (n *node) do(ctx context.Context, typ string, body any, o *TaskOptions, out
 	}
 	op := n.leaving("task", "", typ, body)
 	return n.sending.through(ctx, op, func(ctx context.Context, op *Operation) error {
-		with, err := o.with(op.Header)
+		with, err := o.with(op)
 		if err != nil {
 			return err
 		}
@@ -118,7 +118,7 @@ func (n *node) mapThrough(
 		if begun {
 			return secondNext("map", typ)
 		}
-		with, err := o.with(op.Header)
+		with, err := o.with(op)
 		if err != nil {
 			return err
 		}

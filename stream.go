@@ -121,7 +121,7 @@ func (n *node) stream(
 		if begun {
 			return secondNext("task", typ)
 		}
-		with, err := o.with(op.Header)
+		with, err := o.with(op)
 		if err != nil {
 			return err
 		}

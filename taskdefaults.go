@@ -1,9 +1,10 @@
 package multiprolab
 
 import (
-	"cmp"
 	"math"
 	"time"
+
+	"github.com/multiprolab/multiprolab/internal/meta"
 )
 
 // NoTimeout is a TaskOptions.Timeout that is no limit, also for a type of tasks whose defaults have
@@ -16,8 +17,8 @@ type taskDefaults map[string]*typeDefaults
 
 // typeDefaults is the defaults of one type of tasks. It does not change.
 type typeDefaults struct {
-	meta taskMeta // the options, as they travel
-	site *site    // where they were set
+	options meta.Task // the options, as they travel
+	site    *site     // where they were set
 }
 
 // checkDefaults returns an error for the first option that makes no sense as a default. o may be
@@ -39,14 +40,9 @@ func (o *TaskOptions) checkDefaults() error {
 
 // fill sets those options of a task that its submitter has left zero to the defaults of its type.
 // After that a zero is what TaskOptions says.
-func (d taskDefaults) fill(m *taskMeta, typ string) {
+func (d taskDefaults) fill(m *meta.Task, typ string) {
 	if t := d[typ]; t != nil {
-		m.Timeout = cmp.Or(m.Timeout, t.meta.Timeout)
-		m.Grace = cmp.Or(m.Grace, t.meta.Grace)
-		m.Attempts = cmp.Or(m.Attempts, t.meta.Attempts)
-		m.Retry = cmp.Or(m.Retry, t.meta.Retry)
-		m.Queue = cmp.Or(m.Queue, t.meta.Queue)
-		m.Priority = cmp.Or(m.Priority, t.meta.Priority)
+		m.Fill(&t.options)
 	}
 	if m.Timeout == NoTimeout {
 		m.Timeout = 0

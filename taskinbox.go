@@ -12,6 +12,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
+	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/shop"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -84,16 +85,16 @@ func (b *taskInbox) types() (tasks, pulls []string) {
 // deliver takes in a task from main: for a handler, or as the answer to a fetch. It runs on the
 // goroutine that reads the wire.
 func (b *taskInbox) deliver(f *wire.Frame) error {
-	meta, err := unmarshalTaskMeta(f.Meta)
+	o, err := meta.Unmarshal(f.Meta)
 	if err != nil {
 		return lie("the options of a task cannot be read: %v", err)
 	}
-	header, err := unpackHeader(f.Header)
+	header, err := meta.UnmarshalHeader(f.Header)
 	if err != nil {
 		return lie("%v", err)
 	}
-	t := &Task{ID: f.ID, Type: f.Type, Submitter: f.From, Attempt: max(1, meta.Attempt), Header: header,
-		chain: meta.Chain, timeout: meta.Timeout, limit: limitIn(f), payload: payloadOf(f), node: b.worker.node,
+	t := &Task{ID: f.ID, Type: f.Type, Submitter: f.From, Attempt: max(1, o.Attempt), Header: header,
+		chain: o.Chain, timeout: o.Timeout, limit: limitIn(f), payload: payloadOf(f), node: b.worker.node,
 		home: b, last: b.saved.Take(f.ID), batch: f.Flags&wire.FlagBatch != 0, timed: f.Flags&wire.FlagTimed != 0}
 	get, asked, err := f.FetchID()
 	if err != nil {

@@ -1,8 +1,13 @@
 package multiprolab
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"time"
+
+	"github.com/multiprolab/multiprolab/internal/meta"
+	"github.com/multiprolab/multiprolab/internal/queue"
 )
 
 // TaskOptions are the options of one task. Nil, and the zero value, are good defaults; those of
@@ -52,10 +57,21 @@ type TaskOptions struct {
 	header string
 }
 
-// with returns a copy of the options that has headers as well, or the options themselves if there
-// are none. o may be nil.
-func (o *TaskOptions) with(h map[string]string) (*TaskOptions, error) {
-	header, err := packHeader(h)
+// Priority orders tasks that wait for the same workers. The zero value is that of the type, see
+// Main.TaskDefaults, or else PriorityNormal.
+type Priority int8
+
+// The priorities.
+const (
+	PriorityLow    Priority = -1
+	PriorityNormal Priority = 1
+	PriorityHigh   Priority = 2
+)
+
+// with returns a copy of the options that has the headers of an operation as well, or the options
+// themselves if it has none. o may be nil.
+func (o *TaskOptions) with(op *Operation) (*TaskOptions, error) {
+	header, err := op.packed()
 	if header == "" || err != nil {
 		return o, err
 	}
@@ -72,21 +88,51 @@ func (o *TaskOptions) check() error {
 	if o == nil {
 		return nil
 	}
-	return o.meta("").check()
+	m := o.travelling("")
+	return checkTask(&m)
 }
 
-// meta returns the options as they travel with the task. o may be nil.
-func (o *TaskOptions) meta(chain string) taskMeta {
-	if o == nil {
-		return taskMeta{Chain: chain}
+// checkTask returns an error for the first option that makes no sense. Main checks the options
+// again that come from a worker.
+func checkTask(m *meta.Task) error {
+	retry := RetryPolicy{RetryOn(m.Retry.On), m.Retry.First, m.Retry.Factor, m.Retry.Max}
+	err := cmp.Or(notNegative("TaskOptions.Timeout", m.Timeout), notNegative("TaskOptions.Grace", m.Grace),
+		notNegative("TaskOptions.Attempts", m.Attempts), notNegative("TaskOptions.Delay", m.Delay), retry.check())
+	switch {
+	case err != nil:
+		return err
+	case Priority(m.Priority) < PriorityLow || Priority(m.Priority) > PriorityHigh: // 0 lies between them
+		reason := "use PriorityLow, PriorityNormal or PriorityHigh"
+		return &ConfigError{"TaskOptions.Priority", Priority(m.Priority), reason}
+	case len(m.Key) > maxNameLen:
+		return &ConfigError{
+			"TaskOptions.Key",
+			m.Key[:20] + "...",
+			fmt.Sprintf("it has %d bytes: use at most %d", len(m.Key), maxNameLen),
+		}
+	case m.Sticky && m.Key == "":
+		return &ConfigError{"TaskOptions.Sticky", m.Sticky, "the task has no Key that could say which worker gets it"}
+	case m.Queue != "" && checkQueueName(m.Queue) != nil:
+		return &ConfigError{"TaskOptions.Queue", m.Queue, checkQueueName(m.Queue).Error()}
+	case m.Attempt < 0:
+		return &ConfigError{"the attempt", m.Attempt, "it cannot be negative"}
 	}
-	return taskMeta{
+	return meta.CheckChain(m.Chain)
+}
+
+// travelling returns the options as they travel with the task. o may be nil.
+func (o *TaskOptions) travelling(chain string) meta.Task {
+	if o == nil {
+		return meta.Task{Chain: chain}
+	}
+	r := &o.Retry
+	return meta.Task{
 		Timeout:  o.Timeout,
 		Grace:    o.Grace,
 		Attempts: o.Attempts,
-		Retry:    o.Retry,
+		Retry:    meta.Retry{On: queue.Fault(r.On), First: r.First, Factor: r.Factor, Max: r.Max},
 		Queue:    o.Queue,
-		Priority: o.Priority,
+		Priority: int8(o.Priority),
 		Delay:    o.Delay,
 		Key:      o.Key,
 		Sticky:   o.Sticky,
@@ -97,7 +143,7 @@ func (o *TaskOptions) meta(chain string) taskMeta {
 // marshal lays out the options for the frame of the task. waits says that the loops in the chain
 // wait for the outcome.
 func (o *TaskOptions) marshal(chain string, waits bool) string {
-	m := o.meta(chain)
+	m := o.travelling(chain)
 	m.Waits = waits && chain != ""
-	return m.marshal()
+	return m.Marshal()
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/errpack"
 	"github.com/multiprolab/multiprolab/internal/life"
+	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/pack"
 )
 
@@ -244,37 +245,6 @@ func TestErrorsFit(t *testing.T) {
 	}
 }
 
-// TestOptionsCross: the options of a task keep every field, and never get longer when they are
-// passed on.
-func TestOptionsCross(t *testing.T) {
-	m := taskMeta{
-		Timeout:  1,
-		Grace:    2,
-		Attempts: 3,
-		Retry:    RetryPolicy{On: RetryErrors, First: 4, Factor: 1.5, Max: 5},
-		Queue:    "q",
-		Priority: PriorityLow,
-		Delay:    6,
-		Key:      "<k>",
-		Attempt:  7,
-		Chain:    "main,w/0",
-		Waits:    true,
-		Header:   "h",
-	}
-	got, err := unmarshalTaskMeta(m.marshal())
-	require.NoError(t, err)
-	require.Equal(t, m, got)
-	require.Empty(t, taskMeta{}.marshal())
-	for _, bad := range []string{"{}", "\x02", m.marshal()[:20], m.marshal() + "x"} {
-		_, err := unmarshalTaskMeta(bad)
-		require.Error(t, err)
-	}
-	require.NoError(t, checkChain(strings.Repeat("w/1,", maxChainNames-1)+"w"))
-	for _, bad := range []string{strings.Repeat("w,", maxChainNames), strings.Repeat("w", maxChain+1), "<", "a b", "a\x00"} {
-		require.Error(t, checkChain(bad))
-	}
-}
-
 // FuzzErrorFromWire: bytes from a worker that lies, taken for an error, for what it says at its
 // start and at its end, or for options, give something that can be used.
 func FuzzErrorFromWire(f *testing.F) {
@@ -284,7 +254,7 @@ func FuzzErrorFromWire(f *testing.F) {
 		f.Add(marshalError(fmt.Errorf("wrapped: %w", err)))
 		f.Add(pack.Marshal(&life.Readiness{Failure: packedError(err), Tasks: []string{"t"}}))
 	}
-	f.Add([]byte(taskMeta{Key: "k", Chain: "main", Retry: RetryPolicy{Factor: 2}}.marshal()))
+	f.Add([]byte(meta.Task{Key: "k", Chain: "main", Retry: meta.Retry{Factor: 2}}.Marshal()))
 	n := newNode(MainName, &codec.Codec{}, 1<<20, 1<<20)
 	n.errors = errpack.Known{io.EOF, &fs.PathError{}, &TimeoutError{}}
 	slot := &slot{name: "liar/0"}
@@ -311,10 +281,10 @@ func FuzzErrorFromWire(f *testing.F) {
 		if pack.Unmarshal(b, &bye) == nil && bye.Failure != "" {
 			use(unmarshalError([]byte(bye.Failure)))
 		}
-		if m, err := unmarshalTaskMeta(string(b)); err == nil {
-			_ = m.check()
-			if len(m.marshal()) > len(b) {
-				t.Fatalf("the options get longer: %q", m.marshal())
+		if m, err := meta.Unmarshal(string(b)); err == nil {
+			_ = checkTask(&m)
+			if len(m.Marshal()) > len(b) {
+				t.Fatalf("the options get longer: %q", m.Marshal())
 			}
 		}
 	})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/outbox"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -51,7 +52,7 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 	case wire.Credit:
 		w.out.Granted(f.Credit())
 	case wire.Message, wire.Call:
-		header, err := unpackHeader(f.Header)
+		header, err := meta.UnmarshalHeader(f.Header)
 		if err != nil {
 			return lie("%v", err)
 		}

@@ -1,4 +1,4 @@
-package multiprolab
+package meta
 
 import (
 	"errors"
@@ -8,8 +8,6 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/pack"
 )
-
-// This file is the headers of messages and tasks, as they travel beside the body.
 
 // maxHeader is the greatest length of packed headers in bytes.
 const maxHeader = 8 << 10
@@ -44,21 +42,21 @@ func (h *headers) Pack(p *pack.Packing) {
 	*h = all
 }
 
-// packHeader packs headers for a frame; none are "".
-func packHeader(h map[string]string) (string, error) {
+// MarshalHeader packs headers for a frame; none are "".
+func MarshalHeader(h map[string]string) (string, error) {
 	if len(h) == 0 {
 		return "", nil
 	}
 	all := headers(h)
 	b := pack.Marshal(&all)
 	if len(b) > maxHeader {
-		return "", fmt.Errorf("multiprolab: the headers take %d bytes: at most %d may travel", len(b), maxHeader)
+		return "", fmt.Errorf("the headers take %d bytes: at most %d may travel", len(b), maxHeader)
 	}
 	return string(b), nil
 }
 
-// unpackHeader reads what packHeader wrote. It trusts nothing in it.
-func unpackHeader(s string) (map[string]string, error) {
+// UnmarshalHeader reads what MarshalHeader wrote.
+func UnmarshalHeader(s string) (map[string]string, error) {
 	if s == "" {
 		return nil, nil
 	}
