@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/multiprolab/multiprolab/internal/contexts"
 	"github.com/multiprolab/multiprolab/internal/mail"
 	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/queue"
@@ -143,7 +144,7 @@ func (b *broker) mainSubmit(ctx context.Context, s *submission, f *wire.Frame) e
 		payload = payload.Own()
 	}
 	j := newJob(payload, &o)
-	j.limit, j.sub, j.Number, j.Items = limitIn(f), s, s.id, int32(s.batch)
+	j.limit, j.sub, j.Number, j.Items = contexts.Within(f.Left), s, s.id, int32(s.batch)
 	if err := b.submit(j, &o, f.Type, f.Flags&wire.FlagWait != 0); err != nil || s.lines {
 		return err
 	}
@@ -164,7 +165,7 @@ func (b *broker) mainSubmit(ctx context.Context, s *submission, f *wire.Frame) e
 	if !b.rules.Withdraw(&j.Task) {
 		return nil // the queue has taken it in the same moment
 	}
-	return fmt.Errorf("multiprolab: task %q waited for room in the queue: %w", f.Type, causeOf(ctx))
+	return fmt.Errorf("multiprolab: task %q waited for room in the queue: %w", f.Type, contexts.CauseOf(ctx))
 }
 
 // awaitRoom notes that the loop of main waits for room for a job, unless the queue has taken the

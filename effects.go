@@ -47,7 +47,7 @@ func (b *broker) carry(e *queue.Effect) {
 	case queue.Recall:
 		b.tell(e.Worker, &wire.Frame{Kind: wire.Recall, ID: uint64(e.Task.ID())})
 	case queue.Cancel:
-		b.tell(e.Worker, &wire.Frame{Kind: wire.Cancel, Type: "task", ID: uint64(e.Task.ID()), Flags: softly(e.Soft)})
+		b.tell(e.Worker, &wire.Frame{Kind: wire.Cancel, Type: "task", ID: uint64(e.Task.ID()), Flags: wire.Softly(e.Soft)})
 	case queue.NoTask:
 		b.tell(e.Worker, &wire.Frame{Kind: wire.NoTask, ID: e.N})
 	case queue.Dump, queue.Kill, queue.Retired:
@@ -124,9 +124,7 @@ func (b *broker) assign(e *queue.Effect) {
 	if attempt := j.Attempt(); attempt > 1 || j.chain != "" || timeout > 0 {
 		f.Meta = meta.Task{Attempt: attempt, Chain: j.chain, Timeout: timeout}.Marshal()
 	}
-	if j.limit != nil {
-		f.Left = leftUntil(j.limit.due)
-	}
+	f.Left = j.limit.Left()
 	setPayload(f, j.payload)
 	if j.Items > 0 {
 		f.Flags |= wire.FlagBatch

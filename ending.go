@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/contexts"
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/recorder"
 	"github.com/multiprolab/multiprolab/internal/signals"
@@ -219,7 +220,7 @@ func (m *Main) await(ctx context.Context) error {
 	select {
 	case <-m.ended:
 	case <-ctx.Done():
-		return fmt.Errorf("multiprolab: waiting for the workers to end: %w", causeOf(ctx))
+		return fmt.Errorf("multiprolab: waiting for the workers to end: %w", contexts.CauseOf(ctx))
 	}
 	return m.failure()
 }
@@ -298,7 +299,7 @@ func (m *Main) endByGoexit() {
 	err := errors.New(text)
 	m.fail(err)
 	for s := m.current.Load(); s != nil; s = s.outer {
-		if msg, ok := s.work.(*Message); ok && !s.over.Load() {
+		if msg, ok := s.work.(*Message); ok && !s.Over() {
 			m.receiver.refuse(msg, err)
 		}
 	}

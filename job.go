@@ -6,6 +6,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/backend"
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/contexts"
 	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/store"
@@ -21,7 +22,7 @@ type job struct {
 	// payload is the body. The body of a batch may be lent, see mapping.Range.
 	payload codec.Payload
 	// limit is the deadline of the submitter, who waits for the outcome; or nil.
-	limit *timeLimit
+	limit *contexts.Limit
 	// client is the life of the worker that has submitted the job and waits for the outcome; nil if
 	// main has submitted it, or nobody waits.
 	client *client

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/contexts"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/outbox"
@@ -38,17 +39,21 @@ func TestLateFramesSayThatTheLoopGoesOn(t *testing.T) {
 						Stall:  func(context.Context) (<-chan error, func()) { return nil, func() {} },
 					})
 					l := newLink(&codec.Codec{}, &bytes.Buffer{}, &pipe, link.Options{MaxBody: 1 << 20})
-					s := &scope{parent: t.Context(), stage: &stage{host: newNode("a/0", &codec.Codec{}, 1<<20, 1<<20)}}
+					s := &scope{Function: contexts.Function{Parent: t.Context()}, stage: &stage{host: newNode("a/0", &codec.Codec{}, 1<<20, 1<<20)}}
 					if when == "before it is sent" {
 						o.AttachWhole(l)
-						s.over.Store(c.returned)
+						if c.returned {
+							s.Return()
+						}
 					}
 					sent := make(chan error, 1)
 					ctx := context.WithoutCancel(s)
 					go func() { sent <- o.Send(ctx, &c.frame, nil, anyScopeOf(ctx), link.Soon) }()
 					synctest.Wait()
 					if when != "before it is sent" {
-						s.over.Store(c.returned)
+						if c.returned {
+							s.Return()
+						}
 						o.AttachWhole(l)
 					}
 					require.NoError(t, <-sent)

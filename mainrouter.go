@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/multiprolab/multiprolab/internal/contexts"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/outbox"
@@ -144,7 +145,7 @@ func (r *mainRouter) message(f *wire.Frame) *Message {
 		chain:    f.Meta,
 		payload:  payloadOf(f),
 		size:     f.Cost(),
-		scope:    scope{stage: &r.node.stage, limit: limitIn(f)},
+		scope:    scope{stage: &r.node.stage, Function: contexts.Function{Limit: contexts.Within(f.Left)}},
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/contexts"
 	"github.com/multiprolab/multiprolab/internal/mapping"
 )
 
@@ -94,7 +95,7 @@ func mapItems[R, T any](
 				if ctx.Err() == nil {
 					return true
 				}
-				yield(zero, fmt.Errorf("multiprolab: map %q: %w", typ, causeOf(ctx)))
+				yield(zero, fmt.Errorf("multiprolab: map %q: %w", typ, contexts.CauseOf(ctx)))
 				return false
 			}
 		}
@@ -104,7 +105,7 @@ func mapItems[R, T any](
 			err = n.misfit(typ, p, err)
 		}
 		if overtaken(ctx, err) {
-			yield(zero, fmt.Errorf("multiprolab: map %q: %w", typ, causeOf(ctx)))
+			yield(zero, fmt.Errorf("multiprolab: map %q: %w", typ, contexts.CauseOf(ctx)))
 			return false
 		}
 		if err != nil {

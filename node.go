@@ -2,10 +2,12 @@ package multiprolab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/contexts"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
 	"github.com/multiprolab/multiprolab/internal/meta"
@@ -113,7 +115,7 @@ func (n *node) ask(ctx context.Context, receiver, typ string, body, out any, hea
 	defer e.free()
 	f := &e.frame
 	loop := scopeOf(ctx)
-	f.Meta, f.Header, f.Left = chainOf(ctx), header, leftOf(ctx)
+	f.Meta, f.Header, f.Left = chainOf(ctx), header, contexts.Left(ctx)
 	if err := meta.CheckChain(f.Meta); err != nil {
 		return &sentinelError{
 			fmt.Sprintf("multiprolab: call %q to %s was not made: %v", typ, receiver, err),
@@ -154,11 +156,11 @@ func (n *node) ask(ctx context.Context, receiver, typ string, body, out any, hea
 	loop.goesOn(n.up, id)
 	r, ok := link.Await(ctx, way.link, answer, way.others)
 	if !ok {
-		n.up.cancelCall(id, way, expired(ctx))
+		n.up.cancelCall(id, way, contexts.Expired(ctx))
 	} else if err = n.decodeReply(typ, r, out, n.codec.Take); !overtaken(ctx, err) {
 		return err
 	}
-	return fmt.Errorf("multiprolab: call %q to %s: %w", typ, receiver, causeOf(ctx))
+	return fmt.Errorf("multiprolab: call %q to %s: %w", typ, receiver, contexts.CauseOf(ctx))
 }
 
 // nextID returns a number that no call and no task of this process has.
@@ -197,7 +199,7 @@ func (n *node) answer(id uint64, r *reply) {
 // says that the caller waits for the outcome until ctx ends.
 func (n *node) put(ctx context.Context, typ string, body any, o *TaskOptions, try, waits bool) (*submission, error) {
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("multiprolab: %q was not sent: %w", typ, causeOf(ctx))
+		return nil, fmt.Errorf("multiprolab: %q was not sent: %w", typ, contexts.CauseOf(ctx))
 	}
 	p, err := n.encode("", typ, body)
 	if err != nil {
@@ -213,7 +215,7 @@ func (n *node) submitPayload(
 	patient, waits bool,
 ) (*submission, error) {
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("multiprolab: %q was not sent: %w", typ, causeOf(ctx))
+		return nil, fmt.Errorf("multiprolab: %q was not sent: %w", typ, contexts.CauseOf(ctx))
 	}
 	if err := o.check(); err != nil {
 		return nil, err
@@ -234,7 +236,7 @@ func (n *node) submitPayload(
 		f.Flags |= wire.FlagWait
 	}
 	if waits { // the caller waits until ctx ends, and no longer
-		f.Left = leftOf(ctx)
+		f.Left = contexts.Left(ctx)
 	}
 	s := &submission{
 		values:      &n.values,
@@ -324,4 +326,11 @@ func (n *node) addAction(what string, d time.Duration, fn func(context.Context) 
 	case "After":
 		n.loop.add(fn, d, 0, false)
 	}
+}
+
+// overtaken reports whether an error of a handler says no more than that the deadline of ctx has
+// passed. Then the caller's wait counts as ended by ctx.
+func overtaken(ctx context.Context, err error) bool {
+	_, ok := err.(*RemoteError)
+	return ok && errors.Is(err, context.DeadlineExceeded) && contexts.Overtaken(ctx)
 }

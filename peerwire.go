@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/contexts"
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/logbook"
@@ -234,7 +235,7 @@ func (p *peer) submit(f *wire.Frame) error {
 	}
 	o.Header = f.Header
 	j := newJob(payloadOf(f), &o)
-	j.limit, j.client, j.Number, j.cost = limitIn(f), p.client, f.ID, n
+	j.limit, j.client, j.Number, j.cost = contexts.Within(f.Left), p.client, f.ID, n
 	if j.stream = f.Flags&wire.FlagStream != 0; j.stream && !p.client.streams.Open(f.ID) {
 		p.client.Grant(n)
 		return link.ErrClosed

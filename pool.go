@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/contexts"
 	"github.com/multiprolab/multiprolab/internal/fleet"
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
@@ -208,7 +209,7 @@ func newSlot(d *desk, p *pool, id fleet.Slot, i int, a *outbox.Account) *slot {
 		out: outbox.New(outbox.Config{
 			Window:  int64(d.cfg.Window),
 			Stall:   func(ctx context.Context) (<-chan error, func()) { return nil, stall(ctx) },
-			CauseOf: causeOf,
+			CauseOf: contexts.CauseOf,
 			Tracks:  true,
 			Again:   p.cfg.Redeliver,
 			Starved: func() { d.flight.Note(recorder.Starved, name, 0, 0, "") },

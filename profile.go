@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/contexts"
 	"github.com/multiprolab/multiprolab/internal/inspect"
 )
 
@@ -134,9 +135,9 @@ func (m *Main) inspect(ctx context.Context, worker, what string, q *inspect.Ques
 	}
 	if err != nil && ctx.Err() != nil {
 		if err == context.Cause(ctx) {
-			err = causeOf(ctx)
+			err = contexts.CauseOf(ctx)
 		} else {
-			err = alsoEnded(ctx, err)
+			err = contexts.AlsoEnded(ctx, err)
 		}
 		if p != nil {
 			err = stoppedBy(p.process.Stopped(), err)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/contexts"
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/mail"
 )
@@ -243,7 +244,7 @@ func (r *MessageReceiver) handle(ctx context.Context, m *Message, h *handler) {
 		return
 	}
 	s := &m.scope
-	s.parent, s.work = ctx, m
+	s.Parent, s.work = ctx, m
 	s.limitTime()
 	s.begin()
 	if h.call != nil {
@@ -309,7 +310,7 @@ func (r *MessageReceiver) cancelAll(from any) {
 func (r *MessageReceiver) giveUp(soft bool, which func(*Message) bool) {
 	r.mu.Lock()
 	if m := r.running; m != nil && which(m) {
-		m.scope.giveUp(soft, context.Canceled)
+		m.scope.GiveUp(soft, context.Canceled)
 	}
 	dropped := r.inbox.Drop(func(m *Message) bool { return m.reply != nil && which(m) })
 	r.mu.Unlock()
@@ -350,7 +351,7 @@ func (r *MessageReceiver) Receive(ctx context.Context) error {
 		case <-r.wake:
 		case <-ctx.Done():
 			r.wakeLoop() // a wake that this goroutine has taken may have been meant for the loop
-			return causeOf(ctx)
+			return contexts.CauseOf(ctx)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/contexts"
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/mail"
 	"github.com/multiprolab/multiprolab/internal/proc"
@@ -109,7 +110,7 @@ func (m *Main) restart(ctx context.Context, s *slot) error {
 		return err
 	default:
 		forget()
-		return causeOf(ctx)
+		return contexts.CauseOf(ctx)
 	}
 }
 

@@ -114,7 +114,7 @@ func (e *callEntry) cancel(soft bool) {
 		to.desk.calls.replied(e, &reply{err: context.Canceled}, nil).Push()
 	case number > 0:
 		to.tell(&wire.Frame{
-			Kind: wire.Cancel, Flags: softly(soft), Type: "call", ID: number, From: e.origin.name(),
+			Kind: wire.Cancel, Flags: wire.Softly(soft), Type: "call", ID: number, From: e.origin.name(),
 		})
 	}
 }

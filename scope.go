@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/multiprolab/multiprolab/internal/ablate"
+	"github.com/multiprolab/multiprolab/internal/contexts"
 	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/shared"
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -14,24 +14,21 @@ import (
 
 // scope is the context of a handler, task or action while it runs. It knows on which loop it runs:
 // so a call or a task that is made and waited for inside it can say that the loop waits, too. It
-// exists in the process of the function. The machinery of a context that can end, which most
-// functions never use, is made when it is first asked for. Any goroutine may use a scope as a
-// context.
+// exists in the process of the function. Any goroutine may use a scope as a context.
 type scope struct {
-	parent  context.Context // the context above; set before the function runs
-	stage   *stage          // where the function runs; does not change
-	work    work            // the message, call or task whose handler runs, or nil; set before the function runs
-	outer   *scope          // the scope of the action that has called Receive, or nil; for the loop
-	setup   bool            // the function is a setup function, whose context is a setupContext; does not change
-	waits   atomic.Int32    // how many waits for other processes go on under the context, see stall
-	over    atomic.Bool     // the function has returned, and the loop goes on
-	running bool            // begin was called; for the loop
-	limit   *timeLimit      // when the context ends at the latest, or nil; set before the function runs
+	// Function is the context. Its limit is the timeout of a task, the deadline of who waits for
+	// the outcome, or WorkerConfig.HandlerTimeout.
+	contexts.Function
+
+	stage   *stage       // where the function runs; does not change
+	work    work         // the message, call or task whose handler runs, or nil; set before the function runs
+	outer   *scope       // the scope of the action that has called Receive, or nil; for the loop
+	setup   bool         // the function is a setup function, whose context is a setupContext; does not change
+	waits   atomic.Int32 // how many waits for other processes go on under the context, see stall
+	running bool         // begin was called; for the loop
 	// overdue tells main if the function goes on after WorkerConfig.HandlerTimeout, or is nil. It
 	// is for the loop.
 	overdue *time.Timer
-	// end is how the context ends; nil until somebody asks for it.
-	end atomic.Pointer[ending]
 	// holds is the shared data that the function has asked for; nil until it does.
 	holds atomic.Pointer[shared.Holds[Shared]]
 }
@@ -71,13 +68,6 @@ type stageHost interface {
 	waitsForNothing()
 }
 
-// ending is how the context of a scope ends. It does not change.
-type ending struct {
-	ctx    context.Context         // the context that ends
-	cancel context.CancelCauseFunc // ends ctx
-	stop   context.CancelFunc      // gives up the timer of the limit; nil if there is no limit
-}
-
 // scopeKey is the key under which a context has its scope.
 type scopeKey struct{}
 
@@ -98,73 +88,22 @@ func (c *setupContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// ending returns how the context ends, and makes it if nobody has.
-func (s *scope) ending() *ending {
-	if e := s.end.Load(); e != nil {
-		return e
-	}
-	e := &ending{}
-	e.ctx, e.cancel = context.WithCancelCause(s.parent)
-	if l := s.limit; l != nil {
-		e.ctx, e.stop = context.WithDeadlineCause(e.ctx, l.due, l.cause) // cancel ends this context, too
-	}
-	if !s.end.CompareAndSwap(nil, e) {
-		e.cancel(nil) // another goroutine was faster, and nobody has e
-		return s.end.Load()
-	}
-	if s.over.Load() { // leave may not have seen e
-		e.cancel(nil)
-	}
-	return e
-}
-
-// cancel ends the context.
-func (s *scope) cancel(cause error) { s.ending().cancel(cause) }
-
-// Deadline returns when the function must have returned, at the latest: by the timeout of a task,
-// the deadline of who waits for the outcome, or WorkerConfig.HandlerTimeout.
-func (s *scope) Deadline() (deadline time.Time, ok bool) {
-	deadline, ok = s.parent.Deadline()
-	if l := s.limit; l != nil && (!ok || l.due.Before(deadline)) {
-		return l.due, true
-	}
-	return deadline, ok
-}
-
-// Done returns a channel that is closed when the function has returned or must end.
-func (s *scope) Done() <-chan struct{} { return s.ending().ctx.Done() }
-
-// Err says whether Done is closed, and why.
-func (s *scope) Err() error {
-	if e := s.end.Load(); e != nil {
-		return e.ctx.Err()
-	}
-	if s.over.Load() {
-		return context.Canceled
-	}
-	if s.limit != nil {
-		return s.ending().ctx.Err()
-	}
-	return s.parent.Err()
-}
-
 // Value returns the scope for its key, so that it is found from every context derived from it.
 func (s *scope) Value(key any) any {
 	if key == (scopeKey{}) {
 		return s
 	}
-	// context.Cause asks for the cause with a key of its own, which the context of ending answers.
-	return s.ending().ctx.Value(key)
+	return s.Function.Value(key)
 }
 
 // enter makes the scope of a task or, if w is nil, of an action. A message has its scope in it.
 func (st *stage) enter(ctx context.Context, w work) *scope {
-	return &scope{parent: ctx, stage: st, work: w}
+	return &scope{Function: contexts.Function{Parent: ctx}, stage: st, work: w}
 }
 
 // leave notes that the function of the scope has returned, and ends its context.
 func (s *scope) leave() {
-	s.over.Store(true)
+	s.Return()
 	if s.waits.Load() > 0 { // goroutines that the function has started go on waiting
 		s.stage.host.waitsForNothing()
 	}
@@ -177,14 +116,12 @@ func (s *scope) leave() {
 	if h := s.holds.Load(); h != nil {
 		h.Release()
 	}
-	if e := s.end.Load(); e != nil {
-		e.cancel(nil)
-	}
+	s.End()
 }
 
 // scopeOf returns the scope that ctx belongs to, or nil if it belongs to none that still runs.
 func scopeOf(ctx context.Context) *scope {
-	if s := anyScopeOf(ctx); s != nil && !s.over.Load() {
+	if s := anyScopeOf(ctx); s != nil && !s.Over() {
 		return s
 	}
 	return nil
@@ -229,7 +166,7 @@ func chainOf(ctx context.Context) string {
 // Correct implements outbox.Loop: it makes a call or a task say that no loop waits for it, if the
 // function that it is made under has returned. If s is nil, it does nothing.
 func (s *scope) Correct(f *wire.Frame) {
-	if s == nil || !s.over.Load() {
+	if s == nil || !s.Over() {
 		return
 	}
 	switch f.Kind {
@@ -247,7 +184,7 @@ func (s *scope) Correct(f *wire.Frame) {
 // for it. If the function has returned meanwhile, goesOn says that the loop does not wait: leave
 // cannot have said so of what was sent later. If s is nil, it does nothing.
 func (s *scope) goesOn(up interface{ awaitsNoMore(id uint64) }, id uint64) {
-	if s != nil && s.over.Load() {
+	if s != nil && s.Over() {
 		up.awaitsNoMore(id)
 	}
 }
@@ -260,9 +197,7 @@ const handlerGrace = time.Second
 func (s *scope) begin() {
 	s.running = true
 	s.outer = s.stage.current.Swap(s)
-	if ablate.Without(ablate.Contexts) {
-		s.ending()
-	}
+	s.Begin()
 }
 
 // limitTime limits the time of a function that is about to begin to WorkerConfig.HandlerTimeout, if
@@ -273,9 +208,9 @@ func (s *scope) limitTime() {
 	if limit <= 0 {
 		return
 	}
-	s.limit = s.limit.sooner(time.Now().Add(limit), s.tooLong(limit))
+	s.Limit = s.Limit.Sooner(time.Now().Add(limit), s.tooLong(limit))
 	s.overdue = time.AfterFunc(limit+handlerGrace, func() {
-		if !s.over.Load() {
+		if !s.Over() {
 			st.overdue(s, limit+handlerGrace)
 		}
 	})
@@ -316,27 +251,4 @@ func (s *scope) what() string {
 	}
 	verb, typ := s.work.kind()
 	return fmt.Sprintf("%s %q", verb, typ)
-}
-
-// nearTime is how much later a deadline may come in the process of the function than in the process
-// that has set it, because the two have no clock in common.
-const nearTime = 100 * time.Millisecond
-
-// expire ends the context because its deadline has passed in the process that has set it. If the
-// deadline comes here within nearTime, expire leaves it to that: then the context itself says that
-// its deadline has passed.
-func (s *scope) expire() {
-	if s.limit == nil || time.Until(s.limit.due) > nearTime {
-		s.cancel(context.DeadlineExceeded)
-	}
-}
-
-// giveUp ends the context because nobody waits for the function any more. soft says that the reason
-// is the deadline; otherwise it is cause.
-func (s *scope) giveUp(soft bool, cause error) {
-	if soft {
-		s.expire()
-	} else {
-		s.cancel(cause)
-	}
 }

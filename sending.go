@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/multiprolab/multiprolab/internal/contexts"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -100,7 +101,7 @@ func (n *node) putAndWait(ctx context.Context, typ string, body any, o *TaskOpti
 	}
 	err = s.result(ctx, out)
 	if overtaken(ctx, err) {
-		err = fmt.Errorf("multiprolab: task %q: %w", typ, causeOf(ctx))
+		err = fmt.Errorf("multiprolab: task %q: %w", typ, contexts.CauseOf(ctx))
 	}
 	if ctx.Err() != nil {
 		s.giveUp(ctx) // has no effect if the outcome is there

@@ -10,6 +10,7 @@ import (
 	"runtime"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/contexts"
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/proc"
@@ -167,7 +168,7 @@ func (m *Main) begin(ctx context.Context) error {
 		return err
 	}
 	if err == nil && ctx.Err() != nil {
-		err = fmt.Errorf("multiprolab: nothing was started: %w", causeOf(ctx))
+		err = fmt.Errorf("multiprolab: nothing was started: %w", contexts.CauseOf(ctx))
 	}
 	if err != nil {
 		if m.spawner != nil {
@@ -182,7 +183,7 @@ func (m *Main) begin(ctx context.Context) error {
 	if h := m.upgrade.Handed(); h != nil {
 		m.resumeQueue(h)
 	}
-	unwatch := context.AfterFunc(ctx, func() { m.exit(m.cfg.Shutdown, &contextError{causeOf(ctx)}) })
+	unwatch := context.AfterFunc(ctx, func() { m.exit(m.cfg.Shutdown, &contextError{contexts.CauseOf(ctx)}) })
 	go m.conduct(unwatch) // ends when every worker has; Wait waits for it
 	m.succeed()
 	return nil

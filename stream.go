@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/multiprolab/multiprolab/internal/contexts"
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 )
 
@@ -41,7 +42,7 @@ func HandleStream[T, R any](w *Worker, typ string, fn func(ctx context.Context, 
 			switch {
 			case err != nil:
 			case ctx.Err() != nil: // nobody takes the piece
-				err = causeOf(ctx)
+				err = contexts.CauseOf(ctx)
 			default:
 				err = t.report(ctx, piece)
 			}
@@ -154,7 +155,7 @@ func (n *node) streamNow(
 			m.leaveInbox()
 			now = int(m.attempt)
 		} else if err = n.endOfPieces(typ, s.outcome); overtaken(ctx, err) {
-			return fmt.Errorf("multiprolab: task %q: %w", typ, causeOf(ctx))
+			return fmt.Errorf("multiprolab: task %q: %w", typ, contexts.CauseOf(ctx))
 		} else if err != nil {
 			return err
 		} else {
@@ -186,7 +187,7 @@ func (s *submission) nextPiece(ctx context.Context) (*Message, error) {
 	for {
 		ended := goroutine.Closed(s.done) // before the look at the pieces, all of which come before the outcome
 		if !ended && ctx.Err() != nil {
-			return nil, fmt.Errorf("multiprolab: task %q: %w", s.typ, causeOf(ctx))
+			return nil, fmt.Errorf("multiprolab: task %q: %w", s.typ, contexts.CauseOf(ctx))
 		}
 		if m := s.pop(); m != nil || ended {
 			return m, nil

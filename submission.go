@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/multiprolab/multiprolab/internal/contexts"
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 )
 
@@ -55,7 +56,7 @@ type taskKeeper interface {
 func (s *submission) cancel() { s.up.cancelTask(s.id, false) }
 
 // giveUp cancels the task because somebody waited for its outcome under ctx, which has ended.
-func (s *submission) giveUp(ctx context.Context) { s.up.cancelTask(s.id, expired(ctx)) }
+func (s *submission) giveUp(ctx context.Context) { s.up.cancelTask(s.id, contexts.Expired(ctx)) }
 
 // result waits for the outcome and decodes it into the value that v points to; v may be nil. The
 // end of ctx ends the waiting, not the task.
@@ -97,7 +98,7 @@ func (s *submission) wait(ctx context.Context) error {
 		case <-s.news:
 			s.report(ctx)
 		case <-ctx.Done():
-			return fmt.Errorf("multiprolab: task %q: %w", s.typ, causeOf(ctx))
+			return fmt.Errorf("multiprolab: task %q: %w", s.typ, contexts.CauseOf(ctx))
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/multiprolab/multiprolab/internal/ablate"
 	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/contexts"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
 	"github.com/multiprolab/multiprolab/internal/shop"
@@ -56,7 +57,7 @@ type Task struct {
 	expires time.Time
 	// limit is when the context ends at the latest, or nil: before the task starts, by the deadline
 	// of who waits for the outcome; then by the timeout as well.
-	limit *timeLimit
+	limit *contexts.Limit
 	// ctx is the context of the handler. It is set when the task starts; before that it is nil.
 	ctx *scope
 
@@ -156,7 +157,7 @@ func (t *Task) end(r *reply) error {
 	if !t.batch && !ablate.Without(ablate.Figures) {
 		f.Left = t.home.runs(t)
 	}
-	f.Flags |= softly(t.late())
+	f.Flags |= wire.Softly(t.late())
 	how := link.Lazily
 	if t.batch && !t.lone {
 		how = link.Quietly // taskInbox.work pushes it
@@ -169,7 +170,7 @@ func (t *Task) end(r *reply) error {
 func (t *Task) startClock() {
 	if t.timeout > 0 {
 		t.expires = time.Now().Add(t.timeout)
-		t.limit = t.limit.sooner(t.expires, context.DeadlineExceeded)
+		t.limit = t.limit.Sooner(t.expires, context.DeadlineExceeded)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/contexts"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
 	"github.com/multiprolab/multiprolab/internal/meta"
@@ -94,7 +95,7 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 		return lie("%v", err)
 	}
 	t := &Task{ID: f.ID, Type: f.Type, Submitter: f.From, Attempt: max(1, o.Attempt), Header: header,
-		chain: o.Chain, timeout: o.Timeout, limit: limitIn(f), payload: payloadOf(f), node: b.worker.node,
+		chain: o.Chain, timeout: o.Timeout, limit: contexts.Within(f.Left), payload: payloadOf(f), node: b.worker.node,
 		home: b, last: b.saved.Take(f.ID), batch: f.Flags&wire.FlagBatch != 0, timed: f.Flags&wire.FlagTimed != 0}
 	get, asked, err := f.FetchID()
 	if err != nil {
@@ -124,7 +125,7 @@ func (b *taskInbox) start(t *Task, ctx context.Context) *scope {
 	s := b.worker.enter(ctx, t)
 	t.startClock()
 	t.began = time.Since(b.epoch)
-	t.ctx, s.limit = s, t.limit
+	t.ctx, s.Limit = s, t.limit
 	return s
 }
 
@@ -224,7 +225,7 @@ func (b *taskInbox) cancel(id uint64, soft bool) {
 	defer b.mu.Unlock()
 	switch t, at := b.shop.Cancel(id); at {
 	case shop.Running:
-		t.ctx.giveUp(soft, ErrCancelled)
+		t.ctx.GiveUp(soft, ErrCancelled)
 	case shop.Waiting:
 		b.worker.link.Answer(link.Soon, replyFrame(wire.Result, id, &reply{err: ErrCancelled}))
 	}
@@ -272,7 +273,7 @@ func (b *taskInbox) noTask(get uint64) {
 // fetch implements taskSource.
 func (b *taskInbox) fetch(ctx context.Context, wait bool, types []string) (*Task, error) {
 	if ctx.Err() != nil {
-		return nil, causeOf(ctx)
+		return nil, contexts.CauseOf(ctx)
 	}
 	_, pulls := b.types()
 	if len(pulls) == 0 {
@@ -300,7 +301,7 @@ func (b *taskInbox) fetch(ctx context.Context, wait bool, types []string) (*Task
 	select {
 	case <-b.worker.said: // before that, main does not know which tasks this worker takes
 	case <-ctx.Done():
-		return nil, causeOf(ctx)
+		return nil, contexts.CauseOf(ctx)
 	case <-b.worker.whole.Done():
 		return nil, b.worker.stopCause()
 	}
@@ -342,10 +343,10 @@ func (b *taskInbox) fetch(ctx context.Context, wait bool, types []string) (*Task
 			case <-b.worker.ctx.Done():
 				return nil, b.worker.stopCause()
 			case <-done:
-				return nil, causeOf(ctx)
+				return nil, contexts.CauseOf(ctx)
 			}
 		case <-done:
-			cancelled, done = causeOf(ctx), nil
+			cancelled, done = contexts.CauseOf(ctx), nil
 			b.worker.link.Tell(link.Soon, &wire.Frame{Kind: wire.FetchCancel, ID: id}) // main answers in any case
 		case <-b.worker.whole.Done():
 			return nil, b.worker.stopCause()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/contexts"
 	"github.com/multiprolab/multiprolab/internal/queue"
 )
 
@@ -92,7 +93,7 @@ func (q *TaskQueue) get(ctx context.Context, wait bool, types []string) (*Task, 
 	}
 	t, err := q.mine.fetch(ctx, wait, types)
 	if err != nil && err != ErrNoTask {
-		err = alsoEnded(ctx, err) // mostly exit was requested, which ends the context of an action, too
+		err = contexts.AlsoEnded(ctx, err) // mostly exit was requested, which ends the context of an action, too
 	}
 	return t, err
 }
@@ -115,7 +116,7 @@ func (q *TaskQueue) Join(ctx context.Context) error {
 	case <-q.main.join():
 		return nil
 	case <-ctx.Done():
-		return causeOf(ctx)
+		return contexts.CauseOf(ctx)
 	}
 }
 

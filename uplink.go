@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/contexts"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -72,7 +73,7 @@ func (u *workerUplink) reachable(name string, broadcast bool) error {
 }
 
 func (u *workerUplink) cancelCall(id uint64, _ *replyWay, soft bool) {
-	u.link.Tell(link.Soon, &wire.Frame{Kind: wire.Cancel, Flags: softly(soft), Type: "call", ID: id})
+	u.link.Tell(link.Soon, &wire.Frame{Kind: wire.Cancel, Flags: wire.Softly(soft), Type: "call", ID: id})
 }
 
 func (u *workerUplink) submit(ctx context.Context, s *submission, f *wire.Frame) error {
@@ -94,8 +95,8 @@ func (u *workerUplink) submit(ctx context.Context, s *submission, f *wire.Frame)
 		}
 		return nil
 	case <-ctx.Done():
-		u.cancelTask(s.id, expired(ctx))
-		return fmt.Errorf("multiprolab: task %q: %w", f.Type, causeOf(ctx))
+		u.cancelTask(s.id, contexts.Expired(ctx))
+		return fmt.Errorf("multiprolab: task %q: %w", f.Type, contexts.CauseOf(ctx))
 	}
 }
 
@@ -104,7 +105,7 @@ func (u *workerUplink) batches(string, *TaskOptions) int { return 0 }
 
 func (u *workerUplink) cancelTask(id uint64, soft bool) {
 	if s := u.submission(id, false); s != nil && !s.cancelled.Swap(true) { // main allows only one Cancel
-		u.link.Tell(link.Soon, &wire.Frame{Kind: wire.Cancel, Flags: softly(soft), Type: "task", ID: id})
+		u.link.Tell(link.Soon, &wire.Frame{Kind: wire.Cancel, Flags: wire.Softly(soft), Type: "task", ID: id})
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/contexts"
 	"github.com/multiprolab/multiprolab/internal/errpack"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -86,7 +87,7 @@ func (e *envelope) free() {
 // seal makes the frame of a message or call, whose body is lent. The caller frees the envelope.
 func (v *values) seal(ctx context.Context, kind wire.Kind, receiver, typ string, body any) (*envelope, error) {
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("multiprolab: %q was not sent: %w", typ, causeOf(ctx))
+		return nil, fmt.Errorf("multiprolab: %q was not sent: %w", typ, contexts.CauseOf(ctx))
 	}
 	if err := checkName("type", typ); err != nil {
 		return nil, fmt.Errorf("multiprolab: %w", err)

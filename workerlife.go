@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
+	"github.com/multiprolab/multiprolab/internal/contexts"
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
@@ -38,7 +39,7 @@ func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 	w.inbox.worker, w.inbox.epoch = w, time.Now()
 	w.workerPlace.open(role.index, role.life)
 	w.loop.task = w.inbox.work
-	w.out = outbox.New(outbox.Config{Stall: w.stall, CauseOf: causeOf})
+	w.out = outbox.New(outbox.Config{Stall: w.stall, CauseOf: contexts.CauseOf})
 	w.whole, w.kill = context.WithCancelCause(context.WithValue(context.Background(), workerKey{}, w))
 	w.ctx, w.cancel = context.WithCancelCause(w.whole)
 	return w
@@ -168,9 +169,9 @@ func (w *Worker) live(part func() error, what *string) (err error) {
 
 // setUp runs a setup function.
 func (w *Worker) setUp(setup func(context.Context, *Worker) error) error {
-	s := &scope{parent: w.ctx, stage: &w.stage, setup: true}
+	s := &scope{Function: contexts.Function{Parent: w.ctx}, stage: &w.stage, setup: true}
 	defer func() {
-		if s.over.Store(true); s.waits.Load() > 0 { // goroutines that the function has started go on waiting
+		if s.Return(); s.waits.Load() > 0 { // goroutines that the function has started go on waiting
 			w.up.waitsForNothing()
 		}
 	}()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/multiprolab/multiprolab/internal/contexts"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/shared"
@@ -64,7 +65,7 @@ func (w *Worker) holdsOf(s *scope) *shared.Holds[Shared] {
 			h = s.holds.Load()
 		}
 	}
-	if s.over.Load() { // leave may not have seen h
+	if s.Over() { // leave may not have seen h
 		h.Release()
 	}
 	return h
@@ -83,7 +84,7 @@ func (w *Worker) newest(ctx context.Context, name string) (*shared.Version, erro
 		}
 	}
 	if ctx.Err() != nil {
-		return nil, causeOf(ctx)
+		return nil, contexts.CauseOf(ctx)
 	}
 	return nil, w.stopCause()
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 	"weak"
 
+	"github.com/multiprolab/multiprolab/internal/contexts"
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/meta"
@@ -68,7 +69,7 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 			left:     w.left,
 		}
 		if f.Kind == wire.Call {
-			m.id, m.scope.limit = f.ID, limitIn(f)
+			m.id, m.scope.Limit = f.ID, contexts.Within(f.Left)
 			m.reply = func(r *reply) { w.link.Answer(link.Lazily, replyFrame(wire.Reply, m.id, r)) }
 		} else {
 			w.came++
@@ -153,7 +154,7 @@ func (w *Worker) stall(ctx context.Context) (refused <-chan error, over func()) 
 	id := w.nextID()
 	refused, fed := w.starving.Begin(id, func() {
 		w.out.InOrder(func() {
-			if !loop.over.Load() {
+			if !loop.Over() {
 				w.link.Tell(link.Soon, &wire.Frame{Kind: wire.Await, Type: awaitRoom, ID: id})
 			}
 		})

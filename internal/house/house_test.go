@@ -225,7 +225,7 @@ func TestTangle(t *testing.T) {
 // below.
 var floors = map[string][]string{
 	"": {
-		"backend", "internal/ablate", "internal/batch", "internal/codec", "internal/errpack", "internal/fleet", "internal/goroutine",
+		"backend", "internal/ablate", "internal/batch", "internal/codec", "internal/contexts", "internal/errpack", "internal/fleet", "internal/goroutine",
 		"internal/inspect",
 		"internal/life", "internal/logbook",
 		"internal/link", "internal/lockorder", "internal/mail", "internal/meta",
@@ -242,6 +242,7 @@ var floors = map[string][]string{
 	"internal/ablate":    {},
 	"internal/batch":     {"internal/ablate", "internal/codec"},
 	"internal/codec":     {"internal/ablate"},
+	"internal/contexts":  {"internal/ablate", "internal/goroutine"},
 	"internal/errpack":   {"internal/codec", "internal/pack", "internal/platform", "internal/text"},
 	"internal/fleet":     {},
 	"internal/goroutine": {},

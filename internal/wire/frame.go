@@ -165,6 +165,15 @@ const (
 	FlagShared // any kind: the body lies in shared memory, see Frame.Shared
 )
 
+// Softly returns the flag of a Cancel: soft says that the deadline has passed, and nobody has
+// cancelled.
+func Softly(soft bool) Flags {
+	if soft {
+		return FlagSoft
+	}
+	return 0
+}
+
 // FlagTimed says of a Task that its time runs from its Start, which the worker must have written
 // before it begins.
 const FlagTimed = FlagWait

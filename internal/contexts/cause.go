@@ -1,12 +1,10 @@
-package multiprolab
+package contexts
 
 import (
 	"context"
 	"errors"
 	"strings"
 )
-
-// This file is the errors of waits that end with their contexts.
 
 // endedError is the error of a wait whose context has ended. It matches the cause of the context
 // and its Err. If the wait has ended with an error of its own as well, it matches that, too. It
@@ -19,9 +17,9 @@ type endedError struct {
 func (e *endedError) Error() string   { return e.text }
 func (e *endedError) Unwrap() []error { return e.is }
 
-// causeOf returns why a context has ended. The error matches the cause of ctx and, like an error of
+// CauseOf returns why a context has ended. The error matches the cause of ctx and, like an error of
 // the standard library, ctx.Err.
-func causeOf(ctx context.Context) error {
+func CauseOf(ctx context.Context) error {
 	cause, err := context.Cause(ctx), ctx.Err()
 	if errors.Is(cause, err) {
 		return cause
@@ -29,12 +27,12 @@ func causeOf(ctx context.Context) error {
 	return &endedError{cause.Error(), []error{cause, err}}
 }
 
-// alsoEnded returns the error of a wait. If ctx has ended as well, the error matches the cause of
+// AlsoEnded returns the error of a wait. If ctx has ended as well, the error matches the cause of
 // ctx, too, so that a user finds either of them, whichever came first.
-func alsoEnded(ctx context.Context, err error) error {
+func AlsoEnded(ctx context.Context, err error) error {
 	if ctx.Err() == nil || errors.Is(err, ctx.Err()) && errors.Is(err, context.Cause(ctx)) {
 		return err
 	}
-	cause := causeOf(ctx)
+	cause := CauseOf(ctx)
 	return &endedError{err.Error() + ": " + strings.TrimPrefix(cause.Error(), "multiprolab: "), []error{err, cause}}
 }
