@@ -47,7 +47,8 @@ func (b *broker) carry(e *queue.Effect) {
 	case queue.Recall:
 		b.tell(e.Worker, &wire.Frame{Kind: wire.Recall, ID: uint64(e.Task.ID())})
 	case queue.Cancel:
-		b.tell(e.Worker, &wire.Frame{Kind: wire.Cancel, Type: "task", ID: uint64(e.Task.ID()), Flags: wire.Softly(e.Soft)})
+		f := &wire.Frame{Kind: wire.Cancel, Type: "task", ID: uint64(e.Task.ID()), Flags: wire.Softly(e.Soft)}
+		b.tell(e.Worker, f)
 	case queue.NoTask:
 		b.tell(e.Worker, &wire.Frame{Kind: wire.NoTask, ID: e.N})
 	case queue.Dump, queue.Kill, queue.Retired:

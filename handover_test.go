@@ -55,7 +55,7 @@ func TestTaskIsHandedOverWithItsOptions(t *testing.T) {
 		th := newTheatre(t, nil, map[string]WorkerConfig{"p": {}})
 		w := th.enter("p/0", "t")
 		th.broker.defaults = taskDefaults{"t": {options: meta.Task{Timeout: time.Second, Grace: time.Second, Attempts: 3,
-			Retry: meta.Retry{Max: time.Hour}, Queue: "slow", Priority: meta.High}}}
+			Retry: meta.Retry{Max: time.Hour}, Queue: "slow", Priority: 2}}}
 		th.broker.pause("", true)
 		begin(th)
 		th.handOverTasks()

@@ -20,13 +20,6 @@ import (
 // DefaultQueue is the name of the queue of tasks that name no queue.
 const DefaultQueue = "default"
 
-// The priorities of tasks as they travel; 0 is none, and stands for Normal.
-const (
-	Low    = -1
-	Normal = 1
-	High   = 2
-)
-
 // Task is what travels with a task beside its body. It is a value that each process copies.
 type Task struct {
 	Timeout  time.Duration // of each attempt; 0 is no limit
@@ -34,7 +27,7 @@ type Task struct {
 	Attempts int           // how often the task may be started; 0 means 1
 	Retry    Retry         // which failures are worth another attempt
 	Queue    string        // the queue; "" is DefaultQueue
-	Priority int8          // Low, Normal or High, or 0
+	Priority int8          // -1 is low, 1 normal and 2 high; 0 is none, and goes as normal
 	Delay    time.Duration // before which the task is not started
 	Key      string        // of which one task runs at a time; "" is none
 	Sticky   bool          // the tasks of the key go to one instance
@@ -114,12 +107,9 @@ func (t *Task) Fill(d *Task) {
 
 // Lane returns the lane in which a task of a type waits if it has these options.
 func (t *Task) Lane(typ string) queue.Lane {
-	to := queue.Lane{Queue: cmp.Or(t.Queue, DefaultQueue), Type: typ, Priority: queue.Normal}
-	switch t.Priority {
-	case Low:
-		to.Priority = queue.Low
-	case High:
-		to.Priority = queue.High
+	to := queue.Lane{Queue: cmp.Or(t.Queue, DefaultQueue), Type: typ, Priority: queue.Priority(t.Priority)}
+	if to.Priority > 0 { // the rules have nothing between normal and none
+		to.Priority--
 	}
 	return to
 }
@@ -127,16 +117,8 @@ func (t *Task) Lane(typ string) queue.Lane {
 // Rules returns the options as the rules have them.
 func (t *Task) Rules() queue.Options {
 	return queue.Options{
-		Timeout:  t.Timeout,
-		Grace:    t.Grace,
-		Delay:    t.Delay,
-		Attempts: t.Attempts,
-		Key:      t.Key,
-		Sticky:   t.Sticky,
-		On:       t.Retry.On,
-		First:    t.Retry.First,
-		Factor:   t.Retry.Factor,
-		Max:      t.Retry.Max,
+		Timeout: t.Timeout, Grace: t.Grace, Delay: t.Delay, Attempts: t.Attempts, Key: t.Key, Sticky: t.Sticky,
+		On: t.Retry.On, First: t.Retry.First, Factor: t.Retry.Factor, Max: t.Retry.Max,
 	}
 }
 
@@ -163,19 +145,16 @@ func (r *Recent) Of(t *Task) *queue.Options {
 // may be nil, and its packed headers. They do not say who waits for the outcome, because in another
 // run nobody does.
 func Kept(at queue.Lane, o *queue.Options, header string) Task {
-	t := Task{Header: header}
+	t := Task{Header: header, Priority: int8(at.Priority)}
+	if at.Priority > queue.Normal {
+		t.Priority++
+	}
 	if at.Queue != DefaultQueue {
 		t.Queue = at.Queue
 	}
-	switch at.Priority {
-	case queue.Low:
-		t.Priority = Low
-	case queue.High:
-		t.Priority = High
-	}
 	if o != nil {
-		t.Timeout, t.Grace, t.Attempts, t.Delay, t.Key = o.Timeout, o.Grace, o.Attempts, o.Delay, o.Key
-		t.Sticky = o.Sticky
+		t.Timeout, t.Grace, t.Delay, t.Attempts = o.Timeout, o.Grace, o.Delay, o.Attempts
+		t.Key, t.Sticky = o.Key, o.Sticky
 		t.Retry = Retry{On: o.On, First: o.First, Factor: o.Factor, Max: o.Max}
 	}
 	return t

@@ -18,7 +18,7 @@ func TestOptionsCross(t *testing.T) {
 		Attempts: 3,
 		Retry:    Retry{On: queue.Errors, First: 4, Factor: 1.5, Max: 5},
 		Queue:    "q",
-		Priority: Low,
+		Priority: -1,
 		Delay:    6,
 		Key:      "<k>",
 		Attempt:  7,
@@ -57,6 +57,7 @@ func TestKeptTask(t *testing.T) {
 			}
 		}
 	}
+	require.Equal(t, queue.Lane{Queue: DefaultQueue, Type: "t"}, (&Task{Priority: 1}).Lane("t"), "a normal one says so")
 	require.Empty(t, Kept((&Task{}).Lane("t"), nil, "").Marshal())
 }
 
