@@ -66,6 +66,10 @@ var _ = worker("tiny", func(ctx context.Context, w *multiprolab.Worker) error {
 		switch item.How {
 		case "die":
 			die("exit 3")
+		case "panic":
+			panic("out of the batch")
+		case "goexit":
+			goexit("")
 		case "fail":
 			return r, fmt.Errorf("item %d fails", item.N)
 		case "sour":
@@ -179,6 +183,40 @@ func TestBatch(t *testing.T) {
 			)
 		})
 	}
+}
+
+// A death that unwinds the stack of the worker costs the item that was running, too, and no other
+// of its batch: what was finished stands.
+func TestBatchUnwound(t *testing.T) {
+	both(t, func(t *testing.T, inProcess bool) {
+		for _, how := range []string{"panic", "goexit"} {
+			if inProcess && how == "panic" {
+				continue // it ends the program
+			}
+			const items = 6000
+			dies := func(n int) string {
+				if n%1000 == 700 {
+					return how
+				}
+				return ""
+			}
+			l := startLab(t, &multiprolab.Config{InProcess: inProcess}, workers("tiny", 2))
+			next := 0
+			for r, err := range multiprolab.Map[tinyResult](bounded(t), l, "tiny", tinies(items, dies), nil) {
+				if dies(next) == "" {
+					require.NoError(t, err, "item %d", next)
+					require.Equal(t, next, r.N)
+				} else {
+					var died *multiprolab.WorkerDiedError
+					require.ErrorAs(t, err, &died, "item %d", next)
+					require.Equal(t, 2, died.ExitCode)
+				}
+				next++
+			}
+			require.Equal(t, items, next)
+			require.NoError(t, l.Close())
+		}
+	})
 }
 
 // The mixed worker says what type a body has.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/codec"
-	"github.com/multiprolab/multiprolab/internal/link"
 )
 
 // This file is how a worker works on a batch, on its loop: item by item, with the handler of their
@@ -24,7 +23,10 @@ type itemHandler func(ctx context.Context, t *Task, out []byte) []byte
 // given back.
 func (w *Worker) workBatch(t *Task, work itemHandler) {
 	memory := w.link.NoteMemory()
-	out, full := w.roomForOutcomes(memory)
+	out, full := memory[:0], batchFull
+	if memory == nil {
+		full = 0 // the batch ends after each outcome, so that main is told of every one
+	}
 	items := batch.Read(t.payload.Data)
 	last := 0             // where the last outcome begins
 	lent := memory != nil // whether the next batch will use the memory of these outcomes again
@@ -64,18 +66,6 @@ func (w *Worker) workBatch(t *Task, work itemHandler) {
 	}
 	t.endBatch(r)
 	w.weigh()
-}
-
-// roomForOutcomes returns memory for the outcomes of a batch, and the length in bytes of the
-// outcomes from which the batch ends. note is memory that outlives the worker, or nil.
-func (w *Worker) roomForOutcomes(note []byte) (out []byte, full int) {
-	if note != nil {
-		return note[:0], batchFull
-	}
-	if !w.role.process { // main is in the same process, and dies with the worker
-		return make([]byte, 0, link.NoteRoom), batchFull
-	}
-	return nil, 0 // the batch ends after each outcome, so that main is told of every one
 }
 
 // hasOtherWork reports whether the loop has something to do besides tasks.

@@ -85,12 +85,19 @@ func newGoroutineBody(
 	return b
 }
 
-func (b *goroutineBody) PID() int               { return os.Getpid() }
-func (b *goroutineBody) Done() <-chan struct{}  { return b.ended }
-func (b *goroutineBody) Terminate()             { b.worker.kill(context.Canceled) }
-func (b *goroutineBody) Quit()                  {}
-func (b *goroutineBody) Box() *io.SectionReader { return nil }
-func (b *goroutineBody) Stopped() string        { return "" }
+func (b *goroutineBody) PID() int              { return os.Getpid() }
+func (b *goroutineBody) Done() <-chan struct{} { return b.ended }
+func (b *goroutineBody) Terminate()            { b.worker.kill(context.Canceled) }
+func (b *goroutineBody) Quit()                 {}
+func (b *goroutineBody) Stopped() string       { return "" }
+
+// Box implements life.Body. As long as the worker runs it may write there.
+func (b *goroutineBody) Box() *io.SectionReader {
+	if !goroutine.Closed(b.ended) || b.worker.link == nil {
+		return nil
+	}
+	return b.worker.link.Box()
+}
 
 // Raced implements life.Body. The goroutines belong to this process, so that a data race is not the
 // worker's.

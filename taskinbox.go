@@ -186,8 +186,15 @@ func (b *taskInbox) run(t *Task, h *taskHandler) {
 		_ = t.end(&reply{err: err})
 		return
 	}
-	b.worker.link.Mark(t.ID) // if this process dies, main reads the mark, and the outcomes that were noted since
-	defer b.worker.link.Mark(0)
+	b.worker.link.Mark(t.ID) // if this worker dies, main reads the mark, and the outcomes that were noted since
+	b.handle(t, h)
+	if b.worker.whole.Err() == nil { // nor if a panic or runtime.Goexit ends the worker
+		b.worker.link.Mark(0)
+	}
+}
+
+// handle runs the handler of a task that main knows to have begun.
+func (b *taskInbox) handle(t *Task, h *taskHandler) {
 	if h == nil || h.fn == nil {
 		_ = t.end(&reply{err: &UnknownTypeError{Receiver: b.worker.name(), Verb: "task", Type: t.Type}})
 		return

@@ -205,7 +205,10 @@ func (w *Worker) run(
 	}
 	w.link = newLink(w.codec, r, out, link.Options{MaxBody: w.maxBody, OneFrame: true, Fail: w.kill})
 	w.receiver.interrupt = w.link.Interrupt
-	if w.role.process && wrapWire == nil { // a test that wraps the wire sees only what goes through the pipe
+	switch {
+	case !w.role.process:
+		w.link.KeepBox()
+	case wrapWire == nil: // a test that wraps the wire sees only what goes through the pipe
 		w.link.SetBox(proc.Box())
 		w.link.Share(proc.Shared(), false, nil) // the memory stays mapped as long as the process lives
 	}

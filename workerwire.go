@@ -222,7 +222,7 @@ func (w *Worker) adopt(wl *life.Welcome) {
 	if wl.Redelivers {
 		w.receiver.begins = w.link.Begin
 	}
-	w.receipts.Open(w.link, int64(wl.Window), wl.Redelivers && !w.link.HasBox())
+	w.receipts.Open(w.link, int64(wl.Window), wl.Redelivers && !(w.role.process && w.link.HasBox()))
 }
 
 // know takes in which pools there are, and their sizes.

@@ -140,6 +140,24 @@ func little(v uint64) uint64 {
 	return binary.NativeEndian.Uint64(b[:])
 }
 
+// ReadAt implements io.ReaderAt, for who is in the same process. It reads words of the header, or
+// the note when nobody writes it any more.
+func (b *blackBox) ReadAt(p []byte, at int64) (n int, err error) {
+	header := make([]byte, 0, BoxHeader)
+	for _, word := range []*uint64{b.start, b.length, b.mark, b.noted, b.count, b.begun} {
+		header = binary.NativeEndian.AppendUint64(header, atomic.LoadUint64(word))
+	}
+	if at < int64(len(header)) {
+		n = copy(p, header[at:])
+	} else if at -= int64(BoxHeader + len(b.stream)); at >= 0 && at < int64(len(b.note)) {
+		n = copy(p, b.note[at:])
+	}
+	if n < len(p) {
+		err = io.EOF
+	}
+	return n, err
+}
+
 // Remains is what a process that is gone has left in its black box beside frames. Nothing of it may
 // be trusted.
 type Remains struct {

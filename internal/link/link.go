@@ -160,6 +160,20 @@ func (l *Link) Release() {
 // box.
 func (l *Link) SetBox(memory []byte) { l.box = newBlackBox(memory) }
 
+// KeepBox gives the link a black box in the memory of this process, for a worker that is goroutines
+// of main: Box reads it when they have ended. It has room for the mark, the note and the numbers,
+// and none for the stream. It is called before anything is posted.
+func (l *Link) KeepBox() { l.box = newBlackBox(make([]byte, BoxHeader+1+NoteRoom)) }
+
+// Box returns the black box for ReadRemains, if this process is that of the other end, too; or nil
+// if there is none.
+func (l *Link) Box() *io.SectionReader {
+	if l.box == nil {
+		return nil
+	}
+	return io.NewSectionReader(l.box, 0, int64(BoxHeader+len(l.box.stream)+NoteRoom))
+}
+
 // Recorded reports whether all that was posted and is not yet in the pipe is in the black box,
 // where it outlives this process.
 func (l *Link) Recorded() bool {
