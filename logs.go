@@ -28,8 +28,8 @@ func newLogbook(logger *slog.Logger) *logbook.Book {
 // a group of "id" and "type". A record is on its way when the logger returns, and main gets it
 // whatever becomes of this process then. While 512 KiB of records wait for the handler of main,
 // logging waits with them, up to 5 seconds; records that are lost then are counted, and main's log
-// says so. If the worker dies meanwhile, it says that some are lost, and not how many. A record of
-// more than 128 KiB is cut, and has an attribute "!CUT". The level is that of main's handler, of
+// says so. If the worker dies meanwhile, it says how many on Linux, and elsewhere that some are. A
+// record of more than 128 KiB is cut, and has an attribute "!CUT". The level is that of main's handler, of
 // which a worker hears within WorkerConfig.HeartbeatTimeout if it changes. Records of the workers
 // of a Main in this worker have the attributes of both, this one's first.
 //

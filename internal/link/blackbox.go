@@ -24,7 +24,7 @@ const (
 // exists in the worker; main reads the same memory through a file, once, when the worker is gone.
 //
 // The memory is a header of BoxHeader bytes, then a part of the stream of the wire, then the note
-// of NoteRoom bytes. The header is six words, all little-endian:
+// of NoteRoom bytes. The header is seven words, all little-endian:
 //
 //	offset
 //	0       the place in the stream of the first byte that is in the box
@@ -33,14 +33,15 @@ const (
 //	24      the length of the note, which is empty with each new mark
 //	32      the count
 //	40      the number of what was begun last
+//	48      how much was never posted
 //
 // The link does not know what the mark, the note and the numbers mean: that is between who writes
 // them and who reads them.
 type blackBox struct {
-	// start, length, mark, noted, count and begun are the words of the header, in this order. The
-	// process at the other end may read a word at any moment, so each is written in one atomic
-	// step.
-	start, length, mark, noted, count, begun *uint64
+	// start, length, mark, noted, count, begun and missed are the words of the header, in this
+	// order. The process at the other end may read a word at any moment, so each is written in one
+	// atomic step.
+	start, length, mark, noted, count, begun, missed *uint64
 	// note is the memory for the note. The one goroutine that calls Note may touch it.
 	note []byte
 	// boxed is the part of the stream that is in the box.
@@ -70,6 +71,7 @@ func newBlackBox(memory []byte) *blackBox {
 		noted:  word(24),
 		count:  word(32),
 		begun:  word(40),
+		missed: word(48),
 		note:   memory[noteAt:len(memory):len(memory)],
 		boxed:  boxed{stream: memory[BoxHeader:noteAt:noteAt]},
 	}
@@ -124,6 +126,9 @@ func (b *blackBox) setCount(n uint64) { atomic.StoreUint64(b.count, little(n)) }
 // setBegun writes the number of what is about to be begun.
 func (b *blackBox) setBegun(n uint64) { atomic.StoreUint64(b.begun, little(n)) }
 
+// setMissed writes how much was never posted.
+func (b *blackBox) setMissed(n uint64) { atomic.StoreUint64(b.missed, little(n)) }
+
 // setNote makes text the note if it lies in the memory of the note, and reports whether it does.
 func (b *blackBox) setNote(text []byte) bool {
 	if len(text) > len(b.note) || &text[0] != &b.note[0] {
@@ -161,15 +166,16 @@ func (b *blackBox) ReadAt(p []byte, at int64) (n int, err error) {
 // Remains is what a process that is gone has left in its black box beside frames. Nothing of it may
 // be trusted.
 type Remains struct {
-	Mark  uint64 // the last mark that the process set, or 0
-	Count uint64 // the last count that the process set, or 0
-	Begun uint64 // the number of what the process has begun last, or 0
-	Note  []byte // what was noted since the last mark, at most NoteRoom bytes
+	Mark   uint64 // the last mark that the process set, or 0
+	Count  uint64 // the last count that the process set, or 0
+	Begun  uint64 // the number of what the process has begun last, or 0
+	Missed uint64 // how much the process has never posted, or 0
+	Note   []byte // what was noted since the last mark, at most NoteRoom bytes
 }
 
 // ReadRemains reads the black box of a process that is gone. What cannot be read is zero.
 func ReadRemains(box *io.SectionReader) (left Remains) {
-	left.Mark, left.Count, left.Begun = wordIn(box, 16), wordIn(box, 32), wordIn(box, 40)
+	left.Mark, left.Count, left.Begun, left.Missed = wordIn(box, 16), wordIn(box, 32), wordIn(box, 40), wordIn(box, 48)
 	if n := wordIn(box, 24); n > 0 && n <= NoteRoom {
 		note := make([]byte, n)
 		if _, err := box.ReadAt(note, box.Size()-NoteRoom); err == nil {

@@ -81,6 +81,7 @@ func TestReadRestGoesOnWhereThePipeEnds(t *testing.T) {
 	}
 	theirs.Mark(7)
 	theirs.Count(9)
+	theirs.Miss(11)
 	require.True(t, theirs.Note(append(theirs.NoteMemory()[:0], "done"...)))
 	for _, cut := range []int{0, 1, wire.HeaderSize, 2*wire.HeaderSize + 1} {
 		var stream bytes.Buffer // what of the frames came through the pipe
@@ -95,9 +96,9 @@ func TestReadRestGoesOnWhereThePipeEnds(t *testing.T) {
 		ours.ReadRest(boxOf(memory))
 		require.Equal(t, []uint64{0, 1, 2, 3, 4}, ids, "%d bytes came through the pipe", cut)
 	}
-	require.Equal(t, Remains{Mark: 7, Count: 9, Note: []byte("done")}, ReadRemains(boxOf(memory)))
+	require.Equal(t, Remains{Mark: 7, Count: 9, Missed: 11, Note: []byte("done")}, ReadRemains(boxOf(memory)))
 	theirs.Mark(8)
-	require.Equal(t, Remains{Mark: 8, Count: 9}, ReadRemains(boxOf(memory)))
+	require.Equal(t, Remains{Mark: 8, Count: 9, Missed: 11}, ReadRemains(boxOf(memory)))
 }
 
 // A note that has outgrown its memory is none, and what was noted before stands. Without a box

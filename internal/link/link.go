@@ -215,6 +215,14 @@ func (l *Link) Begin(n uint64) {
 	}
 }
 
+// Miss writes into the black box, if there is one, how much this process has never posted, for lack
+// of room. It only grows. One goroutine at a time may call it.
+func (l *Link) Miss(n uint64) {
+	if l.box != nil {
+		l.box.setMissed(n)
+	}
+}
+
 // HasBox reports whether there is a black box.
 func (l *Link) HasBox() bool { return l.box != nil }
 

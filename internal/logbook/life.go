@@ -22,11 +22,13 @@ const (
 )
 
 // Life is the log of one life of a worker. It exists in main. The mutex of the Book guards rules,
-// credit and over.
+// credit, lost, missed and over.
 type Life struct {
 	writer Writer        // the life; does not change
 	rules  *mail.Account // what the life may send; the mutex of the Book guards it
 	credit mail.Credit   // what it has sent; the mutex of the Book guards it
+	lost   uint64        // how many records it has said are lost; the mutex of the Book guards it
+	missed uint64        // how many are, as it has left behind; the mutex of the Book guards it
 	over   bool          // the life has ended; the mutex of the Book guards it
 	told   atomic.Int64  // the least level that the worker was told
 }
@@ -84,6 +86,7 @@ func (b *Book) Take(l *Life, f *wire.Frame) error {
 	if l.rules.Charge(&l.credit, e.cost) != mail.Charged {
 		return lie("it sent records of its log for which there was no room")
 	}
+	l.lost += e.lost
 	b.push(e)
 	return nil
 }
@@ -108,12 +111,24 @@ func (b *Book) release(e *entry) (pay int64) {
 	return pay
 }
 
-// End notes that nothing more comes from a life. lost is how many records it has lost and not told.
+// Missed notes how many records of a life are lost in all, as the life has left behind it. The number
+// is not to be trusted.
+func (b *Book) Missed(l *Life, all uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l.missed = all
+}
+
+// End notes that nothing more comes from a life. lost is how many records it has lost and, as it says
+// in the end, not told before.
 func (b *Book) End(l *Life, lost int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l.over = true
 	b.orphans += l.credit.Kept()
+	if untold := int64(l.missed - l.lost); untold > 0 {
+		lost = max(lost, int(untold))
+	}
 	if lost > 0 {
 		e := entry{from: l, at: l.writer.Origin(), lost: uint64(lost), cost: wire.NewLog(0, "", 0, nil).Cost()}
 		b.orphans += e.cost // main keeps the notice, though the life had no room for it

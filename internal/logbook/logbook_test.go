@@ -174,7 +174,8 @@ func TestOrderOfTheLog(t *testing.T) {
 // them in the end; what is told never takes more room than main has.
 func TestLostRecordsAreTold(t *testing.T) {
 	var r room
-	r.open(1000, 100)
+	var all uint64
+	r.open(1000, 100, func(n uint64) { all = n })
 	lost, wait, ok := r.take(450, false)
 	require.Equal(t, []any{uint64(0), true, true}, []any{lost, wait == nil, ok})
 	lost, wait, ok = r.take(450, false)
@@ -195,6 +196,7 @@ func TestLostRecordsAreTold(t *testing.T) {
 	require.EqualValues(t, 1, r.give(450))
 	require.Zero(t, r.untold())
 	require.Zero(t, r.give(1<<20), "more than main can have")
+	require.EqualValues(t, 6, all, "what is told does not count anew")
 }
 
 // The level that a worker is told is the least that main's handler takes.
@@ -207,4 +209,28 @@ func TestLeastLevel(t *testing.T) {
 		}
 	}
 	require.Greater(t, leastLevel(slog.DiscardHandler), slog.Level(1000))
+}
+
+// What a life has left behind of lost records, and has not told, is told when it is over; a number
+// that cannot be is not believed.
+func TestLostRecordsOfALifeThatCouldNotSaySo(t *testing.T) {
+	for _, c := range []struct {
+		told, missed uint64
+		bye          int
+		want         string
+	}{
+		{2, 7, 0, "count=5\n"}, {2, 2, 0, ""}, {2, 7, 5, "count=5\n"}, {0, 0, 3, "count=3\n"}, {2, 0, 0, ""}, {0, 1 << 63, 0, ""},
+	} {
+		var out bytes.Buffer
+		b := newBook(slog.NewTextHandler(&out, nil))
+		l := NewLife(newWriter(nil))
+		require.NoError(t, b.Take(l, wire.NewLog(0, "", c.told, packed("record", 1))))
+		b.Flush()
+		out.Reset()
+		b.Missed(l, c.missed)
+		b.End(l, c.bye)
+		b.Flush()
+		require.True(t, strings.HasSuffix(out.String(), c.want), out.String())
+		require.Equal(t, c.want != "", out.Len() > 0, out.String())
+	}
 }

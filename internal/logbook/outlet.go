@@ -41,7 +41,7 @@ type Outlet struct {
 func (o *Outlet) Open(l *link.Link, dying <-chan struct{}, window, level int) {
 	o.link, o.dying = l, dying
 	o.least.Store(int64(level))
-	o.room.open(int64(window), wire.NewLog(0, "", 0, nil).Cost())
+	o.room.open(int64(window), wire.NewLog(0, "", 0, nil).Cost(), l.Miss)
 }
 
 // Give takes in a LogRoom frame of main. It runs on the goroutine that reads the wire.

@@ -15,13 +15,16 @@ type room struct {
 	grown  chan struct{}                   // closed when there is more room; nil if nobody waits
 	stuck  bool                            // a record has waited in vain, and no room has come since
 	lost   uint64                          // how many records were lost of which main was not told
+	all    uint64                          // how many records were lost
+	miss   func(all uint64)                // leaves all where it outlives this process
 }
 
-// open takes in how many bytes of the log main has room for, and how many a notice takes.
-func (r *room) open(window, notice int64) {
+// open takes in how many bytes of the log main has room for, how many a notice takes, and what leaves
+// the number of lost records where it outlives this process.
+func (r *room) open(window, notice int64, miss func(all uint64)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.notice, r.spare = notice, notice
+	r.notice, r.spare, r.miss = notice, notice, miss
 	r.window.Resize(window - notice)
 	r.window.Open(window - notice)
 }
@@ -40,6 +43,8 @@ func (r *room) take(n int64, last bool) (lost uint64, grown <-chan struct{}, ok 
 	case last || r.stuck:
 		r.stuck = true
 		r.lost++
+		r.all++
+		r.miss(r.all)
 		if r.spare >= r.notice {
 			r.spare -= r.notice
 			lost, r.lost = r.lost, 0
