@@ -4,6 +4,7 @@ import (
 	"cmp"
 	crand "crypto/rand"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 // This file is the beginning and the end of the broker, in main.
 
 // newBroker returns a broker that takes no tasks before open.
-func newBroker(n *node, cfg *Config, record *recorder.Counter) *broker {
+func newBroker(n *node, cfg *Config, record *recorder.Counter, a *announcer) *broker {
 	b := &broker{node: n, epoch: time.Now(), staff: newStaff(), loops: newLoopWaits()}
 	b.mu.carryOut = b.carryOut
 	b.rules = recorder.NewTasks(record, queue.Config{
@@ -33,7 +34,7 @@ func newBroker(n *node, cfg *Config, record *recorder.Counter) *broker {
 			Run:     crand.Text()[:16],
 			Happens: b.happens,
 			Foreign: func(t backend.Task) (*store.Entry, error) { return foreignEntry(n.codec, t) },
-			Warnf:   func(text string, args ...any) { cfg.Logger.Warn("multiprolab: " + fmt.Sprintf(text, args...)) },
+			Warnf:   func(text string, args ...any) { a.log(slog.LevelWarn, fmt.Sprintf(text, args...)) },
 		})
 	}
 	return b

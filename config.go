@@ -170,8 +170,10 @@ type Config struct {
 	// (WorkerDiedError.Stderr). What a worker prints itself is passed on in any case.
 	FullCrashes bool
 	// Logger gets a record of each event, such as the death of a worker, and the records of the
-	// workers' own logs, one at a time and in the order of each worker; see WorkerLogs. Defaults to
-	// what slog.Default() is at that time.
+	// workers' own logs, one at a time and in the order of each worker; see WorkerLogs. A handler
+	// that takes its time holds up no worker, and may call methods of main, such as Restart, and
+	// wait for them. Of the events that wait for it, 1,024 are kept. Defaults to what
+	// slog.Default() is at that time.
 	Logger *slog.Logger
 	// WorkerLogs says what of the workers' logs goes to Logger. Defaults to ForwardSlog: what a
 	// worker logs with package log/slog does.

@@ -68,7 +68,11 @@
 //	main's handler is slow            it holds up who logs, and nothing else: 512 KiB wait for each
 //	                                  worker. One that waits for the worker loses records after 5
 //	                                  seconds, and the log says how many
-//	a record of more than 128 KiB     it is cut, with an attribute "!CUT"
+//	main's handler panics             main ends, as it does of any function of the program's own:
+//	                                  no value that a worker logs panics where it is printed, but a
+//	                                  handler must not trust the types of attributes
+//	a record of more than 128 KiB     it is cut; the group "!CUT" says which "size" it had, at
+//	                                  least, and what is cut "of" it: keys, and "msg" for the text
 //	Config.InProcess                  slog.Default is main's; Worker.Logger is the worker's
 //
 // The library logs at INFO only what answers somebody outside of the program, or tells that a

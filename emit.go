@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"time"
 
@@ -37,8 +38,17 @@ func (a *announcer) emit(e Event) {
 	stamp(e)
 	level, text, attrs := e.record()
 	level = a.levelNow(e, level)
-	a.logs.Behind(func() { a.config.Logger.LogAttrs(a.logs.Context(), level, "multiprolab: "+text, attrs...) })
+	a.log(level, text, attrs...)
 	a.tell(e, attrs)
+}
+
+// log logs what main itself has to say, behind what waits for the handler of the log.
+func (a *announcer) log(level slog.Level, text string, attrs ...slog.Attr) {
+	var caller [1]uintptr
+	runtime.Callers(2, caller[:])
+	r := slog.NewRecord(time.Now(), level, "multiprolab: "+text, caller[0])
+	r.AddAttrs(attrs...)
+	a.logs.Log(r)
 }
 
 // stamp notes when an event has happened.
@@ -102,12 +112,9 @@ func (a *announcer) emitLost(lost []*DeadLetter) {
 	e := lost[0]
 	level, _, _ := e.record()
 	level = a.levelNow(e, level)
-	a.logs.Behind(func() {
-		a.config.Logger.LogAttrs(a.logs.Context(), level, "multiprolab: messages not delivered",
-			slog.String("receiver", e.Receiver), slog.Int("count", len(lost)),
-			slog.String("first", strings.Join(first, ", ")), slog.Int("size", size),
-			slog.String("reason", strings.ReplaceAll(e.Reason, "multiprolab: ", "")))
-	})
+	a.log(level, "messages not delivered", slog.String("receiver", e.Receiver), slog.Int("count", len(lost)),
+		slog.String("first", strings.Join(first, ", ")), slog.Int("size", size),
+		slog.String("reason", strings.ReplaceAll(e.Reason, "multiprolab: ", "")))
 	for _, e := range lost {
 		stamp(e)
 		_, _, attrs := e.record()
@@ -157,7 +164,7 @@ func (a *announcer) deliver(e Event) {
 	if n := a.inbox.missedUrgent(); n > 0 {
 		missed := &EventsMissed{Count: n}
 		level, text, attrs := missed.record()
-		a.config.Logger.LogAttrs(a.logs.Context(), level, "multiprolab: "+text, attrs...)
+		a.log(level, text, attrs...)
 		a.config.OnEvent(missed)
 	}
 	a.config.OnEvent(e)

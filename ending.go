@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/contexts"
@@ -73,7 +75,7 @@ func (m *Main) settled(ctx context.Context, exitAsked <-chan struct{}) error {
 	if bridged == nil {
 		return nil
 	}
-	m.cfg.Logger.Info("multiprolab: main waits until the trial of the last upgrade has finished what it has")
+	m.log(slog.LevelInfo, "main waits until the trial of the last upgrade has finished what it has")
 	select {
 	case <-bridged:
 	case <-exitAsked: // who asks for an upgrade then is told so
@@ -295,7 +297,7 @@ func (m *Main) guard(part, last func()) {
 // loop.
 func (m *Main) endByGoexit() {
 	text := goexitText(m.doing() + " of main")
-	m.cfg.Logger.Error(text, "stack", string(debug.Stack()))
+	m.log(slog.LevelError, strings.TrimPrefix(text, "multiprolab: "), slog.String("stack", string(debug.Stack())))
 	err := errors.New(text)
 	m.fail(err)
 	for s := m.current.Load(); s != nil; s = s.outer {
@@ -314,7 +316,7 @@ func (m *Main) endBySignal(ctx context.Context, sig os.Signal, again bool) {
 	if again {
 		mode = KillAll
 	}
-	m.cfg.Logger.Debug("multiprolab: signal", "signal", sig.String(), "mode", mode.String())
+	m.log(slog.LevelDebug, "signal", slog.String("signal", sig.String()), slog.String("mode", mode.String()))
 	m.exit(mode, &SignalError{sig})
 	if again {
 		m.insist(ctx, sig)

@@ -200,13 +200,13 @@ func TestInfoRecordsAreListed(t *testing.T) {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
 		}
-		records := regexp.MustCompile(`\.Info\(\s*"multiprolab: ([^"]*)"`)
+		records := regexp.MustCompile(`(?:\.Info\(\s*"multiprolab: |\.log\(slog\.LevelInfo, ")([^"]*)"`)
 		for _, m := range records.FindAllStringSubmatch(string(text), -1) {
 			found++
 			require.Contains(t, string(doc), "//\t"+m[1]+"  ", "%s logs it", name)
 		}
 		count := func(what string) int { return len(regexp.MustCompile(what).FindAllString(string(text), -1)) }
-		known := `\.Info\(\s*"multiprolab: |text = slog.LevelInfo, |level >= slog.LevelInfo`
+		known := `\.Info\(\s*"multiprolab: |\.log\(slog\.LevelInfo, |text = slog.LevelInfo, |level >= slog.LevelInfo`
 		require.Equal(t, count(`\.Info\(|LevelInfo`), count(known), name)
 	}
 	require.Equal(t, 7, found)

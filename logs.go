@@ -20,6 +20,7 @@ func newLogbook(logger *slog.Logger) *logbook.Book {
 		Errors:  logErrors,
 		Lost:    "multiprolab: records of the worker are lost, for the handler of the log is behind",
 		Dropped: "multiprolab: records of workers that have ended are lost, for the handler of the log is behind",
+		Missed:  "multiprolab: records of events are lost, for the handler of the log is behind",
 	})
 }
 
@@ -29,9 +30,10 @@ func newLogbook(logger *slog.Logger) *logbook.Book {
 // whatever becomes of this process then. While 512 KiB of records wait for the handler of main,
 // logging waits with them, up to 5 seconds; records that are lost then are counted, and main's log
 // says so. If the worker dies meanwhile, it says how many on Linux, and elsewhere that some are. A
-// record of more than 128 KiB is cut, and has an attribute "!CUT". The level is that of main's handler, of
-// which a worker hears within WorkerConfig.HeartbeatTimeout if it changes. Records of the workers
-// of a Main in this worker have the attributes of both, this one's first.
+// record of more than 128 KiB is cut, and has a group "!CUT" of its size and of what is cut. The
+// level is that of main's handler, of which a worker hears within WorkerConfig.HeartbeatTimeout if
+// it changes. Records of the workers of a Main in this worker have the attributes of both, this
+// one's first.
 //
 // In a process of its own, slog.Default is this logger, but see Config.WorkerLogs.
 func (w *Worker) Logger() *slog.Logger { return slog.New(w.logs.Handler()) }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -78,7 +79,7 @@ func (m *Main) saveRecord(why string) {
 		return err
 	}()
 	if err != nil {
-		m.cfg.Logger.Warn("multiprolab: the record was not written to Config.RecordFile", "error", err)
+		m.log(slog.LevelWarn, "the record was not written to Config.RecordFile", slog.Any("error", err))
 	}
 }
 
@@ -125,7 +126,7 @@ func (m *Main) checkRecordFile() error {
 
 // alarmed is the alarm of the watchdog.
 func (m *Main) alarmed(task string) {
-	m.cfg.Logger.Warn("multiprolab: a task waits beside a worker that has nothing to do, which is a fault of the "+
-		"library: please report it with the record of Main.WriteRecord or Config.RecordFile", "task", task)
+	m.log(slog.LevelWarn, "a task waits beside a worker that has nothing to do, which is a fault of the library: "+
+		"please report it with the record of Main.WriteRecord or Config.RecordFile", slog.String("task", task))
 	m.saveRecord("a task waits beside a worker that has nothing to do: " + task)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/contexts"
@@ -78,12 +79,8 @@ func (m *Main) warnOfNewCode() {
 		return
 	}
 	if path, yes := proc.Replaced(); yes && m.warned.CompareAndSwap(false, true) {
-		m.cfg.Logger.Warn(
-			"multiprolab: the program's file is another one by now: workers go on with the code of main; restart "+
-				"the program for the new code",
-			"file",
-			path,
-		)
+		m.log(slog.LevelWarn, "the program's file is another one by now: workers go on with the code of main; "+
+			"restart the program for the new code", slog.String("file", path))
 	}
 }
 
@@ -130,17 +127,17 @@ func (m *Main) reload(ctx context.Context) {
 		}
 	}
 	begun := time.Now()
-	m.cfg.Logger.Info("multiprolab: SIGHUP: the workers are restarted, one after the other")
+	m.log(slog.LevelInfo, "SIGHUP: the workers are restarted, one after the other")
 	m.service.Reloading()
 	err := m.Restart(ctx, "")
 	m.service.Ready()
 	if err != nil && goroutine.Closed(m.exitAsked) {
-		m.cfg.Logger.Info("multiprolab: the end of the program has ended the restart")
+		m.log(slog.LevelInfo, "the end of the program has ended the restart")
 		return
 	}
 	if err != nil {
-		m.cfg.Logger.Error("multiprolab: the restart has not come to its end", "error", brief(err))
+		m.log(slog.LevelError, "the restart has not come to its end", slog.String("error", brief(err)))
 		return
 	}
-	m.cfg.Logger.Info("multiprolab: all workers have been restarted", "took", time.Since(begun))
+	m.log(slog.LevelInfo, "all workers have been restarted", slog.Duration("took", time.Since(begun)))
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"runtime"
 
@@ -40,7 +41,7 @@ func New(cfg *Config) *Main {
 		watchers: watchers.New(func(n int) Event { return &EventsMissed{Count: n} }),
 	}
 	m.flight = recorder.NewLog()
-	m.broker = newBroker(m.node, &m.cfg, m.flight.Counter())
+	m.broker = newBroker(m.node, &m.cfg, m.flight.Counter(), m.announcer)
 	m.defaults = taskDefaults{}
 	m.broker.defaults = m.defaults
 	m.broker.dog.alarm, m.broker.dog.neglected = m.alarmed, m.broker.rules.Neglected
@@ -94,7 +95,7 @@ func (m *Main) Run(ctx context.Context) error {
 			Ending: m.upgrade.Abandoned(),
 			Turn:   func(fn func()) { m.receiver.soon(fn, wire.FrameCost) },
 			Failed: func(err error) {
-				m.cfg.Logger.Warn("multiprolab: the service manager was not told", "error", err)
+				m.log(slog.LevelWarn, "the service manager was not told", slog.Any("error", err))
 			},
 		})
 	}

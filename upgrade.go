@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"slices"
 	"time"
@@ -179,8 +180,8 @@ func (m *Main) tryNext(ctx context.Context) (*upgrade.Trial, error) {
 		trial.End(m.cfg.KillTimeout)
 		return nil, err
 	}
-	m.cfg.Logger.Info("multiprolab: the new version of the program is ready", "file", m.upgrade.Path(),
-		"took", time.Since(begun))
+	m.log(slog.LevelInfo, "the new version of the program is ready", slog.String("file", m.upgrade.Path()),
+		slog.Duration("took", time.Since(begun)))
 	return trial, nil
 }
 
@@ -227,11 +228,11 @@ func (m *Main) execute(trial *upgrade.Trial) error {
 
 // upgradeBySignal is Upgrade for a signal, on a goroutine of its own.
 func (m *Main) upgradeBySignal(ctx context.Context) {
-	m.cfg.Logger.Info("multiprolab: Config.UpgradeSignal: a new version of the program is tried",
-		"file", m.upgrade.Path())
+	m.log(slog.LevelInfo, "Config.UpgradeSignal: a new version of the program is tried",
+		slog.String("file", m.upgrade.Path()))
 	err := m.Upgrade(ctx)
 	if goroutine.Closed(m.exitAsked) { // the end of the program is told elsewhere
 		return
 	}
-	m.cfg.Logger.Error("multiprolab: the program is not upgraded", "error", brief(err))
+	m.log(slog.LevelError, "the program is not upgraded", slog.String("error", brief(err)))
 }

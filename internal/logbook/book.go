@@ -10,16 +10,16 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/goroutine"
-	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/lockorder"
 	"github.com/multiprolab/multiprolab/internal/logpack"
 	"github.com/multiprolab/multiprolab/internal/ring"
-	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
 const (
 	// mostOwnRecords is how many records of main's own events wait behind those of workers.
 	mostOwnRecords = 1 << 10
+	// eventPatience is how long an event of main's own waits for its record to be written.
+	eventPatience = 250 * time.Millisecond
 	// flushPatience is how long Flush waits for the handler to take another record.
 	flushPatience = 5 * time.Second
 )
@@ -34,11 +34,14 @@ type Options struct {
 	Lost string
 	// Dropped is the text of the warning that records are lost of workers that have ended.
 	Dropped string
+	// Missed is the text of the warning that records of main's own events are lost.
+	Missed string
 }
 
-// Book hands the records of the workers' logs to the handler of main's log, one after the other, on
-// a goroutine of its own: a handler that takes its time holds up neither a wire nor a life, and may
-// itself wait for a worker. It exists in main. Any goroutine may use it.
+// Book hands the records of the workers' logs and of main's own events to the handler of main's
+// log, one after the other, on a goroutine of its own: a handler that takes its time holds up
+// neither a wire nor a life, and may itself wait for a worker, or for what main does with it. It
+// exists in main. Any goroutine may use it.
 type Book struct {
 	// options are what the book was told. They never change.
 	options Options
@@ -49,6 +52,7 @@ type Book struct {
 	mu      lockorder.Mutex[lockorder.Leaf] // guards every field below, and those of Life that say so
 	entries ring.Ring[entry]                // the records that wait, the oldest first
 	own     int                             // how many of them are of main's own events
+	missed  uint64                          // how many of main's own were lost, and nobody was told
 	busy    bool                            // the goroutine runs
 	idle    chan struct{}                   // closed when nothing waits any more; nil if nobody waits for that
 	handled uint64                          // how many records were handed to the handler
@@ -58,14 +62,15 @@ type Book struct {
 
 // entry is a record that waits for the handler. It exists in main. Who has it may touch it.
 type entry struct {
-	own  func() // logs an event of main's own; nil for the record of a worker
-	from *Life  // whose record it is; nil for one of main's own
-	at   Origin // which worker that was
-	task uint64 // the task that it was logged for, or 0
-	typ  string // the type of that task
-	lost uint64 // how many records were lost before it
-	cost int64  // how many bytes of credit it holds
-	body []byte // the packed record; empty if only the number of lost ones is told
+	own  *slog.Record  // the record, if it is of main's own; nil for that of a worker
+	done chan struct{} // closed when it was handed over, if somebody waits for that; else nil
+	from *Life         // whose record it is; nil for one of main's own
+	at   Origin        // which worker that was
+	task uint64        // the task that it was logged for, or 0
+	typ  string        // the type of that task
+	lost uint64        // how many records of the same origin were lost before it
+	cost int64         // how many bytes of credit it holds
+	body []byte        // the packed record; empty if only the number of lost ones is told
 }
 
 // bookKey is the key of the Book in the context with which it calls the handler.
@@ -77,9 +82,6 @@ func New(o Options) *Book {
 	b.ctx = context.WithValue(context.Background(), bookKey{}, b)
 	return b
 }
-
-// Context returns the context with which main logs, for its own events as well.
-func (b *Book) Context() context.Context { return b.ctx }
 
 // calls reports whether ctx is what the book calls the handler with. If a record comes with it from
 // a worker, the handler leads to the worker's logger, as it does after slog.SetDefault with that: a
@@ -104,17 +106,26 @@ func (b *Book) push(e entry) {
 	}
 }
 
-// Behind logs an event of main's own: at once, or behind the records of workers that wait.
-func (b *Book) Behind(log func()) {
+// Log hands over a record of main's own, behind those that wait. If there are none, it returns when
+// the handler has the record, so that this is out whatever the program does next; but a handler
+// that does not return holds nobody up: it may wait for the caller.
+func (b *Book) Log(r slog.Record) {
+	e := entry{own: &r}
 	b.mu.Lock()
-	waits := b.busy && b.own < mostOwnRecords
-	if waits {
-		b.own++
-		b.push(entry{own: log})
+	if b.own == mostOwnRecords {
+		b.missed++
+		b.mu.Unlock()
+		return
 	}
+	e.lost, b.missed = b.missed, 0
+	if !b.busy {
+		e.done = make(chan struct{})
+	}
+	b.own++
+	b.push(e)
 	b.mu.Unlock()
-	if !waits {
-		log()
+	if e.done != nil {
+		goroutine.Within(e.done, eventPatience)
 	}
 }
 
@@ -125,7 +136,12 @@ func (b *Book) run() {
 		e, ok := b.entries.Pop()
 		dropped := b.dropped
 		b.dropped = 0
-		if !ok {
+		switch {
+		case ok:
+		case b.missed > 0: // no further record of main's own has told it
+			e.own, e.lost, b.missed = &slog.Record{}, b.missed, 0
+			b.own++
+		default:
 			b.busy = false
 			if b.idle != nil {
 				close(b.idle)
@@ -151,7 +167,12 @@ func (b *Book) hand(e *entry, dropped uint64) {
 		log.WarnContext(b.ctx, b.options.Dropped, "count", dropped)
 	}
 	if e.own != nil {
-		e.own()
+		if e.lost > 0 {
+			log.WarnContext(b.ctx, b.options.Missed, "count", e.lost)
+		}
+		if e.own.Message != "" {
+			b.handle(*e.own)
+		}
 		return
 	}
 	first := []slog.Attr{slog.String("worker", e.at.Worker), slog.Int("pid", e.at.PID), slog.Int("life", e.at.Life)}
@@ -169,7 +190,12 @@ func (b *Book) hand(e *entry, dropped uint64) {
 		e.from.writer.Violated(lie("%v", err))
 		return
 	}
-	if h := log.Handler(); h.Enabled(b.ctx, r.Level) {
+	b.handle(r)
+}
+
+// handle calls the handler.
+func (b *Book) handle(r slog.Record) {
+	if h := b.options.Logger.Handler(); h.Enabled(b.ctx, r.Level) {
 		_ = h.Handle(b.ctx, r) // package slog drops the errors of handlers, too: there is nobody to tell
 	}
 }
@@ -181,12 +207,15 @@ func (b *Book) settle(e *entry) {
 	if e.own != nil {
 		b.own--
 		b.mu.Unlock()
+		if e.done != nil {
+			close(e.done)
+		}
 		return
 	}
 	pay := b.release(e)
 	b.mu.Unlock()
 	if pay > 0 {
-		e.from.writer.Link.Tell(link.Soon, wire.NewLogRoom(uint64(pay), b.Level(e.from)))
+		b.pay(e.from, pay)
 	}
 }
 

@@ -30,7 +30,7 @@ type Life struct {
 	lost   uint64        // how many records it has said are lost; the mutex of the Book guards it
 	missed uint64        // how many are, as it has left behind; the mutex of the Book guards it
 	over   bool          // the life has ended; the mutex of the Book guards it
-	told   atomic.Int64  // the least level that the worker was told
+	told   atomic.Int64  // the least level that the worker was told last, or unsure
 }
 
 // Writer is a life of a worker as the Book knows it. Any goroutine may call its functions, and none
@@ -65,12 +65,23 @@ func (b *Book) Level(l *Life) int {
 	return int(level)
 }
 
-// TellLevel tells the worker from which level on main wants records, if that has changed.
+// unsure stands for a level that the worker was told by one who may have been overtaken by another.
+const unsure = math.MinInt64
+
+// TellLevel tells the worker from which level on main wants records, if that has changed, or if it
+// is not sure what the worker was told last. One goroutine calls it.
 func (b *Book) TellLevel(l *Life) {
-	before := l.told.Load()
-	if level := b.Level(l); int64(level) != before {
-		l.writer.Link.Tell(link.Soon, wire.NewLogRoom(0, level))
+	level := leastLevel(b.options.Logger.Handler())
+	if l.told.Swap(int64(level)) != int64(level) {
+		l.writer.Link.Tell(link.Soon, wire.NewLogRoom(0, int(level)))
 	}
+}
+
+// pay tells the worker that there is room again, and from which level on main wants records.
+func (b *Book) pay(l *Life, bytes int64) {
+	level := leastLevel(b.options.Logger.Handler())
+	l.writer.Link.Tell(link.Soon, wire.NewLogRoom(uint64(bytes), int(level)))
+	l.told.Store(unsure) // TellLevel may have found a later level, and told it before
 }
 
 // Take takes in a record of a worker. If there was no room for it, an error says so, which costs
@@ -111,16 +122,16 @@ func (b *Book) release(e *entry) (pay int64) {
 	return pay
 }
 
-// Missed notes how many records of a life are lost in all, as the life has left behind it. The number
-// is not to be trusted.
+// Missed notes how many records of a life are lost in all, as the life has left behind it. The
+// number is not to be trusted.
 func (b *Book) Missed(l *Life, all uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l.missed = all
 }
 
-// End notes that nothing more comes from a life. lost is how many records it has lost and, as it says
-// in the end, not told before.
+// End notes that nothing more comes from a life. lost is how many records it has lost and,
+// as it says in the end, not told before.
 func (b *Book) End(l *Life, lost int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

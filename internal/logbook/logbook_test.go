@@ -7,7 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -26,7 +28,7 @@ var texts = &logpack.Errors{
 
 // newBook returns a Book whose log has a handler.
 func newBook(h slog.Handler) *Book {
-	return New(Options{Logger: slog.New(h), Errors: texts, Lost: "some are lost", Dropped: "some are dropped"})
+	return New(Options{Logger: slog.New(h), Errors: texts, Lost: "some are lost", Dropped: "some are dropped", Missed: "some are missed"})
 }
 
 // newWriter returns a life whose wire leads nowhere. What it did wrong is sent to violated.
@@ -149,16 +151,14 @@ func TestOrderOfTheLog(t *testing.T) {
 	h := barrier{plain, make(chan struct{})}
 	b := newBook(h)
 	l := NewLife(newWriter(nil))
-	event := func(text string) func() {
-		return func() { b.options.Logger.InfoContext(b.Context(), text) }
-	}
+	event := func(text string) slog.Record { return slog.NewRecord(time.Now(), slog.LevelInfo, text, 0) }
 	require.NoError(t, b.Take(l, wire.NewLog(5, "typ", 0, packed("first", 1))))
-	b.Behind(event("event"))
+	b.Log(event("event"))
 	require.NoError(t, b.Take(l, wire.NewLog(0, "", 2, packed("second", 1))))
 	b.End(l, 1)
 	close(h.open)
 	b.Flush()
-	b.Behind(event("at once"))
+	b.Log(event("at once"))
 	const from = " worker=w/0 pid=7 life=3"
 	require.Equal(t, strings.Join([]string{
 		"level=INFO msg=first" + from + " task.id=5 task.type=typ ballast=x",
@@ -233,4 +233,87 @@ func TestLostRecordsOfALifeThatCouldNotSaySo(t *testing.T) {
 		require.True(t, strings.HasSuffix(out.String(), c.want), out.String())
 		require.Equal(t, c.want != "", out.Len() > 0, out.String())
 	}
+}
+
+// A handler that does not return holds up who logs for main no longer than for one record, and
+// keeps a bounded number of them; the log says how many are lost, in their place.
+func TestOwnRecordsBesideAHandlerThatDoesNotReturn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		h := barrier{slog.NewTextHandler(&out, nil), make(chan struct{})}
+		b := newBook(h)
+		event := func(text string) { b.Log(slog.NewRecord(time.Now(), slog.LevelInfo, text, 0)) }
+		began := time.Now()
+		for range mostOwnRecords + 5 {
+			event("event")
+		}
+		require.Equal(t, eventPatience, time.Since(began))
+		close(h.open)
+		synctest.Wait()
+		event("last")
+		b.Flush()
+		const missed = ` level=WARN msg="some are missed" count=5`
+		require.Equal(t, mostOwnRecords, strings.Count(out.String(), "msg=event\n"))
+		require.Equal(t, 1, strings.Count(out.String(), missed), "without a further event as well")
+		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+		require.True(t, strings.HasSuffix(lines[len(lines)-2], missed))
+		require.True(t, strings.HasSuffix(lines[len(lines)-1], "msg=last"))
+	})
+}
+
+// levels is a handler that takes the records from a level on. If it is asked for that level, and
+// has a gate, it stands there before it gives the last answer of which the level is made.
+type levels struct {
+	slog.Handler
+	from  *slog.LevelVar
+	asked *atomic.Int32
+	gate  chan chan struct{}
+}
+
+func (l levels) Enabled(_ context.Context, level slog.Level) bool {
+	takes := level >= l.from.Level()
+	if l.asked.Add(-1) == 0 {
+		open := make(chan struct{})
+		l.gate <- open
+		<-open
+	}
+	return takes
+}
+
+func (l levels) Handle(context.Context, slog.Record) error { return nil }
+
+// However what a worker is told of the level comes together, it hears in the end from which level
+// on main wants records.
+func TestLevelsThatAreToldAtOnce(t *testing.T) {
+	h := levels{slog.DiscardHandler, new(slog.LevelVar), new(atomic.Int32), make(chan chan struct{})}
+	h.from.Set(slog.LevelDebug)
+	var told bytes.Buffer
+	w := newWriter(nil)
+	w.Link = link.New(&codec.Codec{}, bytes.NewReader(nil), &told, link.Options{})
+	b, l := newBook(h), NewLife(w)
+	require.EqualValues(t, slog.LevelDebug, b.Level(l))
+	h.asked.Store(9) // how often leastLevel asks
+	over := make(chan struct{})
+	go func() { // ends with TellLevel
+		defer close(over)
+		b.TellLevel(l)
+	}()
+	open := <-h.gate
+	h.from.Set(slog.LevelInfo)
+	for range 4 {
+		require.NoError(t, b.Take(l, wire.NewLog(0, "", 0, packed("record", 100_000))))
+	}
+	b.Flush()
+	h.from.Set(slog.LevelDebug)
+	close(open)
+	<-over
+	b.TellLevel(l)
+	require.NoError(t, w.Link.Flush())
+	in, f, last := wire.NewReader(&told, 0), new(wire.Frame), 100
+	for in.Next(f) == nil {
+		if _, level := f.LogRoom(); f.Kind == wire.LogRoom {
+			last = level
+		}
+	}
+	require.EqualValues(t, slog.LevelDebug, last)
 }

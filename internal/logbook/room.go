@@ -19,8 +19,8 @@ type room struct {
 	miss   func(all uint64)                // leaves all where it outlives this process
 }
 
-// open takes in how many bytes of the log main has room for, how many a notice takes, and what leaves
-// the number of lost records where it outlives this process.
+// open takes in how many bytes of the log main has room for, how many a notice takes, and what
+// leaves the number of lost records where it outlives this process.
 func (r *room) open(window, notice int64, miss func(all uint64)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

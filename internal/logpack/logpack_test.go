@@ -183,12 +183,12 @@ func TestCutsLieBetweenCharacters(t *testing.T) {
 		got, err := Read(Append(nil, texts, &r, &Prefix{}), texts)
 		require.NoError(t, err)
 		require.True(t, utf8.ValidString(got.Message))
-		require.Greater(t, len(got.Message), MaxSize-2*reserve)
+		require.Greater(t, len(got.Message), MaxSize-maxCuts-2*reserve)
 	}
 	r := slog.NewRecord(time.Now(), 0, strings.Repeat("\x80", MaxSize), 0)
 	got, err := Read(Append(nil, texts, &r, &Prefix{}), texts)
 	require.NoError(t, err)
-	require.Greater(t, len(got.Message), MaxSize-2*reserve, "no UTF-8 at all")
+	require.Greater(t, len(got.Message), MaxSize-maxCuts-2*reserve, "no UTF-8 at all")
 }
 
 // What is too large is cut, and says so; what fits is not.
@@ -202,6 +202,7 @@ func TestLargeRecordsAreCut(t *testing.T) {
 	for i := range MaxSize / 4 {
 		many = append(many, slog.Int(fmt.Sprint(i), i))
 	}
+	names := map[string]string{"key": big[:reserve] + " ...", "deep": "g", "source": "s", "many": "", "grouped": ""}
 	for what, attrs := range map[string][]slog.Attr{
 		"text":    {slog.String("a", big), slog.Int("b", 1)},
 		"other":   {slog.Any("a", []string{big})},
@@ -221,14 +222,45 @@ func TestLargeRecordsAreCut(t *testing.T) {
 			require.LessOrEqual(t, len(packed), MaxSize, what)
 			got, err := Read(packed, texts)
 			require.NoError(t, err, what)
-			require.Contains(t, keysOf(got), "!CUT", what)
+			require.Equal(t, "!CUT", keysOf(got)[len(keysOf(got))-1], what)
+			var size uint64
+			var of string
+			got.Attrs(func(a slog.Attr) bool {
+				if a.Key == "!CUT" {
+					size, of = a.Value.Group()[0].Value.Uint64(), a.Value.Group()[1].Value.String()
+				}
+				return true
+			})
+			name, other := names[what]
+			if !other {
+				name = "a"
+			}
+			require.Contains(t, of, name, what)
+			require.LessOrEqual(t, len(of), maxNames, what)
+			if what != "deep" {
+				require.Greater(t, size, uint64(MaxSize-maxCuts), what)
+			}
+			if what == "text" && prefix.depth == 0 && len(prefix.b) == 0 {
+				require.Equal(t, "a, b", of)
+				require.InDelta(t, MaxSize, size, 100, "it is told how large the record was")
+			}
 			require.Equal(t, "message", got.Message)
 			_ = slog.NewJSONHandler(&bytes.Buffer{}, nil).Handle(t.Context(), got)
 		}
 	}
-	r := slog.NewRecord(time.Now(), 0, big, 0)
+	r := slog.NewRecord(time.Now(), slog.LevelWarn, big+big, 0)
+	r.AddAttrs(slog.Int("b", 1), slog.Any("c", []string{big}))
 	packed := Append(nil, texts, &r, &Prefix{})
 	require.LessOrEqual(t, len(packed), MaxSize)
+	var out bytes.Buffer
+	long, err := Read(packed, texts)
+	require.NoError(t, err)
+	require.Equal(t, slog.LevelWarn, long.Level)
+	require.True(t, strings.HasPrefix(big, long.Message))
+	require.Greater(t, len(long.Message), MaxSize-maxCuts-2*reserve)
+	long.Message = "long"
+	require.NoError(t, slog.NewTextHandler(&out, nil).Handle(t.Context(), long))
+	require.Regexp(t, `msg=long !CUT.size=3932\d\d !CUT.of="msg, b, c"\n$`, out.String())
 	small := slog.NewRecord(time.Now(), 0, big[:MaxSize/2], 0)
 	small.AddAttrs(slog.String("a", big[:MaxSize/4]))
 	got, err := Read(Append(nil, texts, &small, &Prefix{}), texts)

@@ -70,13 +70,18 @@ func Read(b []byte, e *Errors, first ...slog.Attr) (slog.Record, error) {
 	}
 	in := reader{errors: e, b: b, texts: string(b)}
 	flags := in.byte()
+	var size uint64
+	var names string
+	if flags&flagCut != 0 {
+		size, names = in.uint(), in.text()
+	}
 	r := slog.Record{Time: in.time(), Level: slog.Level(in.int()), PC: pcOf(in.int()), Message: in.text()}
 	attrs := in.attrs(append(make([]slog.Attr, 0, len(first)+4), first...), 0)
 	if in.bad || flags > flagCut {
 		return slog.Record{}, errMalformed
 	}
 	if flags&flagCut != 0 {
-		attrs = append(attrs, slog.Bool("!CUT", true))
+		attrs = append(attrs, slog.Group("!CUT", "size", size, "of", names))
 	}
 	r.AddAttrs(attrs...)
 	return r, nil

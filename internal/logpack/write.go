@@ -2,12 +2,14 @@ package logpack
 
 import (
 	"bytes"
+	"cmp"
 	"encoding"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/text"
@@ -20,7 +22,30 @@ type writer struct {
 	b      []byte  // what was packed so far
 	most   int     // how long b may become
 	depth  int     // how many groups are open
-	cut    bool    // something was left out
+	key    string  // the key of what is being packed
+	cuts   cuts    // what was left out
+}
+
+// cuts is what was left out of a record. Its zero value is nothing. It exists in the worker; who
+// has it may touch it.
+type cuts struct {
+	names string // the keys of what was cut, as far as they have room
+	bytes int    // how many bytes were left out, at least
+}
+
+// add notes that bytes of what has a key were left out.
+func (c *cuts) add(key string, bytes int) {
+	c.bytes += bytes
+	key = cmp.Or(text.Cut(strings.ToValidUTF8(key, "\uFFFD"), reserve), `""`)
+	switch {
+	case c.names == "":
+		c.names = key
+	case strings.HasSuffix(c.names, " ..."):
+	case len(c.names)+len(key)+reserve > maxNames:
+		c.names += " ..."
+	default:
+		c.names += ", " + key
+	}
 }
 
 // room is how many bytes may follow.
@@ -29,17 +54,19 @@ func (w *writer) room() int { return w.most - len(w.b) }
 // text packs a text, of which it may cut off the end.
 func (w *writer) text(s string) {
 	if most := w.room() - reserve; len(s) > most {
-		w.cut = true
-		s = s[:text.Whole(s, most)]
+		whole := text.Whole(s, most)
+		w.cuts.add(w.key, len(s)-whole)
+		s = s[:whole]
 	}
 	w.b = binary.AppendUvarint(w.b, uint64(len(s)))
 	w.b = append(w.b, s...)
 }
 
-// begin packs the kind and the key of an attribute. It reports false if there is no room for it.
-func (w *writer) begin(kind byte, key string) bool {
-	if w.room() < len(key)+2*reserve {
-		w.cut = true
+// begin packs the kind and the key of an attribute whose value takes about so many bytes. It
+// reports false if there is no room for the attribute.
+func (w *writer) begin(kind byte, key string, size int) bool {
+	if w.key = key; w.room() < len(key)+2*reserve {
+		w.cuts.add(key, len(key)+size)
 		return false
 	}
 	w.b = append(w.b, kind)
@@ -69,29 +96,29 @@ func (w *writer) attr(a *slog.Attr) {
 		if v.Bool() {
 			kind = kindTrue
 		}
-		w.begin(kind, a.Key)
+		w.begin(kind, a.Key, 0)
 	case slog.KindInt64:
-		if w.begin(kindInt, a.Key) {
+		if w.begin(kindInt, a.Key, 1) {
 			w.b = binary.AppendVarint(w.b, v.Int64())
 		}
 	case slog.KindUint64:
-		if w.begin(kindUint, a.Key) {
+		if w.begin(kindUint, a.Key, 1) {
 			w.b = binary.AppendUvarint(w.b, v.Uint64())
 		}
 	case slog.KindFloat64:
-		if w.begin(kindFloat, a.Key) {
+		if w.begin(kindFloat, a.Key, 8) {
 			w.b = binary.LittleEndian.AppendUint64(w.b, number(v.Float64()))
 		}
 	case slog.KindString:
-		if w.begin(kindText, a.Key) {
+		if w.begin(kindText, a.Key, len(v.String())) {
 			w.text(v.String())
 		}
 	case slog.KindDuration:
-		if w.begin(kindDuration, a.Key) {
+		if w.begin(kindDuration, a.Key, 1) {
 			w.b = binary.AppendVarint(w.b, int64(v.Duration()))
 		}
 	case slog.KindTime:
-		if w.begin(kindTime, a.Key) {
+		if w.begin(kindTime, a.Key, 1) {
 			w.time(v.Time())
 		}
 	case slog.KindGroup:
@@ -108,13 +135,13 @@ func (w *writer) group(key string, v slog.Value) {
 		return
 	}
 	if w.depth >= maxDepth {
-		w.cut = true
-		if w.begin(kindText, key) {
+		w.cuts.add(key, 0)
+		if w.begin(kindText, key, 0) {
 			w.text("!DEPTH")
 		}
 		return
 	}
-	if !w.begin(kindGroup, key) {
+	if !w.begin(kindGroup, key, 0) {
 		return
 	}
 	w.depth++
@@ -131,12 +158,12 @@ func (w *writer) group(key string, v slog.Value) {
 func (w *writer) any(key string, v any) {
 	if v == nil {
 		if key != "" { // else it is the empty attribute, which handlers leave out
-			w.begin(kindNil, key)
+			w.begin(kindNil, key, 0)
 		}
 		return
 	}
 	if s, ok := v.(*slog.Source); ok && s != nil {
-		if w.begin(kindSource, key) {
+		if w.begin(kindSource, key, len(s.Function)+len(s.File)) {
 			w.text(s.Function)
 			w.text(s.File)
 			w.b = binary.AppendVarint(w.b, int64(s.Line))
@@ -144,7 +171,7 @@ func (w *writer) any(key string, v any) {
 		return
 	}
 	if b, ok := v.([]byte); ok {
-		if w.begin(kindBytes, key) {
+		if w.begin(kindBytes, key, len(b)) {
 			w.text(string(b))
 		}
 		return
@@ -156,23 +183,25 @@ func (w *writer) any(key string, v any) {
 		packed, plain = w.packError(err)
 		switch fits := len(packed) > 0 && len(packed) <= w.room()-len(key)-2*reserve; {
 		case fits && plain:
-			w.begin(kindError, key)
+			w.begin(kindError, key, 0)
 			w.text(string(packed))
 			return
 		case fits:
 			kind = kindOtherError
 		}
 	}
-	if !w.begin(kind, key) {
+	asText, asJSON := textOf(v), jsonOf(v)
+	if !w.begin(kind, key, len(asText)) {
 		return
 	}
 	if kind == kindOtherError {
 		w.text(string(packed))
 	}
-	asText, asJSON := textOf(v), jsonOf(v)
 	if len(asText)+len(asJSON) > w.room()-2*reserve { // half a value of JSON is none
-		plain, _ := plainJSON(asText) // a string can be encoded, and Value does so if there is none
-		w.cut = w.cut || !bytes.Equal(asJSON, plain)
+		// A string can be encoded, and Value does so if there is no JSON.
+		if plain, _ := plainJSON(asText); !bytes.Equal(asJSON, plain) {
+			w.cuts.add(key, len(asJSON))
+		}
 		asJSON = nil
 	}
 	w.text(asText)
