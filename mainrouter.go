@@ -136,7 +136,7 @@ func (r *mainRouter) toSelf(f *wire.Frame) error {
 // message makes the message for a handler of main out of a frame.
 func (r *mainRouter) message(f *wire.Frame) *Message {
 	header, _ := meta.UnmarshalHeader(f.Header) // it was checked when it came
-	return &Message{
+	m := &Message{
 		Header:   header,
 		Sender:   f.From,
 		Receiver: MainName,
@@ -144,9 +144,10 @@ func (r *mainRouter) message(f *wire.Frame) *Message {
 		id:       f.ID,
 		chain:    f.Meta,
 		payload:  payloadOf(f),
-		size:     f.Cost(),
 		scope:    scope{stage: &r.node.stage, Function: contexts.Function{Limit: contexts.Within(f.Left)}},
 	}
+	m.size.Store(f.Cost())
+	return m
 }
 
 // call implements uplink. It sends a call of main, and returns the way by which its reply comes.
@@ -209,7 +210,8 @@ func (r *mainRouter) forward(from *peer, f *wire.Frame, n int64) {
 	case f.To == MainName:
 		m := r.message(f)
 		c := from.client
-		m.size, m.left, m.from = n, c.leave, c
+		m.left, m.from = c.leave, c
+		m.size.Store(n)
 		if f.Kind == wire.Call {
 			m.reply = func(reply *reply) {
 				if m.chain != "" {

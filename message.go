@@ -41,8 +41,8 @@ type Message struct {
 	// loop sets the rest.
 	scope scope
 	// size is how many bytes of credit the message has cost its sender that were not given back,
-	// see cost. Only the goroutine that has the message uses it.
-	size int64
+	// see cost. Any goroutine may use it.
+	size atomic.Int64
 	// attempt is, of a report of progress, the number of the attempt that reports. It does not
 	// change.
 	attempt int32
@@ -77,11 +77,13 @@ func (m *Message) Decode(v any) error {
 // Size returns the length of the encoded body in bytes.
 func (m *Message) Size() int { return len(m.payload.Data) }
 
-// giveBack gives the sender its credit back before the message is taken.
+// giveBack gives the sender its credit back before the message leaves.
 func (m *Message) giveBack() {
-	if m.left != nil && m.size > 0 {
-		m.left(m, m.size, false)
-		m.size = 0
+	if m.left == nil {
+		return
+	}
+	if size := m.size.Swap(0); size > 0 {
+		m.left(m, size, false)
 	}
 }
 
@@ -89,8 +91,7 @@ func (m *Message) giveBack() {
 // to it.
 func (m *Message) leaveInbox() {
 	if m.left != nil {
-		m.left(m, m.size, true)
-		m.size = 0
+		m.left(m, m.size.Swap(0), true)
 	}
 }
 

@@ -590,3 +590,62 @@ func TestDrainHandlesQueuedMessages(t *testing.T) {
 		require.Empty(t, eventsOf[*multiprolab.DeadLetter](l))
 	})
 }
+
+// relayed is a message that a relay is at while it sends others of the same size.
+type relayed struct {
+	To    string
+	Count int
+	Pad   []byte
+}
+
+var relay = worker("relay", func(_ context.Context, w *multiprolab.Worker) error {
+	var row ledger
+	multiprolab.Handle(w, "numbered", row.take)
+	multiprolab.HandleCall(w, "ledger", func(context.Context, struct{}) (map[string]int, error) { return row.state() })
+	multiprolab.Handle(w, "relayed", func(ctx context.Context, r relayed) error {
+		for begun := 0; begun < 2; { // so that both are at it before one has ended
+			var err error
+			if begun, err = multiprolab.Call[int](ctx, w, "main", "begun", w.Name()); err != nil {
+				return err
+			}
+		}
+		for i := range r.Count {
+			if err := multiprolab.Send(ctx, w, r.To, "numbered", numbered{N: i, Pad: r.Pad}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return nil
+})
+
+// The same for messages of more than half a window: one that is being handled holds up no other
+// message while its handler waits.
+func TestMutualFloodsOfLargeMessagesDoNotDeadlock(t *testing.T) {
+	const count = 12 // of three quarters of a window: less than the sixteen that an inbox holds
+	both(t, func(t *testing.T, inProcess bool) {
+		l := newLab(t, &multiprolab.Config{InProcess: inProcess, Window: smallWindow}, workers(relay, 2))
+		begun := map[string]bool{}
+		multiprolab.HandleCall(l, "begun", func(_ context.Context, who string) (int, error) {
+			begun[who] = true
+			return len(begun), nil
+		})
+		require.NoError(t, l.Start(t.Context()))
+		defer l.Close()
+		ctx := bounded(t)
+		names := []string{"relay/0", "relay/1"}
+		for i, name := range names {
+			r := relayed{To: names[1-i], Count: count, Pad: make([]byte, smallWindow*3/4)}
+			require.NoError(t, multiprolab.Send(ctx, l, name, "relayed", r))
+		}
+		for i, name := range names {
+			eventually(t, "all messages to "+name, func() bool {
+				got, err := multiprolab.Call[map[string]int](ctx, l, name, "ledger", nil)
+				require.NoError(t, err)
+				return got[names[1-i]] == count
+			})
+		}
+		require.Empty(t, eventsOf[*multiprolab.DeadLetter](l))
+		require.Empty(t, eventsOf[*multiprolab.HandlerFailed](l))
+	})
+}

@@ -136,7 +136,7 @@ func (r *MessageReceiver) types(calls bool) []string {
 // deliver puts a message into the inbox. It never waits and runs no handler, so that the goroutine
 // that reads the wire may call it. If the inbox refuses the message, deliver answers it.
 func (r *MessageReceiver) deliver(m *Message) {
-	size := m.size
+	size := m.size.Load()
 	r.mu.Lock()
 	verdict, reason := r.inbox.Put(m, size), r.sealed
 	r.mu.Unlock() // from now on the message may belong to the loop
@@ -171,7 +171,7 @@ func (r *MessageReceiver) refuse(m *Message, reason error) {
 // refuseAll refuses messages that were taken out of the inbox.
 func (r *MessageReceiver) refuseAll(all []mail.Left[*Message], reason error) {
 	for _, l := range all {
-		l.Message.size = l.Due
+		l.Message.size.Store(l.Due)
 		r.refuse(l.Message, reason)
 	}
 }
@@ -197,7 +197,7 @@ func (r *MessageReceiver) next() (*Message, *handler) {
 	if !ok {
 		return nil, nil
 	}
-	m.size = due
+	m.size.Store(due)
 	return m, r.handlers[m.Type]
 }
 
@@ -326,7 +326,7 @@ func (r *MessageReceiver) seal(err error) {
 	rest := r.inbox.Seal()
 	r.mu.Unlock()
 	for _, l := range rest {
-		l.Message.size = l.Due
+		l.Message.size.Store(l.Due)
 		r.leaveBehind(l.Message, err)
 	}
 }

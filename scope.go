@@ -138,13 +138,17 @@ func anyScopeOf(ctx context.Context) *scope {
 
 // stall notes that the loop that ctx belongs to waits for another process, until the function that
 // it returns is called. Meanwhile the inbox of the loop takes more than its window, up to a limit,
-// so that two handlers that send to each other do not wait for each other.
+// so that two handlers that send to each other do not wait for each other. What is being handled
+// takes no room either: it may be larger than half of the window.
 func stall(ctx context.Context) func() {
 	s := scopeOf(ctx)
 	if s == nil {
 		return func() {}
 	}
 	s.stage.host.stalled(1)
+	if m, ok := s.work.(*Message); ok {
+		m.giveBack()
+	}
 	s.waits.Add(1)
 	return func() { s.waits.Add(-1); s.stage.host.stalled(-1) }
 }

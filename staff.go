@@ -242,8 +242,9 @@ func (b *broker) checkpointed(p *peer, f *wire.Frame) error {
 // cannot be sent change nothing about the task, which goes on: they are a dead letter.
 // They hold n bytes of the credit of the worker as long as they wait for who waits for the outcome.
 func (b *broker) progress(p *peer, f *wire.Frame, n int64) error {
-	news := &Message{Sender: p.slot().name, Receiver: MainName, Type: f.Type, payload: payloadOf(f), size: n,
+	news := &Message{Sender: p.slot().name, Receiver: MainName, Type: f.Type, payload: payloadOf(f),
 		left: p.client.leave, scope: scope{stage: &b.node.stage}}
+	news.size.Store(n)
 	by, err := b.submitterOf(p, f.ID)
 	switch {
 	case err != nil:

@@ -63,11 +63,11 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 			Receiver: w.name(),
 			Type:     f.Type,
 			payload:  payloadOf(f),
-			size:     f.Cost(),
 			scope:    scope{stage: &w.stage},
 			chain:    f.Meta,
 			left:     w.left,
 		}
+		m.size.Store(f.Cost())
 		if f.Kind == wire.Call {
 			m.id, m.scope.Limit = f.ID, contexts.Within(f.Left)
 			m.reply = func(r *reply) { w.link.Answer(link.Lazily, replyFrame(wire.Reply, m.id, r)) }
@@ -235,7 +235,7 @@ func (w *Worker) know(pools map[string]int) {
 // ack gathers what main is to be told about messages. bytes is credit that the message gives back;
 // gone says that the message has left the inbox, so that this is the rest of its credit.
 func (w *Worker) ack(m *Message, bytes int64, gone bool) {
-	w.receipts.Give(m.serial, bytes, gone, m.told)
+	w.receipts.Give(m.serial, bytes, gone, gone && m.told) // before that, the loop may still have the message
 }
 
 // toldExit notes why main ends this worker. The goroutine that reads the wire calls it.
