@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -189,4 +190,62 @@ func TestTryGetWithBackend(t *testing.T) {
 		}
 	}
 	require.NoError(t, l.Tasks().Join(ctx))
+}
+
+// A Get that is over, since it was cancelled or has its task, leases nothing more: what it could
+// have had is for others who share the Backend, and is as if it had not been fetched.
+func TestGetThatIsOverLeasesNothing(t *testing.T) {
+	for name, has := range map[string]string{"it was cancelled": "", "it has its task": "a"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := backend.NewMemory()
+				l := newLab(t, &multiprolab.Config{InProcess: true, Backend: b})
+				l.RegisterWorker("getter", func(_ context.Context, w *multiprolab.Worker) error {
+					w.PullTasks("a", "b")
+					multiprolab.HandleCall(w, "get", func(ctx context.Context, _ struct{}) (string, error) {
+						task, err := w.Tasks().Get(ctx, "a", "b")
+						if err != nil {
+							return "", err
+						}
+						return task.Type, task.Done(nil)
+					})
+					return nil
+				}, nil)
+				require.NoError(t, l.Start(t.Context()))
+				ctx, cancel := context.WithCancel(t.Context())
+				got := make(chan string)
+				go func() { // ends with the Get
+					typ, _ := multiprolab.Call[string](ctx, l, "getter", "get", nil)
+					got <- typ
+				}()
+				synctest.Wait()
+				if has == "" {
+					cancel()
+				} else {
+					_, err := l.Tasks().Submit(ctx, has, nil, nil)
+					require.NoError(t, err)
+				}
+				require.Equal(t, has, <-got)
+				cancel()
+				synctest.Wait()
+				low, normal, high := multiprolab.PriorityLow, multiprolab.PriorityNormal, multiprolab.PriorityHigh
+				for _, typ := range []string{"a", "b"} {
+					for i, p := range []multiprolab.Priority{low, normal, high} {
+						_, err := l.Tasks().Submit(t.Context(), typ, nil, &multiprolab.TaskOptions{Priority: p})
+						require.NoError(t, err)
+						synctest.Wait()
+						lane := fmt.Sprintf("%s/%s/%d", multiprolab.DefaultQueue, typ, i-1)
+						depth, err := b.Depth(t.Context(), lane)
+						require.NoError(t, err)
+						require.Equal(t, backend.Depth{Ready: 1}, depth, lane)
+						leases, err := b.Fetch(t.Context(), lane, 1)
+						require.NoError(t, err)
+						require.Equal(t, 1, leases[0].Attempt(), lane)
+						require.NoError(t, leases[0].Ack(t.Context()))
+					}
+				}
+				require.Equal(t, 6, l.Tasks().CancelPending(""))
+			})
+		})
+	}
 }

@@ -69,6 +69,8 @@ func (b *broker) carry(e *queue.Effect) {
 		b.endLease(jobOf(e.Task), e)
 	case queue.Draw:
 		b.store.Draw(*e.Lane, int(e.N))
+	case queue.DrawLess:
+		b.store.DrawLess(*e.Lane, int(e.N))
 	case queue.DrawNoMore:
 		b.store.DrawNoMore(*e.Lane)
 	case queue.Try:
@@ -243,7 +245,7 @@ func (b *broker) endLease(j *job, e *queue.Effect) {
 		b.store.EndLease(&j.Entry, e.LeaseEnd, 0, brief(b.lastOf(j, e)))
 	case queue.Later:
 		b.store.PutBack(&j.Entry, e.After, brief(b.errorOf(j, e)))
-	case queue.Keep:
+	case queue.Keep, queue.Return:
 		why := cmp.Or(b.errorOf(j, e), ErrStopped)
 		b.store.EndLease(&j.Entry, e.LeaseEnd, max(0, e.At-b.now()), brief(why))
 	default:

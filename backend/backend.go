@@ -89,6 +89,17 @@ type Lease interface {
 	Dead(ctx context.Context, reason string) error
 }
 
+// Returner is a Lease that can be given back as if it had not been: for a task that was fetched when
+// nobody wanted it any more, since the call that was to have it was cancelled, a worker was gone or
+// the program ended. A Lease need not be one: without it, Retry is called, and another main takes
+// the lease for an attempt at the task.
+type Returner interface {
+	Lease
+	// Return gives the task back, to the front of its queue. This lease does not count in the
+	// Attempt of later ones.
+	Return(ctx context.Context) error
+}
+
 // Checkpointer is a Lease that stores how far its task has got. A Lease need not be one: without
 // it, a checkpoint is kept in main's memory alone, and a task that is leased again after main's
 // death begins anew.

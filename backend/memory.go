@@ -270,6 +270,19 @@ func (l *memLease) Retry(_ context.Context, after time.Duration, _ string) error
 	return nil
 }
 
+// Return implements Returner.
+func (l *memLease) Return(context.Context) error {
+	l.backend.mu.Lock()
+	defer l.backend.mu.Unlock()
+	if _, err := l.end(); err != nil {
+		return err
+	}
+	t := l.memTask
+	t.attempts--
+	l.backend.add(&t, true)
+	return nil
+}
+
 // Extend implements Lease.
 func (l *memLease) Extend(context.Context) error {
 	l.backend.mu.Lock()

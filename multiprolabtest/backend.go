@@ -32,6 +32,7 @@ func TestBackend(t *testing.T, open func(t *testing.T) backend.Backend) {
 		{"QueuesAreApart", (*backendTest).queuesAreApart},
 		{"AckEndsLease", (*backendTest).ackEndsLease},
 		{"RetryComesFirst", (*backendTest).retryComesFirst},
+		{"ReturnedIsAsNew", (*backendTest).returnedIsAsNew},
 		{"RetryAfter", (*backendTest).retryAfter},
 		{"Dead", (*backendTest).dead},
 		{"Delayed", (*backendTest).delayed},
@@ -230,6 +231,30 @@ func (b *backendTest) retryComesFirst() {
 		b.Fatalf("Ack after Retry returned %v while the task is leased again, want ErrLeaseLost", err)
 	}
 	b.wantDepth("q", backend.Depth{Leased: 3})
+}
+
+// returnedIsAsNew holds for leases that are Returners.
+func (b *backendTest) returnedIsAsNew() {
+	b.enqueue(tasks("q", 2)...)
+	for want := 1; want <= 2; want++ {
+		r, ok := b.fetch("q", 1)[0].(backend.Returner)
+		if !ok {
+			return
+		}
+		if got := r.Attempt(); got != want || r.Task().ID != "q-0" {
+			b.Fatalf("%s came as attempt %d, want q-0 and %d", r.Task().ID, got, want)
+		}
+		b.must("Return", r.Return(b.ctx))
+		if err := r.Return(b.ctx); !errors.Is(err, backend.ErrLeaseLost) {
+			b.Fatalf("Return after Return returned %v, want ErrLeaseLost", err)
+		}
+		b.wantDepth("q", backend.Depth{Ready: 2})
+		l := b.fetch("q", 1)[0]
+		if got := l.Attempt(); got != want || l.Task().ID != "q-0" {
+			b.Fatalf("after a Return %s came as attempt %d, want q-0 and %d", l.Task().ID, got, want)
+		}
+		b.must("Retry", l.Retry(b.ctx, 0, "it failed"))
+	}
 }
 
 func (b *backendTest) retryAfter() {

@@ -11,6 +11,7 @@ func (q *Queue) condemn(t *Task, by condemned, soft bool) {
 	}
 	t.condemned = by
 	t.holder.suspect++
+	q.reckon()
 	q.emit(Effect{Kind: Cancel, Worker: t.holder.id, Task: t, Soft: soft})
 	q.timers.drop(t)
 	if t.state == running { // a worker that has not begun the task drops it, whatever else it does

@@ -43,17 +43,22 @@ const (
 	// submitter has its credit back.
 	Store
 	// EndLease: the Backend is told how the lease of the Task ends: LeaseEnd, After for Later, and
-	// At for Keep: the moment at which the next run is to have it, or 0 for at once.
+	// At for Keep: the moment at which the next run is to have it, or 0 for at once, as for Return.
 	// Verdict is how the attempt has ended, on Worker if that is not 0.
-	// If there is no lease now, it is told when there is one, unless it is to keep the task.
+	// If there is no lease now, it is told when there is one, unless it is to keep the task or has
+	// it back.
 	EndLease
-	// Draw: up to N more tasks of the Lane are fetched from the Backend. Each is one Arrived, Found
-	// or Missed.
+	// Draw: up to N more tasks of the Lane are fetched from the Backend. Each is one Came, and then
+	// one Arrived, Found or Missed.
 	Draw
+	// DrawLess: N of the tasks of the Lane that were drawn and have not come are not fetched any
+	// more. One that is fetched all the same is given back, and the rules do not hear of it.
+	DrawLess
 	// DrawNoMore: nothing more of the Lane is fetched; what is fetched all the same is given back.
 	DrawNoMore
 	// Try: one task of the Lane is fetched from the Backend if one is due there, for the request N
-	// of Worker, which does not wait. That is one Arrived, Found or Missed, and then Tried.
+	// of Worker, which does not wait. That is one Arrived or Found, if there was one, and then
+	// Tried.
 	Try
 	// Wake: Tick is to be called at the moment At, in place of the one of the last Wake; if that
 	// has passed, now, before the lock is let go. At 0 it is to be called now as well, and the
@@ -88,6 +93,7 @@ const (
 	Keep                       // the next run of the program is to have it
 	GiveUp                     // it has used up its attempts
 	Later                      // it is due again, after a time
+	Return                     // Keep, and nobody has begun with the task under this lease
 )
 
 // Effect is something that is to be done about an event. The fields beside Kind are for the kinds
@@ -104,6 +110,6 @@ type Effect struct {
 	N        uint64        // a number, by Kind
 	At       Time          // of Wake, Outcome and EndLease
 	After    time.Duration // from now on
-	Lane     *Lane         // of Draw, DrawNoMore and Try; not to be changed
+	Lane     *Lane         // of Draw, DrawLess, DrawNoMore and Try; not to be changed
 	Verdict  Verdict       // of Kill, Again, Outcome and EndLease
 }

@@ -215,6 +215,11 @@ func (d *day) apply(e *Effect, fates []ending) {
 		d.store.endLease(m, e)
 	case Draw:
 		*d.store.credit(*e.Lane) += int(e.N)
+	case DrawLess:
+		credit := d.store.credit(*e.Lane)
+		if *credit -= int(e.N); *credit < 0 {
+			d.wrong("%d tasks of %v are drawn less than were drawn", -*credit, *e.Lane)
+		}
 	case Try:
 		i := slices.IndexFunc(w.fetching, func(f *fakeFetch) bool { return uint64(f.id) == e.N })
 		if i < 0 || w.fetching[i].wait || !w.takes(*e.Lane, true) || d.paused[""] != 0 || d.paused[e.Lane.Queue] != 0 {
@@ -309,11 +314,43 @@ func (d *day) look() {
 	for _, w := range d.workers {
 		d.lookAtWorker(w)
 	}
+	if d.store != nil {
+		d.lookAtCredit()
+	}
 	if next := d.q.timers.next(); d.wake > next || len(d.q.timers.unstamped) > 0 {
 		d.wrong("something is to be done at %v, and a Tick is to come at %v", next, d.wake)
 	}
 	if len(d.dead) != d.q.dead.Len() {
 		d.wrong("%d letters are dead, and %d are kept", len(d.dead), d.q.dead.Len())
+	}
+}
+
+// lookAtCredit checks that no more tasks are on their way from the Backend than workers have room
+// for, whoever has asked for them before.
+func (d *day) lookAtCredit() {
+	for i, l := range d.store.lanes {
+		room := 0
+		for _, w := range d.workers {
+			if !w.sound() || d.halted || d.paused[""] != 0 || d.paused[l.Queue] != 0 {
+				continue
+			}
+			if w.takes(l, false) {
+				room += max(0, w.room())
+			}
+			for _, f := range w.fetching {
+				if f.wait && w.takes(l, true) && slices.Contains(f.types, l.Type) {
+					room++
+				}
+			}
+		}
+		for _, m := range d.tasks {
+			if room > 0 && m.where == inLine && m.state == queued && m.lane.laneKey == (laneKey{Lane: l}) {
+				room--
+			}
+		}
+		if n := d.store.n[i]; n > room || n < room && len(d.q.throttles) == 0 {
+			d.wrong("%d tasks of %v are on their way, and there is room for %d", n, l, room)
+		}
 	}
 }
 

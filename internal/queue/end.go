@@ -70,7 +70,7 @@ func (q *Queue) endAs(t *Task, v Verdict, w Worker, how LeaseEnd, due Time) {
 	if t.state == delayed {
 		due = t.at
 	}
-	held := t.holder != nil
+	held, begun := t.holder != nil, t.state == running
 	q.release(t)
 	q.leaveLine(t)
 	q.tally(t, v)
@@ -92,6 +92,9 @@ func (q *Queue) endAs(t *Task, v Verdict, w Worker, how LeaseEnd, due Time) {
 		letter = q.keepDead(t, NewLetter)
 	}
 	if leased {
+		if how == Keep && !begun && due == 0 {
+			how = Return
+		}
 		q.emit(Effect{Kind: EndLease, Task: t, Worker: w, LeaseEnd: how, Verdict: v, At: due})
 	}
 	if t.From != 0 && t.Number != 0 {

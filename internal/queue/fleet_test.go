@@ -334,7 +334,9 @@ func (b *fakeBackend) step(fails bool) bool {
 		}
 		for _, it := range b.items {
 			if it.lane == l && !it.leased && it.due <= d.now {
-				b.deliver(it, &b.n[i])
+				b.n[i]--
+				d.q.Came(l)
+				b.deliver(it)
 				return true
 			}
 		}
@@ -352,12 +354,8 @@ func (b *fakeBackend) try() bool {
 	i := slices.IndexFunc(b.items, func(it *fakeItem) bool {
 		return it.lane == t.lane && !it.leased && it.due <= d.now
 	})
-	if one := 1; i >= 0 {
-		b.deliver(b.items[i], &one)
-	} else {
-		d.did("missed", t.lane)
-		d.q.Missed(t.lane)
-		d.carryOut()
+	if i >= 0 {
+		b.deliver(b.items[i])
 	}
 	d.did("tried", t.worker, t.id)
 	d.q.Tried(t.worker, t.id)
@@ -370,14 +368,13 @@ func (b *fakeBackend) isTried(w *fakeWorker, f *fakeFetch) bool {
 	return b != nil && slices.ContainsFunc(b.tries, func(t fakeTry) bool { return t.worker == w.id && t.id == f.id })
 }
 
-func (b *fakeBackend) deliver(it *fakeItem, credit *int) {
+func (b *fakeBackend) deliver(it *fakeItem) {
 	d := b.d
-	*credit--
 	switch m := it.task; {
 	case it.dropped:
 		d.did("missed")
 		b.drop(it)
-		d.q.Missed(it.lane)
+		d.q.Missed()
 	case m != nil:
 		d.did("arrived", m.id)
 		it.leased = true
@@ -423,7 +420,7 @@ func (b *fakeBackend) endLease(m *fakeTask, e *Effect) {
 	}
 	m.leaseOver = e.LeaseEnd != Later
 	switch e.LeaseEnd {
-	case Keep:
+	case Keep, Return:
 		it.leased, it.task, it.due = false, nil, never // it is the next run's
 		m.item = nil
 	case Later:

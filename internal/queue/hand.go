@@ -148,6 +148,7 @@ func (q *Queue) feed(w *worker) {
 	case w.retiring && w.slot.worker != w: // it is being killed, and its slot has the next life
 		return
 	case w.retiring:
+		q.reckon()
 		q.leadOut(w)
 		return
 	}
@@ -165,7 +166,7 @@ func (q *Queue) feed(w *worker) {
 			i++
 		}
 	}
-	q.demands = q.cfg.Stored
+	q.reckon()
 	if !q.halted && w.idle() {
 		q.recallFor(w)
 	}
@@ -194,6 +195,7 @@ func (q *Queue) assign(t *Task, w *worker, at int) {
 	if at >= 0 {
 		f := w.fetches[at]
 		w.fetches = slices.Delete(w.fetches, at, at+1)
+		q.reckon() // the other lanes that it was for have less room
 		f.task = t.id
 		w.answered = append(w.answered, f)
 		e.N = uint64(f.id)
@@ -206,18 +208,29 @@ func (q *Queue) assign(t *Task, w *worker, at int) {
 }
 
 // draw has as many tasks fetched from the Backend as the workers have room for, less those that are
-// here already or on their way.
+// here already. What is on its way beyond that, since there is less room now, is drawn no more.
 func (q *Queue) draw() {
 	for _, l := range q.lanes {
-		if !l.draws || q.halted || l.paused {
+		if !l.draws {
 			continue
 		}
-		if n := l.wants(room(l)) - l.n() - l.drawn; n > 0 {
-			l.drawn += n
-			q.emit(Effect{Kind: Draw, Lane: &l.Lane, N: uint64(n)})
+		n := 0
+		if !q.halted && !l.paused {
+			n = max(0, l.wants(room(l))-l.n())
 		}
+		switch {
+		case n > l.drawn:
+			q.emit(Effect{Kind: Draw, Lane: &l.Lane, N: uint64(n - l.drawn)})
+		case n < l.drawn:
+			q.emit(Effect{Kind: DrawLess, Lane: &l.Lane, N: uint64(l.drawn - n)})
+		}
+		l.drawn = n
 	}
 }
+
+// reckon has the tasks counted that are to come from a Backend, after there may be more room for
+// them or less.
+func (q *Queue) reckon() { q.demands = q.cfg.Stored }
 
 // room is how many tasks of a lane the workers have room for.
 func room(l *lane) int {

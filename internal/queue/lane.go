@@ -31,7 +31,7 @@ type lane struct {
 // drawing is how the tasks of a lane come from a Backend.
 type drawing struct {
 	draws  bool // tasks are fetched
-	drawn  int  // tasks that were asked for and have not come
+	drawn  int  // tasks that Draw has asked for and that have not come
 	parked int  // tasks that are parked
 }
 

@@ -43,6 +43,7 @@ func (q *Queue) setPause(queue string, until Time) {
 	}
 	q.pauses[i] = queuePause{queue, until}
 	q.pausesChanged()
+	q.reckon()
 	for _, w := range q.ready {
 		for _, t := range heldBy(w) {
 			if t.state == assigned && !t.recalled && t.lane.paused {
@@ -89,6 +90,7 @@ func (q *Queue) Stop(drain bool) {
 			q.end(t, Verdict{Kind: Stopped}, 0)
 		}
 		q.endThrottles()
+		q.reckon()
 	}
 	q.handOut()
 }

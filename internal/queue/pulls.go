@@ -39,7 +39,7 @@ func (q *Queue) Fetch(id Worker, n FetchID, types iter.Seq[string], wait bool) L
 		}
 		q.try(w, n)
 	default:
-		q.demands = q.cfg.Stored
+		q.reckon()
 	}
 	q.handOut()
 	return Lie{}
@@ -57,7 +57,6 @@ func (q *Queue) try(w *worker, n FetchID) {
 		l := q.byLane[laneKey{Lane: f.lanes[0]}]
 		f.lanes = f.lanes[1:]
 		if l != nil && l.draws && !l.paused {
-			l.drawn++
 			q.emit(Effect{Kind: Try, Worker: w.id, N: uint64(n), Lane: &l.Lane})
 			return
 		}
@@ -80,6 +79,7 @@ func (q *Queue) CancelFetch(id Worker, n FetchID) {
 	if w := q.workers[id]; w != nil {
 		q.noTask(w, n)
 	}
+	q.handOut()
 }
 
 // noTask answers a request that waits with nothing.
@@ -87,5 +87,6 @@ func (q *Queue) noTask(w *worker, n FetchID) {
 	if i := slices.IndexFunc(w.fetches, func(f fetch) bool { return f.id == n }); i >= 0 {
 		w.fetches = slices.Delete(w.fetches, i, i+1)
 		q.emit(Effect{Kind: NoTask, Worker: w.id, N: uint64(n)})
+		q.reckon()
 	}
 }

@@ -64,7 +64,7 @@ type Queue struct {
 	kinds   []*kind             // the kinds of these workers
 	stirred pile[*lane, byStir] // lanes that have a new first task
 	woken   ring.Ring[*worker]  // workers that may have room, or nothing to do
-	demands bool                // there may be room with the workers for tasks of the Backend
+	demands bool                // there may be more room with the workers for tasks of the Backend, or less
 }
 
 // submission is a submitter's own number of a task.

@@ -132,6 +132,7 @@ func (q *Queue) Leave(id Worker, d Death, now Time) (blamed bool) {
 		w.slot.worker = nil
 	}
 	w.slot.count()
+	q.reckon()
 	q.rehome()
 	for _, t := range heldBy(w) {
 		switch {

@@ -120,6 +120,8 @@ func (s *stage) apply(e *Effect) bool {
 		return true
 	case Draw:
 		s.credit[*e.Lane] += int(e.N)
+	case DrawLess:
+		s.credit[*e.Lane] -= int(e.N)
 	case DrawNoMore:
 		delete(s.credit, *e.Lane)
 	case EndLease:
@@ -143,7 +145,7 @@ func (s *stage) endLease(e *Effect) {
 	i := slices.IndexFunc(s.store, func(it *storedTask) bool { return it.Task == e.Task })
 	it := s.store[i]
 	if it.leased {
-		ends := [...]string{Remove: "ack", Keep: "retry", GiveUp: "dead", Later: "retry"}
+		ends := [...]string{Remove: "ack", Keep: "retry", GiveUp: "dead", Later: "retry", Return: "back"}
 		it.told = append(it.told, ends[e.LeaseEnd])
 	}
 	if it.leased = false; e.LeaseEnd == Later {
@@ -159,6 +161,7 @@ func (s *stage) deliver() bool {
 		if l := it.lane.Lane; !it.leased && it.due <= s.now && s.credit[l] > 0 {
 			s.credit[l]--
 			it.leased = true
+			s.q.Came(l)
 			s.q.Arrived(it.Task)
 			return true
 		}

@@ -136,11 +136,11 @@ dies          .             .             .             queued        died/ack  
 resume        .             .             assign        assign+r      .             .             .             .
 fillerEnds    assign        .             .             .             .             .             .             .
 allGone       none          none          none/ack      none/ack      died/ack      none/retry    died/dead     .
-stop          stopped       stopped       stopped/retry .             .             .             .             .
-stopAndDie    stopped       stopped       stopped/retry stopped/retry died/ack      died/retry    died/dead     .
-stopAndFail   stopped       stopped       stopped/retry .             error/ack     error/retry   error/dead    .
-stopAndDelay  stopped       stopped       stopped/retry .             error/retry   error/retry   error/retry   .
-end           stopped       stopped       stopped/retry stopped/retry stopped/retry stopped/retry stopped/retry .
+stop          stopped       stopped       stopped/back  .             .             .             .             .
+stopAndDie    stopped       stopped       stopped/back  stopped/back  died/ack      died/retry    died/dead     .
+stopAndFail   stopped       stopped       stopped/back  .             error/ack     error/retry   error/dead    .
+stopAndDelay  stopped       stopped       stopped/back  .             error/retry   error/retry   error/retry   .
+end           stopped       stopped       stopped/back  stopped/back  stopped/retry stopped/retry stopped/retry .
 leaseLost     -             -             .             .             .             .             .             -
 noRetry       error         error         .             .             .             .             .             .
 `

@@ -35,6 +35,7 @@ func (q *Queue) Throttle(of Throttle, to Limits) {
 		}
 	}
 	q.throttlesChanged(h)
+	q.reckon()
 	q.handOut()
 }
 
@@ -113,7 +114,7 @@ func (q *Queue) Refilled(g *Gate, tokens int, next, full, now Time) {
 		return
 	}
 	q.timers.tell(now)
-	q.demands = q.cfg.Stored
+	q.reckon()
 	g.tokens, g.full = tokens, full
 	switch {
 	case tokens > 0 || next <= q.timers.now:
@@ -139,7 +140,7 @@ func (q *Queue) reopen(g *Gate) {
 
 // rings does what the alarm of a gate was set for.
 func (q *Queue) rings(g *Gate) {
-	q.demands = q.cfg.Stored
+	q.reckon()
 	if g.tokens == 0 {
 		q.reopen(g)
 		return

@@ -314,7 +314,7 @@ func TestEachEventOfTheRulesIsNoted(t *testing.T) {
 	quiet := map[string]string{
 		"Queue": "StateOf Queues Types Paused Oldest Dead LastID Neglected Pauses Worked Stats Live Residue Submitted " +
 			"MayRefuse IsBlocked Throttled Helpers WouldHelp RoomHelpers SlotHelpers PoolHelpers Held Running Takers " +
-			"Known Waiting Refilled Tried Stored Arrived Found Missed Unstored",
+			"Known Waiting Refilled Tried Stored Came Arrived Found Missed Unstored",
 		"Fleet": "State Residue WaitsFor StateOf Check Waiting Restarts",
 	}
 	for rules, recorded := range map[reflect.Type]reflect.Type{

@@ -334,9 +334,8 @@ var taskDoes = [...]string{
 	queue.Admitted: "admitted", queue.Assign: "assign", queue.Recall: "recall", queue.Cancel: "cancel",
 	queue.Dump: "dump", queue.Kill: "kill", queue.NoTask: "no task", queue.Retired: "retired", queue.Shrunk: "shrunk",
 	queue.Again: "again", queue.Outcome: "outcome", queue.Store: "store", queue.EndLease: "end lease",
-	queue.Draw: "draw", queue.DrawNoMore: "draw no more", queue.Wake: "wake", queue.Takers: "takers",
-	queue.Idle:  "idle",
-	queue.Token: "token",
+	queue.Draw: "draw", queue.DrawLess: "draw less", queue.DrawNoMore: "draw no more", queue.Try: "try",
+	queue.Wake: "wake", queue.Takers: "takers", queue.Idle: "idle", queue.Token: "token",
 }
 
 // taskEffect returns the event of an effect.

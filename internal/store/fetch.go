@@ -9,8 +9,15 @@ import (
 	"github.com/multiprolab/multiprolab/internal/queue"
 )
 
-// pause is the pause after a call of a Backend that failed.
-const pause = 100 * time.Millisecond
+const (
+	// pause is the pause after a call of a Backend that failed.
+	pause = 100 * time.Millisecond
+	// linger is for how long a call of Fetch goes on that asks for more than is wanted: a worker
+	// that has its task mostly asks for the next one soon.
+	linger = 100 * time.Millisecond
+	// tooLate is why a task goes back that was fetched when it was not wanted any more.
+	tooLate = "nobody takes it now"
+)
 
 // fetcher fetches the tasks of one lane from a Backend, on a goroutine of its own, as many as the
 // rules have asked for. It exists in main; the mutex of the Store guards its credit.
@@ -27,6 +34,12 @@ type fetcher struct {
 	stop context.CancelFunc
 	// credit is how many tasks are to be fetched and have not come.
 	credit int
+	// asked is how many tasks the call of Fetch asks for that goes on; 0 if none does.
+	asked int
+	// end ends that call. It is nil before the first one.
+	end context.CancelFunc
+	// trim calls less after a time, if it runs; nil before its first use.
+	trim *time.Timer
 }
 
 // Draw fetches n more tasks of a lane. The caller holds the lock of the rules.
@@ -47,6 +60,34 @@ func (s *Store) Draw(l queue.Lane, n int) {
 	goroutine.Wake(f.wake)
 }
 
+// DrawLess fetches n tasks less of a lane than were drawn and have not come. What a call of Fetch
+// that goes on brings beyond the rest is sent back. The caller holds the lock of the rules.
+func (s *Store) DrawLess(l queue.Lane, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.fetchers[l]
+	if f == nil {
+		return
+	}
+	if f.credit = max(0, f.credit-n); f.asked <= f.credit {
+		return
+	}
+	if f.trim == nil {
+		f.trim = time.AfterFunc(linger, func() { s.less(f) })
+	} else {
+		f.trim.Reset(linger)
+	}
+}
+
+// less ends the call of Fetch that goes on, if it asks for more than is wanted.
+func (s *Store) less(f *fetcher) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f.asked > f.credit {
+		f.end()
+	}
+}
+
 // DrawNoMore ends the fetching of a lane that no worker takes tasks from any more. The caller holds
 // the lock of the rules.
 func (s *Store) DrawNoMore(l queue.Lane) {
@@ -54,14 +95,32 @@ func (s *Store) DrawNoMore(l queue.Lane) {
 	defer s.mu.Unlock()
 	if f := s.fetchers[l]; f != nil {
 		f.stop()
+		f.credit = 0
 		delete(s.fetchers, l)
 	}
+}
+
+// came tells the rules that a task has come that was drawn, and reports whether it is still wanted.
+// One that was tried is. The caller holds the lock of the rules.
+func (s *Store) came(by *fetcher, rules *queue.Queue) (wanted bool) {
+	if by == nil {
+		return true
+	}
+	s.mu.Lock()
+	if wanted = by.credit > 0; wanted {
+		by.credit--
+	}
+	s.mu.Unlock()
+	if wanted {
+		rules.Came(by.lane)
+	}
+	return wanted
 }
 
 // run fetches tasks as long as there is credit, and waits for more credit otherwise.
 func (f *fetcher) run(s *Store) {
 	for {
-		n := s.owed(f, 0)
+		ctx, n := f.ask(s)
 		if n == 0 {
 			select {
 			case <-f.wake:
@@ -70,20 +129,41 @@ func (f *fetcher) run(s *Store) {
 				return
 			}
 		}
-		leases, err := s.Backend.Fetch(f.ctx, f.name, n)
-		if f.ctx.Err() != nil {
+		leases, err := s.Backend.Fetch(ctx, f.name, n)
+		enough := ctx.Err() != nil
+		f.answered(s)
+		switch {
+		case f.ctx.Err() != nil:
 			s.sendBack(leases)
 			return
-		}
-		if err != nil {
+		case err != nil && !enough:
 			s.Warnf("fetching tasks of %s: %v", f.name, err)
 			f.rest()
-			continue
 		}
-		s.owed(f, len(leases))
 		for _, l := range leases {
-			s.arrive(f.lane, l)
+			s.arrive(f, f.lane, l)
 		}
+	}
+}
+
+// ask returns how many tasks are to be fetched, and if that is not 0 the context for it.
+func (f *fetcher) ask(s *Store) (ctx context.Context, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f.asked = f.credit; f.asked > 0 {
+		ctx, f.end = context.WithCancel(f.ctx)
+	}
+	return ctx, f.asked
+}
+
+// answered notes that the call of Fetch is over.
+func (f *fetcher) answered(s *Store) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f.end()
+	f.asked = 0
+	if f.trim != nil {
+		f.trim.Stop()
 	}
 }
 
@@ -134,17 +214,8 @@ func (s *Store) has(ctx context.Context, name string) bool {
 // sendBack gives tasks back that were fetched too late.
 func (s *Store) sendBack(leases []backend.Lease) {
 	for _, l := range leases {
-		(&Lease{of: l, store: s}).giveBack(0, "nobody takes it now", nil)
+		(&Lease{of: l, store: s}).sendBack(tooLate)
 	}
-}
-
-// owed takes as many tasks off the credit of a fetcher as have come, and returns what is left of
-// it, which is never below zero.
-func (s *Store) owed(f *fetcher, came int) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f.credit = max(0, f.credit-came)
-	return f.credit
 }
 
 // rest waits after a call of the Backend that failed.

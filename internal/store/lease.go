@@ -116,6 +116,15 @@ func (l *Lease) giveBack(after time.Duration, cause string, failed func(err erro
 	l.end(func(ctx context.Context) error { return l.of.Retry(ctx, after, cause) }, failed)
 }
 
+// sendBack gives a task back with which nobody has begun.
+func (l *Lease) sendBack(cause string) {
+	if to, ok := l.of.(backend.Returner); ok {
+		l.end(to.Return, nil)
+		return
+	}
+	l.giveBack(0, cause, nil)
+}
+
 // giveUp tells the Backend that the task is dead.
 func (l *Lease) giveUp(reason string) {
 	l.end(func(ctx context.Context) error { return l.of.Dead(ctx, reason) }, nil)

@@ -169,9 +169,11 @@ func (s *Store) enqueue(ctx context.Context, puts []put) {
 // caller holds the lock of the rules.
 func (s *Store) EndLease(e *Entry, how queue.LeaseEnd, after time.Duration, why string) {
 	lease := e.lease
-	s.entries.end(e, how != queue.Keep)
+	s.entries.end(e, how != queue.Keep && how != queue.Return)
 	switch {
 	case lease == nil:
+	case how == queue.Return:
+		lease.sendBack(why)
 	case how == queue.Keep:
 		lease.giveBack(after, why, nil)
 	case how == queue.GiveUp:
@@ -200,19 +202,18 @@ func (s *Store) PutBack(e *Entry, after time.Duration, why string) {
 func (s *Store) Try(l queue.Lane, w queue.Worker, n queue.FetchID) {
 	s.work.Go(func() { // ends when the Backend has answered, or with ctx
 		if lease := s.find(laneName(l)); lease != nil {
-			s.arrive(l, lease)
-		} else {
-			s.Happens(func(rules *queue.Queue) { rules.Missed(l) })
+			s.arrive(nil, l, lease)
 		}
 		s.Happens(func(rules *queue.Queue) { rules.Tried(w, n) })
 	})
 }
 
-// arrive hands a task that was fetched to the rules.
-func (s *Store) arrive(from queue.Lane, of backend.Lease) {
+// arrive hands a task that was fetched to the rules, or back to the Backend if it is not wanted any
+// more. by is who has fetched it for its lane, or nil if it was tried.
+func (s *Store) arrive(by *fetcher, from queue.Lane, of backend.Lease) {
 	lease := &Lease{of: of, store: s}
 	lease.keep()
-	if s.arriveOwn(from, lease) {
+	if s.arriveOwn(by, lease) {
 		return
 	}
 	t := of.Task()
@@ -220,12 +221,19 @@ func (s *Store) arrive(from queue.Lane, of backend.Lease) {
 	if err != nil {
 		s.Warnf("task %q (id %s) cannot be read and is given up: %v", t.Type, t.ID, err)
 		lease.giveUp(err.Error())
-		s.Happens(func(rules *queue.Queue) { rules.Missed(from) })
+		s.Happens(func(rules *queue.Queue) {
+			s.came(by, rules)
+			rules.Missed()
+		})
 		return
 	}
 	s.Happens(func(rules *queue.Queue) {
+		if !s.came(by, rules) {
+			lease.sendBack(tooLate)
+			return
+		}
 		if r := rules.Found(&e.Task, from, max(of.Attempt()-1, t.Attempts)); r.Refused() {
-			lease.giveBack(0, "no worker takes it now", nil)
+			lease.sendBack("no worker takes it now")
 			return
 		}
 		e.id, e.lease = t.ID, lease
@@ -233,17 +241,21 @@ func (s *Store) arrive(from queue.Lane, of backend.Lease) {
 	})
 }
 
-// arriveOwn hands a task that was fetched to the rules if the task was stored in this run, and
-// reports whether it was.
-func (s *Store) arriveOwn(from queue.Lane, lease *Lease) (own bool) {
+// arriveOwn is arrive for a task that was stored in this run, and reports whether it was.
+func (s *Store) arriveOwn(by *fetcher, lease *Lease) (own bool) {
 	s.Happens(func(rules *queue.Queue) {
 		e, dropped := s.entries.arrived(lease.of.Task().ID)
-		own = dropped || e != nil
+		if own = dropped || e != nil; !own {
+			return
+		}
+		wanted := s.came(by, rules)
 		switch {
 		case dropped:
 			lease.done()
-			rules.Missed(from)
-		case e != nil:
+			rules.Missed()
+		case !wanted:
+			lease.sendBack(tooLate)
+		default:
 			old := e.lease
 			e.lease = lease
 			if rules.Arrived(&e.Task) && old != nil { // the first lease was lost, and the task has come again

@@ -72,6 +72,11 @@ func (l *fakeLease) Retry(_ context.Context, _ time.Duration, why string) error 
 	return l.err
 }
 
+func (l *fakeLease) Return(context.Context) error {
+	l.told = append(l.told, "return")
+	return l.err
+}
+
 func (l *fakeLease) Dead(_ context.Context, why string) error {
 	l.told = append(l.told, "dead: "+why)
 	return l.err
@@ -121,7 +126,7 @@ func TestDroppedTasks(t *testing.T) {
 	}
 	come := func(id string) []string {
 		l := &fakeLease{task: backend.Task{ID: id, Options: "odd"}}
-		s.arrive(lane, l)
+		s.arrive(nil, lane, l)
 		s.speak(t.Context())
 		return l.told
 	}
@@ -155,6 +160,7 @@ func TestEndOfALease(t *testing.T) {
 		"done":     {func(s *stage, e *Entry) { s.EndLease(e, queue.Remove, 0, "no") }, "ack"},
 		"given up": {func(s *stage, e *Entry) { s.EndLease(e, queue.GiveUp, 0, "no") }, "dead: no"},
 		"kept":     {func(s *stage, e *Entry) { s.EndLease(e, queue.Keep, 0, "no") }, "retry: no"},
+		"returned": {func(s *stage, e *Entry) { s.EndLease(e, queue.Return, 0, "no") }, "return"},
 		"put back": {func(s *stage, e *Entry) { s.PutBack(e, 0, "no") }, "retry: no"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -163,7 +169,7 @@ func TestEndOfALease(t *testing.T) {
 			s.Put(e, backend.Task{}, 0)
 			s.puts = nil
 			l := &fakeLease{task: backend.Task{ID: e.id}}
-			s.arrive(lane, l)
+			s.arrive(nil, lane, l)
 			require.Equal(t, Residue{Tasks: 1}, s.Residue())
 			c.end(s, e)
 			s.speak(t.Context())
@@ -206,4 +212,95 @@ func TestLeaseIsKept(t *testing.T) {
 		require.Len(t, s.warnings, 1)
 		s.Close()
 	})
+}
+
+// watched is a Backend that notes with which credit Fetch is called, and how many calls go on.
+type watched struct {
+	backend.Backend
+	calls []int
+	open  int
+}
+
+func (b *watched) Fetch(ctx context.Context, queue string, credit int) ([]backend.Lease, error) {
+	b.calls = append(b.calls, credit)
+	b.open++
+	leases, err := b.Backend.Fetch(ctx, queue, credit)
+	b.open--
+	return leases, err
+}
+
+// Credit that is taken back is as if it had not been given: what a call of Fetch brings all the same
+// goes back, and counts as no attempt. The call itself ends, unless there is use for it soon.
+func TestDrawLess(t *testing.T) {
+	for name, c := range map[string]struct {
+		happens func(s *stage, put func())
+		calls   []int         // of Fetch
+		open    int           // how many of them go on at the end
+		depth   backend.Depth // at the end
+	}{
+		"nothing comes": {func(s *stage, put func()) {
+			s.DrawLess(lane, 2)
+			time.Sleep(linger)
+		}, []int{2}, 0, backend.Depth{}},
+		"one comes too late": {func(s *stage, put func()) {
+			s.DrawLess(lane, 2)
+			put()
+		}, []int{2}, 0, backend.Depth{Ready: 1}},
+		"some of it is taken back": {func(s *stage, put func()) {
+			s.DrawLess(lane, 1)
+			time.Sleep(linger)
+		}, []int{2, 1}, 1, backend.Depth{}},
+		"one is wanted, and another one comes too late": {func(s *stage, put func()) {
+			s.DrawLess(lane, 1)
+			put()
+			put()
+		}, []int{2}, 0, backend.Depth{Ready: 1, Leased: 1}},
+		"it is wanted again soon": {func(s *stage, put func()) {
+			for range 5 {
+				s.DrawLess(lane, 2)
+				time.Sleep(linger / 3)
+				s.Draw(lane, 2)
+				time.Sleep(linger / 3)
+			}
+			time.Sleep(time.Hour)
+			put()
+		}, []int{2, 1}, 1, backend.Depth{Leased: 1}},
+		"it is wanted again later": {func(s *stage, put func()) {
+			s.DrawLess(lane, 2)
+			time.Sleep(time.Hour)
+			s.Draw(lane, 1)
+			time.Sleep(time.Hour)
+			put()
+		}, []int{2, 1}, 0, backend.Depth{Leased: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := &watched{Backend: backend.NewMemory()}
+				s := newStage(t, b)
+				s.Open()
+				ids := 0
+				put := func() {
+					ids++
+					_, err := b.Enqueue(t.Context(), backend.Task{ID: fmt.Sprint(ids), Queue: laneName(lane)})
+					require.NoError(t, err)
+				}
+				s.Draw(lane, 2)
+				synctest.Wait()
+				c.happens(s, put)
+				synctest.Wait()
+				require.Equal(t, c.calls, b.calls)
+				require.Equal(t, c.open, b.open)
+				depth, err := b.Depth(t.Context(), laneName(lane))
+				require.NoError(t, err)
+				require.Equal(t, c.depth, depth)
+				require.Empty(t, s.warnings)
+				if depth.Ready > 0 {
+					leases, err := b.Backend.Fetch(t.Context(), laneName(lane), 1)
+					require.NoError(t, err)
+					require.Equal(t, 1, leases[0].Attempt())
+				}
+				s.Close()
+			})
+		})
+	}
 }
