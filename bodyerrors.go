@@ -14,6 +14,9 @@ type UnknownReceiverError struct {
 }
 
 func (e *UnknownReceiverError) Error() string {
+	if name, bucket := splitKeyed(e.Receiver); bucket > 0 {
+		return fmt.Sprintf("multiprolab: no receiver is named Keyed(%q, ...): %s", name, keyedAdvice(name, e.Known))
+	}
 	return fmt.Sprintf("multiprolab: no receiver is named %q: register a worker with this name, or send to one of %s",
 		e.Receiver, strings.Join(e.Known, ", "))
 }

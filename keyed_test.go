@@ -32,6 +32,9 @@ var _ = worker("keyed", func(_ context.Context, w *multiprolab.Worker) error {
 	multiprolab.HandleCall(w, "do-own", func(ctx context.Context, n int) (instance, error) {
 		return multiprolab.DoWith[instance](ctx, w, "who-task", "", sticky(n))
 	})
+	multiprolab.HandleCall(w, "ask", func(ctx context.Context, to string) (instance, error) {
+		return multiprolab.Call[instance](ctx, w, to, "who", "")
+	})
 	// ask-other calls by a key from a worker.
 	multiprolab.HandleCall(w, "ask-other", func(ctx context.Context, key string) (instance, error) {
 		return multiprolab.Call[instance](ctx, w, multiprolab.Keyed("keyed", key), "who", key)
@@ -145,6 +148,39 @@ func TestStickyTasksWaitForTheirWorker(t *testing.T) {
 	require.ErrorContains(t, err, "would wait for itself", "a call by a key has one receiver, which would call itself")
 	err = multiprolab.Send(ctx, l, multiprolab.Keyed("nobody", "k"), "x", nil)
 	require.ErrorAs(t, err, new(*multiprolab.UnknownReceiverError))
+}
+
+// TestKeyedOfNoPool: the error of a name that Keyed has made says what the caller has written, and
+// what to write instead, wherever it is made.
+func TestKeyedOfNoPool(t *testing.T) {
+	l := startLab(t, nil, workers("keyed", 2))
+	ctx := bounded(t)
+	for name, instead := range map[string]string{
+		"main":    "send to MainName itself",
+		"keyed/1": `use Keyed("keyed", key), or send to "keyed/1" itself`,
+		"keyed/7": `use Keyed("keyed", key)`,
+		"nobody":  "use Keyed with one of keyed",
+		"nobody/": "use Keyed with one of keyed",
+	} {
+		to := multiprolab.Keyed(name, "k")
+		_, callErr := multiprolab.Call[instance](ctx, l, to, "who", "k")
+		_, inWorker := multiprolab.Call[instance](ctx, l, "keyed", "ask", to)
+		for where, err := range map[string]error{
+			"send": multiprolab.Send(ctx, l, to, "x", nil), "call": callErr, "call in a worker": inWorker,
+		} {
+			require.ErrorContains(t, err, fmt.Sprintf("Keyed(%q, ...)", name), where)
+			require.ErrorContains(t, err, instead, where)
+			require.NotContains(t, err.Error(), "#", where)
+		}
+	}
+	of := multiprolab.Keyed("keyed", "k")
+	for where, err := range map[string]error{
+		"broadcast": multiprolab.Broadcast(ctx, l, of, "x", nil), "kill": l.Kill(of), "restart": l.Restart(ctx, of),
+		"resize": l.Resize(of, 3),
+	} {
+		require.ErrorContains(t, err, "only Send and Call take a key: use one of keyed", where)
+		require.NotContains(t, err.Error(), "#", where)
+	}
 }
 
 // TestStickyNeedsMainsQueue: a Backend does not know homes.

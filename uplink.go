@@ -37,7 +37,7 @@ func (u *workerUplink) send(ctx context.Context, f *wire.Frame) error {
 		return err
 	}
 	if err := u.out.Send(ctx, f, nil, nil, link.Soon); err != nil {
-		return fmt.Errorf("multiprolab: message %q to %s: %w", f.Type, cmp.Or(f.To, "all workers"), err)
+		return fmt.Errorf("multiprolab: message %q to %s: %w", f.Type, cmp.Or(shownName(f.To), "all workers"), err)
 	}
 	return nil
 }
@@ -47,7 +47,7 @@ func (u *workerUplink) call(ctx context.Context, f *wire.Frame) (*replyWay, erro
 		return nil, err
 	}
 	if err := u.out.Send(ctx, f, nil, anyScopeOf(ctx), link.Quietly); err != nil {
-		return nil, fmt.Errorf("multiprolab: call %q to %s: %w", f.Type, f.To, err)
+		return nil, fmt.Errorf("multiprolab: call %q to %s: %w", f.Type, shownName(f.To), err)
 	}
 	u.link.Push()
 	return &replyWay{link: u.link, others: u.waits}, nil
