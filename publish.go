@@ -19,9 +19,11 @@ import (
 // [Numbers], or anything else that has a WriteTo method.
 //
 // Publish may be called at any time, and again under the same name: that makes the next version,
-// from 1, which it returns. A handler that has begun keeps the version that it has; the next one
-// gets the new one. The memory of a version is free when no handler uses it any more and there is a
-// newer one, after [Main.Unpublish], and at the end of the program, whatever the workers die of.
+// whose number it returns. The first is 1, and each is larger than those before: no number of a
+// name comes again, and one is left out where Unpublish has taken the name away. A handler that has
+// begun keeps the version that it has; the next one gets the new one. The memory of a version is
+// free when no handler uses it any more and there is a newer one, after [Main.Unpublish], and at
+// the end of the program, whatever the workers die of.
 //
 // On Linux the memory is a sealed memfd, of which nobody can change anything, main and its workers
 // included; elsewhere it is a file in the directory for temporary files that has no name, or on
@@ -46,7 +48,9 @@ func (m *Main) Publish(name string, src io.WriterTo) (version uint64, err error)
 }
 
 // Unpublish takes shared data away: no worker gets it any more, and its memory is free when no
-// handler uses it. It does nothing if nothing is published under the name.
+// handler uses it. That there is nothing has a number as well, so that a worker can tell it from
+// the version before: the next Publish under the name skips that number. Unpublish does nothing if
+// nothing is published under the name.
 func (m *Main) Unpublish(name string) { m.shares.Replace(name, nil) }
 
 // share answers a worker that asks for shared data. The worker is not trusted: an error of share

@@ -21,7 +21,7 @@ type Shared struct {
 // Name returns the name under which it is published.
 func (s *Shared) Name() string { return s.name }
 
-// Version returns the number of the version, from 1.
+// Version returns the number of the version, as Main.Publish has returned it.
 func (s *Shared) Version() uint64 { return s.version.Number }
 
 // Bytes returns the data where it lies: nothing is copied. It may be read only: to write to it ends
