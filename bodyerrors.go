@@ -2,6 +2,7 @@ package multiprolab
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -19,6 +20,26 @@ func (e *UnknownReceiverError) Error() string {
 	}
 	return fmt.Sprintf("multiprolab: no receiver is named %q: register a worker with this name, or send to one of %s",
 		e.Receiver, strings.Join(e.Known, ", "))
+}
+
+// keyedAdvice is what to do instead of a Keyed of something that is no pool.
+func keyedAdvice(name string, known []string) string {
+	pools := slices.DeleteFunc(slices.Clone(known), func(name string) bool { return name == MainName })
+	pool, _, instance := splitInstance(name)
+	isOf := func(n string) bool {
+		of, _, ok := splitInstance(n)
+		return n == name || ok && of == name
+	}
+	switch {
+	case slices.ContainsFunc(pools, isOf):
+		return "only Send and Call take a key: use one of " + strings.Join(known, ", ")
+	case name == MainName:
+		return "main is one process, and no pool: send to MainName itself"
+	case instance && slices.Contains(pools, pool):
+		return fmt.Sprintf("a key belongs to one of the instances of a pool: use Keyed(%q, key), or send to %q "+
+			"itself, if that is there, without a key", pool, name)
+	}
+	return "register a worker with this name, or use Keyed with one of " + strings.Join(pools, ", ")
 }
 
 // UnknownTypeError reports a message, call or task of a type for which its receiver has no handler.

@@ -1,10 +1,7 @@
 package multiprolab
 
 import (
-	"fmt"
-	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/multiprolab/multiprolab/internal/queue"
 )
@@ -17,43 +14,6 @@ import (
 // instance, if no other pool takes them.
 func Keyed(pool, key string) string {
 	return pool + "#" + strconv.Itoa(int(queue.BucketOf(key)))
-}
-
-// splitKeyed takes a name apart that Keyed has made. bucket is 0 if the name is none.
-func splitKeyed(name string) (pool string, bucket queue.Bucket) {
-	pool, number, ok := strings.Cut(name, "#")
-	if n, err := strconv.ParseUint(number, 10, 16); ok && err == nil && n <= queue.Buckets {
-		return pool, queue.Bucket(n)
-	}
-	return name, 0
-}
-
-// shownName is what a text calls a receiver: a name that Keyed has made says nothing to its reader.
-func shownName(name string) string {
-	if pool, bucket := splitKeyed(name); bucket > 0 {
-		return fmt.Sprintf("Keyed(%q, ...)", pool)
-	}
-	return name
-}
-
-// keyedAdvice is what to do instead of a Keyed of something that is no pool.
-func keyedAdvice(name string, known []string) string {
-	pools := slices.DeleteFunc(slices.Clone(known), func(name string) bool { return name == MainName })
-	pool, _, instance := splitInstance(name)
-	isOf := func(n string) bool {
-		of, _, ok := splitInstance(n)
-		return n == name || ok && of == name
-	}
-	switch {
-	case slices.ContainsFunc(pools, isOf):
-		return "only Send and Call take a key: use one of " + strings.Join(known, ", ")
-	case name == MainName:
-		return "main is one process, and no pool: send to MainName itself"
-	case instance && slices.Contains(pools, pool):
-		return fmt.Sprintf("a key belongs to one of the instances of a pool: use Keyed(%q, key), or send to %q itself, "+
-			"if that is there, without a key", pool, name)
-	}
-	return "register a worker with this name, or use Keyed with one of " + strings.Join(pools, ", ")
 }
 
 // home returns the instance of the pool that the keys of a bucket belong to: of those that go on,

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/multiprolab/multiprolab/internal/meta"
+	"github.com/multiprolab/multiprolab/internal/queue"
 )
 
 // This file is the rules of names: which names users may choose, how instances are named, and how
@@ -97,6 +98,23 @@ func splitInstance(name string) (pool string, i int, ok bool) {
 	}
 	i, err := strconv.Atoi(name[at+1:])
 	return name[:at], i, err == nil
+}
+
+// splitKeyed takes a name apart that Keyed has made. bucket is 0 if the name is none.
+func splitKeyed(name string) (pool string, bucket queue.Bucket) {
+	pool, number, ok := strings.Cut(name, "#")
+	if n, err := strconv.ParseUint(number, 10, 16); ok && err == nil && n <= queue.Buckets {
+		return pool, queue.Bucket(n)
+	}
+	return name, 0
+}
+
+// shownName is what a text calls a receiver: a name that Keyed has made says nothing to its reader.
+func shownName(name string) string {
+	if pool, bucket := splitKeyed(name); bucket > 0 {
+		return fmt.Sprintf("Keyed(%q, ...)", pool)
+	}
+	return name
 }
 
 // site is the place in the user's code of a registration, for texts about it. It is looked up only

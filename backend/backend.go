@@ -91,8 +91,8 @@ type Lease interface {
 
 // Returner is a Lease that can be given back as if it had not been: for a task that was fetched
 // when nobody wanted it any more, since the call that was to have it was cancelled, a worker was
-// gone or the program ended. A Lease need not be one: without it, Retry is called, and another main takes
-// the lease for an attempt at the task.
+// gone or the program ended. A Lease need not be one: without it, Retry is called, and another main
+// takes the lease for an attempt at the task.
 type Returner interface {
 	Lease
 	// Return gives the task back, to the front of its queue. This lease does not count in the
