@@ -187,11 +187,18 @@ func (b *broker) survey(s *Stats, slots []*slot) {
 		s.Queues = append(s.Queues, q)
 	}
 	slices.SortFunc(s.Queues, func(a, b QueueStats) int { return cmp.Compare(a.Name, b.Name) })
-	for name, since := range b.rules.Oldest {
-		i, _ := slices.BinarySearchFunc(s.Queues, name, func(q QueueStats, name string) int {
+	at := func(queue string) *QueueStats {
+		i, _ := slices.BinarySearchFunc(s.Queues, queue, func(q QueueStats, name string) int {
 			return cmp.Compare(q.Name, name)
 		})
-		s.Queues[i].Oldest = max(s.Queues[i].Oldest, now-since)
+		return &s.Queues[i]
+	}
+	for name, since := range b.rules.Oldest {
+		q := at(name)
+		q.Oldest = max(q.Oldest, now-since)
+	}
+	for name, n := range b.rules.HeldBack {
+		at(name).Throttled += uint64(n)
 	}
 	for c := range b.rules.Types {
 		s.Types = append(s.Types, b.typeStats(c))

@@ -159,6 +159,11 @@ type QueueStats struct {
 	Delayed  uint64 `json:"delayed"`
 	Blocked  uint64 `json:"blocked"`
 	Assigned uint64 `json:"assigned"`
+	// Throttled is how many of those in Ready a throttle holds back, see TaskQueue.Throttle: all of
+	// a type and a priority if it does not let their first one go, and otherwise those whose turn
+	// has come and whose key it does not let go. Of more than ten thousand keys it does not look at
+	// all.
+	Throttled uint64 `json:"throttled"`
 	// Dead is how many dead tasks are kept, see TaskQueue.Dead. They count as Failed as well.
 	Dead uint64 `json:"dead"`
 	// Paused says that tasks are not handed out, and PausedUntil is when this ends by itself; zero

@@ -110,13 +110,21 @@ func TestThrottledTasksWait(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"a", "free"}, n.waitRan(t, 2))
 	require.EqualValues(t, 3, l.Tasks().Stats().Queued)
+	heldBack := func() uint64 {
+		q := l.Stats().Queues[0]
+		require.GreaterOrEqual(t, q.Ready, q.Throttled)
+		return q.Throttled
+	}
+	require.EqualValues(t, 3, heldBack())
 	all[1].Cancel()
 	_, err = all[1].Wait(ctx)
 	require.ErrorIs(t, err, multiprolab.ErrCancelled)
 	set(2)
 	require.Equal(t, []string{"a", "free", "c"}, n.waitRan(t, 3))
 	require.EqualValues(t, 1, l.Tasks().Stats().Queued)
+	require.EqualValues(t, 1, heldBack())
 	set(0)
+	require.Zero(t, heldBack())
 	require.Equal(t, []string{"a", "free", "c", "d"}, n.waitRan(t, 4))
 	for _, name := range []string{"a", "c", "d"} {
 		close(n.gate(name))

@@ -212,8 +212,11 @@ func Queues(now, before *multiprolab.Stats, width int) []string {
 		row := []string{
 			name(q.Name), "", fmt.Sprint(q.Ready), fmt.Sprint(q.Running), fmt.Sprint(q.Delayed), fmt.Sprint(q.Dead), "", "",
 		}
-		if q.Paused {
+		switch {
+		case q.Paused:
 			row[1] = "paused"
+		case q.Throttled > 0:
+			row[1] = "throttled"
 		}
 		if q.Oldest > 0 {
 			row[6] = age(q.Oldest)

@@ -94,6 +94,7 @@ func TestTables(t *testing.T) {
 				TaskStats: multiprolab.TaskStats{Succeeded: 700},
 			},
 			{},
+			{Name: "r", Ready: 5, Throttled: 2},
 		},
 		Types: []multiprolab.TypeStats{{
 			Type: hostile, TaskStats: multiprolab.TaskStats{Failed: 4},
@@ -113,6 +114,7 @@ func TestTables(t *testing.T) {
 	require.Regexp(t, `^w/1 +failed +2.0s +0  has died: panic$`, w[2])
 	require.Regexp(t, `^q +paused +5 +0 +0 +0 +1m30s +300/s$`, console.Queues(now, before, 0)[1])
 	require.Regexp(t, `^\(others\) +0 +0 +0 +0$`, console.Queues(now, before, 0)[2])
+	require.Regexp(t, `^r +throttled +5 +0 +0 +0$`, console.Queues(now, before, 0)[3])
 	require.Regexp(t, `^\?\[2J\?ü+~ +0 +4 +0 +0 +1.23ms +2s +2.0/s  2s on w/0$`, console.Types(now, before, 0)[1])
 	require.Equal(t, "1 worker  tasks: 1 running, 5 queued, 700 done, 4 failed  352/s", console.Summary(now, before))
 

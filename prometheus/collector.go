@@ -83,14 +83,15 @@ func descOfWorker(name, help string) *prometheus.Desc {
 
 // The metrics of tasks, by types and by queues.
 var (
-	received = desc("tasks_received_total", "Tasks that were submitted.", "type")
-	tasks    = desc("tasks_total", "Outcomes of tasks.", "type", "outcome")
-	retries  = desc("task_retries_total", "Attempts at tasks that were followed by another one.", "type")
-	run      = desc("task_run_seconds", "How long attempts at tasks took.", "type")
-	wait     = desc("task_wait_seconds", "How long tasks waited for a worker.", "type")
-	queued   = desc("queue_tasks", "Tasks in a queue, and with workers.", "queue", "state")
-	oldest   = desc("queue_oldest_task_seconds", "How long the oldest task has been ready.", "queue")
-	paused   = desc("queue_paused", "Whether a queue is paused.", "queue")
+	received  = desc("tasks_received_total", "Tasks that were submitted.", "type")
+	tasks     = desc("tasks_total", "Outcomes of tasks.", "type", "outcome")
+	retries   = desc("task_retries_total", "Attempts at tasks that were followed by another one.", "type")
+	run       = desc("task_run_seconds", "How long attempts at tasks took.", "type")
+	wait      = desc("task_wait_seconds", "How long tasks waited for a worker.", "type")
+	queued    = desc("queue_tasks", "Tasks in a queue, and with workers.", "queue", "state")
+	throttled = desc("queue_throttled_tasks", "Ready tasks that a throttle holds back.", "queue")
+	oldest    = desc("queue_oldest_task_seconds", "How long the oldest task has been ready.", "queue")
+	paused    = desc("queue_paused", "Whether a queue is paused.", "queue")
 )
 
 // The metrics of workers, by pools and one by one.
@@ -120,8 +121,8 @@ var (
 )
 
 var all = []*prometheus.Desc{
-	started, received, tasks, retries, run, wait, queued, oldest, paused, workers, deaths, restarts, memory, private,
-	cpu, busy, ended, messages, handled, failed, letters, frames, bytes, writes, blocked, shared,
+	started, received, tasks, retries, run, wait, queued, throttled, oldest, paused, workers, deaths, restarts, memory,
+	private, cpu, busy, ended, messages, handled, failed, letters, frames, bytes, writes, blocked, shared,
 }
 
 // Describe implements prometheus.Collector.
@@ -219,6 +220,7 @@ func collectQueue(to sink, q *multiprolab.QueueStats) {
 	to.gauge(queued, float64(q.Assigned), name, "assigned")
 	to.gauge(queued, float64(q.Running), name, "running")
 	to.gauge(queued, float64(q.Dead), name, "dead")
+	to.gauge(throttled, float64(q.Throttled), name)
 	to.gauge(oldest, q.Oldest.Seconds(), name)
 	is := 0.0
 	if q.Paused {

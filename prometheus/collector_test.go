@@ -216,6 +216,7 @@ func agree(t *testing.T, families map[string]*dto.MetricFamily, s *multiprolab.S
 			waiting += float64(n)
 		}
 		require.Equal(t, float64(q.Queued), waiting)
+		require.Equal(t, float64(q.Throttled), get("queue_throttled_tasks", "queue="+q.Name))
 		require.Equal(t, float64(q.Running), get("queue_tasks", "queue="+q.Name+" state=running"))
 	}
 	for _, w := range s.Workers {

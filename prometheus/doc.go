@@ -14,6 +14,7 @@
 //	task_run_seconds{type}                      histogram of how long attempts took
 //	task_wait_seconds{type}                     histogram of how long tasks waited for a worker
 //	queue_tasks{queue,state}                    ready, delayed, blocked, assigned, running, dead
+//	queue_throttled_tasks{queue}                those of the ready ones that a throttle holds back
 //	queue_oldest_task_seconds{queue}            how long the oldest task has been ready
 //	queue_paused{queue}                         1 if the queue is paused
 //	workers{pool,state}                         the workers of a pool and its spares, by state

@@ -89,6 +89,7 @@ export class Model {
       name: q.name,
       ready: q.ready,
       running: q.running,
+      throttled: q.throttled,
       delayed: q.delayed,
       dead: q.dead,
       oldest: nanos(q.oldest),

@@ -13,6 +13,14 @@ export function queues() {
       { title: "Queue", kind: "text", value: (q) => q.name, text: (q) => plain(q.name) || "all others" },
       { title: "Ready", value: (q) => q.ready, text: (q) => count(q.ready), zero: true, hint: "wait for a worker" },
       {
+        title: "Throttled",
+        from: "middle",
+        value: (q) => q.throttled,
+        text: (q) => count(q.throttled),
+        zero: true,
+        hint: "of the ready ones, a throttle holds these back",
+      },
+      {
         title: "Last minute",
         from: "narrow",
         draw: (cell, q) => drawSpark(cell.firstChild ?? cell.appendChild(spark()), q.series),

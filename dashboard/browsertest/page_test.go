@@ -184,8 +184,9 @@ func disagreement(s *multiprolab.Stats, workers, types, queues map[string]row) s
 		}
 	}
 	for _, q := range s.Queues {
-		have := fmt.Sprintln(number(queues[q.Name]["Ready"]), number(queues[q.Name]["Dead"]))
-		if want := fmt.Sprintln(q.Ready, q.Dead); have != want {
+		of := queues[q.Name]
+		have := fmt.Sprintln(number(of["Ready"]), number(of["Throttled"]), number(of["Dead"]))
+		if want := fmt.Sprintln(q.Ready, q.Throttled, q.Dead); have != want {
 			return fmt.Sprintf("queue %s: %s is shown, %s is so", q.Name, have, want)
 		}
 	}

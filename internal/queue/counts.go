@@ -120,6 +120,43 @@ func (q *Queue) Oldest(yield func(queue string, since Time) bool) {
 	}
 }
 
+// HeldBack yields the queue of each lane with tasks that a throttle holds back, and how many: those
+// behind a task that cannot go through a gate of the lane, also in a Backend, and those that a gate
+// of their key does not let through now. Like Oldest, it looks at so many lanes and keys only.
+func (q *Queue) HeldBack(yield func(queue string, n int) bool) {
+	if len(q.throttles) == 0 {
+		return
+	}
+	left := mostLooked
+	for _, l := range q.lanes {
+		if left <= 0 {
+			return
+		}
+		n, looked := l.heldBack(q.keys, left)
+		if left -= looked; n > 0 && !yield(l.queue.name, n) {
+			return
+		}
+	}
+}
+
+// heldBack returns how many tasks of the lane a throttle holds back. It looks at so many keys at
+// most, and says at how many, itself included.
+func (l *lane) heldBack(keys map[string]*keyState, most int) (n, looked int) {
+	switch {
+	case l.shut:
+		return l.waits, 1
+	case len(l.keyed) == 0:
+		return 0, 1
+	}
+	lines := l.lines[:min(len(l.lines), most)]
+	for _, line := range lines {
+		if t := line.parked.first; t != nil && keys[t.key()].throttles(t) {
+			n += line.parked.n
+		}
+	}
+	return n, 1 + len(lines)
+}
+
 // oldest returns when the oldest of the tasks has come, or was due, that wait in the lane for
 // anything but their time; never if there is none. It looks at so many tasks at most, and at one
 // for certain, and says at how many.

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"runtime"
 	"testing"
@@ -69,6 +70,53 @@ func (d *day) lookAtCounts() {
 			d.wrong("the sum of each %s is %+v, and that of all is %+v", of.what, sum, d.q.Stats())
 		}
 	}
+}
+
+// lookAtThrottled checks how many tasks of each queue throttles hold back.
+func (d *day) lookAtThrottled() {
+	want, got := map[string]int{}, map[string]int{}
+	seen := map[*lane]bool{}
+	for _, m := range d.tasks {
+		if l := m.lane; (m.where == inLine || m.where == there) && !seen[l] {
+			seen[l] = true
+			if n := d.heldBack(l); n > 0 {
+				want[l.Queue] += n
+			}
+		}
+	}
+	for queue, n := range d.q.HeldBack {
+		got[queue] += n
+	}
+	if !maps.Equal(got, want) {
+		d.wrong("throttles hold back %v, and should %v", got, want)
+	}
+}
+
+// heldBack is how many tasks of a lane throttles hold back.
+func (d *day) heldBack(l *lane) (n int) {
+	var first *fakeTask
+	all, next := 0, map[string]*fakeTask{}
+	for _, m := range d.tasks {
+		if m.lane != l || m.where != inLine && m.where != there {
+			continue
+		}
+		all += m.count()
+		if m.state == queued && (first == nil || m.goesBefore(first)) {
+			first = m
+		}
+		if m.state == parked && d.q.keys[m.key()].line(l).parked.first == m.Task {
+			next[m.key()] = m
+		}
+	}
+	if first != nil && !d.letsGo(first, false) {
+		return all
+	}
+	for _, m := range d.tasks {
+		if m.lane == l && m.state == parked && !d.letsGo(next[m.key()], true) {
+			n++
+		}
+	}
+	return n
 }
 
 // add adds other counts.

@@ -72,7 +72,7 @@ func (q *Queue) Bury(t *Task, to Lane, id ID) bool {
 		id = q.lastID + 1
 	}
 	q.CountFrom(id)
-	of := tallied{q.queues.of(to.Queue), q.types.of(to.Type)}
+	of := tallied{queue: q.queues.of(to.Queue), typ: q.types.of(to.Type)}
 	t.id, t.state, t.lane = id, ended, &lane{laneKey: laneKey{Lane: to}, tallied: of}
 	q.keepDead(t, OldLetter)
 	return true

@@ -306,6 +306,7 @@ func (d *day) look() {
 		d.wrong("the counts are %+v, and should be %+v", got, s)
 	}
 	d.lookAtCounts()
+	d.lookAtThrottled()
 	waiting, bytes := d.load()
 	if waiting != d.q.waiting || bytes != d.q.bytes || d.q.live != len(d.tasks) {
 		d.wrong("%d tasks of %d bytes wait, and %d of %d are counted", waiting, bytes, d.q.waiting, d.q.bytes)

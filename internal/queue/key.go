@@ -43,13 +43,15 @@ func (k *keyState) gateOf(h *throttle) *Gate {
 
 // lets reports whether a task of the key may go out, as far as the key is concerned.
 func (k *keyState) lets(t *Task) bool {
-	if !t.lane.shared && k.alone > 0 {
-		return false
-	}
+	return (t.lane.shared || k.alone == 0) && !k.throttles(t)
+}
+
+// throttles reports whether a throttle of the key does not let a task out.
+func (k *keyState) throttles(t *Task) bool {
 	for _, h := range t.lane.keyed {
 		if g := k.gate(h); g != nil && !g.lets(t.paid) {
-			return false
+			return true
 		}
 	}
-	return true
+	return false
 }

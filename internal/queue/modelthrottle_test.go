@@ -70,9 +70,12 @@ func (d *day) keyFree(m *fakeTask) bool {
 }
 
 // unthrottled reports whether all throttles let a task go.
-func (d *day) unthrottled(m *fakeTask) bool {
+func (d *day) unthrottled(m *fakeTask) bool { return d.letsGo(m, false) && d.letsGo(m, true) }
+
+// letsGo reports whether all throttles of keys, or all others, let a task go.
+func (d *day) letsGo(m *fakeTask, perKey bool) bool {
 	for _, h := range d.throttles {
-		if !isFor(h, m) {
+		if h.PerKey != perKey || !isFor(h, m) {
 			continue
 		}
 		n := 0

@@ -134,6 +134,7 @@ func (q *Queue) weigh(t *Task, s state, by int) {
 	}
 	if s.waits() {
 		q.waiting += by
+		t.lane.waits += by * t.count()
 	}
 	if s.weighs() {
 		q.bytes += by * t.bytes()

@@ -95,6 +95,7 @@ type tally struct {
 type tallied struct {
 	queue *tally // those of its queue
 	typ   *tally // those of its type
+	waits int    // tasks that wait for a worker, their key or a throttle
 }
 
 // retried counts attempts that are followed by other ones.

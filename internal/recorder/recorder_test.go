@@ -312,7 +312,7 @@ func TestTextsOfTheLastEventsAreKept(t *testing.T) {
 // Each event of the rules is noted: what is not noted changes nothing, or comes with an opaque one.
 func TestEachEventOfTheRulesIsNoted(t *testing.T) {
 	quiet := map[string]string{
-		"Queue": "StateOf Queues Types Paused Oldest Dead LastID Neglected Pauses Worked Stats Live Residue Submitted " +
+		"Queue": "StateOf Queues Types Paused Oldest Dead LastID Neglected Pauses HeldBack Worked Stats Live Residue Submitted " +
 			"MayRefuse IsBlocked Throttled Helpers WouldHelp RoomHelpers SlotHelpers PoolHelpers Held Running Takers " +
 			"Known Waiting Refilled Tried Stored Came Arrived Found Missed Unstored",
 		"Fleet": "State Residue WaitsFor StateOf Check Waiting Restarts",
