@@ -1,6 +1,9 @@
 package queue
 
-import "slices"
+import (
+	"iter"
+	"slices"
+)
 
 // Pause stops handing out the tasks of a queue or, with "", of every queue, or goes on with it:
 // with "" whatever was paused.
@@ -86,7 +89,7 @@ func (q *Queue) Stop(drain bool) {
 	q.stopped = true
 	if !drain {
 		q.halted = true
-		for _, t := range q.unheld(func(*lane) bool { return true }) {
+		for t := range q.inTurn(q.unheld(func(*lane) bool { return true })) {
 			q.end(t, Verdict{Kind: Stopped}, 0)
 		}
 		q.endThrottles()
@@ -103,7 +106,7 @@ func (q *Queue) End() {
 		left = w.held.appendTo(left)
 	}
 	sortByAge(left)
-	for _, t := range left {
+	for t := range q.inTurn(left) {
 		w := Worker(0)
 		if t.holder != nil {
 			w = t.holder.id
@@ -113,4 +116,13 @@ func (q *Queue) End() {
 	q.timers.lookout, q.timers.resumes = never, never
 	q.endThrottles()
 	q.handOut()
+}
+
+// inTurn yields tasks that the program leaves behind: with a Backend the youngest first, because
+// each goes to the front of its queue there, and they are to stand in their order at last.
+func (q *Queue) inTurn(tasks []*Task) iter.Seq[*Task] {
+	if q.cfg.Stored {
+		return func(yield func(*Task) bool) { slices.Backward(tasks)(func(_ int, t *Task) bool { return yield(t) }) }
+	}
+	return slices.Values(tasks)
 }

@@ -1,8 +1,10 @@
 package queue
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // A dead letter that is put back while the Backend has not said yet whether it has the task from
@@ -56,6 +58,45 @@ func TestAnswerAboutEarlierStoreSaysNothing(t *testing.T) {
 			}
 			if got := strings.Join(got, " "); got != c.want {
 				t.Errorf("the task is %s, and should be %s", got, c.want)
+			}
+		})
+	}
+}
+
+// What the program leaves in a Backend as it ends is given back youngest first: each goes to the
+// front there, and the next run finds them in their order.
+func TestEndKeepsTheOrder(t *testing.T) {
+	for name, end := range map[string]func(q *Queue){
+		"stop": func(q *Queue) { q.Stop(false) },
+		"end":  func(q *Queue) { q.End() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, Config{Limit: 9, Stored: true})
+			s.addPool(PoolOptions{Queues: []string{"q"}, Prefetch: 9}, "p/0")
+			w := s.enter("p/0", []string{"t"}, nil)
+			var tasks []*Task
+			for range 4 {
+				tasks = append(tasks, &Task{})
+				s.submit(tasks[len(tasks)-1], laneT)
+			}
+			s.q.Began(w, tasks[0].id, 0)
+			s.q.Ended(w, tasks[0].id, Verdict{Took: time.Microsecond}, 0) // the others are fetched ahead
+			s.carryOut()
+			s.q.Pause("", true)
+			for _, it := range tasks[1:] {
+				s.q.Returned(w, it.id)
+			}
+			s.effects = nil
+			end(s.q)
+			s.carryOut()
+			var back []ID
+			for _, e := range s.effects {
+				if e.Kind == EndLease && e.LeaseEnd == Return {
+					back = append(back, e.Task.id)
+				}
+			}
+			if want := []ID{4, 3, 2}; !slices.Equal(back, want) {
+				t.Errorf("%d were given back, and %d should be", back, want)
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/multiprolab/multiprolab/backend"
@@ -140,8 +141,11 @@ func (f *fetcher) run(s *Store) {
 			s.Warnf("fetching tasks of %s: %v", f.name, err)
 			f.rest()
 		}
-		for _, l := range leases {
-			s.arrive(f, f.lane, l)
+		for i, l := range leases {
+			if !s.arrive(f, f.lane, l) {
+				s.sendBack(leases[i:]) // in their order, whatever is drawn by now
+				break
+			}
 		}
 	}
 }
@@ -211,9 +215,10 @@ func (s *Store) has(ctx context.Context, name string) bool {
 	return err == nil && depth.Ready > 0
 }
 
-// sendBack gives tasks back that were fetched too late.
+// sendBack gives tasks back that were fetched too late. Each goes to the front of its queue, so
+// that they stand there in the order in which they have come.
 func (s *Store) sendBack(leases []backend.Lease) {
-	for _, l := range leases {
+	for _, l := range slices.Backward(leases) {
 		(&Lease{of: l, store: s}).sendBack(tooLate)
 	}
 }

@@ -208,13 +208,13 @@ func (s *Store) Try(l queue.Lane, w queue.Worker, n queue.FetchID) {
 	})
 }
 
-// arrive hands a task that was fetched to the rules, or back to the Backend if it is not wanted any
-// more. by is who has fetched it for its lane, or nil if it was tried.
-func (s *Store) arrive(by *fetcher, from queue.Lane, of backend.Lease) {
+// arrive hands a task that was fetched to the rules, and reports whether it is still wanted. by is
+// who has fetched it for its lane, or nil if it was tried.
+func (s *Store) arrive(by *fetcher, from queue.Lane, of backend.Lease) (wanted bool) {
 	lease := &Lease{of: of, store: s}
 	lease.keep()
-	if s.arriveOwn(by, lease) {
-		return
+	if own, wanted := s.arriveOwn(by, lease); own {
+		return wanted
 	}
 	t := of.Task()
 	e, err := s.Foreign(t)
@@ -225,11 +225,11 @@ func (s *Store) arrive(by *fetcher, from queue.Lane, of backend.Lease) {
 			s.came(by, rules)
 			rules.Missed()
 		})
-		return
+		return true
 	}
 	s.Happens(func(rules *queue.Queue) {
-		if !s.came(by, rules) {
-			lease.sendBack(tooLate)
+		if wanted = s.came(by, rules); !wanted {
+			lease.forget()
 			return
 		}
 		if r := rules.Found(&e.Task, from, max(of.Attempt()-1, t.Attempts)); r.Refused() {
@@ -239,22 +239,24 @@ func (s *Store) arrive(by *fetcher, from queue.Lane, of backend.Lease) {
 		e.id, e.lease = t.ID, lease
 		s.entries.byID[t.ID] = e
 	})
+	return wanted
 }
 
-// arriveOwn is arrive for a task that was stored in this run, and reports whether it was.
-func (s *Store) arriveOwn(by *fetcher, lease *Lease) (own bool) {
+// arriveOwn is arrive for a task that was stored in this run, and reports whether it was. One that
+// has ended before is always wanted.
+func (s *Store) arriveOwn(by *fetcher, lease *Lease) (own, wanted bool) {
 	s.Happens(func(rules *queue.Queue) {
 		e, dropped := s.entries.arrived(lease.of.Task().ID)
 		if own = dropped || e != nil; !own {
 			return
 		}
-		wanted := s.came(by, rules)
+		wanted = s.came(by, rules) || dropped
 		switch {
 		case dropped:
 			lease.done()
 			rules.Missed()
 		case !wanted:
-			lease.sendBack(tooLate)
+			lease.forget()
 		default:
 			old := e.lease
 			e.lease = lease
@@ -263,7 +265,7 @@ func (s *Store) arriveOwn(by *fetcher, lease *Lease) (own bool) {
 			}
 		}
 	})
-	return own
+	return own, wanted
 }
 
 // Close ends the fetching, says to the Backend what is still to be said, and closes the Backend.

@@ -229,6 +229,35 @@ func (b *watched) Fetch(ctx context.Context, queue string, credit int) ([]backen
 	return leases, err
 }
 
+// Tasks that come too late go back in the order in which they have come, whatever is drawn while
+// they do.
+func TestTooLateKeepsTheOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := backend.NewMemory()
+		s := newStage(t, b)
+		s.Open()
+		s.Draw(lane, 5)
+		synctest.Wait()
+		s.DrawLess(lane, 4)
+		var tasks []backend.Task
+		for i := range 5 {
+			tasks = append(tasks, backend.Task{ID: fmt.Sprint(i), Queue: laneName(lane)})
+		}
+		_, err := b.Enqueue(t.Context(), tasks...)
+		require.NoError(t, err)
+		synctest.Wait()
+		leases, err := b.Fetch(t.Context(), laneName(lane), 5)
+		require.NoError(t, err)
+		var ids []string
+		for _, l := range leases {
+			ids = append(ids, l.Task().ID)
+			require.Equal(t, 1, l.Attempt())
+		}
+		require.Equal(t, []string{"1", "2", "3", "4"}, ids)
+		s.Close()
+	})
+}
+
 // Credit that is taken back is as if it had not been given: what a call of Fetch brings all the same
 // goes back, and counts as no attempt. The call itself ends, unless there is use for it soon.
 func TestDrawLess(t *testing.T) {
