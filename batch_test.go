@@ -219,6 +219,51 @@ func TestBatchUnwound(t *testing.T) {
 	})
 }
 
+// A worker that is killed at any moment of a batch costs one item at most: also between two batches,
+// and when it has just begun with one.
+func TestBatchKilled(t *testing.T) {
+	both(t, func(t *testing.T, inProcess bool) {
+		cfg := &multiprolab.WorkerConfig{Count: 2, RestartDelay: time.Millisecond, RestartMaxDelay: time.Millisecond,
+			RestartLimit: multiprolab.RestartLimit{Restarts: -1}}
+		l := startLab(t, &multiprolab.Config{InProcess: inProcess}, pool{"tiny", cfg})
+		const items = 20000
+		kills, deaths, next := 0, 0, 0
+		for r, err := range multiprolab.Map[tinyResult](bounded(t), l, "tiny",
+			tinies(items, func(int) string { return "" }), nil) {
+			if err == nil {
+				require.Equal(t, next, r.N)
+			} else {
+				var died *multiprolab.WorkerDiedError
+				require.ErrorAs(t, err, &died, "item %d", next)
+				deaths++
+			}
+			if next++; next%500 == 0 && l.Kill(fmt.Sprint("tiny/", next/500%2)) == nil {
+				kills++
+			}
+		}
+		require.Equal(t, items, next)
+		require.LessOrEqual(t, deaths, kills)
+	})
+}
+
+// CancelPending returns the number of items, in however few batches they travel.
+func TestBatchCancelPending(t *testing.T) {
+	l := startLab(t, nil, workers("tiny", 1))
+	told, cancelled, next := 0, 0, 0
+	for _, err := range multiprolab.Map[tinyResult](bounded(t), l, "tiny",
+		tinies(20000, func(int) string { return "" }), nil) {
+		if err != nil {
+			require.ErrorIs(t, err, multiprolab.ErrCancelled)
+			cancelled++
+		}
+		if next++; next%1000 == 0 {
+			told += l.Tasks().CancelPending("")
+		}
+	}
+	require.Equal(t, cancelled, told)
+	require.Equal(t, uint64(cancelled), l.Tasks().Stats().Cancelled)
+}
+
 // The mixed worker says what type a body has.
 var _ = worker("mixed", func(ctx context.Context, w *multiprolab.Worker) error {
 	w.HandleTask("mixed", func(ctx context.Context, t *multiprolab.Task) (any, error) {

@@ -34,7 +34,8 @@ var (
 	// setup function that waits for a process, or for a task that only certain processes take,
 	// which wait for others, and so on round to the first. The wait that closes the circle is
 	// refused, whatever it is for: a call, a task, all tasks, room in the queue, or the replacement
-	// of a worker.
+	// of a worker. With Config.Backend no wait for a task is refused, because other programs may
+	// work on it: there a pool whose workers all wait for tasks of their own pool waits for ever.
 	ErrCallCycle = errors.New("multiprolab: the call would wait for itself")
 	// ErrCancelled reports a task that its submitter cancelled.
 	ErrCancelled = errors.New("multiprolab: the task was cancelled")

@@ -169,6 +169,9 @@ func (b *taskInbox) next(ctx context.Context, behind bool) (*Task, *taskHandler)
 		how = link.Quietly
 		defer b.push(false)
 	}
+	// If this worker dies, main reads the mark, and the outcomes that were noted since. It is there
+	// before main can know that the task has begun: or all items of a batch would be to blame.
+	b.worker.link.Mark(t.ID)
 	b.worker.link.Tell(how, &wire.Frame{Kind: wire.Start, ID: t.ID})
 	b.mu.Unlock()
 	return t, h
@@ -184,13 +187,16 @@ func (b *taskInbox) run(t *Task, h *taskHandler) {
 	}
 	if err := tell(); err != nil {
 		_ = t.end(&reply{err: err})
+		if !t.batch { // the mark of a batch says that no item has been finished
+			b.worker.link.Mark(0)
+		}
 		return
 	}
-	b.worker.link.Mark(t.ID) // if this worker dies, main reads the mark, and the outcomes that were noted since
 	b.handle(t, h)
-	if b.worker.whole.Err() == nil { // nor if a panic or runtime.Goexit ends the worker
-		b.worker.link.Mark(0)
+	if t.batch && !b.worker.role.process && b.worker.link.Flush() != nil {
+		return // what was posted does not outlive the worker, and the mark stays, as it does after a panic
 	}
+	b.worker.link.Mark(0)
 }
 
 // handle runs the handler of a task that main knows to have begun.

@@ -27,7 +27,7 @@ const maxRaces = 10
 // calls it.
 func (p *peer) end(m *Main) error {
 	left, ok := p.process.Drain()
-	if ok { // outbox.Receipts, MessageReceiver.handle, taskInbox.run and logbook.Outlet have written this
+	if ok { // outbox.Receipts, MessageReceiver.handle, taskInbox.next and logbook.Outlet have written this
 		p.out().Died(left.Count, left.Begun)
 		m.logs.Missed(p.log, left.Missed)
 		if id := left.Mark; id != 0 {

@@ -149,7 +149,7 @@ func little(v uint64) uint64 {
 // the note when nobody writes it any more.
 func (b *blackBox) ReadAt(p []byte, at int64) (n int, err error) {
 	header := make([]byte, 0, BoxHeader)
-	for _, word := range []*uint64{b.start, b.length, b.mark, b.noted, b.count, b.begun} {
+	for _, word := range []*uint64{b.start, b.length, b.mark, b.noted, b.count, b.begun, b.missed} {
 		header = binary.NativeEndian.AppendUint64(header, atomic.LoadUint64(word))
 	}
 	if at < int64(len(header)) {

@@ -101,6 +101,27 @@ func TestReadRestGoesOnWhereThePipeEnds(t *testing.T) {
 	require.Equal(t, Remains{Mark: 8, Count: 9, Missed: 11}, ReadRemains(boxOf(memory)))
 }
 
+// A box in the memory of the same process has what one that outlives it has, but for the stream.
+func TestKeptBox(t *testing.T) {
+	theirs := New(&codec.Codec{}, &bytes.Buffer{}, io.Discard, Options{})
+	require.Nil(t, theirs.Box())
+	theirs.KeepBox()
+	require.True(t, theirs.Recorded())
+	require.NoError(t, theirs.Post(Soon, &wire.Frame{Kind: wire.Start, ID: 1}))
+	require.False(t, theirs.Recorded(), "the box has no room for the stream")
+	theirs.Mark(7)
+	theirs.Count(9)
+	theirs.Begin(10)
+	theirs.Miss(11)
+	require.True(t, theirs.Note(append(theirs.NoteMemory()[:0], "done"...)))
+	require.Equal(t, Remains{Mark: 7, Count: 9, Begun: 10, Missed: 11, Note: []byte("done")}, ReadRemains(theirs.Box()))
+	mark, count, ok := Glance(theirs.Box())
+	require.True(t, ok)
+	require.Equal(t, []uint64{7, 9}, []uint64{mark, count})
+	theirs.Mark(8)
+	require.Equal(t, Remains{Mark: 8, Count: 9, Begun: 10, Missed: 11}, ReadRemains(theirs.Box()))
+}
+
 // A note that has outgrown its memory is none, and what was noted before stands. Without a box
 // there is no note.
 func TestNoteThatHasMoved(t *testing.T) {

@@ -289,13 +289,15 @@ func (d *day) pausedRecalled(queue string, on bool) {
 func (d *day) cancelPending(queue string) {
 	d.did("cancelPending", queue)
 	var all []*fakeTask
+	count := 0
 	for _, m := range d.tasks {
 		if m.where != out && (queue == "" || queue == m.lane.Queue) {
 			all = append(all, m)
+			count += max(1, int(m.Items))
 		}
 	}
-	if n := d.q.CancelPending(queue); n != len(all) {
-		d.wrong("%d were cancelled, of %d", n, len(all))
+	if n := d.q.CancelPending(queue); n != count {
+		d.wrong("%d were cancelled, of %d", n, count)
 	}
 	d.carryOut()
 	for _, m := range all {

@@ -119,12 +119,15 @@ func (q *Queue) Withdraw(t *Task) bool {
 func (q *Queue) IsBlocked(t *Task) bool { return t.state == blocked }
 
 // CancelPending cancels what no worker has been given, of one queue or, with "", of all: what it
-// finds, and nothing that gets room by it. It returns the number of tasks.
+// finds, and nothing that gets room by it. It returns the number of tasks; each item of a batch is
+// one.
 func (q *Queue) CancelPending(queue string) int {
 	found := q.unheld(func(l *lane) bool { return queue == "" || l.Queue == queue })
+	n := 0
 	for _, t := range found {
+		n += t.count() // before it ends
 		q.end(t, Verdict{Kind: Cancelled}, 0)
 	}
 	q.handOut()
-	return len(found)
+	return n
 }
