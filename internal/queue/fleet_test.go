@@ -51,6 +51,8 @@ type day struct {
 	everShared bool          // a throttle has allowed several tasks of a key at a time
 
 	want   Stats // as the model counts
+	queues sums  // scratch of lookAtCounts
+	types  sums  // scratch of lookAtCounts
 	events int
 	log    [24]string // the last events
 }

@@ -20,7 +20,7 @@ func cpuTime() time.Duration {
 
 // What happens to many tasks at once takes a time that grows no faster than their number, but for a
 // logarithm: ten times as many take less than forty times the processor time of this thread, where
-// a square would be a hundred.
+// a square would be a hundred. Three measurements are allowed: another process may cost one a lot.
 func TestNothingIsQuadratic(t *testing.T) {
 	keys := make([]*Options, 1000)
 	for i := range keys {
@@ -68,23 +68,23 @@ func TestNothingIsQuadratic(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			measure := func(n int) time.Duration {
-				best := time.Hour
-				for range 3 {
-					q := fill(n, c.o, c.to)
-					runtime.GC()
-					begun := cpuTime()
-					c.run(q)
-					best = min(best, cpuTime()-begun)
-				}
-				return best
+				q := fill(n, c.o, c.to)
+				runtime.GC()
+				begun := cpuTime()
+				c.run(q)
+				return cpuTime() - begun
 			}
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
-			few, many := measure(5_000), measure(50_000)
-			t.Logf("5,000 take %v, 50,000 take %v", few, many)
-			if many > 40*max(few, time.Millisecond) {
-				t.Errorf("5,000 tasks take %v, and 50,000 take %v", few, many)
+			few, many := time.Hour, time.Hour
+			for range 3 {
+				few, many = min(few, measure(5_000)), min(many, measure(50_000))
+				if many <= 40*max(few, time.Millisecond) {
+					t.Logf("5,000 take %v, 50,000 take %v", few, many)
+					return
+				}
 			}
+			t.Errorf("5,000 tasks take %v, and 50,000 take %v", few, many)
 		})
 	}
 }
