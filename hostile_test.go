@@ -57,6 +57,14 @@ func just(b []byte) func(context.Context, *multiprolab.Worker, func([]byte)) (st
 	}
 }
 
+// justMade is just for a frame that is large: it is made when it is asked for, for each process of the
+// tests has the table.
+func justMade(f func(ctx context.Context) wire.Frame) func(context.Context, *multiprolab.Worker, func([]byte)) (string, error) {
+	return func(ctx context.Context, w *multiprolab.Worker, write func([]byte)) (string, error) {
+		return just(frame(f(ctx)))(ctx, w, write)
+	}
+}
+
 // onTask writes a frame with the id of the task that runs, or of another, which is so much greater.
 func onTask(beyond int, f wire.Frame) func(context.Context, *multiprolab.Worker, func([]byte)) (string, error) {
 	return func(ctx context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
@@ -125,7 +133,9 @@ var attacks = []attack{
 	},
 	{
 		"a piece of a profile that is too long",
-		just(frame(wire.Frame{Kind: wire.Inspect, ID: 1, Body: make([]byte, 64<<10+1)})),
+		justMade(func(context.Context) wire.Frame {
+			return wire.Frame{Kind: wire.Inspect, ID: 1, Body: make([]byte, 64<<10+1)}
+		}),
 		"a frame came that nothing had allowed: Inspect",
 	},
 	{"Start twice", func(ctx context.Context, _ *multiprolab.Worker, write func([]byte)) (string, error) {
@@ -167,8 +177,9 @@ var attacks = []attack{
 	}, "more type definitions"},
 	{"a message with headers that are none", just(frame(wire.Frame{Kind: wire.Message, To: "main", Type: "note", Header: "\xff"})),
 		"headers are cut short"},
-	{"a task with headers that are too long", just(frame(wire.Frame{Kind: wire.Submit, ID: 1, Type: "double",
-		Header: strings.Repeat("x", 9<<10)})), "headers are too long"},
+	{"a task with headers that are too long", justMade(func(context.Context) wire.Frame {
+		return wire.Frame{Kind: wire.Submit, ID: 1, Type: "double", Header: strings.Repeat("x", 9<<10)}
+	}), "headers are too long"},
 	{
 		"a task with options that are none",
 		just(frame(wire.Frame{Kind: wire.Submit, ID: 1, Type: "double", Meta: "{"})),
@@ -179,8 +190,10 @@ var attacks = []attack{
 		"ended a task"},
 	{"a start of a task of others", onTask(-1, wire.Frame{Kind: wire.Start}), "started a task"},
 	{"a checkpoint of a task of others", onTask(-1, wire.Frame{Kind: wire.Checkpoint, Encoding: 2}), "saved a checkpoint of a task"},
-	{"a checkpoint that is too large", onTask(0, wire.Frame{Kind: wire.Checkpoint, Encoding: 1,
-		Body: make([]byte, multiprolab.MaxCheckpoint+1)}), "65536 are allowed"},
+	{"a checkpoint that is too large", justMade(func(ctx context.Context) wire.Frame {
+		return wire.Frame{Kind: wire.Checkpoint, ID: multiprolab.TaskFrom(ctx).ID, Encoding: 1,
+			Body: make([]byte, multiprolab.MaxCheckpoint+1)}
+	}), "65536 are allowed"},
 	{"checkpoints without end", func(ctx context.Context, w *multiprolab.Worker, write func([]byte)) (string, error) {
 		if _, err := multiprolab.Call[int](ctx, w, "lab/0", "call-pid", nil); err != nil { // main has read the Start
 			return "", err
@@ -273,16 +286,10 @@ var attacks = []attack{
 	},
 	{
 		"a task with an endless chain",
-		just(
-			frame(
-				wire.Frame{
-					Kind: wire.Submit,
-					ID:   1 << 40,
-					Type: "double",
-					Meta: multiprolab.OptionsWith(strings.Repeat("<", 60000)),
-				},
-			),
-		),
+		justMade(func(context.Context) wire.Frame {
+			return wire.Frame{Kind: wire.Submit, ID: 1 << 40, Type: "double",
+				Meta: multiprolab.OptionsWith(strings.Repeat("<", 60000))}
+		}),
 		"options of a task make no sense",
 	},
 	{

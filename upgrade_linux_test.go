@@ -118,14 +118,17 @@ func (l *upgradeLab) fail(t *testing.T, fault string) {
 	require.NoError(t, os.WriteFile(l.base+".fault", []byte(fault), 0o600))
 }
 
-var versionLine = regexp.MustCompile(`(?m)^version (\d) pid (\d+) at (\S+) environment (.*)$`)
+// versionLine is made at its first use: each process of the tests would make it.
+var versionLine = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?m)^version (\d) pid (\d+) at (\S+) environment (.*)$`)
+})
 
 // begins waits until main of another version runs its action, and checks it.
 func (l *upgradeLab) begins(t *testing.T, version int) {
 	t.Helper()
 	var all [][]string
 	eventually(t, "the next version", func() bool {
-		all = versionLine.FindAllStringSubmatch(l.out.String(), -1)
+		all = versionLine().FindAllStringSubmatch(l.out.String(), -1)
 		return len(all) > l.begun
 	})
 	require.Len(t, all, l.begun+1)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // This file shortens what a death prints: of the report with which the Go runtime ends a process
@@ -23,12 +24,17 @@ const (
 )
 
 // traceLine is what a line of the stacks of a report looks like: that of a place in a file, the
-// head of a stack, a function, registers.
-var traceLine = regexp.MustCompile(
+// head of a stack, a function, registers. It is made at its first use, which a worker has none of.
+var traceLine = lazily(
 	`^(|\t.+:\d+( .*)?|goroutine \d+ .*\]:|runtime stack:|(created by )?\S+\(.*\)|created by \S+( in goroutine \d+)?|` +
 		`\.\.\..*frames elided\.\.\.|\[originating from goroutine \d+\]:|[a-z0-9]{2,6} +0x[0-9a-f]+|` +
 		`\t?goroutine running on other thread; stack unavailable|-----)$`,
 )
+
+// lazily returns what makes a regular expression at its first call.
+func lazily(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
 
 // crashCutter lets the reason and the first stack of a report pass, and holds back the rest of the
 // stacks. It exists in main, in the tail of a worker's stderr, which guards it.
@@ -123,7 +129,7 @@ func (c *crashCutter) endLine(out []byte) []byte {
 	c.held = append(c.held, c.line...)
 	c.line = c.line[:0]
 	c.count++
-	if ok := traceLine.Match(text) && (!c.call || place) && len(c.held) < mostHeld; !ok {
+	if ok := traceLine().Match(text) && (!c.call || place) && len(c.held) < mostHeld; !ok {
 		return c.release(out)
 	}
 	c.call = call && !place

@@ -1,7 +1,6 @@
 package life
 
 import (
-	"regexp"
 	"strings"
 
 	"github.com/multiprolab/multiprolab/internal/text"
@@ -10,7 +9,7 @@ import (
 // This file is what errors and the log say of what a dead worker has left on stderr, in main.
 
 // stackLine matches a line of a stack that names a place in a file.
-var stackLine = regexp.MustCompile(`^\s+\S.*:\d+( \+0x[0-9a-f]+)?$`)
+var stackLine = lazily(`^\s+\S.*:\d+( \+0x[0-9a-f]+)?$`)
 
 // Headline returns the one line of a stderr that says most: the first line of a report of the Go
 // runtime, or of one that begins with own, or, if there is no report, the last line, unless it is
@@ -26,7 +25,7 @@ func Headline(stderr, own string, exitCode int) string {
 		s = first
 	} else {
 		s = s[strings.LastIndexByte(s, '\n')+1:]
-		if stackLine.MatchString(s) {
+		if stackLine().MatchString(s) {
 			return ""
 		}
 		s = s[strings.LastIndexByte(s, '\r')+1:] // before \r is what a terminal has written over

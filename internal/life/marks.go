@@ -2,7 +2,6 @@ package life
 
 import (
 	"bytes"
-	"regexp"
 	"strings"
 )
 
@@ -15,7 +14,7 @@ var runtimeMarks = [][]byte{
 }
 
 // signalMark is the mark of a report that a signal has caused, such as "SIGQUIT: ".
-var signalMark = regexp.MustCompile(`^SIG(QUIT|ILL|TRAP|ABRT|BUS|FPE|SEGV|STKFLT|SYS|EMT|XCPU): `)
+var signalMark = lazily(`^SIG(QUIT|ILL|TRAP|ABRT|BUS|FPE|SEGV|STKFLT|SYS|EMT|XCPU): `)
 
 // maxMark is how long a mark may be, in bytes.
 const maxMark = 32
@@ -45,7 +44,7 @@ func (m marks) find(b []byte) int {
 		if i < 0 || first >= 0 && from+i > first {
 			return first
 		}
-		if from += i; signalMark.Match(b[from:]) {
+		if from += i; signalMark().Match(b[from:]) {
 			return from
 		}
 		from++
