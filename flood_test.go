@@ -29,7 +29,7 @@ import (
 // floodTime is how long each flood lasts.
 var floodTime = flag.Duration(
 	"flood",
-	30*time.Millisecond,
+	15*time.Millisecond,
 	"how long each flood of a lying worker lasts; from 5s on the calls beside it are judged, too",
 )
 
@@ -183,9 +183,9 @@ var _ = worker("held-up", func(ctx context.Context, w *multiprolab.Worker) error
 
 const (
 	floodWindow = 256 << 10
-	// floodDeaths is how often a liar dies in a short flood, at most: a life that does not get beyond
-	// its first frames shows what the life before has shown.
-	floodDeaths = 3
+	// floodDeaths is how often each liar dies in a short flood that ends before its time: the next
+	// life, which does not get beyond its first frames either, shows what the life before has shown.
+	floodDeaths = 1
 )
 
 // floodBound is by how much main's memory in use may grow beside so many liars, in bytes: 8 windows

@@ -214,7 +214,7 @@ func TestHang_SpinningTask(t *testing.T) {
 				},
 			)
 			f := l.submit(t, task, nil, &multiprolab.TaskOptions{Grace: time.Millisecond})
-			l.beats(t, "hanger/0", fmt.Sprintf("task %q", task), 3)
+			l.beats(t, "hanger/0", fmt.Sprintf("task %q", task), 2)
 			require.Empty(t, eventsOf[*multiprolab.WorkerFailed](l))
 			f.Cancel()
 			_, err := outcome(t, f)

@@ -16,7 +16,7 @@ import (
 // builtHooked builds the program in testdata/hooked.
 var builtHooked = sync.OnceValues(func() (path string, err error) {
 	path = filepath.Join(programDir(), "hooked.exe")
-	out, err := exec.Command("go", "build", "-o", path, "./testdata/hooked").CombinedOutput()
+	out, err := exec.Command("go", "build", "-ldflags=-w", "-o", path, "./testdata/hooked").CombinedOutput()
 	if err != nil {
 		path = string(out)
 	}
@@ -99,8 +99,8 @@ func TestHookMistakes(t *testing.T) {
 // it and has a Main of its own.
 func TestHookInTestBinaries(t *testing.T) {
 	t.Parallel()
-	cmd := exec.CommandContext(bounded(t), "go", "test", "-count=1", "./testdata/hooked/thumbs", "./testdata/hooked/user",
-		"./testdata/hooked/testmain")
+	cmd := exec.CommandContext(bounded(t), "go", "test", "-vet=off", "-count=1",
+		"./testdata/hooked/thumbs", "./testdata/hooked/user", "./testdata/hooked/testmain")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 }
@@ -129,7 +129,8 @@ func TestHookedWorkersEndWithMain(t *testing.T) {
 // error that says what to do.
 func TestWorkerComesToTheTests(t *testing.T) {
 	t.Parallel()
-	out, err := exec.CommandContext(bounded(t), "go", "test", "-count=1", "-v", "./testdata/hooked/late").CombinedOutput()
+	cmd := exec.CommandContext(bounded(t), "go", "test", "-vet=off", "-count=1", "-v", "./testdata/hooked/late")
+	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	require.Regexp(t, `Start: multiprolab: this is the process of worker w/0 of the Main "main", and has come to the tests: `+
 		`call multiprolabtest.Main in TestMain, or Main.Hook`, string(out))

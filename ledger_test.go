@@ -34,9 +34,9 @@ import (
 // run, as far as the kills from outside can be repeated; make ledger is the large one.
 var (
 	ledgerSeed = flag.Uint64("seed", 0, "of the ledger test; 0 chooses one")
-	// In a run of the default size some 140 workers die, and each of the steps is died at some 10
+	// In a run of the default size some 95 workers die, and each of the steps is died at some 7
 	// times. Half of its time is for the starts of the replacements.
-	ledgerTasks = flag.Int("ledger", 6_000, "number of tasks of the ledger test")
+	ledgerTasks = flag.Int("ledger", 4_000, "number of tasks of the ledger test")
 )
 
 // TestLedger: every accepted task has exactly one ledgerOutcome, which agrees with what the workers

@@ -72,7 +72,7 @@ func TestThrottlesHoldThroughDeaths(t *testing.T) {
 			})
 			startReady(t, l)
 			var all []*multiprolab.Future[string]
-			for i := range 40 {
+			for i := range 20 {
 				o := &multiprolab.TaskOptions{Key: c.keys[i%len(c.keys)], Attempts: 3, Retry: soon}
 				how := []string{"", "", "exit 1", "", "SIGKILL"}[i%5]
 				f, err := multiprolab.Submit[string](bounded(t), l, "hit", how, o)
@@ -85,7 +85,7 @@ func TestThrottlesHoldThroughDeaths(t *testing.T) {
 			}
 			require.LessOrEqual(t, most.Load(), c.most)
 			s := l.Tasks().Stats()
-			require.Equal(t, multiprolab.TaskStats{Received: 40, Succeeded: 40}, s)
+			require.Equal(t, multiprolab.TaskStats{Received: 20, Succeeded: 20}, s)
 		})
 	}
 }

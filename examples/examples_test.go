@@ -59,7 +59,7 @@ func TestMain(m *testing.M) {
 
 // build builds every example, with the race detector if this test has it.
 func build(dir string) error {
-	args := []string{"build", "-o", dir + string(filepath.Separator)}
+	args := []string{"build", "-ldflags=-w", "-o", dir + string(filepath.Separator)}
 	if info, ok := debug.ReadBuildInfo(); ok &&
 		slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		args = append(args, "-race")

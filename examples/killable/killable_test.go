@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		binary = filepath.Join(dir, "killable.exe")
-		args := []string{"build", "-o", binary}
+		args := []string{"build", "-ldflags=-w", "-o", binary}
 		if info, ok := debug.ReadBuildInfo(); ok &&
 			slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 			args = append(args, "-race")

@@ -206,7 +206,7 @@ var chanceTime = flag.Duration("codec.random", 0, "how long to compare engines w
 
 // Types, values and faults by chance. TestEnginesByChance has a part of them, FuzzEngines any.
 func TestEnginesByChance(t *testing.T) {
-	n, engines, sounds := 1500, 0, 0
+	n, engines, sounds := 500, 0, 0
 	if testing.Short() || raceEnabled {
 		n = 300
 	}

@@ -157,14 +157,24 @@ func TestOneAtATime(t *testing.T) {
 		p := newPair()
 		ctx, cancel := context.WithCancelCause(t.Context())
 		first := make(chan error, 1)
-		go func() {
-			first <- p.ask(ctx, &Question{Profile: name, Duration: time.Hour, Limit: 64 << 20}, io.Discard)
-		}()
+		begin := func() {
+			go func() { // ends with ctx
+				first <- p.ask(ctx, &Question{Profile: name, Duration: time.Hour, Limit: 64 << 20}, io.Discard)
+			}()
+		}
+		begin()
 		second := &Question{Profile: name, Duration: time.Nanosecond, Limit: 64 << 20}
 		var err error
 		require.Eventually(t, func() bool {
 			err = p.ask(t.Context(), second, io.Discard)
-			return err != nil
+			select {
+			case early := <-first: // a second one was there before it
+				require.ErrorContains(t, early, "at a time")
+				begin()
+				return false
+			default:
+				return err != nil
+			}
 		}, 30*time.Second, time.Millisecond)
 		require.ErrorContains(t, err, "one")
 		require.ErrorContains(t, err, "at a time, wait for the end of the other one")

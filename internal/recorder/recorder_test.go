@@ -153,7 +153,7 @@ func TestRecordIsReplayed(t *testing.T) {
 
 // A record that somebody has changed is refused, with the line where the rules do something else.
 func TestTamperedRecordIsRefused(t *testing.T) {
-	lines := strings.Split(strings.TrimSpace(flown(t, 1, 300).String()), "\n")
+	lines := strings.Split(strings.TrimSpace(flown(t, 1, 140).String()), "\n")
 	refused := 0
 	for i, l := range lines {
 		if !strings.Contains(l, `"event":"effect"`) {
@@ -267,7 +267,7 @@ func TestRecordOfASuccessorIsReplayed(t *testing.T) {
 func TestRecordThatIsCutOff(t *testing.T) {
 	record := flown(t, 3, 60).String()
 	header := strings.Index(record, "\n") + 1
-	for n := header; n < len(record)-1; n += 1 + n%13 {
+	for n := header; n < len(record)-1; n += 1 + n%29 {
 		out, err := Replay(strings.NewReader(record[:n]))
 		require.NoError(t, err, "%s", record[:n])
 		require.Len(t, out.Lacks, 1)

@@ -23,8 +23,11 @@ import (
 	"github.com/multiprolab/multiprolab/sockets"
 )
 
-// version is set by the linker.
-var version string
+// linked is set by the linker. The test makes other versions of the program by another number in it.
+var linked string
+
+// version is the number of this version.
+var version = strings.TrimPrefix(linked, "upgrade program, version ")
 
 // fault is what this process does wrong.
 var fault string
