@@ -51,11 +51,11 @@ func (e *UpgradeError) Unwrap() error { return e.Err }
 // If the trial fails, it is ended, and Upgrade returns an *UpgradeError that says why: the program
 // has no setup that works, crashes, is not this program, or is not ready before ctx ends or
 // [Config.UpgradeTimeout] is over. A new version whose Main has another Config.Name is never ready:
-// its trial runs as a program of its own until then, since the Main of the old name may still come,
-// and the error tells both names. The old version goes on then, and has not stopped to work
-// meanwhile. If the file that was tried cannot be executed in the end, or another one has come into
-// its place, the old file is executed once more. Otherwise Upgrade does not return, unless somebody
-// asks for the end of the program meanwhile: that counts more.
+// a warning says so at once, and its trial runs as a program of its own until then, since the Main
+// of the old name may still come. The error tells both names. The old version goes on then, and has
+// not stopped to work meanwhile. If the file that was tried cannot be executed in the end, or
+// another one has come into its place, the old file is executed once more. Otherwise Upgrade does
+// not return, unless somebody asks for the end of the program meanwhile: that counts more.
 //
 // The tasks that have no outcome are handed over, with the attempts that they have left, and so
 // are the dead tasks and the pauses of queues; tasks in a [Config.Backend] stay there. Nobody
@@ -170,6 +170,15 @@ func (m *Main) tryNext(ctx context.Context) (*upgrade.Trial, error) {
 		select {
 		case <-m.exitAsked:
 			cancel(ErrExit)
+		case <-ready:
+		}
+	}()
+	go func() { // ends when another Main has come, or when the trial is ready, or has failed
+		select {
+		case other := <-trial.Other():
+			m.cfg.Logger.Warn("multiprolab: the trial of the new version runs a Main of another name, as a program "+
+				"of its own, and the tried one has not come yet", "main", other, "tried", m.cfg.Name,
+				"until", begun.Add(m.cfg.UpgradeTimeout))
 		case <-ready:
 		}
 	}()

@@ -377,6 +377,10 @@ func TestUpgradeThatFails(t *testing.T) {
 			c.prepare(t, l)
 			require.NoError(t, signalProcess(l.Process.Pid, "SIGUSR2"))
 			failed := regexp.MustCompile(`level=ERROR msg="multiprolab: the program is not upgraded" error="the old version of the program goes on, the new one in \S+ failed: .*` + c.why)
+			if name == "another name" { // who does not want to wait for the error can end it
+				told := regexp.MustCompile(`level=WARN msg="multiprolab: the trial .* another name, .*" main=other tried=main`)
+				eventually(t, "the warning", func() bool { return told.MatchString(l.out.String()) })
+			}
 			eventually(t, "the error", func() bool { return failed.MatchString(l.out.String()) })
 			l.workersAlone(t)
 			l.serves(t, 1)

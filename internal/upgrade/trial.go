@@ -38,6 +38,7 @@ type Trial struct {
 	answer  chan string   // what the trial reports; has room for it
 	alone   bool          // the trial has opened sockets itself, which nobody else can open while it has them
 	file    os.FileInfo   // the file that is tried; nil in the new version
+	other   chan string   // a Main that has come before the tried one; has room for one
 
 	mu   sync.Mutex // guards came
 	came []string   // the Mains that the trial has come to, in their order
@@ -82,17 +83,17 @@ func Try(path string, env []string, h *Handed, sockets []*os.File, stderr io.Wri
 	}
 	t := newTrial(cmd.Process, life[1], errs[0], stderr)
 	t.file = tried
-	t.answer = make(chan string, 1)
+	t.answer, t.other = make(chan string, 1), make(chan string, 1)
 	go func() { // ends with the trial, or with its report
-		t.answer <- t.hear(report[0])
+		t.answer <- t.hear(report[0], h.Main)
 		_ = report[0].Close() // it was read
 	}()
 	return t, nil
 }
 
 // hear notes which Mains the trial comes to, and returns what it reports at last. What has come
-// before an error counts.
-func (t *Trial) hear(report io.Reader) string {
+// before an error counts. tried is the Main that is tried.
+func (t *Trial) hear(report io.Reader, tried string) string {
 	r := bufio.NewReader(io.LimitReader(report, 64<<10))
 	for {
 		line, _ := r.ReadString('\n')
@@ -103,7 +104,14 @@ func (t *Trial) hear(report io.Reader) string {
 		}
 		t.mu.Lock()
 		t.came = append(t.came, name)
+		early := !slices.Contains(t.came, tried)
 		t.mu.Unlock()
+		if early {
+			select {
+			case t.other <- name:
+			default: // nobody has looked at the last one
+			}
+		}
 	}
 }
 
@@ -113,6 +121,10 @@ func (t *Trial) Came() []string {
 	defer t.mu.Unlock()
 	return slices.Clone(t.came)
 }
+
+// Other returns a channel on which the name of a Main comes when the trial runs one before the one
+// that is tried.
+func (t *Trial) Other() <-chan string { return t.other }
 
 // Resume returns the trial that still runs, from what the new version of the program was handed. It
 // returns nil if there is none.
