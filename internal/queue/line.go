@@ -108,6 +108,7 @@ func (q *Queue) changed(l *lane) {
 func (q *Queue) lineUp(t *Task, front bool) {
 	l := t.lane
 	q.move(t, queued)
+	q.reckon() // it may stand in the place of one that was to come
 	t.front = front
 	if front {
 		l.front.push(t)
