@@ -148,8 +148,14 @@ func (m *Main) conclude(err error) {
 	close(m.ended)
 }
 
-// fail requests the end of the program because of an error. The first error stands.
-func (m *Main) fail(err error) {
+// actionFailed requests the end of the program because of the error of an action of main.
+func (m *Main) actionFailed(err error) { m.failIn(m.cfg.Shutdown, err) }
+
+// fail requests the end of the program because of an error.
+func (m *Main) fail(err error) { m.failIn(FinishRunning, err) }
+
+// failIn requests the end of the program in this mode, because of an error. The first error stands.
+func (m *Main) failIn(mode ShutdownMode, err error) {
 	m.lifeMu.Lock()
 	if m.runError == nil {
 		m.runError = err
@@ -157,7 +163,7 @@ func (m *Main) fail(err error) {
 	m.failed = m.failed || m.cause == nil
 	m.setCause(err)
 	m.lifeMu.Unlock()
-	m.exit(FinishRunning, err)
+	m.exit(mode, err)
 }
 
 // exit requests the end of the program in this mode, and says why. A later request counts if its

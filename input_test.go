@@ -44,7 +44,7 @@ func TestRegistrationsThatPanic(t *testing.T) {
 		"main":             {func(m *multiprolab.Main) { m.RegisterWorker("main", setup, nil) }, []string{"reserved"}},
 		"below main":       {func(m *multiprolab.Main) { m.RegisterWorker("main/x", setup, nil) }, []string{"reserved"}},
 		"a space":          {func(m *multiprolab.Main) { m.RegisterWorker("a b", setup, nil) }, []string{"letters, digits"}},
-		"an umlaut":        {func(m *multiprolab.Main) { m.RegisterWorker("wörker", setup, nil) }, []string{"letters, digits"}},
+		"an umlaut":        {func(m *multiprolab.Main) { m.RegisterWorker("wörker", setup, nil) }, []string{"holds 'ö'", "letters, digits"}},
 		"an instance":      {func(m *multiprolab.Main) { m.RegisterWorker("w/1", setup, nil) }, []string{"ends in a number"}},
 		"a number":         {func(m *multiprolab.Main) { m.RegisterWorker("17", setup, nil) }, []string{"ends in a number"}},
 		"an empty part":    {func(m *multiprolab.Main) { m.RegisterWorker("a//b", setup, nil) }, []string{"empty part"}},

@@ -33,8 +33,8 @@ func checkName(what, name string) error {
 	case len(name) > maxNameLen:
 		return fmt.Errorf("the %s %.20q... has %d bytes: use at most %d", what, name, len(name), maxNameLen)
 	}
-	for i := range len(name) {
-		switch c := name[i]; {
+	for _, c := range name {
+		switch {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '_', c == '-', c == '/':
 		default:
 			return fmt.Errorf("the %s %q holds %q: use letters, digits, '_', '-' and '/' only", what, name, c)

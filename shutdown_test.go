@@ -544,6 +544,57 @@ func TestShutdown_ActionError(t *testing.T) {
 	}
 }
 
+// TestShutdown_ActionErrorDrains: Config.Shutdown says what becomes of queued tasks after the error
+// of an action, too. The clock is that of the bubble.
+func TestShutdown_ActionErrorDrains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t, &multiprolab.Config{InProcess: true, Shutdown: multiprolab.DrainQueue})
+		l.RegisterWorker("sleeper", func(_ context.Context, w *multiprolab.Worker) error {
+			multiprolab.HandleTask(w, "sleep", func(_ context.Context, d time.Duration) (string, error) {
+				time.Sleep(d)
+				return w.Name(), nil
+			})
+			return nil
+		}, nil)
+		broken := errors.New("the action is broken")
+		var all []*multiprolab.Future[string]
+		l.After(0, func(ctx context.Context) error {
+			for range 5 {
+				f, err := multiprolab.Submit[string](ctx, l, "sleep", 9*time.Second, nil)
+				require.NoError(t, err)
+				all = append(all, f)
+			}
+			return broken
+		})
+		require.ErrorIs(t, l.Run(t.Context()), broken)
+		require.ErrorIs(t, l.Cause(), broken)
+		for _, f := range all {
+			_, err := f.Wait(t.Context())
+			require.NoError(t, err)
+		}
+	})
+}
+
+// TestShutdown_ActionErrorKills: with KillAll nothing is finished after the error of an action.
+func TestShutdown_ActionErrorKills(t *testing.T) {
+	g, l := newGate(t), newLab(t, &multiprolab.Config{Shutdown: multiprolab.KillAll}, workers("guest", 1))
+	broken := errors.New("the action is broken")
+	var held *multiprolab.Future[string]
+	l.After(0, func(context.Context) error {
+		held = l.submit(t, "visit", g.visit("held"), nil)
+		g.expect(t, "held")
+		return broken
+	})
+	err := l.Run(context.Background())
+	require.ErrorIs(t, err, broken)
+	var killed *multiprolab.ShutdownError
+	require.ErrorAs(t, err, &killed)
+	require.Contains(t, killed.Killed[0].Reason, "at once")
+	_, err = outcome(t, held)
+	require.NoError(t, ignore[*multiprolab.WorkerDiedError](err))
+	l.checkGone(t)
+}
+
 // TestShutdown_EndsActions: the contexts of actions end with ErrExit as their cause, and what they
 // return then is no error.
 func TestShutdown_EndsActions(t *testing.T) {

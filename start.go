@@ -71,7 +71,7 @@ func New(cfg *Config) *Main {
 	}
 	m.desk.calls = m.router
 	m.connect(m.router, m.stopCause)
-	m.loop.held, m.loop.fail = true, m.fail
+	m.loop.held, m.loop.fail = true, m.actionFailed
 	m.stdout, m.stderr = life.NewShared(m.cfg.Stdout), life.NewShared(cmp.Or[io.Writer](m.cfg.Stderr, os.Stderr))
 	m.cancel = func(error) {}
 	return m
