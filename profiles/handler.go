@@ -19,14 +19,18 @@
 //	go tool pprof -tagroot worker http://localhost:6060/debug/pprof/thumbnailer/profile
 //	go tool pprof -tagroot worker http://localhost:6060/debug/pprof/profile
 //
-// and seconds shows what was added to any profile in that time.
+// and seconds shows what was added to any profile in that time. Such a request keeps 256 MiB of
+// profiles at most, compressed; what has no room is left out, and go tool pprof -comments says so.
+//
+// There is no symbol service as that of net/http/pprof: the profiles have the names of their
+// functions in them, so that go tool pprof asks for none. The exception are the texts of debug=1,
+// which are for people.
 //
 // Serve it where only those come who may see the program from within. Who asks for a profile costs
 // the program the time to make it.
 package profiles
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -68,7 +72,7 @@ type Part struct {
 // Handler returns a handler that serves the profiles of a program. It is mounted at /debug/pprof/,
 // or at another path with http.StripPrefix. cfg may be nil.
 func Handler(app *multiprolab.Main, cfg *Config) http.Handler {
-	h := &handler{app: app}
+	h := &handler{app: app, room: maxParts}
 	if cfg != nil {
 		h.combine = cfg.Combine
 	}
@@ -81,6 +85,8 @@ type handler struct {
 	app *multiprolab.Main
 	// combine computes with profiles, or is nil.
 	combine Combiner
+	// room is how many bytes of profiles one request keeps.
+	room int64
 }
 
 // prefix is what comes before the name of a worker in a path, unless it was stripped.
@@ -274,68 +280,13 @@ func (h *handler) profile(out *output, r *http.Request, t target) error {
 	case r.Method == http.MethodHead:
 		return nil
 	case several:
-		return h.combine.Merge(out, h.parts(r.Context(), t, &o, delta))
+		return h.combine.Merge(out, h.taking(t.profile, &o).parts(r.Context(), t.workers, delta))
 	case delta:
-		b, err := h.delta(r.Context(), t.worker, t.profile, &o)
+		b, err := h.taking(t.profile, &o).delta(r.Context(), t.worker)
 		if err == nil {
 			_, err = out.Write(b)
 		}
 		return err
 	}
 	return h.app.Profile(r.Context(), out, t.worker, t.profile, &o.cfg)
-}
-
-// maxPart is the greatest size in bytes of a profile that is computed with.
-const maxPart = 16 << 20
-
-// parts returns the profiles of several workers, taken at the same time.
-func (h *handler) parts(ctx context.Context, t target, o *options, delta bool) []Part {
-	parts := make([]Part, len(t.workers))
-	done := make(chan struct{})
-	for i, worker := range t.workers {
-		go func() { // ends with its profile, or with ctx
-			defer func() { done <- struct{}{} }()
-			parts[i].Worker = worker
-			if delta {
-				parts[i].Profile, parts[i].Err = h.delta(ctx, worker, t.profile, o)
-				return
-			}
-			parts[i].Profile, parts[i].Err = h.take(ctx, worker, t.profile, &o.cfg)
-		}()
-	}
-	for range t.workers {
-		<-done
-	}
-	return parts
-}
-
-// take returns a profile of one worker, that is computed with.
-func (h *handler) take(ctx context.Context, worker, profile string, cfg *multiprolab.ProfileConfig) ([]byte, error) {
-	c := *cfg
-	c.MaxSize = maxPart
-	var b bytes.Buffer
-	err := h.app.Profile(ctx, &b, worker, profile, &c)
-	return b.Bytes(), err
-}
-
-// delta returns what was added to a profile of a worker in some seconds.
-func (h *handler) delta(ctx context.Context, worker, profile string, o *options) ([]byte, error) {
-	before, err := h.take(ctx, worker, profile, &o.cfg)
-	if err != nil {
-		return nil, err
-	}
-	timer := time.NewTimer(o.seconds)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-	after, err := h.take(ctx, worker, profile, &o.cfg)
-	if err != nil {
-		return nil, err
-	}
-	var b bytes.Buffer
-	err = h.combine.Delta(&b, before, after)
-	return b.Bytes(), err
 }

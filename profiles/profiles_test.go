@@ -309,3 +309,69 @@ func TestBrokenOff(t *testing.T) {
 		h.ServeHTTP(broken{httptest.NewRecorder()}, r)
 	})
 }
+
+// collector is a Combiner that keeps what it is given.
+type collector struct{ parts []profiles.Part }
+
+func (c *collector) Merge(_ io.Writer, parts []profiles.Part) error {
+	c.parts = parts
+	return nil
+}
+
+func (c *collector) Delta(w io.Writer, _, after []byte) error {
+	_, err := w.Write(after)
+	return err
+}
+
+// However many workers there are, a request keeps a bounded size of their profiles; the others are
+// named, and say why they are left out.
+func TestRoomForPartsIsBounded(t *testing.T) {
+	var c collector
+	h := profiles.Handler(start(t), &profiles.Config{Combine: &c})
+	require.Equal(t, http.StatusOK, get(t, h, "GET", "/heap").StatusCode)
+	require.Len(t, c.parts, 5, "the workers, the spare and main")
+	size := 0
+	for _, p := range c.parts {
+		require.NoError(t, p.Err)
+		size += len(p.Profile)
+	}
+	room := size / 2
+	profiles.WithRoom(h, int64(room))
+	require.Equal(t, http.StatusOK, get(t, h, "GET", "/heap").StatusCode)
+	require.Len(t, c.parts, 5)
+	size, left := 0, 0
+	for _, p := range c.parts {
+		require.NotEmpty(t, p.Worker)
+		if p.Err != nil {
+			require.ErrorContains(t, p.Err, "ask for fewer workers")
+			require.Empty(t, p.Profile)
+			left++
+		}
+		size += len(p.Profile)
+	}
+	require.Positive(t, left)
+	require.LessOrEqual(t, size, room)
+}
+
+// The real tool needs no symbol service, and says nothing of that it finds none.
+func TestToolWithoutSymbolService(t *testing.T) {
+	mux := http.NewServeMux()
+	asked := make(chan string, 100)
+	h := profiles.Handler(start(t), nil)
+	mux.HandleFunc("/debug/pprof/", func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.URL.Path
+		h.ServeHTTP(w, r)
+	})
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	cmd := exec.Command("go", "tool", "pprof", "-top", "-symbolize=remote", "-nodefraction=0",
+		server.URL+"/debug/pprof/spinner/0/goroutine")
+	cmd.Env = append(os.Environ(), "PPROF_TMPDIR="+t.TempDir())
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Contains(t, string(out), "runtime.gopark")
+	close(asked)
+	for path := range asked {
+		require.Equal(t, "/debug/pprof/spinner/0/goroutine", path)
+	}
+}

@@ -24,8 +24,15 @@ import (
 // Label is the label of each sample of a merged profile that names its worker.
 const Label = "worker"
 
-// maxSize is how large a profile may be in bytes, uncompressed.
-const maxSize = 128 << 20
+const (
+	// maxSize is how large a profile may be in bytes, uncompressed.
+	maxSize = 128 << 20
+	// maxSum is how large the profiles may be in bytes, uncompressed, of which one is made.
+	maxSum = 256 << 20
+	// together is how many profiles are made one at a time. These have the names of functions, for
+	// example, once, and not once for each worker.
+	together = 32
+)
 
 // Combiner is a profiles.Combiner. The zero value is good; any goroutine may use it.
 type Combiner struct{}
@@ -35,20 +42,30 @@ var _ profiles.Combiner = Combiner{}
 // Merge writes the sum of profiles of one kind. Each sample has the label [Label]; one of the same
 // name that the worker has given it is lost. The durations are not added up, for the profiles were
 // taken at the same time. What is wrong with a part is a comment of the profile (go tool pprof
-// -comments); if there is something wrong with all of them, it is the error.
-func (Combiner) Merge(w io.Writer, parts []profiles.Part) error {
-	var all []*profile.Profile
+// -comments), also that it has no room, for the parts may take 256 MiB together, uncompressed; if
+// there is something wrong with all of them, it is the error.
+func (Combiner) Merge(w io.Writer, parts []profiles.Part) error { return merged(w, parts, maxSum) }
+
+// merged is Merge for parts that may take so many bytes together.
+func merged(w io.Writer, parts []profiles.Part, room int) error {
+	var all, sums []*profile.Profile
+	var kind *profile.Profile // as the first part is
 	var comments []string
 	var errs []error
 	var longest int64
 	for _, part := range parts {
 		var p *profile.Profile
+		var size int
 		err := part.Err
 		if err == nil {
-			p, err = parse(part.Profile)
+			p, size, err = parse(part.Profile)
 		}
-		if err == nil && len(all) > 0 && !alike(all[0], p) {
+		switch {
+		case err != nil:
+		case kind != nil && !alike(kind, p):
 			err = errors.New("its profile is of another kind")
+		case size > room:
+			err = errors.New("there is no room for its profile beside the others: ask for fewer workers")
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("worker %s: %w", part.Worker, err))
@@ -62,12 +79,22 @@ func (Combiner) Merge(w io.Writer, parts []profiles.Part) error {
 			s.Label[Label] = []string{part.Worker}
 		}
 		longest = max(longest, p.DurationNanos)
-		all = append(all, p)
+		if kind == nil {
+			kind = &profile.Profile{PeriodType: p.PeriodType, SampleType: p.SampleType}
+		}
+		room -= size
+		if all = append(all, p); len(all) == together {
+			sum, err := merge(all)
+			if err != nil {
+				return err
+			}
+			sums, all = append(sums, sum), nil
+		}
 	}
-	if len(all) == 0 {
+	if kind == nil {
 		return errors.Join(errs...)
 	}
-	sum, err := merge(all)
+	sum, err := merge(append(sums, all...))
 	if err != nil {
 		return err
 	}
@@ -78,11 +105,11 @@ func (Combiner) Merge(w io.Writer, parts []profiles.Part) error {
 
 // Delta writes what after has more than before.
 func (Combiner) Delta(w io.Writer, before, after []byte) error {
-	first, err := parse(before)
+	first, _, err := parse(before)
 	if err != nil {
 		return err
 	}
-	second, err := parse(after)
+	second, _, err := parse(after)
 	if err != nil {
 		return err
 	}
@@ -105,9 +132,9 @@ func guarded(fn func() (*profile.Profile, error)) (p *profile.Profile, err error
 	return fn()
 }
 
-// parse reads a profile, which is not trusted.
-func parse(b []byte) (*profile.Profile, error) {
-	return guarded(func() (*profile.Profile, error) {
+// parse reads a profile, which is not trusted, and tells its size in bytes, uncompressed.
+func parse(b []byte) (p *profile.Profile, size int, err error) {
+	p, err = guarded(func() (*profile.Profile, error) {
 		if z, err := gzip.NewReader(bytes.NewReader(b)); err == nil {
 			b, err = io.ReadAll(io.LimitReader(z, maxSize+1))
 			if err != nil {
@@ -117,12 +144,14 @@ func parse(b []byte) (*profile.Profile, error) {
 		if len(b) > maxSize {
 			return nil, fmt.Errorf("the profile is larger than %d bytes", maxSize)
 		}
+		size = len(b)
 		p, err := profile.ParseUncompressed(b)
 		if err != nil {
 			return nil, err
 		}
 		return p, p.CheckValid()
 	})
+	return p, size, err
 }
 
 func merge(all []*profile.Profile) (*profile.Profile, error) {

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -236,4 +237,38 @@ func FuzzParts(f *testing.F) {
 		require.NoError(t, combine.Combiner{}.Merge(io.Discard, parts))
 		_ = combine.Combiner{}.Delta(io.Discard, good, b) // any error will do
 	})
+}
+
+// Many profiles are one, each sample with its worker; what has no room beside the others is left
+// out, and the profile says which that is.
+func TestManyParts(t *testing.T) {
+	good := sample(t, "goroutine", 3, 0)
+	z, err := gzip.NewReader(bytes.NewReader(good))
+	require.NoError(t, err)
+	whole, err := io.ReadAll(z)
+	require.NoError(t, err)
+	const workers, fit = 200, 150
+	var parts []profiles.Part
+	for i := range workers {
+		parts = append(parts, profiles.Part{Worker: fmt.Sprint("w/", i), Profile: good})
+	}
+	for room, want := range map[int]int{len(whole) * workers: workers, len(whole)*fit + 1: fit} {
+		var b bytes.Buffer
+		require.NoError(t, combine.Merged(&b, parts, room))
+		p, err := profile.Parse(&b)
+		require.NoError(t, err)
+		require.Len(t, p.Sample, want)
+		seen := map[string]bool{}
+		for _, s := range p.Sample {
+			require.Equal(t, []int64{3}, s.Value)
+			seen[s.Label[combine.Label][0]] = true
+		}
+		require.Len(t, seen, want)
+		require.Len(t, p.Function, 1)
+		require.Len(t, p.Comments, workers-want)
+		for i, text := range p.Comments {
+			require.Contains(t, text, fmt.Sprintf("left out: worker w/%d: there is no room", want+i))
+		}
+	}
+	require.ErrorContains(t, combine.Merged(io.Discard, parts, 1), "there is no room for its profile")
 }
