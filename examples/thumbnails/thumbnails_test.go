@@ -283,7 +283,7 @@ func (p *program) interrupt() {
 // TestOthersMeanwhile asks for other pictures while one that never comes to an end is being
 // decoded.
 func TestOthersMeanwhile(t *testing.T) {
-	p := start(t, "-deadline", "3s")
+	p := start(t, "-deadline", "5s")
 	endless := p.ask("hostile-endless.rle")
 	p.requireBegun("hostile-endless.rle")
 	var meanwhile []answer
