@@ -26,6 +26,7 @@ func (b *broker) submit(j *job, m *meta.Task, typ string, wait bool) error {
 // admission is submit for a caller that holds the mutex, and for options that are filled in.
 func (b *broker) admission(j *job, m *meta.Task, typ string, wait bool, now queue.Time) error {
 	if b.stopped != nil {
+		b.bequeath(j, m, typ)
 		return b.stopped
 	}
 	if m.Sticky && b.store != nil {
@@ -69,6 +70,16 @@ func (b *broker) admission(j *job, m *meta.Task, typ string, wait bool, now queu
 		b.loops.waits.Note(j.by(), j.Number, b.forJob(j)) // now the rules know who helps with the job
 	}
 	return nil
+}
+
+// bequeath hands over a task that comes after the end of the program has begun, of a worker whose
+// submission does not wait for main. The caller holds the mutex.
+func (b *broker) bequeath(j *job, m *meta.Task, typ string) {
+	if b.heir != nil && j.promised() {
+		j.Options = b.recent.Of(m)
+		b.rules.Enrol(&j.Task, m.Lane(typ), 0)
+		b.heir(j, m.Delay)
+	}
 }
 
 // numberOf returns the number by which the rules know a life of a worker as a submitter. The first

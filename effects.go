@@ -197,7 +197,7 @@ func (b *broker) giveOutcome(j *job, e *queue.Effect) {
 		r = &reply{err: b.lastOf(j, e)}
 		b.addDead(j)
 	}
-	if b.heir != nil && j.admitted && j.Kept() {
+	if b.heir != nil && j.promised() && j.Kept() {
 		b.heir(j, max(0, e.At-b.now()))
 	}
 	b.giveBack(j)

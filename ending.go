@@ -59,6 +59,7 @@ func (m *Main) conduct(unwatch func() bool) {
 	if m.spawner != nil {
 		m.spawner.Close()
 	}
+	m.leave()
 	_ = m.settled(context.Background(), nil) // nothing ends this before
 	var err error
 	if execute := m.upgrade.Next(); execute != nil {

@@ -80,6 +80,43 @@ func (b *broker) handQueue(h *upgrade.Handed) {
 	}
 }
 
+// leave writes down what a trial has accepted and not done.
+func (m *Main) leave() {
+	if !m.upgrade.Trial() || m.cfg.Backend != nil {
+		return
+	}
+	h := &upgrade.Handed{Tasks: m.upgrade.HandedOver()}
+	m.broker.handQueue(h)
+	for i := range h.Dead {
+		h.Dead[i].ID = 0 // another one has the number in main
+	}
+	if err := m.upgrade.Leave(h); err != nil {
+		m.cfg.Logger.Error("multiprolab: the tasks that this trial leaves are lost", "tasks", len(h.Tasks),
+			"dead", len(h.Dead), "error", err)
+	}
+}
+
+// left returns what a trial has left, which has ended.
+func (m *Main) left(trial *upgrade.Trial) *upgrade.Handed {
+	h, err := trial.Left()
+	if err != nil {
+		m.cfg.Logger.Error("multiprolab: the tasks that the trial has left are lost", "error", err)
+	}
+	if h == nil || err != nil {
+		return &upgrade.Handed{}
+	}
+	return h
+}
+
+// addLeft adds what a trial has left to what is handed over.
+func (m *Main) addLeft(h *upgrade.Handed, trial *upgrade.Trial) {
+	left := m.left(trial)
+	h.Tasks, h.Dead = append(h.Tasks, left.Tasks...), append(h.Dead, left.Dead...)
+}
+
+// takeLeft goes on with what a trial has left.
+func (m *Main) takeLeft(trial *upgrade.Trial) { m.resumeTasks(m.left(trial)) }
+
 // resumeQueue goes on with the queue of the old version, before the first worker starts. Nobody
 // waits for the outcomes of its tasks: those that do not succeed become dead letters.
 func (m *Main) resumeQueue(h *upgrade.Handed) {
@@ -94,6 +131,12 @@ func (m *Main) resumeQueue(h *upgrade.Handed) {
 	b.mu.Lock()
 	b.rules.CountFrom(queue.ID(h.LastTask))
 	b.mu.Unlock()
+	m.resumeTasks(h)
+}
+
+// resumeTasks goes on with the tasks and dead letters of another process.
+func (m *Main) resumeTasks(h *upgrade.Handed) {
+	b := m.broker
 	lost := func(t *upgrade.Task, err error) {
 		m.cfg.Logger.Error("multiprolab: a task of the old version of the program is lost", "type", t.Type,
 			"error", brief(err))

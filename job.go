@@ -92,6 +92,10 @@ func (j *job) header() string {
 	return j.past.header
 }
 
+// promised reports whether the submitter takes it that the queue has the job: in a worker a
+// submission that does not wait for the outcome does not wait for main, either.
+func (j *job) promised() bool { return j.admitted || j.client != nil && !j.waits }
+
 // streams reports whether who waits for the outcome of the job takes it in pieces.
 func (j *job) streams() bool { return j.stream || j.sub != nil && j.sub.streams }
 

@@ -29,7 +29,7 @@ func (m *Main) inherit() error {
 		return fmt.Errorf("multiprolab: %w", err)
 	}
 	if h := m.upgrade.Handed(); h != nil && !h.Trial {
-		m.signals.CatchEarly(m.cfg.UpgradeSignal, h.Ignored)
+		m.signals.CatchEarly(m.cfg.UpgradeSignal, h.Ignored, h.Again)
 	}
 	return nil
 }
@@ -51,14 +51,18 @@ func (m *Main) succeed() {
 	}
 	if m.upgrade.Bridged() != nil {
 		go m.upgrade.EndBridge( // ends with the trial, which ends in any case
-			upgrade.Resume(h, m.stderr), m.allReady, m.exitAsked, m.killAsked, m.cfg.ShutdownTimeout+m.cfg.KillTimeout)
+			upgrade.Resume(h, m.stderr), m.allReady, m.exitAsked, m.killAsked, m.trialTime(), m.takeLeft)
 	}
-	m.cfg.Logger.Info("multiprolab: the program has been upgraded", "file", h.Path, "tasks", len(h.Tasks))
+	if h.Failed == "" {
+		m.cfg.Logger.Info("multiprolab: the program has been upgraded", "file", h.Path, "tasks", len(h.Tasks))
+	}
 }
 
 // runTrial leads a trial: it reports when all workers are ready, and ends the trial when it is told
-// to, or when the old version of the program has ended. Tasks of its workers are still finished.
+// to, or when the old version of the program has ended. Tasks of its workers are still finished;
+// what is left of them then is the new version's.
 func (m *Main) runTrial() {
+	m.handOverTasks()
 	m.upgrade.Lead(m.allReady, m.ended, m.sockets.Fresh)
 	if m.cfg.Backend == nil && !goroutine.Closed(m.exitAsked) {
 		m.exit(DrainQueue, ErrExit)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/proc"
-	"github.com/multiprolab/multiprolab/internal/signals"
 	"github.com/multiprolab/multiprolab/internal/sockets"
 	"github.com/multiprolab/multiprolab/internal/upgrade"
 )
@@ -45,8 +44,9 @@ func (e *UpgradeError) Unwrap() error { return e.Err }
 //  3. The process executes the new file, which begins at its main function. sockets.Listen with the
 //     same network and address finds the socket that was open all the time, by its name if the
 //     address is no certain one, such as a port that the system chooses. Sockets that nobody asks
-//     for are closed. When all workers are ready, the trial finishes what it has and ends; another
-//     Upgrade, and the end of the program, wait for that.
+//     for are closed. When all workers are ready, the trial finishes what it has and ends; tasks
+//     that it has accepted and cannot do by then, such as delayed ones, go to the new version.
+//     Another Upgrade, and the end of the program, wait for that.
 //
 // If the trial fails, it is ended, and Upgrade returns an *UpgradeError that says why: the program
 // has no setup that works, crashes, is not this program, or is not ready before ctx ends or
@@ -58,11 +58,12 @@ func (e *UpgradeError) Unwrap() error { return e.Err }
 // not return, unless somebody asks for the end of the program meanwhile: that counts more.
 //
 // The tasks that have no outcome are handed over, with the attempts that they have left, and so
-// are the dead tasks and the pauses of queues; tasks in a [Config.Backend] stay there. Nobody
-// waits for the outcomes of these tasks in the new version: one that does not succeed there, or
-// that no worker takes, becomes a dead task. The items of a Map and the tasks of a Stream end,
-// because they are for the one who called it. The errors of earlier attempts keep their
-// texts, and match no other error any more. The sizes of pools and the limits of
+// are the dead tasks and the pauses of queues; tasks in a [Config.Backend] stay there. A task that
+// a worker submits while the old version ends is handed over as well, but not one of Do, whose
+// caller gets an error. Nobody waits for the outcomes of these tasks in the new version: one that
+// does not succeed there, or that no worker takes, becomes a dead task. The items of a Map and the
+// tasks of a Stream end, because they are for the one who called it. The errors of earlier attempts
+// keep their texts, and match no other error any more. The sizes of pools and the limits of
 // [TaskQueue.Throttle] are those that the new version sets.
 //
 // All else that main has in memory is gone with the old version: values, goroutines, results
@@ -182,11 +183,14 @@ func (m *Main) tryNext(ctx context.Context) (*upgrade.Trial, error) {
 		case <-ready:
 		}
 	}()
-	if err := trial.Ready(ctx); err != nil {
-		return nil, m.otherTried(trial.Came(), err)
+	err = trial.Ready(ctx, m.cfg.KillTimeout)
+	if err != nil {
+		err = m.otherTried(trial.Came(), err)
+	} else if err = trial.Current(m.upgrade.Path()); err != nil {
+		trial.End(m.trialTime())
 	}
-	if err := trial.Current(m.upgrade.Path()); err != nil {
-		trial.End(m.cfg.KillTimeout)
+	if err != nil {
+		m.takeLeft(trial)
 		return nil, err
 	}
 	m.log(slog.LevelInfo, "the new version of the program is ready", slog.String("file", m.upgrade.Path()),
@@ -203,8 +207,12 @@ func (m *Main) otherTried(came []string, err error) error {
 		"it this Config.Name or, to change the name, end the program and start the new one: %w", m.cfg.Name, came, err)
 }
 
+// trialTime is how long a trial may take to finish what it has: it drains its queue first.
+func (m *Main) trialTime() time.Duration { return 2*m.cfg.ShutdownTimeout + m.cfg.KillTimeout }
+
 // execute executes the new file in the place of this process, in which no worker is left. It
-// returns if that fails, and the old file cannot be executed once more, either.
+// returns if that fails, and the old file cannot be executed once more, either; and if somebody has
+// asked for the end of the program.
 func (m *Main) execute(trial *upgrade.Trial) error {
 	h := &upgrade.Handed{
 		Main:    m.cfg.Name,
@@ -213,24 +221,41 @@ func (m *Main) execute(trial *upgrade.Trial) error {
 		Tasks:   m.upgrade.HandedOver(),
 	}
 	m.broker.handQueue(h)
-	ignored := m.signals.Caught()
-	h.Ignored = slices.Contains(ignored, signals.Hangup)
-	if trial.Alone() {
-		trial.End(m.cfg.ShutdownTimeout)
+	h.Ignored = m.signals.Hangs()
+	bridges := !trial.Alone()
+	if bridges {
+		bridges = trial.HandOn(h) == nil && h.Pid != 0
 	}
-	if err := trial.HandOn(h); err != nil {
-		return err
+	if !bridges {
+		trial.End(m.trialTime())
+		m.addLeft(h, trial)
 	}
 	m.service.Watchdog()
+	last := func() error {
+		m.signals.Release()
+		if goroutine.Closed(m.upgrade.Abandoned()) {
+			return m.stopCause()
+		}
+		return nil
+	}
 	environ := append(os.Environ(), m.service.Environ()...)
 	err := trial.Current(m.upgrade.Path())
 	if err == nil {
-		err = upgrade.Exec(m.upgrade.Path(), environ, h, ignored...)
+		err = upgrade.Exec(m.upgrade.Path(), environ, h, last)
 	}
-	trial.End(m.cfg.KillTimeout)
-	h.Pid, h.Life, h.Errors, h.Failed = 0, 0, 0, err.Error()
+	if trial.TakeBack(h); goroutine.Closed(m.upgrade.Abandoned()) {
+		return nil
+	}
+	if bridges {
+		trial.End(m.trialTime())
+		m.addLeft(h, trial)
+	}
+	h.Failed, h.Again = err.Error(), m.signals.Again()
 	if old, find := proc.Executable(); find == nil {
-		err = errors.Join(err, upgrade.Exec(old, environ, h, ignored...))
+		err = errors.Join(err, upgrade.Exec(old, environ, h, last))
+	}
+	if goroutine.Closed(m.upgrade.Abandoned()) {
+		return nil
 	}
 	return &UpgradeError{m.upgrade.Path(), err}
 }

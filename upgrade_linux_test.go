@@ -356,7 +356,7 @@ func TestUpgradeThatFails(t *testing.T) {
 		"a panic in main":    {fault("panic"), `exit status 2\): panic: the new version panics in main`},
 		"an exit in main":    {fault("exit"), `it ended before its workers were ready \(exit status 7\)`},
 		"a setup that fails": {fault("setup"), `worker web/\d \(pid \d+\) did not start: its setup function returned an error: .*the new version has no setup that works`},
-		"never ready":        {fault("stuck"), `its workers were not ready in time, and it was killed: Config.UpgradeTimeout of 2s is over: context deadline exceeded`},
+		"never ready":        {fault("stuck"), `its workers were not ready in time, and it was ended: Config.UpgradeTimeout of 2s is over: context deadline exceeded`},
 		"another name": {fault("other name"), `the Main \\"main\\" was to be tried, ` +
 			`and the new file has run only Mains of other names, \[\\"other\\"\]: give it this Config.Name or, .*: its workers were not ready in time, .* Config.UpgradeTimeout of 2s is over`},
 		"another program":     {script("#!/bin/sh\necho it is another >&2\nexit 0\n", 0o755), `it ended before its workers were ready \(exit status 0\): it is another`},

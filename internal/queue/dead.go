@@ -68,14 +68,20 @@ func (q *Queue) Bury(t *Task, to Lane, id ID) bool {
 	if q.cfg.DeadLimit <= 0 {
 		return false
 	}
+	q.Enrol(t, to, id)
+	q.keepDead(t, OldLetter)
+	return true
+}
+
+// Enrol gives a task that the queue does not take an id, that of an earlier program or, with 0, one
+// of its own, and the place where it would be.
+func (q *Queue) Enrol(t *Task, to Lane, id ID) {
 	if id == 0 {
 		id = q.lastID + 1
 	}
 	q.CountFrom(id)
 	of := tallied{queue: q.queues.of(to.Queue), typ: q.types.of(to.Type)}
 	t.id, t.state, t.lane = id, ended, &lane{laneKey: laneKey{Lane: to}, tallied: of}
-	q.keepDead(t, OldLetter)
-	return true
 }
 
 // LastID returns the id of the last task that has one.

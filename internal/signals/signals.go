@@ -8,6 +8,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -40,16 +41,30 @@ type Signals struct {
 	early chan os.Signal
 	// hungUp says that SIGHUP is among them.
 	hungUp bool
-	// caught are the signals that would end a new version of the program before it catches them.
+	// again says that the signal which asks for a new version has come before Handle.
+	again bool
+	// caught are the signals that would end a new version of the program before it catches them:
+	// the one that asks for it and, in a service, SIGHUP. Release has them ignored.
 	caught []os.Signal
+	// handling is what Handle has begun last, or nil.
+	handling *handling
+}
+
+// handling is what handles the signals of a program, from Handle on. It exists in main. Any
+// goroutine may use it.
+type handling struct {
+	upgrade chan struct{}        // has something while a new version is asked for, and nobody has begun
+	release chan chan<- struct{} // who wants no signal to be caught any more, to be closed then
+	over    chan struct{}        // closed when nobody answers release any more
 }
 
 // CatchEarly makes signals that the old version of the program has had ignored be caught and not
 // ignored, before a worker could inherit that: newVersion, if it is not nil, and SIGHUP, if hungUp
-// is set. Handle takes over from it.
-func (s *Signals) CatchEarly(newVersion os.Signal, hungUp bool) {
+// is set. Handle takes over from it. again says that newVersion has come already.
+func (s *Signals) CatchEarly(newVersion os.Signal, hungUp, again bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.again = again && newVersion != nil
 	var all []os.Signal
 	if newVersion != nil {
 		all = append(all, newVersion)
@@ -63,12 +78,11 @@ func (s *Signals) CatchEarly(newVersion os.Signal, hungUp bool) {
 	}
 }
 
-// Caught returns the signals that are to be ignored until a new version of the program catches
-// them: the one that asks for it and, in a service, SIGHUP.
-func (s *Signals) Caught() []os.Signal {
+// Hangs reports whether SIGHUP is among the signals that are ignored from Release on.
+func (s *Signals) Hangs() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.caught
+	return slices.Contains(s.caught, Hangup)
 }
 
 // Handle makes SIGINT and SIGTERM ask for the end of the program from now on. SIGHUP asks a service
@@ -79,7 +93,7 @@ func (s *Signals) Handle(p *Program) (stop func()) {
 	signals := s.catch(p, !terminal)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	asked := func(do func(context.Context)) chan<- struct{} {
+	asked := func(do func(context.Context)) chan struct{} {
 		wake := make(chan struct{}, 1)
 		running.Go(func() { // ends with stop
 			for {
@@ -94,26 +108,52 @@ func (s *Signals) Handle(p *Program) (stop func()) {
 		return wake
 	}
 	reload, upgrade := asked(p.Reload), asked(p.Upgrade)
+	h := &handling{upgrade, make(chan chan<- struct{}), make(chan struct{})}
+	s.mu.Lock()
+	s.handling = h
+	caught := s.caught
+	if s.again {
+		goroutine.Wake(upgrade)
+	}
+	s.mu.Unlock()
 	running.Go(func() { // ends with stop
 		defer signal.Stop(signals)
+		var released chan<- struct{}
 		for again := false; ; {
+			var sig os.Signal
 			select {
-			case sig := <-signals:
-				switch {
-				case sig == Hangup && !terminal:
-					goroutine.Wake(reload)
-				case sig == p.NewVersion:
-					goroutine.Wake(upgrade)
-				case again:
-					signal.Stop(signals)
-					p.End(ctx, sig, true)
-					return
-				default:
-					p.End(ctx, sig, false)
-					again = true
+			case sig = <-signals:
+			default: // what has come goes before everything else
+				if released != nil {
+					close(released)
+					released = nil
 				}
-			case <-ctx.Done():
+				select {
+				case sig = <-signals:
+				case released = <-h.release:
+					if len(caught) > 0 { // without signals, all are meant
+						signal.Ignore(caught...)
+					}
+					signal.Stop(signals) // waits for those that are under way
+					continue
+				case <-ctx.Done():
+					close(h.over)
+					return
+				}
+			}
+			switch {
+			case sig == Hangup && !terminal:
+				goroutine.Wake(reload)
+			case sig == p.NewVersion:
+				goroutine.Wake(upgrade)
+			case again:
+				signal.Stop(signals)
+				close(h.over)
+				p.End(ctx, sig, true)
 				return
+			default:
+				p.End(ctx, sig, false)
+				again = true
 			}
 		}
 	})
@@ -121,6 +161,39 @@ func (s *Signals) Handle(p *Program) (stop func()) {
 		cancel()
 		running.Wait()
 	}
+}
+
+// Release lets go of the signals that Handle handles, just before a new version of the program is
+// executed: when it returns, what has come until then has been asked of the program, and what comes
+// later does what it does without this package, or is ignored until a new version of the program
+// catches it.
+func (s *Signals) Release() {
+	h := s.handled()
+	if h == nil {
+		return
+	}
+	done := make(chan struct{})
+	select {
+	case h.release <- done:
+	case <-h.over:
+	}
+	select {
+	case <-done:
+	case <-h.over:
+	}
+}
+
+// Again reports whether a new version of the program was asked for, and nobody has begun with that.
+func (s *Signals) Again() bool {
+	h := s.handled()
+	return h != nil && len(h.upgrade) > 0
+}
+
+// handled returns what Handle has begun last, or nil.
+func (s *Signals) handled() *handling {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.handling
 }
 
 // catch has the signals of a program sent to a channel. service says that it has no terminal.

@@ -61,7 +61,6 @@ func TestSignalsAskInTheirOrder(t *testing.T) {
 	var s signals.Signals
 	p := make(program, 10)
 	stop := s.Handle(p.handled(syscall.SIGUSR1))
-	require.Contains(t, s.Caught(), os.Signal(syscall.SIGUSR1))
 	p.expect(t, syscall.SIGUSR1, "upgrade")
 	p.expect(t, syscall.SIGTERM, "end: terminated")
 	p.expect(t, syscall.SIGINT, "end again: interrupt")
@@ -74,15 +73,54 @@ func TestSignalsAskInTheirOrder(t *testing.T) {
 	require.Empty(t, p, "the third signal asks for nothing")
 }
 
+// TestSignalsAreReleased: what has come before is asked of the program, what comes later is left to
+// others, and whether a new version was asked for meanwhile is known.
+func TestSignalsAreReleased(t *testing.T) {
+	spare := make(chan os.Signal, 10)
+	signal.Notify(spare, syscall.SIGTERM)
+	defer signal.Stop(spare)
+	var s signals.Signals
+	s.Release()
+	require.False(t, s.Again(), "nothing is handled")
+	p := make(program, 10)
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	handled := p.handled(syscall.SIGUSR1)
+	handled.Upgrade = func(context.Context) {
+		begun <- struct{}{}
+		<-goOn
+	}
+	stop := s.Handle(handled)
+	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGUSR1))
+	<-begun
+	require.False(t, s.Again())
+	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGUSR1))
+	require.Eventually(t, s.Again, time.Minute, time.Millisecond)
+	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
+	<-spare
+	s.Release()
+	require.Equal(t, "end: terminated", <-p)
+	require.True(t, signal.Ignored(syscall.SIGUSR1))
+	require.NoError(t, syscall.Kill(os.Getpid(), syscall.SIGTERM))
+	<-spare
+	s.Release()
+	require.Empty(t, p)
+	require.True(t, s.Again())
+	close(goOn)
+	<-begun
+	stop()
+	s.Release()
+	signal.Reset(syscall.SIGUSR1)
+}
+
 // TestSignalsAreCaughtEarly: a signal that is caught early does not end the process, and neither
 // does it ask for anything.
 func TestSignalsAreCaughtEarly(t *testing.T) {
 	signal.Ignore(syscall.SIGHUP)
 	defer signal.Reset(syscall.SIGHUP)
 	var s signals.Signals
-	s.CatchEarly(nil, false)
+	s.CatchEarly(nil, false, true)
 	require.True(t, signal.Ignored(syscall.SIGHUP), "nothing was to be caught")
-	s.CatchEarly(syscall.SIGUSR1, true)
+	s.CatchEarly(syscall.SIGUSR1, true, false)
 	require.False(t, signal.Ignored(syscall.SIGHUP))
 	seen := make(chan os.Signal, 10)
 	signal.Notify(seen, syscall.SIGUSR1, syscall.SIGHUP)

@@ -135,12 +135,14 @@ func (c *Course) Bridged() <-chan struct{} {
 
 // EndBridge ends the trial that has served until the workers of this version are ready, or until
 // the program is asked to end. It kills the trial after a time, and when kill is closed. If trial
-// is nil, it is gone.
-func (c *Course) EndBridge(trial *Trial, ready, exit, kill <-chan struct{}, most time.Duration) {
+// is nil, it is gone. When it has ended, left is called.
+func (c *Course) EndBridge(trial *Trial, ready, exit, kill <-chan struct{}, most time.Duration, left func(*Trial)) {
 	defer close(c.bridged)
 	if trial == nil {
 		return
 	}
+	over := make(chan struct{})
+	defer close(over)
 	select {
 	case <-ready:
 	case <-exit:
@@ -149,10 +151,11 @@ func (c *Course) EndBridge(trial *Trial, ready, exit, kill <-chan struct{}, most
 		select {
 		case <-kill:
 			trial.Kill()
-		case <-c.bridged:
+		case <-over:
 		}
 	}()
 	trial.End(most)
+	left(trial)
 }
 
 // Lead leads a trial: when ready is closed, it reports so, and whether the trial has opened sockets

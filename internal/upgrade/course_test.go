@@ -55,6 +55,6 @@ func TestBridgeThatIsGone(t *testing.T) {
 	c := NewCourse()
 	c.bridged = make(chan struct{})
 	require.NotNil(t, c.Bridged())
-	c.EndBridge(nil, nil, nil, nil, 0)
+	c.EndBridge(nil, nil, nil, nil, 0, nil)
 	require.Nil(t, c.Bridged())
 }

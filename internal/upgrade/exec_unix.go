@@ -5,7 +5,6 @@ package upgrade
 import (
 	"errors"
 	"os"
-	"os/signal"
 	"runtime"
 	"syscall"
 
@@ -16,26 +15,30 @@ import (
 func Supported() error { return nil }
 
 // Exec executes the file at a path in the place of this process, which hands over h. If that fails,
-// it returns the error, and everything is as before. Signals to ignore are lost until the new
-// program asks for them; without that they would end it.
-func Exec(path string, env []string, h *Handed, ignore ...os.Signal) error {
-	file, err := write(h)
+// it returns the error, and everything is as before. last is called when nothing is left to do that
+// takes time, and may refuse it with an error.
+func Exec(path string, env []string, h *Handed, last func() error) error {
+	files, err := write(h)
 	if err != nil {
 		return err
 	}
-	defer file.Close() // if the process goes on
-	fds := append(h.descriptors(), int(file.Fd()))
-	if len(ignore) > 0 { // without signals, all are meant
-		signal.Ignore(ignore...)
+	defer closeAll(files...) // if the process goes on
+	var written []int
+	for _, f := range files {
+		written = append(written, int(f.Fd()))
+	}
+	fds := append(h.descriptors(), written...)
+	if err := last(); err != nil {
+		return err
 	}
 	syscall.ForkLock.Lock() // no child of another goroutine may inherit them
 	defer syscall.ForkLock.Unlock()
 	err = inherit(fds, 0)
 	if err == nil {
-		err = syscall.Exec(path, os.Args, with(env, successorKind, int(file.Fd())))
+		err = syscall.Exec(path, os.Args, with(env, successorKind, written...))
 		err = &os.PathError{Op: "exec", Path: path, Err: err}
 	}
-	runtime.KeepAlive(file)
+	runtime.KeepAlive(files)
 	return errors.Join(err, inherit(fds, unix.FD_CLOEXEC))
 }
 

@@ -3,6 +3,7 @@
 package upgrade
 
 import (
+	"math"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -30,6 +31,16 @@ func duplicate(f *os.File) (n int, err error) {
 		return 0, cerr
 	}
 	return n, os.NewSyscallError("fcntl", err)
+}
+
+// room returns how many bytes a file may have. A larger one would end this process with SIGXFSZ, or
+// fail.
+func room() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit); err != nil || uint64(limit.Cur) > math.MaxInt {
+		return math.MaxInt
+	}
+	return max(1, int(limit.Cur))
 }
 
 // unnamed makes a file that nobody else can open.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,13 +13,13 @@ import (
 )
 
 // variable is the variable of the environment that names what a process was handed: its kind, the
-// pid of the process that has written it, and a descriptor. It is not for users.
+// pid of the process that has written it, and descriptors. It is not for users.
 const variable = "MULTIPROLAB_UPGRADE"
 
 // layout is the first number of what is handed over, and stands for how a trial reports as well. A
 // version of the library that has another
 // layout refuses it.
-const layout = 3
+const layout = 4
 
 // The kinds of a process that was handed something.
 const (
@@ -39,6 +40,8 @@ type Handed struct {
 	Failed string
 	// Ignored says that SIGHUP is ignored only until the new version catches it.
 	Ignored bool
+	// Again says that an upgrade was asked for once more, and that nobody has heeded that.
+	Again bool
 	// Sockets are the sockets.
 	Sockets []Socket
 	// Tasks are the tasks that have no outcome, in their order.
@@ -57,6 +60,9 @@ type Handed struct {
 	// Errors is the descriptor from which the new version of the program reads what the trial
 	// prints on stderr; or 0.
 	Errors int
+	// Rest is the descriptor to which a trial writes what it leaves, see Course.Leave. The new
+	// version of the program reads it there; 0 if no trial runs.
+	Rest int
 	// Pid is the pid of the trial that still runs, or 0.
 	Pid int
 }
@@ -122,6 +128,7 @@ func (h *Handed) Pack(p *pack.Packing) {
 	pack.Text(p, &h.Path)
 	pack.Text(p, &h.Failed)
 	pack.Flag(p, &h.Ignored)
+	pack.Flag(p, &h.Again)
 	pack.List(p, &h.Sockets, func(p *pack.Packing, s *Socket) {
 		pack.Text(p, &s.Name)
 		pack.Text(p, &s.Network)
@@ -144,6 +151,7 @@ func (h *Handed) Pack(p *pack.Packing) {
 	pack.Number(p, &h.Report)
 	pack.Number(p, &h.Life)
 	pack.Number(p, &h.Errors)
+	pack.Number(p, &h.Rest)
 	pack.Number(p, &h.Pid)
 }
 
@@ -163,7 +171,7 @@ func (h *Handed) descriptors() (fds []int) {
 	for _, s := range h.Sockets {
 		fds = append(fds, s.FD)
 	}
-	for _, fd := range []int{h.Report, h.Life, h.Errors} {
+	for _, fd := range []int{h.Report, h.Life, h.Errors, h.Rest} {
 		if fd > 0 {
 			fds = append(fds, fd)
 		}
@@ -176,14 +184,16 @@ func (h *Handed) descriptors() (fds []int) {
 var handed, handedErr = begin()
 
 // errAlone is the error of a trial whose old version would not know how it goes.
-var errAlone = errors.New("multiprolab: this process is to try a new version of the program, and the old version is " +
+var errAlone = errors.New("this process is to try a new version of the program, and the old version is " +
 	"not its parent: it has ended, or the new file is a script that does not start the program with exec")
 
-// begin is take, but a trial that nobody would ever end ends at once.
+// begin is take, but a trial ends at once if nobody would ever end it, or if it cannot know what it
+// was handed: main would not know that it is in a trial.
 func begin() (*Handed, error) {
+	tried := strings.HasPrefix(os.Getenv(variable), trialKind+":")
 	h, err := take()
-	if err == errAlone {
-		fmt.Fprintln(os.Stderr, err)
+	if err != nil && tried {
+		fmt.Fprintln(os.Stderr, "multiprolab:", err)
 		os.Exit(1)
 	}
 	return h, err
@@ -201,10 +211,14 @@ func take() (*Handed, error) {
 	}
 	_ = os.Unsetenv(variable) // the name is good
 	kind, rest, _ := strings.Cut(text, ":")
-	pid, fd, _ := strings.Cut(rest, ":")
+	pid, numbers, _ := strings.Cut(rest, ":")
 	from, err := strconv.Atoi(pid)
-	n, err2 := strconv.Atoi(fd)
-	if err := errors.Join(err, err2); err != nil {
+	var fds []int
+	for number := range strings.SplitSeq(numbers, ",") {
+		fd, wrong := strconv.Atoi(number)
+		fds, err = append(fds, fd), errors.Join(err, wrong)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("the environment variable %s is not for users to set: %w", variable, err)
 	}
 	switch {
@@ -214,7 +228,7 @@ func take() (*Handed, error) {
 		return nil, nil // it is another process that was handed this
 	}
 	h := new(Handed)
-	err = readFrom(n, h)
+	err = readFrom(fds, h)
 	if err == nil {
 		err = keep(h.descriptors())
 	}
@@ -228,38 +242,52 @@ func take() (*Handed, error) {
 	return h, nil
 }
 
-// readFrom reads from a descriptor, and closes it.
-func readFrom(fd int, h *Handed) error {
-	file := os.NewFile(uintptr(fd), "upgrade")
-	if file == nil {
-		return os.ErrInvalid
+// readFrom reads from descriptors, one after the other, and closes them.
+func readFrom(fds []int, h *Handed) error {
+	var all []byte
+	for _, fd := range fds {
+		file := os.NewFile(uintptr(fd), "upgrade")
+		if file == nil {
+			return os.ErrInvalid
+		}
+		defer file.Close() // nothing is written
+		b, err := readAll(file)
+		if err != nil {
+			return err
+		}
+		all = append(all, b...)
 	}
-	defer file.Close() // nothing is written
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	b, err := io.ReadAll(file)
-	if err != nil {
-		return err
-	}
-	return pack.Unmarshal(b, h)
+	return pack.Unmarshal(all, h)
 }
 
-// write writes h into a file that has no name.
-func write(h *Handed) (*os.File, error) {
-	file, err := unnamed()
-	if err != nil {
-		return nil, fmt.Errorf("a file for what is handed over: %w", err)
+// readAll reads a file from its beginning.
+func readAll(file *os.File) ([]byte, error) {
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return nil, err
 	}
-	if _, err := file.Write(pack.Marshal(h)); err != nil {
-		_ = file.Close() // the other error tells more
-		return nil, fmt.Errorf("writing what is handed over: %w", err)
+	return io.ReadAll(file)
+}
+
+// write writes h into files that have no name: several, if one may not have as many bytes.
+func write(h *Handed) (files []*os.File, err error) {
+	for part := range slices.Chunk(pack.Marshal(h), room()) {
+		file, err := unnamed()
+		if err != nil {
+			closeAll(files...)
+			return nil, fmt.Errorf("a file for what is handed over: %w", err)
+		}
+		files = append(files, file)
+		if _, err := file.Write(part); err != nil {
+			closeAll(files...)
+			return nil, fmt.Errorf("writing what is handed over: %w", err)
+		}
 	}
-	return file, nil
+	return files, nil
 }
 
 // with returns the environment, together with the variable.
-func with(env []string, kind string, fd int) []string {
+func with(env []string, kind string, fds ...int) []string {
 	env = append(make([]string, 0, len(env)+1), env...)
-	return append(env, fmt.Sprintf("%s=%s:%d:%d", variable, kind, os.Getpid(), fd))
+	numbers := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(fds)), ","), "[]")
+	return append(env, fmt.Sprintf("%s=%s:%d:%s", variable, kind, os.Getpid(), numbers))
 }

@@ -21,14 +21,15 @@ var sample = Handed{
 	Tasks:   []Task{sampleTask},
 	Dead:    []DeadTask{{sampleTask, 9, "e", 11}},
 	Pauses:  []Pause{{"q", 12}, {"", 0}},
-	Report:  3, Life: 4, Errors: 5, Pid: 6, LastTask: 13,
+	Again:   true,
+	Report:  3, Life: 4, Errors: 5, Pid: 6, LastTask: 13, Rest: 14,
 }
 
 func TestHandedIsReadAsItWasWritten(t *testing.T) {
 	var got Handed
 	require.NoError(t, pack.Unmarshal(pack.Marshal(&sample), &got))
 	require.Equal(t, sample, got)
-	require.Equal(t, []int{7, 8, 3, 4, 5}, got.descriptors())
+	require.Equal(t, []int{7, 8, 3, 4, 5, 14}, got.descriptors())
 }
 
 // What is cut, or of another layout, is refused.
@@ -46,13 +47,14 @@ func TestTheFileOfWhatIsHandedOverIsRead(t *testing.T) {
 		require.Error(t, Supported())
 		return
 	}
-	file, err := write(&sample)
+	files, err := write(&sample)
 	require.NoError(t, err)
-	defer file.Close()
-	fd, err := duplicate(file)
+	defer closeAll(files...)
+	require.Len(t, files, 1)
+	fd, err := duplicate(files[0])
 	require.NoError(t, err)
 	var got Handed
-	require.NoError(t, readFrom(fd, &got))
+	require.NoError(t, readFrom([]int{fd}, &got))
 	require.Equal(t, sample, got)
 }
 

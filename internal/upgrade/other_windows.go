@@ -3,6 +3,7 @@ package upgrade
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 )
 
@@ -13,13 +14,16 @@ func Supported() error {
 }
 
 // Exec returns the error of Supported.
-func Exec(string, []string, *Handed, ...os.Signal) error { return Supported() }
+func Exec(string, []string, *Handed, func() error) error { return Supported() }
 
 // keep returns the error of Supported.
 func keep([]int) error { return Supported() }
 
 // duplicate returns the error of Supported.
 func duplicate(*os.File) (int, error) { return 0, Supported() }
+
+// room returns that there is no bound.
+func room() int { return math.MaxInt }
 
 // unnamed returns the error of Supported.
 func unnamed() (*os.File, error) { return nil, Supported() }

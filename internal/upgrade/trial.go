@@ -31,6 +31,8 @@ type Trial struct {
 	process *os.Process   // the process
 	life    *os.File      // the trial ends when this is closed
 	errors  *os.File      // what the trial prints on stderr
+	stderr  io.Writer     // where that goes
+	rest    *os.File      // where the trial writes what it leaves; nil if that is not known
 	copied  chan struct{} // closed when nothing more comes from errors
 	tail    tail          // the end of what it has printed
 	exited  chan struct{} // closed when the process has ended and state is set
@@ -54,35 +56,43 @@ func Try(path string, env []string, h *Handed, sockets []*os.File, stderr io.Wri
 		return nil, err
 	}
 	const first = 3 // of the descriptors that a process gets besides its standard files
-	h.Trial, h.Report, h.Life = true, first, first+1
+	h.Trial, h.Report, h.Life, h.Rest = true, first, first+1, first+2
 	for i := range h.Sockets {
 		h.Sockets[i].FD = first + 3 + i
 	}
-	file, err := write(h)
+	files, err := write(h)
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close() // the process has its own
+	defer closeAll(files...) // the process has its own
+	var fds []int
+	for i := range files {
+		fds = append(fds, first+3+len(sockets)+i)
+	}
+	rest, err := unnamed()
+	if err != nil {
+		return nil, err
+	}
 	var pipes [6]*os.File
 	for i := 0; i < len(pipes); i += 2 {
 		if pipes[i], pipes[i+1], err = os.Pipe(); err != nil {
-			closeAll(pipes[:]...)
+			closeAll(append(pipes[:], rest)...)
 			return nil, err
 		}
 	}
 	report, life, errs := pipes[0:2], pipes[2:4], pipes[4:6]
 	cmd := exec.Command(path)
-	cmd.Args, cmd.Env = os.Args, with(env, trialKind, first+2)
+	cmd.Args, cmd.Env = os.Args, with(env, trialKind, fds...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, errs[1]
-	cmd.ExtraFiles = append([]*os.File{report[1], life[0], file}, sockets...)
+	cmd.ExtraFiles = slices.Concat([]*os.File{report[1], life[0], rest}, sockets, files)
 	err = cmd.Start()
 	closeAll(report[1], life[0], errs[1]) // the process has its own
 	if err != nil {
-		closeAll(report[0], life[1], errs[0])
+		closeAll(report[0], life[1], errs[0], rest)
 		return nil, err
 	}
 	t := newTrial(cmd.Process, life[1], errs[0], stderr)
-	t.file = tried
+	t.file, t.rest = tried, rest
 	t.answer, t.other = make(chan string, 1), make(chan string, 1)
 	go func() { // ends with the trial, or with its report
 		t.answer <- t.hear(report[0], h.Main)
@@ -140,20 +150,21 @@ func Resume(h *Handed, stderr io.Writer) *Trial {
 	if h.Errors > 0 {
 		errs = os.NewFile(uintptr(h.Errors), "stderr")
 	}
-	return newTrial(p, os.NewFile(uintptr(h.Life), "life"), errs, stderr)
+	t := newTrial(p, os.NewFile(uintptr(h.Life), "life"), errs, stderr)
+	t.rest = os.NewFile(uintptr(h.Rest), "rest")
+	return t
 }
 
 // newTrial returns a Trial for a process, with the goroutines that attend to it. errs is nil if the
 // process prints nothing.
 func newTrial(p *os.Process, life, errs *os.File, stderr io.Writer) *Trial {
-	t := &Trial{process: p, life: life, errors: errs, exited: make(chan struct{}), copied: make(chan struct{})}
+	t := &Trial{process: p, life: life, errors: errs, stderr: stderr, exited: make(chan struct{}),
+		copied: make(chan struct{})}
 	go func() { // ends when the trial and its workers have closed their stderr
 		defer close(t.copied)
-		if errs == nil {
-			return
+		if errs != nil {
+			t.copy(errs)
 		}
-		_, _ = io.Copy(io.MultiWriter(&t.tail, stderr), errs) // who cannot be written to misses it
-		_ = errs.Close()                                      // it was read
 	}()
 	go func() { // ends with the process
 		defer close(t.exited)
@@ -167,6 +178,12 @@ func newTrial(p *os.Process, life, errs *os.File, stderr io.Writer) *Trial {
 	return t
 }
 
+// copy copies what the trial prints until it ends, and closes the file from which that comes.
+func (t *Trial) copy(errs *os.File) {
+	_, _ = io.Copy(io.MultiWriter(&t.tail, t.stderr), errs) // who cannot be written to misses it
+	_ = errs.Close()                                        // it was read
+}
+
 // Current returns an error if the file at a path is not the one that is tried, which nobody knows
 // anything of.
 func (t *Trial) Current(path string) error {
@@ -178,18 +195,17 @@ func (t *Trial) Current(path string) error {
 }
 
 // Ready waits until the workers of the trial are ready. If ctx ends before, or the trial fails, the
-// trial is ended, and the error says why.
-func (t *Trial) Ready(ctx context.Context) error {
+// trial is ended, and killed after a time, and the error says why.
+func (t *Trial) Ready(ctx context.Context, most time.Duration) error {
 	var answer string
 	select {
 	case answer = <-t.answer:
 	case <-t.exited:
 		answer = within(t.answer, time.Second) // somebody whom it has started may have the other end of the pipe
 	case <-ctx.Done():
-		_ = t.process.Kill() // otherwise it has ended by itself
-		<-t.exited
-		closeAll(t.life)
-		return fmt.Errorf("its workers were not ready in time, and it was killed: %w%s",
+		t.End(most) // some of its workers may be ready, and serve
+		within(t.copied, time.Second)
+		return fmt.Errorf("its workers were not ready in time, and it was ended: %w%s",
 			context.Cause(ctx), t.tail.last())
 	}
 	switch t.alone = answer == aloneWord; {
@@ -254,27 +270,6 @@ func (t *Trial) End(most time.Duration) {
 	<-t.exited
 }
 
-// HandOn notes in h what the new version of the program has to know of the trial, if it still runs:
-// its pipes go there as descriptors of their own, which nobody closes meanwhile. What it prints is
-// not copied here any more.
-func (t *Trial) HandOn(h *Handed) (err error) {
-	if t.hasExited() { // its pid may be another process's by now
-		return nil
-	}
-	if h.Life, err = duplicate(t.life); err != nil {
-		return err
-	}
-	h.Pid = t.process.Pid
-	if h.Errors, err = duplicate(t.errors); err != nil { // nothing comes from it any more
-		h.Errors = 0
-	}
-	// What was read is written, and nothing more is read here. An error says that there is nothing.
-	if t.errors.SetReadDeadline(time.Now()) == nil {
-		within(t.copied, time.Second) // whoever takes it may take longer
-	}
-	return nil
-}
-
 // closeAll closes the files that are not nil.
 func closeAll(files ...*os.File) {
 	for _, f := range files {
@@ -334,13 +329,15 @@ type lifeline struct {
 	over    chan struct{} // closed when the old process has asked for the end, or has ended itself
 	awaited atomic.Bool   // there is somebody who ends the trial then
 	report  *os.File      // where the report goes; never changes
+	rest    *os.File      // where what the trial leaves is written; never changes
 }
 
 // watch waits for the end of file of a trial's lifeline. A trial that has not come to its Main by
 // then ends there: nobody else would end it.
 func watch(h *Handed) *lifeline {
 	file := os.NewFile(uintptr(h.Life), "life")
-	l := &lifeline{over: make(chan struct{}), report: os.NewFile(uintptr(h.Report), "report")}
+	l := &lifeline{over: make(chan struct{}), report: os.NewFile(uintptr(h.Report), "report"),
+		rest: os.NewFile(uintptr(h.Rest), "rest")}
 	go func() { // ends with the trial at the latest
 		_, _ = file.Read(make([]byte, 1)) // nothing ever comes but the end
 		close(l.over)

@@ -40,7 +40,8 @@ func main() {
 		fault = string(b)
 	}
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})))
-	cfg := &multiprolab.Config{UpgradeSignal: syscall.SIGUSR2, UpgradeTimeout: timeout()}
+	cfg := &multiprolab.Config{UpgradeSignal: syscall.SIGUSR2, UpgradeTimeout: timeout("UPGRADE_TIMEOUT"),
+		KillTimeout: timeout("UPGRADE_KILL")}
 	if dir := os.Getenv("UPGRADE_BACKEND"); dir != "" {
 		cfg.Backend = disk(dir)
 	}
@@ -98,6 +99,8 @@ func main() {
 	must(sockets.Listen(app, "packets", "udp", "127.0.0.1:0"))
 	switch fault {
 	case "no socket":
+	case "slow trial alone": // because it opens a socket that the old version does not have
+		must(sockets.Listen(app, "fresh", "unix", os.Args[1]+".fresh"))
 	case "own": // a file of the same name is the new version's own
 		if !multiprolab.UpgradeTrial() {
 			must(os.Remove(os.Args[1]))
@@ -211,6 +214,13 @@ func do(app *multiprolab.Main, what string) {
 			}
 			submit("quick", fmt.Sprint("quick ", i, " of ", version), o)
 		}
+	case "much":
+		app.Tasks().Pause("held")
+		for i := range 100 {
+			submit("quick", fmt.Sprintf("%d of much %01000d", i, 0), &multiprolab.TaskOptions{Queue: "held"})
+		}
+	case "hold":
+		app.Tasks().Pause("held")
 	case "long":
 		submit("long", "", &multiprolab.TaskOptions{Queue: "tasks"})
 	case "stdin":
@@ -246,18 +256,34 @@ func web(_ context.Context, w *multiprolab.Worker) error {
 	if fault == "setup" {
 		return errors.New("the new version has no setup that works")
 	}
-	handler := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, version) })
-	return prefork.Serve(w, "web", &http.Server{Handler: handler}, &prefork.Config{Linger: 50 * time.Millisecond})
+	mux, ends := http.NewServeMux(), make(chan struct{})
+	mux.HandleFunc("/", func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, version) })
+	mux.HandleFunc("/submit/{queue}/{what}", func(rw http.ResponseWriter, r *http.Request) { // and do not wait
+		o := &multiprolab.TaskOptions{Queue: r.PathValue("queue")}
+		_, err := w.Tasks().Submit(r.Context(), r.FormValue("type"), r.PathValue("what"), o)
+		fmt.Fprint(rw, os.Getppid(), " ", err)
+	})
+	mux.HandleFunc("/end", func(rw http.ResponseWriter, _ *http.Request) { // at the end of the server
+		fmt.Println("the request waits in", os.Getppid())
+		<-ends
+		fmt.Fprint(rw, version)
+	})
+	server := &http.Server{Handler: mux}
+	server.RegisterOnShutdown(func() { close(ends) })
+	return prefork.Serve(w, "web", server, &prefork.Config{Linger: 50 * time.Millisecond})
 }
 
 func tasks(_ context.Context, w *multiprolab.Worker) error {
+	if fault == "half ready" {
+		select {}
+	}
 	w.OnExit(func(context.Context) error { // when it has been tried
 		switch fault {
 		case "vanish late":
 			return os.Remove(os.Args[1] + ".program")
 		case "switch late":
 			return os.Rename(os.Args[1]+".other", os.Args[1]+".program")
-		case "slow trial": // until a file is there
+		case "slow trial", "slow trial alone": // until a file is there
 			for os.Getenv("UPGRADE_IN_TRIAL") != "" {
 				if _, err := os.Stat(os.Args[1] + ".go"); err == nil {
 					break
@@ -280,6 +306,10 @@ func tasks(_ context.Context, w *multiprolab.Worker) error {
 	multiprolab.HandleTask(w, "work", func(ctx context.Context, what string) (string, error) {
 		fmt.Println("begun", what, "by", version)
 		time.Sleep(300 * time.Millisecond)
+		fmt.Println("done", what, "by", version)
+		return "", nil
+	})
+	multiprolab.HandleTask(w, "note", func(_ context.Context, what string) (string, error) {
 		fmt.Println("done", what, "by", version)
 		return "", nil
 	})
@@ -312,9 +342,9 @@ func tasks(_ context.Context, w *multiprolab.Worker) error {
 	return nil
 }
 
-// timeout returns the time that a new version has.
-func timeout() time.Duration {
-	d, err := time.ParseDuration(os.Getenv("UPGRADE_TIMEOUT"))
+// timeout returns the time that a variable of the environment says.
+func timeout(variable string) time.Duration {
+	d, err := time.ParseDuration(os.Getenv(variable))
 	if err != nil {
 		return 0
 	}
