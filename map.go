@@ -54,14 +54,14 @@ func Map[R, T any](ctx context.Context, p Process, typ string, items iter.Seq[T]
 			mapItems(ctx, n, typ, items, &c, yield)
 			return
 		}
-		err := n.mapThrough(ctx, typ, &c.Task, func(ctx context.Context, o *TaskOptions) (first error) {
+		err := n.mapThrough(ctx, typ, &c.Task, func(ctx context.Context, o *TaskOptions) (taken int, first error) {
 			with := c
 			with.Task = *o
-			mapItems(ctx, n, typ, items, &with, func(result R, err error) bool {
+			taken = mapItems(ctx, n, typ, items, &with, func(result R, err error) bool {
 				first = cmp.Or(first, err)
 				return yield(result, err)
 			})
-			return first
+			return taken, first
 		})
 		if err != nil {
 			yield(zero, err)
@@ -69,10 +69,10 @@ func Map[R, T any](ctx context.Context, p Process, typ string, items iter.Seq[T]
 	}
 }
 
-// mapItems is Map behind the middlewares.
+// mapItems is Map behind the middlewares. It returns how many items it has taken in.
 func mapItems[R, T any](
 	ctx context.Context, n *node, typ string, items iter.Seq[T], c *MapConfig, yield func(R, error) bool,
-) {
+) (taken int) {
 	var zero R
 	// If a worker dies with a batch, the outcomes that it leaves come without type definitions,
 	// which results of interface types need.
@@ -81,7 +81,10 @@ func mapItems[R, T any](
 		workers = n.up.batches(typ, &c.Task)
 	}
 	m := newRange(ctx, n, typ, c, workers)
-	defer m.Cancel(ctx)
+	defer func() {
+		m.Cancel(ctx)
+		taken = m.Taken()
+	}()
 	encode, decode := codec.CoderOf[T](n.codec), codec.CoderOf[R](n.codec)
 	var body T // the item that is being taken in; declared here, so that all items share its memory
 	var result R
@@ -128,16 +131,17 @@ func mapItems[R, T any](
 			}
 			for m.Full() || ctx.Err() != nil {
 				if !one(true) {
-					return
+					return taken
 				}
 			}
 		}
 	}
 	for m.Left() > 0 || ctx.Err() != nil {
 		if !one(false) {
-			return
+			return taken
 		}
 	}
+	return taken
 }
 
 // newRange returns the state of a range over a Map, for which there are so many workers that work

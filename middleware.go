@@ -53,6 +53,8 @@ type Operation struct {
 	// receiver. Where it is sent, a middleware may set Header, and add to it before it calls next:
 	// 8 KiB at most in all. For its handler, nobody may change it. It is nil if there are none.
 	Header map[string]string
+	// Items is how many items a Map has taken in; it is known when next has returned.
+	Items int
 
 	// do handles or sends, after the last middleware. It does not change.
 	do Step

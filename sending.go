@@ -112,7 +112,8 @@ func (n *node) putAndWait(ctx context.Context, typ string, body any, o *TaskOpti
 // mapThrough runs a Map, which calls run once behind the middlewares. These get the error that run
 // returns: the first that was yielded. If they refuse the Map before that, their error is returned.
 func (n *node) mapThrough(
-	ctx context.Context, typ string, o *TaskOptions, run func(context.Context, *TaskOptions) error,
+	ctx context.Context, typ string, o *TaskOptions,
+	run func(context.Context, *TaskOptions) (taken int, err error),
 ) error {
 	begun := false
 	err := n.sending.through(ctx, n.leaving("map", "", typ, nil), func(ctx context.Context, op *Operation) error {
@@ -124,7 +125,8 @@ func (n *node) mapThrough(
 			return err
 		}
 		begun = true
-		return cmp.Or(run(ctx, with), ctx.Err())
+		op.Items, err = run(ctx, with)
+		return cmp.Or(err, ctx.Err())
 	})
 	if begun {
 		return nil

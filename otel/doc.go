@@ -45,6 +45,7 @@
 //	messaging.consumer.group.name    the pool of the handler, or main
 //	messaging.client.id              the name of the process, such as thumbnailer/2
 //	messaging.message.id             the id of the task, at its handler
+//	messaging.batch.message_count    how many items a Map has taken in
 //	rpc.system.name                  multiprolab
 //	rpc.method                       {pool}/{type}
 //	error.type                       the type of the error, if there is one, or the sentinel

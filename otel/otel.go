@@ -104,7 +104,18 @@ func (u *user) sending(next multiprolab.Step) multiprolab.Step {
 		ctx, span := u.tracer.Start(ctx, name, opts...)
 		op.Header = without(op.Header, u.propagator.Fields())
 		u.propagator.Inject(ctx, carrier{op})
+		if op.Kind == "map" {
+			return within(ctx, span, counted(span, next), op)
+		}
 		return within(ctx, span, next, op)
+	}
+}
+
+// counted returns the next step of a Map, after which its span has the number of the items.
+func counted(span trace.Span, next multiprolab.Step) multiprolab.Step {
+	return func(ctx context.Context, op *multiprolab.Operation) error {
+		defer func() { span.SetAttributes(semconv.MessagingBatchMessageCount(op.Items)) }()
+		return next(ctx, op)
 	}
 }
 

@@ -318,6 +318,8 @@ func TestKinds(t *testing.T) {
 	require.NotEmpty(t, call.Attributes["error.type"])
 	all := one(t, spans, "map square")
 	require.Equal(t, "producer", all.Kind)
+	require.EqualValues(t, "9", fmt.Sprint(all.Attributes["messaging.batch.message_count"]))
+	require.NotContains(t, call.Attributes, "messaging.batch.message_count")
 	require.Len(t, spans["process square"], 9)
 	for _, s := range spans["process square"] {
 		require.Equal(t, all.ID, s.Parent)
