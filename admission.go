@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/multiprolab/multiprolab/internal/contexts"
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/mail"
 	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/queue"
@@ -150,7 +151,7 @@ func (b *broker) mainSubmit(ctx context.Context, s *submission, f *wire.Frame) e
 		return err
 	}
 	o.Header = f.Header
-	payload := payloadOf(f)
+	payload := link.Body(f)
 	if s.batch == 0 { // the bytes of a batch do not change before it has its outcome
 		payload = payload.Own()
 	}

@@ -18,7 +18,7 @@ import (
 
 // newBroker returns a broker that takes no tasks before open.
 func newBroker(n *node, cfg *Config, record *recorder.Counter, a *announcer) *broker {
-	b := &broker{node: n, epoch: time.Now(), staff: newStaff(), loops: newLoopWaits()}
+	b := &broker{node: n, epoch: time.Now(), staff: newStaff(), loops: loopWaits{clients: map[string]*client{}}}
 	b.mu.carryOut = b.carryOut
 	b.rules = recorder.NewTasks(record, queue.Config{
 		Limit:      cfg.QueueLimit,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -51,7 +52,7 @@ func (t *Task) Checkpoint(v any) error {
 			&SizeError{Type: t.Type, Size: int64(n), Limit: MaxCheckpoint}}
 	}
 	f := &wire.Frame{Kind: wire.Checkpoint, ID: t.ID}
-	setPayload(f, p)
+	link.SetBody(f, p)
 	if err := t.save(f); err != nil {
 		return err
 	}

@@ -128,7 +128,7 @@ func (b *broker) assign(e *queue.Effect) {
 		f.Meta = meta.Task{Attempt: attempt, Chain: j.chain, Timeout: timeout}.Marshal()
 	}
 	f.Left = j.limit.Left()
-	setPayload(f, j.payload)
+	link.SetBody(f, j.payload)
 	if j.Items > 0 {
 		f.Flags |= wire.FlagBatch
 	}
@@ -156,7 +156,7 @@ func (j *job) sendLast(p *peer) {
 		return
 	}
 	f := &wire.Frame{Kind: wire.Checkpoint, ID: uint64(j.ID())}
-	setPayload(f, *j.past.checkpoint)
+	link.SetBody(f, *j.past.checkpoint)
 	p.link.Tell(link.Quietly, f) // who sends the task pushes it
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/life"
+	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/outbox"
 )
 
@@ -110,7 +111,7 @@ type DeadLetter struct {
 func deadLetter(l *outbox.Letter, to, reason string, c *codec.Codec) *DeadLetter {
 	d := &DeadLetter{Sender: l.From, Receiver: to, Type: l.Type, Size: l.Size, Reason: reason}
 	if l.Kept != nil {
-		d.body, d.codec = payloadOf(l.Kept.Frame).Own(), c
+		d.body, d.codec = link.Body(l.Kept.Frame).Own(), c
 	}
 	return d
 }

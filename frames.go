@@ -3,34 +3,18 @@ package multiprolab
 import (
 	"fmt"
 	"io"
-	"iter"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
-	"github.com/multiprolab/multiprolab/internal/pack"
 	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
 // This file is what main and a worker say to each other on the wire, as far as both need to know
 // it: how outcomes, greetings and farewells become frames and are read again.
-
-// packedFrame makes a frame whose body is v. Main and a worker use such frames at the worker's
-// start and end.
-func packedFrame(kind wire.Kind, v pack.Packed) *wire.Frame {
-	return &wire.Frame{Kind: kind, Body: pack.Marshal(v)}
-}
-
-// unmarshalBody reads what packedFrame wrote.
-func unmarshalBody(f *wire.Frame, v pack.Packed) error {
-	if err := pack.Unmarshal(f.Body, v); err != nil {
-		return lie("the body of a %v frame cannot be read: %v", f.Kind, err)
-	}
-	return nil
-}
 
 // replyFrame makes the frame of the outcome of a call or a task.
 func replyFrame(kind wire.Kind, id uint64, r *reply) *wire.Frame {
@@ -40,7 +24,7 @@ func replyFrame(kind wire.Kind, id uint64, r *reply) *wire.Frame {
 		return f
 	}
 	f.Meta = r.meta
-	setPayload(f, r.payload)
+	link.SetBody(f, r.payload)
 	if r.took > 0 { // r is of a batch, whose frame has no definitions
 		f.SetTook(r.took)
 	}
@@ -56,7 +40,7 @@ func replyOf(f *wire.Frame) *reply {
 	if f.Flags&wire.FlagBatch != 0 {
 		return batchReply(f)
 	}
-	return &reply{payload: payloadOf(f), late: late}
+	return &reply{payload: link.Body(f), late: late}
 }
 
 // lie makes the error that says that the other end of a wire has sent something that no honest
@@ -68,23 +52,13 @@ func lie(format string, args ...any) error {
 // newLink returns this process's end of a wire. It completes the options, which are those of main
 // or of a worker.
 func newLink(c *codec.Codec, r io.Reader, w io.Writer, o link.Options) *link.Link {
-	o.DefinitionsIn, o.Excuse = definitionsOf, excuse
+	o.DefinitionsIn, o.Excuse = batch.Definitions, excuse
 	return link.New(c, r, w, o)
 }
 
 // excuse makes the frame that says why an outcome could not be sent.
 func excuse(f *wire.Frame, err error) *wire.Frame {
 	return replyFrame(f.Kind, f.ID, &reply{err: fmt.Errorf("multiprolab: the outcome could not be sent: %w", err)})
-}
-
-// payloadOf returns the body of a frame for the codec.
-func payloadOf(f *wire.Frame) codec.Payload {
-	return codec.Payload{Encoding: f.Encoding, Defs: f.Defs, Data: f.Body, Lent: f.Lent}
-}
-
-// setPayload makes p the body of a frame.
-func setPayload(f *wire.Frame, p codec.Payload) {
-	f.Encoding, f.Defs, f.Body, f.Lent = p.Encoding, p.Defs, p.Data, p.Lent
 }
 
 // maxCalls is how many calls of a worker may wait for their replies. The worker keeps to it; main,
@@ -122,18 +96,14 @@ type reply struct {
 	ran   time.Duration                     // for a task that is no batch: how long the worker says that it has run
 }
 
-// definitionsOf yields the ids of the type definitions that the items, or the outcomes, in the body
-// of a batch need.
-func definitionsOf(b []byte) iter.Seq[uint64] { return batch.Definitions(b) }
-
 // batchReply reads the result of a batch, which comes from a process that is not to be trusted. If
 // the result is malformed, the outcomes end before the malformed bytes.
 func batchReply(f *wire.Frame) *reply {
 	if f.Meta == "" {
-		p := payloadOf(f)
+		p := link.Body(f)
 		p.Defs = 0 // in this frame the place of the definitions holds the time, see Frame.SetTook
 		return &reply{payload: p, took: f.Took()}
 	}
-	r, _ := batch.OfBare(f.Meta, payloadOf(f))
+	r, _ := batch.OfBare(f.Meta, link.Body(f))
 	return &reply{payload: codec.Payload{Encoding: codec.Bytes, Data: r.Outcomes}, took: r.Took}
 }

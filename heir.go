@@ -3,6 +3,7 @@ package multiprolab
 import (
 	"io"
 
+	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -36,7 +37,7 @@ func (m *Main) lend(p *peer, from, s *slot, life int) {
 // it is given tasks.
 func (m *Main) seat(p *peer, from *slot) {
 	sizes := m.poolSizes() // they may have changed
-	p.link.Tell(link.Quietly, packedFrame(wire.Pools, &sizes))
+	p.link.Tell(link.Quietly, life.Packed(wire.Pools, &sizes))
 	p.link.Tell(link.Quietly, wire.NewPlace(p.slot().index, p.life()))
 	for _, out := range []io.Writer{p.prints, p.complains} {
 		if out, ok := out.(interface{ Rename(prefix string) }); ok {

@@ -53,8 +53,8 @@ func beginFake(t testing.TB, m *Main, s *slot) *fakePeer {
 	f.client.openAccount()
 	s.out.AttachWhole(f.link)
 	f.greeted.Store(true)
-	f.say(packedFrame(wire.Hello, &life.Hello{Identity: m.identity}))
-	f.say(packedFrame(wire.Ready, &readiness{Tasks: []string{"t", "u"}, Pulls: []string{"p"}}))
+	f.say(life.Packed(wire.Hello, &life.Hello{Identity: m.identity}))
+	f.say(life.Packed(wire.Ready, &readiness{Tasks: []string{"t", "u"}, Pulls: []string{"p"}}))
 	return f
 }
 

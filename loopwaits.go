@@ -34,22 +34,10 @@ func (b *broker) nameOf(h queue.Helper) string {
 	switch {
 	case s == nil:
 		return anybody
-	case h.Pulled != nil: // a worker may work beside its loop on a task that it has asked for
-		return b.pulledBy(s.name, jobOf(h.Pulled))
+	case h.Pulled != nil && !b.loops.waits.WaitsFor(s.name, jobOf(h.Pulled).by()):
+		return anybody // a worker may work beside its loop on a task that it has asked for
 	}
 	return s.name
-}
-
-// pulledBy returns who brings a job further that the worker holder has asked for and works on. That
-// is anybody, unless the loop of the worker waits for something that is done for the sake of the
-// job.
-func (b *broker) pulledBy(holder string, j *job) string {
-	for id, chain := range b.loops.under[holder] {
-		if b.loops.waits.Find(holder, id) != nil && slices.Contains(strings.Split(chain, ","), j.by()) {
-			return holder
-		}
-	}
-	return anybody
 }
 
 // forJob returns the wait for the outcome of a job.
@@ -61,24 +49,6 @@ func (b *broker) forJob(j *job) mail.Want[string] {
 		}
 		b.rules.Helpers(&j.Task, yield)
 	})
-}
-
-// noteChain notes for whose sake the loop of a process waits: for those in the chain of the call
-// that the wait is for. See pulledBy.
-func (b *broker) noteChain(by string, id uint64, chain string) {
-	chains := b.loops.under[by]
-	for id := range chains {
-		if b.loops.waits.Find(by, id) == nil { // this wait is over
-			delete(chains, id)
-		}
-	}
-	if chains == nil {
-		chains = map[uint64]string{}
-		b.loops.under[by] = chains
-	}
-	if len(chains) < mail.MaxWaits {
-		chains[id] = chain
-	}
 }
 
 // anybody stands for a helper that never waits. It is not the name of a process.
@@ -95,12 +65,11 @@ func (b *broker) beginCall(caller *client, to string, f *wire.Frame) error {
 	if caller.over() {
 		return nil
 	}
-	by := caller.name()
-	if f.Meta != by && b.loops.waits.Count(by) < mail.MaxWaits {
-		b.noteChain(by, f.ID, f.Meta)
-		b.loops.waits.Note(by, f.ID, mail.For(to)) // before the wait is tried, so that the chain counts
+	by, want := caller.name(), mail.For(to)
+	if f.Meta != by && b.loops.waits.Count(by) < mail.MaxWaits { // before the wait is tried, so that the chain counts
+		b.loops.waits.NoteFor(by, f.ID, want, strings.Split(f.Meta, ","))
 	}
-	return b.beginWaitLocked(by, f.ID, mail.For(to), fmt.Sprintf("call %q to %s", f.Type, to))
+	return b.beginWaitLocked(by, f.ID, want, fmt.Sprintf("call %q to %s", f.Type, to))
 }
 
 // beginWait notes that the loop of a process waits. If the wait would close a circle, it returns a
@@ -133,19 +102,10 @@ func (b *broker) circleError(by string, w mail.Want[string], what string) error 
 // ended for good or take other types of tasks than was known. The caller holds the mutex.
 func (b *broker) breakCircles() {
 	for {
-		stuck := b.loops.waits.Stuck()
-		if len(stuck) == 0 {
-			return
-		}
 		var last *job // the latest job of the circle: its submitter counts as the last that has begun to wait
-		for name := range stuck {
-			for id, want := range b.loops.waits.Of(name) {
-				if want.Ends(stuck) {
-					continue
-				}
-				if j := b.awaited(name, id); j != nil && (last == nil || j.ID() > last.ID()) {
-					last = j
-				}
+		for name, id := range b.loops.waits.Lost {
+			if j := b.awaited(name, id); j != nil && (last == nil || j.ID() > last.ID()) {
+				last = j
 			}
 		}
 		if last == nil {

@@ -143,7 +143,7 @@ func (r *mainRouter) message(f *wire.Frame) *Message {
 		Type:     f.Type,
 		id:       f.ID,
 		chain:    f.Meta,
-		payload:  payloadOf(f),
+		payload:  link.Body(f),
 		scope:    scope{stage: &r.node.stage, Function: contexts.Function{Limit: contexts.Within(f.Left)}},
 	}
 	m.size.Store(f.Cost())

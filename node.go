@@ -231,7 +231,7 @@ func (n *node) submitPayload(
 	if o != nil {
 		f.Header = o.header
 	}
-	setPayload(f, p)
+	link.SetBody(f, p)
 	if patient {
 		f.Flags |= wire.FlagWait
 	}

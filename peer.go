@@ -141,7 +141,7 @@ func (p *peer) watchMemory() { p.process.WatchMemory() }
 // exitValue returns what the worker has left with SetExitValue.
 func (p *peer) exitValue() codec.Payload {
 	if f := p.process.ExitValue(); f != nil {
-		return payloadOf(f)
+		return link.Body(f)
 	}
 	return codec.Payload{}
 }

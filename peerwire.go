@@ -234,7 +234,7 @@ func (p *peer) submit(f *wire.Frame) error {
 		return lie("%v", err)
 	}
 	o.Header = f.Header
-	j := newJob(payloadOf(f), &o)
+	j := newJob(link.Body(f), &o)
 	j.limit, j.client, j.Number, j.cost = contexts.Within(f.Left), p.client, f.ID, n
 	if j.stream = f.Flags&wire.FlagStream != 0; j.stream && !p.client.streams.Open(f.ID) {
 		p.client.Grant(n)

@@ -121,8 +121,8 @@ func (th *theatre) enter(name string, types ...string) *puppet {
 	}
 	w.pulls = r.Pulls
 	th.puppets = append(th.puppets, w)
-	w.say(packedFrame(wire.Hello, &life.Hello{}))
-	w.say(packedFrame(wire.Ready, &r))
+	w.say(life.Packed(wire.Hello, &life.Hello{}))
+	w.say(life.Packed(wire.Ready, &r))
 	return w
 }
 
@@ -349,7 +349,7 @@ func (th *theatre) submit(by *puppet, typ string, items int, o *TaskOptions) (*a
 		by.lastID++
 		a.id = by.lastID
 		f := &wire.Frame{Kind: wire.Submit, ID: a.id, Type: typ, Meta: o.marshal("", false), Flags: wire.FlagWait}
-		setPayload(f, p)
+		link.SetBody(f, p)
 		by.say(f)
 		by.hear()
 		if err := by.refused(a.id); err != nil {

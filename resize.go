@@ -2,6 +2,7 @@ package multiprolab
 
 import (
 	"github.com/multiprolab/multiprolab/internal/goroutine"
+	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -29,7 +30,7 @@ func (m *Main) Resize(pool string, n int) error {
 	sizes := m.poolSizes()
 	for _, p := range m.pools {
 		for _, s := range p.list() {
-			s.tell(packedFrame(wire.Pools, &sizes))
+			s.tell(life.Packed(wire.Pools, &sizes))
 		}
 	}
 	return nil

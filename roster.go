@@ -85,16 +85,7 @@ func (s *staff) names(workers []queue.Worker) string {
 type loopWaits struct {
 	// waits are the waits of loops, by the names of their processes.
 	waits mail.Waits[string]
-	// under says for whose sake the loop of a process waits: by the name of the process and the
-	// number of the wait, it has the chain of the call that is waited for, if the chain names other
-	// processes.
-	under map[string]map[uint64]string
 	// clients are the latest lives of those workers that have submitted tasks, by the names of the
 	// workers.
 	clients map[string]*client
-}
-
-// newLoopWaits returns loopWaits in which nobody waits.
-func newLoopWaits() loopWaits {
-	return loopWaits{under: map[string]map[uint64]string{}, clients: map[string]*client{}}
 }

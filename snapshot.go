@@ -170,6 +170,14 @@ func (b *broker) survey(s *Stats, slots []*slot) {
 			b.workerStats(&s.Workers[i], at)
 		}
 	}
+	oldest := map[string]time.Duration{}
+	for name, since := range b.rules.Oldest {
+		oldest[name] = max(oldest[name], now-since)
+	}
+	throttled := map[string]uint64{}
+	for name, n := range b.rules.HeldBack {
+		throttled[name] += uint64(n)
+	}
 	for c := range b.rules.Queues {
 		q := QueueStats{
 			Name:      c.Name,
@@ -178,6 +186,8 @@ func (b *broker) survey(s *Stats, slots []*slot) {
 			Blocked:   uint64(c.Blocked),
 			Assigned:  uint64(c.Assigned),
 			Dead:      uint64(c.Dead),
+			Oldest:    oldest[c.Name],
+			Throttled: throttled[c.Name],
 		}
 		q.Ready = q.Queued - q.Delayed - q.Blocked - q.Assigned
 		var until queue.Time
@@ -187,19 +197,6 @@ func (b *broker) survey(s *Stats, slots []*slot) {
 		s.Queues = append(s.Queues, q)
 	}
 	slices.SortFunc(s.Queues, func(a, b QueueStats) int { return cmp.Compare(a.Name, b.Name) })
-	at := func(queue string) *QueueStats {
-		i, _ := slices.BinarySearchFunc(s.Queues, queue, func(q QueueStats, name string) int {
-			return cmp.Compare(q.Name, name)
-		})
-		return &s.Queues[i]
-	}
-	for name, since := range b.rules.Oldest {
-		q := at(name)
-		q.Oldest = max(q.Oldest, now-since)
-	}
-	for name, n := range b.rules.HeldBack {
-		at(name).Throttled += uint64(n)
-	}
 	for c := range b.rules.Types {
 		s.Types = append(s.Types, b.typeStats(c))
 	}

@@ -103,7 +103,7 @@ func (m *Main) startProcess(
 
 // tellShared tells the worker of shared data. id is that of its question, or 0.
 func (p *peer) tellShared(name string, id uint64, n *shared.News) {
-	f := packedFrame(wire.Share, n)
+	f := life.Packed(wire.Share, n)
 	f.Type, f.ID = name, id
 	p.link.Tell(link.Soon, f)
 }

@@ -222,7 +222,7 @@ func (b *broker) checkpointed(p *peer, f *wire.Frame) error {
 	if len(f.Body) > MaxCheckpoint {
 		return lie("the checkpoint of a task has %d bytes, and %d are allowed", len(f.Body), MaxCheckpoint)
 	}
-	saved := payloadOf(f)
+	saved := link.Body(f)
 	saved.Data, saved.Lent = bytes.Clone(f.Body), false // f may share its memory with others, and would keep it
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -242,7 +242,7 @@ func (b *broker) checkpointed(p *peer, f *wire.Frame) error {
 // cannot be sent change nothing about the task, which goes on: they are a dead letter.
 // They hold n bytes of the credit of the worker as long as they wait for who waits for the outcome.
 func (b *broker) progress(p *peer, f *wire.Frame, n int64) error {
-	news := &Message{Sender: p.slot().name, Receiver: MainName, Type: f.Type, payload: payloadOf(f),
+	news := &Message{Sender: p.slot().name, Receiver: MainName, Type: f.Type, payload: link.Body(f),
 		left: p.client.leave, scope: scope{stage: &b.node.stage}}
 	news.size.Store(n)
 	by, err := b.submitterOf(p, f.ID)

@@ -19,7 +19,7 @@ func TestLifeThatHasLeftDoesNotEnter(t *testing.T) {
 		p := newPeer(s, 1)
 		p.connect(&puppetBody{ended: make(chan struct{})}, bytes.NewReader(nil), &bytes.Buffer{})
 		s.beginLife(p)
-		if _, err := p.receive(packedFrame(wire.Hello, &life.Hello{})); err != nil {
+		if _, err := p.receive(life.Packed(wire.Hello, &life.Hello{})); err != nil {
 			t.Fatal(err)
 		}
 		if removed {
@@ -31,7 +31,7 @@ func TestLifeThatHasLeftDoesNotEnter(t *testing.T) {
 		if removed {
 			th.broker.bury(s, errors.New("it has left"))
 		}
-		if _, err := p.receive(packedFrame(wire.Ready, &readiness{Tasks: []string{"task"}})); err != link.ErrClosed {
+		if _, err := p.receive(life.Packed(wire.Ready, &readiness{Tasks: []string{"task"}})); err != link.ErrClosed {
 			t.Errorf("removed %v: %v", removed, err)
 		}
 		if n := th.broker.rules.Residue().Workers; n != 0 {

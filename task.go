@@ -222,7 +222,7 @@ func (t *Task) report(ctx context.Context, body any) error {
 	if t.streams {
 		f.Flags |= wire.FlagStream
 	}
-	setPayload(f, p)
+	link.SetBody(f, p)
 	if err := t.home.report(ctx, f); err != nil {
 		return err
 	}

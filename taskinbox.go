@@ -95,7 +95,7 @@ func (b *taskInbox) deliver(f *wire.Frame) error {
 		return lie("%v", err)
 	}
 	t := &Task{ID: f.ID, Type: f.Type, Submitter: f.From, Attempt: max(1, o.Attempt), Header: header,
-		chain: o.Chain, timeout: o.Timeout, limit: contexts.Within(f.Left), payload: payloadOf(f), node: b.worker.node,
+		chain: o.Chain, timeout: o.Timeout, limit: contexts.Within(f.Left), payload: link.Body(f), node: b.worker.node,
 		home: b, last: b.saved.Take(f.ID), batch: f.Flags&wire.FlagBatch != 0, timed: f.Flags&wire.FlagTimed != 0}
 	get, asked, err := f.FetchID()
 	if err != nil {

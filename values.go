@@ -100,6 +100,6 @@ func (v *values) seal(ctx context.Context, kind wire.Kind, receiver, typ string,
 		return nil, err
 	}
 	e.frame = wire.Frame{Kind: kind, To: receiver, From: v.name(), Type: typ}
-	setPayload(&e.frame, p)
+	link.SetBody(&e.frame, p)
 	return e, nil
 }

@@ -195,7 +195,7 @@ func (w *Worker) SetExitValue(v any) error {
 		return ErrNotWorker
 	}
 	f := &wire.Frame{Kind: wire.ExitValue}
-	setPayload(f, p)
+	link.SetBody(f, p)
 	if w.ended.Load() {
 		return fmt.Errorf("multiprolab: worker %s has ended, its exit value is not taken any more: %w", w.name(),
 			w.stopCause())

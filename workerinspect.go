@@ -2,6 +2,7 @@ package multiprolab
 
 import (
 	"github.com/multiprolab/multiprolab/internal/inspect"
+	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -18,7 +19,7 @@ func (w *Worker) inspected(f *wire.Frame) error {
 		w.answers.Cancel(id)
 	default:
 		var q inspect.Question
-		if err := unmarshalBody(f, &q); err != nil {
+		if err := life.Unpack(f, &q); err != nil {
 			return err
 		}
 		w.answers.Begin(id, &q, func(p inspect.Piece) {

@@ -51,7 +51,7 @@ func newWorker(role workerRole, c *codec.Codec, cfg *Config) *Worker {
 func (w *Worker) serve(setup func(context.Context, *Worker) error, identity string, what *string) error {
 	say := func(kind wire.Kind, v pack.Packed) error {
 		defer w.link.Push() // on this goroutine, so that no other has to be woken to write
-		return w.link.Post(link.Quietly, packedFrame(kind, v))
+		return w.link.Post(link.Quietly, life.Packed(kind, v))
 	}
 	if err := say(wire.Hello, &life.Hello{Identity: identity, Shares: w.link.Shares()}); err != nil {
 		return err
@@ -116,7 +116,7 @@ func (w *Worker) serve(setup func(context.Context, *Worker) error, identity stri
 	if err != nil && !errors.Is(err, ErrExit) {
 		f.Failure = packedError(w.remote("", err))
 	}
-	return errors.Join(err, w.link.PostLast(packedFrame(wire.Bye, &f)))
+	return errors.Join(err, w.link.PostLast(life.Packed(wire.Bye, &f)))
 }
 
 // beside runs the worker's own loop on another goroutine, and returns the channel of its error.

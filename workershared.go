@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/multiprolab/multiprolab/internal/contexts"
+	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/shared"
@@ -97,7 +98,7 @@ func (w *Worker) askShared(name string) {
 // takeShared takes in what main tells of shared data. It runs on the goroutine that reads the wire.
 func (w *Worker) takeShared(f *wire.Frame) error {
 	var n shared.News
-	if err := unmarshalBody(f, &n); err != nil {
+	if err := life.Unpack(f, &n); err != nil {
 		return err
 	}
 	if f.ID == 0 {

@@ -31,14 +31,14 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 	switch f.Kind {
 	case wire.Welcome:
 		var wl life.Welcome
-		if err := unmarshalBody(f, &wl); err != nil {
+		if err := life.Unpack(f, &wl); err != nil {
 			return err
 		}
 		w.adopt(&wl)
 		w.welcome = &wl
 	case wire.Pools:
 		var pools life.Pools
-		if err := unmarshalBody(f, &pools); err != nil {
+		if err := life.Unpack(f, &pools); err != nil {
 			return err
 		}
 		w.know(pools)
@@ -62,7 +62,7 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 			Sender:   f.From,
 			Receiver: w.name(),
 			Type:     f.Type,
-			payload:  payloadOf(f),
+			payload:  link.Body(f),
 			scope:    scope{stage: &w.stage},
 			chain:    f.Meta,
 			left:     w.left,
@@ -98,7 +98,7 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 	case wire.Recall:
 		w.inbox.giveBack(f.ID)
 	case wire.Checkpoint:
-		p := payloadOf(f)
+		p := link.Body(f)
 		w.inbox.saved.Note(f.ID, &p)
 	case wire.Task:
 		return w.inbox.deliver(f)
@@ -120,7 +120,7 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 				Sender:   f.From,
 				Receiver: w.name(),
 				Type:     f.Type,
-				payload:  payloadOf(f),
+				payload:  link.Body(f),
 				scope:    scope{stage: &w.stage},
 				attempt:  attemptIn(f.Meta),
 			}

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/link"
-	"github.com/multiprolab/multiprolab/internal/pack"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
 
@@ -14,7 +13,7 @@ import (
 // Welcome tells the worker what it needs to know. Shares is what the link says.
 func (l *Life) Welcome(w Welcome) {
 	w.Shares = l.link.Shares()
-	l.link.Tell(link.Quietly, &wire.Frame{Kind: wire.Welcome, Body: pack.Marshal(&w)})
+	l.link.Tell(link.Quietly, Packed(wire.Welcome, &w))
 	l.link.Push()
 }
 

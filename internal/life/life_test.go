@@ -300,7 +300,7 @@ func TestWelcome(t *testing.T) {
 	require.NoError(t, wire.NewReader(p.out, 0).Next(&f))
 	require.Equal(t, wire.Welcome, f.Kind)
 	var got Welcome
-	require.NoError(t, unpack(&f, &got))
+	require.NoError(t, Unpack(&f, &got))
 	require.Equal(t, want, got)
 }
 

@@ -54,8 +54,14 @@ func (l *Life) Take(f *wire.Frame) (mine bool, err error) {
 	return false, nil
 }
 
-// unpack reads the body of a frame.
-func unpack(f *wire.Frame, v pack.Packed) error {
+// Packed makes a frame whose body is v. Main and a worker use such frames at the start and the end
+// of the worker.
+func Packed(kind wire.Kind, v pack.Packed) *wire.Frame {
+	return &wire.Frame{Kind: kind, Body: pack.Marshal(v)}
+}
+
+// Unpack reads what Packed wrote. The error ends the life of who has written it.
+func Unpack(f *wire.Frame, v pack.Packed) error {
 	if err := pack.Unmarshal(f.Body, v); err != nil {
 		return lie("the body of a %v frame cannot be read: %v", f.Kind, err)
 	}
@@ -68,7 +74,7 @@ func unasked(f *wire.Frame) error { return lie("a frame came that nothing had al
 
 func (l *Life) takeHello(f *wire.Frame) error {
 	var h Hello
-	if err := unpack(f, &h); err != nil {
+	if err := Unpack(f, &h); err != nil {
 		return err
 	}
 	if l.reading.state = stateHello; h.Identity != l.options.Identity {
@@ -80,7 +86,7 @@ func (l *Life) takeHello(f *wire.Frame) error {
 
 func (l *Life) takeReady(f *wire.Frame) error {
 	var r Readiness
-	if err := unpack(f, &r); err != nil {
+	if err := Unpack(f, &r); err != nil {
 		return err
 	}
 	l.reading.state = stateReady
@@ -95,7 +101,7 @@ func (l *Life) takeReady(f *wire.Frame) error {
 
 func (l *Life) takeBye(f *wire.Frame) error {
 	var bye Farewell
-	if err := unpack(f, &bye); err != nil {
+	if err := Unpack(f, &bye); err != nil {
 		return err
 	}
 	l.reading.state = stateBye

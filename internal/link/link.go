@@ -39,6 +39,16 @@ const maxDefinitions = 4096
 // of a post says that the frame cannot be sent, and is the outcome of what the frame was for.
 var ErrClosed = errors.New("multiprolab: the wire is closed")
 
+// Body returns the body of a frame for the codec.
+func Body(f *wire.Frame) codec.Payload {
+	return codec.Payload{Encoding: f.Encoding, Defs: f.Defs, Data: f.Body, Lent: f.Lent}
+}
+
+// SetBody makes p the body of a frame.
+func SetBody(f *wire.Frame, p codec.Payload) {
+	f.Encoding, f.Defs, f.Body, f.Lent = p.Encoding, p.Defs, p.Data, p.Lent
+}
+
 // Violation reports frames that are well formed and make no sense.
 type Violation struct {
 	Reason string // what the other end has done, as a sentence without a full stop

@@ -39,6 +39,7 @@ type waiter[P cmp.Ordered] struct {
 type wait[P cmp.Ordered] struct {
 	id   uint64  // the number of the call or the task that the process waits for
 	want Want[P] // the processes that could end the wait
+	sake []P     // the processes for whose sake the process waits, as far as that is known
 }
 
 // find returns the index of the wait with a number, or -1. It looks at the newest first.
@@ -84,7 +85,20 @@ func (g *Waits[P]) Note(by P, id uint64, w Want[P]) {
 		p.waits[i].want = w
 		return
 	}
-	p.waits = append(p.waits, wait[P]{id, w})
+	p.waits = append(p.waits, wait[P]{id: id, want: w})
+}
+
+// NoteFor is Note for a wait of which it is known for whose sake it is.
+func (g *Waits[P]) NoteFor(by P, id uint64, w Want[P], sake []P) {
+	g.Note(by, id, w)
+	p := g.named[by]
+	p.waits[p.find(id)].sake = sake
+}
+
+// WaitsFor reports whether a process is in a wait that is for the sake of another.
+func (g *Waits[P]) WaitsFor(by, other P) bool {
+	p := g.named[by]
+	return p != nil && slices.ContainsFunc(p.waits, func(w wait[P]) bool { return slices.Contains(w.sake, other) })
 }
 
 // End forgets a wait that is over, if it was noted.
@@ -128,22 +142,6 @@ func (g *Waits[P]) Find(by P, id uint64) Want[P] {
 		return p.waits[i].want
 	}
 	return nil
-}
-
-// Of yields the waits of a process that are noted, with their numbers, in the order in which they
-// began.
-func (g *Waits[P]) Of(by P) iter.Seq2[uint64, Want[P]] {
-	return func(yield func(uint64, Want[P]) bool) {
-		p := g.named[by]
-		if p == nil {
-			return
-		}
-		for _, w := range p.waits {
-			if !yield(w.id, w.want) {
-				return
-			}
-		}
-	}
 }
 
 // IsWaiting reports whether a process waits.
@@ -214,6 +212,18 @@ func (g *Waits[P]) Stuck() map[P]bool {
 	}
 	free(g.waiters, stuck)
 	return stuck
+}
+
+// Lost yields the waits that will never end, and the processes that are in them.
+func (g *Waits[P]) Lost(yield func(by P, id uint64) bool) {
+	stuck := g.Stuck()
+	for _, p := range g.waiters {
+		for _, w := range p.waits {
+			if stuck[p.process] && !w.want.Ends(stuck) && !yield(p.process, w.id) {
+				return
+			}
+		}
+	}
 }
 
 // goesOn reports whether all waits of the process end, if those in stuck never go on.

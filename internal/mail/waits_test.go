@@ -105,6 +105,11 @@ func (c *crowd) shrink(by int) {
 		for p := range c.n {
 			must(stuck[p] == !c.goesOn(p), "who goes on no more is found")
 		}
+		lost := maps.Collect(c.waits.Lost)
+		must(len(lost) == len(stuck), "each process that goes on no more is in a wait that does not end")
+		for p, id := range lost {
+			must(!c.waits.Find(p, id).Ends(stuck), "what is lost does not end")
+		}
 		if len(stuck) == 0 {
 			return
 		}
@@ -149,8 +154,9 @@ func (c *crowd) check() {
 	for p := range c.n {
 		must(c.waits.IsWaiting(p) == (len(c.model[p]) > 0), "who waits is known")
 		must(c.waits.Count(p) == len(c.model[p]), "the waits are known")
-		ids := maps.Keys(maps.Collect(c.waits.Of(p)))
-		must(slices.Equal(slices.Sorted(ids), slices.Sorted(maps.Keys(c.model[p]))), "the waits are known by their numbers")
+		for id := range c.model[p] {
+			must(c.waits.Find(p, id) != nil, "the waits are known by their numbers")
+		}
 	}
 	if len(c.model) > 0 && c.oneIn(8) { // it is slow
 		for p := range c.n {
