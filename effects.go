@@ -219,7 +219,7 @@ func (b *broker) giveOutcome(j *job, e *queue.Effect) {
 	case client != nil:
 		f := replyFrame(wire.Result, j.Number, r)
 		if j.stream && r.err == nil {
-			f.Meta = attemptText(run)
+			f.Meta = meta.MarshalAttempt(run)
 		}
 		client.answer(link.Soon, f)
 		if j.stream {

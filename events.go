@@ -151,29 +151,21 @@ type ProgramEnding struct {
 	At     time.Time
 }
 
+// ofLife returns what the records of all events of a life of a worker have first.
+func ofLife(worker string, pid, life int, more ...slog.Attr) []slog.Attr {
+	return append([]slog.Attr{slog.String("worker", worker), slog.Int("pid", pid), slog.Int("life", life)}, more...)
+}
+
 func (e *WorkerStarted) record() (slog.Level, string, []slog.Attr) {
-	return slog.LevelDebug, "worker started", []slog.Attr{
-		slog.String("worker", e.Worker),
-		slog.Int("pid", e.PID),
-		slog.Int("life", e.Life),
-	}
+	return slog.LevelDebug, "worker started", ofLife(e.Worker, e.PID, e.Life)
 }
 
 func (e *WorkerReady) record() (slog.Level, string, []slog.Attr) {
-	return slog.LevelDebug, "worker ready", []slog.Attr{
-		slog.String("worker", e.Worker),
-		slog.Int("pid", e.PID),
-		slog.Int("life", e.Life),
-		slog.Duration("took", e.Took),
-	}
+	return slog.LevelDebug, "worker ready", ofLife(e.Worker, e.PID, e.Life, slog.Duration("took", e.Took))
 }
 
 func (e *WorkerStopped) record() (slog.Level, string, []slog.Attr) {
-	return slog.LevelDebug, "worker stopped", []slog.Attr{
-		slog.String("worker", e.Worker),
-		slog.Int("pid", e.PID),
-		slog.Int("life", e.Life),
-	}
+	return slog.LevelDebug, "worker stopped", ofLife(e.Worker, e.PID, e.Life)
 }
 
 func (e *WorkerFailed) record() (slog.Level, string, []slog.Attr) {
@@ -186,8 +178,8 @@ func (e *WorkerFailed) record() (slog.Level, string, []slog.Attr) {
 	case hung && !hang.Silent: // a time limit that the user has set has passed
 		level = slog.LevelWarn
 	}
-	attrs := []slog.Attr{slog.String("worker", e.Worker), slog.Int("pid", e.PID), slog.Int("life", e.Life),
-		slog.String("error", brief(e.Err)), slog.Bool("restart", e.Restart), slog.Duration("after", e.After)}
+	attrs := ofLife(e.Worker, e.PID, e.Life,
+		slog.String("error", brief(e.Err)), slog.Bool("restart", e.Restart), slog.Duration("after", e.After))
 	if died, ok := errors.AsType[*WorkerDiedError](e.Err); ok && died != nil {
 		if stack := life.FirstStack(died.Stderr, ".(*Worker).dump("); stack != "" {
 			attrs = append(attrs, slog.String("stack", stack))

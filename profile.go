@@ -1,6 +1,7 @@
 package multiprolab
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -88,7 +89,7 @@ func (m *Main) Profile(ctx context.Context, w io.Writer, worker, profile string,
 	if cfg != nil {
 		q.Duration, q.Debug, q.Collect, q.Limit = cfg.Duration, cfg.Debug, cfg.GC, cfg.MaxSize
 	}
-	timed := profile == inspect.CPU || profile == inspect.Trace
+	usual := map[string]time.Duration{inspect.CPU: cpuDuration, inspect.Trace: traceDuration}[profile]
 	switch {
 	case profile == "":
 		return &ConfigError{"the profile", `""`, `give it a name, such as "heap"`}
@@ -96,19 +97,11 @@ func (m *Main) Profile(ctx context.Context, w io.Writer, worker, profile string,
 		return &ConfigError{"ProfileConfig.Duration", q.Duration, "use 0 or more"}
 	case q.Limit < 0:
 		return &ConfigError{"ProfileConfig.MaxSize", q.Limit, "use 0 for 64 MiB, or more"}
-	case !timed && q.Duration > 0:
+	case usual == 0 && q.Duration > 0:
 		reason := fmt.Sprintf("%q is not recorded over a time: only \"cpu\" and \"trace\" are", profile)
 		return &ConfigError{"ProfileConfig.Duration", q.Duration, reason}
-	case q.Limit == 0:
-		q.Limit = maxProfile
 	}
-	switch {
-	case q.Duration > 0:
-	case profile == inspect.CPU:
-		q.Duration = cpuDuration
-	case profile == inspect.Trace:
-		q.Duration = traceDuration
-	}
+	q.Limit, q.Duration = cmp.Or(q.Limit, maxProfile), cmp.Or(q.Duration, usual)
 	return m.inspect(ctx, worker, fmt.Sprintf("profile %q", profile), q, w)
 }
 
@@ -140,21 +133,15 @@ func (m *Main) inspect(ctx context.Context, worker, what string, q *inspect.Ques
 			err = contexts.AlsoEnded(ctx, err)
 		}
 		if p != nil {
-			err = stoppedBy(p.process.Stopped(), err)
+			if signal := p.process.Stopped(); signal != "" {
+				err = fmt.Errorf("its process is stopped by %s: %w", signal, err)
+			}
 		}
 	}
 	if err != nil {
 		return fmt.Errorf("multiprolab: %s of %s: %w", what, of, err)
 	}
 	return nil
-}
-
-// stoppedBy adds to an error by which signal the process is stopped, if it is.
-func stoppedBy(signal string, err error) error {
-	if signal == "" {
-		return err
-	}
-	return fmt.Errorf("its process is stopped by %s: %w", signal, err)
 }
 
 // inspected returns the present life of a worker, or nil if the worker is main, or is goroutines of

@@ -6,6 +6,7 @@ import (
 
 	"github.com/multiprolab/multiprolab/internal/batch"
 	"github.com/multiprolab/multiprolab/internal/link"
+	"github.com/multiprolab/multiprolab/internal/meta"
 	"github.com/multiprolab/multiprolab/internal/queue"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -258,7 +259,7 @@ func (b *broker) progress(p *peer, f *wire.Frame, n int64) error {
 	default:
 		f.ID, f.From = by.id, p.slot().name
 		if by.stream {
-			f.Meta = attemptText(by.attempt)
+			f.Meta = meta.MarshalAttempt(by.attempt)
 			if by.client.streams.Hold(by.id, p.client, n) {
 				news.left = nil
 			}

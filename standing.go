@@ -74,17 +74,13 @@ func (s *standing) running() error {
 	}
 	s.lifeMu.Lock()
 	defer s.lifeMu.Unlock()
-	switch s.state {
-	case mainNew:
-		return errNotStarted
-	case mainRunning:
-		if !s.serving.Load() { // Run or Start is at it
-			return errNotStarted
-		}
-	case mainEnded:
+	switch {
+	case s.state == mainEnded:
 		return s.stopCauseLocked()
-	case mainElsewhere:
+	case s.state == mainElsewhere:
 		return s.elsewhere
+	case !s.serving.Load(): // Run or Start is at it, or was not called
+		return errNotStarted
 	}
 	return nil
 }
@@ -190,15 +186,8 @@ type milestones struct {
 }
 
 func newMilestones() milestones {
-	return milestones{
-		exitAsked:   make(chan struct{}),
-		hurryAsked:  make(chan struct{}),
-		killAsked:   make(chan struct{}),
-		allReady:    make(chan struct{}),
-		workersGone: make(chan struct{}),
-		loopEnded:   make(chan struct{}),
-		ended:       make(chan struct{}),
-	}
+	made := func() chan struct{} { return make(chan struct{}) }
+	return milestones{made(), made(), made(), made(), made(), made(), made()}
 }
 
 // everyoneReady notes that every instance has become ready once, or never will. Without workers it

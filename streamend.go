@@ -2,13 +2,11 @@ package multiprolab
 
 import (
 	"fmt"
-	"strconv"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
 )
 
-// This file is the end of a stream, as it travels in place of a result, and how the attempt of a
-// piece travels.
+// This file is the end of a stream, as it travels in place of a result.
 
 // streamEnd is the result of a task whose handler yields pieces: no other value is taken for it.
 type streamEnd struct {
@@ -36,24 +34,4 @@ func (v *values) endOfPieces(typ string, r *reply) error {
 func (v *values) isStreamEnd(p codec.Payload) bool {
 	var end streamEnd
 	return v.codec.Decode(p, &end) == nil && end.EndOfPieces
-}
-
-// attemptText and attemptIn are the number of the attempt as main tells it to a worker with a
-// piece. The first one needs no text.
-func attemptText(attempt int) string {
-	if attempt <= 1 {
-		return ""
-	}
-	return strconv.Itoa(attempt)
-}
-
-func attemptIn(text string) int32 {
-	if text == "" {
-		return 1
-	}
-	n, err := strconv.ParseInt(text, 10, 32)
-	if err != nil {
-		return 1
-	}
-	return int32(n)
 }

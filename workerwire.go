@@ -122,7 +122,7 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 				Type:     f.Type,
 				payload:  link.Body(f),
 				scope:    scope{stage: &w.stage},
-				attempt:  attemptIn(f.Meta),
+				attempt:  meta.UnmarshalAttempt(f.Meta),
 			}
 			if s.streams {
 				m.left = func(*Message, int64, bool) {
@@ -133,7 +133,7 @@ func (w *Worker) handleFrame(f *wire.Frame) error {
 		}
 	case wire.Result:
 		r := replyOf(f)
-		r.run = attemptIn(f.Meta)
+		r.run = meta.UnmarshalAttempt(f.Meta)
 		w.resolve(f.ID, r)
 	case wire.Await:
 		w.refused(f.ID, f.Spell(), w.recognise(unmarshalError(f.Body)))

@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"strconv"
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/pack"
@@ -93,6 +94,27 @@ func Unmarshal(s string) (t Task, err error) {
 		err = pack.Unmarshal([]byte(s[1:]), &t)
 	}
 	return t, err
+}
+
+// MarshalAttempt lays out the number of the attempt that a piece of a result is from. The first one
+// is "".
+func MarshalAttempt(n int) string {
+	if n <= 1 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+// UnmarshalAttempt reads what MarshalAttempt wrote; what makes no sense is the first attempt.
+func UnmarshalAttempt(s string) int32 {
+	if s == "" {
+		return 1
+	}
+	n, err := strconv.ParseInt(s, 10, 32)
+	if err != nil {
+		return 1
+	}
+	return int32(n)
 }
 
 // Fill sets those options that can have a default and are zero to those of d.

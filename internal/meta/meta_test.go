@@ -74,3 +74,16 @@ func TestRecentOptionsAreShared(t *testing.T) {
 	}))
 	require.NotSame(t, o, r.Of(&Task{Attempts: 3}))
 }
+
+// The number of an attempt comes out as it went in; the first one takes no room, and whatever else
+// comes is taken for it.
+func TestAttemptsCross(t *testing.T) {
+	require.Empty(t, MarshalAttempt(1))
+	for n, s := range map[int32]string{1: "", 2: "2", 300: "300"} {
+		require.Equal(t, s, MarshalAttempt(int(n)))
+		require.Equal(t, n, UnmarshalAttempt(s))
+	}
+	for _, bad := range []string{"x", "2 ", "99999999999"} {
+		require.EqualValues(t, 1, UnmarshalAttempt(bad))
+	}
+}
