@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"syscall"
+
+	"github.com/multiprolab/multiprolab/internal/signals"
 )
 
 // This file is the errors that are causes of the end of a program.
@@ -20,7 +22,7 @@ type SignalError struct {
 }
 
 func (e *SignalError) Error() string {
-	return "multiprolab: the program was ended by " + signalName(e.Signal)
+	return "multiprolab: the program was ended by " + signals.Name(e.Signal)
 }
 
 // Unwrap returns ErrExit.

@@ -207,6 +207,21 @@ func (m *Main) Exit() {
 	m.exit(m.cfg.Shutdown, ErrExit)
 }
 
+// Cause returns why the program ends, or has ended: nil as long as it goes on. If somebody has
+// asked for the end, it matches ErrExit: it is ErrExit after Exit, Close, Stop and Worker.Exit, a
+// *SignalError after a signal that has ended Run, and matches the cause of the context of Run or
+// Start if that has ended. Else it is the error that has ended the program, which Run returns as
+// well: of an action of main, a *StartError, or a *RestartLimitError. What comes first is the
+// cause.
+//
+// Every later error of a message, a call or a task matches the cause, too, beside ErrStopped, if it
+// is another one than ErrExit.
+func (m *Main) Cause() error {
+	m.lifeMu.Lock()
+	defer m.lifeMu.Unlock()
+	return m.cause
+}
+
 // Wait waits until nothing of the workers is left, and returns what Run returns. It does not
 // request the end. The end of ctx ends the waiting alone. On the loop of main, in a handler, an
 // action or Config.OnEvent, it would wait for itself: there it returns an error at once.
@@ -285,7 +300,7 @@ func (m *Main) endAndWait(ctx context.Context, mode ShutdownMode, call string) e
 // guard runs part, a piece of the work of main that calls functions of the user, and then last. If
 // one of these functions ends the goroutine with runtime.Goexit, the program ends with an error.
 func (m *Main) guard(part, last func()) {
-	defer m.own.enter(MainName)()
+	defer m.own.Enter(MainName)()
 	panics := true
 	defer func() {
 		if panics {
@@ -342,8 +357,8 @@ const logTimeout = 30 * time.Millisecond
 // does not return, or waits for the end of the program. insist returns when the program ends by
 // itself, or when ctx ends.
 func (m *Main) insist(ctx context.Context, sig os.Signal) {
-	waitFor(ctx, m.workersGone, killAllTimeout)
-	waitFor(ctx, m.ended, m.cfg.KillTimeout)
+	goroutine.Await(ctx, m.workersGone, killAllTimeout)
+	goroutine.Await(ctx, m.ended, m.cfg.KillTimeout)
 	if goroutine.Closed(m.ended) || ctx.Err() != nil {
 		return
 	}
@@ -364,7 +379,7 @@ func (m *Main) insist(ctx context.Context, sig os.Signal) {
 // waitsForItself returns an error if the end of m waits for the calling goroutine. call names the
 // method that would wait there for that end.
 func (m *Main) waitsForItself(call string) error {
-	name := m.own.name()
+	name := m.own.Own()
 	switch {
 	case name == "":
 		return nil

@@ -65,7 +65,7 @@ func newGoroutineBody(
 		b.worker.kill(errGoexit)
 		close(b.worker.died)
 	}
-	b.worker.aboard = func() (leave func()) { return m.own.enter("worker " + s.name) }
+	b.worker.aboard = func() (leave func()) { return m.own.Enter("worker " + s.name) }
 	go func() { // ends when the worker does; peer.end waits for it
 		defer b.worker.aboard()()
 		var err error

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/life"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/recorder"
@@ -52,8 +53,10 @@ type Main struct {
 	flight *recorder.Log
 	// saved says that a record was written to Config.RecordFile. Any goroutine may set it.
 	saved atomic.Bool
-	// own are the loops of Mains and workers that this process runs. It guards itself.
-	own ownLoops
+	// own are the goroutines that the end of the Main waits for: that of main's loop and, with
+	// Config.InProcess, those of the workers, under names such as "worker thumbnailer/2". One of
+	// them that waits for the end would wait for itself. It guards itself.
+	own goroutine.Names
 	// signals are the signals that this process catches. It guards itself.
 	signals signals.Signals
 	// service tells the service manager how the program comes on, or is nil if there is none. Run

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/outbox"
 	"github.com/multiprolab/multiprolab/internal/proc"
 	"github.com/multiprolab/multiprolab/internal/wire"
@@ -90,7 +91,7 @@ func (r *mainRouter) idle() {}
 
 // wait implements uplink: the loop of main waits for messages, at most for the time d.
 func (r *mainRouter) wait(ctx context.Context, d time.Duration) {
-	waitFor(ctx, r.node.receiver.wake, d)
+	goroutine.Await(ctx, r.node.receiver.wake, d)
 }
 
 // cancelCallOf implements callDesk. It tells the process that handles a call of a worker that the

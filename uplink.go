@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/multiprolab/multiprolab/internal/contexts"
+	"github.com/multiprolab/multiprolab/internal/goroutine"
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
@@ -142,7 +143,7 @@ func (u *workerUplink) wait(ctx context.Context, d time.Duration) {
 	wake := u.receiver.wake
 	if !u.link.Serve(ctx, d, func() bool { return len(wake) > 0 }) {
 		u.waiting.Store(true)
-		waitFor(ctx, wake, d)
+		goroutine.Await(ctx, wake, d)
 		u.waiting.Store(false)
 		return
 	}

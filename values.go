@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/multiprolab/multiprolab/internal/codec"
 	"github.com/multiprolab/multiprolab/internal/contexts"
@@ -11,6 +12,18 @@ import (
 	"github.com/multiprolab/multiprolab/internal/link"
 	"github.com/multiprolab/multiprolab/internal/wire"
 )
+
+// processName is the name of a process. It exists in main and in each worker. Any goroutine may use
+// it. It changes once at most: when a worker that has stood by gets a place.
+type processName struct {
+	now atomic.Pointer[string] // the name
+}
+
+// set gives the process a name.
+func (n *processName) set(name string) { n.now.Store(&name) }
+
+// get returns the name.
+func (n *processName) get() string { return *n.now.Load() }
 
 // values is how a process encodes the values and the errors that it sends, and decodes those that
 // come. It exists in main and in each worker. It does not change once the process handles messages,

@@ -1,10 +1,12 @@
 // Package goroutine is small things about goroutines that the standard library lacks: to look at a
 // channel without waiting, to wait for one for some time, to wake who waits, to tell the calling
-// goroutine from others, to find out what it is at, and to do something when it is ended.
+// goroutine from others, to give it a name, to find out what it is at, and to do something when it
+// is ended.
 package goroutine
 
 import (
 	"bytes"
+	"context"
 	"runtime"
 	"slices"
 	"strconv"
@@ -33,6 +35,21 @@ func Within(c <-chan struct{}, d time.Duration) bool {
 		return true
 	case <-timer.C:
 		return false
+	}
+}
+
+// Await waits for wake, for the end of ctx, or until the time d is over. A negative d is never over.
+func Await(ctx context.Context, wake <-chan struct{}, d time.Duration) {
+	var due <-chan time.Time
+	if d >= 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-wake:
+	case <-due:
+	case <-ctx.Done():
 	}
 }
 

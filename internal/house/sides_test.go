@@ -18,7 +18,7 @@ import (
 // mainSide and workerSide are the files of the root that are of the main process alone, and of a
 // worker's process alone. All others are of both.
 var (
-	mainSide = strings.Fields(`record.go watchdog.go admission.go broker.go brokeropen.go cause.go client.go deadletters.go desk.go
+	mainSide = strings.Fields(`record.go watchdog.go admission.go broker.go brokeropen.go client.go deadletters.go desk.go
 		effects.go emit.go ending.go fleet.go group.go handshake.go heir.go
 		job.go lives.go loopwaits.go main.go peer.go register.go
 		reload.go resize.go roster.go mainrouter.go routeruplink.go seat.go fleetevents.go

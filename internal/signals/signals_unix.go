@@ -7,6 +7,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Hangup is the signal that asks a service to reload, and tells other programs that their terminal
@@ -31,4 +33,14 @@ func DieBy(sig os.Signal) {
 	}
 	time.Sleep(time.Second) // the signal is on its way
 	os.Exit(1)
+}
+
+// Name returns the name of a signal, such as "SIGINT".
+func Name(sig os.Signal) string {
+	if s, ok := sig.(syscall.Signal); ok {
+		if name := unix.SignalName(s); name != "" {
+			return name
+		}
+	}
+	return sig.String()
 }
