@@ -172,8 +172,9 @@ type Config struct {
 	// Logger gets a record of each event, such as the death of a worker, and the records of the
 	// workers' own logs, one at a time and in the order of each worker; see WorkerLogs. A handler
 	// that takes its time holds up no worker, and may call methods of main, such as Restart, and
-	// wait for them. Of the events that wait for it, 1,024 are kept. Defaults to what
-	// slog.Default() is at that time.
+	// wait for them. Of the events, 1,024 wait for it; who tells more waits as long as it
+	// goes on, and if it does not return for a quarter of a second they are lost, which the log
+	// says. Defaults to what slog.Default() is at that time.
 	Logger *slog.Logger
 	// WorkerLogs says what of the workers' logs goes to Logger. Defaults to ForwardSlog: what a
 	// worker logs with package log/slog does.

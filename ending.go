@@ -384,19 +384,11 @@ func (m *Main) waitsForItself(call string) error {
 	case name == "":
 		return nil
 	case name != MainName:
-		return fmt.Errorf(
-			"multiprolab: %s waits until all workers have ended, and was called in %s, which would wait for itself: "+
-				"use Worker.Exit or Main.Exit here, which do not wait",
-			call,
-			name,
-		)
+		return fmt.Errorf("multiprolab: %s waits until all workers have ended, and was called in %s, which would wait "+
+			"for itself: use Worker.Exit or Main.Exit here, which do not wait", call, name)
 	}
-	return fmt.Errorf(
-		"multiprolab: %s waits until the loop of main has ended, and was called on that loop, in %s, which would "+
-			"wait for itself: use Exit here, which does not wait",
-		call,
-		m.doing(),
-	)
+	return fmt.Errorf("multiprolab: %s waits until the loop of main has ended, and was called on that loop, in %s, "+
+		"which would wait for itself: use Exit here, which does not wait", call, m.doing())
 }
 
 // doing names what the loop of main runs at the moment.

@@ -212,7 +212,7 @@ func TestPoisonousMessage(t *testing.T) {
 		eventually(t, "the rest", func() bool { return len(readHandled(t, path)) == 6 })
 		require.NoError(t, l.Close())
 		require.Len(t, eventsOf[*multiprolab.DeadLetter](l), 1)
-		unsure := inProcess || !proc.HasBox
+		unsure := !inProcess && !proc.HasBox
 		want := []handled{
 			{number: 0, life: 1},
 			{number: 1, life: 1},

@@ -365,7 +365,7 @@ func TestResizeAccountsForWhatWaits(t *testing.T) {
 	require.NoError(t, multiprolab.Send(ctx, l, "reborn/1", "held", g.visit("held")))
 	v := g.expect(t, "held")
 	require.NoError(t, multiprolab.Send(ctx, l, "reborn/0", "spread", spread{"reborn/1", 0, count}))
-	eventually(t, "the window to be full", func() bool { return l.Pending("reborn/1") > 50 })
+	eventually(t, "more than the window", func() bool { return l.Pending("reborn/1") == 1+count })
 	outcomes := make(chan error, 2)
 	go func() { // ends with the worker
 		outcomes <- multiprolab.Send(ctx, l, "reborn/1", "item", itemBody(count))

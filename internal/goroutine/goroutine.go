@@ -38,7 +38,8 @@ func Within(c <-chan struct{}, d time.Duration) bool {
 	}
 }
 
-// Await waits for wake, for the end of ctx, or until the time d is over. A negative d is never over.
+// Await waits for wake, for the end of ctx, or until the time d is over. A negative d is never
+// over.
 func Await(ctx context.Context, wake <-chan struct{}, d time.Duration) {
 	var due <-chan time.Time
 	if d >= 0 {

@@ -54,6 +54,8 @@ type Book struct {
 	own     int                             // how many of them are of main's own events
 	missed  uint64                          // how many of main's own were lost, and nobody was told
 	busy    bool                            // the goroutine runs
+	stuck   bool                            // the handler has not returned for eventPatience
+	moved   chan struct{}                   // closed when it returns next; nil if nobody waits for that
 	idle    chan struct{}                   // closed when nothing waits any more; nil if nobody waits for that
 	handled uint64                          // how many records were handed to the handler
 	orphans int64                           // how many bytes of the records are of workers that have ended
@@ -107,15 +109,19 @@ func (b *Book) push(e entry) {
 }
 
 // Log hands over a record of main's own, behind those that wait. If there are none, it returns when
-// the handler has the record, so that this is out whatever the program does next; but a handler
-// that does not return holds nobody up: it may wait for the caller.
+// the handler has the record, so that this is out whatever the program does next. If too many wait,
+// it waits until the handler has taken one. But a handler that does not return holds nobody up for
+// long: it may wait for the caller. Then records are lost.
 func (b *Book) Log(r slog.Record) {
 	e := entry{own: &r}
 	b.mu.Lock()
-	if b.own == mostOwnRecords {
-		b.missed++
-		b.mu.Unlock()
-		return
+	for b.own == mostOwnRecords {
+		if b.stuck {
+			b.missed++
+			b.mu.Unlock()
+			return
+		}
+		b.await()
 	}
 	e.lost, b.missed = b.missed, 0
 	if !b.busy {
@@ -124,9 +130,25 @@ func (b *Book) Log(r slog.Record) {
 	b.own++
 	b.push(e)
 	b.mu.Unlock()
-	if e.done != nil {
-		goroutine.Within(e.done, eventPatience)
+	if e.done == nil || goroutine.Within(e.done, eventPatience) {
+		return
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stuck = !goroutine.Closed(e.done)
+}
+
+// await waits until the handler has returned, or has not for eventPatience. The caller holds mu,
+// which is free meanwhile.
+func (b *Book) await() {
+	if b.moved == nil {
+		b.moved = make(chan struct{})
+	}
+	moved := b.moved
+	b.mu.Unlock()
+	goroutine.Within(moved, eventPatience)
+	b.mu.Lock()
+	b.stuck = !goroutine.Closed(moved)
 }
 
 // run hands over records until none waits.
@@ -204,12 +226,16 @@ func (b *Book) handle(r slog.Record) {
 func (b *Book) settle(e *entry) {
 	b.mu.Lock()
 	b.handled++
+	b.stuck = false
+	for _, waits := range []chan struct{}{b.moved, e.done} {
+		if waits != nil {
+			close(waits)
+		}
+	}
+	b.moved = nil
 	if e.own != nil {
 		b.own--
 		b.mu.Unlock()
-		if e.done != nil {
-			close(e.done)
-		}
 		return
 	}
 	pay := b.release(e)

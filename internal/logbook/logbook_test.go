@@ -261,6 +261,33 @@ func TestOwnRecordsBesideAHandlerThatDoesNotReturn(t *testing.T) {
 	})
 }
 
+// A handler that goes on loses no record of main's own, however many come at once.
+func TestOwnRecordsBesideAHandlerThatGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got atomic.Int32
+		b := newBook(slowly{slog.DiscardHandler, &got})
+		for range 2*mostOwnRecords + 5 {
+			b.Log(slog.NewRecord(time.Now(), slog.LevelInfo, "event", 0))
+		}
+		b.Flush()
+		require.EqualValues(t, 2*mostOwnRecords+5, got.Load())
+	})
+}
+
+// slowly is a handler that takes some time for each record, and counts them.
+type slowly struct {
+	slog.Handler
+	got *atomic.Int32
+}
+
+func (slowly) Enabled(context.Context, slog.Level) bool { return true }
+
+func (s slowly) Handle(context.Context, slog.Record) error {
+	time.Sleep(eventPatience / 2) // in a bubble
+	s.got.Add(1)
+	return nil
+}
+
 // levels is a handler that takes the records from a level on. If it is asked for that level, and
 // has a gate, it stands there before it gives the last answer of which the level is made.
 type levels struct {
