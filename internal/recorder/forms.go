@@ -33,6 +33,7 @@ const (
 	TaskAllow
 	TaskCountFrom
 	TaskBury
+	TaskEnrol
 	TaskRemove
 	TaskLast
 	TaskGone
@@ -113,6 +114,7 @@ var forms = [kindEnd]form{
 	TaskAllow:     {room: "tasks", event: "allow", n: "bytes"},
 	TaskCountFrom: {room: "tasks", event: "count from", task: "task"},
 	TaskBury:      {room: "tasks", event: "bury", task: "task", text: "lane"},
+	TaskEnrol:     {room: "tasks", event: "enrol", task: "task", text: "lane"},
 	TaskRemove:    {room: "tasks", event: "remove", slot: "slot"},
 	TaskLast:      {room: "tasks", event: "last", slot: "slot"},
 	TaskGone:      {room: "tasks", event: "gone", slot: "slot"},

@@ -75,12 +75,16 @@ func (r *tasksReplay) do(s *said, e *Event) (lacks string) {
 		q.Allow(int(e.N))
 	case TaskCountFrom:
 		q.CountFrom(id)
-	case TaskBury:
+	case TaskBury, TaskEnrol:
 		var to queue.Lane
 		if lane, ok := s.name("lane"); !ok || json.Unmarshal([]byte(lane), &to) != nil {
-			return "the type of a dead task"
+			return "the type of a dead task, or of one that is not taken"
 		}
-		q.Bury(&queue.Task{}, to, id)
+		if e.Kind == TaskEnrol {
+			q.Enrol(&queue.Task{}, to, id)
+		} else {
+			q.Bury(&queue.Task{}, to, id)
+		}
 	case TaskRemove:
 		q.Remove(queue.Slot(at))
 	case TaskLast:

@@ -147,6 +147,12 @@ func (t *Tasks) Bury(task *queue.Task, to queue.Lane, id queue.ID) bool {
 	return t.Queue.Bury(task, to, id)
 }
 
+func (t *Tasks) Enrol(task *queue.Task, to queue.Lane, id queue.ID) {
+	t.known()
+	t.Ring.Add(Event{Kind: TaskEnrol, Task: uint64(id), Text: t.nameLane(to)})
+	t.Queue.Enrol(task, to, id)
+}
+
 func (t *Tasks) Remove(s queue.Slot) {
 	t.Ring.Add(Event{Kind: TaskRemove, Slot: uint32(s)})
 	t.Queue.Remove(s)
