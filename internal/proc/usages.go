@@ -29,13 +29,14 @@ func (u *Usages) Of(now time.Time, pids ...int) map[int]Usage {
 	fresh := now.Sub(u.at) < usageAge
 	of := make(map[int]Usage, len(pids))
 	for _, pid := range pids {
-		got, ok := of[pid]
-		if !ok {
-			if got, ok = u.of[pid]; !ok || !fresh {
-				got = UsageOf(pid)
-			}
-			of[pid] = got
+		if _, twice := of[pid]; twice {
+			continue
 		}
+		got, known := u.of[pid]
+		if !known || !fresh {
+			got = UsageOf(pid)
+		}
+		of[pid] = got
 	}
 	if u.of = of; !fresh {
 		u.at = now
